@@ -1,0 +1,1 @@
+"""Gateways to Azure Table, Blob and Queue storage: the ports, the Azure adapters, their in-memory twin and faults."""
