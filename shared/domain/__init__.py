@@ -1,0 +1,1 @@
+"""The rules of Labelbridge: pure data and functions, no I/O, no clock, no environment."""

@@ -1,0 +1,120 @@
+"""The exception tree. An error carries what the answer needs; `shared.runtime.problems` gives it an HTTP status.
+
+LabelbridgeError
+├── InvalidArgument          a value breaks a rule: `target` names the field             400
+│   └── InvalidRequest       the request as a whole cannot be read                       400
+├── Unauthorized             no or unknown credentials                                   401
+├── Forbidden                the caller lacks a role                                     403
+├── NotFound                 ProjectNotFound, DocumentNotFound, ...                      404
+├── Conflict                 the state forbids it now                                    409
+│   ├── LabelingLocked       labels cannot be changed here while ... (C3, C4)            409
+│   └── StaleDocument        somebody else changed the document first                    409
+├── PreconditionRequired     If-Match is missing                                         428
+├── TooLarge                 the body is over the limit                                  413
+├── QuotaExceeded            the monthly budget of an engine is used up                  403
+├── NotOffered               an operation of Azure that has no meaning here              501
+└── Unavailable              storage or an engine does not answer; try again             503
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class LabelbridgeError(Exception):
+    """Base of all errors that are an answer rather than a defect."""
+
+    code: ClassVar[str] = "InternalServerError"
+    inner_code: str | None = None
+    retry_after: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        target: str | None = None,
+        inner_code: str | None = None,
+        retry_after: int | None = None,
+        details: "tuple[LabelbridgeError, ...]" = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.target = target
+        self.inner_code = inner_code or self.inner_code
+        self.retry_after = retry_after
+        self.details = details
+
+
+class InvalidArgument(LabelbridgeError):
+    code = "InvalidArgument"
+
+
+class InvalidRequest(InvalidArgument):
+    code = "InvalidRequest"
+
+
+class Unauthorized(LabelbridgeError):
+    code = "Unauthorized"
+
+
+class Forbidden(LabelbridgeError):
+    code = "Forbidden"
+
+
+class NotFound(LabelbridgeError):
+    code = "NotFound"
+
+
+class ProjectNotFound(NotFound):
+    code = "ProjectNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The project '{name}' does not exist.", target="projectName")
+
+
+class DocumentNotFound(NotFound):
+    def __init__(self, document_id: str) -> None:
+        super().__init__(f"The project has no document '{document_id}'.", target="documentId")
+
+
+class JobNotFound(NotFound):
+    code = "OperationNotFound"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The project has no such job '{job_id}'.", target="jobId")
+
+
+class Conflict(LabelbridgeError):
+    code = "Conflict"
+
+
+class LabelingLocked(Conflict):
+    inner_code = "LabelingLocked"
+
+
+class StaleDocument(Conflict):
+    """`document` is the current state on the wire, so that nobody's work is lost without a word."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        super().__init__("The document was changed since it was read; its current state is in 'document'.")
+        self.document = document
+
+
+class PreconditionRequired(LabelbridgeError):
+    code = "InvalidRequest"
+
+
+class TooLarge(LabelbridgeError):
+    code = "InvalidRequest"
+
+
+class QuotaExceeded(LabelbridgeError):
+    code = "QuotaExceeded"
+
+
+class NotOffered(LabelbridgeError):
+    code = "InvalidRequest"
+    inner_code = "NotOffered"
+
+
+class Unavailable(LabelbridgeError):
+    code = "ServiceUnavailable"

@@ -1,0 +1,88 @@
+"""User-defined labels of a document, for the three project kinds. Offsets are UTF-16 code units."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.text import Offsets
+
+
+@dataclass(frozen=True, slots=True)
+class EntityLabel:
+    category: str
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    def overlaps(self, offset: int, length: int) -> bool:
+        return self.offset < offset + length and offset < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A labeled stretch of a document; training uses only text inside a region."""
+
+    offset: int
+    length: int
+    labels: tuple[EntityLabel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a person said of a document. A document without labels has None instead (rule D6).
+
+    Classification uses `categories` (exactly one for single-label; none means "labeled with nothing").
+    Entity recognition uses `regions` (all of them without labels means "labeled with nothing").
+    """
+
+    categories: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+
+    def entities(self) -> Iterator[EntityLabel]:
+        for region in self.regions:
+            yield from region.labels
+
+    def used_categories(self) -> Iterator[str]:
+        """Every category once for each class or span that has it."""
+        yield from self.categories
+        for entity in self.entities():
+            yield entity.category
+
+
+def label_problems(labels: Labels, offsets: Offsets) -> list[str]:
+    """What of the labels does not fit the text (import checks shapes only, so this waits for the text)."""
+    problems: list[str] = []
+    for region in labels.regions:
+        if offsets.span_to_code_points(region.offset, region.length) is None:
+            problems.append(f"The region at {region.offset} (length {region.length}) does not fit the text.")
+    for entity in labels.entities():
+        if offsets.span_to_code_points(entity.offset, entity.length) is None:
+            problems.append(
+                f"The entity '{entity.category}' at {entity.offset} (length {entity.length}) does not fit the text."
+            )
+    return problems
+
+
+def add_entity(labels: Labels | None, entity: EntityLabel, document_length: int) -> Labels:
+    """The labels with one entity more, in the region that holds it or in one for the whole document."""
+    regions = labels.regions if labels else ()
+    for index, region in enumerate(regions):
+        if region.offset <= entity.offset and entity.end <= region.offset + region.length:
+            return Labels(regions=(*regions[:index], _with(region, entity), *regions[index + 1 :]))
+    every = tuple(sorted((*(labels.entities() if labels else ()), entity), key=lambda e: (e.offset, e.length)))
+    return Labels(regions=(Region(0, document_length, every),))
+
+
+def _with(region: Region, entity: EntityLabel) -> Region:
+    ordered = sorted((*region.labels, entity), key=lambda e: (e.offset, e.length))
+    return Region(region.offset, region.length, tuple(ordered))
+
+
+def add_category(kind: ProjectKind, labels: Labels | None, category: str) -> Labels:
+    """The labels with one class more; a single-label document has just that one."""
+    if kind is ProjectKind.SINGLE_LABEL or labels is None:
+        return Labels(categories=(category,))
+    return labels if category in labels.categories else Labels((*labels.categories, category))

@@ -1,0 +1,119 @@
+"""Suggestions of an autolabel job, and which of an engine's predictions become one (rules A3, A4, A9).
+
+Confidences are kept in whole hundredths: that is what Azure answers, and it makes the order by uncertainty exact
+from a byte a document.
+"""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.labels import Labels
+from shared.domain.prediction import Prediction
+from shared.domain.text import Offsets
+
+MAX_ENTITY_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One automatic label awaiting a decision. `offset` and `length` (UTF-16) only for entities."""
+
+    id: str
+    category: str
+    confidence: int
+    offset: int = 0
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionSet:
+    """All suggestions of a document; they come from one job and live as long as their generation is current."""
+
+    job_id: str
+    engine: str
+    model: str | None
+    generation: int
+    revision: str
+    items: tuple[Suggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a job lets through: confidence in hundredths, and the categories that exist or were asked for."""
+
+    kind: ProjectKind
+    threshold: int
+    categories: frozenset[str]
+
+
+def suggestion_id(content: str, category: str, offset: int, length: int) -> str:
+    """The same suggestion for the same content has the same id in every job: that is what A4 remembers."""
+    key = f"{content}|{category}|{offset}|{length}".encode()
+    return urlsafe_b64encode(hashlib.sha256(key).digest()[:9]).decode()
+
+
+def hundredths(confidence: float) -> int:
+    """A confidence in 0..1 as whole hundredths; what an engine gives beyond the range is clamped."""
+    return min(100, max(0, round(confidence * 100))) if confidence == confidence else 0
+
+
+def select(
+    predictions: Sequence[Prediction], text: str, content: str, labels: Labels | None, rejected: Collection[str], rule: Filter
+) -> tuple[Suggestion, ...]:
+    """The predictions that become suggestions of a document with these labels, best first per place."""
+    made = _unique(_convert(predictions, text, content, rule))
+    allowed = [s for s in made if s.id not in rejected and s.confidence >= rule.threshold and fits(rule.kind, labels, s)]
+    if rule.kind is ProjectKind.SINGLE_LABEL:
+        return tuple(sorted(allowed, key=lambda s: -s.confidence)[:1])
+    if rule.kind is ProjectKind.ENTITIES:
+        return _without_overlaps(allowed)
+    return tuple(sorted(allowed, key=lambda s: (-s.confidence, s.category)))
+
+
+def fits(kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> bool:
+    """Rule A3: a suggestion never repeats, contradicts or overlaps what a person said."""
+    if labels is None:
+        return True
+    if kind is ProjectKind.SINGLE_LABEL:
+        return not labels.categories
+    if kind is ProjectKind.MULTI_LABEL:
+        return suggestion.category not in labels.categories
+    return not any(entity.overlaps(suggestion.offset, suggestion.length) for entity in labels.entities())
+
+
+def _convert(predictions: Sequence[Prediction], text: str, content: str, rule: Filter) -> Iterable[Suggestion]:
+    offsets = Offsets(text) if rule.kind is ProjectKind.ENTITIES else None
+    for prediction in predictions:
+        if prediction.category not in rule.categories:
+            continue
+        offset, length = 0, 0
+        if offsets is not None:
+            start, size = prediction.offset, prediction.length
+            if start is None or not size or start < 0 or start + size > offsets.length:
+                continue
+            offset, length = offsets.span_to_utf16(start, size)
+            if not 1 <= length <= MAX_ENTITY_LENGTH:
+                continue
+        key = suggestion_id(content, prediction.category, offset, length)
+        yield Suggestion(key, prediction.category, hundredths(prediction.confidence), offset, length)
+
+
+def _unique(suggestions: Iterable[Suggestion]) -> list[Suggestion]:
+    best: dict[str, Suggestion] = {}
+    for suggestion in suggestions:
+        other = best.get(suggestion.id)
+        if other is None or suggestion.confidence > other.confidence:
+            best[suggestion.id] = suggestion
+    return list(best.values())
+
+
+def _without_overlaps(suggestions: list[Suggestion]) -> tuple[Suggestion, ...]:
+    """The surest of overlapping spans, in the order of the text."""
+    kept: list[Suggestion] = []
+    for one in sorted(suggestions, key=lambda s: (-s.confidence, s.offset, s.length)):
+        if not any(one.offset < k.offset + k.length and k.offset < one.offset + one.length for k in kept):
+            kept.append(one)
+    return tuple(sorted(kept, key=lambda s: s.offset))
