@@ -1,0 +1,145 @@
+"""The limits of the storage services, checked before anything is sent, for the adapters and the twin alike."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from shared.storage.gateways.errors import BadKey, TooLarge
+from shared.storage.gateways.ports import Delete, Operation, Value
+
+KIB = 1024
+MIB = 1024 * KIB
+
+MAX_OPERATIONS = 100
+MAX_TRANSACTION_BYTES = int(2.8 * MIB * 4 / 3)
+"""Of one transaction as it travels: 2.8 MiB of binary, which base64 makes 3.7; the service takes 4 with all headers."""
+MAX_PROPERTY_BYTES = 64 * KIB
+MAX_ROW_BYTES = MIB
+MAX_PROPERTIES = 252
+MAX_KEY_UNITS = 512
+MAX_MESSAGE_BYTES = 48 * KIB
+"""Of a message as plain text; base64 makes 64 KiB of it, which is what the service takes."""
+MAX_DELAY_SECONDS = 7 * 24 * 3600
+
+_FORBIDDEN_IN_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PROPERTY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
+_RESERVED = frozenset({"PartitionKey", "RowKey", "Timestamp"})
+_INT64 = range(-(2**63), 2**63)
+_OPERATION_OVERHEAD = 64  # braces, key names and quotes of one row's JSON
+
+
+def check_key(key: str) -> None:
+    """Refuse with BadKey what cannot be a PartitionKey or RowKey."""
+    if _FORBIDDEN_IN_KEY.search(key) or _utf16_bytes(key) > 2 * MAX_KEY_UNITS:
+        raise BadKey(f"Not a key the table service takes: {key[:80]!r}.", key=key)
+
+
+def check_partition(partition: str) -> None:
+    """Refuse with BadKey what cannot be a PartitionKey; ours are never empty."""
+    if not partition:
+        raise BadKey("The partition is empty.", key=partition)
+    check_key(partition)
+
+
+def check_bounds(low: str, high: str | None) -> None:
+    """Refuse with BadKey a bound that cannot be sent; one that no row could have is fine."""
+    if _SURROGATE.search(low) or (high is not None and _SURROGATE.search(high)):
+        raise BadKey("A bound holds half a surrogate pair.", key=low)
+
+
+def check_commit(partition: str, operations: Sequence[Operation]) -> None:
+    """Refuse a transaction that the service would refuse.
+
+    Raises BadKey, TooLarge (key and index tell the operation where one is at fault), or ValueError for what is a
+    mistake of the caller: a row twice, a property name or value that no row can hold.
+    """
+    if len(operations) > MAX_OPERATIONS:
+        raise TooLarge(f"{len(operations)} operations in one transaction; {MAX_OPERATIONS} is the most.")
+    check_partition(partition)
+    if len({operation.key for operation in operations}) < len(operations):
+        raise ValueError("A row occurs twice in one transaction.")
+    total = 0
+    for index, operation in enumerate(operations):
+        total += _check_operation(partition, operation, index)
+    if total > MAX_TRANSACTION_BYTES:
+        raise TooLarge(f"A transaction of about {total:,} bytes; {MAX_TRANSACTION_BYTES:,} is the most.")
+
+
+def weight(operation: Operation) -> int:
+    """About how many bytes of `MAX_TRANSACTION_BYTES` an operation takes; for callers that fill transactions."""
+    values: Mapping[str, Value] = {} if isinstance(operation, Delete) else operation.values
+    payload = sum(2 * len(name) + 24 + _wire_bytes(value) for name, value in values.items())
+    return _OPERATION_OVERHEAD + len(operation.key.encode()) + payload
+
+
+def check_message(body: str, delay: int) -> None:
+    """Refuse a queue message that is too large with TooLarge, a delay out of range with ValueError."""
+    size = len(body.encode())
+    if size > MAX_MESSAGE_BYTES:
+        raise TooLarge(f"A message of {size:,} bytes; {MAX_MESSAGE_BYTES:,} is the most.")
+    if not 0 <= delay < MAX_DELAY_SECONDS:
+        raise ValueError(f"A delay of {delay} s; it must be under 7 days.")
+
+
+def _check_operation(partition: str, operation: Operation, index: int) -> int:
+    """The weight of one operation that is within the limits of a row."""
+    try:
+        check_key(operation.key)
+    except BadKey as error:
+        error.index = index
+        raise
+    if not isinstance(operation, Delete):
+        size = 4 + _utf16_bytes(partition) + _utf16_bytes(operation.key)
+        size += sum(
+            _check_property(operation, index, name, value) for name, value in operation.values.items()
+        )
+        if size > MAX_ROW_BYTES or len(operation.values) > MAX_PROPERTIES:
+            raise TooLarge(
+                f"A row of {size:,} bytes and {len(operation.values)} properties.",
+                key=operation.key,
+                index=index,
+            )
+    return len(partition.encode()) + weight(operation)
+
+
+def _check_property(operation: Operation, index: int, name: str, value: Value) -> int:
+    """The bytes that a property takes of its row's limit."""
+    if name in _RESERVED or not _PROPERTY_NAME.fullmatch(name):
+        raise ValueError(f"Not a property name: {name!r}.")
+    match value:
+        case bool() | float():
+            size = 8
+        case int():
+            if value not in _INT64:
+                raise ValueError(f"{name}: {value} does not fit 64 bits.")
+            size = 8
+        case str():
+            if _SURROGATE.search(value):
+                raise ValueError(f"{name}: half a surrogate pair.")
+            size = _utf16_bytes(value) + 4
+        case bytes():
+            size = len(value) + 4
+        case datetime():
+            if value.utcoffset() is None or value.year < 1601:
+                raise ValueError(f"{name}: a time needs a zone and a year from 1601.")
+            size = 8
+        case _:  # pyright: ignore[reportUnnecessaryComparison]  # callers may be untyped
+            raise ValueError(f"{name}: {type(value).__name__} is no type of the table service.")
+    if size > MAX_PROPERTY_BYTES + 4:
+        raise TooLarge(f"{name} takes {size:,} bytes.", key=operation.key, index=index)
+    return 8 + 2 * len(name) + size
+
+
+def _wire_bytes(value: Value) -> int:
+    """The bytes of a value in JSON, its quotes apart."""
+    if isinstance(value, bytes):
+        return (len(value) + 2) // 3 * 4
+    if isinstance(value, str):
+        escapes = value.count('"') + value.count("\\") + value.count("\n")
+        return escapes + (len(value) if value.isascii() else len(value.encode()))
+    return 28
+
+
+def _utf16_bytes(text: str) -> int:
+    return 2 * len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass"))
