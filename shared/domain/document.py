@@ -14,7 +14,11 @@ NO_SUGGESTIONS = "0"
 
 def document_id(location: str) -> str:
     """22 characters, base64url of half a SHA-256 of the blob name."""
-    return urlsafe_b64encode(hashlib.sha256(location.encode("utf-8", "surrogatepass")).digest()[:16]).decode().rstrip("=")
+    return (
+        urlsafe_b64encode(hashlib.sha256(location.encode("utf-8", "surrogatepass")).digest()[:16])
+        .decode()
+        .rstrip("=")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,11 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
         return document if same and not document.missing else _reject(document, reading, revision)
     content = content_hash(reading.text)
     if content == document.content and document.rejection is None and not document.missing:
-        return document if document.blob_etag == reading.blob_etag else replace(document, blob_etag=reading.blob_etag)
+        return (
+            document
+            if document.blob_etag == reading.blob_etag
+            else replace(document, blob_etag=reading.blob_etag)
+        )
     offsets = Offsets(reading.text)
     known = document.content != "" and document.content != content
     labeled = document.labels is not None or document.aml_labels is not None
@@ -147,5 +155,11 @@ def set_labels(document: Document, kind: ProjectKind, labels: Labels | None, rev
         if items != kept.items:
             kept = replace(kept, items=items, revision=revision)
     return replace(
-        document, labels=labels, suggestions=kept, content_changed=False, problems=(), undo=None, revision=revision
+        document,
+        labels=labels,
+        suggestions=kept,
+        content_changed=False,
+        problems=(),
+        undo=None,
+        revision=revision,
     )

@@ -72,7 +72,9 @@ def add_entity(labels: Labels | None, entity: EntityLabel, document_length: int)
     for index, region in enumerate(regions):
         if region.offset <= entity.offset and entity.end <= region.offset + region.length:
             return Labels(regions=(*regions[:index], _with(region, entity), *regions[index + 1 :]))
-    every = tuple(sorted((*(labels.entities() if labels else ()), entity), key=lambda e: (e.offset, e.length)))
+    every = tuple(
+        sorted((*(labels.entities() if labels else ()), entity), key=lambda e: (e.offset, e.length))
+    )
     return Labels(regions=(Region(0, document_length, every),))
 
 

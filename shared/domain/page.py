@@ -161,7 +161,9 @@ def uncertainty(project: Project) -> Callable[[Document], int | None]:
     return order
 
 
-def add_tallies(tallies: Tallies, decisions: Iterable[tuple[int, bool]], sign: int) -> dict[int, tuple[int, int]]:
+def add_tallies(
+    tallies: Tallies, decisions: Iterable[tuple[int, bool]], sign: int
+) -> dict[int, tuple[int, int]]:
     counted = dict(tallies)
     for band, accepted in decisions:
         yes, no = counted.get(band, (0, 0))

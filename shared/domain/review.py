@@ -47,7 +47,12 @@ def band(confidence: int) -> int:
 
 
 def decide(
-    document: Document, decision: Decision, kind: ProjectKind, generation: int, revision: str, job_id: str | None = None
+    document: Document,
+    decision: Decision,
+    kind: ProjectKind,
+    generation: int,
+    revision: str,
+    job_id: str | None = None,
 ) -> Decided:
     """Apply a decision whole or not at all.
 
@@ -87,7 +92,9 @@ def undo(document: Document, generation: int, revision: str) -> Document:
     """The document before its last decision. Raises Conflict when there is none to take back."""
     last = document.undo
     if last is None or last.generation != generation:
-        raise Conflict("There is no decision on this document that can be undone (training ends what can be undone).")
+        raise Conflict(
+            "There is no decision on this document that can be undone (training ends what can be undone)."
+        )
     suggestions = replace(last.suggestions, revision=revision) if last.suggestions else None
     return replace(
         document,
@@ -100,7 +107,9 @@ def undo(document: Document, generation: int, revision: str) -> Document:
     )
 
 
-def _chosen(decision: Decision, pending: SuggestionSet | None) -> tuple[tuple[Suggestion, ...], tuple[Suggestion, ...]]:
+def _chosen(
+    decision: Decision, pending: SuggestionSet | None
+) -> tuple[tuple[Suggestion, ...], tuple[Suggestion, ...]]:
     known = {s.id: s for s in pending.items} if pending else {}
     _check_names(decision, known)
     if decision.accept_all:

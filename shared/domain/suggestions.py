@@ -61,11 +61,20 @@ def hundredths(confidence: float) -> int:
 
 
 def select(
-    predictions: Sequence[Prediction], text: str, content: str, labels: Labels | None, rejected: Collection[str], rule: Filter
+    predictions: Sequence[Prediction],
+    text: str,
+    content: str,
+    labels: Labels | None,
+    rejected: Collection[str],
+    rule: Filter,
 ) -> tuple[Suggestion, ...]:
     """The predictions that become suggestions of a document with these labels, best first per place."""
     made = _unique(_convert(predictions, text, content, rule))
-    allowed = [s for s in made if s.id not in rejected and s.confidence >= rule.threshold and fits(rule.kind, labels, s)]
+    allowed = [
+        s
+        for s in made
+        if s.id not in rejected and s.confidence >= rule.threshold and fits(rule.kind, labels, s)
+    ]
     if rule.kind is ProjectKind.SINGLE_LABEL:
         return tuple(sorted(allowed, key=lambda s: -s.confidence)[:1])
     if rule.kind is ProjectKind.ENTITIES:
@@ -84,7 +93,9 @@ def fits(kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> bo
     return not any(entity.overlaps(suggestion.offset, suggestion.length) for entity in labels.entities())
 
 
-def _convert(predictions: Sequence[Prediction], text: str, content: str, rule: Filter) -> Iterable[Suggestion]:
+def _convert(
+    predictions: Sequence[Prediction], text: str, content: str, rule: Filter
+) -> Iterable[Suggestion]:
     offsets = Offsets(text) if rule.kind is ProjectKind.ENTITIES else None
     for prediction in predictions:
         if prediction.category not in rule.categories:

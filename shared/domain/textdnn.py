@@ -16,7 +16,9 @@ _PAIRS: Final = (
     " sl:slv sq:sqi sr:srp su:sun sv:swe sw:swa ta:tam te:tel th:tha tl:tgl tr:tur uk:ukr ur:urd uz:uzb vi:vie"
     " zh-hans:zho"
 )
-TEXT_DNN: Final = MappingProxyType(dict(pair.split(":", 1) for pair in _PAIRS.split()))
+TEXT_DNN: Final = MappingProxyType(
+    {code: aml for code, _, aml in (pair.partition(":") for pair in _PAIRS.split())}
+)
 
 
 def text_dnn_language(code: str) -> str | None:

@@ -19,7 +19,9 @@ def encode_labels(labels: Labels | None) -> Json:
     if not labels.regions:
         return list(labels.categories)
     return {
-        "r": [[r.offset, r.length, [[e.category, e.offset, e.length] for e in r.labels]] for r in labels.regions]
+        "r": [
+            [r.offset, r.length, [[e.category, e.offset, e.length] for e in r.labels]] for r in labels.regions
+        ]
     }
 
 
@@ -29,14 +31,19 @@ def decode_labels(data: Json) -> Labels | None:
     if isinstance(data, list):
         return Labels(categories=tuple(data))  # pyright: ignore[reportUnknownArgumentType] - our own JSON
     return Labels(
-        regions=tuple(Region(o, n, tuple(EntityLabel(c, eo, en) for c, eo, en in labels)) for o, n, labels in data["r"])
+        regions=tuple(
+            Region(o, n, tuple(EntityLabel(c, eo, en) for c, eo, en in labels)) for o, n, labels in data["r"]
+        )
     )
 
 
 def encode_suggestions(one: SuggestionSet | None) -> Json:
     if one is None:
         return None
-    items = [[s.category, s.confidence, s.offset, s.length] if s.length else [s.category, s.confidence] for s in one.items]
+    items = [
+        [s.category, s.confidence, s.offset, s.length] if s.length else [s.category, s.confidence]
+        for s in one.items
+    ]
     return [one.job_id, one.engine, one.model, one.generation, one.revision, items]
 
 
@@ -44,7 +51,9 @@ def decode_suggestions(data: Json, content: str) -> SuggestionSet | None:
     if data is None:
         return None
     job_id, engine, model, generation, revision, items = data
-    return SuggestionSet(job_id, engine, model, generation, revision, tuple(_suggestion(i, content) for i in items))
+    return SuggestionSet(
+        job_id, engine, model, generation, revision, tuple(_suggestion(i, content) for i in items)
+    )
 
 
 def _suggestion(item: list[Any], content: str) -> Suggestion:

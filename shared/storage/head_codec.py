@@ -41,7 +41,15 @@ def _count(labels: Any) -> dict[str, int]:
 def _digest(documents: Mapping[str, Document]) -> str:
     """A hash of what training would learn from this page."""
     learned = [
-        [d.id, d.content, d.dataset, d.missing, d.language, encode_labels(d.labels), encode_labels(d.aml_labels)]
+        [
+            d.id,
+            d.content,
+            d.dataset,
+            d.missing,
+            d.language,
+            encode_labels(d.labels),
+            encode_labels(d.aml_labels),
+        ]
         for d in documents.values()
         if (d.labels is not None or d.aml_labels is not None) and d.rejection is None
     ]

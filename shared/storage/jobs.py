@@ -9,7 +9,7 @@ result, and the progress of a job is a count of rows:
                              └───┘     t passed: claim again, or cancel / poison: done at once
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,7 +26,19 @@ from shared.domain.jobs import (
     Outcome,
 )
 from shared.storage import keys, packing
-from shared.storage.gateways.ports import Delete, Insert, Merge, Replace, Row, RowChanged, RowExists, RowMissing, Table, Value
+from shared.storage.gateways.ports import (
+    Delete,
+    Insert,
+    Merge,
+    Operation,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    RowMissing,
+    Table,
+    Value,
+)
 
 CLAIM_FOR = timedelta(seconds=20)
 #: Jobs that outlive their project, or come before it, lie in the index.
@@ -55,8 +67,11 @@ class JobStore:
 
     async def create(self, job: Job) -> tuple[Job, bool]:
         """The job, and whether it is new: a job with the same id is the same job (rule A6)."""
+        operations = [Insert(keys.job(job.kind, job.id), _encode(job))]
+        if not job.status.ended:
+            operations.append(Insert(keys.open_job(job.kind, job.id), {"v": 1}))
         try:
-            etags = await self._table.commit(_partition(job), [Insert(keys.job(job.kind, job.id), _encode(job))])
+            etags = await self._table.commit(_partition(job), operations)
         except RowExists:
             found = await self.find(job.incarnation, job.kind, job.id)
             if found is None:
@@ -80,11 +95,26 @@ class JobStore:
         rows = await self._table.query(keys.INDEX if kind in _GLOBAL else incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda job: (job.created, job.id), reverse=True)
 
+    async def open_jobs(self, incarnation: str | None) -> "list[Job]":
+        """The jobs that have not ended, of one project or (None) those of the index."""
+        partition = keys.INDEX if incarnation is None else incarnation
+        low, high = keys.prefix("open|")
+        rows = await self._table.query(partition, low, high)
+        found = [await self._table.get(partition, keys.job_of_open(row.key)) for row in rows]
+        return [_decode(row) for row in found if row is not None]
+
     async def save(self, job: Job) -> Job:
-        """Replace the row as it was read. Raises RowChanged when somebody else was first."""
-        etags = await self._table.commit(
-            _partition(job), [Replace(keys.job(job.kind, job.id), _encode(job), job.etag)]
-        )
+        """Replace the row as it was read; a job that has ended leaves the list of open ones.
+
+        Raises RowChanged when somebody else was first.
+        """
+        operations: list[Operation] = [Replace(keys.job(job.kind, job.id), _encode(job), job.etag)]
+        if job.status.ended:
+            operations.append(Delete(keys.open_job(job.kind, job.id)))
+        try:
+            etags = await self._table.commit(_partition(job), operations)
+        except RowMissing as error:  # ended before: by somebody else, or by us when the answer was lost
+            raise RowChanged("The job has ended.") from error
         return replace(job, etag=etags[0])
 
     async def remove(self, job: Job) -> None:
@@ -93,6 +123,7 @@ class JobStore:
         rows = await self._table.query(job.incarnation, low, high, select=["v"])
         for start in range(0, len(rows), 100):
             await self._delete(job.incarnation, [row.key for row in rows[start : start + 100]])
+        await self._delete(_partition(job), [keys.open_job(job.kind, job.id)])
         await self._delete(_partition(job), [keys.job(job.kind, job.id)])
 
     async def _delete(self, partition: str, row_keys: Sequence[str]) -> None:
@@ -107,7 +138,9 @@ class JobStore:
     async def states(self, job: Job) -> "list[BatchState]":
         """What is known of the batches that were begun, in their order, without the outcomes of documents."""
         low, high = keys.prefix(keys.batch(job.id))
-        rows = await self._table.query(job.incarnation, low, high, select=["done", "until", "counts", "records", "error"])
+        rows = await self._table.query(
+            job.incarnation, low, high, select=["done", "until", "counts", "records", "error"]
+        )
         return [_state(row) for row in rows]
 
     async def outcomes(self, job: Job) -> "list[DocumentOutcome]":
@@ -161,7 +194,7 @@ class Claim:
         self.number = number
         self._token = token
         self._etag = etag
-        self._result = BatchResult()
+        self._result: Callable[[], BatchResult] = BatchResult
 
     async def renew(self, now: datetime) -> None:
         """Raises ClaimLost when somebody else has it by now."""
@@ -177,11 +210,12 @@ class Claim:
             etags = [row.etag]  # our own renewal, whose answer was lost
         self._etag = etags[0]
 
-    def close_with(self, result: BatchResult) -> None:
+    def close_with(self, result: Callable[[], BatchResult]) -> None:
+        """What to write when the pages are committed, asked then: the outcomes are known no sooner."""
         self._result = result
 
     def operation(self) -> Replace:
-        return Replace(keys.batch(self._job.id, self.number), _done(self._token, self._result), self._etag)
+        return Replace(keys.batch(self._job.id, self.number), _done(self._token, self._result()), self._etag)
 
     async def landed(self) -> bool:
         """Whether the batch is done by us. Raises ClaimLost when it is somebody else's."""
@@ -204,7 +238,13 @@ def _running(token: str, now: datetime) -> dict[str, Value]:
 
 def _done(token: str, result: BatchResult) -> dict[str, Value]:
     counts = packing.to_text(_counts(result.outcomes))
-    values: dict[str, Value] = {"v": 1, "done": True, "token": token, "counts": counts, "records": result.text_records}
+    values: dict[str, Value] = {
+        "v": 1,
+        "done": True,
+        "token": token,
+        "counts": counts,
+        "records": result.text_records,
+    }
     if result.error:
         values["error"] = packing.to_text(asdict(result.error))
     return values | packing.packed_values([_encode_outcome(o) for o in result.outcomes])
@@ -232,7 +272,12 @@ def _state(row: Row) -> BatchState:
 
 def _encode_outcome(one: DocumentOutcome) -> list[Any]:
     error = one.error
-    return [one.document_id, one.location, one.outcome, [error.code, error.message, error.target] if error else None]
+    return [
+        one.document_id,
+        one.location,
+        one.outcome,
+        [error.code, error.message, error.target] if error else None,
+    ]
 
 
 def _decode_outcome(data: list[Any]) -> DocumentOutcome:

@@ -32,6 +32,15 @@ def job(kind: JobKind, job_id: str = "") -> str:
     return f"job|{kind}|{job_id}"
 
 
+def open_job(kind: JobKind, job_id: str) -> str:
+    """Marks a job that has not ended, so that a sweep need not read all jobs."""
+    return f"open|{kind}|{job_id}"
+
+
+def job_of_open(key: str) -> str:
+    return "job" + key.removeprefix("open")
+
+
 def batch(job_id: str, number: int | None = None) -> str:
     return f"batch|{job_id}|" if number is None else f"batch|{job_id}|{number:04d}"
 

@@ -318,14 +318,20 @@ def _put(key: str, values: dict[str, Value], etag: str | None) -> Put:
 def _history_row(page: Page, edit: Edit, author: Author) -> Put:
     entries = [[e.document_id, e.action, dict(e.facts)] for e in edit.history]
     data = [author.name, author.at.isoformat(), entries]
-    return Insert(keys.history(page.number, page.seq), {"v": 1, "rev": author.revision, **packing.packed_values(data)})
+    return Insert(
+        keys.history(page.number, page.seq), {"v": 1, "rev": author.revision, **packing.packed_values(data)}
+    )
 
 
 def _chunks(planned: Mapping[int, _Planned], spare: int) -> list[list[_Planned]]:
     chunks: list[list[_Planned]] = []
     count = size = 0
     for one in planned.values():
-        if not chunks or count + len(one.operations) > MAX_OPERATIONS - spare or size + one.size > MAX_TRANSACTION:
+        if (
+            not chunks
+            or count + len(one.operations) > MAX_OPERATIONS - spare
+            or size + one.size > MAX_TRANSACTION
+        ):
             chunks.append([])
             count = size = 0
         chunks[-1].append(one)

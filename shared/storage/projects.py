@@ -8,7 +8,17 @@ from shared.domain.errors import Conflict, ProjectNotFound
 from shared.domain.kinds import ProjectKind, Studio
 from shared.domain.project import AutolabelSettings, Category, Lock, Project, ProjectSettings
 from shared.storage import keys, packing
-from shared.storage.gateways.ports import Delete, Insert, Replace, Row, RowChanged, RowExists, RowMissing, Table, Value
+from shared.storage.gateways.ports import (
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    RowMissing,
+    Table,
+    Value,
+)
 
 
 class ProjectStore:
@@ -55,7 +65,9 @@ class ProjectStore:
         except RowExists as error:
             landed = await self.find(project.name)  # our own write, whose answer was lost?
             if landed is None or landed.incarnation != project.incarnation:
-                raise Conflict(f"The project '{project.name}' exists already.", target="projectName") from error
+                raise Conflict(
+                    f"The project '{project.name}' exists already.", target="projectName"
+                ) from error
             return landed
         return replace(project, etag=etags[0])
 
@@ -146,7 +158,9 @@ def _decode(row: Row) -> Project:
         pages=data["pages"],
         settings=ProjectSettings(
             data["threshold"],
-            AutolabelSettings(on_upload, engine, model, tuple(categories) if categories is not None else None),
+            AutolabelSettings(
+                on_upload, engine, model, tuple(categories) if categories is not None else None
+            ),
             *data["gpt"],
         ),
         categories=tuple(Category(name, description) for name, description in data["categories"]),

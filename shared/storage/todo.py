@@ -97,7 +97,10 @@ class TodoStore:
             del self._waiting[incarnation]
 
     async def _put(self, incarnation: str, items: list[tuple[str, str]]) -> None:
-        rows = [UpsertReplace(key, {"v": 1, "location": location, "nonce": random_id()}) for key, location in items]
+        rows = [
+            UpsertReplace(key, {"v": 1, "location": location, "nonce": random_id()})
+            for key, location in items
+        ]
         await self._table.commit(keys.todo_partition(incarnation), rows)
 
 

@@ -1,0 +1,74 @@
+"""What use cases work with: the stores of one deployment, its clock, and the names of its queues and containers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.services.directory import Directory
+from shared.services.gate import Gate
+from shared.storage.gateways.ports import Blobs, Queues, Table
+from shared.storage.idempotency import IdempotencyStore
+from shared.storage.jobs import JobStore
+from shared.storage.pages import PageStore
+from shared.storage.projects import ProjectStore
+from shared.storage.todo import TodoStore
+from shared.storage.uploads import UploadedBlobs
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Everything of ours in the user's storage account begins with the prefix (setting TABLE_PREFIX)."""
+
+    prefix: str = "labelbridge"
+
+    @property
+    def container(self) -> str:
+        return self.prefix
+
+    def queue(self, name: str) -> str:
+        return f"{self.prefix}-{name}"
+
+    def is_ours(self, container: str) -> bool:
+        ours = container == self.prefix or container.startswith(f"{self.prefix}-")
+        return ours or container.startswith(("azure-webjobs-", "$"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    names: Names
+    table: Table
+    blobs: Blobs
+    queues: Queues
+    clock: Callable[[], datetime]
+    projects: ProjectStore
+    directory: Directory
+    pages: PageStore
+    gate: Gate
+    jobs: JobStore
+    todo: TodoStore
+    uploads: UploadedBlobs
+    idempotency: IdempotencyStore
+
+
+def build(
+    names: Names, table: Table, blobs: Blobs, queues: Queues, clock: Callable[[], datetime] | None = None
+) -> Stores:
+    now = clock or (lambda: datetime.now(UTC))
+    projects = ProjectStore(table)
+    directory = Directory(projects)
+    pages = PageStore(table, blobs, names.container, now)
+    return Stores(
+        names=names,
+        table=table,
+        blobs=blobs,
+        queues=queues,
+        clock=now,
+        projects=projects,
+        directory=directory,
+        pages=pages,
+        gate=Gate(directory, pages),
+        jobs=JobStore(table),
+        todo=TodoStore(table),
+        uploads=UploadedBlobs(blobs),
+        idempotency=IdempotencyStore(table, now),
+    )

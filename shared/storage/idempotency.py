@@ -1,0 +1,99 @@
+"""Answers to requests that carried an `Idempotency-Key`, kept for 24 hours in one partition a day."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.storage import keys, packing
+from shared.storage.gateways.ports import (
+    Delete,
+    Row,
+    RowExists,
+    RowMissing,
+    Table,
+    UpsertReplace,
+    Insert,
+    Value,
+)
+
+KEPT_FOR = timedelta(hours=24)
+MAX_ANSWER = 600 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is known of a key: the hash of the body it came with, and the answer when there was one."""
+
+    body_hash: str
+    answer: Answer | None
+
+
+class IdempotencyStore:
+    def __init__(self, table: Table, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._clock = clock
+
+    async def begin(self, key: str, body_hash: str) -> Remembered | None:
+        """None: the key is new, and now it is taken."""
+        now = self._clock()
+        earlier = await self._table.get(_partition(now - timedelta(days=1)), key)
+        if earlier is not None and _age(earlier, now) < KEPT_FOR:
+            return _decode(earlier)
+        try:
+            await self._table.commit(_partition(now), [Insert(key, {"v": 1, "hash": body_hash, "at": now})])
+        except RowExists:
+            row = await self._table.get(_partition(now), key)
+            return _decode(row) if row else None
+        return None
+
+    async def finish(self, key: str, body_hash: str, answer: Answer) -> None:
+        """Keep the answer. One too large for a row is not kept: a repeat then does the same work again."""
+        if len(answer.body) > MAX_ANSWER:
+            return
+        now = self._clock()
+        values: dict[str, Value] = {
+            "v": 1,
+            "hash": body_hash,
+            "at": now,
+            "status": answer.status,
+            "headers": packing.to_text(answer.headers),
+            **packing.to_parts(answer.body),
+        }
+        await self._table.commit(_partition(now), [UpsertReplace(key, values)])
+
+    async def purge(self) -> int:
+        """Delete the keys of the day before yesterday; return how many."""
+        partition = _partition(self._clock() - timedelta(days=2))
+        rows = await self._table.query(partition, select=["v"])
+        for start in range(0, len(rows), 100):
+            try:
+                await self._table.commit(partition, [Delete(row.key) for row in rows[start : start + 100]])
+            except RowMissing:
+                continue  # another instance purges too
+        return len(rows)
+
+
+def _partition(day: datetime) -> str:
+    return f"{keys.IDEMPOTENCY}|{day:%Y-%m-%d}"
+
+
+def _age(row: Row, now: datetime) -> timedelta:
+    at = row.values.get("at")
+    return now - at if isinstance(at, datetime) else KEPT_FOR
+
+
+def _decode(row: Row) -> Remembered:
+    status = row.values.get("status")
+    if not isinstance(status, int):
+        return Remembered(packing.string(row.values, "hash"), None)
+    headers = packing.from_text(packing.string(row.values, "headers"))
+    return Remembered(
+        packing.string(row.values, "hash"), Answer(status, headers, packing.from_parts(row.values))
+    )
