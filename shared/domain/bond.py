@@ -1,4 +1,4 @@
-"""The Azure Machine Learning (AML) labeling project that a project is bound to, and the identity that outlives it."""
+"""The Azure Machine Learning (AML) labeling project that a project is bound to, and its lasting identity."""
 
 import hashlib
 import re
@@ -47,7 +47,7 @@ def parse_workspace_id(text: str) -> WorkspaceId | None:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """One AML labeling project. `workspace_id`: the workspace's resource id, or a container for `workspace`."""
+    """One AML labeling project. `workspace_id`: a workspace's resource id, or a container for `workspace`."""
 
     studio: StudioKind
     workspace_id: str
@@ -65,7 +65,7 @@ class Bond:
 
     @property
     def key(self) -> str:
-        """Identity of the AML project: what a tombstone bears, the same for every spelling. 40 hexadecimal digits."""
+        """Identity of the AML project, the same for every spelling: what a tombstone bears. 40 hex digits."""
         parts = (self.studio.value, self.workspace.casefold(), self.name.casefold())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
@@ -84,7 +84,8 @@ def bond_faults(bond: Bond) -> list[tuple[str, str]]:
         if fault := container_fault(bond.workspace_id):
             faults.append(("workspaceId", f"For the studio 'workspace' it is a container. {fault}"))
     elif parse_workspace_id(bond.workspace_id) is None:
-        form = "/subscriptions/{id}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+        provider = "Microsoft.MachineLearningServices/workspaces/{name}"
+        form = f"/subscriptions/{{id}}/resourceGroups/{{group}}/providers/{provider}"
         faults.append(("workspaceId", f"It is the resource id of a workspace: {form}"))
     if not _NAME.fullmatch(bond.name):
         rule = "1 to 255 characters of A-Z, a-z, 0-9, '_' and '-', the first a letter or digit."

@@ -1,4 +1,4 @@
-"""What must hold before a project may be connected (rule C2). All conditions are looked at, never just the first."""
+"""What must hold before a project may be connected (rule C2). All are looked at, never just the first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MIN_ENTITIES = 1
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: `code` for programs, `message` for people (what holds, or what to do), `target` the field."""
+    """One condition: `code` for programs, `message` for people, `target` the field."""
 
     code: str
     met: bool

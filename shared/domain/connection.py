@@ -5,17 +5,17 @@
      ▲ ▲                     │ a step fails:            │                   │                  │
      │ └─────────────────────┘ withdrawn, free again    └───────────────────┴──────────────────┘ disconnect
      │                                                                      ▼
-     └ (a project made again) ◀─ disconnected ◀──────────────────── disconnecting   (never fails, never turns back)
+     └ (a project made again) ◀─ disconnected ◀──────────────────── disconnecting  (never turns back)
              connect (another AML project) └──▶ connecting
 
-A command starts a *course*: a fixed list of steps, each with the state in which it is done. The step that is stored
-is the effect that is due; every step may be done twice, so after a crash the stored step is simply done (again).
-`done` goes to the next step. `fail` takes the way back that the course has, or leaves the step to be tried again
-where there is none: so no state is stuck, and none needs a repair by hand.
+A command starts a *course*: a fixed list of steps, each with the state in which it is done. The step that is
+stored is the effect that is due; every step may be done twice, so after a crash the stored step is simply done
+(again). `done` goes to the next step. `fail` takes the way back that the course has, or leaves the step to be tried
+again where there is none: so no state is stuck, and none needs a repair by hand.
 
-What belongs to one AML project is told by `holds`: `bound` (it is ours), `free` (it never was), `tombstoned` (it was,
-and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed; nothing leaves
-tombstoned: no event makes another `holds` for a key that bears a tombstone.
+`holds` tells what the AML project's own row says: `bound` (it is ours), `free` (it never was), `tombstoned` (it was,
+and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed; no event gives
+another `holds` to an AML project that bears a tombstone.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Holds(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Everything that is known of one project's connection, and the step that is due (`step` None: at rest).
+    """All that is known of one project's connection, and the step that is due (`step` None: at rest).
 
     `facts` is what steps leave for later steps (strings); `superseded` are jobs that a disconnect ended early.
     """
@@ -105,11 +105,11 @@ def connect(connection: Connection, bond: Bond, order: Order) -> Connection:
 def switch(connection: Connection, to: Studio, order: Order) -> Connection:
     if connection.state is not State.CONNECTED:
         raise _refuse(connection, "switch")
-    _require_rest(connection, "switch")
     if connection.active is to:
         raise Conflict(
-            f"'{to}' is the active studio already; it is possible to switch to '{_other(to)}'.", target="to"
+            f"'{to}' is the active studio already. Possible: switch to '{_other(to)}'.", target="to"
         )
+    _require_rest(connection, "switch")
     course = Course.TO_AML if to is Studio.AZURE_ML else Course.TO_LANGUAGE_STUDIO
     return _start(connection, course, order)
 
@@ -141,8 +141,8 @@ def disconnect(connection: Connection, farewell: Farewell, order: Order) -> Conn
         )
     if not farewell.discard and may_lose_labels(connection, farewell.unsynced):
         raise Conflict(
-            f"Labels of Azure Machine Learning would be lost.{_loss(connection, farewell)} Switch back to this studio "
-            "first, which imports them, or send 'discardUnsyncedLabels': true.",
+            f"Labels of Azure Machine Learning would be lost.{_loss(connection, farewell)} Switch back to this "
+            "studio first, which imports them, or send 'discardUnsyncedLabels': true.",
             target="discardUnsyncedLabels",
             inner_code="UnsyncedLabels",
         )
@@ -156,18 +156,18 @@ def may_lose_labels(connection: Connection, unsynced: int | None) -> bool:
 
 
 def done(connection: Connection, step: Step, facts: Mapping[str, str] | None = None) -> Connection:
-    """The connection after its due step was done; raises Conflict when another step is due (somebody was faster)."""
+    """The connection after its due step; raises Conflict when another step is due (somebody was faster)."""
     if connection.step is not step or connection.course is None:
         raise Conflict(f"The step '{step}' is not due.")
     known = {**connection.facts, **(facts or {})}
-    # On the way back the error is the reason for it and stays; elsewhere it told of a try that has now worked.
+    # On the way back the error is the reason for it and stays; elsewhere it told of a try that now worked.
     error = connection.error if connection.course in BACKS else None
     settled = replace(connection, attempts=0, facts=known, error=error)
     return _at(settled, connection.course, step.next_in(connection.course))
 
 
 def fail(connection: Connection, step: Step, fault: JobError) -> Connection:
-    """The connection after its due step could not be done, now or ever: the way back, skipped, or tried again."""
+    """The connection after its due step cannot be done: the way back, the step skipped, or due again."""
     if connection.step is not step or connection.course is None:
         raise Conflict(f"The step '{step}' is not due.")
     if (connection.course, step) in SKIPPABLE:
@@ -216,7 +216,7 @@ def _require_rest(connection: Connection, command: str) -> None:
     if connection.step is None:
         return
     raise Conflict(
-        f"The connection is still at work ({connection.course}, step '{connection.step}'); '{command}' is possible after.",
+        f"The connection is at work ({connection.course}, step '{connection.step}'). Possible after: {command}.",
         inner_code="ConnectionBusy",
         retry_after=BUSY_SECONDS,
     )

@@ -106,7 +106,7 @@ COURSES: Final = MappingProxyType(
     }
 )
 
-#: Steps that must not hold up the rest when the other side refuses them for good: the fault becomes a warning.
+#: Steps that must not hold up the rest when the other side refuses for good: the fault becomes a warning.
 SKIPPABLE: Final = frozenset({(Course.CONNECT_BACK, Step.WITHDRAW), (Course.DISCONNECT, Step.RELEASE)})
 
 #: Courses that undo another; their error is the reason for going back.
@@ -139,7 +139,7 @@ _BACK: Final = MappingProxyType(
 
 
 def way_back(course: Course, step: Step) -> tuple[Course, Stage] | None:
-    """The course that undoes, and its first stage; None: there is no way back, the step is tried until it works."""
+    """The course that undoes, and its first stage; None: no way back, the step is tried until it works."""
     if (course, step) not in _BACK:
         return None
     back, first = _BACK[course, step]
