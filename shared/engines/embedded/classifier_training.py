@@ -1,0 +1,145 @@
+"""Fits a classifier: logistic regression over the features, its confidences learned out of fold.
+
+With many more features than documents the problem is solved among the documents: in coordinates in which the documents
+have the same inner products as in the features, which gives the same model in a fraction of the time.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example
+from shared.engines.embedded import calibration, logistic
+from shared.engines.embedded.calibration import Platt
+from shared.engines.embedded.classifier import Classifier, Decision, confidences
+from shared.engines.embedded.features import FeatureSpace
+from shared.engines.embedded.logistic import Matrix
+
+_STRENGTH: Final = 10.0
+_NAME_WEIGHT: Final = 1.0
+_MANY_DOCUMENTS: Final = 1_000
+_THRESHOLD_DOCUMENTS: Final = 5
+
+type Rows = NDArray[np.int64]
+
+
+def train(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> Classifier:
+    """Needs at least two categories (single-label) or one (multi-label)."""
+    categories = tuple(sorted({category for example in examples for category in example.categories}))
+    texts = [example.text for example in examples]
+    space = FeatureSpace.fit(texts, unlabeled, seed)
+    # The name of a category counts as a short document of it, unless held-out documents say that it misleads.
+    features = space.transform([*texts, *map(readable, categories)])
+    triangle = _triangle(features.gram())
+    problem = _Problem(triangle, _targets(examples, categories), kind is ProjectKind.SINGLE_LABEL, seed)
+    name_weight, held_out = problem.choose_name_weight()
+    coefficients = problem.solve(np.arange(len(texts)), name_weight)
+    dual = solve_triangular(triangle.T, coefficients[:-1], lower=False)
+    weights = (features.sparse.T @ dual, features.dense.T @ dual, coefficients[-1])
+    return Classifier(
+        kind,
+        categories,
+        space,
+        tuple(part.astype(np.float32) for part in weights),
+        _decide(kind, held_out, problem),
+    )
+
+
+def readable(category: str) -> str:
+    """The name of a category as words: `card_paymentFee` is "card payment Fee"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", category).strip()
+
+
+class _Problem:
+    """The documents in their own coordinates, followed by one row for the name of each category."""
+
+    def __init__(self, points: Matrix, targets: Matrix, exclusive: bool, seed: int) -> None:
+        self.targets = targets
+        self._points = points
+        self._with_names = np.vstack([targets, np.eye(targets.shape[1])])
+        self._exclusive = exclusive
+        self._folds = _folds(targets, 3 if len(targets) > _MANY_DOCUMENTS else 5, seed)
+
+    def solve(self, documents: Rows, name_weight: float) -> Matrix:
+        """Coefficients fitted on these documents, and on the names with this weight."""
+        count, categories = self.targets.shape
+        names = np.arange(count, count + categories) if name_weight else np.arange(0)
+        rows = np.concatenate([documents, names])
+        weights = np.concatenate([np.ones(len(documents)), np.full(len(names), name_weight)])
+        points, targets = self._points[rows], self._with_names[rows]
+        return logistic.fit(points, targets, weights, strength=_STRENGTH, exclusive=self._exclusive)
+
+    def choose_name_weight(self) -> tuple[float, Matrix]:
+        """The better weight for the names, and the scores of all documents when they were held out."""
+        with_names = self._held_out_scores(_NAME_WEIGHT)
+        if len(self.targets) > _MANY_DOCUMENTS:  # by then the names hardly matter
+            return _NAME_WEIGHT, with_names
+        without = self._held_out_scores(0.0)
+        if self._loss(with_names) <= self._loss(without):
+            return _NAME_WEIGHT, with_names
+        return 0.0, without
+
+    def known(self) -> NDArray[np.bool_]:
+        """Documents whose categories all had an example outside their own fold: the others say nothing of scores."""
+        known = np.ones(len(self.targets), dtype=bool)
+        for fold in self._folds:
+            seen = np.delete(self.targets, fold, axis=0).any(axis=0)
+            known[fold] = ~(self.targets[fold].astype(bool) & ~seen).any(axis=1)
+        return known
+
+    def _held_out_scores(self, name_weight: float) -> Matrix:
+        scores = np.zeros_like(self.targets)
+        everything = np.arange(len(self.targets))
+        for fold in self._folds:
+            coefficients = self.solve(np.delete(everything, fold), name_weight)
+            scores[fold] = logistic.scores(self._points[fold], coefficients)
+        return scores
+
+    def _loss(self, scores: Matrix) -> float:
+        known = self.known()
+        return logistic.loss(scores[known], self.targets[known], exclusive=self._exclusive)
+
+
+def _targets(examples: Sequence[Example], categories: Sequence[str]) -> Matrix:
+    column = {category: number for number, category in enumerate(categories)}
+    targets = np.zeros((len(examples), len(categories)))
+    for row, example in enumerate(examples):
+        targets[row, [column[category] for category in example.categories]] = 1
+    return targets
+
+
+def _triangle(gram: Matrix) -> Matrix:
+    """Coordinates with these inner products (Cholesky). Equal documents need a trace of difference."""
+    gram[np.diag_indices_from(gram)] += 1e-6 * gram.diagonal().mean()
+    return cholesky(gram, lower=True)
+
+
+def _folds(targets: Matrix, count: int, seed: int) -> list[Rows]:
+    """Documents dealt to folds at random, those of a category (the rarest they have) evenly."""
+    rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)
+    leading = np.where(targets.any(axis=1), rarity.argmin(axis=1), targets.shape[1])
+    shuffled = np.random.default_rng(seed).permutation(len(targets))
+    dealt = shuffled[np.argsort(leading[shuffled], kind="stable")]
+    return [fold for start in range(count) if len(fold := dealt[start::count])]
+
+
+def _decide(kind: ProjectKind, held_out: Matrix, problem: _Problem) -> Decision:
+    """What turns scores into predictions, learned from the held-out ones."""
+    known = problem.known()
+    scores, targets = held_out[known], problem.targets[known]
+    if kind is ProjectKind.SINGLE_LABEL:
+        raw = Decision(Platt(1 / calibration.temperature(scores, targets.argmax(axis=1))), 0.0, 1.0)
+        claimed = confidences(kind, scores, raw).max(axis=1)
+        threshold = 0.0
+    else:
+        raw = Decision(Platt.fit(scores.ravel(), targets.ravel()), 0.5, 1.0)
+        claimed = confidences(kind, scores, raw).ravel()
+        enough = len(targets) >= _THRESHOLD_DOCUMENTS
+        threshold = calibration.best_threshold(claimed, targets.ravel()) if enough else 0.5
+    ceiling = calibration.ceiling(len(targets), claimed)
+    return Decision(raw.platt, min(threshold, ceiling), ceiling)

@@ -1,0 +1,95 @@
+"""The embedded engine behind the protocol of all engines: lazy imports, and CPU work in threads of its own."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example, Prediction
+from shared.engines.base import Capabilities, NotEnoughExamples
+
+MIN_DOCUMENTS: Final = 5
+
+_CHUNK: Final = 256
+
+# One thread each: a fit never delays predictions, and memory holds one fit at a time.
+_FITTING: Final = ThreadPoolExecutor(1, "engine-fit")
+_PREDICTING: Final = ThreadPoolExecutor(1, "engine-predict")
+
+
+class EmbeddedEngine:
+    """Small models, trained on this machine."""
+
+    name: Final = "embedded"
+    capabilities: Final = Capabilities(kinds=frozenset(ProjectKind), trainable=True)
+
+    def missing_for(
+        self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
+    ) -> str | None:
+        seen = sorted(name for name, count in examples_per_category.items() if count > 0)
+        missing: list[str] = []
+        if labeled < MIN_DOCUMENTS:
+            missing.append(f"{MIN_DOCUMENTS} labeled documents ({MIN_DOCUMENTS - labeled} missing)")
+        if kind is ProjectKind.SINGLE_LABEL and len(seen) < 2:
+            only = f"only '{seen[0]}' has any" if seen else "none has any"
+            missing.append(f"2 classes with labeled documents ({only})")
+        elif not seen:
+            missing.append(
+                "1 labeled entity" if kind is ProjectKind.ENTITIES else "1 class with labeled documents"
+            )
+        return f"The embedded engine needs at least {' and '.join(missing)}." if missing else None
+
+    async def fit(
+        self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
+    ) -> bytes:
+        counts: dict[str, int] = {}
+        for example in examples:
+            for category in (*set(example.categories), *(span.category for span in example.spans)):
+                counts[category] = counts.get(category, 0) + 1
+        if reason := self.missing_for(kind, counts, len(examples)):
+            raise NotEnoughExamples(reason)
+        return await _run(_FITTING, lambda: _fit(kind, examples, unlabeled, seed))
+
+    async def load(self, artefact: bytes) -> "EmbeddedModel":
+        return EmbeddedModel(await _run(_PREDICTING, lambda: _load(artefact)))
+
+
+class Predictor(Protocol):
+    """A fitted model of some kind, used from one thread at a time."""
+
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+
+    def predict(self, texts: Sequence[str]) -> list[list[Prediction]]: ...
+
+
+class EmbeddedModel:
+    """A fitted model; it predicts in the engine's own thread, a chunk at a time so that callers take turns."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self.categories = predictor.categories
+
+    async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        predictions: list[list[Prediction]] = []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = texts[start : start + _CHUNK]
+            predictions += await _run(_PREDICTING, lambda chunk=chunk: self._predictor.predict(chunk))
+        return predictions
+
+
+async def _run[T](executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def _fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
+    from shared.engines.embedded import models  # brings numpy and scipy
+
+    return models.fit(kind, examples, unlabeled, seed)
+
+
+def _load(artefact: bytes) -> Predictor:
+    from shared.engines.embedded import models
+
+    return models.load(artefact)

@@ -1,0 +1,32 @@
+"""Fits and reads models of every kind. Importing it imports numpy and scipy, and settles on one BLAS thread."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy.linalg  # noqa: F401  (its BLAS must be loaded before the threads are limited)
+import scipy.linalg  # noqa: F401  (as above: scipy carries another BLAS)
+from threadpoolctl import threadpool_limits
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example
+from shared.engines.base import ArtefactError
+from shared.engines.embedded import classifier_training
+from shared.engines.embedded.artefact import pack, unpack
+from shared.engines.embedded.classifier import Classifier
+
+# For the whole process and for good: two BLAS threads made training 14 times slower on a busy machine.
+_ONE_THREAD: Final = threadpool_limits(1, "blas")
+
+
+def fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
+    """A model as bytes. CPU bound; not for the event loop."""
+    return pack(classifier_training.train(kind, examples, unlabeled, seed).store())
+
+
+def load(artefact: bytes) -> Classifier:
+    """Raises ArtefactError."""
+    stored = unpack(artefact)
+    kind = stored.meta.get("kind")
+    if kind not in (ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL):
+        raise ArtefactError(f"The model is of an unknown kind ({kind!r}).")
+    return Classifier.restore(stored)

@@ -1,0 +1,34 @@
+"""Engines by name. An engine is made when it is first asked for, and may then say which setting it misses."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from shared.engines.base import Engine, UnknownEngine
+from shared.engines.embedded.engine import EmbeddedEngine
+
+type Factory = Callable[[], Engine]
+"""Makes an engine; raises EngineNotConfigured, naming the setting that is missing."""
+
+
+class Engines:
+    """The engines of this app."""
+
+    def __init__(self, factories: Mapping[str, Factory]) -> None:
+        self._factories = dict(factories)
+        self._made: dict[str, Engine] = {}
+
+    @property
+    def names(self) -> Iterable[str]:
+        return sorted(self._factories)
+
+    def get(self, name: str) -> Engine:
+        """The engine of this name. Raises UnknownEngine, EngineNotConfigured."""
+        if name not in self._factories:
+            raise UnknownEngine(f"There is no engine '{name}'. Known engines: {', '.join(self.names)}.")
+        if name not in self._made:
+            self._made[name] = self._factories[name]()
+        return self._made[name]
+
+
+def local_engines() -> dict[str, Factory]:
+    """The engines that need no settings."""
+    return {EmbeddedEngine.name: EmbeddedEngine}
