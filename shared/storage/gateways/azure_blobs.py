@@ -1,13 +1,21 @@
-"""The blobs of the account, through azure-storage-blob."""
-
-from __future__ import annotations
+"""The blobs of the account."""
 
 import base64
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 
-from shared.storage.gateways.azure_errors import error_code, status_of, unavailable
+from shared.storage.gateways.blob_wire import (
+    bare,
+    blob_path,
+    condition_headers,
+    container_path,
+    decode_blobs,
+    decode_containers,
+    encode_block_list,
+    info_of_headers,
+    total_size,
+)
 from shared.storage.gateways.errors import (
+    BadKey,
     BlobChanged,
     BlobExists,
     BlobLeased,
@@ -24,58 +32,46 @@ from shared.storage.gateways.ports import (
     Names,
 )
 from shared.storage.gateways.prefixes import delete_prefix
+from shared.storage.gateways.rest import Answer, Service
 
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobProperties
-    from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
-
-_BLOCK_NAME = "{:06d}"  # all block names of a blob have one length
+_OCTETS = "application/octet-stream"
+_UNSATISFIABLE = 416
 
 
 class AzureBlobs(Blobs):
     """Any container of the account; etags go in and out without quotes."""
 
-    def __init__(self, service: Callable[[], BlobServiceClient], counter: CallCounter) -> None:
+    def __init__(self, service: Callable[[], Service], counter: CallCounter) -> None:
         self._service = service
         self._counter = counter
-        self._containers: dict[str, ContainerClient] = {}
 
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
-        return await self._read_range(container, name, 0 if max_bytes else None, max_bytes)
+        span = None if max_bytes is None else (0, max_bytes)
+        return await self._read(container, name, span)
 
     async def stat(self, container: str, name: str) -> BlobInfo | None:
-        from azure.core.exceptions import AzureError
-
-        self._counter.add("blob", "stat")
-        try:
-            properties = await self._blob(container, name).get_blob_properties()
-        except AzureError as error:
-            if status_of(error) == 404:
-                return None
-            raise _translated(error, name) from error
-        return _info(properties)
+        answer = await self._send("stat", "HEAD", container, name)
+        if answer is None or answer.status == 404:
+            return None
+        if not answer.ok:
+            raise _error(answer, name)
+        return info_of_headers(name, answer.headers)
 
     async def list(
         self, container: str, *, prefix: str = "", page_size: int = 5000
     ) -> AsyncIterator[BlobPage]:
-        from azure.core.exceptions import AzureError
-
-        pages = (
-            self._container(container)
-            .list_blobs(name_starts_with=prefix or None, results_per_page=page_size)
-            .by_page()
-        )
+        query = {"restype": "container", "comp": "list", "maxresults": str(page_size)}
+        if prefix:
+            query["prefix"] = prefix
         while True:
-            try:
-                page = await anext(pages)
-                self._counter.add("blob", "list")
-                infos = [_info(properties) async for properties in page]
-            except StopAsyncIteration:
+            answer = await self._send("list", "GET", container, query=query)
+            if answer is None or not answer.ok:
+                raise _error(answer, container)
+            page, marker = decode_blobs(answer.body)
+            yield page
+            if not marker:
                 return
-            except AzureError as error:
-                self._counter.add("blob", "list")
-                raise _translated(error, container) from error
-            yield infos
+            query["marker"] = marker
 
     async def write(
         self,
@@ -86,201 +82,167 @@ class AzureBlobs(Blobs):
         create_only: bool = False,
         etag: str | None = None,
         lease: str | None = None,
-        content_type: str = "application/octet-stream",
+        content_type: str = _OCTETS,
     ) -> str:
-        from azure.core.exceptions import AzureError
-        from azure.storage.blob import ContentSettings
-
-        self._counter.add("blob", "write")
-        try:
-            answer = await self._blob(container, name).upload_blob(
-                data,
-                overwrite=not create_only,
-                content_settings=ContentSettings(content_type=content_type),
-                **_if_match(etag),
-                **_leased(lease),
-            )
-        except AzureError as error:
-            raise _translated(error, name) from error
-        return _bare(answer["etag"])
+        headers = condition_headers(create_only=create_only, etag=etag, lease=lease)
+        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": content_type}
+        return await self._put("write", container, name, data, headers)
 
     async def delete(self, container: str, name: str, *, lease: str | None = None) -> bool:
-        from azure.core.exceptions import AzureError
-
-        self._counter.add("blob", "delete")
-        try:
-            await self._blob(container, name).delete_blob(**_leased(lease))
-        except AzureError as error:
-            if status_of(error) == 404:
-                return False
-            raise _translated(error, name) from error
+        headers = condition_headers(lease=lease)
+        answer = await self._send("delete", "DELETE", container, name, headers=headers)
+        if answer is None or answer.status == 404:
+            return False
+        if not answer.ok:
+            raise _error(answer, name)
         return True
 
     async def delete_prefix(self, container: str, prefix: str) -> int:
         return await delete_prefix(self, container, prefix)
 
     async def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
-        first = await self._read_range(container, name, 0, chunk)
+        first = await self._read(container, name, (0, chunk))
         if first is None or not first.size:
             return
         yield first.data
         for start in range(chunk, first.size, chunk):
-            part = await self._read_range(container, name, start, chunk, first.etag)
+            part = await self._read(container, name, (start, chunk), etag=first.etag)
             if part is None:
                 raise BlobChanged(key=name)
             yield part.data
 
     async def stream_write(
-        self,
-        container: str,
-        name: str,
-        chunks: AsyncIterable[bytes],
-        *,
-        content_type: str = "application/octet-stream",
+        self, container: str, name: str, chunks: AsyncIterable[bytes], *, content_type: str = _OCTETS
     ) -> str:
-        from azure.core.exceptions import AzureError
-        from azure.storage.blob import BlobBlock, ContentSettings
-
-        blob = self._blob(container, name)
-        blocks: list[BlobBlock] = []
+        blocks: list[str] = []
         async for part in chunks:
-            if not part:
-                continue
-            block = BlobBlock(base64.b64encode(_BLOCK_NAME.format(len(blocks)).encode()).decode())
-            self._counter.add("blob", "stage")
-            try:
-                await blob.stage_block(block.id, part, length=len(part))
-            except AzureError as error:
-                raise _translated(error, name) from error
-            blocks.append(block)
-        self._counter.add("blob", "write")
-        try:
-            answer = await blob.commit_block_list(
-                blocks, content_settings=ContentSettings(content_type=content_type)
-            )
-        except AzureError as error:
-            raise _translated(error, name) from error
-        return _bare(answer["etag"])
+            if part:
+                block = base64.b64encode(f"{len(blocks):06d}".encode()).decode()
+                await self._put("stage", container, name, part, {}, {"comp": "block", "blockid": block})
+                blocks.append(block)
+        headers = {"x-ms-blob-content-type": content_type}
+        return await self._put(
+            "write", container, name, encode_block_list(blocks), headers, {"comp": "blocklist"}
+        )
 
     async def create_container(self, container: str) -> bool:
-        from azure.core.exceptions import AzureError
-
-        self._counter.add("blob", "create_container")
-        try:
-            await self._container(container).create_container()
-        except AzureError as error:
-            if error_code(error) == "ContainerAlreadyExists":
-                return False
-            raise unavailable(error) from error
-        return True
+        answer = await self._send("create_container", "PUT", container, query={"restype": "container"})
+        if answer is None:
+            raise BadKey(key=container)
+        if not answer.ok and answer.code != "ContainerAlreadyExists":
+            raise answer.unexpected()
+        return answer.ok
 
     async def container_exists(self, container: str) -> bool:
-        from azure.core.exceptions import AzureError
-
-        self._counter.add("blob", "container_exists")
-        try:
-            return await self._container(container).exists()
-        except AzureError as error:
-            raise unavailable(error) from error
+        answer = await self._send("container_exists", "HEAD", container, query={"restype": "container"})
+        if answer is not None and not answer.ok and answer.status != 404:
+            raise answer.unexpected()
+        return answer is not None and answer.ok
 
     async def list_containers(self, prefix: str = "") -> Names:
-        from azure.core.exceptions import AzureError
-
-        self._counter.add("blob", "list_containers")
-        try:
-            found = self._service().list_containers(name_starts_with=prefix or None)
-            return [str(properties.name) async for properties in found]
-        except AzureError as error:
-            raise unavailable(error) from error
+        names: Names = []
+        query = {"comp": "list", "prefix": prefix} if prefix else {"comp": "list"}
+        while True:
+            self._counter.add("blob", "list_containers")
+            answer = await self._service().send("GET", "", query=query)
+            if not answer.ok:
+                raise answer.unexpected()
+            page, marker = decode_containers(answer.body)
+            names += page
+            if not marker:
+                return names
+            query["marker"] = marker
 
     async def acquire_lease(self, container: str, name: str, lease_id: str, seconds: int = -1) -> bool:
-        from azure.core.exceptions import AzureError
-        from azure.storage.blob.aio import BlobLeaseClient
-
-        self._counter.add("blob", "acquire_lease")
-        try:
-            await BlobLeaseClient(self._blob(container, name), lease_id).acquire(lease_duration=seconds)
-        except AzureError as error:
-            if status_of(error) == 404:
-                return False
-            raise _translated(error, name) from error
+        headers = {
+            "x-ms-lease-action": "acquire",
+            "x-ms-lease-duration": str(seconds),
+            "x-ms-proposed-lease-id": lease_id,
+        }
+        answer = await self._send(
+            "acquire_lease", "PUT", container, name, query={"comp": "lease"}, headers=headers
+        )
+        if answer is None or answer.status == 404:
+            return False
+        if not answer.ok:
+            raise _error(answer, name)
         return True
 
     async def release_lease(self, container: str, name: str, lease_id: str) -> None:
-        from azure.core.exceptions import AzureError
-        from azure.storage.blob.aio import BlobLeaseClient
+        headers = {"x-ms-lease-action": "release", "x-ms-lease-id": lease_id}
+        answer = await self._send(
+            "release_lease", "PUT", container, name, query={"comp": "lease"}, headers=headers
+        )
+        if answer is not None and not answer.ok and answer.status not in (404, 409):
+            raise answer.unexpected()
 
-        self._counter.add("blob", "release_lease")
-        try:
-            await BlobLeaseClient(self._blob(container, name), lease_id).release()
-        except AzureError as error:
-            if status_of(error) not in (404, 409):
-                raise unavailable(error) from error
-
-    async def _read_range(
-        self, container: str, name: str, start: int | None, length: int | None, etag: str | None = None
+    async def _read(
+        self, container: str, name: str, span: tuple[int, int] | None, *, etag: str | None = None
     ) -> BlobContent | None:
-        """A range of a blob, or with `start` None the whole; None if the blob is missing."""
-        from azure.core.exceptions import AzureError
+        """A blob, or of it `span` (start, length in bytes); None if it is missing."""
+        headers = condition_headers(etag=etag)
+        if span is not None:
+            headers["x-ms-range"] = f"bytes={span[0]}-{span[0] + span[1] - 1}"
+        answer = await self._send("read", "GET", container, name, headers=headers)
+        if answer is None or answer.status == 404:
+            return None
+        if answer.status == _UNSATISFIABLE and span is not None:  # of an empty blob no range can be had
+            return await self._read(container, name, None, etag=etag)
+        if not answer.ok:
+            raise _error(answer, name)
+        return BlobContent(
+            answer.body,
+            bare(answer.headers["ETag"]),
+            total_size(answer.headers),
+            answer.headers.get("Content-Type"),
+        )
 
-        self._counter.add("blob", "read")
+    async def _put(
+        self,
+        operation: str,
+        container: str,
+        name: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+    ) -> str:
+        """Send content and return the etag, bare."""
+        headers = {"Content-Type": _OCTETS, **headers}
+        self._counter.add("blob", operation)
+        answer = await self._service().send(
+            "PUT", blob_path(container, name), query=query, headers=headers, body=body
+        )
+        if not answer.ok:
+            raise _error(answer, name)
+        return bare(answer.headers.get("ETag") or "")
+
+    async def _send(
+        self,
+        operation: str,
+        method: str,
+        container: str,
+        name: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer | None:
+        """Send a request without content; None where no blob or container of that name can exist."""
+        self._counter.add("blob", operation)
         try:
-            stream = await self._blob(container, name).download_blob(
-                start, length, max_concurrency=1, **_if_match(etag)
-            )
-            data = await stream.readall()
-        except AzureError as error:
-            if status_of(error) == 404:
-                return None
-            if status_of(error) == 416 and start == 0:  # no range fits an empty blob
-                return await self._read_range(container, name, None, None, etag)
-            raise _translated(error, name) from error
-        properties = stream.properties
-        total = int(str(properties.content_range).rpartition("/")[2])
-        return BlobContent(data, _bare(properties.etag), total, properties.content_settings.content_type)
-
-    def _container(self, container: str) -> ContainerClient:
-        if container not in self._containers:
-            self._containers[container] = self._service().get_container_client(container)
-        return self._containers[container]
-
-    def _blob(self, container: str, name: str) -> BlobClient:
-        return self._container(container).get_blob_client(name)
+            path = container_path(container) if name is None else blob_path(container, name)
+        except BadKey:
+            return None
+        return await self._service().send(method, path, query=query, headers=headers)
 
 
-def _info(properties: BlobProperties) -> BlobInfo:
-    return BlobInfo(
-        properties.name,
-        _bare(properties.etag),
-        properties.size,
-        properties.last_modified,
-        properties.lease.state == "leased",
-    )
-
-
-def _bare(etag: Any) -> str:
-    """Headers quote etags, listings and events do not."""
-    return str(etag).strip('"')
-
-
-def _if_match(etag: str | None) -> dict[str, Any]:
-    from azure.core import MatchConditions
-
-    return {} if etag is None else {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
-
-
-def _leased(lease: str | None) -> dict[str, Any]:
-    return {} if lease is None else {"lease": lease}
-
-
-def _translated(error: Exception, key: str) -> StorageError:
-    code = error_code(error)
-    if code.startswith("Lease"):
-        return BlobLeased(key=key)
-    if code == "ContainerNotFound":
+def _error(answer: Answer | None, key: str) -> StorageError:
+    """The port's error for a refusal; None stands for a container that cannot exist."""
+    if answer is None or answer.code == "ContainerNotFound":
         return ContainerMissing(key=key)
-    if code == "BlobAlreadyExists":
+    if answer.code.startswith("Lease"):
+        return BlobLeased(key=key)
+    if answer.code == "BlobAlreadyExists":
         return BlobExists(key=key)
-    if status_of(error) == 412:
+    if answer.status == 412:
         return BlobChanged(key=key)
-    return unavailable(error)
+    return answer.unexpected()

@@ -1,65 +1,47 @@
-"""The sending side of the account's queues, through azure-storage-queue."""
+"""The sending side of the account's queues."""
 
-from __future__ import annotations
-
+import base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from shared.storage.gateways.azure_errors import error_code, unavailable
 from shared.storage.gateways.limits import check_message
 from shared.storage.gateways.ports import CallCounter, Queues
+from shared.storage.gateways.rest import Answer, Service
 
-if TYPE_CHECKING:
-    from azure.storage.queue.aio import QueueClient, QueueServiceClient
+_XML = {"Content-Type": "application/xml"}
 
 
 class AzureQueues(Queues):
-    """Queues by our names; `physical` turns one into the name in the account."""
+    """Queues by our names; `physical` turns one into its name in the account."""
 
     def __init__(
-        self, service: Callable[[], QueueServiceClient], physical: Callable[[str], str], counter: CallCounter
+        self, service: Callable[[], Service], physical: Callable[[str], str], counter: CallCounter
     ) -> None:
         self._service = service
         self._physical = physical
         self._counter = counter
-        self._clients: dict[str, QueueClient] = {}
 
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
-        from azure.core.exceptions import AzureError
-
         check_message(body, delay)
-        try:
-            return await self._send(queue, body, delay)
-        except AzureError as error:
-            if error_code(error) != "QueueNotFound":
-                raise unavailable(error) from error
-        await self.create(queue)
-        try:
-            await self._send(queue, body, delay)
-        except AzureError as error:
-            raise unavailable(error) from error
+        answer = await self._send(queue, body, delay)
+        if answer.code == "QueueNotFound":
+            await self.create(queue)
+            answer = await self._send(queue, body, delay)
+        if not answer.ok:
+            raise answer.unexpected()
 
     async def create(self, queue: str) -> None:
-        from azure.core.exceptions import AzureError, ResourceExistsError
-
         self._counter.add("queue", "create")
-        try:
-            await self._client(queue).create_queue()
-        except ResourceExistsError as error:
-            if error_code(error) != "QueueAlreadyExists":  # being deleted
-                raise unavailable(error) from error
-        except AzureError as error:
-            raise unavailable(error) from error
+        answer = await self._service().send("PUT", self._physical(queue))
+        if not answer.ok and answer.code != "QueueAlreadyExists":
+            raise answer.unexpected()
 
-    async def _send(self, queue: str, body: str, delay: int) -> None:
+    async def _send(self, queue: str, body: str, delay: int) -> Answer:
         self._counter.add("queue", "send")
-        await self._client(queue).send_message(body, visibility_timeout=delay)
-
-    def _client(self, queue: str) -> QueueClient:
-        from azure.storage.queue import TextBase64EncodePolicy
-
-        if queue not in self._clients:
-            self._clients[queue] = self._service().get_queue_client(
-                self._physical(queue), message_encode_policy=TextBase64EncodePolicy()
-            )
-        return self._clients[queue]
+        text = base64.b64encode(body.encode()).decode()  # what host.json's messageEncoding expects
+        return await self._service().send(
+            "POST",
+            f"{self._physical(queue)}/messages",
+            query={"visibilitytimeout": str(delay)},
+            headers=_XML,
+            body=f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode(),
+        )

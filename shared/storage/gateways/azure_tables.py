@@ -1,60 +1,56 @@
-"""One table of the account, through azure-data-tables."""
+"""One table of the account."""
 
-from __future__ import annotations
-
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
-from shared.storage.gateways.azure_errors import error_code, status_of, unavailable
-from shared.storage.gateways.errors import (
-    RowChanged,
-    RowExists,
-    RowMissing,
-    StorageError,
-    TooLarge,
-)
+from shared.storage.gateways.errors import RowChanged, RowExists, RowMissing, StorageError, TooLarge
 from shared.storage.gateways.limits import check_bounds, check_commit, check_key, check_partition
-from shared.storage.gateways.ports import (
-    CallCounter,
-    Delete,
-    Insert,
-    Merge,
-    Operation,
-    Replace,
-    Row,
-    Table,
-    UpsertMerge,
-    UpsertReplace,
-    Value,
+from shared.storage.gateways.ports import CallCounter, Operation, Row, Table
+from shared.storage.gateways.rest import Answer, Service
+from shared.storage.gateways.table_wire import (
+    READ_HEADERS,
+    WRITE_HEADERS,
+    Part,
+    Request,
+    decode_row,
+    decode_transaction,
+    encode_operation,
+    encode_transaction,
+    row_path,
 )
-
-if TYPE_CHECKING:
-    from azure.data.tables.aio import TableClient, TableServiceClient
 
 _PAGE = 1000
-_INT32 = range(-(2**31), 2**31)
+_NO_TABLE = "TableNotFound"
+_NEXT = ("NextPartitionKey", "NextRowKey")
+_TOO_LARGE = 413
+_ERRORS: dict[int, type[StorageError]] = {
+    404: RowMissing,
+    409: RowExists,
+    412: RowChanged,
+    _TOO_LARGE: TooLarge,
+}
 
 
 class AzureTable(Table):
-    def __init__(self, service: Callable[[], TableServiceClient], name: str, counter: CallCounter) -> None:
+    """The table `name` of the account that `service` reaches."""
+
+    def __init__(self, service: Callable[[], Service], name: str, counter: CallCounter) -> None:
         self._service = service
         self._name = name
         self._counter = counter
-        self._cached: TableClient | None = None
 
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
-        from azure.core.exceptions import AzureError
-
         check_partition(partition)
         check_key(key)
         self._counter.add("table", "get")
-        try:
-            entity = await self._client().get_entity(partition, key, select=_columns(select))
-        except AzureError as error:
-            if status_of(error) == 404:
-                return None
-            raise _translated(error, []) from error
-        return _row(entity)
+        path = row_path(self._name, partition, key)
+        answer = await self._service().send("GET", path, query=_columns(select), headers=READ_HEADERS)
+        if answer.status == 404:
+            return None
+        if not answer.ok:
+            raise answer.unexpected()
+        return decode_row(json.loads(answer.body))
 
     async def query(
         self,
@@ -78,149 +74,110 @@ class AzureTable(Table):
         return self._pages(partition, low, high, select, None)
 
     async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
-        from azure.core.exceptions import AzureError
-
         check_commit(partition, operations)
         if not operations:
             return []
-        try:
-            return await self._send(partition, operations)
-        except AzureError as error:
-            if error_code(error) != "TableNotFound":
-                raise _translated(error, operations) from error
-        await self.create()
-        try:
-            return await self._send(partition, operations)
-        except AzureError as error:
-            raise _translated(error, operations) from error
+        requests = [encode_operation(self._name, partition, operation) for operation in operations]
+        send = self._send_one if len(requests) == 1 else self._send_all
+        etags = await send(operations, requests)
+        if etags is None:
+            await self.create()
+            etags = await send(operations, requests)
+        if etags is None:
+            raise RowMissing(f"The table {self._name} was deleted at once.")
+        return etags
 
     async def create(self) -> None:
-        from azure.core.exceptions import AzureError, ResourceExistsError
-
         self._counter.add("table", "create")
-        try:
-            await self._client().create_table()
-        except ResourceExistsError as error:
-            if error_code(error) != "TableAlreadyExists":  # being deleted
-                raise unavailable(error) from error
-        except AzureError as error:
-            raise _translated(error, []) from error
+        body = json.dumps({"TableName": self._name}).encode()
+        answer = await self._service().send("POST", "Tables", headers=WRITE_HEADERS, body=body)
+        if not answer.ok and answer.code != "TableAlreadyExists":
+            raise answer.unexpected()
 
     async def drop(self) -> None:
-        from azure.core.exceptions import AzureError
-
         self._counter.add("table", "drop")
-        try:
-            await self._client().delete_table()
-        except AzureError as error:
-            raise _translated(error, []) from error
+        answer = await self._service().send("DELETE", f"Tables('{self._name}')", headers=READ_HEADERS)
+        if not answer.ok and answer.status != 404:
+            raise answer.unexpected()
 
     async def _pages(
         self, partition: str, low: str, high: str | None, select: Sequence[str] | None, limit: int | None
     ) -> AsyncIterator[list[Row]]:
-        from azure.core.exceptions import AzureError
-
         check_partition(partition)
         check_bounds(low, high)
-        condition, parameters = _condition(partition, low, high)
-        pages = (
-            self._client()
-            .query_entities(
-                condition,
-                parameters=parameters,
-                select=_columns(select),
-                results_per_page=_PAGE if limit is None else min(limit, _PAGE),
-            )
-            .by_page()
-        )
+        size = _PAGE if limit is None else min(limit, _PAGE)
+        query = {"$filter": _condition(partition, low, high), "$top": str(size), **_columns(select)}
         while True:
             self._counter.add("table", "query")
-            try:
-                page = [_row(entity) async for entity in await anext(pages)]
-            except StopAsyncIteration:
+            answer = await self._service().send("GET", f"{self._name}()", query=query, headers=READ_HEADERS)
+            if answer.status == 404:
                 return
-            except AzureError as error:
-                if status_of(error) == 404:
-                    return
-                raise _translated(error, []) from error
-            yield page
+            if not answer.ok:
+                raise answer.unexpected()
+            entities = cast(list[Mapping[str, Any]], json.loads(answer.body)["value"])
+            yield [decode_row(entity) for entity in entities]
+            token = {name: answer.headers.get(f"x-ms-continuation-{name}") for name in _NEXT}
+            if not any(token.values()):
+                return
+            query |= {name: value for name, value in token.items() if value}
 
-    async def _send(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def _send_one(
+        self, operations: Sequence[Operation], requests: Sequence[Request]
+    ) -> list[str] | None:
+        """Send one operation by itself; None if there is no such table."""
         self._counter.add("table", "commit")
-        request = [_request(partition, operation) for operation in operations]
-        answers = await self._client().submit_transaction(request)
-        return [
-            "" if isinstance(operation, Delete) else str(answer["etag"])
-            for operation, answer in zip(operations, answers, strict=True)
-        ]
+        request = requests[0]
+        answer = await self._service().send(
+            request.method, request.path, headers=request.headers, body=request.body
+        )
+        if answer.code == _NO_TABLE:
+            return None
+        if not answer.ok:
+            raise _refusal(answer, Part(answer.status, "", answer.code), operations)
+        return [answer.headers.get("ETag") or ""]
 
-    def _client(self) -> TableClient:
-        if self._cached is None:
-            self._cached = self._service().get_table_client(self._name)
-        return self._cached
-
-
-def _condition(partition: str, low: str, high: str | None) -> tuple[str, dict[str, str]]:
-    """The only filter there is; values travel as parameters, for a key may hold a quote."""
-    if high is None:
-        return "PartitionKey eq @pk and RowKey ge @lo", {"pk": partition, "lo": low}
-    return "PartitionKey eq @pk and RowKey ge @lo and RowKey lt @hi", {"pk": partition, "lo": low, "hi": high}
-
-
-def _columns(select: Sequence[str] | None) -> list[str] | None:
-    """The keys come along always, and Timestamp, from which the SDK makes the etag where the service sends none."""
-    return None if select is None else ["PartitionKey", "RowKey", "Timestamp", *select]
-
-
-def _request(partition: str, operation: Operation) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    from azure.core import MatchConditions
-    from azure.data.tables import UpdateMode
-
-    keys = {"PartitionKey": partition, "RowKey": operation.key}
-    guard = {"etag": getattr(operation, "etag", None), "match_condition": MatchConditions.IfNotModified}
-    match operation:
-        case Insert(_, values):
-            return "create", keys | _entity(values), {}
-        case Replace(_, values):
-            return "update", keys | _entity(values), {"mode": UpdateMode.REPLACE, **guard}
-        case Merge(_, values):
-            return "update", keys | _entity(values), {"mode": UpdateMode.MERGE, **guard}
-        case UpsertReplace(_, values):
-            return "upsert", keys | _entity(values), {"mode": UpdateMode.REPLACE}
-        case UpsertMerge(_, values):
-            return "upsert", keys | _entity(values), {"mode": UpdateMode.MERGE}
-        case Delete(_, etag):
-            return "delete", keys, {} if etag is None else guard
+    async def _send_all(
+        self, operations: Sequence[Operation], requests: Sequence[Request]
+    ) -> list[str] | None:
+        """Send a transaction; None if there is no such table."""
+        self._counter.add("table", "commit")
+        service = self._service()
+        kind, body = encode_transaction(service.endpoint, requests)
+        answer = await service.send(
+            "POST", "$batch", headers=READ_HEADERS | {"Content-Type": kind}, body=body
+        )
+        parts = decode_transaction(answer.body)
+        for part in parts:
+            if part.code == _NO_TABLE:
+                return None
+            if part.status >= 300:
+                raise _refusal(answer, part, operations)
+        if answer.status == _TOO_LARGE:
+            raise TooLarge("The service takes no transaction of that size.")
+        if not answer.ok or len(parts) != len(operations):
+            raise answer.unexpected()
+        return [part.etag for part in parts]
 
 
-def _entity(values: Mapping[str, Value]) -> dict[str, Any]:
-    from azure.data.tables import EdmType, EntityProperty
-
-    return {
-        name: EntityProperty(value, EdmType.INT64) if type(value) is int and value not in _INT32 else value
-        for name, value in values.items()
-    }
-
-
-def _row(entity: Any) -> Row:
-    values: dict[str, Value] = {}
-    for name, value in entity.items():
-        if isinstance(value, tuple):
-            value = value[0]  # an EntityProperty: Edm.Int64
-        if value is not None and name not in ("PartitionKey", "RowKey", "Timestamp"):
-            values[name] = value
-    return Row(entity["PartitionKey"], entity["RowKey"], entity.metadata["etag"], values)
+def _refusal(answer: Answer, part: Part, operations: Sequence[Operation]) -> StorageError:
+    """The port's error for an operation that the service refused."""
+    kind = _ERRORS.get(part.status)
+    if kind is None or (kind is RowExists and part.code != "EntityAlreadyExists"):
+        return answer.unexpected()
+    return kind(key=operations[part.index].key, index=part.index)
 
 
-def _translated(error: Exception, operations: Sequence[Operation]) -> StorageError:
-    kinds: dict[int | None, type[StorageError]] = {
-        404: RowMissing,
-        409: RowExists,
-        412: RowChanged,
-        413: TooLarge,
-    }
-    kind = kinds.get(status_of(error))
-    if kind is None:
-        return unavailable(error)
-    index = getattr(error, "index", 0)
-    return kind(key=operations[index].key if index < len(operations) else None, index=index)
+def _condition(partition: str, low: str, high: str | None) -> str:
+    """The only filter there is: always one partition, and every value through `_literal`."""
+    condition = f"PartitionKey eq {_literal(partition)} and RowKey ge {_literal(low)}"
+    return condition if high is None else f"{condition} and RowKey lt {_literal(high)}"
+
+
+def _literal(text: str) -> str:
+    """A string of OData: a quote in it is doubled, and nothing else has a meaning."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _columns(select: Sequence[str] | None) -> dict[str, str]:
+    """The keys come along always, and Timestamp, which is the etag where the service sends none."""
+    return {} if select is None else {"$select": ",".join(("PartitionKey", "RowKey", "Timestamp", *select))}

@@ -1,34 +1,34 @@
-"""The one set of SDK clients of a process, and the names of what is ours in the user's storage account."""
+"""The one set of clients of a process, and the names of what is ours in the user's storage account."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from shared.storage.gateways.account import Account
 from shared.storage.gateways.azure_blobs import AzureBlobs
 from shared.storage.gateways.azure_queues import AzureQueues
 from shared.storage.gateways.azure_tables import AzureTable
-from shared.storage.gateways.counter import CallCounter
+from shared.storage.gateways.counter import CallCounter, Service as ServiceName
+from shared.storage.gateways.rest import Service, policies
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
-    from azure.core.credentials_async import AsyncTokenCredential
-    from azure.core.pipeline.transport import AioHttpTransport
-    from azure.data.tables.aio import TableServiceClient
-    from azure.storage.blob.aio import BlobServiceClient
-    from azure.storage.queue.aio import QueueServiceClient
+
+__all__ = ["Account", "StorageClients", "StorageNames"]
 
 CONNECTIONS = 200
-"""Open connections to the account at most; aiohttp's own limit of 100 is for all hosts together."""
+"""Open connections at most; aiohttp's own limit is 100."""
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
-_RETRIES = 4
-_WHOLE_BLOB = 256 * 1024 * 1024
+_SCOPE = "https://storage.azure.com/.default"
+_VERSIONS: dict[ServiceName, str] = {"table": "2019-02-02", "blob": "2023-11-03", "queue": "2023-11-03"}
+"""The version of each REST API that is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageNames:
-    """What our tables, queues and containers are called; the account is the user's, so a prefix stands before each."""
+    """What our tables, queues and containers are called; the account is the user's, so a prefix stands first."""
 
     prefix: str = "labelbridge"
 
@@ -45,105 +45,76 @@ class StorageNames:
         return f"{self.prefix}-{name}" if name else self.prefix
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A storage account: a connection string, or its three endpoints and a credential of azure-identity."""
-
-    connection_string: str = ""
-    table_endpoint: str = ""
-    blob_endpoint: str = ""
-    queue_endpoint: str = ""
-    credential: AsyncTokenCredential | None = None
-
-
 class StorageClients:
-    """Gateways to one account over one shared pool of connections.
+    """Gateways to one account over one pool of connections.
 
-    Imports the SDKs and opens the pool at the first call; belongs to the event loop it was first used in. Close it.
+    The pool opens, and azure-core is imported, with the first call, and belongs to the event loop of that call.
+    The owner closes it; the credential stays the caller's to close.
     """
 
-    def __init__(self, account: Account, *, names: StorageNames | None = None) -> None:
+    def __init__(self, account: Account, *, names: StorageNames | None = None, retries: int = 4) -> None:
         self.account = account
         self.names = names or StorageNames()
         self.counter = CallCounter()
-        self.blobs = AzureBlobs(self.blob_service, self.counter)
-        self.queues = AzureQueues(self.queue_service, self.names.queue, self.counter)
+        self.blobs = AzureBlobs(lambda: self._service("blob"), self.counter)
+        self.queues = AzureQueues(lambda: self._service("queue"), self.names.queue, self.counter)
+        self._retries = retries
         self._tables: dict[str, AzureTable] = {}
+        self._services: dict[ServiceName, Service] = {}
         self._session: ClientSession | None = None
-        self._table_service: TableServiceClient | None = None
-        self._blob_service: BlobServiceClient | None = None
-        self._queue_service: QueueServiceClient | None = None
 
     def table(self, name: str) -> AzureTable:
         """The gateway to our table of that name (without prefix), the same each time."""
         if name not in self._tables:
-            self._tables[name] = AzureTable(self.table_service, self.names.table(name), self.counter)
+            self._tables[name] = AzureTable(
+                lambda: self._service("table"), self.names.table(name), self.counter
+            )
         return self._tables[name]
 
-    def table_service(self) -> TableServiceClient:
-        if self._table_service is None:
-            from azure.data.tables.aio import TableServiceClient
-
-            if self.account.connection_string:
-                self._table_service = TableServiceClient.from_connection_string(
-                    self.account.connection_string, **self._options()
-                )
-            else:
-                self._table_service = TableServiceClient(
-                    self.account.table_endpoint, credential=self.account.credential, **self._options()
-                )
-        return self._table_service
-
-    def blob_service(self) -> BlobServiceClient:
-        if self._blob_service is None:
-            from azure.storage.blob.aio import BlobServiceClient
-
-            options = self._options() | {
-                "max_single_get_size": _WHOLE_BLOB,
-                "max_single_put_size": _WHOLE_BLOB,
-            }
-            if self.account.connection_string:
-                self._blob_service = BlobServiceClient.from_connection_string(
-                    self.account.connection_string, **options
-                )
-            else:
-                self._blob_service = BlobServiceClient(
-                    self.account.blob_endpoint, credential=self.account.credential, **options
-                )
-        return self._blob_service
-
-    def queue_service(self) -> QueueServiceClient:
-        if self._queue_service is None:
-            from azure.storage.queue.aio import QueueServiceClient
-
-            if self.account.connection_string:
-                self._queue_service = QueueServiceClient.from_connection_string(
-                    self.account.connection_string, **self._options()
-                )
-            else:
-                self._queue_service = QueueServiceClient(
-                    self.account.queue_endpoint, credential=self.account.credential, **self._options()
-                )
-        return self._queue_service
-
     async def close(self) -> None:
-        """Close the pool; the credential is its owner's to close."""
-        self._table_service = self._blob_service = self._queue_service = None
+        """Close the pool; a later call opens a new one."""
         session, self._session = self._session, None
+        self._services.clear()
         if session is not None:
             await session.close()
 
-    def _options(self) -> dict[str, Any]:
-        """What all clients are made with; `transport` is shared and outlives each of them."""
-        return {
-            "transport": self._transport(),
-            "retry_total": _RETRIES,
-            "retry_backoff_factor": 0.4,
-            "connection_timeout": _CONNECT_SECONDS,
-            "read_timeout": _READ_SECONDS,
-        }
+    def _service(self, kind: ServiceName) -> Service:
+        """The client of one service, built at its first use."""
+        service = self._services.get(kind)
+        if service is None:
+            service = self._services[kind] = self._build(kind)
+        return service
 
-    def _transport(self) -> AioHttpTransport:
+    def _build(self, kind: ServiceName) -> Service:
+        from azure.core import AsyncPipelineClient
+
+        endpoints = {
+            "table": self.account.table_endpoint,
+            "blob": self.account.blob_endpoint,
+            "queue": self.account.queue_endpoint,
+        }
+        client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
+            endpoints[kind],
+            policies=policies(*self._authorization(kind), retries=self._retries),
+            transport=self._transport(),
+        )
+        return Service(endpoints[kind], client, _VERSIONS[kind])
+
+    def _authorization(self, kind: Literal["table", "blob", "queue"]) -> list[Any]:
+        from azure.core.credentials import AzureSasCredential
+        from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AzureSasCredentialPolicy
+
+        from shared.storage.gateways.signing import StampDate, StorageSharedKey, TableSharedKey
+
+        account = self.account
+        if account.credential is not None:
+            return [StampDate(), AsyncBearerTokenCredentialPolicy(account.credential, _SCOPE)]
+        if account.sas:
+            return [StampDate(), AzureSasCredentialPolicy(AzureSasCredential(account.sas))]
+        signature = TableSharedKey if kind == "table" else StorageSharedKey
+        return [StampDate(), signature(account.name, account.key)]
+
+    def _transport(self) -> Any:
         from aiohttp import ClientSession, DummyCookieJar, TCPConnector
         from azure.core.pipeline.transport import AioHttpTransport
 

@@ -1,0 +1,109 @@
+"""Blobs as the blob service speaks of them: names in URLs, headers, XML listings."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree
+
+from shared.storage.gateways.errors import BadKey
+from shared.storage.gateways.ports import BlobInfo
+
+_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$logs")
+_NOT_IN_NAMES = re.compile("[\x00\ud800-\udfff]")
+_MAX_NAME = 1024
+
+
+def blob_path(container: str, name: str) -> str:
+    """The path of a blob in a URL.
+
+    Raises BadKey for a container or blob that cannot exist; above all for a name with the segments `.` or `..`, which
+    a URL would resolve, out of the container even.
+    """
+    if (
+        not 0 < len(name) <= _MAX_NAME
+        or _NOT_IN_NAMES.search(name)
+        or {".", ".."} & set(re.split(r"[/\\]", name))
+    ):
+        raise BadKey(f"Not a name that a blob can have: {name[:80]!r}.", key=name)
+    return f"{container_path(container)}/{quote(name, safe='/~')}"
+
+
+def container_path(container: str) -> str:
+    """The path of a container in a URL; raises BadKey."""
+    if not _CONTAINER.fullmatch(container):
+        raise BadKey(f"Not a name that a container can have: {container[:80]!r}.", key=container)
+    return container
+
+
+def bare(etag: str) -> str:
+    """An etag without quotes: headers have them, listings and events do not."""
+    return etag.strip('"')
+
+
+def condition_headers(
+    *, create_only: bool = False, etag: str | None = None, lease: str | None = None
+) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if create_only:
+        headers["If-None-Match"] = "*"
+    if etag is not None:
+        headers["If-Match"] = f'"{etag}"'
+    if lease is not None:
+        headers["x-ms-lease-id"] = lease
+    return headers
+
+
+def info_of_headers(name: str, headers: Mapping[str, str]) -> BlobInfo:
+    return BlobInfo(
+        name,
+        bare(headers["ETag"]),
+        int(headers["Content-Length"]),
+        parsedate_to_datetime(headers["Last-Modified"]),
+        headers.get("x-ms-lease-state") == "leased",
+    )
+
+
+def total_size(headers: Mapping[str, str]) -> int:
+    """The length of the whole blob, of the answer to a read of it or of a range of it."""
+    _, _, total = headers.get("Content-Range", "").rpartition("/")
+    return int(total or headers["Content-Length"])
+
+
+def decode_blobs(body: bytes) -> tuple[list[BlobInfo], str]:
+    """A page of a listing of blobs, and the marker of the next page ("" after the last)."""
+    root = ElementTree.fromstring(body)
+    dates: dict[str, datetime] = {}  # blobs uploaded together share their second
+    return [_info(element, dates) for element in root.iter("Blob")], root.findtext("NextMarker") or ""
+
+
+def decode_containers(body: bytes) -> tuple[list[str], str]:
+    """A page of a listing of containers, and the marker of the next page."""
+    root = ElementTree.fromstring(body)
+    return [element.findtext("Name", "") for element in root.iter("Container")], root.findtext(
+        "NextMarker"
+    ) or ""
+
+
+def encode_block_list(blocks: Sequence[str]) -> bytes:
+    latest = "".join(f"<Latest>{block}</Latest>" for block in blocks)
+    return f'<?xml version="1.0" encoding="utf-8"?><BlockList>{latest}</BlockList>'.encode()
+
+
+def _info(element: ElementTree.Element, dates: dict[str, datetime]) -> BlobInfo:
+    name = element.find("Name")
+    text = (name.text if name is not None else "") or ""
+    if name is not None and name.get("Encoded") == "true":  # it holds what XML cannot
+        text = unquote(text)
+    found = {child.tag: child.text or "" for child in element.find("Properties") or ()}
+    modified = found["Last-Modified"]
+    if modified not in dates:
+        dates[modified] = parsedate_to_datetime(modified)
+    return BlobInfo(
+        text,
+        bare(found["Etag"]),
+        int(found["Content-Length"]),
+        dates[modified],
+        found.get("LeaseState") == "leased",
+    )
