@@ -1,1 +1,1 @@
-"""Gateways to Azure Table, Blob and Queue storage: the ports, the Azure adapters, their in-memory twin and faults."""
+"""Gateways to Azure Table, Blob and Queue storage: ports, Azure adapters, in-memory twin, faults."""

@@ -34,7 +34,7 @@ class Account:
 
     @classmethod
     def from_connection_string(cls, text: str) -> Account:
-        """Of a connection string as the portal shows it, or `UseDevelopmentStorage=true`; raises ValueError."""
+        """As the portal shows it, or `UseDevelopmentStorage=true`; raises ValueError."""
         pairs = (part.partition("=") for part in text.strip().rstrip(";").split(";"))
         given = {name.strip().lower(): value.strip() for name, _, value in pairs}
         if given.get("usedevelopmentstorage", "").lower() == "true":
@@ -45,9 +45,8 @@ class Account:
             raise ValueError(
                 "The connection string holds neither AccountName and AccountKey nor a signature."
             )
-        return cls(
-            *(_endpoint(given, kind) for kind in ("table", "blob", "queue")), name=name, key=key, sas=sas
-        )
+        table, blob, queue = (_endpoint(given, kind) for kind in ("table", "blob", "queue"))
+        return cls(table, blob, queue, name=name, key=key, sas=sas)
 
 
 def _endpoint(given: dict[str, str], kind: str) -> str:

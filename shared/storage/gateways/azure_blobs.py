@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from typing import override
 
 from shared.storage.gateways.blob_wire import (
     bare,
@@ -45,10 +46,12 @@ class AzureBlobs(Blobs):
         self._service = service
         self._counter = counter
 
+    @override
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
         span = None if max_bytes is None else (0, max_bytes)
         return await self._read(container, name, span)
 
+    @override
     async def stat(self, container: str, name: str) -> BlobInfo | None:
         answer = await self._send("stat", "HEAD", container, name)
         if answer is None or answer.status == 404:
@@ -57,6 +60,7 @@ class AzureBlobs(Blobs):
             raise _error(answer, name)
         return info_of_headers(name, answer.headers)
 
+    @override
     async def list(
         self, container: str, *, prefix: str = "", page_size: int = 5000
     ) -> AsyncIterator[BlobPage]:
@@ -73,6 +77,7 @@ class AzureBlobs(Blobs):
                 return
             query["marker"] = marker
 
+    @override
     async def write(
         self,
         container: str,
@@ -88,6 +93,7 @@ class AzureBlobs(Blobs):
         headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": content_type}
         return await self._put("write", container, name, data, headers)
 
+    @override
     async def delete(self, container: str, name: str, *, lease: str | None = None) -> bool:
         headers = condition_headers(lease=lease)
         answer = await self._send("delete", "DELETE", container, name, headers=headers)
@@ -97,9 +103,11 @@ class AzureBlobs(Blobs):
             raise _error(answer, name)
         return True
 
+    @override
     async def delete_prefix(self, container: str, prefix: str) -> int:
         return await delete_prefix(self, container, prefix)
 
+    @override
     async def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
         first = await self._read(container, name, (0, chunk))
         if first is None or not first.size:
@@ -111,6 +119,7 @@ class AzureBlobs(Blobs):
                 raise BlobChanged(key=name)
             yield part.data
 
+    @override
     async def stream_write(
         self, container: str, name: str, chunks: AsyncIterable[bytes], *, content_type: str = _OCTETS
     ) -> str:
@@ -125,6 +134,7 @@ class AzureBlobs(Blobs):
             "write", container, name, encode_block_list(blocks), headers, {"comp": "blocklist"}
         )
 
+    @override
     async def create_container(self, container: str) -> bool:
         answer = await self._send("create_container", "PUT", container, query={"restype": "container"})
         if answer is None:
@@ -133,12 +143,14 @@ class AzureBlobs(Blobs):
             raise answer.unexpected()
         return answer.ok
 
+    @override
     async def container_exists(self, container: str) -> bool:
         answer = await self._send("container_exists", "HEAD", container, query={"restype": "container"})
         if answer is not None and not answer.ok and answer.status != 404:
             raise answer.unexpected()
         return answer is not None and answer.ok
 
+    @override
     async def list_containers(self, prefix: str = "") -> Names:
         names: Names = []
         query = {"comp": "list", "prefix": prefix} if prefix else {"comp": "list"}
@@ -153,6 +165,7 @@ class AzureBlobs(Blobs):
                 return names
             query["marker"] = marker
 
+    @override
     async def acquire_lease(self, container: str, name: str, lease_id: str, seconds: int = -1) -> bool:
         headers = {
             "x-ms-lease-action": "acquire",
@@ -168,6 +181,7 @@ class AzureBlobs(Blobs):
             raise _error(answer, name)
         return True
 
+    @override
     async def release_lease(self, container: str, name: str, lease_id: str) -> None:
         headers = {"x-ms-lease-action": "release", "x-ms-lease-id": lease_id}
         answer = await self._send(

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from typing import override
 
 from shared.storage.gateways.limits import check_message
 from shared.storage.gateways.ports import CallCounter, Queues
@@ -20,6 +21,7 @@ class AzureQueues(Queues):
         self._physical = physical
         self._counter = counter
 
+    @override
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
         check_message(body, delay)
         answer = await self._send(queue, body, delay)
@@ -29,6 +31,7 @@ class AzureQueues(Queues):
         if not answer.ok:
             raise answer.unexpected()
 
+    @override
     async def create(self, queue: str) -> None:
         self._counter.add("queue", "create")
         answer = await self._service().send("PUT", self._physical(queue))

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, override
 
 from shared.storage.gateways.errors import RowChanged, RowExists, RowMissing, StorageError, TooLarge
-from shared.storage.gateways.limits import check_bounds, check_commit, check_key, check_partition
+from shared.storage.gateways.limits import check_bounds, check_commit, check_key
 from shared.storage.gateways.ports import CallCounter, Operation, Row, Table
 from shared.storage.gateways.rest import Answer, Service
 from shared.storage.gateways.table_wire import (
@@ -40,8 +40,9 @@ class AzureTable(Table):
         self._name = name
         self._counter = counter
 
+    @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
-        check_partition(partition)
+        check_key(partition)
         check_key(key)
         self._counter.add("table", "get")
         path = row_path(self._name, partition, key)
@@ -52,6 +53,7 @@ class AzureTable(Table):
             raise answer.unexpected()
         return decode_row(json.loads(answer.body))
 
+    @override
     async def query(
         self,
         partition: str,
@@ -68,11 +70,13 @@ class AzureTable(Table):
                 return found[:limit]
         return found
 
+    @override
     def pages(
         self, partition: str, low: str = "", high: str | None = None, *, select: Sequence[str] | None = None
     ) -> AsyncIterator[list[Row]]:
         return self._pages(partition, low, high, select, None)
 
+    @override
     async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
         check_commit(partition, operations)
         if not operations:
@@ -87,6 +91,7 @@ class AzureTable(Table):
             raise RowMissing(f"The table {self._name} was deleted at once.")
         return etags
 
+    @override
     async def create(self) -> None:
         self._counter.add("table", "create")
         body = json.dumps({"TableName": self._name}).encode()
@@ -94,6 +99,7 @@ class AzureTable(Table):
         if not answer.ok and answer.code != "TableAlreadyExists":
             raise answer.unexpected()
 
+    @override
     async def drop(self) -> None:
         self._counter.add("table", "drop")
         answer = await self._service().send("DELETE", f"Tables('{self._name}')", headers=READ_HEADERS)
@@ -103,7 +109,7 @@ class AzureTable(Table):
     async def _pages(
         self, partition: str, low: str, high: str | None, select: Sequence[str] | None, limit: int | None
     ) -> AsyncIterator[list[Row]]:
-        check_partition(partition)
+        check_key(partition)
         check_bounds(low, high)
         size = _PAGE if limit is None else min(limit, _PAGE)
         query = {"$filter": _condition(partition, low, high), "$top": str(size), **_columns(select)}
@@ -114,7 +120,7 @@ class AzureTable(Table):
                 return
             if not answer.ok:
                 raise answer.unexpected()
-            entities = cast(list[Mapping[str, Any]], json.loads(answer.body)["value"])
+            entities = cast("list[Mapping[str, Any]]", json.loads(answer.body)["value"])
             yield [decode_row(entity) for entity in entities]
             token = {name: answer.headers.get(f"x-ms-continuation-{name}") for name in _NEXT}
             if not any(token.values()):

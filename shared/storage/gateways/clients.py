@@ -9,7 +9,8 @@ from shared.storage.gateways.account import Account
 from shared.storage.gateways.azure_blobs import AzureBlobs
 from shared.storage.gateways.azure_queues import AzureQueues
 from shared.storage.gateways.azure_tables import AzureTable
-from shared.storage.gateways.counter import CallCounter, Service as ServiceName
+from shared.storage.gateways.counter import CallCounter
+from shared.storage.gateways.counter import Service as ServiceName
 from shared.storage.gateways.rest import Service, policies
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _VERSIONS: dict[ServiceName, str] = {"table": "2019-02-02", "blob": "2023-11-03"
 
 @dataclass(frozen=True, slots=True)
 class StorageNames:
-    """What our tables, queues and containers are called; the account is the user's, so a prefix stands first."""
+    """What our tables, queues and containers are called; the account is the user's, so a prefix leads."""
 
     prefix: str = "labelbridge"
 
@@ -48,8 +49,8 @@ class StorageNames:
 class StorageClients:
     """Gateways to one account over one pool of connections.
 
-    The pool opens, and azure-core is imported, with the first call, and belongs to the event loop of that call.
-    The owner closes it; the credential stays the caller's to close.
+    The pool opens, and azure-core is imported, with the first call, to whose event loop it belongs. The owner
+    closes it; the credential stays the caller's to close.
     """
 
     def __init__(self, account: Account, *, names: StorageNames | None = None, retries: int = 4) -> None:

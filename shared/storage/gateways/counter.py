@@ -14,10 +14,12 @@ class CallCounter:
         self._counts: Counter[tuple[Service, str]] = Counter()
 
     def add(self, service: Service, operation: str) -> None:
+        """Count one request."""
         self._counts[service, operation] += 1
 
     @property
     def total(self) -> int:
+        """All requests so far."""
         return self._counts.total()
 
     def snapshot(self) -> Snapshot:

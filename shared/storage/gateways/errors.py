@@ -17,8 +17,8 @@ StorageError
 class StorageError(Exception):
     """The storage account refused or failed a call.
 
-    `key` is the RowKey or the blob name, `index` the position of the operation in its transaction; both are None
-    where the failure belongs to no single operation.
+    `key` is the RowKey or the name of the blob or container, `index` the position of the operation in its
+    transaction; both are None where the failure belongs to no single operation.
     """
 
     retryable = False

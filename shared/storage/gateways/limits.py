@@ -1,5 +1,6 @@
-"""The limits of the storage services, checked before anything is sent, for the adapters and the twin alike."""
+"""The limits of the storage services, checked before anything is sent, for adapters and twin alike."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ MIB = 1024 * KIB
 
 MAX_OPERATIONS = 100
 MAX_TRANSACTION_BYTES = int(2.8 * MIB * 4 / 3)
-"""Of one transaction as it travels: 2.8 MiB of binary, which base64 makes 3.7; the service takes 4 with all headers."""
+"""Of one transaction as it travels: 2.8 MiB of binary, 3.7 as base64; the service takes 4 with headers."""
 MAX_PROPERTY_BYTES = 64 * KIB
 MAX_ROW_BYTES = MIB
 MAX_PROPERTIES = 252
@@ -25,21 +26,15 @@ _FORBIDDEN_IN_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PROPERTY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 _RESERVED = frozenset({"PartitionKey", "RowKey", "Timestamp"})
+_FIRST_YEAR = 1601
 _INT64 = range(-(2**63), 2**63)
 _OPERATION_OVERHEAD = 64  # braces, key names and quotes of one row's JSON
 
 
 def check_key(key: str) -> None:
-    """Refuse with BadKey what cannot be a PartitionKey or RowKey."""
-    if _FORBIDDEN_IN_KEY.search(key) or _utf16_bytes(key) > 2 * MAX_KEY_UNITS:
+    """Refuse with BadKey what cannot be a PartitionKey or RowKey; empty ones we have no use for."""
+    if not key or _FORBIDDEN_IN_KEY.search(key) or _utf16_bytes(key) > 2 * MAX_KEY_UNITS:
         raise BadKey(f"Not a key the table service takes: {key[:80]!r}.", key=key)
-
-
-def check_partition(partition: str) -> None:
-    """Refuse with BadKey what cannot be a PartitionKey; ours are never empty."""
-    if not partition:
-        raise BadKey("The partition is empty.", key=partition)
-    check_key(partition)
 
 
 def check_bounds(low: str, high: str | None) -> None:
@@ -51,12 +46,12 @@ def check_bounds(low: str, high: str | None) -> None:
 def check_commit(partition: str, operations: Sequence[Operation]) -> None:
     """Refuse a transaction that the service would refuse.
 
-    Raises BadKey, TooLarge (key and index tell the operation where one is at fault), or ValueError for what is a
-    mistake of the caller: a row twice, a property name or value that no row can hold.
+    Raises BadKey, TooLarge (key and index tell the operation where one is at fault), or ValueError for what
+    is a mistake of the caller: a row twice, a property name or value that no row can hold.
     """
     if len(operations) > MAX_OPERATIONS:
         raise TooLarge(f"{len(operations)} operations in one transaction; {MAX_OPERATIONS} is the most.")
-    check_partition(partition)
+    check_key(partition)
     if len({operation.key for operation in operations}) < len(operations):
         raise ValueError("A row occurs twice in one transaction.")
     total = 0
@@ -67,7 +62,7 @@ def check_commit(partition: str, operations: Sequence[Operation]) -> None:
 
 
 def weight(operation: Operation) -> int:
-    """About how many bytes of `MAX_TRANSACTION_BYTES` an operation takes; for callers that fill transactions."""
+    """About the bytes of `MAX_TRANSACTION_BYTES` that an operation takes; for those who fill transactions."""
     values: Mapping[str, Value] = {} if isinstance(operation, Delete) else operation.values
     payload = sum(2 * len(name) + 24 + _wire_bytes(value) for name, value in values.items())
     return _OPERATION_OVERHEAD + len(operation.key.encode()) + payload
@@ -107,28 +102,32 @@ def _check_property(operation: Operation, index: int, name: str, value: Value) -
     """The bytes that a property takes of its row's limit."""
     if name in _RESERVED or not _PROPERTY_NAME.fullmatch(name):
         raise ValueError(f"Not a property name: {name!r}.")
+    size = _stored_bytes(name, value)
+    if size > MAX_PROPERTY_BYTES:
+        raise TooLarge(f"{name} takes {size:,} bytes.", key=operation.key, index=index)
+    return 12 + 2 * len(name) + size
+
+
+def _stored_bytes(name: str, value: Value) -> int:
+    """The bytes of a value as the service counts them; raises ValueError for what is no value of a row."""
     match value:
-        case bool() | float():
-            size = 8
-        case int():
-            if value not in _INT64:
-                raise ValueError(f"{name}: {value} does not fit 64 bits.")
-            size = 8
         case str():
             if _SURROGATE.search(value):
                 raise ValueError(f"{name}: half a surrogate pair.")
-            size = _utf16_bytes(value) + 4
+            return _utf16_bytes(value)
         case bytes():
-            size = len(value) + 4
+            return len(value)
         case datetime():
-            if value.utcoffset() is None or value.year < 1601:
-                raise ValueError(f"{name}: a time needs a zone and a year from 1601.")
-            size = 8
-        case _:  # pyright: ignore[reportUnnecessaryComparison]  # callers may be untyped
+            if value.utcoffset() is None or value.year < _FIRST_YEAR:
+                raise ValueError(f"{name}: a time needs a zone and a year from {_FIRST_YEAR}.")
+        case bool() | float():
+            pass
+        case int():
+            if value not in _INT64:
+                raise ValueError(f"{name}: {value} does not fit 64 bits.")
+        case _:  # pyright: ignore[reportUnnecessaryComparison]  # the caller may be untyped
             raise ValueError(f"{name}: {type(value).__name__} is no type of the table service.")
-    if size > MAX_PROPERTY_BYTES + 4:
-        raise TooLarge(f"{name} takes {size:,} bytes.", key=operation.key, index=index)
-    return 8 + 2 * len(name) + size
+    return 8
 
 
 def _wire_bytes(value: Value) -> int:
@@ -136,8 +135,7 @@ def _wire_bytes(value: Value) -> int:
     if isinstance(value, bytes):
         return (len(value) + 2) // 3 * 4
     if isinstance(value, str):
-        escapes = value.count('"') + value.count("\\") + value.count("\n")
-        return escapes + (len(value) if value.isascii() else len(value.encode()))
+        return len(json.dumps(value))
     return 28
 
 

@@ -1,4 +1,4 @@
-"""The in-memory twin of a storage account: product code, held to the adapters' behaviour by the contract tests."""
+"""The in-memory twin of a storage account, held to the adapters' behaviour by the contract tests."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ __all__ = ["FULL_PAGES", "HOSTILE_PAGES", "MemoryBlobs", "MemoryQueues", "Memory
 
 
 class MemoryStorage:
-    """Tables, blobs and queues with one counter and one clock; stands where `clients.StorageClients` stands."""
+    """Tables, blobs and queues with one counter and one clock; stands in for `clients.StorageClients`."""
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import override
 
 from shared.storage.gateways.errors import BlobChanged, BlobExists, BlobLeased, ContainerMissing
 from shared.storage.gateways.ports import (
@@ -41,6 +42,7 @@ class MemoryBlobs(Blobs):
         self._clock = clock
         self._revisions = itertools.count(1)
 
+    @override
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
         self.counter.add("blob", "read")
         blob = self._find(container, name)
@@ -48,11 +50,13 @@ class MemoryBlobs(Blobs):
             return None
         return BlobContent(blob.data[:max_bytes], blob.etag, len(blob.data), blob.content_type)
 
+    @override
     async def stat(self, container: str, name: str) -> BlobInfo | None:
         self.counter.add("blob", "stat")
         blob = self._find(container, name)
         return blob and self._info(name, blob)
 
+    @override
     async def list(
         self, container: str, *, prefix: str = "", page_size: int = 5000
     ) -> AsyncIterator[BlobPage]:
@@ -66,6 +70,7 @@ class MemoryBlobs(Blobs):
             if start + page_size >= len(names):
                 return
 
+    @override
     async def write(
         self,
         container: str,
@@ -86,6 +91,7 @@ class MemoryBlobs(Blobs):
         self._check_lease(name, blob, lease)
         return self._put(container, name, bytes(data), content_type, blob)
 
+    @override
     async def delete(self, container: str, name: str, *, lease: str | None = None) -> bool:
         self.counter.add("blob", "delete")
         blob = self._find(container, name)
@@ -95,9 +101,11 @@ class MemoryBlobs(Blobs):
         del self.containers[container][name]
         return True
 
+    @override
     async def delete_prefix(self, container: str, prefix: str) -> int:
         return await delete_prefix(self, container, prefix)
 
+    @override
     async def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
         self.counter.add("blob", "read")
         first = self._find(container, name)
@@ -111,6 +119,7 @@ class MemoryBlobs(Blobs):
                 raise BlobChanged(key=name)
             yield first.data[start : start + chunk]
 
+    @override
     async def stream_write(
         self,
         container: str,
@@ -130,6 +139,7 @@ class MemoryBlobs(Blobs):
         self._check_lease(name, blob, None)
         return self._put(container, name, b"".join(parts), content_type, blob)
 
+    @override
     async def create_container(self, container: str) -> bool:
         self.counter.add("blob", "create_container")
         if container in self.containers:
@@ -137,14 +147,17 @@ class MemoryBlobs(Blobs):
         self.containers[container] = {}
         return True
 
+    @override
     async def container_exists(self, container: str) -> bool:
         self.counter.add("blob", "container_exists")
         return container in self.containers
 
+    @override
     async def list_containers(self, prefix: str = "") -> Names:
         self.counter.add("blob", "list_containers")
         return sorted(name for name in self.containers if name.startswith(prefix))
 
+    @override
     async def acquire_lease(self, container: str, name: str, lease_id: str, seconds: int = -1) -> bool:
         self.counter.add("blob", "acquire_lease")
         blob = self._find(container, name)
@@ -156,6 +169,7 @@ class MemoryBlobs(Blobs):
         self.containers[container][name] = replace(blob, lease=lease_id, leased_until=until)
         return True
 
+    @override
     async def release_lease(self, container: str, name: str, lease_id: str) -> None:
         self.counter.add("blob", "release_lease")
         blob = self._find(container, name)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import override
 
 from shared.storage.gateways.limits import check_message
 from shared.storage.gateways.ports import CallCounter, Queues
@@ -22,6 +23,7 @@ class MemoryQueues(Queues):
         self.existing: set[str] = set()
         self._clock = clock
 
+    @override
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
         check_message(body, delay)
         self.counter.add("queue", "send")
@@ -30,12 +32,13 @@ class MemoryQueues(Queues):
             self.counter.add("queue", "send")
         self.messages[queue].append((body, self._clock() + timedelta(seconds=delay)))
 
+    @override
     async def create(self, queue: str) -> None:
         self.counter.add("queue", "create")
         self.existing.add(queue)
 
     def take(self, queue: str) -> str | None:
-        """Remove and return the first message that is due, for tests that play the host; None when there is none."""
+        """Remove and return the first message that is due, or None; for tests that play the host."""
         now = self._clock()
         waiting = self.messages[queue]
         for position, (body, due) in enumerate(waiting):

@@ -4,9 +4,10 @@ import itertools
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import override
 
 from shared.storage.gateways.errors import RowChanged, RowExists, RowMissing
-from shared.storage.gateways.limits import check_bounds, check_commit, check_key, check_partition
+from shared.storage.gateways.limits import check_bounds, check_commit, check_key
 from shared.storage.gateways.ports import (
     CallCounter,
     Delete,
@@ -21,7 +22,7 @@ from shared.storage.gateways.ports import (
 )
 
 HOSTILE_PAGES = (3, 0, 1000, 1, 0, 0, 1000)
-"""Rows of one service page after another, and over again: the service may send short and empty ones at any time."""
+"""Rows of one service page after another, then over again: short and empty ones may come at any time."""
 FULL_PAGES = (1000,)
 """Pages as Azurite sends them; for tests that count calls."""
 
@@ -47,13 +48,15 @@ class MemoryTable(Table):
         self._order: dict[str, list[bytes]] = {}  # the keys of each partition as big-endian UTF-16, sorted
         self._revisions = itertools.count(1)
 
+    @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
-        check_partition(partition)
+        check_key(partition)
         check_key(key)
         self.counter.add("table", "get")
         row = self._partitions.get(partition, {}).get(key)
         return row and _selected(row, select)
 
+    @override
     async def query(
         self,
         partition: str,
@@ -70,11 +73,13 @@ class MemoryTable(Table):
                 return found[:limit]
         return found
 
+    @override
     def pages(
         self, partition: str, low: str = "", high: str | None = None, *, select: Sequence[str] | None = None
     ) -> AsyncIterator[list[Row]]:
         return self._pages(partition, low, high, select, None)
 
+    @override
     async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
         check_commit(partition, operations)
         if not operations:
@@ -88,10 +93,12 @@ class MemoryTable(Table):
             self._store(partition, key, row)
         return [row.etag if row else "" for row in changed.values()]
 
+    @override
     async def create(self) -> None:
         self.counter.add("table", "create")
         self.exists = True
 
+    @override
     async def drop(self) -> None:
         self.counter.add("table", "drop")
         self.exists = False
@@ -106,12 +113,12 @@ class MemoryTable(Table):
     async def _pages(
         self, partition: str, low: str, high: str | None, select: Sequence[str] | None, limit: int | None
     ) -> AsyncIterator[list[Row]]:
-        check_partition(partition)
+        check_key(partition)
         check_bounds(low, high)
         position = _units(low)
-        for size in itertools.cycle(self._page_sizes):
+        for most in itertools.cycle(self._page_sizes):
             self.counter.add("table", "query")
-            size = size if limit is None else min(size, limit)
+            size = most if limit is None else min(most, limit)
             keys = self._order.get(partition, [])
             start = bisect_left(keys, position)
             end = len(keys) if high is None else bisect_left(keys, _units(high))

@@ -1,7 +1,7 @@
 """The ports of storage: one table, the blobs and the queues of one storage account.
 
-Each port is implemented by an Azure adapter (`azure_*.py`) and by an in-memory twin (`memory.py`); `faults.py` wraps
-either. The contract tests hold both to the same behaviour. Every failure is one of `errors.StorageError`.
+Each port is implemented by an Azure adapter (`azure_*.py`) and by an in-memory twin (`memory.py`), held to the
+same behaviour by the contract tests; `faults.py` wraps either. Every failure is one of `errors.StorageError`.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
@@ -141,20 +141,20 @@ class Table(Protocol):
         select: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> list[Row]:
-        """The rows of `low <= key < high` in key order, at most `limit`; `high` None: to the end of the partition."""
+        """The rows of `low <= key < high` in key order, at most `limit`; `high` None: to the last."""
         ...
 
     def pages(
         self, partition: str, low: str = "", high: str | None = None, *, select: Sequence[str] | None = None
     ) -> AsyncIterator[list[Row]]:
-        """The same rows page by page as the service gives them: a page may be short or empty and not be the last."""
+        """The same rows page by page as the service gives them: any page may be short or empty."""
         ...
 
     async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
         """Do all operations or none, in one call; return the new etags, "" for a delete.
 
-        A table that does not exist is created once. Raises RowExists, RowChanged, RowMissing (with key and index),
-        TooLarge, BadKey. An empty list of operations costs no call.
+        A table that does not exist is created once. Raises RowExists, RowChanged, RowMissing (with key and
+        index), TooLarge, BadKey. An empty list of operations costs no call.
         """
         ...
 
@@ -196,7 +196,10 @@ class Blobs(Protocol):
     """The blobs of any container of the account."""
 
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
-        """A blob in one call, at most its first `max_bytes` (>= 1); None if the blob or its container is missing."""
+        """A blob in one call, at most its first `max_bytes` (>= 1); None if it or its container is missing.
+
+        An empty blob costs a second call where `max_bytes` is given.
+        """
         ...
 
     async def stat(self, container: str, name: str) -> BlobInfo | None:
@@ -220,8 +223,8 @@ class Blobs(Protocol):
     ) -> str:
         """Write a whole blob and return its etag.
 
-        Raises BlobExists (`create_only`), BlobChanged (`etag` is not the current one), BlobLeased (leased, and
-        `lease` is not that lease), ContainerMissing.
+        Raises BlobExists (`create_only`), BlobChanged (`etag` is not the current one), BlobLeased (`lease` is
+        not the one on the blob), ContainerMissing, BadKey (no blob can have that name).
         """
         ...
 
@@ -230,11 +233,11 @@ class Blobs(Protocol):
         ...
 
     async def delete_prefix(self, container: str, prefix: str) -> int:
-        """Delete every blob whose name starts with `prefix` (not empty); return how many; a missing container: 0."""
+        """Delete every blob whose name starts with `prefix` (not empty); return how many."""
         ...
 
     def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
-        """A blob in pieces of at most `chunk` bytes, all of one version; nothing if the blob is missing or empty.
+        """A blob in pieces of at most `chunk` bytes, all of one version; nothing if it is missing or empty.
 
         Raises BlobChanged when the blob is rewritten or deleted while it is read.
         """
@@ -255,7 +258,9 @@ class Blobs(Protocol):
         """Create a container; False if it was there."""
         ...
 
-    async def container_exists(self, container: str) -> bool: ...
+    async def container_exists(self, container: str) -> bool:
+        """Whether there is such a container."""
+        ...
 
     async def list_containers(self, prefix: str = "") -> Names:
         """The names of the containers that start with `prefix`, in order."""
@@ -277,7 +282,7 @@ class Queues(Protocol):
     """The sending side of queues; the host receives."""
 
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
-        """Send plain text, visible after `delay` seconds (at most 7 days); a missing queue is created once."""
+        """Send plain text, visible after `delay` seconds (under 7 days); a missing queue is created once."""
         ...
 
     async def create(self, queue: str) -> None:

@@ -1,6 +1,7 @@
 """What each try of a request is stamped and signed with.
 
-Managed identity and SAS have policies in azure-core; the shared key (Azurite, connection strings) is signed here:
+Managed identity and SAS have policies in azure-core; the shared key (Azurite, connection strings) is signed
+here, as told in
 https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key
 """
 
@@ -37,6 +38,7 @@ class StampDate(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
     """Every storage request carries its time; one that is repeated, the time of the repetition."""
 
     def on_request(self, request: _Request) -> None:
+        """Set `x-ms-date`."""
         request.http_request.headers["x-ms-date"] = formatdate(time.time(), usegmt=True)
 
 
@@ -47,6 +49,7 @@ class _SharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         self._key = base64.b64decode(key)
 
     def sign(self, request: HttpRequest, scheme: str, text: str) -> None:
+        """Set `Authorization` to the signature of `text`."""
         digest = hmac.new(self._key, text.encode(), hashlib.sha256).digest()
         request.headers["Authorization"] = f"{scheme} {self.account}:{base64.b64encode(digest).decode()}"
 
@@ -55,6 +58,7 @@ class TableSharedKey(_SharedKey):
     """Shared Key Lite of the table service; after StampDate."""
 
     def on_request(self, request: _Request) -> None:
+        """Sign date and path."""
         http = request.http_request
         path = URL(http.url).raw_path  # as aiohttp will send it
         self.sign(http, "SharedKeyLite", f"{http.headers['x-ms-date']}\n/{self.account}{path}")
@@ -64,6 +68,7 @@ class StorageSharedKey(_SharedKey):
     """Shared Key of the blob and queue services; after StampDate."""
 
     def on_request(self, request: _Request) -> None:
+        """Sign method, headers, path and query."""
         http = request.http_request
         url = URL(http.url)
         signed = {name: http.headers.get(name, "") for name in _SIGNED_HEADERS}

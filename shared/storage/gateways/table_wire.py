@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -30,7 +30,8 @@ from shared.storage.gateways.rest import error_code
 READ_HEADERS = {"Accept": "application/json;odata=minimalmetadata", "DataServiceVersion": "3.0"}
 WRITE_HEADERS = READ_HEADERS | {"Content-Type": "application/json", "Prefer": "return-no-content"}
 _INT32 = range(-(2**31), 2**31)
-_EPOCH_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_BINARY = b',"%b":"%b","%b@odata.type":"Edm.Binary"'
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,18 @@ class Part:
 
     @property
     def index(self) -> int:
+        """Which operation failed."""
         found = re.match(r"(\d+):", self.message)
         return int(found[1]) if found else 0
 
 
 def row_path(table: str, partition: str, key: str) -> str:
+    """The path of a row, quoted."""
     return f"{table}(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(key)}')"
 
 
 def encode_operation(table: str, partition: str, operation: Operation) -> Request:
+    """An operation as a request of its own or a part of a transaction."""
     path = row_path(table, partition, operation.key)
     match operation:
         case Insert(key, values):
@@ -84,20 +88,19 @@ def encode_operation(table: str, partition: str, operation: Operation) -> Reques
 
 
 def encode_row(partition: str, key: str, values: Mapping[str, Value]) -> bytes:
-    """The JSON of a row on one line; binary goes in as bytes, so that base64 is not scanned and copied again."""
+    """The JSON of a row on one line; binary is joined as bytes, so that base64 is not copied again."""
     plain: dict[str, Any] = {"PartitionKey": partition, "RowKey": key}
     binary: list[bytes] = []
     for name, value in values.items():
         match value:
             case bytes():
-                binary.append(
-                    b',"%b":"%b","%b@odata.type":"Edm.Binary"' % (n := name.encode(), b64encode(value), n)
-                )
+                label = name.encode()
+                binary.append(_BINARY % (label, b64encode(value), label))
             case float():
                 plain[name] = value if isfinite(value) else _not_finite(value)
                 plain[f"{name}@odata.type"] = "Edm.Double"
             case datetime():
-                plain[name] = value.astimezone(UTC).strftime(_EPOCH_FORMAT)
+                plain[name] = value.astimezone(UTC).strftime(_TIME_FORMAT)
                 plain[f"{name}@odata.type"] = "Edm.DateTime"
             case int() if value not in _INT32:
                 plain[name] = str(value)
@@ -108,7 +111,7 @@ def encode_row(partition: str, key: str, values: Mapping[str, Value]) -> bytes:
 
 
 def decode_row(entity: Mapping[str, Any]) -> Row:
-    """A row from the service's JSON; properties it names with null (`select` of what a row has not) are left out."""
+    """A row from the service's JSON; what it names with null (`select` of what a row has not) is left out."""
     values: dict[str, Value] = {}
     for name, value in entity.items():
         if value is None or name in _NOT_VALUES or "@" in name:
@@ -152,7 +155,7 @@ def _quoted(key: str) -> str:
 
 
 def _not_finite(value: float) -> str:
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _etag(entity: Mapping[str, Any]) -> str:
