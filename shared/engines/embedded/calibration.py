@@ -68,13 +68,16 @@ class Platt:
         return sigmoid(self.slope * scores + self.shift)
 
 
-def best_threshold(confidences: Vector, truth: Vector) -> float:
-    """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing tells."""
+def best_threshold(confidences: Vector, truth: Vector, total: int | None = None) -> float:
+    """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing tells.
+
+    `total` is how many there were to find, if some are not among the items.
+    """
     order = np.argsort(-confidences, kind="stable")
     ranked, hits = confidences[order], np.cumsum(truth[order])
     if not len(ranked) or hits[-1] == 0:
         return 0.5
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + hits[-1])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + (hits[-1] if total is None else total))
     best = int(np.argmax(f1))
     following = ranked[best + 1] if best + 1 < len(ranked) else 0.0
     return float((ranked[best] + following) / 2)

@@ -20,7 +20,7 @@ from shared.engines.embedded.classifier import Classifier, Decision, confidences
 from shared.engines.embedded.features import FeatureSpace
 from shared.engines.embedded.logistic import Matrix
 
-_STRENGTH: Final = 10.0
+_STRENGTH: Final = 20.0
 _NAME_WEIGHT: Final = 1.0
 _MANY_DOCUMENTS: Final = 1_000
 _THRESHOLD_DOCUMENTS: Final = 5

@@ -23,7 +23,7 @@ POOL: Final = 2_000
 
 _TOPICS: Final = 100
 _TOPIC_TERMS: Final = 20_000
-_TOPIC_WEIGHT: Final = 2.0
+_TOPIC_WEIGHT: Final = 1.5
 _MEANING_WEIGHT: Final = 2.0
 
 type Dense = NDArray[np.float32]

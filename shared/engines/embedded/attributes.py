@@ -1,0 +1,143 @@
+"""What the tagger sees of a token: the word, its form, its neighbours, and mentions known from other documents."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from shared.engines.embedded.tokens import OUTSIDE
+
+_LONGEST_WORD: Final = 40
+_LONGEST_MENTION: Final = 8
+_EDGE: Final = ""
+
+type Mention = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gazetteer:
+    """The mentions that people labeled: how many documents have each with each category."""
+
+    mentions: Mapping[Mention, Counter[int]] = field(default_factory=dict[Mention, Counter[int]])
+
+    @classmethod
+    def of(cls, documents: Iterable[set[tuple[Mention, int]]]) -> "Gazetteer":
+        mentions: dict[Mention, Counter[int]] = {}
+        for document in documents:
+            for mention, category in document:
+                mentions.setdefault(mention, Counter())[category] += 1
+        return cls(mentions)
+
+    def marks(self, lower: Sequence[str], own: set[tuple[Mention, int]]) -> list[str]:
+        """One attribute a token: where in the longest known mention it stands, or nothing.
+
+        `own` are the mentions of the document itself; they do not count, or training would learn to trust a list that
+        holds every answer.
+        """
+        marks = [""] * len(lower)
+        start = 0
+        while start < len(lower):
+            length, categories = self._longest(lower, start, own)
+            for i in range(start, start + length):
+                marks[i] = f"known={categories}{'B' if i == start else 'I'}{'' if i < start + length - 1 else 'E'}"
+            start += max(1, length)
+        return marks
+
+    def _longest(self, lower: Sequence[str], start: int, own: set[tuple[Mention, int]]) -> tuple[int, str]:
+        for length in range(min(_LONGEST_MENTION, len(lower) - start), 0, -1):
+            mention = tuple(lower[start : start + length])
+            known = self.mentions.get(mention)
+            if known:
+                categories = [c for c, count in known.items() if count > ((mention, c) in own)]
+                if categories:
+                    return length, ",".join(map(str, sorted(categories)))
+        return 0, ""
+
+
+def mentions(words: Sequence[str], labels: Sequence[int]) -> set[tuple[Mention, int]]:
+    """The labeled mentions of a document, in lower case, with the numbers of their categories."""
+    found: set[tuple[Mention, int]] = set()
+    start = 0
+    while start < len(labels):
+        end = start + 1
+        if labels[start] != OUTSIDE:
+            while end < len(labels) and labels[end] == labels[start] + 1 and labels[start] % 2:
+                end += 1
+            found.add((tuple(word.lower() for word in words[start:end]), (labels[start] - 1) // 2))
+        start = end
+    return {mention for mention in found if len(mention[0]) <= _LONGEST_MENTION}
+
+
+def describe(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
+    """The attributes of each token of a document."""
+    lower = [word.lower()[:_LONGEST_WORD] for word in words]
+    marks = gazetteer.marks(lower, own)
+    padded = [_EDGE, _EDGE, *words, _EDGE, _EDGE]
+    small = [_EDGE, _EDGE, *lower, _EDGE, _EDGE]
+    described: list[list[str]] = []
+    for i in range(2, len(words) + 2):
+        attributes = [
+            *_own(padded[i]),
+            *_near(padded[i - 1], -1),
+            *_near(padded[i + 1], 1),
+            *_far(padded[i - 2], -2),
+            *_far(padded[i + 2], 2),
+            f"w-1,0={small[i - 1]}|{small[i]}",
+            f"w0,1={small[i]}|{small[i + 1]}",
+        ]
+        if marks[i - 2]:
+            attributes.append(marks[i - 2])
+        described.append(attributes)
+    for i, mark in enumerate(marks):
+        if mark:
+            if i:
+                described[i - 1].append(f"+1{mark}")
+            if i + 1 < len(marks):
+                described[i + 1].append(f"-1{mark}")
+    return described
+
+
+@lru_cache(maxsize=50_000)
+def _own(word: str) -> tuple[str, ...]:
+    word = word[:_LONGEST_WORD]
+    lower = word.lower()
+    affixes = [f"p{n}={lower[:n]}" for n in range(1, 5) if len(lower) >= n]
+    affixes += [f"s{n}={lower[-n:]}" for n in range(1, 5) if len(lower) >= n]
+    grams = {f"c={gram}" for gram in (f"^{lower}$"[i : i + 3] for i in range(len(lower)))} if len(lower) > 3 else ()
+    return ("bias", f"w={lower}", f"shape={_shape(word)}", f"form={_form(word)}", *affixes, *sorted(grams))
+
+
+@lru_cache(maxsize=50_000)
+def _near(word: str, position: int) -> tuple[str, ...]:
+    if word == _EDGE:
+        return (f"{position}edge",)
+    word = word[:_LONGEST_WORD]
+    lower = word.lower()
+    return (f"{position}w={lower}", f"{position}form={_form(word)}", f"{position}s={lower[-3:]}")
+
+
+@lru_cache(maxsize=50_000)
+def _far(word: str, position: int) -> tuple[str, ...]:
+    if word == _EDGE:
+        return (f"{position}edge",)
+    return (f"{position}w={word[:_LONGEST_WORD].lower()}", f"{position}form={_form(word)}")
+
+
+def _shape(word: str) -> str:
+    """`Xxxx` for "Anna", `XX` for "EU", `d` for a digit: runs are cut at four."""
+    classes = "".join("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)
+    return re.sub(r"(.)\1{3,}", r"\1\1\1\1", classes)
+
+
+def _form(word: str) -> str:
+    if word.isdigit():
+        return f"digits{min(len(word), 5)}"
+    if not word[:1].isalpha():
+        return word[:1]
+    if word.isupper():
+        return "capital" if len(word) == 1 else "capitals"
+    if word.islower():
+        return "small"
+    return "title" if word[:1].isupper() and word[1:].islower() else "mixed" if word.lower() != word else "letters"

@@ -1,0 +1,130 @@
+"""A linear-chain conditional random field at prediction time: exact probabilities of spans, with numpy alone.
+
+python-crfsuite fits the weights; here they are plain arrays. That keeps its model files, which its C code reads without
+checks, out of artefacts, and it computes many documents at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LEAST: Final = 0.04
+"""Spans less probable than this are not looked at."""
+_LONGEST: Final = 60
+
+type Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Tokens `start` to `end` (exclusive) of the sequence as a mention of category number `category`."""
+
+    probability: float
+    start: int
+    end: int
+    category: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`weights` (csr_array): attributes x labels. `transitions`: from label x to label, as log-potentials."""
+
+    weights: Any
+    transitions: Matrix
+
+    @property
+    def labels(self) -> int:
+        return len(self.transitions)
+
+    def candidates(self, attributes: Any, lengths: Sequence[int]) -> list[list[Candidate]]:
+        """Probable spans of each sequence, in any order; they may overlap.
+
+        `attributes` (csr_array): one row for each token of all sequences, one after the other.
+        """
+        scores: Matrix = (attributes @ self.weights).toarray().astype(np.float64)
+        ends = np.cumsum(lengths)
+        found: list[list[Candidate]] = [[] for _ in lengths]
+        for batch in _batches(lengths):
+            size = max(lengths[i] for i in batch)
+            padded = np.zeros((len(batch), size, self.transitions.shape[0]))
+            for row, i in enumerate(batch):
+                padded[row, : lengths[i]] = scores[ends[i] - lengths[i] : ends[i]]
+            marginals, onward = self._posterior(padded, np.array([lengths[i] for i in batch]))
+            for row, i in enumerate(batch):
+                found[i] = _spans(marginals[row, : lengths[i]], onward[row, : lengths[i]])
+        return found
+
+    def _posterior(self, scores: Matrix, lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+        """P(label) of each token, and P(the mention goes on | this label), which is 0 for "outside" and at the end."""
+        batch, size, labels = scores.shape
+        potential = np.exp(scores - scores.max(axis=2, keepdims=True))
+        potential[:, 0, 2::2] = 0  # nothing is inside a mention that did not begin
+        step = np.where(_allowed(labels), np.exp(self.transitions - self.transitions.max()), 0)
+        forward = np.empty_like(potential)
+        backward = np.ones_like(potential)
+        alpha = potential[:, 0]
+        forward[:, 0] = alpha / alpha.sum(axis=1, keepdims=True)
+        for t in range(1, size):
+            alpha = (forward[:, t - 1] @ step) * potential[:, t]
+            forward[:, t] = alpha / alpha.sum(axis=1, keepdims=True)
+        onward = np.zeros((batch, size, labels))
+        starts, inside = np.arange(1, labels), _inside(labels)
+        for t in range(size - 2, -1, -1):
+            after = potential[:, t + 1] * backward[:, t + 1]
+            beta = after @ step.T
+            ended = (t + 1 >= lengths)[:, None]
+            onward[:, t, 1:] = np.where(ended, 0, step[starts, inside] * after[:, inside] / beta[:, 1:])
+            backward[:, t] = np.where(ended, 1, beta / beta.sum(axis=1, keepdims=True))
+        marginals = forward * backward
+        return marginals / marginals.sum(axis=2, keepdims=True), onward
+
+
+def _inside(labels: int) -> NDArray[np.int64]:
+    """For each label but "outside": the label of the next token if the mention goes on."""
+    return 2 * (np.arange(labels - 1) // 2) + 2
+
+
+def _allowed(labels: int) -> NDArray[np.bool_]:
+    """Which label may follow which: "inside" only its own mention."""
+    allowed = np.zeros((labels, labels), dtype=bool)
+    allowed[:, 0] = allowed[:, 1::2] = True
+    allowed[np.arange(1, labels), _inside(labels)] = True
+    return allowed
+
+
+def without_overlaps(candidates: Sequence[Candidate], least: float) -> list[Candidate]:
+    """The most probable spans that do not overlap and are at least so probable, in the order of the text."""
+    kept: list[Candidate] = []
+    for one in sorted(candidates, key=lambda c: (-c.probability, c.start, c.end, c.category)):
+        if one.probability < least:
+            break
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(one)
+    return sorted(kept, key=lambda c: c.start)
+
+
+def _spans(marginals: Matrix, onward: Matrix) -> list[Candidate]:
+    found: list[Candidate] = []
+    for token, begin in np.argwhere(marginals[:, 1::2] >= _LEAST).tolist():
+        probability, label, end = float(marginals[token, 2 * begin + 1]), 2 * begin + 1, token + 1
+        while probability >= _LEAST and end - token <= _LONGEST:
+            further = float(onward[end - 1, label])
+            if probability * (1 - further) >= _LEAST:
+                found.append(Candidate(probability * (1 - further), token, end, begin))
+            probability, label, end = probability * further, 2 * begin + 2, end + 1
+    return found
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Sequences of like length together, at most 64 of them and 8,192 tokens with padding."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if not lengths[i]:
+            continue
+        if not batches or len(batches[-1]) >= 64 or (len(batches[-1]) + 1) * lengths[i] > 8_192:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
