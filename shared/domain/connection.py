@@ -10,12 +10,12 @@
 
 A command starts a *course*: a fixed list of steps, each with the state in which it is done. The step that is
 stored is the effect that is due; every step may be done twice, so after a crash the stored step is simply done
-(again). `done` goes to the next step. `fail` takes the way back that the course has, or leaves the step to be tried
-again where there is none: so no state is stuck, and none needs a repair by hand.
+(again). `done` goes to the next step. `fail` takes the way back that the course has, or leaves the step to be
+tried again where there is none: so no state is stuck, and none needs a repair by hand.
 
-`holds` tells what the AML project's own row says: `bound` (it is ours), `free` (it never was), `tombstoned` (it was,
-and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed; no event gives
-another `holds` to an AML project that bears a tombstone.
+`holds` tells what the AML project's own row says: `bound` (it is ours), `free` (it never was), `tombstoned` (it
+was, and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed; no event
+gives another `holds` to an AML project that bears a tombstone.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Holds(StrEnum):
 class Connection:
     """All that is known of one project's connection, and the step that is due (`step` None: at rest).
 
-    `facts` is what steps leave for later steps (strings); `superseded` are jobs that a disconnect ended early.
+    `facts` is what steps leave for later steps; `superseded` are jobs that a disconnect ended early.
     """
 
     project: str
@@ -141,8 +141,8 @@ def disconnect(connection: Connection, farewell: Farewell, order: Order) -> Conn
         )
     if not farewell.discard and may_lose_labels(connection, farewell.unsynced):
         raise Conflict(
-            f"Labels of Azure Machine Learning would be lost.{_loss(connection, farewell)} Switch back to this "
-            "studio first, which imports them, or send 'discardUnsyncedLabels': true.",
+            f"Labels of Azure Machine Learning would be lost.{_loss(connection, farewell)} Switch back "
+            "to this studio first, which imports them, or send 'discardUnsyncedLabels': true.",
             target="discardUnsyncedLabels",
             inner_code="UnsyncedLabels",
         )
@@ -216,7 +216,7 @@ def _require_rest(connection: Connection, command: str) -> None:
     if connection.step is None:
         return
     raise Conflict(
-        f"The connection is at work ({connection.course}, step '{connection.step}'). Possible after: {command}.",
+        f"The connection is at work ({connection.course}, '{connection.step}'). Possible after: {command}.",
         inner_code="ConnectionBusy",
         retry_after=BUSY_SECONDS,
     )
