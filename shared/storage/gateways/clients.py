@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from shared.storage.gateways.account import Account
 from shared.storage.gateways.azure_blobs import AzureBlobs
@@ -101,7 +101,7 @@ class StorageClients:
         )
         return Service(endpoints[kind], client, _VERSIONS[kind])
 
-    def _authorization(self, kind: Literal["table", "blob", "queue"]) -> list[Any]:
+    def _authorization(self, kind: ServiceName) -> list[Any]:
         from azure.core.credentials import AzureSasCredential
         from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AzureSasCredentialPolicy
 

@@ -1,7 +1,7 @@
 """The ports of storage: one table, the blobs and the queues of one storage account.
 
-Each port is implemented by an Azure adapter (`azure_*.py`) and by an in-memory twin (`memory.py`), held to the
-same behaviour by the contract tests; `faults.py` wraps either. Every failure is one of `errors.StorageError`.
+Each port is implemented by an Azure adapter (`azure_*.py`) and by an in-memory twin (`memory.py`), which the
+contract tests hold to the same behaviour; `faults.py` wraps either. Every failure is one of `errors.py`.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
