@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds the review page: web/ to web/dist, when its sources are newer than the last build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+readonly STAMP=web/dist/.built PACKAGES=web/node_modules/.installed
+
+is_built() {
+    cmp -s web/package-lock.json "$PACKAGES" && [ -e "$STAMP" ] \
+        && [ -z "$(find web \( -name node_modules -o -name dist \) -prune -o -newer "$STAMP" -type f -print)" ]
+}
+
+if is_built; then exit 0; fi
+lock web
+if is_built; then exit 0; fi
+if ! cmp -s web/package-lock.json "$PACKAGES"; then
+    say "installing what the review page is built with"
+    run npm --prefix web ci --no-audit --no-fund --loglevel=error
+    cp web/package-lock.json "$PACKAGES"
+fi
+say "building the review page"
+# Taken before the build, so that a source changed during it makes the next run build again.
+touch .bootstrap/web.started
+run npm --prefix web run --silent build
+cp -p .bootstrap/web.started "$STAMP"
