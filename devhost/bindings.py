@@ -1,6 +1,7 @@
 """Output bindings: what a function sets through `Out` or returns goes to a queue or a blob."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -46,10 +47,8 @@ async def send(queue: QueueClient, text: str) -> None:
     try:
         await queue.send_message(text)
     except ResourceNotFoundError:
-        try:
+        with contextlib.suppress(ResourceExistsError):
             await queue.create_queue()
-        except ResourceExistsError:
-            pass
         await queue.send_message(text)
 
 

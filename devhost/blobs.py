@@ -1,7 +1,7 @@
-"""Blob triggers with source EventGrid: a webhook that enqueues, and the queue's handler that runs the function.
+"""Blob triggers with source EventGrid: a webhook that enqueues, and a queue handler that runs the function.
 
-As in the real host nothing is filtered by event type or path (the subscription does that), a message whose blob or
-function is gone is dropped as done, and a function sees the blob as it is when it runs.
+As in the real host nothing is filtered by event type or path (the subscription does that), a message whose
+blob or function is gone is dropped as done, and a function sees the blob as it is when it runs.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ DEFAULT_ORIGIN = "eventgrid.azure.net"
 
 
 def webhook(deliver: Deliver) -> Webhook:
-    """A webhook that gives the events of a notification, and the `functionName` of the query, to `deliver`."""
+    """A webhook that gives the `functionName` of the query and the events to `deliver`."""
 
     async def handle(request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -58,7 +58,7 @@ def _validation_code(payload: Any) -> str:
 
 
 def event_grid_deliver(worker: Worker, functions: Iterable[Function]) -> Deliver:
-    """One invocation for each event, side by side; 500 when one failed, so that all of them are sent again."""
+    """One invocation for each event, side by side; 500 when one failed, so that all are sent again."""
     by_name = {function.name.lower(): function for function in functions}
 
     async def deliver(name: str, events: Events) -> Response:

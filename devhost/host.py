@@ -35,7 +35,7 @@ from devhost.worker import Function, Worker
 
 @dataclass(frozen=True, slots=True)
 class HostArguments:
-    """The command line of `python -m devhost host`; `stop_seconds` bounds the wait for running invocations."""
+    """The command line of `devhost host`; `stop_seconds` bounds the wait for running invocations."""
 
     app: Path
     port: int
@@ -69,8 +69,8 @@ class Host:
         app.keys = self._arguments.keys
         for hidden, hiding in app.router.shadowed():
             log(
-                f"route of {hidden.function} ({hidden.template}) is hidden by {hiding.function} ({hiding.template}):"
-                " the host tries functions in the order of their names"
+                f"route {hidden.template} of {hidden.function} is hidden by {hiding.template} of"
+                f" {hiding.function}: the host tries functions in the order of their names"
             )
         self._worker.write_outputs = Outputs(
             self._storage, self._options.queues.base64_messages, self._wake
@@ -89,7 +89,7 @@ class Host:
     def _queue_listener(self, function: Function) -> QueueListener:
         service = self._storage.queues(function.trigger.get("connection"))
         name = function.trigger["queueName"]
-        # A queue that is itself for poison has none; neither has one whose poison queue's name would be too long.
+        # A queue that is itself for poison has none, nor has one whose poison queue's name would be too long.
         poison = (
             f"{name}-poison" if not name.endswith("-poison") and len(name) + len("-poison") <= 63 else None
         )

@@ -1,4 +1,4 @@
-"""HTTP: the functions' routes, the webhooks of the extensions and the host's own few paths, as one ASGI app."""
+"""HTTP: the functions' routes, the extensions' webhooks and the host's own path, as one ASGI app."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -88,6 +88,7 @@ class HttpApp:
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             return
         response = await self._respond(scope, receive)

@@ -1,11 +1,12 @@
 """The messages that host and worker library exchange, as plain classes.
 
-The library expects the module that protoc makes of FunctionRpc.proto; this module stands in for it and is handed
-over whole. It is as strict as protobuf where it matters: an unknown field is a TypeError, and so is a value of the
-wrong type in the messages that carry a function's data. Names are those of the .proto file, hence the capitals.
+The library expects the module that protoc makes of FunctionRpc.proto; this module stands in for it and is
+handed over whole. It is as strict as protobuf where it matters: an unknown field is a TypeError, and so is a
+value of the wrong type in the messages that carry a function's data.
 """
+# ruff: noqa: D101, D102, N802 - names and meanings are those of FunctionRpc.proto
 
-import builtins
+import builtins  # noqa: TC003 - for the field named bytes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

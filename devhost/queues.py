@@ -25,7 +25,7 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Invisibility:
-    """How long a received message stays hidden, in seconds; it is renewed at half time while it is worked on."""
+    """Seconds that a received message stays hidden; renewed at half time while it is worked on."""
 
     seconds: int = 600
 
@@ -37,8 +37,8 @@ type Handler = Callable[[QueueMessage], Awaitable[None]]
 class QueueListener:
     """Feeds one queue to one handler.
 
-    It fetches `batch_size` messages whenever no more than `new_batch_threshold` are being worked on. `poison` is None
-    for a queue that has no poison queue: its failing messages come back for ever.
+    It fetches `batch_size` messages whenever no more than `new_batch_threshold` are being worked on. `poison`
+    is None for a queue that has no poison queue: its failing messages come back for ever.
     """
 
     def __init__(

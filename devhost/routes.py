@@ -1,8 +1,8 @@
 """Route templates by ASP.NET's rules, as the real host matches them.
 
-The real host does not rank routes: it tries the functions in the order of their names, without case, and takes the
-first whose template and method fit. A method that no function takes makes 404, not 405, and HEAD is a method like
-any other.
+The real host does not rank routes: it tries the functions in the order of their names, without case, and
+takes the first whose template and method fit. A method that no function takes makes 404, not 405, and HEAD is
+a method like any other.
 """
 
 import re
@@ -153,7 +153,7 @@ class Route:
         return "/" + self.template.partition("{")[0].lower()
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Route values when the path (decoded, with a leading slash) fits; a value that is absent is left out."""
+        """Route values when the path (decoded, leading slash) fits; an absent value is left out."""
         found = self._pattern.fullmatch(path)
         if found is None:
             return None
@@ -184,7 +184,7 @@ class Router:
         return None
 
     def shadowed(self) -> list[tuple[Route, Route]]:
-        """Pairs (hidden, hiding): the hidden route's own template is caught by one that is tried before it."""
+        """Pairs (hidden, hiding): the hidden route's own template is caught by one tried before it."""
         pairs: list[tuple[Route, Route]] = []
         for position, hidden in enumerate(self.routes):
             sample = "/" + re.sub(r"\{.*?\}", "0", hidden.template)
@@ -198,7 +198,7 @@ class Router:
 def decode_path(raw: bytes) -> str | None:
     """Path of a request target as Kestrel decodes it; None when it answers 400.
 
-    Escapes that are not UTF-8, and `%2F`, stay as they are; `.` and `..` segments are resolved after decoding.
+    Escapes that are not UTF-8, and `%2F`, stay as they are; dot segments are resolved after decoding.
     """
     if b"%" in raw:
         if re.search(rb"%00", raw):

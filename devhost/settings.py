@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+STORAGE_SETTING = "AzureWebJobsStorage"
+HOST_ID_SETTING = "AzureFunctionsWebHost__hostid"
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
 ACCOUNT = "devstoreaccount1"
 # The emulator's key is published by Microsoft and the same everywhere; it protects nothing.
@@ -113,20 +115,24 @@ def azurite_connection(blob_port: int) -> str:
     return "".join(parts)
 
 
+def local_values(app: Path) -> dict[str, str]:
+    """`Values` of the app's local.settings.json or, where there is none, of its sample."""
+    file = app / "local.settings.json"
+    values = section(read_json(file if file.exists() else app / "local.settings.sample.json"), "Values")
+    return {name: str(value) for name, value in values.items()}
+
+
 def load_environment(app: Path, azurite_port: int | None) -> None:
     """Put the app's local settings into the environment; what is already there wins.
 
     An Azurite port replaces AzureWebJobsStorage, and `UseDevelopmentStorage=true` in any setting.
     """
-    file = app / "local.settings.json"
-    values = section(read_json(file if file.exists() else app / "local.settings.sample.json"), "Values")
     connection = azurite_connection(azurite_port) if azurite_port else None
-    for name, value in values.items():
-        text = str(value)
+    for name, text in local_values(app).items():
         os.environ.setdefault(name, connection if connection and text == DEVELOPMENT_STORAGE else text)
     if connection:
-        os.environ["AzureWebJobsStorage"] = connection
-    if not os.environ.get("AzureWebJobsStorage"):
+        os.environ[STORAGE_SETTING] = connection
+    if not os.environ.get(STORAGE_SETTING):
         raise HostError(
             "AzureWebJobsStorage is not set: give --azurite-port, or set it to a connection string"
         )
@@ -146,7 +152,7 @@ def resolve(text: str) -> str:
 
 def connection_setting(name: str | None) -> str:
     """Name of the setting that holds a binding's connection string."""
-    name = name or "AzureWebJobsStorage"
+    name = name or STORAGE_SETTING
     for candidate in (f"AzureWebJobs{name}", name):
         if os.environ.get(candidate):
             return candidate
@@ -160,8 +166,8 @@ def connection_string(name: str | None) -> str:
 
 
 def host_id(app: Path) -> str:
-    """The id that hosts of one app share in storage; the setting AzureFunctionsWebHost__hostid overrides it."""
-    return os.environ.get("AzureFunctionsWebHost__hostid") or f"local-{zlib.crc32(str(app).encode()):08x}"
+    """The id that hosts of one app share in storage; AzureFunctionsWebHost__hostid overrides it."""
+    return os.environ.get(HOST_ID_SETTING) or f"local-{zlib.crc32(str(app).encode()):08x}"
 
 
 def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> bool:

@@ -1,4 +1,4 @@
-"""Timer triggers: schedules, the status blob that remembers them, and the lease that makes a timer run once."""
+"""Timer triggers: schedules, the status blob that remembers them, the lease that makes one host run them."""
 
 import asyncio
 import contextlib

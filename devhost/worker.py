@@ -94,13 +94,13 @@ class Worker:
             request=SimpleNamespace(worker_init_request=init),
             properties={"host": "127.0.0.1", "protos": protos},
         )
-        answer = cast(protos.WorkerInitResponse, await library.worker_init_request(request))
+        answer = cast("protos.WorkerInitResponse", await library.worker_init_request(request))
         if answer.result.status != protos.StatusResult.Success:
             error = answer.result.exception
             raise HostError(
                 f"the app cannot be indexed: {error.stack_trace or error.message if error else ''}"
             )
-        response = cast(protos.FunctionMetadataResponse, await library.functions_metadata_request(request))
+        response = cast("protos.FunctionMetadataResponse", await library.functions_metadata_request(request))
         found = response.function_metadata_results
         if found is None:
             raise HostError(f"{self._app} has no function_app.py")
@@ -115,7 +115,8 @@ class Worker:
     ) -> TypedData | None:
         """Run a function on its trigger's data, write its outputs, return its value.
 
-        `names` are the values for `{name}` in output bindings. InvocationFailed, after one log entry, on failure.
+        `names` are the values for `{name}` in output bindings. InvocationFailed, after one log entry, on
+        failure.
         """
         invocation = str(uuid.uuid4())
         try:
@@ -141,7 +142,7 @@ class Worker:
             retry_context=_NO_RETRY,
         )
         request = SimpleNamespace(request=SimpleNamespace(invocation_request=call))
-        response = cast(InvocationResponse, await library.invocation_request(request))
+        response = cast("InvocationResponse", await library.invocation_request(request))
         error = response.result.exception
         if error is not None:
             self._failed(function, invocation, (error.stack_trace or error.message).rstrip())
