@@ -42,6 +42,12 @@ def category_fault(name: str) -> str | None:
     return None
 
 
+def azure_name_warning(name: str) -> str | None:
+    """What to tell about a category name that is valid here and that Azure's Studio refuses."""
+    refused = "".join(sorted(AZURE_REFUSES.intersection(name)))
+    return f"Azure AI Language refuses the category name '{name}' for its {refused}" if refused else None
+
+
 def language_fault(code: str) -> str | None:
     if code.lower() in LANGUAGES:
         return None

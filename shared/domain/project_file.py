@@ -1,7 +1,7 @@
 """What an Azure project file holds, as domain objects: the content of a project, without its history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.domain.jobs import JobError
 from shared.domain.kinds import Dataset, ProjectKind
@@ -19,12 +19,15 @@ class ProjectDetails:
     language: str
     multilingual: bool = False
     description: str = ""
-    settings: ProjectSettings = ProjectSettings()
+    settings: ProjectSettings = field(default_factory=ProjectSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class LabeledDocument:
-    """A document as a file of labels knows it. `labels` None is "unlabeled", empty is "labeled with nothing" (rule D6)."""
+    """A document as a file of labels knows it.
+
+    `labels` None is "unlabeled", empty ones are "labeled with nothing" (rule D6).
+    """
 
     location: str
     language: str

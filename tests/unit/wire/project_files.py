@@ -1,0 +1,58 @@
+"""Builders of project files for the tests of this folder."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import InvalidArgument
+from shared.wire.project_file import read_project_file
+
+SINGLE = "CustomSingleLabelClassification"
+MULTI = "CustomMultiLabelClassification"
+ENTITIES = "CustomEntityRecognition"
+LABEL_FIELDS = {SINGLE: "class", MULTI: "classes", ENTITIES: "entities"}
+
+
+def file_of(kind: str, documents: list[Any], categories: tuple[str, ...] = ("A", "B")) -> dict[str, Any]:
+    """A valid project file, but for what the test puts into `documents`."""
+    listed = [{"category": name} for name in categories]
+    return {
+        "projectFileVersion": "2022-05-01",
+        "stringIndexType": "Utf16CodeUnit",
+        "metadata": {
+            "projectKind": kind,
+            "storageInputContainerName": "documents",
+            "settings": {},
+            "projectName": "contracts",
+            "multilingual": False,
+            "description": "",
+            "language": "en-us",
+        },
+        "assets": {
+            "projectKind": kind,
+            "entities" if kind == ENTITIES else "classes": listed,
+            "documents": documents,
+        },
+    }
+
+
+def document(location: str = "a.txt", **fields: Any) -> dict[str, Any]:
+    return {"location": location, "language": "en-us", "dataset": "Train", **fields}
+
+
+def region(*labels: tuple[Any, Any, Any], offset: Any = 0, length: Any = 100) -> dict[str, Any]:
+    entities = [{"category": c, "offset": o, "length": n} for c, o, n in labels]
+    return {"regionOffset": offset, "regionLength": length, "labels": entities}
+
+
+def encode(file: Any) -> bytes:
+    return json.dumps(file).encode()
+
+
+def faults_of(body: bytes | dict[str, Any]) -> dict[str | None, str]:
+    """The faults of a file, message by path."""
+    with pytest.raises(InvalidArgument) as caught:
+        read_project_file(body if isinstance(body, bytes) else encode(body))
+    found = caught.value.details or (caught.value,)
+    return {fault.target: fault.message for fault in found if isinstance(fault, InvalidArgument)}
