@@ -57,7 +57,11 @@ class Connection:
     job_id: str = ""
     actor: str = ""
     started: datetime | None = None
+    #: Numbers operations and ways back; `closed` is the turn that last set out to close the studio, `reclosed`
+    #: the one before: so that what is left over of an older turn cannot open what a newer one closed.
     turn: int = 0
+    closed: int = 0
+    reclosed: int = 0
     attempts: int = 0
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     last_imported: datetime | None = None
@@ -180,7 +184,7 @@ def fail(connection: Connection, step: Step, fault: JobError) -> Connection:
             else replace(connection, error=fault)
         )
         return replace(kept, attempts=connection.attempts + 1)
-    return _at(replace(connection, error=fault, attempts=0), *back)
+    return _at(replace(connection, error=fault, attempts=0, turn=connection.turn + 1), *back)
 
 
 def warn(connection: Connection, *warnings: JobError) -> Connection:
@@ -209,6 +213,8 @@ def _at(connection: Connection, course: Course, stage: Stage | None) -> Connecti
         return replace(connection, course=None, step=None, job_id="", facts={}, superseded=())
     active = stage.active or connection.active
     after = replace(connection, course=course, state=stage.state, step=stage.step, active=active)
+    if stage.step is Step.CLOSE:
+        after = replace(after, closed=connection.turn, reclosed=connection.closed)
     return replace(after, bond=None) if stage.state is State.NONE else after
 
 

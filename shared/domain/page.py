@@ -137,7 +137,7 @@ class Head:
     labels_digest: str = ""
 
 
-def entry(document: Document, order: Callable[[Document], int | None]) -> Entry:
+def entry_of(document: Document, order: Callable[[Document], int | None]) -> Entry:
     suggestions = document.suggestions
     confidence = order(document)
     flags = (

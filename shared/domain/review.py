@@ -30,6 +30,7 @@ class Decided:
     """The document after a decision, and what was accepted and rejected (for the history and the calibration)."""
 
     document: Document
+    before: Labels | None
     accepted: tuple[Suggestion, ...]
     rejected: tuple[Suggestion, ...]
     source: SuggestionSet
@@ -67,7 +68,7 @@ def decide(
     for suggestion in accepted:
         labels = _accept(document, kind, labels, suggestion)
     left = tuple(s for s in pending.items if s.id not in taken and fits(kind, labels, s))
-    decided = Decided(document, accepted, rejected, pending)
+    decided = Decided(document, document.labels, accepted, rejected, pending)
     after = replace(
         document,
         revision=revision,

@@ -36,7 +36,7 @@ class Directory:
     def __init__(self, store: ProjectStore) -> None:
         self._store = store
         self._known: dict[str, Project] = {}
-        self._containers: dict[str, tuple[float, list[str]]] = {}
+        self._containers: dict[str, tuple[float, list[tuple[str, str]]]] = {}
 
     async def read(self, name: str) -> Project:
         try:
@@ -55,8 +55,8 @@ class Directory:
         known = self._known.get(name)
         return Handle(self, known if known is not None else await self.read(name))
 
-    async def of_container(self, container: str) -> list[str]:
-        """Names of the projects of a container; what changed in the last second may be missing (reconcile heals)."""
+    async def of_container(self, container: str) -> list[tuple[str, str]]:
+        """Name and incarnation of the projects of a container; what changed in the last second may be missing (reconcile heals)."""
         at, names = self._containers.get(container, (0.0, []))
         if monotonic() - at > CONTAINER_SECONDS:
             names = await self._store.of_container(container)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from shared.services.directory import Directory
 from shared.services.gate import Gate
+from shared.storage.artefacts import Artefacts
 from shared.storage.gateways.ports import Blobs, Queues, Table
 from shared.storage.idempotency import IdempotencyStore
 from shared.storage.jobs import JobStore
@@ -47,6 +48,7 @@ class Stores:
     jobs: JobStore
     todo: TodoStore
     uploads: UploadedBlobs
+    artefacts: Artefacts
     idempotency: IdempotencyStore
 
 
@@ -56,7 +58,8 @@ def build(
     now = clock or (lambda: datetime.now(UTC))
     projects = ProjectStore(table)
     directory = Directory(projects)
-    pages = PageStore(table, blobs, names.container, now)
+    artefacts = Artefacts(blobs, names.container)
+    pages = PageStore(table, artefacts, now)
     return Stores(
         names=names,
         table=table,
@@ -68,7 +71,8 @@ def build(
         pages=pages,
         gate=Gate(directory, pages),
         jobs=JobStore(table),
-        todo=TodoStore(table),
+        todo=TodoStore(table, now),
         uploads=UploadedBlobs(blobs),
+        artefacts=artefacts,
         idempotency=IdempotencyStore(table, now),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.domain.document import Document
 from shared.domain.labels import Labels
-from shared.domain.page import Entry, Head, Page, Tallies, entry, uncertainty
+from shared.domain.page import Entry, Head, Page, Tallies, entry_of, uncertainty
 from shared.domain.project import Project
 from shared.storage import keys, packing
 from shared.storage.document_codec import encode_labels
@@ -21,7 +21,7 @@ def summarise(page: Page, project: Project) -> Head:
     return Head(
         number=page.number,
         seq=page.seq,
-        entries=tuple(entry(d, order) for d in documents),
+        entries=tuple(entry_of(d, order) for d in documents),
         categories=_count(d.labels for d in documents),
         aml_categories=_count(d.aml_labels for d in documents),
         tallies=page.tallies,

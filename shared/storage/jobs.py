@@ -205,7 +205,7 @@ class Claim:
             )
         except (RowChanged, RowMissing) as error:
             row = await self._table.get(self._job.incarnation, key)
-            if row is None or row.values.get("done") or row.values.get("token") != self._token:
+            if row is None or row.values.get("token") != self._token:
                 raise ClaimLost from error
             etags = [row.etag]  # our own renewal, whose answer was lost
         self._etag = etags[0]

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from shared.domain.errors import Conflict, LabelingLocked, Unavailable
+from shared.domain.errors import LabelingLocked, Unavailable
 from shared.domain.page import SLOTS, Change, Edit, Head, HistoryEntry, Page, Written, add_tallies
 from shared.domain.project import Project, Scope
 from shared.storage import head_codec, keys, packing, page_codec
+from shared.storage.artefacts import Artefacts
 from shared.storage.gateways.ports import (
-    Blobs,
     Insert,
     Operation,
     Replace,
@@ -72,10 +72,9 @@ class Closing(Protocol):
 
 
 class PageStore:
-    def __init__(self, table: Table, blobs: Blobs, app_container: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, table: Table, artefacts: Artefacts, clock: Callable[[], datetime]) -> None:
         self._table = table
-        self._blobs = blobs
-        self._container = app_container
+        self._artefacts = artefacts
         self._clock = clock
         self._cache: dict[tuple[str, str, int], Page] = {}
 
@@ -280,13 +279,13 @@ class PageStore:
         self._cache[scope.incarnation, scope.edition, page.number] = page
 
     async def _read_spill(self, name: str) -> bytes:
-        content = await self._blobs.read(self._container, name)
-        if content is None:
+        data = await self._artefacts.read(name)
+        if data is None:
             raise Unavailable("A stored document cannot be read: its blob is missing.")
-        return content.data
+        return data
 
     async def _write_spill(self, name: str, data: bytes) -> None:
-        await self._blobs.write(self._container, name, data)
+        await self._artefacts.write(name, data)
 
 
 @dataclass(frozen=True, slots=True)

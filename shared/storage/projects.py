@@ -48,17 +48,19 @@ class ProjectStore:
         rows = await self._table.query(keys.INDEX, start, high, limit=limit)
         return [_decode(row) for row in rows]
 
-    async def of_container(self, container: str) -> list[str]:
-        """Names of the projects whose documents lie in the container."""
+    async def of_container(self, container: str) -> list[tuple[str, str]]:
+        """Name and incarnation of the projects whose documents lie in the container."""
         low, high = keys.prefix(keys.container(container))
-        rows = await self._table.query(keys.INDEX, low, high, select=["v"])
-        return [row.key.split("|", 2)[2] for row in rows]
+        rows = await self._table.query(keys.INDEX, low, high)
+        return [(row.key.split("|", 2)[2], packing.string(row.values, "incarnation")) for row in rows]
 
     async def create(self, project: Project) -> Project:
         """Raises Conflict when the name is taken."""
         operations = [
             Insert(keys.project(project.name), _encode(project)),
-            Insert(keys.container(project.container, project.name), {"v": 1}),
+            Insert(
+                keys.container(project.container, project.name), {"v": 1, "incarnation": project.incarnation}
+            ),
         ]
         try:
             etags = await self._table.commit(keys.INDEX, operations)

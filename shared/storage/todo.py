@@ -5,8 +5,9 @@ way the next events wait, and go together in the one after it: every caller retu
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.domain.document import document_id
 from shared.domain.ids import random_id
@@ -28,8 +29,9 @@ class Todo:
 
 
 class TodoStore:
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, clock: Callable[[], datetime]) -> None:
         self._table = table
+        self._clock = clock
         self._waiting: dict[str, dict[str, tuple[str, list[asyncio.Future[None]]]]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
 
@@ -59,8 +61,14 @@ class TodoStore:
         rows = await self._table.query(keys.todo_partition(scope.incarnation), limit=limit)
         return [_decode(row) for row in rows]
 
-    async def any(self, incarnation: str) -> bool:
-        return bool(await self._table.query(keys.todo_partition(incarnation), select=["v"], limit=1))
+    async def any(self, incarnation: str, until: datetime | None = None) -> bool:
+        """Whether a look is outstanding, of those asked for until a moment if one is given."""
+        async for rows in self._table.pages(keys.todo_partition(incarnation), select=["at"]):
+            for row in rows:
+                at = row.values.get("at")
+                if until is None or not isinstance(at, datetime) or at <= until:
+                    return True
+        return False
 
     async def remove(self, scope: Scope, looked_at: Iterable[Todo]) -> None:
         """Delete the rows at the version that was read; a row that a later event renewed stays."""

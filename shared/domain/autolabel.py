@@ -1,0 +1,92 @@
+"""What one job does to one document: look at its blob, and suggest (rules A1 to A5, A9, D1 to D3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.domain.document import Document, Reading, fold, new_document
+from shared.domain.jobs import DocumentOutcome, JobError, Outcome
+from shared.domain.kinds import ProjectKind
+from shared.domain.page import HistoryEntry
+from shared.domain.prediction import Prediction
+from shared.domain.suggestions import Filter, SuggestionSet, select
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look made of a document. `after` None: it is gone. `changed`: anything differs from before."""
+
+    before: Document | None
+    after: Document | None
+    history: tuple[HistoryEntry, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return self.after is not self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which job makes suggestions, and by what."""
+
+    job_id: str
+    engine: str
+    model: str | None
+    generation: int
+    #: Whether the caller named the documents: then also labeled ones, and content that was planned before.
+    named: bool
+    rule: Filter
+
+
+def look(
+    document: Document | None, location: str, language: str, reading: Reading | None, revision: str
+) -> Looked:
+    """Fold what lies at the location into the document. The same look twice changes nothing."""
+    if reading is None:
+        return _gone(document, revision)
+    base = document or new_document(location, language, revision)
+    after = fold(base, reading, revision)
+    changed = document is not None and after.content_changed and not document.content_changed
+    entry = HistoryEntry(after.id, "contentChanged", {"content": after.content})
+    return Looked(document, after, (entry,) if changed else ())
+
+
+def _gone(document: Document | None, revision: str) -> Looked:
+    if document is None or document.missing:
+        return Looked(document, document)
+    if not document.content and document.rejection is None:  # imported, and never seen as a blob
+        return Looked(document, replace(document, missing=True, revision=revision))
+    return Looked(document, None, (HistoryEntry(document.id, "deleted", {"location": document.location}),))
+
+
+def suggest(
+    document: Document, text: str, predictions: Sequence[Prediction], source: Source, revision: str
+) -> tuple[Document, DocumentOutcome | None]:
+    """The document with the suggestions of this job. Without an outcome: the content was planned before (rule A1)."""
+    if not source.named and not document.waiting:
+        return _again(document, source)
+    if source.rule.kind is ProjectKind.SINGLE_LABEL and document.labels is not None:
+        after = (
+            document if document.planned == document.content else replace(document, planned=document.content)
+        )
+        return after, outcome(
+            document, Outcome.SKIPPED, "AlreadyLabeled", "The document has a label by hand."
+        )
+    items = select(predictions, text, document.content, document.labels, document.rejected, source.rule)
+    made = SuggestionSet(source.job_id, source.engine, source.model, source.generation, revision, items)
+    found = Outcome.SUGGESTED if items else Outcome.NOTHING_FOUND
+    old = document.suggestions
+    if old is not None and replace(old, revision=revision) == made and document.planned == document.content:
+        return document, outcome(document, found)
+    return replace(document, suggestions=made if items else None, planned=document.content), outcome(
+        document, found
+    )
+
+
+def _again(document: Document, source: Source) -> tuple[Document, DocumentOutcome | None]:
+    """A batch that runs a second time gives the outcomes of the first."""
+    ours = document.suggestions is not None and document.suggestions.job_id == source.job_id
+    return document, outcome(document, Outcome.SUGGESTED) if ours else None
+
+
+def outcome(document: Document, kind: Outcome, code: str | None = None, message: str = "") -> DocumentOutcome:
+    return DocumentOutcome(document.id, document.location, kind, JobError(code, message) if code else None)

@@ -1,0 +1,162 @@
+"""Autolabel jobs as callers start, watch, repeat and end them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.domain.errors import Conflict, InvalidArgument
+from shared.domain.jobs import DocumentOutcome, Job, JobKind, JobStatus, Outcome
+from shared.domain.page import is_document_id
+from shared.domain.project import Project
+from shared.engines.base import UnknownEngine
+from shared.engines.registry import Engines
+from shared.services.batches import BatchRunner
+from shared.services.jobs import JobService
+from shared.services.messages import PLAN_QUEUE, BatchMessage, JobMessage
+from shared.services.planning import Planner
+from shared.services.stores import Stores
+from shared.storage.gateways.ports import RowChanged
+from shared.storage.pages import locked
+
+#: A short job is done within the request; what takes longer goes on by itself, or by the delayed message.
+INLINE_SECONDS = 2.0
+SAFETY_SECONDS = 20
+MAX_NAMED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class AutolabelRequest:
+    """What a caller asks for; None: the project's settings, every unlabeled document, every category."""
+
+    engine: str | None = None
+    model_label: str | None = None
+    documents: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+
+
+class AutolabelService:
+    def __init__(
+        self, stores: Stores, engines: Engines, planner: Planner, batches: BatchRunner, jobs: JobService
+    ) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._planner = planner
+        self._batches = batches
+        self._jobs = jobs
+
+    async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
+        """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
+        project = await self._stores.directory.read(name)
+        self._check(project, request)
+        now = self._stores.clock()
+        parameters = {
+            "source": "http",
+            "engine": request.engine,
+            "modelLabel": request.model_label or project.settings.autolabel.model_label,
+            "documents": sorted(set(request.documents)) if request.documents is not None else None,
+            "categories": list(request.categories) if request.categories is not None else None,
+        }
+        job = Job(
+            job_id, JobKind.AUTOLABEL, project.name, project.incarnation, project.edition, now, now,
+            generation=project.generation, parameters={k: v for k, v in parameters.items() if v is not None},
+        )  # fmt: skip
+        job, new = await self._stores.jobs.create(job)
+        if not new:
+            return job
+        await self._jobs.send(job, PLAN_QUEUE, delay=SAFETY_SECONDS)
+        return await self._begin(job)
+
+    async def plan(self, message: JobMessage) -> None:
+        """Plan a job that was begun; one that is planned already is left to its batches."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+        if job is None or job.status is not JobStatus.NOT_STARTED:
+            return
+        try:
+            await self._planner.plan_job(job)
+        except RowChanged:
+            return  # planned, or cancelled, meanwhile
+
+    async def get(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._jobs.view(
+            await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        )
+
+    async def list(self, name: str) -> "list[Job]":
+        """Newest first."""
+        project = await self._stores.directory.read(name)
+        jobs = await self._stores.jobs.list(project.incarnation, JobKind.AUTOLABEL)
+        return [await self._jobs.view(job) for job in jobs]
+
+    async def outcomes(self, name: str, job_id: str) -> "list[DocumentOutcome]":
+        """What became of each document so far, by document id."""
+        project = await self._stores.directory.read(name)
+        job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        return sorted(await self._stores.jobs.outcomes(job), key=lambda one: one.document_id)
+
+    async def cancel(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._jobs.cancel(
+            await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        )
+
+    async def retry(self, name: str, job_id: str, new_id: str) -> Job:
+        """A new job over the failed documents of one that has ended. Raises Conflict when none failed."""
+        project = await self._stores.directory.read(name)
+        job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        if not job.status.ended:
+            raise Conflict(
+                "The job is still running; only a job that has ended can be repeated.", target="jobId"
+            )
+        failed = [o.document_id for o in await self._stores.jobs.outcomes(job) if o.outcome is Outcome.FAILED]
+        if not failed and job.status is not JobStatus.FAILED:
+            raise Conflict("No document of the job failed.", target="jobId")
+        asked = job.parameters
+        documents = tuple(failed) if failed else _optional(asked.get("documents"))
+        request = AutolabelRequest(
+            asked.get("engine"), asked.get("modelLabel"), documents, _optional(asked.get("categories"))
+        )
+        return await self.start(name, request, new_id)
+
+    async def _begin(self, job: Job) -> Job:
+        """Work for a moment within the request, so that a small job has ended when its caller is answered."""
+
+        async def work() -> None:
+            message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
+            await self.plan(message)
+            planned = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+            if planned is not None and len(planned.batches) == 1 and not planned.status.ended:
+                await self._batches.run(BatchMessage(**message.model_dump(), number=0))
+
+        task = asyncio.create_task(work())
+        await asyncio.wait({task}, timeout=INLINE_SECONDS)
+        if task.done():
+            task.result()
+        found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+        return found or job
+
+    def _check(self, project: Project, request: AutolabelRequest) -> None:
+        if project.lock is not None:
+            raise locked(project)
+        if request.engine is not None:
+            try:
+                self._engines.get(request.engine)
+            except UnknownEngine as error:
+                raise InvalidArgument(str(error), target="engine") from error
+        known = set(project.category_names)
+        for index, category in enumerate(request.categories or ()):
+            if category not in known:
+                raise InvalidArgument(
+                    f"The project has no category '{category}'.", target=f"categories[{index}]"
+                )
+        if request.documents is not None and len(request.documents) > MAX_NAMED:
+            raise InvalidArgument(f"A job takes at most {MAX_NAMED:,} named documents.", target="documents")
+        for index, document in enumerate(request.documents or ()):
+            if not is_document_id(document):
+                raise InvalidArgument(
+                    f"'{document[:40]}' is not a document id.", target=f"documents[{index}]"
+                )
+
+
+def _optional(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return tuple(values) if values is not None else None

@@ -1,0 +1,312 @@
+"""One batch of an autolabel or register job: read blobs, predict, and commit pages with the result in one transaction.
+
+A batch may be delivered twice, run twice at once, or die anywhere: its claim row decides (see `shared.storage.jobs`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from shared.domain.autolabel import Looked, Source, look, outcome, suggest
+from shared.domain.document import Document, Reading
+from shared.domain.errors import LabelingLocked, ProjectNotFound
+from shared.domain.ids import random_id
+from shared.domain.jobs import Batch, BatchResult, DocumentOutcome, Job, JobError, JobKind, Outcome
+from shared.domain.kinds import DocumentStatus, ProjectKind
+from shared.domain.page import Change, Edit, HistoryEntry, Page, page_of
+from shared.domain.prediction import Prediction
+from shared.domain.project import Project
+from shared.domain.suggestions import Filter
+from shared.domain.text import text_records
+from shared.engines.base import Capabilities
+from shared.engines.registry import Engines
+from shared.services.directory import Handle
+from shared.services.jobs import JobService
+from shared.services.messages import BatchMessage
+from shared.services.models import ModelProvider
+from shared.services.stores import Stores
+from shared.storage.jobs import Claim, ClaimLost
+from shared.storage.pages import Author
+from shared.storage.todo import Todo
+
+RENEW_SECONDS = 7.0
+SYSTEM = "labelbridge"
+
+
+class Superseded(Exception):
+    """Training or an import made the job obsolete; nothing of it may land."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a batch has found out so far, by document id."""
+
+    job: Job
+    pages: dict[int, Page]
+    todos: Sequence[Todo] = ()
+    locations: dict[str, str] = field(default_factory=dict[str, str])
+    readings: dict[str, Reading | None] = field(default_factory=dict[str, Reading | None])
+    predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
+    missing: tuple[str, ...] = ()
+    outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
+
+    def result(self) -> BatchResult:
+        unknown = [
+            DocumentOutcome(
+                one, "", Outcome.FAILED, JobError("DocumentNotFound", "The project has no such document.")
+            )
+            for one in self.missing
+        ]
+        found = [one for outcomes in self.outcomes.values() for one in outcomes]
+        texts = (self.readings[key] for key in self.predictions)
+        records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
+        return BatchResult(tuple(sorted((*found, *unknown), key=lambda o: o.document_id)), records)
+
+
+class BatchRunner:
+    def __init__(self, stores: Stores, engines: Engines, models: ModelProvider, jobs: JobService) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._models = models
+        self._jobs = jobs
+
+    async def run(self, message: BatchMessage) -> None:
+        """Run the batch, unless it is done, somebody runs it, or its job is over. Raises to be delivered again."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+        if job is None or job.status.ended or message.number >= len(job.batches):
+            return
+        claim = await self._stores.jobs.claim(job, message.number, random_id(), self._stores.clock())
+        if claim is None:
+            return
+        try:
+            async with self._renewing(claim):
+                await self._run(job, job.batches[message.number], claim)
+        except ClaimLost:
+            return
+        await self._jobs.settle(job)
+
+    async def give_up(self, message: BatchMessage, reason: str) -> None:
+        """The batch failed too often: its documents get a failed outcome with the reason (rule A5)."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+        if job is None or job.status.ended or message.number >= len(job.batches):
+            return
+        error = JobError("BatchFailed", reason)
+        try:
+            handle = await self._stores.directory.fresh(job.project)
+            work = await self._select(handle.current, job, job.batches[message.number])
+        except ProjectNotFound:
+            return
+        failed = tuple(
+            DocumentOutcome(k, loc, Outcome.FAILED, error) for k, loc in sorted(work.locations.items())
+        )
+        await self._stores.jobs.finish(job, message.number, BatchResult(failed, error=error))
+        await self._jobs.settle(job)
+
+    async def _run(self, job: Job, batch: Batch, claim: Claim) -> None:
+        try:
+            handle = await self._stores.directory.open(job.project)
+            if handle.current.incarnation != job.incarnation:
+                await handle.refresh()
+            work = await self._select(self._check(job, handle.current), job, batch)
+            await self._look(handle.current, work)
+            await self._predict(work)
+            await self._commit(handle, work, claim)
+        except (ProjectNotFound, Superseded):
+            await self._stores.jobs.finish(job, claim.number, BatchResult())
+            return
+        await self._stores.todo.remove(handle.current.scope, work.todos)
+
+    def _check(self, job: Job, project: Project) -> Project:
+        registers = job.kind is JobKind.REGISTER
+        if project.incarnation != job.incarnation or project.edition != job.edition:
+            raise Superseded
+        if project.generation != job.generation and not registers:
+            raise Superseded
+        return project
+
+    async def _select(self, project: Project, job: Job, batch: Batch) -> _Work:
+        """The documents of the batch: seen uploads, named ones, or those of the pages that fit."""
+        scope = project.scope
+        if job.parameters.get("source") == "upload":
+            todos = await self._stores.todo.of_pages(scope, batch.low, batch.high)
+            numbers = {page_of(t.document_id, scope.pages) for t in todos}
+            pages = await self._stores.pages.load_many(scope, numbers)
+            return _Work(job, pages, todos, {t.document_id: t.location for t in todos})
+        named: Sequence[str] | None = job.parameters.get("documents")
+        if named is not None:
+            mine = [one for one in named if batch.low <= page_of(one, scope.pages) < batch.high]
+            pages = await self._stores.pages.load_many(scope, {page_of(one, scope.pages) for one in mine})
+            known = {key: d.location for page in pages.values() for key, d in page.documents.items()}
+            found = {one: known[one] for one in mine if one in known}
+            return _Work(job, pages, (), found, missing=tuple(one for one in mine if one not in known))
+        pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
+        wanted = _waits if job.parameters.get("source") == "waiting" else _is_unlabeled
+        documents = [d for page in pages.values() for d in page.documents.values() if wanted(d, project)]
+        return _Work(job, pages, (), {d.id: d.location for d in documents})
+
+    async def _look(self, project: Project, work: _Work) -> None:
+        items = list(work.locations.items())
+        readings = await asyncio.gather(
+            *(self._stores.uploads.look(project.container, where) for _, where in items)
+        )
+        work.readings = {key: reading for (key, _), reading in zip(items, readings, strict=True)}
+
+    async def _predict(self, work: _Work) -> None:
+        """Predict for every document that was read, if the job has a model."""
+        if work.job.kind is JobKind.REGISTER:
+            return
+        known = {key: d for page in work.pages.values() for key, d in page.documents.items()}
+        source = _source(work.job)
+        texts: dict[str, str] = {}
+        for key, reading in work.readings.items():
+            if (
+                reading is not None
+                and reading.text is not None
+                and _may_suggest(known.get(key), reading, source)
+            ):
+                texts[key] = reading.text
+        if not texts:
+            return
+        engine = self._engines.get(work.job.parameters["engine"])
+        model = await self._models.load(engine, work.job.parameters["artefact"])
+        for group in _groups(texts, engine.capabilities):
+            predicted = await model.predict([texts[key] for key in group])
+            work.predictions.update(zip(group, predicted, strict=True))
+
+    async def _commit(self, handle: Handle, work: _Work, claim: Claim) -> None:
+        author = Author(SYSTEM, self._stores.clock(), random_id())
+        numbers = {page_of(key, handle.current.pages) for key in work.locations}
+        claim.close_with(work.result)
+        change = self._change(work, author)
+        try:
+            await self._stores.pages.write(
+                handle, numbers, change, author,
+                passes_gate=work.job.kind is JobKind.REGISTER, loaded=work.pages, closing=claim,
+            )  # fmt: skip
+        except LabelingLocked:
+            # Documents are registered all the same (D5); their content waits for the next plan.
+            change = self._change(work, author, locked=True)
+            await self._stores.pages.write(handle, numbers, change, author, passes_gate=True, closing=claim)
+
+    def _change(self, work: _Work, author: Author, *, locked: bool = False) -> Change:
+        source = None if work.job.kind is JobKind.REGISTER else _source(work.job)
+
+        def change(page: Page, project: Project) -> Edit | None:
+            self._check(work.job, project)
+            edits: dict[str, Document | None] = {}
+            history: list[HistoryEntry] = []
+            outcomes: list[DocumentOutcome] = []
+            for key, reading in work.readings.items():
+                if page_of(key, project.pages) != page.number:
+                    continue
+                looked = look(
+                    page.documents.get(key), work.locations[key], project.language, reading, author.revision
+                )
+                predictions = work.predictions.get(key)
+                after, result = _step(looked, reading, predictions, source, author.revision, locked=locked)
+                if after is not looked.before:
+                    edits[key] = after
+                history.extend(looked.history)
+                if result is not None:
+                    outcomes.append(result)
+            work.outcomes[page.number] = outcomes
+            return Edit(edits, tuple(history)) if edits else None
+
+        return change
+
+    @asynccontextmanager
+    async def _renewing(self, claim: Claim) -> AsyncIterator[None]:
+        """Keep the claim while the block runs; the block is cancelled, and ClaimLost raised, when it is lost."""
+        worker = asyncio.current_task()
+        lost = False
+
+        async def renew() -> None:
+            nonlocal lost
+            while True:
+                await asyncio.sleep(RENEW_SECONDS)
+                try:
+                    await claim.renew(self._stores.clock())
+                except ClaimLost:
+                    lost = True
+                    if worker is not None:
+                        worker.cancel()
+                    return
+
+        renewer = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost and worker is not None:
+                worker.uncancel()
+                raise ClaimLost from None
+            raise
+        finally:
+            renewer.cancel()
+
+
+def _step(
+    looked: Looked,
+    reading: Reading | None,
+    predictions: list[Prediction] | None,
+    source: Source | None,
+    revision: str,
+    *,
+    locked: bool,
+) -> tuple[Document | None, DocumentOutcome | None]:
+    """The document after the look and the suggestions, and its outcome for the job."""
+    after = looked.after
+    if after is None or reading is None:
+        gone = looked.before if source is not None and source.named else None
+        return after, outcome(gone, Outcome.SKIPPED, "BlobNotFound", "The blob is gone.") if gone else None
+    if reading.text is None or source is None:
+        fault = after.rejection
+        told = fault is not None and source is not None and (looked.changed or source.named)
+        return after, outcome(after, Outcome.SKIPPED, fault.code, fault.message) if told and fault else None
+    if predictions is None:
+        return after, None
+    if locked:
+        return after, outcome(
+            after, Outcome.SKIPPED, "LabelingLocked", "Labeling is locked; the document waits."
+        )
+    return suggest(after, reading.text, predictions, source, revision)
+
+
+def _source(job: Job) -> Source:
+    p = job.parameters
+    rule = Filter(ProjectKind(p["kind"]), p["threshold"], frozenset(p["categories"]))
+    return Source(job.id, p["engine"], p["modelLabel"], job.generation, p.get("source") == "http", rule)
+
+
+def _may_suggest(document: Document | None, reading: Reading, source: Source) -> bool:
+    """Whether predicting is worth it: not for content that was planned before (rule A1)."""
+    if source.named or document is None or document.blob_etag != reading.blob_etag:
+        return True
+    return document.waiting or (
+        document.suggestions is not None and document.suggestions.job_id == source.job_id
+    )
+
+
+def _waits(document: Document, project: Project) -> bool:
+    return document.waiting and document.pending(project.generation) is None
+
+
+def _is_unlabeled(document: Document, project: Project) -> bool:
+    unlabeled = document.status(project.generation, project.active_studio) is DocumentStatus.UNLABELED
+    return unlabeled and not document.missing
+
+
+def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
+    """Document ids in groups that the engine takes in one call."""
+    groups: list[list[str]] = []
+    count = size = 0
+    for key, text in texts.items():
+        over_count = limits.max_documents is not None and count >= limits.max_documents
+        over_size = limits.max_characters is not None and size + len(text) > limits.max_characters
+        if not groups or over_count or over_size:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(key)
+        count += 1
+        size += len(text)
+    return groups

@@ -1,0 +1,45 @@
+"""The version of a document on the wire: opaque to clients, two parts inside."""
+
+import re
+from dataclasses import dataclass
+
+from shared.domain.document import Document
+from shared.domain.errors import InvalidArgument, PreconditionRequired
+
+_ETAG = re.compile(r'"([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{1,40})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a client says it saw. None for a part: any."""
+
+    labels: str | None
+    suggestions: str | None
+
+    def matches_labels(self, document: Document) -> bool:
+        return self.labels is None or self.labels == document.revision
+
+    def matches(self, document: Document, generation: int) -> bool:
+        """Labels and suggestions, as `:review` compares them."""
+        _, suggestions = document.etag(generation)
+        return self.matches_labels(document) and self.suggestions in {None, suggestions}
+
+
+ANY = Version(None, None)
+
+
+def parse(text: str | None, target: str = "If-Match") -> Version:
+    """Raises PreconditionRequired when it is missing, InvalidArgument when it is malformed or weak."""
+    if text is None or not text.strip():
+        raise PreconditionRequired(
+            "The header If-Match is required: the eTag of the document as it was read, or * for any.",
+            target=target,
+        )
+    if text.strip() == "*":
+        return ANY
+    match = _ETAG.fullmatch(text.strip())
+    if match is None:
+        raise InvalidArgument(
+            "An eTag is given as it was answered, with its quotes; weak ones do not apply.", target=target
+        )
+    return Version(*match.groups())

@@ -1,0 +1,166 @@
+"""The life of jobs: begun, queued, settled when all batches are done, looked at, cancelled."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.errors import Conflict
+from shared.domain.jobs import (
+    BatchResult,
+    Job,
+    JobError,
+    JobKind,
+    JobStatus,
+    Outcome,
+    ended_status,
+)
+from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, BatchMessage, JobMessage
+from shared.services.stores import Stores
+from shared.storage.gateways.ports import RowChanged
+from shared.storage.jobs import BatchState
+
+BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
+MAX_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the batches of a job add up to so far."""
+
+    counts: dict[str, int]
+    text_records: int
+    errors: tuple[JobError, ...]
+    batches_done: int
+    total: int
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.values())
+
+
+class JobService:
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def enqueue(self, job: Job, numbers: Iterable[int]) -> None:
+        """Ask for batches to be run."""
+        for number in numbers:
+            message = BatchMessage(
+                project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id, number=number
+            )
+            await self._stores.queues.send(self._stores.names.queue(BATCH_QUEUE), message.model_dump_json())
+
+    async def send(self, job: Job, queue: str = JOB_QUEUE, delay: int = 0) -> None:
+        """Ask for a job to be run, or to go on."""
+        message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
+        await self._stores.queues.send(
+            self._stores.names.queue(queue), message.model_dump_json(), delay=delay
+        )
+
+    async def start(self, job: Job) -> Job:
+        """Write the plan of a job and queue its batches; one without batches has ended."""
+        saved = await self._stores.jobs.save(job)
+        await self.enqueue(saved, range(len(saved.batches)))
+        return saved if saved.batches else await self.settle(saved)
+
+    async def end(
+        self,
+        job: Job,
+        status: JobStatus,
+        *,
+        result: dict[str, Any] | None = None,
+        errors: Sequence[JobError] = (),
+        warnings: Sequence[JobError] = (),
+    ) -> Job:
+        """Write the end of a job; one that has ended stays as it is."""
+        if job.status.ended:
+            return job
+        ended = replace(
+            job,
+            status=status,
+            updated=self._stores.clock(),
+            result=job.result if result is None else result,
+            errors=(*job.errors, *errors),
+            warnings=(*job.warnings, *warnings),
+        )
+        try:
+            return await self._stores.jobs.save(ended)
+        except RowChanged:
+            found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+            if found is None or found.status.ended:
+                return found or ended
+            return await self.end(found, status, result=result, errors=errors, warnings=warnings)
+
+    async def settle(self, job: Job) -> Job:
+        """End a batch job when all its batches are done. An upload job that planned nothing removes itself (A1)."""
+        if job.status.ended or job.status is JobStatus.NOT_STARTED:
+            return job
+        progress = await self.progress(job)
+        if progress.batches_done < len(job.batches):
+            return job
+        nothing = not progress.counts and not progress.errors
+        if job.kind is JobKind.REGISTER or (
+            nothing and job.parameters.get("source") in {"upload", "waiting"}
+        ):
+            await self._stores.jobs.remove(job)
+            return replace(job, status=JobStatus.SUCCEEDED)
+        status = ended_status(progress.counts, job.status is JobStatus.CANCELLING)
+        if progress.errors and not progress.counts:
+            status = JobStatus.FAILED
+        return await self.end(job, status, result=result_of(job, progress), errors=progress.errors)
+
+    async def progress(self, job: Job) -> Progress:
+        return progress_of(job, await self._stores.jobs.states(job))
+
+    async def view(self, job: Job) -> Job:
+        """The job as a caller sees it: while it runs, with the result so far."""
+        if job.status.ended or not job.batches:
+            return job
+        job = await self.settle(job)
+        return job if job.status.ended else replace(job, result=result_of(job, await self.progress(job)))
+
+    async def cancel(self, job: Job) -> Job:
+        """End a job now: what has not landed will not. Cancelling twice is cancelling once."""
+        if job.status.ended:
+            if job.status is JobStatus.CANCELLED:
+                return job
+            raise Conflict(f"The job has ended ({job.status}); it cannot be cancelled.", target="jobId")
+        return await self.stop(job, JobError("Cancelled", "The job was cancelled by a caller."))
+
+    async def stop(self, job: Job, reason: JobError) -> Job:
+        """Settle every batch that is not done as cancelled, whoever runs it, and end the job."""
+        states = {s.number: s for s in await self._stores.jobs.states(job)}
+        for number in range(len(job.batches)):
+            if number not in states or not states[number].done:
+                await self._stores.jobs.finish(job, number, BatchResult())
+        result = result_of(job, await self.progress(job)) if job.batches else dict(job.result)
+        return await self.end(job, JobStatus.CANCELLED, result=result, errors=(reason,))
+
+
+def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:
+    counts: dict[str, int] = {}
+    total = sum(batch.planned for batch in job.batches)
+    errors: list[JobError] = []
+    done = [state for state in states if state.done]
+    for state in done:
+        total += sum(state.counts.values()) - job.batches[state.number].planned
+        for outcome, count in state.counts.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+        if state.error is not None and len(errors) < MAX_ERRORS:
+            errors.append(state.error)
+    return Progress(counts, sum(s.text_records for s in done), tuple(errors), len(done), total)
+
+
+def result_of(job: Job, progress: Progress) -> dict[str, Any]:
+    """The `result` of an autolabel job on the wire."""
+    total = max(progress.total, progress.done)
+    percent = 100 if progress.batches_done == len(job.batches) else 100 * progress.done // max(total, 1)
+    return {
+        "engine": job.parameters.get("engine"),
+        "modelLabel": job.parameters.get("modelLabel"),
+        "documentsTotal": total,
+        "documentsDone": progress.done,
+        "percentComplete": min(percent, 100),
+        "outcomes": {outcome.value: progress.counts.get(outcome, 0) for outcome in Outcome},
+        "textRecords": progress.text_records,
+    }

@@ -1,0 +1,100 @@
+"""Timers: bring back what died, purge what is over, compare with the listing (design sections 5 and 6)."""
+
+from datetime import timedelta
+
+from shared.domain.ids import derived_job_id, random_job_id
+from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.project import Project
+from shared.services.jobs import BATCH_KINDS, JobService
+from shared.services.messages import JOB_QUEUE, PLAN_QUEUE, JobMessage
+from shared.services.planning import Planner
+from shared.services.projects import ProjectService
+from shared.services.stores import Stores
+from shared.storage import keys
+from shared.storage.gateways.ports import Delete, RowMissing
+
+#: A job that nobody touched for so long is asked to go on.
+STALE = timedelta(seconds=25)
+#: An incarnation is purged again for so long, in case a late writer left something.
+PURGED_FOR = timedelta(minutes=30)
+#: Batches of one job that one sweep brings back; more come with the next.
+REVIVED = 16
+
+
+class MaintenanceService:
+    def __init__(self, stores: Stores, planner: Planner, jobs: JobService, projects: ProjectService) -> None:
+        self._stores = stores
+        self._planner = planner
+        self._jobs = jobs
+        self._projects = projects
+
+    async def sweep(self) -> None:
+        """Ask again for everything that should be under way and is not."""
+        for project in await self._stores.projects.all():
+            if project.deleting:
+                await self._stores.projects.remove(project, self._stores.clock())
+                continue
+            await self._sweep_project(project)
+        for job in await self._stores.jobs.open_jobs(None):
+            if job.kind is JobKind.DELETION:
+                await self._projects.go_on_deleting(job)
+            else:
+                await self._revive(job)
+        for incarnation, since in await self._stores.projects.purges():
+            await self._purge(incarnation)
+            if self._stores.clock() - since > PURGED_FOR:
+                await self._stores.projects.purged(incarnation)
+        await self._stores.idempotency.purge()
+
+    async def reconcile(self) -> None:
+        """One message a project, so that a large one does not keep the others waiting."""
+        for project in await self._stores.projects.all():
+            if not project.deleting:
+                message = JobMessage(
+                    project=project.name,
+                    incarnation=project.incarnation,
+                    kind="reconcile",
+                    job=random_job_id(),
+                )
+                await self._stores.queues.send(self._stores.names.queue(JOB_QUEUE), message.model_dump_json())
+
+    async def _sweep_project(self, project: Project) -> None:
+        uploads_run = False
+        for job in await self._stores.jobs.open_jobs(project.incarnation):
+            uploads_run |= job.parameters.get("source") == "upload"
+            await self._revive(job)
+        until = self._stores.clock() - STALE
+        if not uploads_run and await self._stores.todo.any(project.incarnation, until):
+            plan_id = derived_job_id(project.incarnation, until.isoformat())
+            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+
+    async def _revive(self, job: Job) -> None:
+        now = self._stores.clock()
+        if job.batches:
+            job = await self._jobs.settle(job)
+            if job.status.ended:
+                return
+            states = {state.number: state for state in await self._stores.jobs.states(job)}
+            dead = [
+                number
+                for number in range(len(job.batches))
+                if (state := states.get(number)) is None
+                or not (state.done or (state.until and state.until > now))
+            ]
+            if now - job.updated > STALE:
+                await self._jobs.enqueue(job, dead[:REVIVED])
+        elif now - job.updated > STALE:
+            planned = job.kind in BATCH_KINDS and job.status is JobStatus.NOT_STARTED
+            await self._jobs.send(job, PLAN_QUEUE if planned else JOB_QUEUE)
+
+    async def _purge(self, incarnation: str) -> None:
+        for partition in (incarnation, keys.todo_partition(incarnation)):
+            async for rows in self._stores.table.pages(partition, select=["v"]):
+                for start in range(0, len(rows), 100):
+                    try:
+                        await self._stores.table.commit(
+                            partition, [Delete(row.key) for row in rows[start : start + 100]]
+                        )
+                    except RowMissing:
+                        continue  # another sweep is at it; the next one gets the rest
+        await self._stores.artefacts.delete_all(incarnation)

@@ -1,0 +1,228 @@
+"""From "something waits" to jobs with batches: for uploads, for content that waited, and for callers' jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from shared.domain.errors import ProjectNotFound
+from shared.domain.ids import derived_job_id
+from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
+from shared.domain.kinds import DocumentStatus
+from shared.domain.page import Flag, Head, page_of
+from shared.domain.project import Project
+from shared.engines.base import Engine, EngineError
+from shared.engines.registry import Engines
+from shared.services.jobs import JobService
+from shared.services.messages import PLAN_QUEUE, PlanMessage
+from shared.services.models import ModelProvider
+from shared.services.stores import Stores
+from shared.storage.todo import Todo
+
+MAX_PAGES: Final = 32
+"""Changed pages of a batch: with heads, history and the batch row they fit one transaction of 100 operations."""
+MAX_DOCUMENTS: Final = 500
+UPLOADS_AT_ONCE: Final = 20_000
+WINDOW_SECONDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether suggestions can be made now: the parameters of the job, or the reason why not."""
+
+    parameters: Mapping[str, Any]
+    error: JobError | None = None
+
+
+class Planner:
+    def __init__(
+        self,
+        stores: Stores,
+        engines: Engines,
+        models: ModelProvider,
+        jobs: JobService,
+        *,
+        default_engine: str,
+        window: int = WINDOW_SECONDS,
+    ) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._models = models
+        self._jobs = jobs
+        self._default_engine = default_engine
+        self._window = window
+
+    async def plan(self, message: PlanMessage) -> None:
+        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job."""
+        try:
+            project = await self._stores.directory.read(message.project)
+        except ProjectNotFound:
+            return
+        if project.incarnation != message.incarnation:
+            return
+        todos = await self._stores.todo.all(project.scope, UPLOADS_AT_ONCE)
+        under_way = await self._under_way(project)
+        fresh = [
+            t
+            for t in todos
+            if not any(b.low <= page_of(t.document_id, project.pages) < b.high for b in under_way)
+        ]
+        heads = await self._stores.pages.heads(project.scope)
+        if fresh:
+            await self._plan_uploads(project, heads, fresh, message.id)
+        elif not todos and not under_way:
+            await self._plan_waiting(project, heads, message.id)
+        if len(fresh) < len(todos) or len(todos) == UPLOADS_AT_ONCE:
+            await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
+
+    async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
+        """Plan when the collection window has passed (rule A8)."""
+        message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
+        queue = self._stores.names.queue(PLAN_QUEUE)
+        await self._stores.queues.send(queue, message.model_dump_json(), delay=self._window)
+
+    async def plan_job(self, job: Job) -> Job:
+        """Give a caller's job its model and its batches. Raises RowChanged when somebody else planned it meanwhile."""
+        project = await self._stores.directory.read(job.project)
+        heads = await self._stores.pages.heads(project.scope)
+        ready = await self.readiness(project, heads, job.parameters)
+        if ready.error is not None:
+            return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
+        batches = self._selected(project, heads, job)
+        planned = replace(
+            job,
+            status=JobStatus.RUNNING,
+            generation=project.generation,
+            edition=project.edition,
+            updated=self._stores.clock(),
+            parameters=ready.parameters,
+            batches=tuple(batches),
+        )
+        return await self._jobs.start(planned)
+
+    async def readiness(self, project: Project, heads: Sequence[Head], asked: Mapping[str, Any]) -> Readiness:
+        """Fit or find the model that a job would use now."""
+        settings = project.settings.autolabel
+        name = asked.get("engine") or settings.engine or self._default_engine
+        try:
+            engine: Engine = self._engines.get(name)
+            if project.kind not in engine.capabilities.kinds:
+                raise EngineError(f"The engine '{name}' does not label projects of kind {project.kind}.")
+            fitted = await self._models.fit(project, engine, heads)
+        except EngineError as error:
+            return Readiness({}, JobError(type(error).__name__, str(error), "engine"))
+        if fitted.missing is not None:
+            return Readiness({}, JobError("NotEnoughLabels", fitted.missing))
+        categories = asked.get("categories") or settings.categories or project.category_names
+        return Readiness(
+            {
+                **asked,
+                "kind": project.kind.value,
+                "engine": name,
+                "modelLabel": asked.get("modelLabel"),
+                "artefact": fitted.artefact,
+                "categories": [c for c in categories if c in project.category_names],
+                "threshold": round(project.settings.confidence_threshold * 100),
+            }
+        )
+
+    async def _plan_uploads(
+        self, project: Project, heads: Sequence[Head], todos: list[Todo], plan_id: str
+    ) -> None:
+        ready = await self._for_uploads(project, heads)
+        kind = JobKind.REGISTER if ready.error else JobKind.AUTOLABEL
+        pages = [page_of(t.document_id, project.pages) for t in todos]
+        parameters = {"source": "upload", **ready.parameters}
+        await self._create(
+            project, kind, derived_job_id(plan_id), parameters, _batches((n, 1) for n in sorted(pages))
+        )
+
+    async def _plan_waiting(self, project: Project, heads: Sequence[Head], plan_id: str) -> None:
+        waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in heads]
+        if not any(count for _, count in waiting):
+            return
+        ready = await self._for_uploads(project, heads)
+        if ready.error is None:
+            parameters = {"source": "waiting", **ready.parameters}
+            await self._create(
+                project, JobKind.AUTOLABEL, derived_job_id(plan_id), parameters, _batches(waiting)
+            )
+
+    async def _for_uploads(self, project: Project, heads: Sequence[Head]) -> Readiness:
+        settings = project.settings.autolabel
+        if project.lock is not None:
+            return Readiness({}, JobError("LabelingLocked", project.lock.reason))
+        if not settings.on_upload:
+            return Readiness({}, JobError("OnUploadOff", "The project does not label uploads."))
+        return await self.readiness(project, heads, {"modelLabel": settings.model_label})
+
+    async def _create(
+        self,
+        project: Project,
+        kind: JobKind,
+        job_id: str,
+        parameters: Mapping[str, Any],
+        batches: list[Batch],
+    ) -> None:
+        now = self._stores.clock()
+        job = Job(
+            id=job_id,
+            kind=kind,
+            project=project.name,
+            incarnation=project.incarnation,
+            edition=project.edition,
+            created=now,
+            updated=now,
+            status=JobStatus.RUNNING,
+            generation=project.generation,
+            parameters=parameters,
+            batches=tuple(batches),
+        )
+        created, new = await self._stores.jobs.create(job)
+        if new:
+            await self._jobs.enqueue(created, range(len(created.batches)))
+
+    async def _under_way(self, project: Project) -> list[Batch]:
+        """The batches of upload jobs that will yet look at all `todo` rows of their pages."""
+        batches: list[Batch] = []
+        for job in await self._stores.jobs.open_jobs(project.incarnation):
+            if job.parameters.get("source") == "upload":
+                done = {state.number for state in await self._stores.jobs.states(job) if state.done}
+                batches.extend(batch for number, batch in enumerate(job.batches) if number not in done)
+        return batches
+
+    def _selected(self, project: Project, heads: Sequence[Head], job: Job) -> list[Batch]:
+        named: Sequence[str] | None = job.parameters.get("documents")
+        if named is not None:
+            return _batches((page_of(one, project.pages), 1) for one in sorted(named))
+        return _batches((h.number, _unlabeled(project, h)) for h in heads)
+
+
+def _unlabeled(project: Project, head: Head) -> int:
+    wanted = DocumentStatus.UNLABELED
+    return sum(
+        1
+        for e in head.entries
+        if e.status(project.generation, project.active_studio) is wanted and not e.flags & Flag.MISSING
+    )
+
+
+def _batches(documents: Iterable[tuple[int, int]]) -> list[Batch]:
+    """Batches over (page, documents) in page order; pages without documents are passed over."""
+    batches: list[Batch] = []
+    pages: set[int] = set()
+    for page, count in documents:
+        if not count:
+            continue
+        last = batches[-1] if batches else None
+        full = (
+            last is not None
+            and page not in pages
+            and (len(pages) == MAX_PAGES or last.planned >= MAX_DOCUMENTS)
+        )
+        if last is None or full:
+            batches.append(Batch(page, page + 1, count))
+            pages = {page}
+        else:
+            batches[-1] = Batch(last.low, page + 1, last.planned + count)
+            pages.add(page)
+    return batches

@@ -1,0 +1,31 @@
+"""Our own container: models, manifests, results, spilled documents. It is made when it is first written to."""
+
+from shared.storage.gateways.ports import Blobs, ContainerMissing
+
+
+class Artefacts:
+    def __init__(self, blobs: Blobs, container: str) -> None:
+        self._blobs = blobs
+        self._container = container
+
+    async def read(self, name: str) -> bytes | None:
+        content = await self._blobs.read(self._container, name)
+        return content.data if content else None
+
+    async def exists(self, name: str) -> bool:
+        return await self._blobs.stat(self._container, name) is not None
+
+    async def write(self, name: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write over what is there."""
+        try:
+            await self._blobs.write(self._container, name, data, content_type=content_type)
+        except ContainerMissing:
+            await self._blobs.create_container(self._container)
+            await self._blobs.write(self._container, name, data, content_type=content_type)
+
+    async def delete(self, name: str) -> None:
+        await self._blobs.delete(self._container, name)
+
+    async def delete_all(self, incarnation: str) -> int:
+        """Everything of one incarnation of a project; return how many blobs."""
+        return await self._blobs.delete_prefix(self._container, f"{incarnation}/")
