@@ -8,7 +8,6 @@ from shared.storage.gateways.blob_wire import (
     bare,
     blob_path,
     condition_headers,
-    container_path,
     decode_blobs,
     decode_containers,
     encode_block_list,
@@ -23,6 +22,7 @@ from shared.storage.gateways.errors import (
     ContainerMissing,
     StorageError,
 )
+from shared.storage.gateways.limits import check_container
 from shared.storage.gateways.ports import (
     CHUNK,
     BlobContent,
@@ -136,9 +136,9 @@ class AzureBlobs(Blobs):
 
     @override
     async def create_container(self, container: str) -> bool:
-        answer = await self._send("create_container", "PUT", container, query={"restype": "container"})
-        if answer is None:
-            raise BadKey(key=container)
+        check_container(container)
+        self._counter.add("blob", "create_container")
+        answer = await self._service().send("PUT", container, query={"restype": "container"})
         if not answer.ok and answer.code != "ContainerAlreadyExists":
             raise answer.unexpected()
         return answer.ok
@@ -221,11 +221,10 @@ class AzureBlobs(Blobs):
         query: Mapping[str, str] | None = None,
     ) -> str:
         """Send content and return the etag, bare."""
+        path = blob_path(container, name)
         headers = {"Content-Type": _OCTETS, **headers}
         self._counter.add("blob", operation)
-        answer = await self._service().send(
-            "PUT", blob_path(container, name), query=query, headers=headers, body=body
-        )
+        answer = await self._service().send("PUT", path, query=query, headers=headers, body=body)
         if not answer.ok:
             raise _error(answer, name)
         return bare(answer.headers.get("ETag") or "")
@@ -241,12 +240,19 @@ class AzureBlobs(Blobs):
         headers: Mapping[str, str] | None = None,
     ) -> Answer | None:
         """Send a request without content; None where no blob or container of that name can exist."""
-        self._counter.add("blob", operation)
         try:
-            path = container_path(container) if name is None else blob_path(container, name)
+            path = _path(container, name)
         except BadKey:
             return None
+        self._counter.add("blob", operation)
         return await self._service().send(method, path, query=query, headers=headers)
+
+
+def _path(container: str, name: str | None) -> str:
+    if name is not None:
+        return blob_path(container, name)
+    check_container(container)
+    return container
 
 
 def _error(answer: Answer | None, key: str) -> StorageError:

@@ -1,40 +1,20 @@
 """Blobs as the blob service speaks of them: names in URLs, headers, XML listings."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from shared.storage.gateways.errors import BadKey
+from shared.storage.gateways.limits import check_blob_name, check_container
 from shared.storage.gateways.ports import BlobInfo
-
-_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$logs")
-_NOT_IN_NAMES = re.compile("[\x00\ud800-\udfff]")
-_MAX_NAME = 1024
 
 
 def blob_path(container: str, name: str) -> str:
-    """The path of a blob in a URL.
-
-    Raises BadKey for a container or blob that cannot exist; above all for a name with the segments `.` or
-    `..`, which a URL would resolve, out of the container even.
-    """
-    if (
-        not 0 < len(name) <= _MAX_NAME
-        or _NOT_IN_NAMES.search(name)
-        or {".", ".."} & set(re.split(r"[/\\]", name))
-    ):
-        raise BadKey(f"Not a name that a blob can have: {name[:80]!r}.", key=name)
-    return f"{container_path(container)}/{quote(name, safe='/~')}"
-
-
-def container_path(container: str) -> str:
-    """The path of a container in a URL; raises BadKey."""
-    if not _CONTAINER.fullmatch(container):
-        raise BadKey(f"Not a name that a container can have: {container[:80]!r}.", key=container)
-    return container
+    """The path of a blob in a URL; raises BadKey for what cannot exist."""
+    check_container(container)
+    check_blob_name(name)
+    return f"{container}/{quote(name, safe='/~')}"
 
 
 def bare(etag: str) -> str:
@@ -95,16 +75,15 @@ def encode_block_list(blocks: Sequence[str]) -> bytes:
 
 
 def _info(element: ElementTree.Element, dates: dict[str, datetime]) -> BlobInfo:
-    name = element.find("Name")
-    text = (name.text if name is not None else "") or ""
-    if name is not None and name.get("Encoded") == "true":  # it holds what XML cannot
-        text = unquote(text)
-    found = {child.tag: child.text or "" for child in element.find("Properties") or ()}
+    name = element.findtext("Name", "")
+    if element.find("Name[@Encoded='true']") is not None:  # it holds what XML cannot
+        name = unquote(name)
+    found = {child.tag: child.text or "" for child in element.iterfind("Properties/*")}
     modified = found["Last-Modified"]
     if modified not in dates:
         dates[modified] = parsedate_to_datetime(modified)
     return BlobInfo(
-        text,
+        name,
         bare(found["Etag"]),
         int(found["Content-Length"]),
         dates[modified],

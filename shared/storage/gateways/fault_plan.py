@@ -51,7 +51,7 @@ def crash_points(calls: int) -> Iterator[Plan]:
 
 
 class Injector:
-    """Asks the plan about each call and records it; after a crash every call crashes, for the process is dead."""
+    """Asks the plan about each call and records it; after a crash every call crashes: the process is dead."""
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.calls: list[Call] = []

@@ -18,11 +18,14 @@ MAX_PROPERTY_BYTES = 64 * KIB
 MAX_ROW_BYTES = MIB
 MAX_PROPERTIES = 252
 MAX_KEY_UNITS = 512
+MAX_BLOB_NAME = 1024
 MAX_MESSAGE_BYTES = 48 * KIB
 """Of a message as plain text; base64 makes 64 KiB of it, which is what the service takes."""
 MAX_DELAY_SECONDS = 7 * 24 * 3600
 
 _FORBIDDEN_IN_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$logs")
+_NOT_IN_BLOB_NAMES = re.compile("[\x00\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PROPERTY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 _RESERVED = frozenset({"PartitionKey", "RowKey", "Timestamp"})
@@ -66,6 +69,22 @@ def weight(operation: Operation) -> int:
     values: Mapping[str, Value] = {} if isinstance(operation, Delete) else operation.values
     payload = sum(2 * len(name) + 24 + _wire_bytes(value) for name, value in values.items())
     return _OPERATION_OVERHEAD + len(operation.key.encode()) + payload
+
+
+def check_container(container: str) -> None:
+    """Refuse with BadKey what no container can be called."""
+    if not _CONTAINER.fullmatch(container):
+        raise BadKey(f"Not a name that a container can have: {container[:80]!r}.", key=container)
+
+
+def check_blob_name(name: str) -> None:
+    """Refuse with BadKey what no blob can be called.
+
+    Above all a name with the segments `.` or `..`, which a URL would resolve, out of the container even.
+    """
+    dots = {".", ".."} & set(re.split(r"[/\\]", name))
+    if dots or not 0 < len(name) <= MAX_BLOB_NAME or _NOT_IN_BLOB_NAMES.search(name):
+        raise BadKey(f"Not a name that a blob can have: {name[:80]!r}.", key=name)
 
 
 def check_message(body: str, delay: int) -> None:

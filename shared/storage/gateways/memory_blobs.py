@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import override
 
 from shared.storage.gateways.errors import BlobChanged, BlobExists, BlobLeased, ContainerMissing
+from shared.storage.gateways.limits import check_blob_name, check_container
 from shared.storage.gateways.ports import (
     CHUNK,
     BlobContent,
@@ -82,6 +83,8 @@ class MemoryBlobs(Blobs):
         lease: str | None = None,
         content_type: str = "application/octet-stream",
     ) -> str:
+        check_container(container)
+        check_blob_name(name)
         self.counter.add("blob", "write")
         blob = self._container(container).get(name)
         if create_only and blob:
@@ -128,6 +131,8 @@ class MemoryBlobs(Blobs):
         *,
         content_type: str = "application/octet-stream",
     ) -> str:
+        check_container(container)
+        check_blob_name(name)
         parts: list[bytes] = []
         async for part in chunks:
             if part:
@@ -141,6 +146,7 @@ class MemoryBlobs(Blobs):
 
     @override
     async def create_container(self, container: str) -> bool:
+        check_container(container)
         self.counter.add("blob", "create_container")
         if container in self.containers:
             return False
