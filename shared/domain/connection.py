@@ -9,13 +9,13 @@
              connect (another AML project) └──▶ connecting
 
 A command starts a *course*: a fixed list of steps, each with the state in which it is done. The step that is
-stored is the effect that is due; every step may be done twice, so after a crash the stored step is simply done
-(again). `done` goes to the next step. `fail` takes the way back that the course has, or leaves the step to be
-tried again where there is none: so no state is stuck, and none needs a repair by hand.
+stored is the effect that is due; every step may be done twice, so after a crash the stored step is simply
+done (again). `done` goes to the next step. `fail` takes the way back that the course has, or leaves the step
+to be tried again where there is none: so no state is stuck, and none needs a repair by hand.
 
-`holds` tells what the AML project's own row says: `bound` (it is ours), `free` (it never was), `tombstoned` (it
-was, and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed; no event
-gives another `holds` to an AML project that bears a tombstone.
+`holds` tells what the AML project's own row says: `bound` (it is ours), `free` (it never was), `tombstoned`
+(it was, and can never be again). The order is bound -> tombstoned, or bound -> free when connecting failed;
+no event gives another `holds` to an AML project that bears a tombstone.
 """
 
 from collections.abc import Mapping
@@ -57,8 +57,9 @@ class Connection:
     job_id: str = ""
     actor: str = ""
     started: datetime | None = None
-    #: Numbers operations and ways back; `closed` is the turn that last set out to close the studio, `reclosed`
-    #: the one before: so that what is left over of an older turn cannot open what a newer one closed.
+    #: Numbers operations and ways back; `closed` is the turn that last set out to close the studio,
+    #: `reclosed` the one before: so that what is left over of an older turn cannot open what a newer one
+    #: closed.
     turn: int = 0
     closed: int = 0
     reclosed: int = 0

@@ -1,8 +1,8 @@
 """The languages of custom text that AML's text labeling knows (`TextDNNLanguages` of azureml-automl-core).
 
 AML uses three-letter codes of ISO 639. Microsoft publishes no mapping, so this one follows ISO 639; it has
-the 75 codes that map, and the two spellings `en` and `en-gb`. AML's pseudo language `mul` is left out on purpose:
-it must not become a way round the rule that a multilingual project cannot be connected (rule C2).
+the 75 codes that map, and the two spellings `en` and `en-gb`. AML's pseudo language `mul` is left out on
+purpose: it must not become a way round the rule that a multilingual project cannot be connected (rule C2).
 """
 
 from types import MappingProxyType

@@ -5,14 +5,16 @@ Tolerant where AML's own files differ (two forms of path, more keys, offsets as 
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel
 from shared.domain.names import category_fault
 from shared.domain.suggestions import MAX_ENTITY_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_LOCATION: Final = 1_024
 _PATHS: Final = (
@@ -55,7 +57,7 @@ def parse_line(number: int, raw: bytes, kind: ProjectKind) -> AmlLine:
     if "label" not in line:
         raise Unreadable("The key 'label' is missing.")
     label: Any = line["label"]
-    several = len(cast(list[Any], label)) if isinstance(label, list) else None
+    several = len(cast("list[Any]", label)) if isinstance(label, list) else None
     _check_confidence(line.get("label_confidence"), several)
     if kind is ProjectKind.ENTITIES:
         return AmlLine(number, datastore, location, spans=_spans(label))
@@ -75,7 +77,7 @@ def _object(raw: bytes) -> dict[str, Any]:
         raise Unreadable("The line holds a number that is too long.") from None
     if not isinstance(line, dict):
         raise Unreadable("The line is not a JSON object.")
-    return cast(dict[str, Any], line)
+    return cast("dict[str, Any]", line)
 
 
 def _no_constant(name: str) -> None:
@@ -112,7 +114,7 @@ def _check_confidence(value: Any, labels: int | None) -> None:
     if value is None:
         return
     several = isinstance(value, list)
-    numbers: Sequence[Any] = cast(list[Any], value) if several else [value]
+    numbers: Sequence[Any] = cast("list[Any]", value) if several else [value]
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= 1 for n in numbers):
         raise Unreadable("The 'label_confidence' is not a number from 0 to 1, or a list of them.")
     if several and len(numbers) != (1 if labels is None else labels):
@@ -126,7 +128,7 @@ def _categories(label: Any, kind: ProjectKind) -> tuple[str, ...]:
         return (_category(label),)
     if not isinstance(label, list):
         raise Unreadable("The 'label' is not a list; documents of this project have any number of classes.")
-    names = tuple(_category(name) for name in cast(list[Any], label))
+    names = tuple(_category(name) for name in cast("list[Any]", label))
     if len(set(names)) != len(names):
         raise Unreadable("The 'label' names a class twice.")
     return names
@@ -143,7 +145,7 @@ def _category(name: Any) -> str:
 def _spans(label: Any) -> tuple[EntityLabel, ...]:
     if not isinstance(label, list):
         raise Unreadable("The 'label' is not a list of entities.")
-    spans = tuple(_entity(item) for item in cast(list[Any], label))
+    spans = tuple(_entity(item) for item in cast("list[Any]", label))
     if len(set(spans)) != len(spans):
         raise Unreadable("The 'label' holds the same entity twice.")
     return spans
@@ -152,7 +154,7 @@ def _spans(label: Any) -> tuple[EntityLabel, ...]:
 def _entity(item: Any) -> EntityLabel:
     if not isinstance(item, dict):
         raise Unreadable("An entity is not an object with 'label', 'offsetStart' and 'offsetEnd'.")
-    entity = cast(dict[str, Any], item)
+    entity = cast("dict[str, Any]", item)
     name = _category(entity.get("label"))
     start, end = _offset(entity.get("offsetStart")), _offset(entity.get("offsetEnd"))
     if start is None or end is None:

@@ -136,7 +136,8 @@ def test_only_the_due_step_can_end(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n, c in ALL.items() if c.step])
 def test_from_every_step_the_end_is_reached_whether_it_works_or_fails(name: str) -> None:
     connection = ALL[name]
-    assert connection.step is not None and connection.course is not None
+    assert connection.step is not None
+    assert connection.course is not None
     failed = fail(connection, connection.step, FAULT)
     assert run(failed).state in {State.NONE, State.CONNECTED, State.DISCONNECTED}
     back, skipped = (
@@ -146,10 +147,12 @@ def test_from_every_step_the_end_is_reached_whether_it_works_or_fails(name: str)
     if skipped:
         assert FAULT in failed.warnings
     elif back is not None:
-        assert failed.error == FAULT and failed.course is back[0]
+        assert failed.error == FAULT
+        assert failed.course is back[0]
         assert run(failed).error == FAULT, "at rest the reason is still told"
     else:
-        assert failed.step is connection.step and failed.attempts == connection.attempts + 1
+        assert failed.step is connection.step
+        assert failed.attempts == connection.attempts + 1
 
 
 def test_where_a_failed_operation_ends() -> None:
@@ -200,7 +203,7 @@ def walk(connection: Connection, here: bool, there: bool) -> None:
 
 def test_a_disconnect_needs_the_name_typed_and_says_how_many_labels_would_be_lost() -> None:
     aml = ALL["connected(AML)"]
-    with pytest.raises(InvalidArgument, match="for ever.*'news'.*7 documents") as wrong:
+    with pytest.raises(InvalidArgument, match=r"for ever.*'news'.*7 documents") as wrong:
         disconnect(aml, Farewell("News", discard=True, unsynced=7), ORDER)
     assert wrong.value.target == "confirm"
     for unsynced in (0, 7, None):

@@ -1,4 +1,6 @@
-"""Label files of Azure Machine Learning: read as they come, strict line by line, written and read back the same."""
+"""Label files of Azure Machine Learning: read as they come, strict line by line, written and read back the
+same.
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -115,8 +117,12 @@ def test_a_bad_line_is_told_by_number_and_reason_and_stops_no_other(
     good = {SINGLE: "x", MULTI: ["x"], ENTITIES: [span(0, 1)]}[kind]
     before, after = line(good, "AmlDatastore://ds/1.txt"), line(good, "AmlDatastore://ds/2.txt")
     first, bad, last = read([before + raw.rstrip() + b"\n" + after], kind)
-    assert isinstance(first, AmlLine) and isinstance(last, AmlLine) and last.number == 3
-    assert isinstance(bad, BadLine) and bad.number == 2 and reason in bad.reason
+    assert isinstance(first, AmlLine)
+    assert isinstance(last, AmlLine)
+    assert last.number == 3
+    assert isinstance(bad, BadLine)
+    assert bad.number == 2
+    assert reason in bad.reason
 
 
 def test_lines_of_another_datastore_are_bad_and_the_first_good_line_tells_which_is_meant() -> None:
@@ -129,7 +135,9 @@ def test_lines_of_another_datastore_are_bad_and_the_first_good_line_tells_which_
 
 def test_a_document_that_is_labeled_twice_is_bad_the_second_time() -> None:
     first, second = read([line("x") + line("y")], SINGLE)
-    assert isinstance(first, AmlLine) and isinstance(second, BadLine) and "line 1" in second.reason
+    assert isinstance(first, AmlLine)
+    assert isinstance(second, BadLine)
+    assert "line 1" in second.reason
 
 
 def test_an_endless_line_costs_no_memory_and_is_told() -> None:
@@ -139,8 +147,10 @@ def test_an_endless_line_costs_no_memory_and_is_told() -> None:
         yield b"\n" + line("x")
 
     bad, good = read(chunks(), SINGLE)
-    assert isinstance(bad, BadLine) and "longer than" in bad.reason
-    assert isinstance(good, AmlLine) and good.number == 2
+    assert isinstance(bad, BadLine)
+    assert "longer than" in bad.reason
+    assert isinstance(good, AmlLine)
+    assert good.number == 2
 
 
 @given(st.integers(1, 40))
@@ -186,13 +196,15 @@ def test_code_points_in_the_file_are_what_python_slices() -> None:
     labels = Labels(regions=(Region(0, 6, (EntityLabel("PER", 3, 3),)),))
     raw = json.loads(to_line("a.txt", labels, ENTITIES, "ds", Offsets(text)))
     start, end = raw["label"][0]["offsetStart"], raw["label"][0]["offsetEnd"]
-    assert text[start:end] == "Ada" and raw["label_confidence"] == [1.0]
+    assert text[start:end] == "Ada"
+    assert raw["label_confidence"] == [1.0]
 
 
 @pytest.mark.parametrize(("kind", "names"), [(SINGLE, ("x",)), (MULTI, ("x", "y")), (MULTI, ())])
 def test_classes_come_back_as_they_were_written(kind: ProjectKind, names: tuple[str, ...]) -> None:
     found = one(to_line("ü/b.txt", Labels(names), kind, "ds"), kind)
-    assert isinstance(found, AmlLine) and found.location == "ü/b.txt"
+    assert isinstance(found, AmlLine)
+    assert found.location == "ü/b.txt"
     assert to_labels(found, kind, 5) == Labels(names)
 
 
@@ -205,4 +217,5 @@ def test_an_entity_behind_the_end_of_the_text_does_not_fit() -> None:
 
 def test_labeled_with_nothing_has_no_word_in_a_single_label_file() -> None:
     assert not can_be_written(Labels(), SINGLE)
-    assert can_be_written(Labels(), MULTI) and can_be_written(Labels(regions=(Region(0, 3),)), ENTITIES)
+    assert can_be_written(Labels(), MULTI)
+    assert can_be_written(Labels(regions=(Region(0, 3),)), ENTITIES)

@@ -1,0 +1,1 @@
+"""The places other than this one where people label: one protocol, two adapters."""
