@@ -1,0 +1,95 @@
+"""The split of labeled documents into those that train and those that test."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.kinds import Dataset
+from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.splitting import SplitDocument, SplitKind, SplitOptions, split
+
+MANUAL = SplitOptions(SplitKind.MANUAL)
+
+
+def documents(*categories: str, dataset: Dataset = Dataset.TRAIN, prefix: str = "d") -> list[SplitDocument]:
+    return [SplitDocument(f"{prefix}{i:04d}", dataset, Labels(tuple(c))) for i, c in enumerate(categories)]
+
+
+def test_manual_takes_the_datasets_as_they_are() -> None:
+    train, test = documents("A", "B"), documents("A", dataset=Dataset.TEST, prefix="t")
+    found = split([*test, *train], MANUAL)
+    assert (found.train, found.test, found.unused) == (("d0000", "d0001"), ("t0000",), ())
+
+
+def test_percentage_splits_the_train_set_only() -> None:
+    test = documents("A", "B", dataset=Dataset.TEST, prefix="t")
+    found = split([*documents(*"AB" * 50), *test], SplitOptions())
+    assert (len(found.train), len(found.test)) == (80, 20)
+    assert found.unused == ("t0000", "t0001")
+
+
+@given(
+    st.lists(st.text("ABCDE", max_size=3), max_size=80),
+    st.integers(1, 99),
+    st.integers(),
+    st.randoms(use_true_random=False),
+)
+def test_every_split_is_whole_exact_and_repeatable(
+    categories: list[str], testing: int, seed: int, order: random.Random
+) -> None:
+    given_documents = documents(*categories)
+    options = SplitOptions(testing=testing)
+    found = split(given_documents, options, seed)
+    assert sorted((*found.train, *found.test)) == [one.id for one in given_documents]
+    count = len(categories)
+    exact = round(count * testing / 100)
+    assert len(found.test) == (0 if count < 2 else min(max(exact, 1), count - 1))
+    order.shuffle(given_documents)
+    assert split(given_documents, options, seed) == found
+
+
+def test_each_category_gives_its_share() -> None:
+    """30 of A, 20 of B, 50 of C at 20 %: 6, 4, 10, and at most one off by where the steps fall."""
+    categories = "A" * 30 + "B" * 20 + "C" * 50
+    for seed in range(20):
+        found = split(documents(*categories), SplitOptions(), seed)
+        shares = Counter(categories[int(one[1:])] for one in found.test)
+        assert sum(shares.values()) == 20
+        assert all(abs(shares[name] - share) <= 1 for name, share in {"A": 6, "B": 4, "C": 10}.items())
+
+
+def test_the_only_document_of_a_category_trains() -> None:
+    for seed in range(50):
+        found = split(documents(*("A" * 10), "B", "C"), SplitOptions(testing=50), seed)
+        assert len(found.test) == 6
+        assert {"d0010", "d0011"} <= set(found.train)
+
+
+def test_the_rarest_category_of_a_document_decides() -> None:
+    """Every document has A. Of the two that have B too just one tests, as of any two."""
+    for seed in range(30):
+        found = split(documents(*["AB"] * 2, *["A"] * 18), SplitOptions(testing=50), seed)
+        assert len({"d0000", "d0001"} & set(found.test)) == 1
+
+
+def test_entities_and_documents_labeled_with_nothing_take_part() -> None:
+    labeled = Labels(regions=(Region(0, 9, (EntityLabel("A", 0, 1), EntityLabel("A", 2, 1))),))
+    given_documents = [
+        SplitDocument(str(i), Dataset.TRAIN, labeled if i % 2 else Labels()) for i in range(20)
+    ]
+    found = split(given_documents, SplitOptions(testing=50))
+    assert Counter(int(one) % 2 for one in found.test) == {0: 5, 1: 5}
+
+
+def test_another_seed_is_another_split() -> None:
+    given_documents = documents(*"A" * 100)
+    assert len({split(given_documents, SplitOptions(), seed).test for seed in range(10)}) == 10
+
+
+@pytest.mark.parametrize("options", [MANUAL, SplitOptions()])
+def test_nothing_and_one(options: SplitOptions) -> None:
+    assert (split([], options).train, split([], options).test) == ((), ())
+    assert (split(documents("A"), options).train, split(documents("A"), options).test) == (("d0000",), ())
