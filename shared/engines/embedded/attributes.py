@@ -70,8 +70,13 @@ def mentions(words: Sequence[str], labels: Sequence[int]) -> set[tuple[Mention, 
     return {mention for mention in found if len(mention[0]) <= _LONGEST_MENTION}
 
 
-def describe(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
-    """The attributes of each token of a document."""
+def describe(
+    words: Sequence[str],
+    gazetteer: Gazetteer,
+    own: set[tuple[Mention, int]],
+    clusters: Mapping[str, tuple[str, ...]],
+) -> list[list[str]]:
+    """The attributes of each token of a document. `clusters` names those of a word, `own` as in `Gazetteer.marks`."""
     lower = [word.lower()[:_LONGEST_WORD] for word in words]
     marks = gazetteer.marks(lower, own)
     padded = [_EDGE, _EDGE, *words, _EDGE, _EDGE]
@@ -87,15 +92,14 @@ def describe(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention,
             f"w-1,0={small[i - 1]}|{small[i]}",
             f"w0,1={small[i]}|{small[i + 1]}",
         ]
-        if marks[i - 2]:
-            attributes.append(marks[i - 2])
         described.append(attributes)
-    for i, mark in enumerate(marks):
-        if mark:
-            if i:
-                described[i - 1].append(f"+1{mark}")
-            if i + 1 < len(marks):
-                described[i + 1].append(f"-1{mark}")
+    for i, word in enumerate(words):
+        shared = [*clusters.get(word, ()), *([marks[i]] if marks[i] else [])]
+        described[i] += shared
+        if i:
+            described[i - 1] += [f"+1{attribute}" for attribute in shared]
+        if i + 1 < len(words):
+            described[i + 1] += [f"-1{attribute}" for attribute in shared]
     return described
 
 

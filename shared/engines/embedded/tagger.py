@@ -13,12 +13,14 @@ from scipy.special import logit
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Prediction
 from shared.engines.base import ArtefactError
+from shared.engines.embedded import sentences
 from shared.engines.embedded.artefact import Artefact
 from shared.engines.embedded.attributes import Gazetteer, Mention, describe
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.tokens import Tokens, cut
+from shared.engines.embedded.word_clusters import SIZES, WordClusters
 
 
 class Tagger:
@@ -30,12 +32,14 @@ class Tagger:
         vocabulary: Mapping[str, int],
         chain: Chain,
         gazetteer: Gazetteer,
+        clusters: WordClusters,
         decision: Decision,
     ) -> None:
         self.categories = categories
         self._vocabulary = vocabulary
         self._chain = chain
         self._gazetteer = gazetteer
+        self._clusters = clusters
         self.decision = decision
 
     def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
@@ -57,8 +61,9 @@ class Tagger:
         """Probable spans of each document, by token numbers; they may overlap."""
         get = self._vocabulary.get
         known: list[list[int]] = []
+        clusters = self._clusters.names({word for tokens in documents for word in tokens.words})
         for tokens in documents:
-            for attributes in describe(tokens.words, self._gazetteer, set()):
+            for attributes in describe(tokens.words, self._gazetteer, set(), clusters):
                 known.append([row for attribute in attributes if (row := get(attribute)) is not None])
         segments = [segment for tokens in documents for segment in tokens.segments]
         spans = iter(self._chain.candidates(_rows(known, len(self._vocabulary)), [b - a for a, b in segments]))
@@ -85,7 +90,7 @@ class Tagger:
             "columns": weights.coords[1].astype("<i4"),
             "weights": weights.data.astype("<f4"),
             "transitions": self._chain.transitions.astype("<f4"),
-        }
+        } | {f"centers{level}": centers.astype("<f2") for level, centers in enumerate(self._clusters.centers)}
         return Artefact(meta, arrays)
 
     @classmethod
@@ -105,7 +110,7 @@ class Tagger:
         platt = Platt(stored.number("slope"), stored.number("shift"))
         decision = Decision(platt, stored.number("threshold"), stored.number("ceiling"))
         vocabulary = {attribute: row for row, attribute in enumerate(attributes)}
-        return cls(categories, vocabulary, chain, _gazetteer(stored, len(categories)), decision)
+        return cls(categories, vocabulary, chain, _gazetteer(stored, len(categories)), _clusters(stored), decision)
 
 
 def confidence(span: Candidate, decision: Decision) -> float:
@@ -127,6 +132,13 @@ def _rows(columns: Sequence[Sequence[int]], width: int) -> Any:
 
 def _within(numbers: NDArray[Any], count: int) -> bool:
     return numbers.dtype.kind == "i" and (not len(numbers) or (numbers.min() >= 0 and numbers.max() < count))
+
+
+def _clusters(stored: Artefact) -> WordClusters:
+    names = [name for level in range(len(SIZES)) if (name := f"centers{level}") in stored.arrays]
+    if names:
+        sentences.require()
+    return WordClusters([stored.array(name, None, sentences.WIDTH).astype(np.float32) for name in names])
 
 
 def _gazetteer(stored: Artefact, categories: int) -> Gazetteer:

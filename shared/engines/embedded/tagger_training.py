@@ -18,6 +18,10 @@ from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.tagger import Tagger, scores
 from shared.engines.embedded.tokens import Tokens, cut, labels
+from shared.engines.embedded.word_clusters import WordClusters
+
+POOL: Final = 2_000
+"""Texts without labels whose words are clustered too."""
 
 _FOLDS: Final = 3
 _PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "max_iterations": 100, "feature.possible_transitions": True}
@@ -33,12 +37,14 @@ class Document:
     mentions: set[tuple[Mention, int]]
 
 
-def train(examples: Sequence[Example], seed: int) -> Tagger:
+def train(examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> Tagger:
     """Needs at least one span."""
     categories = tuple(sorted({span.category for example in examples for span in example.spans}))
     documents = [_document(example, categories) for example in examples]
-    decision = _decide(documents, categories, seed)
-    return _fit(documents, categories, decision)
+    texts = [document.tokens for document in documents] + [cut(text) for text in unlabeled[:POOL]]
+    clusters = WordClusters.fit((word for tokens in texts for word in tokens.words), seed)
+    fitter = _Fitter(categories, clusters)
+    return fitter.fit(documents, _decide(documents, fitter, seed))
 
 
 def _document(example: Example, categories: Sequence[str]) -> Document:
@@ -47,17 +53,26 @@ def _document(example: Example, categories: Sequence[str]) -> Document:
     return Document(tokens, given, mentions(tokens.words, given))
 
 
-def _fit(documents: Sequence[Document], categories: tuple[str, ...], decision: Decision) -> Tagger:
-    gazetteer = Gazetteer.of(document.mentions for document in documents)
-    trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_PARAMETERS, verbose=False)
-    vocabulary: dict[str, int] = {}
-    for document in documents:
-        described = describe(document.tokens.words, gazetteer, document.mentions)
-        # Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
-        numbered = [[str(vocabulary.setdefault(a, len(vocabulary))) for a in attributes] for attributes in described]
-        for begin, end in document.tokens.segments:
-            trainer.append(numbered[begin:end], [str(label) for label in document.labels[begin:end]])
-    return Tagger(categories, *_learn(trainer, vocabulary, 2 * len(categories) + 1), gazetteer, decision)
+@dataclass(frozen=True, slots=True)
+class _Fitter:
+    """Fits taggers that differ only in the documents they see."""
+
+    categories: tuple[str, ...]
+    clusters: WordClusters
+
+    def fit(self, documents: Sequence[Document], decision: Decision) -> Tagger:
+        gazetteer = Gazetteer.of(document.mentions for document in documents)
+        trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_PARAMETERS, verbose=False)
+        vocabulary: dict[str, int] = {}
+        for document in documents:
+            words = document.tokens.words
+            described = describe(words, gazetteer, document.mentions, self.clusters.names(words))
+            # Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
+            numbered = [[str(vocabulary.setdefault(a, len(vocabulary))) for a in token] for token in described]
+            for begin, end in document.tokens.segments:
+                trainer.append(numbered[begin:end], [str(label) for label in document.labels[begin:end]])
+        kept, chain = _learn(trainer, vocabulary, 2 * len(self.categories) + 1)
+        return Tagger(self.categories, kept, chain, gazetteer, self.clusters, decision)
 
 
 def _learn(trainer: Any, vocabulary: dict[str, int], count: int) -> tuple[dict[str, int], Chain]:
@@ -80,7 +95,7 @@ def _learn(trainer: Any, vocabulary: dict[str, int], count: int) -> tuple[dict[s
     return kept, Chain(matrix, transitions)
 
 
-def _decide(documents: Sequence[Document], categories: tuple[str, ...], seed: int) -> Decision:
+def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decision:
     """From which probability on a span is predicted, and what it is worth, from taggers that had not seen it."""
     found: list[Candidate] = []
     right: list[bool] = []
@@ -90,7 +105,7 @@ def _decide(documents: Sequence[Document], categories: tuple[str, ...], seed: in
         held_out, rest = [documents[i] for i in fold], [documents[i] for i in set(order.tolist()) - set(fold)]
         if not any(document.mentions for document in rest):
             continue
-        tagger = _fit(rest, categories, _UNDECIDED)
+        tagger = fitter.fit(rest, _UNDECIDED)
         for document, candidates in zip(held_out, tagger.candidates([d.tokens for d in held_out]), strict=True):
             gold = _gold(document.labels)
             total += len(gold)
