@@ -1,0 +1,200 @@
+"""Training on the wire: requests are judged, and Azure's own client reads the answers whole."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from azure.ai.textanalytics.authoring import models
+from azure.ai.textanalytics.authoring._utils.model_base import _deserialize
+from pydantic import ValidationError
+
+from shared.domain.jobs import JobStatus
+from shared.domain.kinds import ProjectKind, Studio
+from shared.domain.names import LANGUAGES
+from shared.domain.splitting import SplitKind, SplitOptions
+from shared.wire.training import (
+    NEVER,
+    EvaluationJobResultModel,
+    EvaluationOptionsModel,
+    GlobalQuery,
+    SubTrainingStateModel,
+    TrainBody,
+    TrainedModelList,
+    TrainedModelModel,
+    TrainingJobResultModel,
+    languages,
+    training_config_versions,
+)
+
+AT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+BODY = {"modelLabel": "m1", "trainingConfigVersion": "latest"}
+
+
+def read(**fields: Any) -> TrainBody:
+    return TrainBody.model_validate(BODY | fields)
+
+
+def fault(**fields: Any) -> tuple[str, str]:
+    with pytest.raises(ValidationError) as caught:
+        read(**fields)
+    (error,) = caught.value.errors()
+    return ".".join(map(str, error["loc"])), error["msg"]
+
+
+def options(**fields: Any) -> SplitOptions:
+    return read(evaluationOptions=fields).split()
+
+
+def test_the_plain_request() -> None:
+    body = read()
+    assert (body.model_label, body.config_version, body.label_origin) == ("m1", "2022-05-01", None)
+    assert body.split() == SplitOptions(SplitKind.PERCENTAGE, 20)
+
+
+def test_the_request_of_the_official_client() -> None:
+    details = models.TrainingJobDetails(
+        model_label="m.1",
+        training_config_version="2022-05-01",
+        evaluation_options=models.EvaluationDetails(
+            kind=models.EvaluationKind.PERCENTAGE, training_split_percentage=70, testing_split_percentage=30
+        ),
+    )
+    assert TrainBody.model_validate(details.as_dict()).split() == SplitOptions(testing=30)
+
+
+@pytest.mark.parametrize(
+    ("fields", "split"),
+    [
+        ({}, SplitOptions(testing=20)),
+        ({"kind": None}, SplitOptions(testing=20)),
+        ({"kind": "Percentage", "trainingSplitPercentage": 90}, SplitOptions(testing=10)),
+        ({"testingSplitPercentage": 99, "trainingSplitPercentage": 1}, SplitOptions(testing=99)),
+        ({"testingSplitPercentage": 40}, SplitOptions(testing=40)),
+        ({"kind": "MANUAL"}, SplitOptions(SplitKind.MANUAL)),
+        (
+            {"kind": "manual", "trainingSplitPercentage": 80, "testingSplitPercentage": 30},
+            SplitOptions(SplitKind.MANUAL),
+        ),
+    ],
+)
+def test_evaluation_options(fields: dict[str, Any], split: SplitOptions) -> None:
+    assert options(**fields) == split
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "words"),
+    [
+        ({"kind": "both"}, "kind", "percentage"),
+        ({"trainingSplitPercentage": 80, "testingSplitPercentage": 30}, "", "add up to 100"),
+        ({"trainingSplitPercentage": 100}, "trainingSplitPercentage", "less than or equal to 99"),
+        ({"testingSplitPercentage": 0}, "testingSplitPercentage", "greater than or equal to 1"),
+        ({"testingSplitPercentage": "20"}, "testingSplitPercentage", "integer"),
+        ({"testingSplitPercentage": True}, "testingSplitPercentage", "integer"),
+    ],
+)
+def test_faulty_evaluation_options(fields: dict[str, Any], place: str, words: str) -> None:
+    where, message = fault(evaluationOptions=fields)
+    assert where == f"evaluationOptions.{place}".rstrip(".")
+    assert words in message
+
+
+@pytest.mark.parametrize("label", ["", "a b", "x" * 51, "ä", ".."])
+def test_faulty_model_labels(label: str) -> None:
+    where, message = fault(modelLabel=label)
+    assert where == "modelLabel"
+    assert "1 to 50 characters" in message
+
+
+def test_only_the_known_version() -> None:
+    assert read(trainingConfigVersion="2022-05-01").config_version == "2022-05-01"
+    assert fault(trainingConfigVersion="2021-01-01")[0] == "trainingConfigVersion"
+    with pytest.raises(ValidationError, match="trainingConfigVersion"):
+        TrainBody.model_validate({"modelLabel": "m1"})
+
+
+def test_the_origin_of_the_labels() -> None:
+    assert read(labelOrigin="azureMachineLearning").label_origin is Studio.AZURE_ML
+    assert read(labelOrigin="languageStudio").label_origin is Studio.LANGUAGE_STUDIO
+    assert fault(labelOrigin="elsewhere")[0] == "labelOrigin"
+
+
+def test_data_generation_is_refused_unless_it_is_off() -> None:
+    connection = {"kind": "AzureOpenAI", "resourceId": "r", "deploymentName": "d"}
+    for settings in ({"enableDataGeneration": True, "dataGenerationConnectionInfo": connection}, {}):
+        where, message = fault(dataGenerationSettings=settings)
+        assert where == "dataGenerationSettings"
+        assert "not offered" in message
+    assert read(dataGenerationSettings={"enableDataGeneration": False}).split() == SplitOptions()
+    assert read(dataGenerationSettings=None).split() == SplitOptions()
+
+
+def test_options_come_back_as_they_went() -> None:
+    for split in (SplitOptions(testing=35), SplitOptions(SplitKind.MANUAL)):
+        assert EvaluationOptionsModel.of(split).split() == split
+
+
+def test_the_official_client_reads_the_result_of_a_train_job() -> None:
+    done = SubTrainingStateModel(
+        percent_complete=100, start_date_time=AT, end_date_time=AT, status=JobStatus.SUCCEEDED
+    )
+    result = TrainingJobResultModel(
+        model_label="m1",
+        training_status=done,
+        evaluation_status=SubTrainingStateModel(percent_complete=0, status=JobStatus.NOT_STARTED),
+        estimated_end_date_time=AT,
+        suggestions_dropped=12,
+    )
+    wire = result.to_wire()
+    assert wire["suggestionsDropped"] == 12
+    assert wire["evaluationStatus"] == {"percentComplete": 0, "status": "notStarted"}
+    found = _deserialize(models.TrainingJobResult, wire)
+    assert (found.model_label, found.training_config_version) == ("m1", "2022-05-01")
+    assert found.training_status.status == models.OperationStatus.SUCCEEDED
+    assert (found.training_status.started_on, found.training_status.ended_on) == (AT, AT)
+    assert found.training_status.percent_complete == 100
+    assert found.evaluation_status.status == models.OperationStatus.NOT_STARTED
+    assert found.estimated_end_on == AT
+
+
+def test_the_official_client_reads_a_model() -> None:
+    model = TrainedModelModel(
+        label="m1", model_id="id", last_trained_date_time=AT, last_training_duration_in_seconds=7
+    )
+    wire = TrainedModelList(value=[model]).to_wire()
+    (found,) = _deserialize(list[models.ProjectTrainedModel], wire["value"])
+    assert (found.label, found.model_id, found.last_trained_on) == ("m1", "id", AT)
+    assert (found.last_training_duration_in_seconds, found.has_snapshot) == (7, False)
+    assert (found.model_expired_on, found.model_training_config_version) == (date(9999, 12, 31), "2022-05-01")
+    assert set(found) == {field._rest_name for field in found._attr_to_rest_field.values()}
+
+
+def test_the_official_client_reads_the_result_of_an_evaluation_job() -> None:
+    wire = EvaluationJobResultModel(
+        evaluation_options=EvaluationOptionsModel.of(SplitOptions()), model_label="m1", percent_complete=50
+    ).to_wire()
+    found = _deserialize(models.EvaluationJobResult, wire)
+    assert (found.model_label, found.training_config_version, found.percent_complete) == (
+        "m1",
+        "2022-05-01",
+        50,
+    )
+    assert found.evaluation_options.kind == models.EvaluationKind.PERCENTAGE
+    assert found.evaluation_options.training_split_percentage == 80
+    assert found.evaluation_options.testing_split_percentage == 20
+
+
+def test_the_official_client_reads_the_global_lists() -> None:
+    found = _deserialize(list[models.SupportedLanguage], languages().to_wire()["value"])
+    assert {one.language_code for one in found} == LANGUAGES
+    assert all(one.language_name for one in found)
+    assert len({one.language_name for one in found}) == len(found)
+    (version,) = _deserialize(
+        list[models.TrainingConfigVersion], training_config_versions().to_wire()["value"]
+    )
+    assert (version.training_config_version, version.model_expired_on) == ("2022-05-01", NEVER)
+
+
+def test_the_kind_of_the_global_lists_has_any_case() -> None:
+    query = GlobalQuery.model_validate({"projectKind": "customEntityRecognition"})
+    assert query.project_kind is ProjectKind.ENTITIES
+    assert GlobalQuery.model_validate({}).project_kind is None
