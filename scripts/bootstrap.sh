@@ -110,7 +110,7 @@ install_azurite() {
             "Fix: install it (Debian: apt-get install nodejs npm; macOS: brew install node; https://nodejs.org/)."
     fi
     say "installing Azurite (npm, about 190 MB)"
-    run npm ci --no-audit --no-fund --ignore-scripts --loglevel=error \
+    run npm ci --no-update-notifier --no-audit --no-fund --ignore-scripts --loglevel=error \
         || fail "Azurite could not be installed; npm's reason is above." \
             "Fix: check the network or npm's registry setting, then run again."
     cp package-lock.json "$NODE_STAMP"

@@ -16,7 +16,7 @@ lock web
 if is_built; then exit 0; fi
 if ! cmp -s web/package-lock.json "$PACKAGES"; then
     say "installing what the review page is built with"
-    run npm --prefix web ci --no-audit --no-fund --loglevel=error
+    run npm --prefix web ci --no-update-notifier --no-audit --no-fund --loglevel=error
     cp web/package-lock.json "$PACKAGES"
 fi
 say "building the review page"

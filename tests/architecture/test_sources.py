@@ -1,0 +1,163 @@
+"""Rules about the source that neither ruff nor import-linter can state."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = sorted(path for folder in ("shared", "functions") for path in ROOT.glob(f"{folder}/**/*.py"))
+APP += [path for path in [ROOT / "function_app.py"] if path.exists()]
+SOURCES = APP + sorted(
+    path for folder in ("devhost", "samples", "bench") for path in ROOT.glob(f"{folder}/**/*.py")
+)
+SETTINGS = "shared/runtime/settings.py"
+MOST_LINES = 400
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file names in an import, also inside functions: `azure.data.tables`."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def reads_environment(tree: ast.AST) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module == "os" and names & {a.name for a in node.names}:
+            return True
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "pydantic_settings" in ast.unparse(node):
+            return True
+    return False
+
+
+def test_there_is_source_to_check():
+    assert len(APP) > 20
+
+
+@pytest.mark.parametrize(
+    "text", ["import os\nos.environ['A']", "from os import getenv", "import pydantic_settings"]
+)
+def test_the_environment_check_sees_a_read(text):
+    assert reads_environment(ast.parse(text))
+
+
+def test_only_settings_reads_the_environment():
+    readers = [name(p) for p in APP if reads_environment(ast.parse(p.read_text("utf-8")))]
+    assert set(readers) <= {SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("packages", "owner"),
+    [
+        (("azure.storage", "azure.data"), "shared/storage/"),
+        (("sklearn", "numpy", "scipy", "pycrfsuite", "azure.ai"), "shared/engines/"),
+        (("openai",), "shared/engines/"),
+        (("azure.functions", "azurefunctions"), "functions/"),
+    ],
+)
+def test_a_library_is_imported_only_where_it_belongs(packages, owner):
+    strangers = {
+        name(path): module
+        for path in APP
+        if not name(path).startswith(owner) and path.name != "function_app.py"
+        for module in imports(path)
+        if within(module, *packages)
+    }
+    assert not strangers
+
+
+def test_every_folder_is_a_package():
+    """import-linter does not look into a folder without __init__.py."""
+    assert not {
+        name(path.parent)
+        for path in APP
+        if path.parent != ROOT and not (path.parent / "__init__.py").exists()
+    }
+
+
+def test_no_source_file_is_too_long():
+    lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    assert not {file: lines for file, lines in lengths.items() if lines > MOST_LINES}
+
+
+def test_function_app_is_a_page():
+    path = ROOT / "function_app.py"
+    if path.exists():
+        assert len(path.read_text("utf-8").splitlines()) <= 40
+
+
+OPERATOR = r"\w \b(eq|ne|gt|ge|lt|le)\b "
+
+
+def is_text_with(pattern: str, node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and bool(re.search(pattern, node.value))
+    )
+
+
+def is_escaped(node: ast.AST) -> bool:
+    """`{_literal(value)}`: the storage adapter's one function that quotes a value for OData."""
+    call = node.value if isinstance(node, ast.FormattedValue) else node
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_literal"
+
+
+def formatted_filters(tree: ast.AST) -> list[int]:
+    """Lines where a value gets into a filter's text other than through `_literal`.
+
+    A value with a quote would widen the filter: `x' or PartitionKey ne 'z` lists every row.
+    """
+    lines = list[int]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            pairs = zip(node.values, node.values[1:], strict=False)
+            bad = any(is_text_with(OPERATOR + "'?$", text) and not is_escaped(value) for text, value in pairs)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mod, ast.Add)):
+            bad = is_text_with(OPERATOR, node.left)
+        else:
+            is_format = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            bad = is_format and node.func.attr == "format" and is_text_with(OPERATOR, node.func.value)
+        if bad:
+            lines.append(node.lineno)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f\"PartitionKey eq '{x}'\"",
+        "'PartitionKey eq %s' % x",
+        "'RowKey ge ' + x",
+        "f'{more} and RowKey lt {x}'",
+        "'RowKey lt {}'.format(x)",
+    ],
+)
+def test_the_filter_check_sees_a_formatted_filter(text):
+    assert formatted_filters(ast.parse(text))
+
+
+def test_the_filter_check_lets_a_quoted_value_pass():
+    assert not formatted_filters(ast.parse("f'PartitionKey eq {_literal(x)} and {more}'"))
+
+
+def test_no_filter_is_formatted():
+    found = {name(p): lines for p in APP if (lines := formatted_filters(ast.parse(p.read_text("utf-8"))))}
+    assert not found
