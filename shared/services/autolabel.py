@@ -12,7 +12,7 @@ from shared.engines.base import UnknownEngine
 from shared.engines.registry import Engines
 from shared.services.batches import BatchRunner
 from shared.services.jobs import JobService
-from shared.services.messages import PLAN_QUEUE, BatchMessage, JobMessage
+from shared.services.messages import BatchMessage, JobMessage
 from shared.services.planning import Planner
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
@@ -63,7 +63,7 @@ class AutolabelService:
         job, new = await self._stores.jobs.create(job)
         if not new:
             return job
-        await self._jobs.send(job, PLAN_QUEUE, delay=SAFETY_SECONDS)
+        await self._jobs.send(job, delay=SAFETY_SECONDS)
         return await self._begin(job)
 
     async def plan(self, message: JobMessage) -> None:

@@ -48,14 +48,12 @@ class JobService:
             message = BatchMessage(
                 project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id, number=number
             )
-            await self._stores.queues.send(self._stores.names.queue(BATCH_QUEUE), message.model_dump_json())
+            await self._stores.queues.send(BATCH_QUEUE, message.model_dump_json())
 
     async def send(self, job: Job, queue: str = JOB_QUEUE, delay: int = 0) -> None:
         """Ask for a job to be run, or to go on."""
         message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
-        await self._stores.queues.send(
-            self._stores.names.queue(queue), message.model_dump_json(), delay=delay
-        )
+        await self._stores.queues.send(queue, message.model_dump_json(), delay=delay)
 
     async def start(self, job: Job) -> Job:
         """Write the plan of a job and queue its batches; one without batches has ended."""

@@ -5,19 +5,15 @@ Positions are keysets, so that a list stays exact while others review. A token b
 """
 
 import heapq
-import hmac
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.document import Document
-from shared.domain.errors import InvalidArgument
 from shared.domain.kinds import Dataset, DocumentStatus
 from shared.domain.page import Entry, Head, Page, entry_of, page_of, uncertainty
 from shared.domain.project import Project
+from shared.services.paging import Key, make_token, read_token
 from shared.storage.pages import PageStore
 
 NO_SUGGESTIONS = 101  # after every confidence
@@ -44,14 +40,11 @@ class DocumentPage:
     token: str | None
 
 
-type Key = tuple[int | str, ...]
-
-
 async def list_documents(
     pages: PageStore, project: Project, query: DocumentQuery, top: int, token: str | None
 ) -> DocumentPage:
     """At most `top` documents after the token's position. Raises InvalidArgument for a token of another query."""
-    after = _read_token(token, project, query) if token else None
+    after = read_token(token, project, query) if token else None
     heads = [head for head in await pages.heads(project.scope) if head.entries]
     if query.orderby == "uncertainty":
         found = await _by_uncertainty(pages, project, query, heads, top + 1, after)
@@ -61,7 +54,7 @@ async def list_documents(
         found = await _by_id(pages, project, query, heads, top + 1, after)
     shown = found[:top]
     more = len(found) > top
-    return DocumentPage([d for _, d in shown], _token(shown[-1][0], project, query) if more else None)
+    return DocumentPage([d for _, d in shown], make_token(shown[-1][0], project, query) if more else None)
 
 
 async def _by_id(
@@ -196,29 +189,3 @@ def _matches(document: Document, project: Project, query: DocumentQuery) -> bool
         ),
     )
     return all(value is None or check() for value, check in checks)
-
-
-def _token(position: Key, project: Project, query: DocumentQuery) -> str:
-    body = json.dumps(position).encode()
-    return urlsafe_b64encode(_sign(body, project, query) + body).decode().rstrip("=")
-
-
-def _read_token(token: str, project: Project, query: DocumentQuery) -> Key:
-    fault = InvalidArgument(
-        "The continuationToken does not belong to this list: repeat the query that it was answered to.",
-        target="continuationToken",
-    )
-    try:
-        data = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
-    except ValueError as error:
-        raise fault from error
-    signature, body = data[:16], data[16:]
-    if not hmac.compare_digest(signature, _sign(body, project, query)):
-        raise fault
-    return tuple(json.loads(body))
-
-
-def _sign(body: bytes, project: Project, query: DocumentQuery) -> bytes:
-    """The incarnation never leaves the service, so it can be the secret."""
-    text = json.dumps([project.name, project.edition, asdict(query)], default=str).encode()
-    return hmac.digest(project.incarnation.encode(), text + b"\0" + body, sha256)[:16]

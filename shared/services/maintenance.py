@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from shared.domain.ids import derived_job_id, random_job_id
-from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.jobs import Job, JobKind
 from shared.domain.project import Project
-from shared.services.jobs import BATCH_KINDS, JobService
-from shared.services.messages import JOB_QUEUE, PLAN_QUEUE, JobMessage
+from shared.services.jobs import JobService
+from shared.services.messages import JOB_QUEUE, JobMessage
 from shared.services.planning import Planner
 from shared.services.projects import ProjectService
 from shared.services.stores import Stores
@@ -56,7 +56,7 @@ class MaintenanceService:
                     kind="reconcile",
                     job=random_job_id(),
                 )
-                await self._stores.queues.send(self._stores.names.queue(JOB_QUEUE), message.model_dump_json())
+                await self._stores.queues.send(JOB_QUEUE, message.model_dump_json())
 
     async def _sweep_project(self, project: Project) -> None:
         uploads_run = False
@@ -84,8 +84,7 @@ class MaintenanceService:
             if now - job.updated > STALE:
                 await self._jobs.enqueue(job, dead[:REVIVED])
         elif now - job.updated > STALE:
-            planned = job.kind in BATCH_KINDS and job.status is JobStatus.NOT_STARTED
-            await self._jobs.send(job, PLAN_QUEUE if planned else JOB_QUEUE)
+            await self._jobs.send(job)
 
     async def _purge(self, incarnation: str) -> None:
         for partition in (incarnation, keys.todo_partition(incarnation)):

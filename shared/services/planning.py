@@ -77,7 +77,7 @@ class Planner:
     async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
         """Plan when the collection window has passed (rule A8)."""
         message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
-        queue = self._stores.names.queue(PLAN_QUEUE)
+        queue = PLAN_QUEUE
         await self._stores.queues.send(queue, message.model_dump_json(), delay=self._window)
 
     async def plan_job(self, job: Job) -> Job:

@@ -1,4 +1,4 @@
-"""What use cases work with: the stores of one deployment, its clock, and the names of its queues and containers."""
+"""What use cases work with: the stores of one deployment, its clock, and which containers are its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +25,6 @@ class Names:
     @property
     def container(self) -> str:
         return self.prefix
-
-    def queue(self, name: str) -> str:
-        return f"{self.prefix}-{name}"
 
     def is_ours(self, container: str) -> bool:
         ours = container == self.prefix or container.startswith(f"{self.prefix}-")

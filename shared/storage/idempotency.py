@@ -25,6 +25,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class IdempotencyStore:
             "at": now,
             "status": answer.status,
             "headers": packing.to_text(answer.headers),
+            "type": answer.content_type,
             **packing.to_parts(answer.body),
         }
         await self._table.commit(_partition(now), [UpsertReplace(key, values)])
@@ -95,5 +97,6 @@ def _decode(row: Row) -> Remembered:
         return Remembered(packing.string(row.values, "hash"), None)
     headers = packing.from_text(packing.string(row.values, "headers"))
     return Remembered(
-        packing.string(row.values, "hash"), Answer(status, headers, packing.from_parts(row.values))
+        packing.string(row.values, "hash"),
+        Answer(status, headers, packing.from_parts(row.values), packing.string(row.values, "type")),
     )

@@ -1,0 +1,92 @@
+"""HTTP: autolabel jobs."""
+
+from typing import Any
+
+from functions.http import Call, P, Routes
+from functions.reply import Reply
+from shared.domain.jobs import Job
+from shared.services import paging
+from shared.services.autolabel import AutolabelRequest
+from shared.wire.answers import job_json, outcome_json
+from shared.wire.api import AutolabelBody, JobList, JobModel, OutcomeList, PageQuery
+
+routes = Routes()
+JOBS = f"{P}/autolabel/jobs"
+ONE = f"{JOBS}/{{jobId}}"
+
+
+@routes.add("POST", JOBS, {202: None}, headers=("operation-location",))
+async def start_autolabel(call: Call, body: AutolabelBody) -> Reply:
+    """Start an autolabel job: without fields, over every unlabeled document."""
+    request = AutolabelRequest(
+        body.engine,
+        body.model_label,
+        tuple(body.documents) if body.documents is not None else None,
+        tuple(body.categories) if body.categories is not None else None,
+    )
+    job = await call.container.autolabel.start(call.project_name, request, call.job_id())
+    return call.accepted(f"autolabel/jobs/{job.id}")
+
+
+@routes.add("GET", JOBS, {200: JobList})
+async def list_autolabel_jobs(call: Call, query: PageQuery) -> Reply:
+    """List autolabel jobs, newest first."""
+    project = await call.container.projects.get(call.project_name)
+    jobs = await call.container.autolabel.list(call.project_name)
+    shown, token = paging.cut(
+        jobs, _newest_first, query.top, query.continuation_token, project, "autolabel jobs"
+    )
+    answer: dict[str, Any] = {"value": [job_json(job) for job in shown]}
+    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+
+
+@routes.add("GET", ONE, {200: JobModel})
+async def get_autolabel_job(call: Call) -> Reply:
+    """Get the state of an autolabel job."""
+    job = await call.container.autolabel.get(call.project_name, call.path("jobId"))
+    return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
+
+
+@routes.add("GET", f"{ONE}/documents", {200: OutcomeList})
+async def get_autolabel_outcomes(call: Call, query: PageQuery) -> Reply:
+    """List what became of each document of the job."""
+    project = await call.container.projects.get(call.project_name)
+    job_id = call.path("jobId")
+    outcomes = await call.container.autolabel.outcomes(call.project_name, job_id)
+    shown, token = paging.cut(
+        outcomes,
+        lambda one: (one.document_id,),
+        query.top,
+        query.continuation_token,
+        project,
+        ("outcomes", job_id),
+    )
+    answer: dict[str, Any] = {"value": [outcome_json(one) for one in shown]}
+    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+
+
+@routes.add("POST", f"{ONE}/:cancel", {202: None}, headers=("operation-location",))
+async def cancel_autolabel_job(call: Call) -> Reply:
+    """Cancel an autolabel job: nothing of it appears after this."""
+    job = await call.container.autolabel.cancel(call.project_name, call.path("jobId"))
+    return call.accepted(f"autolabel/jobs/{job.id}/cancellation")
+
+
+@routes.add("GET", f"{ONE}/cancellation", {200: JobModel})
+async def get_autolabel_cancellation(call: Call) -> Reply:
+    """Get the state of the cancellation of an autolabel job; it ends `succeeded`."""
+    job = await call.container.autolabel.get(call.project_name, call.path("jobId"))
+    state = job_json(job) | {"status": "succeeded" if job.status.ended else "running", "errors": []}
+    state.pop("result", None)
+    return Reply(200, state)
+
+
+@routes.add("POST", f"{ONE}/:retry", {202: None}, headers=("operation-location",))
+async def retry_autolabel_job(call: Call) -> Reply:
+    """Start a new job over the documents of this one that failed."""
+    job = await call.container.autolabel.retry(call.project_name, call.path("jobId"), call.job_id())
+    return call.accepted(f"autolabel/jobs/{job.id}")
+
+
+def _newest_first(job: Job) -> tuple[int | str, ...]:
+    return -int(job.created.timestamp() * 1_000_000), job.id

@@ -1,0 +1,80 @@
+"""Queue functions: one a queue, and one for what failed too often.
+
+They raise on failure, and the host delivers again; what is poisoned ends as a failed outcome with its reason. Only a
+message that can never be read is dropped, with a line in the log.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import azure.functions as func
+
+from shared.runtime.container import Container, container
+from shared.services.messages import BadMessage, BatchMessage, JobMessage, Message, PlanMessage, parse
+
+blueprint = func.Blueprint()
+log = logging.getLogger("labelbridge.queues")
+CONNECTION = "AzureWebJobsStorage"
+TOO_OFTEN = "The work failed five times; the log has the reason of each try."
+
+
+async def handle[M: Message](
+    message: func.QueueMessage, kind: type[M], work: Callable[[Container, M], Awaitable[object]]
+) -> None:
+    """Read the message and do its work."""
+    try:
+        parsed = parse(kind, message.get_body().decode("utf-8", "replace"))
+    except BadMessage as error:
+        log.error("A queue message is dropped: %s", error)
+        return
+    await work(container(), parsed)
+
+
+@blueprint.function_name("plan_autolabel")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-plan", connection=CONNECTION
+)
+async def plan_autolabel(message: func.QueueMessage) -> None:
+    """Plan the uploads of a project, or a job that a caller began."""
+    await handle(message, PlanMessage, lambda app, one: app.planner.plan(one))
+
+
+@blueprint.function_name("plan_autolabel_poison")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-plan-poison", connection=CONNECTION
+)
+async def plan_autolabel_poison(message: func.QueueMessage) -> None:
+    """Nothing is lost: the uploads wait in their rows, and the sweep plans them again."""
+    log.error("Planning failed too often; the sweep tries again. Message: %s", message.id)
+
+
+@blueprint.function_name("run_autolabel_batch")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-batch", connection=CONNECTION
+)
+async def run_autolabel_batch(message: func.QueueMessage) -> None:
+    """Run one batch of a job."""
+    await handle(message, BatchMessage, lambda app, one: app.batches.run(one))
+
+
+@blueprint.function_name("run_autolabel_batch_poison")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-batch-poison", connection=CONNECTION
+)
+async def run_autolabel_batch_poison(message: func.QueueMessage) -> None:
+    """The documents of the batch get a failed outcome with the reason."""
+    await handle(message, BatchMessage, lambda app, one: app.batches.give_up(one, TOO_OFTEN))
+
+
+@blueprint.function_name("run_job")
+@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-jobs", connection=CONNECTION)
+async def run_job(message: func.QueueMessage) -> None:
+    """Begin, or go on with, a job that is no batch job: scan, autolabel plan, reconcile."""
+    await handle(message, JobMessage, lambda app, one: app.runner.run(one))
+
+
+@blueprint.function_name("run_job_poison")
+@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-jobs-poison", connection=CONNECTION)
+async def run_job_poison(message: func.QueueMessage) -> None:
+    """The job ends as failed with the reason."""
+    await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))

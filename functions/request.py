@@ -1,0 +1,69 @@
+"""Requests, parsed and checked: every fault names the field and the rule."""
+
+import re
+
+import azure.functions as func
+from pydantic import BaseModel
+
+from shared.domain.errors import InvalidArgument, InvalidRequest, JobNotFound, ProjectNotFound, TooLarge
+from shared.domain.names import project_name_fault
+from shared.wire.api import API_VERSIONS
+from shared.wire.json_reader import JsonReader
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def check_version(request: func.HttpRequest) -> str:
+    version = request.params.get("api-version", "")
+    if version in API_VERSIONS:
+        return version
+    text = "is missing" if not version else f"'{version[:40]}' is not known"
+    raise InvalidRequest(
+        f"The api-version {text}. Known versions: {', '.join(API_VERSIONS)}.",
+        target="api-version",
+        inner_code="InvalidParameterValue",
+    )
+
+
+def check_names(operation: str, request: func.HttpRequest) -> None:
+    """Names that nothing can have are answered like names that nothing has."""
+    project = request.route_params.get("projectName")
+    if project is not None and operation != "put_project" and project_name_fault(project):
+        raise ProjectNotFound(project[:60])
+    job = request.route_params.get("jobId")
+    if job is not None and not _JOB_ID.fullmatch(job):
+        raise JobNotFound(job[:60])
+
+
+def parse_query[M: BaseModel](model: type[M], request: func.HttpRequest) -> M:
+    """The query string; parameters that the operation does not know are ignored, as Azure does."""
+    return model.model_validate(
+        {k: v for k, v in request.params.items() if k != "api-version"}, by_name=False
+    )
+
+
+def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
+    """The JSON object of the body. No body stands for `{}`, as far as the model allows that."""
+    body = request.get_body()
+    if len(body) > limit:
+        raise TooLarge(
+            f"The body has {len(body):,} bytes; this operation takes at most {limit:,}.", target="body"
+        )
+    if not body.strip():
+        return model.model_validate({}, by_name=False)
+    reader = JsonReader(body)
+    value = reader.value()
+    reader.end()
+    if reader.complaints:
+        raise InvalidRequest(reader.complaints[0], target="body", inner_code="InvalidRequestBodyFormat")
+    if not isinstance(value, dict):
+        raise InvalidRequest(
+            "The body must be a JSON object.", target="body", inner_code="InvalidRequestBodyFormat"
+        )
+    return model.model_validate(value, by_name=False)
+
+
+def required_text(value: str | None, target: str) -> str:
+    if not value:
+        raise InvalidArgument(f"'{target}' is required.", target=target)
+    return value

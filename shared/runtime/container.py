@@ -1,0 +1,115 @@
+"""The composition root: everything that lives as long as the process, built once and on first use."""
+
+import importlib
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+from shared.engines.base import Engine
+from shared.engines.registry import Engines, local_engines
+from shared.runtime.auth import Authenticator
+from shared.runtime.settings import Settings
+from shared.services.autolabel import AutolabelService
+from shared.services.batches import BatchRunner
+from shared.services.documents import DocumentService
+from shared.services.jobs import JobService
+from shared.services.maintenance import MaintenanceService
+from shared.services.models import ModelProvider
+from shared.services.planning import Planner
+from shared.services.projects import ProjectService
+from shared.services.registering import RegisterService
+from shared.services.review import ReviewService
+from shared.services.runner import JobRunner
+from shared.services.stores import Names, Stores, build
+from shared.services.uploads import UploadService
+from shared.storage.gateways.clients import Account, StorageClients, StorageNames
+
+
+class Container:
+    """The services over one set of stores. Made by `container()` for the app, by hand in tests over the twin."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, factories: dict[str, Callable[[], Engine]]
+    ) -> None:
+        self.settings = settings
+        self.stores = stores
+        self.engines = Engines(factories)
+        self.authenticator = Authenticator(settings)
+        self.jobs = JobService(stores)
+        self.models = ModelProvider(stores)
+        window = settings.collect_window_seconds
+        self.planner = Planner(
+            stores,
+            self.engines,
+            self.models,
+            self.jobs,
+            default_engine=settings.default_engine,
+            window=window,
+        )
+        self.batches = BatchRunner(stores, self.engines, self.models, self.jobs)
+        self.registering = RegisterService(stores, self.planner, self.jobs)
+
+    @cached_property
+    def projects(self) -> ProjectService:
+        return ProjectService(self.stores, self.engines, self.jobs, self.registering)
+
+    @cached_property
+    def documents(self) -> DocumentService:
+        return DocumentService(self.stores)
+
+    @cached_property
+    def review(self) -> ReviewService:
+        return ReviewService(self.stores)
+
+    @cached_property
+    def autolabel(self) -> AutolabelService:
+        return AutolabelService(self.stores, self.engines, self.planner, self.batches, self.jobs)
+
+    @cached_property
+    def uploads(self) -> UploadService:
+        return UploadService(self.stores, self.planner, self.settings.collect_window_seconds)
+
+    @cached_property
+    def runner(self) -> JobRunner:
+        runs = {
+            "autolabel": self.autolabel.plan,
+            "scan": self.registering.run,
+            "reconcile": self.registering.reconcile,
+        }
+        return JobRunner(self.stores, self.jobs, runs)
+
+    @cached_property
+    def maintenance(self) -> MaintenanceService:
+        return MaintenanceService(self.stores, self.planner, self.jobs, self.projects)
+
+
+def _account(settings: Settings) -> Account:
+    if settings.azurewebjobsstorage:
+        return Account.from_connection_string(settings.azurewebjobsstorage)
+    from azure.identity.aio import DefaultAzureCredential
+
+    identity = settings.azurewebjobsstorage__clientid or None
+    name = settings.azurewebjobsstorage__accountname
+    table, blob, queue = (f"https://{name}.{kind}.core.windows.net" for kind in ("table", "blob", "queue"))
+    return Account(table, blob, queue, DefaultAzureCredential(managed_identity_client_id=identity), name)
+
+
+def _factory(path: str) -> Callable[[], Engine]:
+    """An engine of the user's own, imported when it is first asked for."""
+
+    def make() -> Engine:
+        module, _, name = path.partition(":")
+        engine: Any = getattr(importlib.import_module(module), name)()
+        return engine
+
+    return make
+
+
+@cache
+def container() -> Container:
+    """The container of this process."""
+    settings = Settings()
+    clients = StorageClients(_account(settings), names=StorageNames(settings.table_prefix))
+    stores = build(Names(settings.table_prefix), clients.table("projects"), clients.blobs, clients.queues)
+    extra = {name: _factory(path) for name, path in settings.extra_engines.items()}
+    return Container(settings, stores, {**local_engines(), **extra})

@@ -1,0 +1,138 @@
+"""OpenAPI 3.1, made from the operations and models that also parse and answer the requests."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from shared.runtime.policy import POLICY, Access, Role
+from shared.wire.api import API_VERSIONS, ErrorAnswer
+
+REF = "#/components/schemas/{model}"
+
+
+class Described(Protocol):
+    """What of an operation is described."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def query(self) -> type[BaseModel] | None: ...
+    @property
+    def body(self) -> type[BaseModel] | None: ...
+    @property
+    def answers(self) -> Mapping[int, type[BaseModel] | str | None]: ...
+    @property
+    def versioned(self) -> bool: ...
+    @property
+    def headers(self) -> tuple[str, ...]: ...
+
+
+def describe(operations: Iterable[Described], version: str) -> dict[str, Any]:
+    """The whole document. Catch-all routes are left out: they only answer that there is nothing."""
+    shown = [one for one in operations if "{*" not in one.path]
+    schemas = _schemas(shown)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in sorted(shown, key=lambda one: (one.path, one.method)):
+        paths.setdefault(f"/{operation.path}", {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Labelbridge",
+            "version": version,
+            "description": "Labeling back end for custom text projects: the Azure AI Language authoring API, "
+            "and autolabel jobs, review and the labeling-studio connection.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "Ocp-Apim-Subscription-Key"},
+                "entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+        "security": [{"key": []}, {"entra": []}],
+    }
+
+
+def _schemas(operations: Iterable[Described]) -> dict[str, Any]:
+    models: dict[tuple[type[BaseModel], Any], None] = {(ErrorAnswer, "serialization"): None}
+    for operation in operations:
+        if operation.body is not None:
+            models[operation.body, "validation"] = None
+        for answer in operation.answers.values():
+            if isinstance(answer, type):
+                models[answer, "serialization"] = None
+    _, document = models_json_schema(list(models), ref_template=REF)
+    return dict(sorted(document.get("$defs", {}).items()))
+
+
+def _operation(operation: Described, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    permission = POLICY[operation.id]
+    data: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
+    if isinstance(permission, Role):
+        data["description"] = f"Needs the role {permission}."
+    data["parameters"] = list(_parameters(operation))
+    if operation.body is not None:
+        content = {"schema": {"$ref": REF.format(model=_name(operation.body, schemas))}}
+        types = ["application/json"] + (
+            ["application/merge-patch+json"] if operation.method == "PATCH" else []
+        )
+        data["requestBody"] = {
+            "content": dict.fromkeys(types, content),
+            "required": _needs_body(operation.body),
+        }
+    answers = {str(status): _answer(operation, status, schemas) for status in operation.answers}
+    error = {"schema": {"$ref": REF.format(model="ErrorAnswer")}}
+    answers["default"] = {"description": "An error.", "content": {"application/json": error}}
+    data["responses"] = answers
+    if permission is Access.ANONYMOUS:
+        data["security"] = []
+    return data
+
+
+def _needs_body(model: type[BaseModel]) -> bool:
+    return any(field.is_required() for field in model.model_fields.values())
+
+
+def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", operation.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    if operation.versioned:
+        schema = {"type": "string", "enum": list(API_VERSIONS)}
+        yield {"name": "api-version", "in": "query", "required": True, "schema": schema}
+    if operation.query is not None:
+        properties = operation.query.model_json_schema()["properties"]
+        for name, schema in properties.items():
+            yield {"name": name, "in": "query", "required": False, "schema": schema}
+    if operation.method == "POST":
+        yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
+    if operation.method in {"PUT", "PATCH"} and "{documentId}" in operation.path:
+        yield {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}}
+
+
+def _answer(operation: Described, status: int, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    model = operation.answers[status]
+    data: dict[str, Any] = {
+        "description": {200: "Done.", 201: "Created.", 202: "Begun.", 204: "Done."}.get(status, "")
+    }
+    if isinstance(model, str):
+        data["content"] = {model: {"schema": {}}}
+    elif model is not None:
+        data["content"] = {"application/json": {"schema": {"$ref": REF.format(model=_name(model, schemas))}}}
+    if operation.headers:
+        data["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers}
+    return data
+
+
+def _name(model: type[BaseModel], schemas: Mapping[str, Any]) -> str:
+    """The name of the schema: pydantic splits a model into input and output where they differ."""
+    return model.__name__ if model.__name__ in schemas else f"{model.__name__}-Output"

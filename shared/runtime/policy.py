@@ -1,0 +1,73 @@
+"""Who may do what: one row an operation, default deny. A test compares this table with all routes."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """Roles of callers. Every role may read; nothing else is implied."""
+
+    READ = "Labels.Read"
+    REVIEW = "Labels.Review"
+    WRITE = "Projects.Write"
+    OWN = "Projects.Own"
+    SWITCH = "Labeling.Switch"
+
+
+class Access(StrEnum):
+    """What needs no particular role."""
+
+    ANONYMOUS = "anonymous"
+    SIGNED_IN = "signedIn"
+
+
+type Permission = Role | Access
+
+POLICY: Final[dict[str, Permission]] = {
+    # system
+    "health": Access.ANONYMOUS,
+    "studio_config": Access.ANONYMOUS,
+    "studio_files": Access.ANONYMOUS,
+    "studio_root": Access.ANONYMOUS,
+    "openapi": Access.SIGNED_IN,
+    "who_am_i": Access.SIGNED_IN,
+    "not_offered": Access.SIGNED_IN,
+    "unknown_route": Access.SIGNED_IN,
+    # projects
+    "list_projects": Role.READ,
+    "get_project": Role.READ,
+    "put_project": Role.WRITE,
+    "delete_project": Role.OWN,
+    "get_deletion_job": Role.READ,
+    # documents
+    "list_documents": Role.READ,
+    "get_document": Role.READ,
+    "get_document_text": Role.READ,
+    "get_document_history": Role.READ,
+    "put_document_labels": Role.REVIEW,
+    "patch_document": Role.REVIEW,
+    "undo_document": Role.REVIEW,
+    "scan_documents": Role.WRITE,
+    "get_scan_job": Role.READ,
+    "list_categories": Role.READ,
+    "put_categories": Role.WRITE,
+    "get_statistics": Role.READ,
+    # review
+    "review_documents": Role.REVIEW,
+    # autolabel
+    "start_autolabel": Role.WRITE,
+    "list_autolabel_jobs": Role.READ,
+    "get_autolabel_job": Role.READ,
+    "get_autolabel_outcomes": Role.READ,
+    "cancel_autolabel_job": Role.WRITE,
+    "get_autolabel_cancellation": Role.READ,
+    "retry_autolabel_job": Role.WRITE,
+}
+
+
+def allowed(roles: frozenset[str], permission: Permission) -> bool:
+    """Whether a signed-in caller with these roles may do it."""
+    if isinstance(permission, Access):
+        return True
+    known = roles & {*Role, "*"}
+    return "*" in known or permission in known or (permission is Role.READ and bool(known))

@@ -1,0 +1,49 @@
+"""Continuation tokens: keyset positions, signed with the query that they belong to, refused for any other."""
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from shared.domain.errors import InvalidArgument
+from shared.domain.project import Project
+
+type Key = tuple[int | str, ...]
+
+
+def make_token(position: Key, project: Project, query: object) -> str:
+    body = json.dumps(position).encode()
+    return urlsafe_b64encode(_sign(body, project, query) + body).decode().rstrip("=")
+
+
+def read_token(token: str, project: Project, query: object) -> Key:
+    """The position. Raises InvalidArgument when the token was altered, or belongs to another query or project."""
+    fault = InvalidArgument(
+        "The continuationToken does not belong to this list: repeat the query that it was answered to.",
+        target="continuationToken",
+    )
+    try:
+        data = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+    except ValueError as error:
+        raise fault from error
+    signature, body = data[:16], data[16:]
+    if not hmac.compare_digest(signature, _sign(body, project, query)):
+        raise fault
+    return tuple(json.loads(body))
+
+
+def cut[T](
+    items: Sequence[T], key: Callable[[T], Key], top: int, token: str | None, project: Project, query: object
+) -> tuple[list[T], str | None]:
+    """The items of one answer, of a list that is sorted by `key`, and the token of the next answer."""
+    after = read_token(token, project, query) if token else None
+    rest = [item for item in items if after is None or key(item) > after]
+    shown = rest[:top]
+    return shown, make_token(key(shown[-1]), project, query) if len(rest) > top else None
+
+
+def _sign(body: bytes, project: Project, query: object) -> bytes:
+    """The incarnation never leaves the service, so it can be the secret."""
+    text = json.dumps([project.name, project.edition, str(query)]).encode()
+    return hmac.digest(project.incarnation.encode(), text + b"\0" + body, sha256)[:16]

@@ -1,0 +1,30 @@
+"""Jobs that come from the queue `jobs`: who runs which kind, and how one ends that failed too often."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from shared.domain.jobs import JobError, JobKind, JobStatus
+from shared.services.jobs import JobService
+from shared.services.messages import JobMessage
+from shared.services.stores import Stores
+
+type Run = Callable[[JobMessage], Awaitable[object]]
+
+
+class JobRunner:
+    def __init__(self, stores: Stores, jobs: JobService, runs: Mapping[str, Run]) -> None:
+        self._stores = stores
+        self._jobs = jobs
+        self._runs = dict(runs)
+
+    async def run(self, message: JobMessage) -> None:
+        """Begin, or go on with, a job. A kind that nobody runs is left over from another version: dropped."""
+        run = self._runs.get(message.kind)
+        if run is not None:
+            await run(message)
+
+    async def give_up(self, message: JobMessage, reason: str) -> None:
+        if message.kind not in JobKind:
+            return
+        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+        if job is not None:
+            await self._jobs.end(job, JobStatus.FAILED, errors=(JobError("JobFailed", reason),))
