@@ -44,8 +44,11 @@ def _not_offered(feature: str) -> NotOffered:
     )
 
 
+# The host tries functions in the order of their names, so these two, which take everything, are called last.
+
+
 @routes.add("*", f"{P}/{{*rest}}", {501: ErrorAnswer, 404: ErrorAnswer}, versioned=False, methods=ALL_METHODS)
-async def not_offered(call: Call) -> Reply:
+async def zy_not_offered(call: Call) -> Reply:
     """Answer operations of Azure that have no meaning here, saying what to use instead."""
     rest = call.request.route_params.get("rest", "")
     first = rest.split("/", 1)[0]
@@ -61,7 +64,7 @@ async def not_offered(call: Call) -> Reply:
 
 
 @routes.add("*", "language/{*rest}", {404: ErrorAnswer}, versioned=False, methods=ALL_METHODS)
-async def unknown_route(call: Call) -> Reply:
+async def zz_unknown_route(call: Call) -> Reply:
     """Answer all other addresses."""
     rest = call.request.route_params.get("rest", "")
     raise NotFound(f"There is no operation {call.request.method} language/{rest[:100]}.")

@@ -14,7 +14,7 @@ blueprint = func.Blueprint()
     arg_name="client",
     path="%DOCUMENTS_CONTAINER%/{name}",
     connection="AzureWebJobsStorage",
-    source="EventGrid",
+    source=func.BlobSource.EVENT_GRID,
 )
 async def document_uploaded(client: blob.BlobClient) -> None:
     """A blob of the documents container was written. Only the names of the client are used: no content is read."""

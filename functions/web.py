@@ -46,12 +46,6 @@ async def studio_config(call: Call) -> Reply:
     )
 
 
-@routes.add("GET", "studio", {200: "text/html"}, versioned=False)
-async def studio_root(call: Call) -> Reply:
-    """Serve the review page."""
-    return _file("index.html")
-
-
 @routes.add("GET", "studio/{*file}", {200: "text/html"}, versioned=False)
 async def studio_files(call: Call) -> Reply:
     """Serve the files of the review page."""

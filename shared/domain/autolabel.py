@@ -62,7 +62,7 @@ def suggest(
     document: Document, text: str, predictions: Sequence[Prediction], source: Source, revision: str
 ) -> tuple[Document, DocumentOutcome | None]:
     """The document with the suggestions of this job. Without an outcome: the content was planned before (rule A1)."""
-    if not source.named and not document.waiting:
+    if not source.named and not document.unplanned:
         return _again(document, source)
     if source.rule.kind is ProjectKind.SINGLE_LABEL and document.labels is not None:
         after = (

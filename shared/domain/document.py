@@ -80,9 +80,14 @@ class Document:
         return self.revision, pending.revision if pending else NO_SUGGESTIONS
 
     @property
-    def waiting(self) -> bool:
-        """Content that no job has taken up yet, for want of an engine or because labeling is locked (rule A1)."""
+    def unplanned(self) -> bool:
+        """Whether no autolabel job has taken up the content yet (rule A1)."""
         return self.rejection is None and self.content != "" and self.content != self.planned
+
+    @property
+    def waiting(self) -> bool:
+        """Unplanned for want of an engine or because labeling is locked; what a person labeled meanwhile does not."""
+        return self.unplanned and (self.labels is None or self.content_changed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,10 @@ POLICY: Final[dict[str, Permission]] = {
     "health": Access.ANONYMOUS,
     "studio_config": Access.ANONYMOUS,
     "studio_files": Access.ANONYMOUS,
-    "studio_root": Access.ANONYMOUS,
     "openapi": Access.SIGNED_IN,
     "who_am_i": Access.SIGNED_IN,
-    "not_offered": Access.SIGNED_IN,
-    "unknown_route": Access.SIGNED_IN,
+    "zy_not_offered": Access.SIGNED_IN,
+    "zz_unknown_route": Access.SIGNED_IN,
     # projects
     "list_projects": Role.READ,
     "get_project": Role.READ,
