@@ -5,12 +5,12 @@ from uuid import uuid4
 
 import pytest
 
-from shared.storage.gateways.clients import StorageClients
 from shared.storage.gateways.memory import MemoryStorage
 from shared.storage.gateways.ports import Blobs, Queues, Table
-from tests.support.azurite import azurite as azurite
+from tests.contract.storages import Storage
+from tests.support.azurite import azurite
 
-type Storage = MemoryStorage | StorageClients
+__all__ = ["azurite"]
 
 
 @pytest.fixture(params=["memory", "azurite"])

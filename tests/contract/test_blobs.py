@@ -16,10 +16,27 @@ from shared.storage.gateways.ports import (
 )
 
 AWKWARD_NAMES = [
-    "a b.txt", "100%.txt", "%2e%2e", "a+b&c=d?e#f.txt", "é😀.txt", "'quote'.txt", '"double".txt', "<b>&amp;.txt",
-    "folder/sub/deep.txt", "/leading.txt", "double//slash.txt", "trailing.", "~", "..txt", "a..b/...", "[x]{y}",
-    "name;semi:colon,comma", "\u202eright-to-left", "A.TXT", "x" * 1024,
-]  # fmt: skip
+    "a b.txt",
+    "100%.txt",
+    "%2e%2e",
+    "a+b&c=d?e#f.txt",
+    "é😀.txt",
+    "'quote'.txt",
+    '"double".txt',
+    "<b>&amp;.txt",
+    "folder/sub/deep.txt",
+    "/leading.txt",
+    "double//slash.txt",
+    "trailing.",
+    "~",
+    "..txt",
+    "a..b/...",
+    "[x]{y}",
+    "name;semi:colon,comma",
+    "\u202eright-to-left",
+    "A.TXT",
+    "x" * 1024,
+]
 IMPOSSIBLE_NAMES = ["", ".", "..", "../x", "a/../../other/x", "a/./b", "..\\x", "x" * 1025, "\x00", "\ud800"]
 IMPOSSIBLE_CONTAINERS = ["", "..", "A", "ab", "a--b", "-ab", "a/b", "abc/../other", "x" * 64]
 
@@ -43,7 +60,8 @@ async def test_a_blob_comes_back_as_it_was(blobs: Blobs, container: str) -> None
     etag = await blobs.write(container, "x.bin", data, content_type="text/plain; charset=utf-8")
 
     content = await blobs.read(container, "x.bin")
-    assert content and content.data == data
+    assert content
+    assert content.data == data
     assert (content.etag, content.size, content.content_type) == (etag, 100_000, "text/plain; charset=utf-8")
 
 
@@ -57,7 +75,8 @@ async def test_a_read_with_a_cap_tells_the_whole_size(
 
     content = await blobs.read(container, "x", max_bytes=most)
 
-    assert content and (content.data, content.size, content.etag) == (b"x" * read, size, etag)
+    assert content
+    assert (content.data, content.size, content.etag) == (b"x" * read, size, etag)
 
 
 async def test_an_empty_blob(blobs: Blobs, container: str) -> None:
@@ -66,8 +85,10 @@ async def test_an_empty_blob(blobs: Blobs, container: str) -> None:
     content = await blobs.read(container, "x")
     info = await blobs.stat(container, "x")
 
-    assert content and (content.data, content.size, content.etag) == (b"", 0, etag)
-    assert info and info.size == 0
+    assert content
+    assert (content.data, content.size, content.etag) == (b"", 0, etag)
+    assert info
+    assert info.size == 0
 
 
 async def test_what_is_missing_reads_as_none(blobs: Blobs, container: str) -> None:
@@ -87,8 +108,10 @@ async def test_awkward_names(blobs: Blobs, container: str, name: str) -> None:
     content = await blobs.read(container, name)
     info = await blobs.stat(container, name)
 
-    assert content and content.data == b"data"
-    assert info and (info.name, info.etag) == (name, etag)
+    assert content
+    assert content.data == b"data"
+    assert info
+    assert (info.name, info.etag) == (name, etag)
     assert await names(blobs, container) == [name]
     assert await names(blobs, container, name) == [name]
     assert await blobs.delete(container, name) is True
@@ -124,7 +147,8 @@ async def test_stat_and_list_tell_the_same(blobs: Blobs, container: str) -> None
 
     info = await blobs.stat(container, "x")
 
-    assert info and (info.name, info.etag, info.size, info.leased) == ("x", etag, 5, False)
+    assert info
+    assert (info.name, info.etag, info.size, info.leased) == ("x", etag, 5, False)
     assert before <= info.modified <= before + timedelta(seconds=30)
     assert [info] == [item async for page in blobs.list(container) for item in page]
 
@@ -137,7 +161,8 @@ async def test_write_only_if_new(blobs: Blobs, container: str) -> None:
 
     content = await blobs.read(container, "x")
     assert caught.value.key == "x"
-    assert content and content.data == b"one"
+    assert content
+    assert content.data == b"one"
 
 
 async def test_write_only_if_unchanged(blobs: Blobs, container: str) -> None:
@@ -152,7 +177,8 @@ async def test_write_only_if_unchanged(blobs: Blobs, container: str) -> None:
     content = await blobs.read(container, "x")
     assert new != old
     assert changed.value.key == "x"
-    assert content and (content.data, content.etag) == (b"two", new)
+    assert content
+    assert (content.data, content.etag) == (b"two", new)
 
 
 async def test_the_same_bytes_written_again_are_a_new_version(blobs: Blobs, container: str) -> None:
@@ -173,7 +199,7 @@ async def test_writing_to_a_missing_container(blobs: Blobs) -> None:
 
 
 async def test_listing_pages_in_order(blobs: Blobs, container: str) -> None:
-    expected = sorted(f"d/{n}.txt" for n in range(7)) + ["e.txt"]
+    expected = [*sorted(f"d/{n}.txt" for n in range(7)), "e.txt"]
     for name in reversed(expected):
         await blobs.write(container, name, b"")
 
@@ -238,7 +264,8 @@ async def test_a_stream_written_is_seen_whole_or_not_at_all(blobs: Blobs, contai
     etag = await blobs.stream_write(container, "x", watched(), content_type="text/csv")
 
     content = await blobs.read(container, "x")
-    assert content and (content.data, content.etag, content.content_type) == (b"one,two", etag, "text/csv")
+    assert content
+    assert (content.data, content.etag, content.content_type) == (b"one,two", etag, "text/csv")
 
 
 async def test_a_stream_that_fails_writes_nothing(blobs: Blobs, container: str) -> None:
@@ -251,14 +278,16 @@ async def test_a_stream_that_fails_writes_nothing(blobs: Blobs, container: str) 
         await blobs.stream_write(container, "x", failing())
 
     content = await blobs.read(container, "x")
-    assert content and content.data == b"before"
+    assert content
+    assert content.data == b"before"
 
 
 async def test_a_stream_of_nothing_is_an_empty_blob(blobs: Blobs, container: str) -> None:
     await blobs.stream_write(container, "x", chunks())
 
     content = await blobs.read(container, "x")
-    assert content and content.data == b""
+    assert content
+    assert content.data == b""
 
 
 async def test_containers(blobs: Blobs) -> None:

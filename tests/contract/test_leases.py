@@ -38,7 +38,8 @@ async def test_only_the_holder_writes_and_deletes(
     etag = await blobs.write(container, blob, b"three", lease=lease)
     await blobs.write(container, blob, b"four", lease=lease, etag=etag)
     content = await blobs.read(container, blob)
-    assert content and content.data == b"four"
+    assert content
+    assert content.data == b"four"
     assert await blobs.delete(container, blob, lease=lease) is True
 
 
@@ -54,7 +55,8 @@ async def test_a_stream_cannot_be_committed_over_a_lease(
         await blobs.stream_write(container, blob, chunks())
 
     content = await blobs.read(container, blob)
-    assert content and content.data == b"one"
+    assert content
+    assert content.data == b"one"
 
 
 async def test_taking_the_same_lease_again_is_the_same(
@@ -71,12 +73,14 @@ async def test_taking_the_same_lease_again_is_the_same(
 async def test_a_lease_is_shown(blobs: Blobs, container: str, blob: str, lease: str) -> None:
     await blobs.acquire_lease(container, blob, lease)
     info = await blobs.stat(container, blob)
-    assert info and info.leased
+    assert info
+    assert info.leased
     assert [i.leased async for page in blobs.list(container) for i in page] == [True]
 
     await blobs.release_lease(container, blob, lease)
     info = await blobs.stat(container, blob)
-    assert info and not info.leased
+    assert info
+    assert not info.leased
 
 
 async def test_releasing_is_idempotent_and_frees(blobs: Blobs, container: str, blob: str, lease: str) -> None:

@@ -8,9 +8,8 @@ from azure.storage.queue.aio import QueueClient
 
 from shared.storage.gateways.memory import MemoryQueues
 from shared.storage.gateways.ports import Queues, TooLarge
+from tests.contract.storages import Storage
 from tests.support.azurite import Azurite
-
-from .conftest import Storage
 
 
 async def test_the_host_finds_base64_of_what_was_sent(azurite: Azurite) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from shared.storage.gateways import limits
 from shared.storage.gateways.ports import BadKey, Delete, Insert, Table, TooLarge, UpsertReplace, Value
-
-from .conftest import Storage
+from tests.contract.storages import Storage
 
 KIB = 1024
 BAD_KEYS = ["", "a/b", "a\\b", "a#b", "a?b", "a\tb", "\x00", "a\x7f", "\x85", "\ud800", "x" * 513, "😀" * 257]
@@ -66,7 +65,8 @@ async def test_a_property_over_64_kib(storage: Storage) -> None:
     largest: dict[str, Value] = {"b": b"x" * (64 * KIB), "s": "x" * (32 * KIB), "e": "😀" * (16 * KIB)}
     await table.commit("p", [Insert("k", largest)])
     row = await table.get("p", "k")
-    assert row and row.values == largest
+    assert row
+    assert row.values == largest
 
 
 async def test_a_row_over_1_mib(storage: Storage) -> None:
@@ -80,7 +80,8 @@ async def test_a_row_over_1_mib(storage: Storage) -> None:
 
     await table.commit("p", [Insert("k", fits)])
     row = await table.get("p", "k")
-    assert row and row.values == fits
+    assert row
+    assert row.values == fits
 
 
 async def test_more_than_252_properties(storage: Storage) -> None:

@@ -1,8 +1,10 @@
-"""Azurite for tests: one process a test session, on free ports, with a directory of its own, ended by SIGTERM.
+"""Azurite for tests: one process a test session, on free ports, in a directory of its own, ended by SIGTERM.
 
 A suite takes the fixture into its `conftest.py`:
 
-    from tests.support.azurite import azurite as azurite
+    from tests.support.azurite import azurite
+
+    __all__ = ["azurite"]
 
 However many suites do so, they share one process. Programs use `with running_azurite() as azurite:`.
 """
@@ -63,7 +65,7 @@ class Azurite:
 
 @contextmanager
 def running_azurite(folder: Path | None = None) -> Iterator[Azurite]:
-    """Start Azurite, wait until it listens, and end it by SIGTERM (so that it saves what it holds in `folder`)."""
+    """Start Azurite, wait until it listens, and end it by SIGTERM, so that it saves its state in `folder`."""
     with ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azurite-")))
         process = subprocess.Popen(
@@ -84,7 +86,7 @@ def azurite(pytestconfig: pytest.Config) -> Azurite:
 
 
 class _Shared:
-    """A session fixture exists once for each conftest that imports it; the process behind them exists once."""
+    """A session fixture exists once for each conftest that imports it; the process, once for all."""
 
     instance: Azurite | None = None
 
@@ -104,7 +106,7 @@ def _command(folder: Path) -> list[str]:
 
 
 def _listening(process: subprocess.Popen[str]) -> Azurite:
-    """Read what Azurite prints at the start: a line for each service with its address. It prints nothing after."""
+    """Read what Azurite prints at the start, and no more after: a line for each service with its address."""
     assert process.stdout
     found: dict[str, str] = {}
     printed = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _REFUSED = (401, 403)
 _BUSY = (408, 429)
+_LARGE = 256 * 1024
+"""Bytes that would hold up the event loop if they were written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,10 @@ class Service:
         url = f"{self.endpoint}/{path}"
         if query:
             url = f"{url}?{urlencode(query, quote_via=quote)}"
-        request = HttpRequest(method, url, headers={**self._headers, **(headers or {})}, content=body)
+        content, size = _content(body)
+        request = HttpRequest(
+            method, url, headers={**self._headers, **(headers or {}), **size}, content=content
+        )
         try:
             response = await self._client.send_request(request)
             answer = _answer(response)
@@ -94,6 +100,13 @@ def error_code(body: bytes) -> tuple[str, str]:
         return str(parsed["code"]), str(parsed["message"]["value"])
     except (ValueError, KeyError, TypeError):
         return "", ""
+
+
+def _content(body: bytes | None) -> tuple[bytes | BytesIO | None, dict[str, str]]:
+    """A large body as a stream, which aiohttp sends piece by piece and a retry rewinds, with its length."""
+    if body is None or len(body) < _LARGE:
+        return body, {}
+    return BytesIO(body), {"Content-Length": str(len(body))}
 
 
 def _answer(response: AsyncHttpResponse) -> Answer:

@@ -1,0 +1,74 @@
+"""A storage service that answers as it is told, for what Azurite cannot be made to do."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from shared.storage.gateways.clients import Account, StorageClients, StorageNames
+
+HANG_UP = "hang up"
+"""Instead of an answer: the connection is closed after the request was read."""
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """One answer."""
+
+    status: int = 200
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeService:
+    """Gives the answers one after another, the last one for ever, and keeps what it received."""
+
+    answers: Sequence[Scripted | str]
+    received: list[Received] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        query, headers = dict(request.query), dict(request.headers)
+        self.received.append(Received(request.method, request.path, query, headers, body))
+        answer = self.answers[min(len(self.received), len(self.answers)) - 1]
+        if isinstance(answer, str):
+            assert request.transport
+            request.transport.close()
+            return web.Response()
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=answer.headers)
+
+
+@asynccontextmanager
+async def fake_service(
+    *answers: Scripted | str, retries: int = 4
+) -> AsyncIterator[tuple[StorageClients, FakeService]]:
+    """Gateways whose three services are all one fake, on a free port."""
+    service = FakeService(answers)
+    app = web.Application(client_max_size=2**26)
+    app.router.add_route("*", "/{tail:.*}", service.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    endpoint = f"http://{host}:{port}/account"
+    account = Account(endpoint, endpoint, endpoint, name="account", key="a2V5")
+    clients = StorageClients(account, names=StorageNames("lb"), retries=retries)
+    try:
+        yield clients, service
+    finally:
+        await clients.close()
+        await runner.cleanup()
