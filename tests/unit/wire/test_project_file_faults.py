@@ -266,6 +266,13 @@ def test_what_is_no_object_is_refused(body: bytes) -> None:
         read_project_file(body)
 
 
+def test_what_follows_the_object_is_no_part_of_it() -> None:
+    body = encode(file_of(SINGLE, []))
+    for tail in (b"}", b"{}", b",", b"x"):
+        with pytest.raises(InvalidRequest, match="Extra data"):
+            read_project_file(body + tail)
+
+
 def test_every_answer_can_be_sent() -> None:
     """A fault that quotes half of a surrogate pair must not break the answer that carries it."""
     faults = faults_of(file_of(SINGLE, [document("a.txt", **{"class": {"category": "\ud800"}})]))
