@@ -1,0 +1,224 @@
+/** The shapes of the API that the page reads and writes. Offsets are UTF-16 code units, as in JavaScript strings. */
+
+export type Kind =
+  | "CustomSingleLabelClassification"
+  | "CustomMultiLabelClassification"
+  | "CustomEntityRecognition";
+export type Dataset = "Train" | "Test";
+export type Status = "unlabeled" | "autoLabeled" | "labeled" | "rejected";
+export type Studio = "languageStudio" | "azureMachineLearning";
+export type JobStatus =
+  | "notStarted"
+  | "running"
+  | "succeeded"
+  | "failed"
+  | "cancelled"
+  | "cancelling"
+  | "partiallyCompleted";
+
+export interface ErrorBody {
+  code: string;
+  message: string;
+  target?: string;
+  details?: ErrorBody[];
+  innererror?: { code?: string };
+}
+
+export interface Page<T> {
+  value: T[];
+  continuationToken?: string;
+  nextLink?: string;
+}
+
+export interface Project {
+  projectName: string;
+  projectKind: Kind;
+  storageInputContainerName: string;
+  language: string;
+  multilingual?: boolean;
+  description?: string;
+  createdDateTime?: string;
+  lastModifiedDateTime?: string;
+  lastTrainedDateTime?: string;
+  settings?: {
+    confidenceThreshold?: number;
+    amlProjectPath?: string | null;
+    isLabelingLocked?: boolean;
+    autolabel?: { onUpload?: boolean; engine?: string | null; modelLabel?: string | null };
+  };
+}
+
+export interface Suggestion {
+  id: string;
+  category: string;
+  confidence: number;
+  offset?: number;
+  length?: number;
+  jobId?: string;
+  engine?: string;
+  model?: string | null;
+}
+
+export interface Entity {
+  category: string;
+  offset: number;
+  length: number;
+}
+
+export interface WireRegion {
+  regionOffset: number;
+  regionLength: number;
+  labels: Entity[];
+}
+
+/** The label field of the project's kind; absent on a document that is not labeled. */
+export interface LabelFields {
+  /** A null category is "labeled with nothing". */
+  class?: { category: string | null } | null;
+  classes?: { category: string }[] | null;
+  entities?: WireRegion[] | null;
+}
+
+export interface DocumentItem extends LabelFields {
+  id: string;
+  location: string;
+  language: string;
+  dataset: Dataset;
+  status: Status;
+  eTag: string;
+  contentChanged: boolean;
+  missing: boolean;
+  length: number | null;
+  suggestions: Suggestion[];
+  rejection?: { code: string; message: string };
+  labelProblems?: string[];
+}
+
+export interface Decision {
+  documentId: string;
+  eTag: string;
+  accept: string[];
+  reject: string[];
+}
+
+export interface SaveResult {
+  documentId: string;
+  status: "saved" | "conflict" | "notFound" | "invalid";
+  eTag?: string;
+  document?: DocumentItem;
+  error?: ErrorBody;
+}
+
+export interface Category {
+  category: string;
+  description?: string | null;
+}
+
+export interface Job<R = Record<string, unknown>> {
+  jobId: string;
+  status: JobStatus;
+  createdDateTime?: string;
+  lastUpdatedDateTime?: string;
+  expirationDateTime?: string;
+  errors?: ErrorBody[];
+  warnings?: ErrorBody[];
+  result?: R;
+}
+
+export type OutcomeName = "suggested" | "nothingFound" | "skipped" | "failed";
+
+export interface AutolabelResult {
+  engine: string;
+  modelLabel?: string | null;
+  documentsTotal: number;
+  documentsDone: number;
+  percentComplete: number;
+  outcomes: Record<OutcomeName, number>;
+  textRecords: number;
+}
+
+export interface AutolabelRequest {
+  engine?: string;
+  modelLabel?: string;
+  documents?: string[];
+  categories?: string[];
+}
+
+export interface DocumentOutcome {
+  documentId: string;
+  location: string;
+  outcome: OutcomeName;
+  error?: ErrorBody;
+}
+
+export interface BulkRequest {
+  decision: "accept" | "reject";
+  minConfidence?: number;
+  maxConfidence?: number;
+  categories?: string[];
+  jobId?: string;
+  locationPrefix?: string;
+  dryRun?: boolean;
+}
+
+export interface BulkResult {
+  matched: number;
+  changed: number;
+  conflicts: number;
+}
+
+export type ConnectionState =
+  | "none"
+  | "connecting"
+  | "connected"
+  | "switching"
+  | "disconnecting"
+  | "disconnected";
+
+export interface Connection {
+  state: ConnectionState;
+  activeStudio: Studio;
+  studio?: "azure-ml" | "workspace";
+  workspaceId?: string;
+  amlProjectName?: string;
+  amlProjectPath?: string;
+  lastImportedDateTime?: string;
+  unsyncedLabels?: boolean;
+  pendingStep?: string;
+  error?: ErrorBody;
+}
+
+export interface ConnectRequest {
+  studio: "azure-ml" | "workspace";
+  workspaceId: string;
+  amlProjectName: string;
+  instructions?: string;
+}
+
+export interface Model {
+  label: string;
+  modelId?: string;
+  lastTrainedDateTime?: string;
+  lastTrainingDurationInSeconds?: number;
+  trainingConfigVersion?: string;
+}
+
+export interface Score {
+  f1: number;
+  precision: number;
+  recall: number;
+  truePositiveCount: number;
+  falsePositiveCount: number;
+  falseNegativeCount: number;
+}
+
+export interface Evaluation {
+  microF1: number;
+  microPrecision: number;
+  microRecall: number;
+  macroF1: number;
+  macroPrecision: number;
+  macroRecall: number;
+  scores: Record<string, Score>;
+  confusion: Record<string, Record<string, { normalizedValue: number; rawValue: number }>>;
+}

@@ -1,0 +1,51 @@
+/** How numbers, times and words of the API are shown. */
+
+import type { Kind, Studio } from "../api/types";
+
+export const count = (n: number): string => n.toLocaleString("en");
+
+export const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
+
+export const percent = (share: number): string => `${Math.round(share * 100)}%`;
+
+export const score = (value: number | null | undefined): string => (value == null ? "–" : value.toFixed(3));
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** "3 minutes ago"; the exact time belongs into the title. */
+export function ago(iso: string | undefined, now = Date.now()): string {
+  if (!iso) return "never";
+  const seconds = Math.round((Date.parse(iso) - now) / 1000);
+  const steps: [number, Intl.RelativeTimeFormatUnit][] = [
+    [86_400, "day"],
+    [3_600, "hour"],
+    [60, "minute"],
+  ];
+  for (const [size, unit] of steps) {
+    if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
+  }
+  return Math.abs(seconds) < 5 ? "just now" : relative.format(seconds, "second");
+}
+
+export const moment = (iso: string | undefined): string =>
+  iso ? new Date(iso).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }) : "never";
+
+const KINDS: Record<Kind, string> = {
+  CustomSingleLabelClassification: "One class a document",
+  CustomMultiLabelClassification: "Any number of classes",
+  CustomEntityRecognition: "Entities in text",
+};
+export const kindName = (kind: Kind): string => KINDS[kind];
+
+export const studioName = (studio: Studio | undefined): string =>
+  studio === "azureMachineLearning" ? "Azure Machine Learning" : "Language studio";
+
+/** "partiallyCompleted" as people write it: "partially completed". */
+export const words = (camel: string): string =>
+  camel.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+
+/** The last part of a blob name, and the folder before it. */
+export function splitLocation(location: string): { folder: string; name: string } {
+  const at = location.lastIndexOf("/");
+  return { folder: location.slice(0, at + 1), name: location.slice(at + 1) };
+}

@@ -1,0 +1,73 @@
+/** Cuts a text at the borders of its spans, so that it can be shown as plain text nodes and marks. */
+
+export interface Span {
+  readonly key: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface Piece<S extends Span> {
+  readonly start: number;
+  readonly end: number;
+  /** The spans that cover the piece, the one that begins last first: that is what a click means. */
+  readonly spans: readonly S[];
+}
+
+/** Pieces that cover `[0, length)` without gap or overlap; spans that do not fit the text are left out. */
+export function cut<S extends Span>(length: number, spans: readonly S[]): Piece<S>[] {
+  const fitting = spans.filter((s) => s.offset >= 0 && s.length > 0 && s.offset + s.length <= length);
+  const borders = [...new Set([0, length, ...fitting.flatMap((s) => [s.offset, s.offset + s.length])])].sort((a, b) => a - b);
+  const byStart = [...fitting].sort((a, b) => a.offset - b.offset || b.length - a.length);
+  const pieces: Piece<S>[] = [];
+  let open: S[] = [];
+  let next = 0;
+  for (let i = 0; i + 1 < borders.length; i++) {
+    const [start, end] = [borders[i]!, borders[i + 1]!];
+    open = open.filter((s) => s.offset + s.length > start);
+    while (next < byStart.length && byStart[next]!.offset === start) open.unshift(byStart[next++]!);
+    pieces.push({ start, end, spans: [...open] });
+  }
+  return pieces;
+}
+
+/**
+ * Groups pieces into blocks of about `size` characters that end behind a line feed outside of every span. The browser
+ * then lays out and paints only the blocks in view. A block element that ends in a line feed adds no line of its own.
+ */
+export function blocks<S extends Span>(text: string, pieces: readonly Piece<S>[], size = 4_000): Piece<S>[][] {
+  const result: Piece<S>[][] = [];
+  let block: Piece<S>[] = [];
+  let begun = 0;
+  for (const piece of pieces) {
+    let start = piece.start;
+    while (!piece.spans.length && piece.end - begun > size) {
+      const feed = text.indexOf("\n", Math.max(start, begun + size) - 1);
+      if (feed < 0 || feed + 1 > piece.end) break;
+      if (feed + 1 > start) block.push({ start, end: feed + 1, spans: [] });
+      result.push(block);
+      block = [];
+      start = begun = feed + 1;
+    }
+    if (start < piece.end) block.push({ ...piece, start });
+  }
+  if (block.length) result.push(block);
+  return result;
+}
+
+/** A selection made fit to be an entity: white space cut off, no half characters; null when nothing is left. */
+export function trimSelection(text: string, start: number, end: number): { offset: number; length: number } | null {
+  let from = Math.max(0, Math.min(start, end));
+  let to = Math.min(text.length, Math.max(start, end));
+  if (isLow(text, from)) from--;
+  if (isLow(text, to)) to++;
+  while (from < to && /\s/.test(text[from]!)) from++;
+  while (to > from && /\s/.test(text[to - 1]!)) to--;
+  return to > from ? { offset: from, length: to - from } : null;
+}
+
+/** Whether the text would be cut inside a surrogate pair at this index. */
+function isLow(text: string, index: number): boolean {
+  if (index <= 0 || index >= text.length) return false;
+  const [before, at] = [text.charCodeAt(index - 1), text.charCodeAt(index)];
+  return before >= 0xd800 && before < 0xdc00 && at >= 0xdc00 && at < 0xe000;
+}

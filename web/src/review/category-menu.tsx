@@ -1,0 +1,84 @@
+/** Appears at selected text: which category is it? */
+
+import { useSignal } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import type { Review } from "../state/review";
+import { may } from "../auth/session";
+import { numberKey } from "./commands";
+
+export function CategoryMenu({ review }: { review: Review }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const selection = review.selection.value;
+  useLayoutEffect(() => {
+    if (selection && ref.current) place(ref.current);
+  }, [selection]);
+  if (!selection) return null;
+  const text = review.current.value?.text.slice(selection.offset, selection.offset + selection.length) ?? "";
+  return (
+    <div
+      ref={ref}
+      class="category-menu"
+      role="group"
+      aria-label="Category of the selected text"
+      onMouseDown={(event) => {
+        // Keep the selection, except where a name is typed.
+        if (!(event.target instanceof HTMLInputElement)) event.preventDefault();
+      }}
+    >
+      <p class="hint">
+        Label <q dir="auto">{text.length > 60 ? `${text.slice(0, 57)}…` : text}</q> as
+      </p>
+      <div class="menu-options">
+        {review.open.categories.value.map(({ category }, index) => (
+          <button key={category} type="button" class="chip option" onClick={() => review.addEntity(category)}>
+            {numberKey(index) && <kbd aria-hidden="true">{numberKey(index)}</kbd>}
+            <bdi>{category}</bdi>
+          </button>
+        ))}
+      </div>
+      <NewCategory review={review} onDefined={(category) => review.addEntity(category, selection)} />
+    </div>
+  );
+}
+
+/** Defines a category that is missing, and uses it at once. */
+export function NewCategory({ review, onDefined }: { review: Review; onDefined: (category: string) => void }) {
+  const name = useSignal("");
+  if (!may("Labels.Review")) return null;
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    const category = name.value.trim();
+    if (!category) return;
+    review.define(category);
+    name.value = "";
+    onDefined(category);
+  };
+  return (
+    <form class="inline-form" onSubmit={submit}>
+      <input
+        aria-label="New category"
+        placeholder="New category"
+        maxLength={50}
+        value={name.value}
+        onInput={(event) => (name.value = event.currentTarget.value)}
+      />
+      <button type="submit" disabled={!name.value.trim()}>
+        Add
+      </button>
+    </form>
+  );
+}
+
+/** Below the selection, inside of the pane; a phone shows it at the foot of the page by style. */
+function place(menu: HTMLElement): void {
+  const range = document.getSelection()?.rangeCount ? document.getSelection()!.getRangeAt(0) : null;
+  const pane = menu.parentElement?.getBoundingClientRect();
+  if (!range || !pane) return;
+  const at = range.getBoundingClientRect();
+  const left = Math.max(8, Math.min(at.left - pane.left, pane.width - menu.offsetWidth - 8));
+  const below = at.bottom - pane.top + 8;
+  const fitsBelow = at.bottom + menu.offsetHeight + 16 < window.innerHeight;
+  menu.style.insetInlineStart = "auto";
+  menu.style.left = `${left}px`;
+  menu.style.top = `${fitsBelow ? below : at.top - pane.top - menu.offsetHeight - 8}px`;
+}

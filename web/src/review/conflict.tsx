@@ -1,0 +1,102 @@
+/** Two people changed one document: both versions side by side, and nothing is lost without a choice. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { getHistory } from "../api/client";
+import { ago } from "../domain/format";
+import { add, entitiesOf, isEntities, isSingle, overlaps, readLabels, sameLabels, type Labels } from "../domain/labels";
+import type { Conflict, Review } from "../state/review";
+import { Dialog } from "../ui/dialog";
+import { MarkedText, spansOf } from "./document-text";
+
+export function ConflictDialog({ review }: { review: Review }) {
+  const conflict = [...review.conflicts.value.values()][0];
+  if (!conflict || !review.showConflicts.value) return null;
+  return (
+    <Dialog title="Somebody else changed this document" wide onClose={() => (review.showConflicts.value = false)}>
+      <Versions key={conflict.draft.documentId} review={review} conflict={conflict} />
+    </Dialog>
+  );
+}
+
+function Versions({ review, conflict }: { review: Review; conflict: Conflict }) {
+  const { mine, theirs } = conflict;
+  const text = useSignal<string | null>(null);
+  const who = useSignal("the other reviewer");
+  useEffect(() => {
+    void review.documents.load(theirs.id).then((loaded) => (text.value = loaded.text), () => (text.value = ""));
+    void getHistory(review.open.name, theirs.id).then(
+      (rows) => rows[0] && (who.value = `${String(rows[0]["by"])}, ${ago(String(rows[0]["dateTime"]))}`),
+      () => undefined,
+    );
+  }, []);
+  const current = readLabels(theirs, review.kind);
+  const both = merge(mine, current, conflict, review);
+  return (
+    <div class="stack">
+      <p>
+        <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi> after you had opened it. Choose
+        what the document should say.
+      </p>
+      <div class="versions">
+        <Version title="Your version" labels={mine} review={review} text={text.value} />
+        <Version title="Saved version" labels={current} review={review} text={text.value} />
+      </div>
+      {sameLabels(mine, current) && <p class="hint">Both have the same labels; your remaining decisions can be saved.</p>}
+      <div class="actions">
+        <button type="button" class="quiet" onClick={() => (review.showConflicts.value = false)}>
+          Decide later
+        </button>
+        <button type="button" onClick={() => review.settle(conflict, null, false)}>
+          Take the saved version
+        </button>
+        {both && (
+          <button type="button" onClick={() => review.settle(conflict, both, true)}>
+            Keep both
+          </button>
+        )}
+        <button type="button" class="primary" onClick={() => review.settle(conflict, mine, true)}>
+          Keep my version
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function Version({ title, labels, review, text }: { title: string; labels: Labels | null; review: Review; text: string | null }) {
+  const entities = isEntities(review.kind);
+  const derived = { labels, verdicts: new Map(), dataset: "Train" as const, confirmed: false };
+  return (
+    <section class="version" aria-label={title}>
+      <h3>{title}</h3>
+      {!labels && <p class="hint">Not labeled.</p>}
+      {labels && !entitiesOf(labels).length && !labels.categories.length && <p class="hint">Labeled with nothing.</p>}
+      <ul class="class-strip" role="list">
+        {labels?.categories.map((category) => (
+          <li key={category} class="chip label">
+            <bdi>{category}</bdi>
+          </li>
+        ))}
+      </ul>
+      <div class="document-text small" dir="auto" tabIndex={0} role="region" aria-label={`${title}: text`}>
+        {text === null ? "Reading the text…" : <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} pointed={null} />}
+      </div>
+    </section>
+  );
+}
+
+/** All labels of both, where they do not exclude each other; null when there is nothing to join. */
+function merge(mine: Labels | null, theirs: Labels | null, conflict: Conflict, review: Review): Labels | null {
+  const { kind } = review;
+  if (isSingle(kind) || !mine || !theirs || sameLabels(mine, theirs)) return null;
+  let labels: Labels | null = theirs;
+  const length = conflict.theirs.length ?? conflict.draft.base.length;
+  for (const category of mine.categories) labels = add(labels, { category }, kind, length);
+  for (const entity of entitiesOf(mine)) {
+    const same = entitiesOf(labels).some((e) => e.offset === entity.offset && e.length === entity.length && e.category === entity.category);
+    if (same) continue;
+    if (entitiesOf(labels).some((e) => overlaps(e, entity))) return null;
+    labels = add(labels, entity, kind, length);
+  }
+  return labels;
+}

@@ -1,0 +1,112 @@
+import { useSignal } from "@preact/signals";
+import { listAutolabelJobs } from "../api/client";
+import type { AutolabelResult, Job } from "../api/types";
+import { moment } from "../domain/format";
+import type { Filters } from "../state/filters";
+import type { Review } from "../state/review";
+import { Icon } from "../ui/icon";
+
+interface Props {
+  review: Review;
+  filters: Filters;
+  onChange: (filters: Filters) => void;
+}
+
+const STATUSES = [
+  ["autoLabeled", "Suggested"],
+  ["all", "All documents"],
+  ["unlabeled", "Unlabeled"],
+  ["labeled", "Labeled"],
+  ["rejected", "Rejected files"],
+] as const;
+
+export function FilterBar({ review, filters, onChange }: Props) {
+  const jobs = useSignal<Job<AutolabelResult>[]>([]);
+  const set = (part: Partial<Filters>): void => onChange({ ...filters, ...part });
+  const active = [filters.category, filters.jobId, filters.dataset, filters.prefix].filter(Boolean).length + (filters.min > 0 || filters.max < 1 ? 1 : 0);
+  return (
+    <div class="filters">
+      <div class="filter-main">
+        <select aria-label="Status" value={filters.status} onChange={(event) => set({ status: event.currentTarget.value })}>
+          {STATUSES.map(([value, name]) => (
+            <option key={value} value={value}>
+              {name}
+            </option>
+          ))}
+        </select>
+        <select aria-label="Order" value={filters.order} onChange={(event) => set({ order: event.currentTarget.value as Filters["order"] })}>
+          <option value="uncertainty">Least certain first</option>
+          <option value="location">By name</option>
+          <option value="id">Any order</option>
+        </select>
+      </div>
+      <details
+        class="filter-more"
+        open={active > 0}
+        onToggle={(event) => {
+          if (event.currentTarget.open && !jobs.value.length) void listAutolabelJobs(review.open.name).then((found) => (jobs.value = found), () => undefined);
+        }}
+      >
+        <summary>
+          <Icon name="filter" size={15} /> Filters{active ? ` (${active})` : ""}
+        </summary>
+        <div class="filter-grid">
+          <label class="field">
+            <span class="field-label">Category</span>
+            <select value={filters.category} onChange={(event) => set({ category: event.currentTarget.value })}>
+              <option value="">Any</option>
+              {review.open.categories.value.map(({ category }) => (
+                <option key={category}>{category}</option>
+              ))}
+            </select>
+          </label>
+          <label class="field">
+            <span class="field-label">Job</span>
+            <select value={filters.jobId} onChange={(event) => set({ jobId: event.currentTarget.value })}>
+              <option value="">Any</option>
+              {filters.jobId && !jobs.value.some((j) => j.jobId === filters.jobId) && <option value={filters.jobId}>{filters.jobId}</option>}
+              {jobs.value.map((job) => (
+                <option key={job.jobId} value={job.jobId}>
+                  {moment(job.createdDateTime)} · {job.result?.engine ?? job.status}
+                </option>
+              ))}
+            </select>
+          </label>
+          <ConfidenceFields filters={filters} set={set} />
+          <label class="field">
+            <span class="field-label">Used for</span>
+            <select value={filters.dataset} onChange={(event) => set({ dataset: event.currentTarget.value })}>
+              <option value="">Any</option>
+              <option>Train</option>
+              <option>Test</option>
+            </select>
+          </label>
+          <label class="field">
+            <span class="field-label">Name begins with</span>
+            <input value={filters.prefix} onChange={(event) => set({ prefix: event.currentTarget.value })} />
+          </label>
+          {active > 0 && (
+            <button type="button" class="quiet small" onClick={() => set({ category: "", jobId: "", dataset: "", prefix: "", min: 0, max: 1 })}>
+              Clear filters
+            </button>
+          )}
+        </div>
+      </details>
+    </div>
+  );
+}
+
+function ConfidenceFields({ filters, set }: { filters: Filters; set: (part: Partial<Filters>) => void }) {
+  const share = (text: string, otherwise: number): number => {
+    const value = Number(text) / 100;
+    return text !== "" && value >= 0 && value <= 1 ? value : otherwise;
+  };
+  return (
+    <fieldset class="field range">
+      <legend class="field-label">Confidence, %</legend>
+      <input type="number" min={0} max={100} aria-label="Lowest confidence in percent" value={Math.round(filters.min * 100)} onChange={(event) => set({ min: share(event.currentTarget.value, 0) })} />
+      <span aria-hidden="true">to</span>
+      <input type="number" min={0} max={100} aria-label="Highest confidence in percent" value={Math.round(filters.max * 100)} onChange={(event) => set({ max: share(event.currentTarget.value, 1) })} />
+    </fieldset>
+  );
+}

@@ -1,0 +1,42 @@
+/** Views by the hash of the address, so that the server needs to know only one page. */
+
+import { computed, signal } from "@preact/signals";
+
+export const TABS = ["overview", "review", "label", "autolabel", "training", "connection"] as const;
+export type Tab = (typeof TABS)[number];
+
+export type Route =
+  | { view: "projects" }
+  | { view: "project"; project: string; tab: Tab; query: URLSearchParams }
+  | { view: "unknown" };
+
+export function parse(hash: string): Route {
+  const [path = "", search = ""] = hash.replace(/^#/, "").split("?", 2);
+  const parts = path.split("/").filter(Boolean);
+  if (!parts.length || (parts.length === 1 && parts[0] === "projects")) return { view: "projects" };
+  const tab = (parts[2] ?? "overview") as Tab;
+  if (parts[0] !== "projects" || parts.length > 3 || !TABS.includes(tab)) return { view: "unknown" };
+  try {
+    return { view: "project", project: decodeURIComponent(parts[1]!), tab, query: new URLSearchParams(search) };
+  } catch {
+    return { view: "unknown" };
+  }
+}
+
+export function href(project: string, tab: Tab = "overview", query: Record<string, string | undefined> = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value) search.set(name, value);
+  const tail = search.size ? `?${search}` : "";
+  return `#/projects/${encodeURIComponent(project)}/${tab}${tail}`;
+}
+
+const hash = signal(window.location.hash);
+window.addEventListener("hashchange", () => (hash.value = window.location.hash));
+
+export const route = computed(() => parse(hash.value));
+
+/** Changes the address without a new entry in the browser's history, as filters and the current document do. */
+export function replace(target: string): void {
+  window.history.replaceState(null, "", target);
+  hash.value = target;
+}

@@ -1,0 +1,89 @@
+/** Documents and texts that were read, so that the next one is there before it is asked for. */
+
+import { getDocument, getText } from "../api/client";
+import type { DocumentItem } from "../api/types";
+
+const DOCUMENTS = 2_000;
+const TEXTS = 60;
+
+export interface Loaded {
+  readonly document: DocumentItem;
+  readonly text: string;
+}
+
+export class Documents {
+  private readonly documents = new Map<string, DocumentItem>();
+  private readonly texts = new Map<string, string>();
+  private readonly coming = new Map<string, Promise<Loaded>>();
+
+  constructor(private readonly project: string) {}
+
+  /** The document with its text, if both are here. */
+  at(id: string): Loaded | null {
+    const document = this.documents.get(id);
+    const text = this.texts.get(id);
+    return document !== undefined && text !== undefined ? { document, text } : null;
+  }
+
+  peek(id: string): DocumentItem | undefined {
+    return this.documents.get(id);
+  }
+
+  /** Keeps a document as the server gave it; the text of another version is forgotten. */
+  keep(document: DocumentItem): void {
+    const known = this.documents.get(document.id);
+    if (known && known.eTag !== document.eTag) this.texts.delete(document.id);
+    push(this.documents, document.id, document, DOCUMENTS);
+  }
+
+  /** Keeps a document that changed by our own save: its text is the same. */
+  keepSaved(document: DocumentItem): void {
+    push(this.documents, document.id, document, DOCUMENTS);
+  }
+
+  load(id: string): Promise<Loaded> {
+    const here = this.at(id);
+    if (here) return Promise.resolve(here);
+    const running = this.coming.get(id);
+    if (running) return running;
+    const loading = this.fetch(id).finally(() => this.coming.delete(id));
+    this.coming.set(id, loading);
+    return loading;
+  }
+
+  /** Asks for documents that will probably be wanted; a failure shows when they are. */
+  prefetch(ids: Iterable<string>): void {
+    for (const id of ids) void this.load(id).catch(() => undefined);
+  }
+
+  async refresh(id: string): Promise<Loaded> {
+    this.forget(id);
+    return this.load(id);
+  }
+
+  forget(id: string): void {
+    this.documents.delete(id);
+    this.texts.delete(id);
+  }
+
+  forgetAll(): void {
+    this.documents.clear();
+    this.texts.clear();
+  }
+
+  private async fetch(id: string): Promise<Loaded> {
+    const document = this.documents.get(id) ?? (await getDocument(this.project, id));
+    const readable = document.status !== "rejected" && !document.missing;
+    const text = readable ? await getText(this.project, id) : "";
+    this.keepSaved(document);
+    push(this.texts, id, text, TEXTS);
+    return { document, text };
+  }
+}
+
+/** Adds to a map that keeps its newest entries. */
+function push<V>(map: Map<string, V>, key: string, value: V, most: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) map.delete(map.keys().next().value!);
+}

@@ -1,0 +1,120 @@
+/** Unsaved work of one project, kept in this browser document by document so that a reload or a second tab loses nothing. */
+
+import { computed, signal, type ReadonlySignal } from "@preact/signals";
+import type { DocumentItem, Kind } from "../api/types";
+import { baseOf, isIdle, startDraft, withoutLastStep, withStep, type Base, type Draft, type Step } from "../domain/draft";
+
+export class Drafts {
+  readonly all = signal<ReadonlyMap<string, Draft>>(new Map());
+  /** Set when the browser refuses to store; the work then lives only as long as this tab. */
+  readonly unstored = signal(false);
+  readonly unsaved: ReadonlySignal<Draft[]>;
+  private readonly prefix: string;
+  private clock = 0;
+
+  constructor(
+    project: string,
+    private readonly kind: Kind,
+    private readonly storage: Storage = window.localStorage,
+  ) {
+    this.prefix = `labelbridge.draft|${project}|`;
+    this.all.value = this.read();
+    this.unsaved = computed(() => [...this.all.value.values()].filter((d) => !isIdle(d, this.kind)));
+  }
+
+  get(documentId: string): Draft | undefined {
+    return this.all.value.get(documentId);
+  }
+
+  /** Adds a step to the document's draft, which begins with the document as it was read. */
+  add(document: DocumentItem, step: Step): void {
+    const draft = this.get(document.id) ?? startDraft(document, this.kind);
+    this.clock = Math.max(Date.now(), this.clock + 1);
+    this.put(withStep(draft, step, this.clock));
+  }
+
+  /** Takes the newest step of all documents back and answers it with its document, or null. */
+  undo(): { draft: Draft; step: Step } | null {
+    let newest: Draft | null = null;
+    for (const draft of this.all.value.values()) {
+      if ((draft.steps.at(-1)?.at ?? 0) > (newest?.steps.at(-1)?.at ?? 0)) newest = draft;
+    }
+    const step = newest?.steps.at(-1);
+    if (!newest || !step) return null;
+    const draft = withoutLastStep(newest);
+    this.put(draft);
+    return { draft, step };
+  }
+
+  /** After a save: what was done meanwhile stays, on top of the document as it is now. */
+  saved(saved: Draft, document: DocumentItem): void {
+    const now = this.get(saved.documentId);
+    if (!now) return;
+    const later = now.steps.slice(saved.steps.length);
+    this.put({ ...now, base: baseOf(document, this.kind), steps: later });
+  }
+
+  /** Puts the draft on another base, with the one step list that gives the wanted state. */
+  rebase(draft: Draft, base: Base, steps: Step[]): Draft {
+    this.clock = Math.max(Date.now(), this.clock + 1);
+    const next = { ...draft, base, steps: steps.map((s) => ({ ...s, at: this.clock })) };
+    this.put(next);
+    return next;
+  }
+
+  drop(documentId: string): void {
+    this.set(documentId, null);
+  }
+
+  /** Another tab of this browser changed a draft. */
+  listen(): () => void {
+    const heard = (event: StorageEvent): void => {
+      if (event.key?.startsWith(this.prefix)) this.all.value = this.read();
+    };
+    window.addEventListener("storage", heard);
+    return () => window.removeEventListener("storage", heard);
+  }
+
+  private put(draft: Draft): void {
+    this.set(draft.documentId, draft.steps.length ? draft : null);
+  }
+
+  private set(documentId: string, draft: Draft | null): void {
+    const next = new Map(this.all.value);
+    if (draft) next.set(documentId, draft);
+    else next.delete(documentId);
+    this.all.value = next;
+    this.write(documentId, draft);
+  }
+
+  private write(documentId: string, draft: Draft | null): void {
+    try {
+      if (draft) this.storage.setItem(this.prefix + documentId, JSON.stringify(draft));
+      else this.storage.removeItem(this.prefix + documentId);
+      this.unstored.value = false;
+    } catch {
+      this.unstored.value = true;
+    }
+  }
+
+  private read(): Map<string, Draft> {
+    const found = new Map<string, Draft>();
+    for (let i = 0; i < this.storage.length; i++) {
+      const key = this.storage.key(i);
+      if (!key?.startsWith(this.prefix)) continue;
+      const draft = parseDraft(this.storage.getItem(key));
+      if (draft) found.set(draft.documentId, draft);
+    }
+    return found;
+  }
+}
+
+function parseDraft(text: string | null): Draft | null {
+  try {
+    const draft = JSON.parse(text ?? "") as Draft;
+    const whole = typeof draft.documentId === "string" && Array.isArray(draft.steps) && typeof draft.base?.eTag === "string";
+    return whole ? draft : null;
+  } catch {
+    return null;
+  }
+}

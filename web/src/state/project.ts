@@ -1,0 +1,148 @@
+/** The project that is open: what it is, whether its labels can be changed now, and its numbers. */
+
+import { computed, signal } from "@preact/signals";
+import { getConnection, getProject, getStatistics, listCategories } from "../api/client";
+import { ApiError, messageOf } from "../api/http";
+import { parseKind } from "../domain/labels";
+import { readStatistics, type Statistics } from "../domain/statistics";
+import type { Category, Connection, Kind, Project } from "../api/types";
+
+const CALM_MS = 10_000;
+const LOCKED_MS = 2_000;
+
+export interface Lock {
+  readonly reason: string;
+  /** What ends it, in words. */
+  readonly until: string;
+}
+
+export class OpenProject {
+  readonly project = signal<Project | null>(null);
+  readonly connection = signal<Connection | null>(null);
+  readonly statistics = signal<Statistics | null>(null);
+  readonly categories = signal<readonly Category[]>([]);
+  readonly error = signal<{ message: string; missing: boolean } | null>(null);
+  readonly lock = signal<Lock | null>(null);
+  readonly kind = computed<Kind>(() => parseKind(this.project.value?.projectKind ?? ""));
+  /** Told when labels can be changed again. */
+  onUnlock: () => void = () => {};
+  private timer = 0;
+  private closed = false;
+
+  constructor(readonly name: string) {}
+
+  async open(): Promise<void> {
+    await this.refresh();
+    this.plan();
+    document.addEventListener("visibilitychange", this.seen);
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    document.removeEventListener("visibilitychange", this.seen);
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      const [project, categories] = await Promise.all([getProject(this.name), listCategories(this.name)]);
+      this.take(project);
+      this.categories.value = categories;
+      this.error.value = null;
+      await this.refreshLock(project);
+    } catch (error) {
+      this.error.value = { message: messageOf(error), missing: error instanceof ApiError && error.status === 404 };
+    }
+  }
+
+  async refreshStatistics(): Promise<void> {
+    try {
+      this.statistics.value = readStatistics(await getStatistics(this.name));
+    } catch {
+      // The numbers are an extra: the page works without them, and the next poll asks again.
+    }
+  }
+
+  async refreshCategories(): Promise<void> {
+    this.categories.value = await listCategories(this.name);
+  }
+
+  async refreshConnection(): Promise<void> {
+    try {
+      this.connection.value = await getConnection(this.name);
+    } catch (error) {
+      this.error.value = { message: messageOf(error), missing: false };
+    }
+  }
+
+  /** A call was refused because labeling is locked: show it at once and look out for its end. */
+  locked(error: ApiError): void {
+    this.lock.value = { reason: error.message, until: until(this.connection.value, error.retryAfter !== null) };
+    this.plan();
+    void this.poll();
+  }
+
+  private readonly seen = (): void => {
+    if (document.visibilityState === "visible") void this.poll();
+  };
+
+  private plan(): void {
+    clearTimeout(this.timer);
+    if (this.closed) return;
+    this.timer = window.setTimeout(() => void this.poll(), this.lock.value ? LOCKED_MS : CALM_MS);
+  }
+
+  private async poll(): Promise<void> {
+    if (document.visibilityState === "visible") {
+      try {
+        const project = await getProject(this.name);
+        if (this.closed) return;
+        this.take(project);
+        await this.refreshLock(project);
+      } catch {
+        // A poll that fails says nothing new; the next one may not.
+      }
+    }
+    this.plan();
+  }
+
+  private take(project: Project): void {
+    if (JSON.stringify(project) !== JSON.stringify(this.project.value)) this.project.value = project;
+  }
+
+  private async refreshLock(project: Project): Promise<void> {
+    const locked = project.settings?.isLabelingLocked ?? false;
+    if (locked || this.connection.value?.state !== "none") {
+      this.connection.value = await getConnection(this.name).catch(() => this.connection.value);
+    }
+    if (locked) {
+      this.lock.value = lockOf(this.connection.value);
+    } else if (this.lock.value) {
+      this.lock.value = null;
+      this.onUnlock();
+    }
+  }
+}
+
+function lockOf(connection: Connection | null): Lock {
+  const state = connection?.state;
+  if (state === "connecting") {
+    return { reason: "The project is being connected with Azure Machine Learning.", until: until(connection, true) };
+  }
+  if (state === "switching" || state === "disconnecting") {
+    const what = state === "switching" ? "Labels are being moved between the studios." : "The project is being disconnected.";
+    return { reason: what, until: until(connection, true) };
+  }
+  if (connection?.activeStudio === "azureMachineLearning") {
+    const where = connection.amlProjectName ? ` in the project “${connection.amlProjectName}”` : "";
+    return { reason: `Labels are changed in Azure Machine Learning${where} now.`, until: until(connection, false) };
+  }
+  return { reason: "Labels cannot be changed at the moment.", until: until(connection, true) };
+}
+
+function until(connection: Connection | null, soon: boolean): string {
+  if (soon && connection?.activeStudio !== "azureMachineLearning") {
+    return "This takes up to a few minutes; the page opens by itself.";
+  }
+  return "It opens by itself once labeling is switched back to the language studio (tab Connection).";
+}

@@ -1,0 +1,155 @@
+import { useSignal } from "@preact/signals";
+import { estimateAutolabel, listDocuments, listModels, startAutolabel } from "../api/client";
+import type { AutolabelRequest, Model } from "../api/types";
+import { count, plural } from "../domain/format";
+import type { OpenProject } from "../state/project";
+import { toast } from "../state/toasts";
+import { Field } from "../ui/parts";
+import { useAction } from "../ui/use-action";
+import { useEffect } from "preact/hooks";
+
+const ENGINES = [
+  ["", "The project’s engine"],
+  ["embedded", "Embedded model (learns from your labels)"],
+  ["azure-language", "Azure AI Language (a deployed model)"],
+  ["azure-openai", "Azure OpenAI (knows categories by name)"],
+] as const;
+
+/** Most documents that one job names; more are a job over everything unlabeled. */
+const MOST_NAMED = 20_000;
+
+export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarted: () => void }) {
+  const engine = useSignal("");
+  const model = useSignal("");
+  const models = useSignal<Model[]>([]);
+  const left = useSignal<ReadonlySet<string>>(new Set());
+  const which = useSignal<"unlabeled" | "all" | "prefix">("unlabeled");
+  const prefix = useSignal("");
+  const estimate = useSignal<string | null>(null);
+  const { busy, error, run } = useAction();
+  const categories = open.categories.value.map((c) => c.category);
+
+  useEffect(() => {
+    void listModels(open.name).then((found) => (models.value = found), () => undefined);
+  }, [open]);
+
+  const request = async (): Promise<AutolabelRequest> => {
+    const chosen = categories.filter((c) => !left.value.has(c));
+    return {
+      ...(engine.value ? { engine: engine.value } : {}),
+      ...(model.value ? { modelLabel: model.value } : {}),
+      ...(left.value.size ? { categories: chosen } : {}),
+      ...(which.value === "unlabeled" ? {} : { documents: await named(open.name, which.value === "prefix" ? prefix.value : "") }),
+    };
+  };
+  const ask = (): void =>
+    void run(async () => {
+      estimate.value = null;
+      estimate.value = describe(await estimateAutolabel(open.name, await request()));
+    });
+  const begin = (): void =>
+    void run(async () => {
+      await startAutolabel(open.name, await request());
+      estimate.value = null;
+      toast("The job has started.", "good");
+      onStarted();
+    });
+  const nothingChosen = categories.length > 0 && left.value.size >= categories.length;
+  return (
+    <section class="card stack" aria-labelledby="new-job">
+      <h2 id="new-job">New job</h2>
+      <div class="form-grid">
+        <Field label="Engine">
+          <select value={engine.value} onChange={(event) => (engine.value = event.currentTarget.value)}>
+            {ENGINES.map(([value, name]) => (
+              <option key={value} value={value}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <Field label="Model">
+          <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
+            <option value="">Newest, or fitted on the labels so far</option>
+            {models.value.map((one) => (
+              <option key={one.label}>{one.label}</option>
+            ))}
+          </select>
+        </Field>
+        <Field label="Documents">
+          <select value={which.value} onChange={(event) => (which.value = event.currentTarget.value as "unlabeled")}>
+            <option value="unlabeled">Every unlabeled document (recommended)</option>
+            <option value="all">Every document</option>
+            <option value="prefix">Documents whose name begins with…</option>
+          </select>
+        </Field>
+        {which.value === "prefix" && (
+          <Field label="Name begins with">
+            <input value={prefix.value} onInput={(event) => (prefix.value = event.currentTarget.value)} />
+          </Field>
+        )}
+      </div>
+      {categories.length > 0 && <CategoryChoice categories={categories} left={left.value} onChange={(next) => (left.value = next)} />}
+      {estimate.value && (
+        <p class="notice" role="status">
+          {estimate.value}
+        </p>
+      )}
+      {error.value && (
+        <p class="notice bad" role="alert">
+          {error.value}
+        </p>
+      )}
+      <div class="actions start">
+        <button type="button" disabled={busy.value || nothingChosen} onClick={ask}>
+          Estimate
+        </button>
+        <button type="button" class="primary" disabled={busy.value || nothingChosen || open.lock.value !== null} onClick={begin}>
+          {busy.value ? "Working…" : "Start job"}
+        </button>
+        {open.lock.value && <span class="hint">Jobs wait while labeling is locked.</span>}
+      </div>
+    </section>
+  );
+}
+
+function CategoryChoice({ categories, left, onChange }: { categories: string[]; left: ReadonlySet<string>; onChange: (left: ReadonlySet<string>) => void }) {
+  const toggle = (category: string, on: boolean): void => {
+    const next = new Set(left);
+    if (on) next.delete(category);
+    else next.add(category);
+    onChange(next);
+  };
+  return (
+    <fieldset class="choice">
+      <legend class="field-label">Categories</legend>
+      {categories.map((category) => (
+        <label key={category} class="check">
+          <input type="checkbox" checked={!left.has(category)} onChange={(event) => toggle(category, event.currentTarget.checked)} /> <bdi>{category}</bdi>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+/** The ids of the documents that a job should name. */
+async function named(project: string, prefix: string): Promise<string[]> {
+  const ids: string[] = [];
+  let token: string | undefined;
+  do {
+    const page = await listDocuments(project, { top: 1_000, ...(prefix ? { locationPrefix: prefix } : {}), ...(token ? { continuationToken: token } : {}) });
+    ids.push(...page.value.filter((d) => d.status !== "rejected").map((d) => d.id));
+    token = page.continuationToken;
+    if (ids.length > MOST_NAMED) throw new Error(`One job names at most ${count(MOST_NAMED)} documents. Narrow the selection.`);
+  } while (token);
+  return ids;
+}
+
+function describe(estimate: Record<string, unknown>): string {
+  const number = (name: string): number => Number(estimate[name] ?? 0);
+  const tokens = number("tokens") || number("estimatedTokens");
+  const parts = [plural(number("documents") || number("documentsTotal"), "document"), plural(number("textRecords"), "text record")];
+  if (tokens) parts.push(`about ${plural(tokens, "token")}`);
+  const budget = estimate["budgetRemaining"];
+  return `This job would read ${parts.join(", ")}.${typeof budget === "number" ? ` ${plural(budget, "text record")} are left this month.` : ""}`;
+}

@@ -1,0 +1,98 @@
+import { useSignal } from "@preact/signals";
+import { checkConnection, connect } from "../api/client";
+import { watch } from "../api/operations";
+import type { ConnectRequest } from "../api/types";
+import { readConditions, type Condition } from "../domain/conditions";
+import type { OpenProject } from "../state/project";
+import { toast } from "../state/toasts";
+import { Icon } from "../ui/icon";
+import { Field } from "../ui/parts";
+import { useAction } from "../ui/use-action";
+
+export function ConnectForm({ open }: { open: OpenProject }) {
+  const studio = useSignal<ConnectRequest["studio"]>("azure-ml");
+  const workspace = useSignal("");
+  const name = useSignal("");
+  const instructions = useSignal("");
+  const conditions = useSignal<Condition[] | null>(null);
+  const { busy, error, run } = useAction();
+  const body = (): ConnectRequest => ({
+    studio: studio.value,
+    workspaceId: workspace.value.trim(),
+    amlProjectName: name.value.trim(),
+    ...(instructions.value.trim() ? { instructions: instructions.value.trim() } : {}),
+  });
+  const check = (): void =>
+    void run(async () => {
+      conditions.value = null;
+      conditions.value = readConditions(await checkConnection(open.name, body()));
+    });
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    void run(async () => {
+      const location = await connect(open.name, body());
+      await open.refreshConnection();
+      await watch(location);
+      await open.refresh();
+      toast("The project is connected.", "good");
+    }).then(() => open.refreshConnection());
+  };
+  const azure = studio.value === "azure-ml";
+  return (
+    <form class="card stack" onSubmit={submit}>
+      <h2>Connect</h2>
+      <div class="form-grid">
+        <Field label="Studio">
+          <select value={studio.value} onChange={(event) => (studio.value = event.currentTarget.value as "workspace")}>
+            <option value="azure-ml">Azure Machine Learning</option>
+            <option value="workspace">Label files in a container</option>
+          </select>
+        </Field>
+        <Field label={azure ? "Workspace" : "Container"} hint={azure ? "Resource id: /subscriptions/…/workspaces/…" : "Holds NAME/labels.jsonl"}>
+          <input required autocomplete="off" value={workspace.value} onInput={(event) => (workspace.value = event.currentTarget.value)} />
+        </Field>
+        <Field label="Name of the Azure Machine Learning project" hint="A new name: one that was ever used cannot be used again">
+          <input required maxLength={50} autocomplete="off" value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
+        </Field>
+        <Field label="Instructions for the people who label" hint={azure ? "Address of a page with the instructions; optional" : "Optional"}>
+          <input autocomplete="off" value={instructions.value} onInput={(event) => (instructions.value = event.currentTarget.value)} />
+        </Field>
+      </div>
+      {conditions.value && <Conditions conditions={conditions.value} />}
+      {error.value && (
+        <p class="notice bad" role="alert">
+          {error.value}
+        </p>
+      )}
+      <p class="hint">The connection is one to one. Ending it is permanent: that Azure Machine Learning project can never be connected again.</p>
+      <div class="actions start">
+        <button type="button" disabled={busy.value || !workspace.value.trim() || !name.value.trim()} onClick={check}>
+          Check the conditions
+        </button>
+        <button type="submit" class="primary" disabled={busy.value}>
+          {busy.value ? "Working…" : "Connect"}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Conditions({ conditions }: { conditions: Condition[] }) {
+  const unmet = conditions.filter((c) => !c.met).length;
+  return (
+    <div role="status">
+      <p class="strong">{unmet ? `Not yet: ${unmet} of ${conditions.length} conditions are not met.` : "All conditions are met."}</p>
+      <ul class="conditions" role="list">
+        {conditions.map((one) => (
+          <li key={one.code} class={one.met ? "met" : "unmet"}>
+            <Icon name={one.met ? "check" : "cross"} size={16} />
+            <span>
+              <span class="sr-only">{one.met ? "Met: " : "Not met: "}</span>
+              {one.message}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

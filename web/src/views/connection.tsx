@@ -1,0 +1,191 @@
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { connectionHistory, switchStudio, syncLabels } from "../api/client";
+import { watch } from "../api/operations";
+import type { Connection, Job } from "../api/types";
+import { may } from "../auth/session";
+import { ago, moment, studioName, words } from "../domain/format";
+import type { OpenProject } from "../state/project";
+import { toast } from "../state/toasts";
+import { Badge, Failure } from "../ui/parts";
+import { useAction } from "../ui/use-action";
+import { ConnectForm } from "./connect-form";
+import { Disconnect } from "./disconnect";
+
+const MOVING = new Set(["connecting", "switching", "disconnecting"]);
+const LIVE_MS = 1_000;
+
+export function ConnectionView({ open }: { open: OpenProject }) {
+  const connection = open.connection.value;
+  const moving = MOVING.has(connection?.state ?? "");
+  useEffect(() => {
+    if (!moving) return;
+    const timer = setInterval(() => void open.refresh(), LIVE_MS);
+    return () => clearInterval(timer);
+  }, [moving, open]);
+  useEffect(() => void open.refreshConnection(), [open]);
+  const bound = connection && !["none", "disconnected"].includes(connection.state);
+  return (
+    <>
+      <h1>Connection</h1>
+      <p class="lead">People label here, or in one Azure Machine Learning project that this project is connected with; never in both at once.</p>
+      {!connection && open.error.value && <Failure message={open.error.value.message} onRetry={() => void open.refresh()} />}
+      {connection && <State connection={connection} />}
+      {connection && bound && <Bound open={open} connection={connection} moving={moving} />}
+      {connection && !bound && (may("Projects.Own") ? <ConnectForm open={open} /> : <p class="notice">Connecting needs the role Projects.Own.</p>)}
+      <History open={open} state={`${connection?.state}|${connection?.activeStudio}`} />
+    </>
+  );
+}
+
+function State({ connection }: { connection: Connection }) {
+  return (
+    <section class="card stack" aria-label="State of the connection">
+      <div class="job-head">
+        <Badge status={connection.state === "none" ? "not connected" : connection.state} />
+        {connection.pendingStep && <span class="hint">step: {words(connection.pendingStep)}</span>}
+      </div>
+      {connection.error && (
+        <p class="notice bad">
+          {connection.error.message}
+          {MOVING.has(connection.state) && " It is tried again by itself."}
+        </p>
+      )}
+      <dl class="facts">
+        <div>
+          <dt>Labels are changed in</dt>
+          <dd>{studioName(connection.activeStudio)}</dd>
+        </div>
+        {connection.amlProjectName && (
+          <div>
+            <dt>{connection.state === "disconnected" ? "Last connected with" : "Connected with"}</dt>
+            <dd>
+              <bdi>{connection.amlProjectName}</bdi> {connection.studio && <span class="hint">({connection.studio})</span>}
+            </dd>
+          </div>
+        )}
+        {connection.workspaceId && (
+          <div>
+            <dt>{connection.studio === "workspace" ? "Container" : "Workspace"}</dt>
+            <dd>
+              <bdi class="break">{connection.workspaceId}</bdi>
+            </dd>
+          </div>
+        )}
+        {connection.amlProjectName && (
+          <div>
+            <dt>Labels last imported</dt>
+            <dd title={moment(connection.lastImportedDateTime)}>
+              {ago(connection.lastImportedDateTime)}
+              {connection.unsyncedLabels && <span class="bad-text"> · newer labels wait there</span>}
+            </dd>
+          </div>
+        )}
+      </dl>
+    </section>
+  );
+}
+
+function Bound({ open, connection, moving }: { open: OpenProject; connection: Connection; moving: boolean }) {
+  const { busy, error, run } = useAction();
+  const warnings = useSignal<string[]>([]);
+  const ending = useSignal(false);
+  const there = connection.activeStudio === "azureMachineLearning";
+  const follow = (start: () => Promise<string>, done: string): void =>
+    void run(async () => {
+      warnings.value = [];
+      const location = await start();
+      await open.refreshConnection();
+      const job: Job<unknown> = await watch(location);
+      warnings.value = job.warnings?.map((w) => w.message) ?? [];
+      await open.refresh();
+      toast(done, "good");
+    });
+  return (
+    <section class="card stack" aria-label="What you can do">
+      {busy.value && (
+        <p class="loading" role="status">
+          <span class="spinner" aria-hidden="true" /> Working; labels cannot be changed meanwhile.
+        </p>
+      )}
+      {warnings.value.map((warning) => (
+        <p key={warning} class="notice">
+          {warning}
+        </p>
+      ))}
+      {error.value && (
+        <p class="notice bad" role="alert">
+          {error.value}
+        </p>
+      )}
+      <div class="actions start">
+        {may("Labeling.Switch") && (
+          <button
+            type="button"
+            class="primary"
+            disabled={busy.value || moving}
+            onClick={() =>
+              follow(
+                () => switchStudio(open.name, there ? "languageStudio" : "azureMachineLearning"),
+                there ? "Labels are changed here again." : "Labels are changed in Azure Machine Learning now.",
+              )
+            }
+          >
+            {there ? "Switch to the language studio" : "Switch to Azure Machine Learning"}
+          </button>
+        )}
+        {may("Projects.Write") && (
+          <button type="button" disabled={busy.value || moving} onClick={() => follow(() => syncLabels(open.name), "The latest labels were imported.")}>
+            Sync labels now
+          </button>
+        )}
+        {may("Projects.Own") && (
+          <button type="button" class="danger" onClick={() => (ending.value = true)}>
+            Disconnect…
+          </button>
+        )}
+      </div>
+      <p class="hint">
+        {there
+          ? "Switching back imports all labels of Azure Machine Learning first: a document labeled there takes those labels, and its old ones stay in the history."
+          : "Switching hands the labels over where the studio can take them. While it is active, labels here cannot be changed and no autolabel job can start; training goes on."}
+      </p>
+      {ending.value && <Disconnect open={open} connection={connection} onClose={() => (ending.value = false)} />}
+    </section>
+  );
+}
+
+function History({ open, state }: { open: OpenProject; state: string }) {
+  const rows = useSignal<Record<string, unknown>[]>([]);
+  useEffect(() => {
+    void connectionHistory(open.name).then((found) => (rows.value = found), () => undefined);
+  }, [open, state]);
+  if (!rows.value.length) return null;
+  return (
+    <section class="card" aria-labelledby="connection-history">
+      <h2 id="connection-history">History</h2>
+      <ol class="history-rows">
+        {rows.value.map((row, index) => (
+          <li key={index}>
+            <span>
+              {words(String(row["action"] ?? row["event"] ?? row["state"] ?? ""))}
+              {typeof row["amlProjectName"] === "string" && (
+                <>
+                  {" "}
+                  <bdi>{row["amlProjectName"]}</bdi>
+                </>
+              )}
+              {typeof row["by"] === "string" && (
+                <>
+                  {" by "}
+                  <bdi>{row["by"]}</bdi>
+                </>
+              )}
+            </span>
+            <time class="hint">{moment(String(row["dateTime"] ?? row["at"] ?? ""))}</time>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

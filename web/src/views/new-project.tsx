@@ -1,0 +1,69 @@
+import { createProject, scan } from "../api/client";
+import { href } from "../router";
+import { Dialog } from "../ui/dialog";
+import { Field } from "../ui/parts";
+import { useAction } from "../ui/use-action";
+
+/** A new project of the documents in one container; the server reads the container by itself. */
+export function NewProject({ onClose }: { onClose: () => void }) {
+  const { busy, error, run } = useAction();
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const text = (name: string): string => String(form.get(name) ?? "").trim();
+    const name = text("name");
+    void run(async () => {
+      await createProject(name, {
+        projectName: name,
+        projectKind: text("kind"),
+        storageInputContainerName: text("container"),
+        language: text("language"),
+        description: text("description"),
+        multilingual: form.get("multilingual") === "on",
+      });
+      void scan(name).catch(() => undefined); // creating scans too; this only makes it sooner
+      window.location.hash = href(name);
+    });
+  };
+  return (
+    <Dialog title="New project" onClose={onClose}>
+      <form class="stack" onSubmit={submit}>
+        <Field label="Name" hint="Letters, digits, and _ . -">
+          <input name="name" required maxLength={50} pattern="[A-Za-z0-9_.\-]+" autocomplete="off" />
+        </Field>
+        <Field label="What is labeled">
+          <select name="kind">
+            <option value="CustomSingleLabelClassification">One class a document</option>
+            <option value="CustomMultiLabelClassification">Any number of classes</option>
+            <option value="CustomEntityRecognition">Entities in text</option>
+          </select>
+        </Field>
+        <Field label="Container" hint="The blob container with the .txt documents">
+          <input name="container" required autocomplete="off" />
+        </Field>
+        <Field label="Language" hint="As in en-us or de">
+          <input name="language" required value="en-us" autocomplete="off" />
+        </Field>
+        <Field label="Description">
+          <input name="description" autocomplete="off" />
+        </Field>
+        <label class="check">
+          <input type="checkbox" name="multilingual" /> Documents in several languages
+        </label>
+        {error.value && (
+          <p class="notice bad" role="alert">
+            {error.value}
+          </p>
+        )}
+        <div class="actions">
+          <button type="button" class="quiet" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={busy.value}>
+            Create project
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

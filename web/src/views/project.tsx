@@ -1,0 +1,92 @@
+import { useEffect, useMemo } from "preact/hooks";
+import { ReviewView } from "../review/review-view";
+import { href, TABS, type Tab } from "../router";
+import { OpenProject } from "../state/project";
+import { Icon } from "../ui/icon";
+import { Failure, Loading } from "../ui/parts";
+import { Autolabel } from "./autolabel";
+import { ConnectionView } from "./connection";
+import { Overview } from "./overview";
+import { Training } from "./training";
+
+const NAMES: Record<Tab, string> = {
+  overview: "Overview",
+  review: "Review",
+  label: "Label by hand",
+  autolabel: "Autolabel",
+  training: "Training",
+  connection: "Connection",
+};
+
+export function ProjectView({ name, tab, query }: { name: string; tab: Tab; query: URLSearchParams }) {
+  const open = useMemo(() => new OpenProject(name), [name]);
+  useEffect(() => {
+    void open.open();
+    return () => open.close();
+  }, [open]);
+  return (
+    <>
+      <nav class="tabs" aria-label="Project">
+        {TABS.map((one) => (
+          <a key={one} href={href(name, one)} aria-current={one === tab ? "page" : undefined}>
+            {NAMES[one]}
+          </a>
+        ))}
+      </nav>
+      <LockBanner open={open} />
+      <Body open={open} tab={tab} query={query} />
+    </>
+  );
+}
+
+function Body({ open, tab, query }: { open: OpenProject; tab: Tab; query: URLSearchParams }) {
+  const error = open.error.value;
+  if (error && !open.project.value) {
+    return (
+      <main class="page">
+        {error.missing ? (
+          <>
+            <h1>There is no project “{open.name}”</h1>
+            <p>
+              It may have been deleted or renamed. Go back to <a href="#/projects">Projects</a>.
+            </p>
+          </>
+        ) : (
+          <Failure message={error.message} onRetry={() => void open.refresh()} />
+        )}
+      </main>
+    );
+  }
+  if (!open.project.value) {
+    return (
+      <main class="page">
+        <Loading what="the project" />
+      </main>
+    );
+  }
+  if (tab === "review" || tab === "label") return <ReviewView key={tab} open={open} tab={tab} query={query} />;
+  return (
+    <main class="page">
+      {tab === "overview" && <Overview open={open} />}
+      {tab === "autolabel" && <Autolabel open={open} />}
+      {tab === "training" && <Training open={open} />}
+      {tab === "connection" && <ConnectionView open={open} />}
+    </main>
+  );
+}
+
+function LockBanner({ open }: { open: OpenProject }) {
+  const lock = open.lock.value;
+  return (
+    <div role="status" class="lock-space">
+      {lock && (
+        <p class="lock">
+          <Icon name="lock" />
+          <span>
+            <strong>Labeling is locked.</strong> <bdi>{lock.reason}</bdi> {lock.until}
+          </span>
+        </p>
+      )}
+    </div>
+  );
+}
