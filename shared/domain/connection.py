@@ -57,21 +57,27 @@ class Connection:
     job_id: str = ""
     actor: str = ""
     started: datetime | None = None
-    #: Numbers operations and ways back; `closed` is the turn that last set out to close the studio,
-    #: `reclosed` the one before: so that what is left over of an older turn cannot open what a newer one
-    #: closed.
+    #: Numbers operations and ways back. `closed` is the turn that last set out to close the studio,
+    #: `reclosed` the one before, `locked` the one that took the project's lock: what is left over of an older
+    #: turn names an older number, and so can open nothing that a newer one shut.
     turn: int = 0
     closed: int = 0
     reclosed: int = 0
+    locked: int = 0
     attempts: int = 0
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     last_imported: datetime | None = None
     #: What the studio's labels looked like when they were last imported whole; "" forces the next import.
     marker: str = ""
+    #: Blob of our own container with the lines of that import.
+    pinned: str = ""
     imported: int = 0
     error: JobError | None = None
     warnings: tuple[JobError, ...] = ()
     superseded: tuple[str, ...] = ()
+    #: Since when the step is due, and what it waits for.
+    since: datetime | None = None
+    waiting: str = ""
     log: int = 0
 
     @property
@@ -80,7 +86,7 @@ class Connection:
         return self.state in {State.CONNECTING, State.CONNECTED, State.SWITCHING, State.DISCONNECTING}
 
     @property
-    def holds(self) -> Holds | None:
+    def holds(self) -> Holds:
         """What the row of the AML project must say while this is the connection's state."""
         if self.bond is None or self.state is State.NONE:
             return Holds.FREE
@@ -167,7 +173,7 @@ def done(connection: Connection, step: Step, facts: Mapping[str, str] | None = N
     known = {**connection.facts, **(facts or {})}
     # On the way back the error is the reason for it and stays; elsewhere it told of a try that now worked.
     error = connection.error if connection.course in BACKS else None
-    settled = replace(connection, attempts=0, facts=known, error=error)
+    settled = replace(connection, attempts=0, facts=known, error=error, waiting="")
     return _at(settled, connection.course, step.next_in(connection.course))
 
 
@@ -184,8 +190,15 @@ def fail(connection: Connection, step: Step, fault: JobError) -> Connection:
             if connection.error and connection.course in BACKS
             else replace(connection, error=fault)
         )
-        return replace(kept, attempts=connection.attempts + 1)
-    return _at(replace(connection, error=fault, attempts=0, turn=connection.turn + 1), *back)
+        return replace(kept, attempts=connection.attempts + 1, waiting="")
+    turned = replace(connection, error=fault, attempts=0, turn=connection.turn + 1, waiting="")
+    return _at(turned, *back)
+
+
+def postpone(connection: Connection, reason: str, facts: Mapping[str, str] | None = None) -> Connection:
+    """The same step is due later: the other side needs time, or does not answer now."""
+    known = {**connection.facts, **(facts or {})}
+    return replace(connection, waiting=reason, attempts=connection.attempts + 1, facts=known)
 
 
 def warn(connection: Connection, *warnings: JobError) -> Connection:
@@ -204,6 +217,7 @@ def _start(connection: Connection, course: Course, order: Order) -> Connection:
         facts={},
         error=None,
         warnings=(),
+        waiting="",
     )
     return _at(begun, course, COURSES[course][0])
 
@@ -211,11 +225,14 @@ def _start(connection: Connection, course: Course, order: Order) -> Connection:
 def _at(connection: Connection, course: Course, stage: Stage | None) -> Connection:
     """The connection with this stage due; None: the course is at its end and the connection at rest."""
     if stage is None:
-        return replace(connection, course=None, step=None, job_id="", facts={}, superseded=())
+        rest = replace(connection, course=None, step=None, job_id="", facts={}, superseded=())
+        return replace(rest, since=None, waiting="")
     active = stage.active or connection.active
     after = replace(connection, course=course, state=stage.state, step=stage.step, active=active)
     if stage.step is Step.CLOSE:
         after = replace(after, closed=connection.turn, reclosed=connection.closed)
+    if stage.step is Step.LOCK:
+        after = replace(after, locked=connection.turn)
     return replace(after, bond=None) if stage.state is State.NONE else after
 
 

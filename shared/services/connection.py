@@ -1,4 +1,4 @@
-"""The connection with a labeling studio, as callers use it: look, check, connect, switch, sync, disconnect."""
+"""The connection with a labeling studio as callers use it: check, connect, switch, sync, disconnect."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -204,9 +204,9 @@ class ConnectionService:
         """For the timer (rule C11): import where AML is active and has something new."""
         for stored in await self._connections.all():
             connection = stored.connection
-            if connection.state is State.CONNECTED and connection.active is Studio.AZURE_ML:
-                if connection.step is None and await self._has_news(connection):
-                    await self._sync_quietly(connection, make_job_id())
+            idle = connection.state is State.CONNECTED and connection.step is None
+            if idle and connection.active is Studio.AZURE_ML and await self._has_news(connection):
+                await self._sync_quietly(connection, make_job_id())
 
     async def _has_news(self, connection: Connection) -> bool:
         try:

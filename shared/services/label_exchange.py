@@ -45,7 +45,7 @@ class LabelExchange:
     # Out
 
     async def lines(self, project: Project, datastore: str) -> AsyncIterator[bytes]:
-        """A line for every document that has labels here, as far as the file has a word for them (rule D6)."""
+        """A line for every document with labels here, as far as the file has a word for them (rule D6)."""
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
                 labels = document.labels

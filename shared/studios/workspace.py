@@ -96,6 +96,7 @@ class WorkspaceStudio:
 
     async def hand_over(self, site: Site, lines: AsyncIterable[bytes]) -> None:
         data = b"".join([line async for line in lines])
+        await self.marker(site)
         lease = _lease_id(site, site.closed)
         await self._blobs.write(
             site.bond.workspace_id, _name(site), data, lease=lease, content_type=CONTENT_TYPE

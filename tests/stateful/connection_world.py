@@ -1,0 +1,232 @@
+"""One deployment for tests of the connection: stores over any storage, both studios, people, and a clock."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+from shared.domain.bond import Bond, StudioKind
+from shared.domain.document import Document, Reading, fold, new_document
+from shared.domain.errors import ProjectNotFound
+from shared.domain.ids import random_id
+from shared.domain.jobs import Job
+from shared.domain.kinds import ProjectKind, Studio
+from shared.domain.labels import Labels
+from shared.domain.page import Edit, page_of
+from shared.domain.project import Category, Project
+from shared.services.connection import ConnectionService
+from shared.services.documents import DocumentService
+from shared.services.etags import ANY
+from shared.services.jobs import JobService
+from shared.services.stores import Names, Stores, build
+from shared.storage.connections import ConnectionStore
+from shared.storage.gateways.faults import Faults
+from shared.storage.gateways.ports import Blobs, BlobLeased, Queues, Table
+from shared.storage.label_blobs import LabelBlobs
+from shared.storage.pages import Author
+from shared.studios.base import LabelingStudio
+from shared.studios.workspace import WorkspaceStudio
+from shared.wire.aml_jsonl import OffsetUnit
+
+LS, AML = Studio.LANGUAGE_STUDIO, Studio.AZURE_ML
+FILE = "labels.jsonl"
+
+
+class Storage(Protocol):
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def queues(self) -> Queues: ...
+    def table(self, name: str) -> Table: ...
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Process:
+    """One process of the app: its own caches, over storage that may fail it as a plan says."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        prefix: str,
+        faults: Faults | None = None,
+        azure_ml: LabelingStudio | None = None,
+        unit: OffsetUnit = OffsetUnit.UTF16,
+    ) -> None:
+        self.faults = faults or Faults()
+        table, blobs = self.faults.table(storage.table("projects")), self.faults.blobs(storage.blobs)
+        names = Names(prefix)
+        self.stores: Stores = build(names, table, blobs, self.faults.queues(storage.queues), clock)
+        rows = self.faults.table(storage.table("connections"))
+        self.connections = ConnectionStore(rows, blobs, f"{prefix}-tombstones")
+        studios: dict[StudioKind, LabelingStudio] = {StudioKind.WORKSPACE: WorkspaceStudio(LabelBlobs(blobs))}
+        if azure_ml is not None:
+            studios[StudioKind.AZURE_ML] = azure_ml
+        self.service = ConnectionService(
+            self.stores, self.connections, studios, JobService(self.stores), unit
+        )
+        self.documents = DocumentService(self.stores)
+
+
+class World:
+    """Storage and time, which outlive every process, and what people do."""
+
+    def __init__(
+        self, storage: Storage, azure_ml: LabelingStudio | None = None, unit: OffsetUnit = OffsetUnit.UTF16
+    ) -> None:
+        self.storage = storage
+        self.clock = Clock()
+        self.prefix = f"t{uuid4().hex[:10]}"
+        self.labeling = f"{self.prefix}lab"
+        self.texts = f"{self.prefix}docs"
+        self._azure_ml = azure_ml
+        self._unit = unit
+        self.app = self.start()
+
+    def start(self, faults: Faults | None = None) -> Process:
+        self.app = Process(self.storage, self.clock, self.prefix, faults, self._azure_ml, self._unit)
+        return self.app
+
+    async def prepare(self) -> "World":
+        await self.storage.blobs.create_container(self.labeling)
+        await self.storage.blobs.create_container(self.texts)
+        return self
+
+    def bond(self, name: str = "news") -> Bond:
+        return Bond(StudioKind.WORKSPACE, self.labeling, name)
+
+    # The project
+
+    async def project(
+        self,
+        name: str = "p",
+        kind: ProjectKind = ProjectKind.SINGLE_LABEL,
+        documents: Sequence[str] = ("a.txt", "b.txt", "c.txt"),
+        text: str = "Ada Lovelace wrote a program.",
+        pages: int = 4,
+    ) -> Project:
+        now = self.clock()
+        project = Project(name, kind, self.texts, "en-us", now, now, random_id(), random_id(), pages=pages)
+        project = replace(project, categories=(Category("A"), Category("B")))
+        project = await self.app.stores.directory.create(project)
+        for location in documents:
+            await self.upload(project, location, text)
+        return project
+
+    async def upload(self, project: Project, location: str, text: str) -> Document:
+        await self.storage.blobs.write(self.texts, location, text.encode())
+        document = fold(new_document(location, "en-us", random_id()), Reading("e", text, None), random_id())
+        handle = await self.app.stores.directory.fresh(project.name)
+        number = page_of(document.id, project.pages)
+        edit = Edit({document.id: document})
+        author = Author("upload", self.clock(), random_id())
+        await self.app.stores.pages.write(handle, [number], lambda page, now: edit, author, passes_gate=True)
+        return document
+
+    async def label(self, location: str, labels: Labels | str | None, name: str = "p") -> None:
+        """A person labels here."""
+        project = await self.app.stores.directory.read(name)
+        document = (await self.read(project))[location]
+        wanted = Labels((labels,)) if isinstance(labels, str) else labels
+        await self.app.documents.set_labels(name, document.id, ANY, wanted, "person")
+
+    async def read(self, project: Project) -> dict[str, Document]:
+        """The documents as they lie in storage, by location."""
+        project = await self.app.stores.directory.read(project.name)
+        return {
+            d.location: d
+            async for p in self.app.stores.pages.scan(project.scope)
+            for d in p.documents.values()
+        }
+
+    async def labels(self, name: str = "p", studio: Studio = LS) -> dict[str, Any]:
+        """location -> the class, or the entities, or None."""
+        project = await self.app.stores.directory.read(name)
+        found = await self.read(project)
+        return {key: _plain(document.active_labels(studio)) for key, document in sorted(found.items())}
+
+    # The other studio
+
+    def line(self, location: str, label: Any) -> bytes:
+        url = f"AmlDatastore://{self.texts}/{location}"
+        return json.dumps({"image_url": url, "label": label}).encode() + b"\n"
+
+    async def file(self, name: str = "news") -> dict[str, Any]:
+        """The label file: location -> label."""
+        content = await self.storage.blobs.read(self.labeling, f"{name}/{FILE}")
+        lines = [json.loads(line) for line in (content.data if content else b"").splitlines()]
+        return {
+            line["image_url"].removeprefix(f"AmlDatastore://{self.texts}/"): line["label"] for line in lines
+        }
+
+    async def write_file(self, labels: dict[str, Any], name: str = "news", extra: bytes = b"") -> bool:
+        """A tool writes the label file; False: labeling there is switched off."""
+        data = b"".join(self.line(location, label) for location, label in labels.items()) + extra
+        try:
+            await self.storage.blobs.write(self.labeling, f"{name}/{FILE}", data)
+        except BlobLeased:
+            return False
+        return True
+
+    async def file_is_open(self, name: str = "news") -> bool:
+        info = await self.storage.blobs.stat(self.labeling, f"{name}/{FILE}")
+        return info is not None and not info.leased
+
+    # The connection
+
+    async def drive(self, name: str = "p", limit: int = 200) -> None:
+        """Bring the connection to rest, letting time pass where it waits."""
+        try:
+            project = await self.app.stores.directory.read(name)
+            incarnation = project.incarnation
+        except ProjectNotFound:
+            return
+        for _ in range(limit):
+            wait = await self.app.service.advance(name, incarnation)
+            if wait is None:
+                return
+            self.clock.pass_(max(wait, 1))
+        raise AssertionError("The connection does not come to rest.")
+
+    async def connect(self, name: str = "p", bond: Bond | None = None) -> Job:
+        return await self._finish(
+            await self.app.service.connect(name, bond or self.bond(), "lead", new_job()), name
+        )
+
+    async def switch(self, to: Studio, name: str = "p", caller: Any = None) -> Job:
+        return await self._finish(await self.app.service.switch(name, to, "lead", new_job(), caller), name)
+
+    async def sync(self, name: str = "p") -> Job:
+        return await self._finish(await self.app.service.sync(name, "lead", new_job()), name)
+
+    async def disconnect(self, name: str = "p", confirm: str = "news", discard: bool = True) -> Job:
+        job = await self.app.service.disconnect(name, confirm, discard, "lead", new_job())
+        return await self._finish(job, name)
+
+    async def _finish(self, job: Job, name: str) -> Job:
+        await self.drive(name)
+        return await self.app.service.job(name, job.id)
+
+
+def new_job() -> str:
+    return str(uuid4())
+
+
+def _plain(labels: Labels | None) -> Any:
+    if labels is None:
+        return None
+    if labels.regions:
+        return [[e.category, e.offset, e.length] for e in labels.entities()]
+    return labels.categories[0] if len(labels.categories) == 1 else list(labels.categories)

@@ -1,0 +1,323 @@
+"""Connect, switch, label there, switch back, disconnect: over the twin and over Azurite."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.bond import Bond, StudioKind
+from shared.domain.connection_courses import State
+from shared.domain.errors import Conflict, InvalidArgument, LabelingLocked
+from shared.domain.jobs import JobStatus
+from shared.domain.kinds import ProjectKind
+from shared.domain.labels import EntityLabel, Labels, Region
+from shared.services.connection_steps import ConnectionSteps
+from shared.storage.label_blobs import LabelBlobs
+from shared.studios.workspace import WorkspaceStudio
+from shared.wire.aml_jsonl import OffsetUnit
+from tests.stateful.connection_world import AML, LS, World, new_job
+
+
+async def state(world: World, name: str = "p") -> tuple[str, str]:
+    connection = (await world.app.service.get(name)).connection
+    return connection.state, connection.active
+
+
+async def test_the_whole_life(world: World) -> None:
+    project = await world.project()
+    await world.label("a.txt", "A")
+    assert (await world.connect()).status is JobStatus.SUCCEEDED
+    assert await state(world) == (State.CONNECTED, LS)
+    assert not await world.file_is_open()
+    await world.label("b.txt", "B")
+
+    assert (await world.switch(AML)).status is JobStatus.SUCCEEDED
+    assert await world.file() == {"a.txt": "A", "b.txt": "B"}
+    with pytest.raises(LabelingLocked) as locked:
+        await world.label("c.txt", "A")
+    assert locked.value.retry_after is None
+    assert "Azure Machine Learning" in locked.value.message
+    assert await world.labels(studio=AML) == {"a.txt": "A", "b.txt": "B", "c.txt": None}
+    assert await world.write_file({"a.txt": "B", "c.txt": "A"})
+    job = await world.sync()
+    assert job.result["documentsImported"] == 2
+    assert await world.labels(studio=AML) == {"a.txt": "B", "b.txt": None, "c.txt": "A"}
+    assert await world.labels() == {"a.txt": "A", "b.txt": "B", "c.txt": None}, "kept apart"
+    assert await world.write_file({"a.txt": "B", "c.txt": "B"})
+
+    assert (await world.switch(LS)).status is JobStatus.SUCCEEDED
+    assert not await world.write_file({"a.txt": "A"})
+    assert await world.labels() == {"a.txt": "B", "b.txt": "B", "c.txt": "B"}
+    await world.label("c.txt", "A")
+
+    job = await world.disconnect(discard=False)
+    assert job.status is JobStatus.SUCCEEDED
+    assert await state(world) == (State.DISCONNECTED, LS)
+    await world.label("a.txt", "A")
+    for name in ("news", "NEWS"):
+        with pytest.raises(Conflict, match="never be connected again"):
+            await world.connect(bond=world.bond(name))
+    assert (await world.connect(bond=world.bond("other"))).status is JobStatus.SUCCEEDED
+    history = await world.app.service.history("p")
+    assert history[0].facts["to"] == "connected"
+    document = (await world.read(project))["a.txt"]
+    actions = [entry.action for _, _, entry in await world.app.documents.history("p", document.id)]
+    assert actions == ["labelsSet", "labelsAdopted", "labelsImported", "labelsImported", "labelsSet"]
+
+
+async def test_all_unmet_conditions_are_reported_together_and_nothing_is_left(world: World) -> None:
+    await world.project()
+    await world.app.stores.directory.update(
+        "p", lambda p: replace(p, categories=p.categories[:1], multilingual=True, language="am")
+    )
+    await world.storage.blobs.create_container("taken" + world.prefix)
+    bond = replace(world.bond(), workspace_id="none" + world.prefix)
+    job = await world.connect(bond=bond)
+    assert job.status is JobStatus.FAILED
+    codes = [error.code for error in job.errors]
+    assert codes == [
+        "Conflict",
+        "EnoughCategories",
+        "NotMultilingual",
+        "LanguageSupported",
+        "ContainerExists",
+    ]
+    checked = await world.app.service.check("p", bond)
+    assert [c.code for c in checked if not c.met] == codes[1:]
+    assert await state(world) == (State.NONE, LS)
+    project = await world.app.stores.directory.read("p")
+    assert (project.aml_project_path, project.lock) == (None, None)
+    await world.label("a.txt", "A")
+    await world.app.stores.directory.update(
+        "p", lambda p: replace(p, categories=(*p.categories, replace(p.categories[0], name="B")))
+    )
+
+
+async def test_a_name_whose_connect_failed_is_as_it_was(world: World) -> None:
+    await world.project()
+    await world.app.stores.directory.update("p", lambda p: replace(p, multilingual=True))
+    assert (await world.connect()).status is JobStatus.FAILED
+    await world.app.stores.directory.update("p", lambda p: replace(p, multilingual=False))
+    assert (await world.connect()).status is JobStatus.SUCCEEDED
+
+
+async def test_what_is_badly_spelled_is_refused_at_once(world: World) -> None:
+    await world.project()
+    with pytest.raises(InvalidArgument) as refused:
+        await world.connect(bond=Bond(StudioKind.WORKSPACE, "X", "a/b"))
+    assert [detail.target for detail in refused.value.details] == ["workspaceId", "amlProjectName"]
+    with pytest.raises(InvalidArgument, match="not configured"):
+        await world.connect(bond=Bond(StudioKind.AZURE_ML, "/subscriptions/x", "a"))
+    with pytest.raises(InvalidArgument, match="belongs to Labelbridge"):
+        await world.connect(bond=replace(world.bond(), workspace_id=f"{world.prefix}-tombstones"))
+
+
+async def test_one_to_one(world: World) -> None:
+    await world.project("p")
+    await world.project("q")
+    await world.connect("p")
+    with pytest.raises(Conflict, match="connected with a project already"):
+        await world.connect("q")
+    with pytest.raises(Conflict, match="not possible while the connection is connected"):
+        await world.connect("p", world.bond("second"))
+    with pytest.raises(Conflict):
+        await world.connect("p")
+
+
+async def test_an_order_that_is_asked_for_twice_is_one(world: World) -> None:
+    await world.project()
+    job_id = new_job()
+    first = await world.app.service.connect("p", world.bond(), "lead", job_id)
+    again = await world.app.service.connect("p", world.bond(), "lead", job_id)
+    assert first.id == again.id == job_id
+    await world.drive()
+    assert len(await world.app.stores.jobs.list(first.incarnation, first.kind)) == 1
+
+
+async def test_bad_lines_are_reported_and_good_ones_taken(world: World) -> None:
+    await world.project()
+    await world.connect()
+    await world.switch(AML)
+    bad = (
+        world.line("nobody.txt", "A")
+        + b"{\n"
+        + b'{"image_url": "AmlDatastore://other/b.txt", "label": "A"}\n'
+    )
+    await world.write_file({"a.txt": "A"}, extra=bad)
+    job = await world.switch(LS)
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    assert [error.target for error in job.errors] == ["line 2", "line 3", "line 4"]
+    assert "no document 'nobody.txt'" in job.errors[0].message
+    assert await world.labels() == {"a.txt": "A", "b.txt": None, "c.txt": None}
+    assert await state(world) == (State.CONNECTED, LS)
+
+
+async def test_a_bad_line_costs_no_other_document_its_labels(world: World) -> None:
+    await world.project()
+    await world.connect()
+    await world.switch(AML)
+    await world.write_file({"a.txt": "A", "b.txt": "B"})
+    await world.sync()
+    await world.write_file({"a.txt": "B"}, extra=b"{\n")
+    await world.sync()
+    assert await world.labels(studio=AML) == {"a.txt": "B", "b.txt": "B", "c.txt": None}
+
+
+async def test_unknown_categories_are_defined(world: World) -> None:
+    await world.project()
+    await world.connect()
+    await world.switch(AML)
+    await world.write_file({"a.txt": "New"})
+    await world.switch(LS)
+    project = await world.app.stores.directory.read("p")
+    assert project.category_names == ("A", "B", "New")
+
+
+async def test_entities_keep_their_regions_and_units(twin: World) -> None:
+    world = await World(twin.storage, unit=OffsetUnit.CODE_POINT).prepare()
+    await world.project(kind=ProjectKind.ENTITIES, text="\U0001f600 Ada and Bob")
+    ours = Labels(regions=(Region(0, 6, (EntityLabel("A", 3, 3),)), Region(6, 8)))
+    await world.label("a.txt", ours)
+    await world.connect()
+    await world.switch(AML)
+    assert await world.file() == {"a.txt": [{"label": "A", "offsetStart": 2, "offsetEnd": 5}]}
+    bob = {"label": "B", "offsetStart": 10, "offsetEnd": 13}
+    await world.write_file({**await world.file(), "b.txt": [bob], "c.txt": []})
+    await world.switch(LS)
+    project = await world.app.stores.directory.read("p")
+    found = await world.read(project)
+    assert found["a.txt"].labels == ours, "what AML did not change keeps its regions"
+    assert found["b.txt"].labels == Labels(regions=(Region(0, 14, (EntityLabel("B", 11, 3),)),))
+    assert found["c.txt"].labels == Labels(regions=(Region(0, 14),)), "labeled with nothing"
+
+
+async def test_a_disconnect_from_aml_says_what_is_lost_and_takes_nothing_from_us(world: World) -> None:
+    await world.project()
+    await world.label("a.txt", "A")
+    await world.connect()
+    await world.switch(AML)
+    await world.write_file({"a.txt": "B", "b.txt": "B"})
+    assert (await world.app.service.get("p")).unsynced == 2
+    with pytest.raises(InvalidArgument, match="Labels of 2 documents"):
+        await world.disconnect(confirm="")
+    with pytest.raises(Conflict, match="Labels of 2 documents"):
+        await world.disconnect(discard=False)
+    assert await state(world) == (State.CONNECTED, AML)
+    await world.disconnect()
+    assert await world.labels() == {"a.txt": "A", "b.txt": None, "c.txt": None}
+    assert not await world.file_is_open()
+    assert await world.file() == {"a.txt": "B", "b.txt": "B"}, "never deleted"
+    await world.label("b.txt", "A")
+
+
+async def test_a_run_of_the_timer_with_nothing_new_costs_at_most_five_calls(twin: World) -> None:
+    await twin.project()
+    await twin.connect()
+    await twin.switch(AML)
+    await twin.write_file({"a.txt": "A"})
+    await twin.app.service.sync_all(new_job)
+    await twin.drive()
+    assert (await twin.labels(studio=AML))["a.txt"] == "A"
+    before = len(twin.app.faults.calls)
+    await twin.app.service.sync_all(new_job)
+    assert len(twin.app.faults.calls) - before <= 5
+
+
+async def test_the_timer_leaves_alone_what_is_not_its_own(twin: World) -> None:
+    await twin.project()
+    await twin.connect()
+    before = len(await twin.app.service.history("p"))
+    await twin.app.service.sync_all(new_job)
+    assert len(await twin.app.service.history("p")) == before
+    with pytest.raises(Conflict, match="Possible"):
+        await twin.sync()
+
+
+async def test_training_on_amls_labels_imports_first_and_fails_with_the_reason(twin: World) -> None:
+    await twin.project()
+    await twin.connect()
+    await twin.switch(AML)
+    await twin.write_file({"a.txt": "A"})
+    job_id = new_job()
+    assert (await twin.app.service.import_latest("p", "trainer", job_id)).id == job_id
+    assert (await twin.labels(studio=AML))["a.txt"] == "A"
+    await twin.storage.blobs.delete(twin.labeling, "news/labels.jsonl")
+    with pytest.raises(Conflict, match=r"could not be imported.*was deleted"):
+        await twin.app.service.import_latest("p", "trainer", new_job())
+    assert await state(twin) == (State.CONNECTED, AML)
+
+
+async def test_a_switch_that_cannot_succeed_goes_back_with_the_reason(twin: World) -> None:
+    await twin.project()
+    await twin.label("a.txt", "A")
+    await twin.connect()
+    project = await twin.app.stores.directory.read("p")
+    connection = (await twin.app.service.get("p")).connection
+    site = twin.app.service._steps.site(connection, project)
+    await WorkspaceStudio(LabelBlobs(twin.storage.blobs)).open(site)  # as an owner who breaks the lease
+    await twin.storage.blobs.delete(twin.labeling, "news/labels.jsonl")
+    job = await twin.switch(AML)
+    assert job.status is JobStatus.FAILED
+    assert "was deleted" in job.errors[0].message
+    assert await state(twin) == (State.CONNECTED, LS)
+    await twin.label("b.txt", "B")
+    assert (await twin.disconnect()).status is JobStatus.SUCCEEDED
+
+
+async def test_after_the_loss_of_the_table_a_tombstone_stays(twin: World) -> None:
+    await twin.project("p")
+    await twin.project("q")
+    await twin.connect()
+    await twin.disconnect()
+    await twin.storage.table("connections").drop()
+    twin.start()
+    for name in ("p", "q"):
+        with pytest.raises(Conflict, match="never be connected again"):
+            await twin.connect(name)
+
+
+async def test_a_project_made_again_is_connected_with_nothing_and_the_tombstone_stays(twin: World) -> None:
+    project = await twin.project()
+    await twin.connect()
+    await twin.disconnect()
+    await twin.app.stores.projects.remove(await twin.app.stores.directory.read("p"), twin.clock())
+    again = await twin.project()
+    assert again.incarnation != project.incarnation
+    assert (await twin.app.service.get("p")).connection.state is State.NONE
+    with pytest.raises(Conflict, match="never be connected again"):
+        await twin.connect()
+
+
+async def test_a_table_that_is_lost_while_bound_can_be_connected_anew(twin: World) -> None:
+    """The project is still marked and locked by a connection that no row tells of: the way forward is to connect."""
+    await twin.project()
+    await twin.label("a.txt", "A")
+    await twin.connect()
+    await twin.switch(AML)
+    await twin.storage.table("connections").drop()
+    twin.start()
+    assert (await twin.connect(bond=twin.bond("second"))).status is JobStatus.SUCCEEDED
+    await twin.label("b.txt", "B")
+    assert (await twin.labels()) == {"a.txt": "A", "b.txt": "B", "c.txt": None}
+
+
+async def test_a_poisoned_message_takes_the_operation_back(twin: World) -> None:
+    await twin.project()
+    await twin.connect()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    project = await twin.app.stores.directory.read("p")
+    original = ConnectionSteps._export
+    ConnectionSteps._export = broken  # type: ignore[method-assign]
+    try:
+        with pytest.raises(RuntimeError):
+            await twin.app.service.switch("p", AML, "lead", new_job())
+    finally:
+        ConnectionSteps._export = original  # type: ignore[method-assign]
+    job_id = (await twin.app.service.get("p")).connection.job_id
+    twin.clock.pass_(60)
+    await twin.app.service.give_up("p", project.incarnation, "It failed five times.")
+    assert await state(twin) == (State.CONNECTED, LS)
+    job = await twin.app.service.job("p", job_id)
+    assert (job.status, job.errors[0].message) == (JobStatus.FAILED, "It failed five times.")
