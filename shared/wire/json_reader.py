@@ -64,8 +64,9 @@ class JsonReader:
 
     def elements(self) -> Iterator[Any]:
         """The decoded elements of the list at the cursor, one at a time."""
-        for _ in self._items("[", "]"):
-            yield self.value()
+        items, value = self._items("[", "]"), self.value
+        for _ in items:
+            yield value()
 
     def end(self) -> None:
         """Checks that the text ends here."""

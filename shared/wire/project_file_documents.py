@@ -55,8 +55,8 @@ class DocumentReader:
         location = self._location(document.get("location"), path)
         language = self._read_language(document.get("language"), path)
         dataset = self._dataset(document.get("dataset"), path)
-        found = document.get(self._kind.label_field)
-        labels = None if found is None else self._labels.read(found, f"{path}.{self._kind.label_field}")
+        found = document.get(self._labels.field)
+        labels = None if found is None else self._labels.read(found, f"{path}.{self._labels.field}")
         if found is None and not self._foreign.isdisjoint(document):
             self._check_foreign(document, path)
         if location is not None:
