@@ -41,7 +41,7 @@ class RegisterService:
         listed = job.result.get("listedDateTime")
         if job.status.ended or not listed:
             return job
-        if await self._stores.todo.any(job.incarnation, datetime.fromisoformat(listed)):
+        if await self._stores.todo.any_asked(job.incarnation, datetime.fromisoformat(listed)):
             return job
         return await self._jobs.end(job, JobStatus.SUCCEEDED)
 

@@ -14,7 +14,15 @@ from shared.domain.ids import random_id
 from shared.domain.page import first_id
 from shared.domain.project import Scope
 from shared.storage import keys, packing
-from shared.storage.gateways.ports import Delete, Row, RowChanged, RowMissing, Table, UpsertReplace
+from shared.storage.gateways.ports import (
+    Delete,
+    Row,
+    RowChanged,
+    RowMissing,
+    Table,
+    UpsertMerge,
+    Value,
+)
 
 GROUP = 100
 
@@ -46,10 +54,11 @@ class TodoStore:
         await done
 
     async def add_many(self, incarnation: str, locations: Iterable[str]) -> None:
+        """Remember to look at what a listing found; an event that comes later does not hide that it was asked for."""
         rows = {document_id(one): one for one in locations}
         items = list(rows.items())
         for start in range(0, len(items), GROUP):
-            await self._put(incarnation, items[start : start + GROUP])
+            await self._put(incarnation, items[start : start + GROUP], asked=self._clock())
 
     async def of_pages(self, scope: Scope, low: int, high: int) -> list[Todo]:
         """The rows of documents of the pages `low` to before `high`."""
@@ -61,13 +70,18 @@ class TodoStore:
         rows = await self._table.query(keys.todo_partition(scope.incarnation), limit=limit)
         return [_decode(row) for row in rows]
 
-    async def any(self, incarnation: str, until: datetime | None = None) -> bool:
-        """Whether a look is outstanding, of those asked for until a moment if one is given."""
-        async for rows in self._table.pages(keys.todo_partition(incarnation), select=["at"]):
-            for row in rows:
-                at = row.values.get("at")
-                if until is None or not isinstance(at, datetime) or at <= until:
-                    return True
+    async def any(self, incarnation: str, until: datetime) -> bool:
+        """Whether a look is outstanding whose last event or listing is not younger than a moment."""
+        return await self._any(incarnation, "seen", until)
+
+    async def any_asked(self, incarnation: str, until: datetime) -> bool:
+        """Whether a look is outstanding that a listing asked for until a moment."""
+        return await self._any(incarnation, "asked", until)
+
+    async def _any(self, incarnation: str, name: str, until: datetime) -> bool:
+        async for rows in self._table.pages(keys.todo_partition(incarnation), select=[name]):
+            if any(isinstance(at := row.values.get(name), datetime) and at <= until for row in rows):
+                return True
         return False
 
     async def remove(self, scope: Scope, looked_at: Iterable[Todo]) -> None:
@@ -104,9 +118,12 @@ class TodoStore:
             del self._writers[incarnation]
             del self._waiting[incarnation]
 
-    async def _put(self, incarnation: str, items: list[tuple[str, str]]) -> None:
+    async def _put(
+        self, incarnation: str, items: list[tuple[str, str]], asked: datetime | None = None
+    ) -> None:
+        common: dict[str, Value] = {"v": 1, "seen": self._clock()} | ({"asked": asked} if asked else {})
         rows = [
-            UpsertReplace(key, {"v": 1, "location": location, "nonce": random_id()})
+            UpsertMerge(key, {**common, "location": location, "nonce": random_id()})
             for key, location in items
         ]
         await self._table.commit(keys.todo_partition(incarnation), rows)
