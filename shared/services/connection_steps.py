@@ -235,7 +235,7 @@ class ConnectionSteps:
                 return
             await watch()
             try:
-                await self._stores.projects.save(after)
+                await self._stores.projects.save(after, before)
             except RowChanged:
                 continue
             await self._stores.directory.read(connection.project)

@@ -84,11 +84,15 @@ class World:
     """Storage and time, which outlive every process, and what people do."""
 
     def __init__(
-        self, storage: Storage, azure_ml: LabelingStudio | None = None, unit: OffsetUnit = OffsetUnit.UTF16
+        self,
+        storage: Storage,
+        azure_ml: LabelingStudio | None = None,
+        unit: OffsetUnit = OffsetUnit.UTF16,
+        prefix: str = "",
     ) -> None:
         self.storage = storage
         self.clock = Clock()
-        self.prefix = f"t{uuid4().hex[:10]}"
+        self.prefix = prefix or f"t{uuid4().hex[:10]}"
         self.labeling = f"{self.prefix}lab"
         self.texts = f"{self.prefix}docs"
         self._azure_ml = azure_ml
