@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { reviewAll, undoReviewAll } from "../api/client";
+import { reviewAll } from "../api/client";
 import { messageOf } from "../api/http";
 import type { BulkRequest, BulkResult, Job } from "../api/types";
 import { count, percent, plural } from "../domain/format";
@@ -14,7 +14,7 @@ import { useAction } from "../ui/use-action";
 
 const SETTLE_MS = 350;
 
-export function BulkDialog({ review, onClose, onChanged }: { review: Review; onClose: () => void; onChanged: () => void }) {
+export function BulkDialog({ review, onClose }: { review: Review; onClose: () => void }) {
   const name = review.open.name;
   const decision = useSignal<"accept" | "reject">("accept");
   const confidence = useSignal(90);
@@ -48,14 +48,16 @@ export function BulkDialog({ review, onClose, onChanged }: { review: Review; onC
   const start = (): void =>
     void run(async () => {
       const ended = await reviewAll(name, request.value, (state) => (job.value = state));
-      onChanged();
-      announce(review, ended, decision.value, onChanged);
+      review.saving.bulkDone(ended.jobId);
+      review.reread();
+      void review.open.refreshStatistics();
+      announce(review, ended, decision.value);
       onClose();
     });
 
   const accepts = decision.value === "accept";
   return (
-    <Dialog title="Decide many at once" onClose={onClose}>
+    <Dialog title="Bulk accept or reject" onClose={onClose}>
       <div class="stack">
         <fieldset class="segmented">
           <legend>Decision</legend>
@@ -116,19 +118,11 @@ function progressOf(job: Job<BulkResult>, matched: number | null): number {
   return matched ? (job.result?.changed ?? 0) / matched : 0;
 }
 
-function announce(review: Review, job: Job<BulkResult>, decision: string, onChanged: () => void): void {
+function announce(review: Review, job: Job<BulkResult>, decision: string): void {
   const { changed = 0, conflicts = 0 } = job.result ?? {};
   const rest = conflicts ? `; ${plural(conflicts, "document")} had been changed meanwhile and stayed as they are` : "";
   toast(`${plural(changed, "suggestion")} ${decision}ed${rest}.`, "good", {
     label: "Undo all",
-    run: () => {
-      undoReviewAll(review.open.name, job.jobId).then(
-        () => {
-          toast("The decision on many was undone.", "good");
-          onChanged();
-        },
-        (failure: unknown) => toast(messageOf(failure), "bad"),
-      );
-    },
+    run: () => void review.saving.undoBulk(job.jobId),
   });
 }

@@ -60,7 +60,7 @@ export const DECISIONS: readonly Command[] = [
     id: "accept-all",
     key: "e",
     name: "Accept all and next",
-    short: "All",
+    short: "Accept all",
     icon: "all",
     help: "Accept everything that waits on this document, and open the next document",
     run: (review) => review.acceptAllAndNext(),
@@ -83,20 +83,11 @@ export const SAVE: Command = {
   short: "Save",
   icon: "save",
   help: "Send all unsaved decisions and labels to the server",
-  run: (review) => void review.save(true),
+  run: (review) => void review.saving.save(true),
 };
 
 /** Commands that the help lists but the toolbar does not need. */
 export const MORE: readonly Command[] = [
-  {
-    id: "skip",
-    key: "n",
-    name: "Skip to the next document",
-    short: "Skip",
-    icon: "next",
-    help: "Leave this document as it is, and open the next one",
-    run: (review) => void review.nextDocument(),
-  },
   {
     id: "back",
     key: "p",
@@ -105,6 +96,15 @@ export const MORE: readonly Command[] = [
     icon: "previous",
     help: "Open the document before this one",
     run: (review) => void review.previousDocument(),
+  },
+  {
+    id: "skip",
+    key: "n",
+    name: "Skip to the next document",
+    short: "Skip",
+    icon: "next",
+    help: "Leave this document as it is, and open the next one",
+    run: (review) => void review.nextDocument(),
   },
 ];
 

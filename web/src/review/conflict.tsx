@@ -5,15 +5,16 @@ import { useEffect } from "preact/hooks";
 import { getHistory } from "../api/client";
 import { ago } from "../domain/format";
 import { add, entitiesOf, isEntities, isSingle, overlaps, readLabels, sameLabels, type Labels } from "../domain/labels";
-import type { Conflict, Review } from "../state/review";
+import type { Review } from "../state/review";
+import type { Conflict } from "../state/saving";
 import { Dialog } from "../ui/dialog";
 import { MarkedText, spansOf } from "./document-text";
 
 export function ConflictDialog({ review }: { review: Review }) {
-  const conflict = [...review.conflicts.value.values()][0];
-  if (!conflict || !review.showConflicts.value) return null;
+  const conflict = [...review.saving.conflicts.value.values()][0];
+  if (!conflict || !review.saving.showConflicts.value) return null;
   return (
-    <Dialog title="Somebody else changed this document" wide onClose={() => (review.showConflicts.value = false)}>
+    <Dialog title="Somebody else changed this document" wide onClose={() => (review.saving.showConflicts.value = false)}>
       <Versions key={conflict.draft.documentId} review={review} conflict={conflict} />
     </Dialog>
   );
@@ -44,18 +45,18 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
       </div>
       {sameLabels(mine, current) && <p class="hint">Both have the same labels; your remaining decisions can be saved.</p>}
       <div class="actions">
-        <button type="button" class="quiet" onClick={() => (review.showConflicts.value = false)}>
+        <button type="button" class="quiet" onClick={() => (review.saving.showConflicts.value = false)}>
           Decide later
         </button>
-        <button type="button" onClick={() => review.settle(conflict, null, false)}>
+        <button type="button" onClick={() => review.saving.settle(conflict, null, false)}>
           Take the saved version
         </button>
         {both && (
-          <button type="button" onClick={() => review.settle(conflict, both, true)}>
+          <button type="button" onClick={() => review.saving.settle(conflict, both, true)}>
             Keep both
           </button>
         )}
-        <button type="button" class="primary" onClick={() => review.settle(conflict, mine, true)}>
+        <button type="button" class="primary" onClick={() => review.saving.settle(conflict, mine, true)}>
           Keep my version
         </button>
       </div>

@@ -49,7 +49,7 @@ export function DocumentFacts({ review }: { review: Review }) {
 /** What needs a person's eye before anything else; shown above the text. */
 export function DocumentNotices({ review }: { review: Review }) {
   const { document } = review.current.value!;
-  const refusal = review.refusals.value.get(document.id);
+  const refusal = review.saving.refusals.value.get(document.id);
   return (
     <>
       {document.status === "rejected" && (

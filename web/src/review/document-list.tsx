@@ -65,7 +65,7 @@ function DocumentRow({ review, row, index, filters, tab, onOpen }: { review: Rev
   const current = review.current.value?.document.id === row.id;
   const draft = review.drafts.all.value.get(row.id);
   const decided = draft ? derive(draft.base, draft.steps, review.kind).verdicts.size : 0;
-  const conflict = review.conflicts.value.has(row.id);
+  const conflict = review.saving.conflicts.value.has(row.id);
   return (
     <a
       class="row"
@@ -108,8 +108,8 @@ function Nothing({ review, filters }: { review: Review; filters: Filters }) {
           <strong>Nothing waits for review{filters.category || filters.jobId || filters.prefix ? " with these filters" : ""}.</strong>
         </p>
         <p>
-          <a href={href(name, "autolabel")}>Start an autolabel job</a> to get suggestions, or{" "}
-          <a href={href(name, "label")}>label by hand</a>.
+          <a href={href(name, "autolabel")}>Get suggestions</a> from an engine, or{" "}
+          <a href={href(name, "label")}>choose labels yourself</a>.
         </p>
       </div>
     );

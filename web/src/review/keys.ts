@@ -15,7 +15,7 @@ export function listenToKeys(review: Review, openHelp: () => void): () => void {
 function act(event: KeyboardEvent, review: Review, openHelp: () => void): boolean {
   const key = event.key.toLowerCase();
   if (event.ctrlKey || event.metaKey) {
-    if (key === "s") return done(review.save(true));
+    if (key === "s") return done(review.saving.save(true));
     if (key === "z") return done(review.undo());
     return false;
   }

@@ -16,6 +16,7 @@ import { DocumentNotices } from "./document-facts";
 import { DocumentListView } from "./document-list";
 import { DocumentText } from "./document-text";
 import { FilterBar } from "./filter-bar";
+import { MORE } from "./commands";
 import { Help } from "./help";
 import { listenToKeys } from "./keys";
 import { Panel } from "./panel";
@@ -67,7 +68,7 @@ export function ReviewView({ open, tab, query }: Props) {
           <FilterBar review={review} filters={filters.value} onChange={(next) => show(next)} />
           {inReview && may("Labels.Review") && (
             <button type="button" class="bulk-open" disabled={review.locked.value} onClick={() => (bulk.value = true)}>
-              Decide many at once…
+              Bulk accept or reject…
             </button>
           )}
           <DocumentListView review={review} filters={filters.value} tab={tab} onOpen={() => (listOpen.value = false)} />
@@ -75,16 +76,10 @@ export function ReviewView({ open, tab, query }: Props) {
       </section>
       <Sheet review={review} tab={tab} />
       {help.value && <Help review={review} onClose={() => (help.value = false)} />}
-      {bulk.value && <BulkDialog review={review} onClose={() => (bulk.value = false)} onChanged={() => refreshed(review, filters.value)} />}
+      {bulk.value && <BulkDialog review={review} onClose={() => (bulk.value = false)} />}
       <ConflictDialog review={review} />
     </main>
   );
-}
-
-function refreshed(review: Review, filters: Filters): void {
-  review.documents.forgetAll();
-  void review.filter(filters, null);
-  void review.open.refreshStatistics();
 }
 
 /** The document in hand, or what to do when there is none. */
@@ -105,10 +100,10 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
             </p>
             <p class="actions start">
               <a class="button" href={href(review.open.name, "autolabel")}>
-                Autolabel
+                Get more suggestions
               </a>
               <a class="button" href={href(review.open.name, "training")}>
-                Training
+                Train a model
               </a>
             </p>
           </Empty>
@@ -124,6 +119,22 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
           <h2>
             <bdi>{loaded.document.location}</bdi>
           </h2>
+          <div class="sheet-moves">
+            {MORE.map((command) => (
+              <button
+                key={command.id}
+                type="button"
+                class="quiet small"
+                aria-label={command.name}
+                aria-keyshortcuts={command.key}
+                title={`${command.name} (${command.key})`}
+                onClick={() => command.run(review)}
+              >
+                <Icon name={command.icon} size={15} />
+                <kbd aria-hidden="true">{command.key}</kbd>
+              </button>
+            ))}
+          </div>
           {review.drafts.unstored.value && <span class="hint bad">This browser stores nothing: save before you close the page.</span>}
         </header>
         {!isEntities(review.kind) && <ClassStrip review={review} />}
@@ -139,7 +150,7 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
 }
 
 function ConflictNotice({ review }: { review: Review }) {
-  const count = review.conflicts.value.size;
+  const count = review.saving.conflicts.value.size;
   if (!count) return null;
   return (
     <div class="notice" role="alert">
@@ -147,7 +158,7 @@ function ConflictNotice({ review }: { review: Review }) {
         {count === 1 ? "One document was" : `${count} documents were`} changed by somebody else while you worked on
         {count === 1 ? " it" : " them"}. Your version is kept.
       </p>
-      <button type="button" onClick={() => (review.showConflicts.value = true)}>
+      <button type="button" onClick={() => (review.saving.showConflicts.value = true)}>
         Compare versions
       </button>
     </div>

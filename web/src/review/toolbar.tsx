@@ -1,7 +1,7 @@
 import { percent } from "../domain/format";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
-import { DECISIONS, MORE, MOVES, SAVE, type Command } from "./commands";
+import { DECISIONS, MOVES, SAVE, type Command } from "./commands";
 
 export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void }) {
   const unsaved = review.drafts.unsaved.value.length;
@@ -19,20 +19,6 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
       </div>
       <Pointed review={review} />
       <div class="tool-group tool-end">
-        {MORE.map((command) => (
-          <button
-            key={command.id}
-            type="button"
-            class="tool minor"
-            aria-label={command.name}
-            aria-keyshortcuts={command.key}
-            title={`${command.name} (${command.key})`}
-            onClick={() => command.run(review)}
-          >
-            <Icon name={command.icon} />
-            <kbd aria-hidden="true">{command.key}</kbd>
-          </button>
-        ))}
         <button type="button" class="tool minor" aria-label="Help: keys" aria-keyshortcuts="?" title="Help (?)" onClick={onHelp}>
           <Icon name="help" />
           <kbd aria-hidden="true">?</kbd>
@@ -40,8 +26,8 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
         <label class="check autosave" title="Save by itself a moment after each decision">
           <input
             type="checkbox"
-            checked={review.autosave.value}
-            onChange={(event) => review.setAutosave(event.currentTarget.checked)}
+            checked={review.saving.autosave.value}
+            onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
           />
           Autosave
         </label>
@@ -55,7 +41,7 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
           onClick={() => SAVE.run(review)}
         >
           <Icon name="save" />
-          <span class="tool-name">{review.saving.value ? "Saving…" : "Save labels"}</span>
+          <span class="tool-name">{review.saving.busy.value ? "Saving…" : "Save labels"}</span>
           {unsaved > 0 && <span class="save-count">{unsaved}</span>}
           <kbd aria-hidden="true">{SAVE.key}</kbd>
         </button>
@@ -83,7 +69,7 @@ function Tool({ review, command, disabled }: { review: Review; command: Command;
 }
 
 function isDisabled(review: Review, command: Command): boolean {
-  if (command.id === "undo") return !review.canUndo.value;
+  if (command.id === "undo") return !review.saving.canUndo.value;
   if (review.locked.value || !review.current.value) return true;
   return command.id !== "accept-all" && review.waiting.value.length === 0;
 }

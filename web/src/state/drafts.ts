@@ -33,14 +33,17 @@ export class Drafts {
     this.put(withStep(draft, step, this.clock));
   }
 
+  /** When the newest step was taken. */
+  get newest(): number {
+    return Math.max(0, ...[...this.all.value.values()].map(lastAt));
+  }
+
   /** Takes the newest step of all documents back and answers it with its document, or null. */
   undo(): { draft: Draft; step: Step } | null {
-    let newest: Draft | null = null;
-    for (const draft of this.all.value.values()) {
-      if ((draft.steps.at(-1)?.at ?? 0) > (newest?.steps.at(-1)?.at ?? 0)) newest = draft;
-    }
+    const drafts = [...this.all.value.values()];
+    const newest = drafts.reduce((a, b) => (lastAt(b) > lastAt(a) ? b : a), drafts[0]!);
     const step = newest?.steps.at(-1);
-    if (!newest || !step) return null;
+    if (!step) return null;
     const draft = withoutLastStep(newest);
     this.put(draft);
     return { draft, step };
@@ -108,6 +111,8 @@ export class Drafts {
     return found;
   }
 }
+
+const lastAt = (draft: Draft): number => draft.steps.at(-1)?.at ?? 0;
 
 function parseDraft(text: string | null): Draft | null {
   try {

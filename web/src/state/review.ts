@@ -1,32 +1,24 @@
 /** The reviewer's desk: the list, the document in hand, the suggestion pointed at, and the commands. */
 
-import { batch, computed, effect, signal, type ReadonlySignal } from "@preact/signals";
-import { undoDocument } from "../api/client";
-import { ApiError, messageOf } from "../api/http";
-import type { DocumentItem, Suggestion } from "../api/types";
-import { baseOf, derive, pending, type Derived, type Draft, type Step } from "../domain/draft";
-import { isEntities, isSingle, MAX_ENTITY_LENGTH, type Labels, type Place } from "../domain/labels";
+import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
+import { messageOf } from "../api/http";
+import type { DocumentItem, Kind, Suggestion } from "../api/types";
+import { baseOf, derive, pending, type Base, type Derived, type Step } from "../domain/draft";
+import { isEntities, MAX_ENTITY_LENGTH, type Place } from "../domain/labels";
 import { Documents, type Loaded } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, confidenceOf, type Filters } from "./filters";
 import { DocumentList, type Row } from "./list";
 import type { OpenProject } from "./project";
-import { save, type Saved } from "./save";
+import { Saving } from "./saving";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
-const AUTOSAVE_MS = 1_500;
-const AUTOSAVE_KEY = "labelbridge.autosave";
-
-export interface Conflict {
-  readonly draft: Draft;
-  readonly mine: Labels | null;
-  readonly theirs: DocumentItem;
-}
 
 export class Review {
   readonly drafts: Drafts;
   readonly documents: Documents;
+  readonly saving: Saving;
   readonly list = signal<DocumentList | null>(null);
   readonly current = signal<Loaded | null>(null);
   readonly index = signal(-1);
@@ -36,21 +28,16 @@ export class Review {
   readonly cursor = signal<string | null>(null);
   /** A stretch of text that waits for a category. */
   readonly selection = signal<{ offset: number; length: number } | null>(null);
-  readonly conflicts = signal<ReadonlyMap<string, Conflict>>(new Map());
-  readonly showConflicts = signal(false);
-  readonly refusals = signal<ReadonlyMap<string, string>>(new Map());
-  readonly saving = signal(false);
-  readonly autosave = signal(localStorage.getItem(AUTOSAVE_KEY) === "on");
-  readonly savedOrder = signal<readonly string[]>([]);
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
-  readonly canUndo: ReadonlySignal<boolean>;
   readonly locked: ReadonlySignal<boolean>;
   private readonly stops: (() => void)[] = [];
+  private filters: Filters | null = null;
 
   constructor(readonly open: OpenProject) {
     this.drafts = new Drafts(open.name, this.kind);
     this.documents = new Documents(open.name);
+    this.saving = new Saving(this);
     this.derived = computed(() => {
       const loaded = this.current.value;
       if (!loaded) return null;
@@ -61,13 +48,12 @@ export class Review {
       const loaded = this.current.value;
       return loaded && this.derived.value ? pending(this.base(loaded.document), this.derived.value, this.kind) : [];
     });
-    this.canUndo = computed(() => this.drafts.all.value.size > 0 || this.savedOrder.value.length > 0);
     this.locked = computed(() => open.lock.value !== null);
     open.onUnlock = () => void this.unlocked();
-    this.stops.push(this.drafts.listen(), this.autosaving());
+    this.stops.push(this.drafts.listen(), this.saving.watch());
   }
 
-  get kind() {
+  get kind(): Kind {
     return this.open.kind.value;
   }
 
@@ -75,13 +61,14 @@ export class Review {
     for (const stop of this.stops) stop();
     this.list.value?.close();
     this.open.onUnlock = () => {};
-    if (this.autosave.value) void this.save();
+    if (this.saving.autosave.value) void this.saving.save();
   }
 
   // --- moving -------------------------------------------------------------------------------------------------
 
   /** Shows the list for these filters, and in it the document `id` or the first. */
   async filter(filters: Filters, id: string | null): Promise<void> {
+    this.filters = filters;
     this.list.value?.close();
     const list = new DocumentList(this.open.name, this.kind, apiQuery(filters), confidenceOf(filters), (d) =>
       this.documents.keep(d),
@@ -217,8 +204,12 @@ export class Review {
 
   /** Takes the last step back wherever it was; with nothing unsaved, the last saved decision on the server. */
   async undo(): Promise<void> {
-    const undone = this.drafts.undo();
-    if (!undone) return this.undoSaved();
+    const undone = this.saving.newest > this.drafts.newest ? null : this.drafts.undo();
+    if (!undone) {
+      const id = await this.saving.undoSaved();
+      if (id) await this.jumpTo(id);
+      return;
+    }
     const { draft, step } = undone;
     if (draft.documentId !== this.current.value?.document.id) await this.jumpTo(draft.documentId);
     if ("ids" in step) this.cursor.value = step.ids[0] ?? null;
@@ -231,139 +222,7 @@ export class Review {
     if (!known.some((c) => c.category === category)) this.open.categories.value = [...known, { category }];
   }
 
-  // --- saving -------------------------------------------------------------------------------------------------
-
-  setAutosave(on: boolean): void {
-    this.autosave.value = on;
-    localStorage.setItem(AUTOSAVE_KEY, on ? "on" : "off");
-  }
-
-  /** Saves all unsaved work. `loud`: the reviewer asked for it, so say how it went. */
-  async save(loud = false): Promise<void> {
-    const drafts = this.drafts.unsaved.value.filter((d) => !this.conflicts.value.has(d.documentId));
-    if (this.saving.value) return;
-    if (!drafts.length) {
-      if (this.conflicts.value.size) this.showConflicts.value = loud;
-      else if (loud) toast("Everything is saved.", "good");
-      return;
-    }
-    this.saving.value = true;
-    let saved = 0;
-    try {
-      await save(this.open.name, this.kind, drafts, (id) => this.documents.peek(id), (one) => {
-        if (one.result === "saved") saved++;
-        this.report(one, loud);
-      });
-    } catch (error) {
-      this.saveFailed(error);
-    } finally {
-      this.saving.value = false;
-    }
-    if (saved && loud) toast(`Saved the labels of ${saved === 1 ? "1 document" : `${saved} documents`}.`, "good");
-    if (saved) void this.open.refreshStatistics();
-  }
-
-  /** Settles a conflict: with my labels on top of theirs, with both, or with theirs alone. */
-  settle(conflict: Conflict, labels: Labels | null, keepMine: boolean): void {
-    const { draft, theirs } = conflict;
-    const left = new Map(this.conflicts.value);
-    left.delete(draft.documentId);
-    batch(() => {
-      this.conflicts.value = left;
-      if (!left.size) this.showConflicts.value = false;
-      this.documents.keepSaved(theirs);
-      this.list.value?.update(theirs);
-      this.drafts.drop(draft.documentId);
-      if (this.current.value?.document.id === theirs.id) this.current.value = { ...this.current.value, document: theirs };
-    });
-    if (keepMine) {
-      this.drafts.rebase(draft, baseOf(theirs, this.kind), stepsTo(labels, this.mineOf(draft, theirs), draft));
-      void this.save(true);
-    }
-  }
-
-  private mineOf(draft: Draft, theirs: DocumentItem): { accept: string[]; reject: string[] } {
-    const { verdicts } = derive(draft.base, draft.steps, this.kind);
-    const still = new Set(theirs.suggestions.map((s) => s.id));
-    const pick = (verdict: string): string[] => [...verdicts].filter(([id, v]) => v === verdict && still.has(id)).map(([id]) => id);
-    return { accept: pick("accepted"), reject: pick("rejected") };
-  }
-
-  private report(one: Saved, loud: boolean): void {
-    const id = one.draft.documentId;
-    const refusals = new Map(this.refusals.value);
-    refusals.delete(id);
-    batch(() => {
-      if (one.result === "saved") this.wasSaved(one.draft, one.document);
-      if (one.result === "conflict") {
-        const { draft, mine, theirs } = one;
-        this.conflicts.value = new Map(this.conflicts.value).set(id, { draft, mine, theirs });
-        if (loud) this.showConflicts.value = true;
-      }
-      if (one.result === "gone") {
-        this.drafts.drop(id);
-        toast(`“${one.draft.location}” is no longer in the project; what was decided on it cannot be saved.`, "bad");
-      }
-      if (one.result === "refused") {
-        refusals.set(id, one.message);
-        toast(`“${one.draft.location}” could not be saved: ${one.message}`, "bad");
-      }
-      this.refusals.value = refusals;
-    });
-  }
-
-  private wasSaved(draft: Draft, document: DocumentItem): void {
-    this.documents.keepSaved(document);
-    this.list.value?.update(document);
-    this.drafts.saved(draft, document);
-    this.savedOrder.value = [...this.savedOrder.value.filter((id) => id !== draft.documentId), draft.documentId];
-    const loaded = this.current.value;
-    if (loaded?.document.id === document.id) {
-      this.current.value = { ...loaded, document };
-      if (!this.suggestionIds().includes(this.cursor.value ?? "")) this.pointAtFirst();
-    }
-  }
-
-  private saveFailed(error: unknown): void {
-    if (error instanceof ApiError && error.locked) this.open.locked(error);
-    else if (error instanceof ApiError && error.status === 401) return;
-    else toast(messageOf(error), "bad");
-  }
-
-  private async undoSaved(): Promise<void> {
-    const id = this.savedOrder.value.at(-1);
-    if (!id) return toast("There is nothing to undo.");
-    try {
-      const known = this.documents.peek(id) ?? (await this.documents.load(id)).document;
-      const document = await undoDocument(this.open.name, id, known.eTag);
-      batch(() => {
-        this.savedOrder.value = this.savedOrder.value.slice(0, -1);
-        this.documents.keepSaved(document);
-        this.list.value?.update(document);
-        if (this.current.value?.document.id === id) this.current.value = { ...this.current.value, document };
-      });
-      await this.jumpTo(id);
-      this.pointAtFirst();
-      toast("The saved decision was undone.", "good");
-      void this.open.refreshStatistics();
-    } catch (error) {
-      this.savedOrder.value = this.savedOrder.value.slice(0, -1);
-      toast(messageOf(error), "bad");
-    }
-  }
-
-  private autosaving(): () => void {
-    let timer = 0;
-    const stop = effect(() => {
-      clearTimeout(timer);
-      if (!this.autosave.value || !this.drafts.unsaved.value.length || this.locked.value) return;
-      timer = window.setTimeout(() => void this.save(), AUTOSAVE_MS);
-    });
-    return () => {
-      clearTimeout(timer);
-      stop();
-    };
-  }
+  // --- helpers ------------------------------------------------------------------------------------------------
 
   /** Labels may have changed in the other studio meanwhile: read everything again, keep the drafts. */
   private async unlocked(): Promise<void> {
@@ -373,9 +232,23 @@ export class Review {
     if (id) await this.openId(id);
   }
 
-  // --- helpers ------------------------------------------------------------------------------------------------
+  /** Keeps a document as the server now has it, wherever it is shown. */
+  keep(document: DocumentItem): void {
+    this.documents.keepSaved(document);
+    this.list.value?.update(document);
+    const loaded = this.current.value;
+    if (loaded?.document.id !== document.id) return;
+    this.current.value = { ...loaded, document };
+    if (!this.suggestionIds().includes(this.cursor.value ?? "")) this.pointAtFirst();
+  }
 
-  base(document: DocumentItem) {
+  /** Reads list and documents again, after many changed at once. */
+  reread(): void {
+    this.documents.forgetAll();
+    if (this.filters) void this.filter(this.filters, null);
+  }
+
+  base(document: DocumentItem): Base {
     return this.drafts.get(document.id)?.base ?? baseOf(document, this.kind);
   }
 
@@ -434,7 +307,7 @@ export class Review {
   private atTheEnd(): void {
     const list = this.list.value;
     if (list && !list.done.value && !list.error.value) toast("The next documents are being read.");
-    else toast(isSingle(this.kind) ? "That was the last document of this list." : "That was the last suggestion of this list.", "good");
+    else toast("That was the last document of this list.", "good");
   }
 
   private lookAhead(index: number): void {
@@ -446,12 +319,3 @@ export class Review {
   }
 }
 
-/** Steps that lead from a document as it is now to the labels that the reviewer wants. */
-function stepsTo(labels: Labels | null, mine: { accept: string[]; reject: string[] }, draft: Draft): Step[] {
-  const steps: Step[] = [];
-  if (mine.accept.length) steps.push({ do: "accept", ids: mine.accept });
-  if (mine.reject.length) steps.push({ do: "reject", ids: mine.reject });
-  steps.push({ do: "set", labels });
-  const dataset = draft.steps.findLast((s) => s.do === "dataset");
-  return dataset ? [...steps, dataset] : steps;
-}

@@ -91,7 +91,7 @@ function JobCard({ open, job, onChange }: { open: OpenProject; job: Job<Autolabe
         )}
         {(result?.outcomes?.suggested ?? 0) > 0 && (
           <a class="button" href={href(open.name, "review", { job: job.jobId })}>
-            Review this job
+            Open its suggestions
           </a>
         )}
         {(result?.documentsTotal ?? 0) > 0 && (

@@ -59,7 +59,7 @@ export function Overview({ open }: { open: OpenProject }) {
             <h2>Running now</h2>
             {running.map((job) => (
               <div key={job.jobId} class="running">
-                <a href={href(open.name, "autolabel", { job: job.jobId })}>Autolabel with {job.result?.engine ?? "the engine"}</a>
+                <a href={href(open.name, "autolabel", { job: job.jobId })}>Job with {job.result?.engine ?? "the engine"}</a>
                 <Progress value={(job.result?.percentComplete ?? 0) / 100} label="Autolabel job" />
                 <span class="hint">
                   {count(job.result?.documentsDone ?? 0)} of {plural(job.result?.documentsTotal ?? 0, "document")}
@@ -97,7 +97,7 @@ function Actions({ open, suggested }: { open: OpenProject; suggested: number }) 
       )}
       {suggested > 0 && (
         <a class="button primary" href={href(open.name, "review")}>
-          Review {count(suggested)}
+          Decide the {count(suggested)} suggested
         </a>
       )}
     </div>

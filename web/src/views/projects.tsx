@@ -69,7 +69,7 @@ function ProjectCard({ project }: { project: Project }) {
   return (
     <li class="card project-card">
       <h2>
-        <a href={href(project.projectName)} class="cover">
+        <a id={`project-${project.projectName}`} href={href(project.projectName)} class="cover">
           <bdi>{project.projectName}</bdi>
         </a>
       </h2>
@@ -93,8 +93,8 @@ function ProjectCard({ project }: { project: Project }) {
         </span>
       </p>
       {(statistics?.byStatus.autoLabeled ?? 0) > 0 && (
-        <a class="button primary raised" href={href(project.projectName, "review")}>
-          Review<span class="sr-only"> {project.projectName}</span>
+        <a class="button primary raised" href={href(project.projectName, "review")} aria-describedby={`project-${project.projectName}`}>
+          Review
         </a>
       )}
     </li>

@@ -5,7 +5,7 @@ const PARTS = [
   ["labeled", "labeled"],
   ["autoLabeled", "suggested"],
   ["unlabeled", "unlabeled"],
-  ["rejected", "rejected files"],
+  ["rejected", "rejected"],
 ] as const;
 
 /** How far a project is: one bar, and the counts that it is made of. */
@@ -21,7 +21,12 @@ export function StatusBar({ statistics }: { statistics: Statistics }) {
       <dl class="counts">
         {PARTS.map(([key, word]) => (
           <div key={key} class={`count ${key}`}>
-            <dt>{word}</dt>
+            <dt>
+              <span>
+                {word}
+                {key === "rejected" && <span class="rest"> files</span>}
+              </span>
+            </dt>
             <dd>{count(byStatus[key])}</dd>
           </div>
         ))}
