@@ -38,7 +38,7 @@ demo: install $(WEB) ## show the whole path from an upload to a saved label; KEE
 
 .PHONY: run
 run: install $(WEB) ## serve in the foreground until Ctrl-C or SIGTERM
-	@exec $(PYTHON) -m devhost run --port "$(PORT)" --azurite-port "$(AZURITE_PORT)" --data-dir "$(DATA_DIR)"
+	@exec $(PYTHON) -m devhost run --app . --port "$(PORT)" --azurite-port "$(AZURITE_PORT)" --data-dir "$(DATA_DIR)"
 
 .PHONY: test
 test: install $(WEB) $(CHROMIUM) ## run all tests
