@@ -82,6 +82,14 @@ def suggest(
     )
 
 
+def fail(document: Document, source: Source, error: JobError) -> tuple[Document, DocumentOutcome | None]:
+    """The document when the job failed too often: its content counts as planned, so that it is not tried for ever."""
+    if not source.named and not document.unplanned:
+        return _again(document, source)
+    after = document if document.planned == document.content else replace(document, planned=document.content)
+    return after, DocumentOutcome(document.id, document.location, Outcome.FAILED, error)
+
+
 def _again(document: Document, source: Source) -> tuple[Document, DocumentOutcome | None]:
     """A batch that runs a second time gives the outcomes of the first."""
     ours = document.suggestions is not None and document.suggestions.job_id == source.job_id

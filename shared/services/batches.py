@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from shared.domain.autolabel import Looked, Source, look, outcome, suggest
+from shared.domain.autolabel import Looked, Source, fail, look, outcome, suggest
 from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.ids import random_id
@@ -19,7 +19,7 @@ from shared.domain.prediction import Prediction
 from shared.domain.project import Project
 from shared.domain.suggestions import Filter
 from shared.domain.text import text_records
-from shared.engines.base import Capabilities
+from shared.engines.base import Capabilities, EngineError
 from shared.engines.registry import Engines
 from shared.services.directory import Handle
 from shared.services.jobs import JobService
@@ -50,6 +50,8 @@ class _Work:
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
     missing: tuple[str, ...] = ()
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
+    #: Why the documents that would be predicted fail instead.
+    failed: JobError | None = None
 
     def result(self) -> BatchResult:
         unknown = [
@@ -59,7 +61,7 @@ class _Work:
             for one in self.missing
         ]
         found = [one for outcomes in self.outcomes.values() for one in outcomes]
-        texts = (self.readings[key] for key in self.predictions)
+        texts = (self.readings[key] for key in (self.predictions if self.failed is None else ()))
         records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
         return BatchResult(tuple(sorted((*found, *unknown), key=lambda o: o.document_id)), records)
 
@@ -84,31 +86,39 @@ class BatchRunner:
                 await self._run(job, job.batches[message.number], claim)
         except ClaimLost:
             return
+        except Exception as error:
+            await claim.release(self._stores.clock(), _reason(error))
+            raise
         await self._jobs.settle(job)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
-        """The batch failed too often: its documents get a failed outcome with the reason (rule A5)."""
+        """The batch failed too often: its documents get a failed outcome with the reason (rule A5).
+
+        Uploads are registered all the same (D5). Raises to be delivered again.
+        """
         job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
         if job is None or job.status.ended or message.number >= len(job.batches):
             return
-        error = JobError("BatchFailed", reason)
-        try:
-            handle = await self._stores.directory.fresh(job.project)
-            work = await self._select(handle.current, job, job.batches[message.number])
-        except ProjectNotFound:
+        claim = await self._stores.jobs.claim(job, message.number, random_id(), self._stores.clock())
+        if claim is None:
             return
-        failed = tuple(
-            DocumentOutcome(k, loc, Outcome.FAILED, error) for k, loc in sorted(work.locations.items())
-        )
-        await self._stores.jobs.finish(job, message.number, BatchResult(failed, error=error))
+        error = JobError("BatchFailed", f"{reason} {claim.failure}".rstrip())
+        try:
+            await self._run(job, job.batches[message.number], claim, error)
+        except ClaimLost:
+            return
+        except Exception:
+            await claim.release(self._stores.clock(), claim.failure)
+            raise
         await self._jobs.settle(job)
 
-    async def _run(self, job: Job, batch: Batch, claim: Claim) -> None:
+    async def _run(self, job: Job, batch: Batch, claim: Claim, failed: JobError | None = None) -> None:
         try:
             handle = await self._stores.directory.open(job.project)
             if handle.current.incarnation != job.incarnation:
                 await handle.refresh()
             work = await self._select(self._check(job, handle.current), job, batch)
+            work.failed = failed
             await self._look(handle.current, work)
             await self._predict(work)
             await self._commit(handle, work, claim)
@@ -166,7 +176,8 @@ class BatchRunner:
                 and _may_suggest(known.get(key), reading, source)
             ):
                 texts[key] = reading.text
-        if not texts:
+        if not texts or work.failed is not None:
+            work.predictions = {key: [] for key in texts}
             return
         engine = self._engines.get(work.job.parameters["engine"])
         model = await self._models.load(engine, work.job.parameters["artefact"])
@@ -204,7 +215,12 @@ class BatchRunner:
                     page.documents.get(key), work.locations[key], project.language, reading, author.revision
                 )
                 predictions = work.predictions.get(key)
-                after, result = _step(looked, reading, predictions, source, author.revision, locked=locked)
+                if work.failed and source and predictions is not None and looked.after is not None:
+                    after, result = fail(looked.after, source, work.failed)
+                else:
+                    after, result = _step(
+                        looked, reading, predictions, source, author.revision, locked=locked
+                    )
                 if after is not looked.before:
                     edits[key] = after
                 history.extend(looked.history)
@@ -270,6 +286,11 @@ def _step(
             after, Outcome.SKIPPED, "LabelingLocked", "Labeling is locked; the document waits."
         )
     return suggest(after, reading.text, predictions, source, revision)
+
+
+def _reason(error: Exception) -> str:
+    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
+    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."
 
 
 def _source(job: Job) -> Source:

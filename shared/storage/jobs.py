@@ -36,6 +36,7 @@ from shared.storage.gateways.ports import (
     RowChanged,
     RowExists,
     RowMissing,
+    StorageUnavailable,
     Table,
     Value,
 )
@@ -161,13 +162,15 @@ class JobStore:
                 return None
             if row.values.get("token") == token:
                 return Claim(self._table, job, number, token, row.etag)
-            until = row.values.get("until")
+            until, failure = row.values.get("until"), packing.string(row.values, "failure")
             if isinstance(until, datetime) and until > now:
                 return None
+            values["failure"] = failure
             try:
                 etags = await self._table.commit(job.incarnation, [Replace(key, values, row.etag)])
             except RowChanged:
                 return None
+            return Claim(self._table, job, number, token, etags[0], failure)
         return Claim(self._table, job, number, token, etags[0])
 
     async def finish(self, job: Job, number: int, result: BatchResult) -> None:
@@ -188,7 +191,11 @@ class JobStore:
 class Claim:
     """A batch that is ours for a while; its row is replaced by the result in the transaction of the pages."""
 
-    def __init__(self, table: Table, job: Job, number: int, token: str, etag: str) -> None:
+    def __init__(
+        self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = ""
+    ) -> None:
+        #: Why the try before ours failed.
+        self.failure = failure
         self._table = table
         self._job = job
         self.number = number
@@ -209,6 +216,16 @@ class Claim:
                 raise ClaimLost from error
             etags = [row.etag]  # our own renewal, whose answer was lost
         self._etag = etags[0]
+
+    async def release(self, now: datetime, failure: str) -> None:
+        """Let the batch be tried again at once, and remember why this try failed."""
+        key = keys.batch(self._job.id, self.number)
+        try:
+            await self._table.commit(
+                self._job.incarnation, [Merge(key, {"until": now, "failure": failure}, self._etag)]
+            )
+        except (RowChanged, RowMissing, StorageUnavailable):
+            return  # somebody else has it, or the claim ends by itself
 
     def close_with(self, result: Callable[[], BatchResult]) -> None:
         """What to write when the pages are committed, asked then: the outcomes are known no sooner."""

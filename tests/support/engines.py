@@ -1,0 +1,65 @@
+"""An engine that predicts what the text says, so that a test decides every suggestion.
+
+    "@Refund:73 please"     category Refund with confidence 0.73 (in an entity project: the span of this token)
+    "@fail"                 predicting raises, each time
+    "@hold"                 predicting waits while the file named by TEST_HOLD_FILE exists
+
+It needs one label in the project, as every engine needs some.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example, Prediction
+from shared.engines.base import Capabilities, Model
+
+NAME = "scripted"
+_TOKEN = re.compile(r"@(\w+):(\d+)")
+
+
+class ScriptedModel:
+    """Reads its predictions off the text."""
+
+    categories: tuple[str, ...] = ()
+
+    def __init__(self, kind: ProjectKind) -> None:
+        self._kind = kind
+
+    async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        for text in texts:
+            if "@fail" in text:
+                raise RuntimeError("The text told the engine to fail.")
+        hold = os.environ.get("TEST_HOLD_FILE")
+        while hold and Path(hold).exists() and any("@hold" in text for text in texts):
+            await asyncio.sleep(0.05)
+        return [self._of(text) for text in texts]
+
+    def _of(self, text: str) -> list[Prediction]:
+        found = [(m[1], int(m[2]) / 100, m.start(), len(m[0])) for m in _TOKEN.finditer(text)]
+        if self._kind is ProjectKind.ENTITIES:
+            return [Prediction(c, p, offset, length) for c, p, offset, length in found]
+        return sorted((Prediction(c, p) for c, p, _, _ in found), key=lambda one: -one.confidence)
+
+
+class ScriptedEngine:
+    """Its models are the name of the project's kind."""
+
+    name = NAME
+    capabilities = Capabilities(frozenset(ProjectKind), trainable=True, max_documents=25)
+
+    def missing_for(
+        self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
+    ) -> str | None:
+        return None if labeled else "Label at least one document."
+
+    async def fit(
+        self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
+    ) -> bytes:
+        return kind.encode()
+
+    async def load(self, artefact: bytes) -> Model:
+        return ScriptedModel(ProjectKind(artefact.decode()))

@@ -1,0 +1,205 @@
+"""The services of the app in the process of the test, over the in-memory twin or Azurite; the test plays the host.
+
+    app = in_process(MemoryStorage())
+    await app.create("p")
+    await app.upload({"a.txt": "text"})
+    await app.drain()
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, override
+
+import pytest
+
+from shared.domain.document import Document, document_id
+from shared.domain.errors import DocumentNotFound
+from shared.domain.jobs import Job, JobKind
+from shared.domain.kinds import ProjectKind
+from shared.domain.labels import Labels
+from shared.domain.project import AutolabelSettings, Project
+from shared.runtime.container import Container
+from shared.runtime.settings import Settings
+from shared.services import etags
+from shared.services.autolabel import AutolabelRequest
+from shared.services.messages import (
+    BATCH_QUEUE,
+    JOB_QUEUE,
+    PLAN_QUEUE,
+    BatchMessage,
+    JobMessage,
+    PlanMessage,
+    parse,
+)
+from shared.services.projects import ProjectPatch
+from shared.services.stores import Names, build
+from shared.storage.gateways.ports import Blobs, Queues, Table
+from tests.support.engines import NAME, ScriptedEngine
+
+SECRET = "AccountName=devstoreaccount1;AccountKey=bm9uZQ=="
+
+
+class Storage(Protocol):
+    """What both the twin and the clients of Azurite have."""
+
+    @property
+    def blobs(self) -> Blobs: ...
+    @property
+    def queues(self) -> Queues: ...
+    def table(self, name: str) -> Table: ...
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)  # so that no two moments are one
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Sent(Queues):
+    """Sends on to the real queues, and remembers, for the test to deliver."""
+
+    def __init__(self, inner: Queues) -> None:
+        self._inner = inner
+        self.waiting: deque[tuple[str, str]] = deque()
+
+    @override
+    async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
+        await self._inner.send(queue, body, delay=delay)
+        self.waiting.append((queue, body))
+
+    @override
+    async def create(self, queue: str) -> None:
+        await self._inner.create(queue)
+
+
+@dataclass
+class App:
+    """The services, and the messages that wait. One project, `name`, in one container."""
+
+    container: Container
+    sent: Sent
+    blobs: Blobs
+    name: str = "p"
+    documents: str = "docs"
+    delivered: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    async def deliver(self, queue: str, body: str) -> None:
+        """Give one message to who handles it, as the queue functions do."""
+        self.delivered.append((queue, body))
+        if queue == PLAN_QUEUE:
+            await self.container.planner.plan(parse(PlanMessage, body))
+        elif queue == BATCH_QUEUE:
+            await self.container.batches.run(parse(BatchMessage, body))
+        else:
+            assert queue == JOB_QUEUE, queue
+            await self.container.runner.run(parse(JobMessage, body))
+
+    async def drain(self) -> None:
+        """Deliver what waits, and what comes of it, whatever its delay."""
+        while self.sent.waiting:
+            await self.deliver(*self.sent.waiting.popleft())
+
+    async def fail_five_times(self, queue: str, body: str) -> None:
+        """Deliver a message of a batch that fails until the host moves it to the poison queue, and handle it there."""
+        for _ in range(5):
+            with pytest.raises(RuntimeError):
+                await self.deliver(queue, body)
+        await self.container.batches.give_up(parse(BatchMessage, body), "It failed five times.")
+
+    async def create(
+        self, kind: ProjectKind = ProjectKind.SINGLE_LABEL, *, on_upload: bool = True, **more: Any
+    ) -> Project:
+        """The project, and its container if it is not there."""
+        await self.blobs.create_container(self.documents)
+        patch = ProjectPatch(
+            kind, self.documents, "en-us", autolabel=AutolabelSettings(on_upload=on_upload), **more
+        )
+        project, _ = await self.container.projects.put(self.name, patch)
+        return project
+
+    async def upload(self, texts: Mapping[str, str | bytes], *, events: bool = True) -> None:
+        """Write blobs, and tell of them."""
+        for name, text in texts.items():
+            data = text if isinstance(text, bytes) else text.encode()
+            await self.blobs.write(self.documents, name, data)
+            if events:
+                await self.container.uploads.seen(self.documents, name)
+
+    async def document(self, location: str) -> Document | None:
+        try:
+            return (await self.container.documents.get(self.name, document_id(location))).document
+        except DocumentNotFound:
+            return None
+
+    async def label(self, location: str, category: str) -> Document:
+        labels = Labels(categories=(category,))
+        shown = await self.container.documents.set_labels(
+            self.name, document_id(location), etags.ANY, labels, "tester"
+        )
+        return shown.document
+
+    async def define(self, *categories: str) -> None:
+        """Make categories known, by labeling documents of their own."""
+        for category in categories:
+            await self.upload({f"~{category}.txt": f"This one is {category}."})
+        await self.drain()
+        for category in categories:
+            await self.label(f"~{category}.txt", category)
+
+    async def autolabel(self, job_id: str = "job", **request: Any) -> Job:
+        """A job over HTTP, to its end."""
+        await self.container.autolabel.start(self.name, AutolabelRequest(**request), job_id)
+        await self.drain()
+        return await self.container.autolabel.get(self.name, job_id)
+
+    async def rows(self) -> dict[str, Mapping[str, Any]]:
+        """Every row of the project but claims' times, as stored: what must not change when nothing does."""
+        project = await self.container.projects.get(self.name)
+        table = self.container.stores.table
+        rows = await table.query(project.incarnation)
+        todos = await table.query(f"{project.incarnation}|todo")
+        return {row.key: dict(row.values) for row in (*rows, *todos)}
+
+    async def jobs(self, kind: JobKind = JobKind.AUTOLABEL) -> list[Job]:
+        project = await self.container.projects.get(self.name)
+        return await self.container.stores.jobs.list(project.incarnation, kind)
+
+
+def settings(**more: Any) -> Settings:
+    """Uploads are planned at once, for a test delivers a plan whatever its delay."""
+    given: dict[str, Any] = {
+        "azurewebjobsstorage": SECRET,
+        "auth_mode": "entra",
+        "default_engine": NAME,
+        "api_keys": "[]",
+        "collect_window_seconds": 0,
+    }
+    return Settings(**given | more)
+
+
+def in_process(
+    storage: Storage,
+    clock: Callable[[], datetime] | None = None,
+    *,
+    table: Table | None = None,
+    prefix: str = "labelbridge",
+    **more: Any,
+) -> App:
+    """The app over this storage; `table` in its place, where it is wrapped."""
+    sent = Sent(storage.queues)
+    stores = build(Names(prefix), table or storage.table("projects"), storage.blobs, sent, clock)
+    container = Container(settings(**more), stores, {NAME: ScriptedEngine})
+    return App(container, sent, storage.blobs)
+
+
+__all__ = ["App", "Clock", "Storage", "in_process", "settings"]
