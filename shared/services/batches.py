@@ -63,7 +63,8 @@ class _Work:
         found = [one for outcomes in self.outcomes.values() for one in outcomes]
         texts = (self.readings[key] for key in (self.predictions if self.failed is None else ()))
         records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
-        return BatchResult(tuple(sorted((*found, *unknown), key=lambda o: o.document_id)), records)
+        outcomes = tuple(sorted((*found, *unknown), key=lambda o: o.document_id))
+        return BatchResult(outcomes, records, self.failed)
 
 
 class BatchRunner:
