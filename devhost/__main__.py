@@ -10,9 +10,8 @@ from pathlib import Path
 
 from devhost.delivery import TOPIC, DeliveryOptions
 from devhost.events import Disturbance, EventOptions, forwarder
-from devhost.host import HostArguments, run_host
-from devhost.http import Keys
-from devhost.settings import HostError, local_values, log
+from devhost.output import log
+from devhost.settings import HostError, local_values
 from devhost.supervisor import SupervisorArguments, run_supervisor
 
 
@@ -132,6 +131,10 @@ def _run_events(options: argparse.Namespace) -> int:
 
 
 def _run_host(options: argparse.Namespace) -> int:
+    # The other commands do without the SDKs and start the faster for it.
+    from devhost.host import HostArguments, run_host
+    from devhost.http import Keys
+
     keys = Keys(**json.loads(options.enable_auth.read_text())) if options.enable_auth else None
     return run_host(
         HostArguments(

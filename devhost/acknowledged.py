@@ -61,6 +61,10 @@ class Acknowledged:
         """Names of the container's blobs that are known to exist."""
         return set(self._etags.get(container, ()))
 
+    def count(self, container: str) -> int:
+        """How many of the container's blobs are known to exist."""
+        return len(self._etags.get(container, ()))
+
     def containers(self) -> set[str]:
         """Containers with a blob that is known to exist."""
         return {container for container, names in self._etags.items() if names}

@@ -15,6 +15,15 @@ from devhost.protos import TypedData
 from devhost.settings import connection_string, encode_message
 from devhost.worker import Function
 
+# The SDK's own pauses (15 s and more) would hold up the end of the host when the emulator is gone; listeners
+# and callers try again themselves.
+_RETRIES: dict[str, Any] = {
+    "retry_total": 2,
+    "initial_backoff": 0,
+    "increment_base": 1,
+    "random_jitter_range": 0,
+}
+
 
 class Storage:
     """Clients by connection, made once. Messages are coded by the host itself, never by the SDK."""
@@ -27,14 +36,14 @@ class Storage:
         """The queue service behind a binding's `connection`."""
         text = connection_string(connection)
         if text not in self._queues:
-            self._queues[text] = QueueServiceClient.from_connection_string(text)
+            self._queues[text] = QueueServiceClient.from_connection_string(text, **_RETRIES)
         return self._queues[text]
 
     def blobs(self, connection: str | None = None) -> BlobServiceClient:
         """The blob service behind a binding's `connection`."""
         text = connection_string(connection)
         if text not in self._blobs:
-            self._blobs[text] = BlobServiceClient.from_connection_string(text)
+            self._blobs[text] = BlobServiceClient.from_connection_string(text, **_RETRIES)
         return self._blobs[text]
 
     async def close(self) -> None:

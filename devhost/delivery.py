@@ -14,7 +14,8 @@ import aiohttp
 
 from devhost.acknowledged import GONE
 from devhost.listing import Blob
-from devhost.settings import ACCOUNT, log
+from devhost.output import log
+from devhost.settings import ACCOUNT
 
 BLOB_FUNCTION, EVENT_FUNCTION = "document_uploaded", "storage_event"
 PAUSES = (10, 30, 60, 300, 600, 1800, 3600)  # seconds between attempts; the last one repeats

@@ -20,7 +20,8 @@ import aiohttp
 from devhost.acknowledged import GONE, Acknowledged
 from devhost.delivery import BLOB_FUNCTION, EVENT_FUNCTION, Delivery, DeliveryOptions, Event
 from devhost.listing import Account, Blob, EmulatorError
-from devhost.settings import ACCOUNT, log
+from devhost.output import log
+from devhost.settings import ACCOUNT
 
 FEW = 32  # up to so many changed blobs are asked for one by one, more by listing the container
 
@@ -140,7 +141,7 @@ class Forwarder:
             for container in list(hints):
                 names = hints[container]
                 # A page of a listing costs as much as some hundred single looks.
-                if len(names) > FEW + len(self._acknowledged.names(container)) // 20:
+                if len(names) > FEW + self._acknowledged.count(container) // 20:
                     await self._look_at_container(container)
                 else:
                     blobs = await asyncio.gather(*(self._account.blob(container, name) for name in names))

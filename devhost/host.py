@@ -19,6 +19,7 @@ from devhost.bindings import Outputs, Storage, send
 from devhost.blobs import POISON_QUEUE, blob_deliver, blob_handler
 from devhost.eventgrid import event_grid_deliver, webhook
 from devhost.http import HttpApp, Keys
+from devhost.output import announce, log, take_stdout
 from devhost.queues import Invisibility, QueueListener, queue_handler
 from devhost.settings import (
     HostError,
@@ -26,7 +27,6 @@ from devhost.settings import (
     QueueOptions,
     host_id,
     load_environment,
-    log,
     read_host_options,
 )
 from devhost.timers import TimerListener
@@ -103,7 +103,7 @@ class Host:
 
     def _add_blob_triggers(self, app: HttpApp, functions: list[Function]) -> None:
         for function in functions:
-            if function.trigger.get("source") not in {"EventGrid", "EVENT_GRID"}:
+            if function.trigger.get("source") != "EventGrid":
                 raise HostError(
                     f"function {function.name}: only blob triggers with source EventGrid are supported"
                 )
@@ -177,26 +177,6 @@ def _listen(port: int) -> socket.socket:
     return server
 
 
-def take_stdout() -> int | None:
-    """Keep standard output for the ready line: what functions print goes to standard error from now on."""
-    try:
-        kept = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:
-        kept = None
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is when started with it closed
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
-    return kept
-
-
-def announce(stdout: int | None, line: str) -> None:
-    """Write the one line that standard output is for, and close it."""
-    if stdout is not None:
-        with contextlib.suppress(OSError):
-            os.write(stdout, f"{line}\n".encode())
-        os.close(stdout)
-
-
 async def _serve(arguments: HostArguments, stdout: int | None) -> int:
     load_environment(arguments.app, arguments.azurite_port)
     options = read_host_options(arguments.app)
@@ -256,6 +236,6 @@ def run_host(arguments: HostArguments) -> int:
     except HostError as error:
         log(f"devhost: {error}")
         return 1
-    sys.stderr.flush()
+    sys.stdout.flush()
     # Threads of sync functions that still run must not hold up the end of the process.
     os._exit(status)

@@ -4,7 +4,7 @@ The library expects the module that protoc makes of FunctionRpc.proto; this modu
 handed over whole. It is as strict as protobuf where it matters: an unknown field is a TypeError, and so is a
 value of the wrong type in the messages that carry a function's data.
 """
-# ruff: noqa: D101, D102, N802 - names and meanings are those of FunctionRpc.proto
+# ruff: noqa: N802 - names and meanings are those of FunctionRpc.proto
 
 import builtins  # noqa: TC003 - for the field named bytes
 from collections.abc import Mapping, Sequence

@@ -12,8 +12,9 @@ from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
 from devhost.bindings import send
+from devhost.output import log
 from devhost.protos import TypedData
-from devhost.settings import QueueOptions, decode_message, log
+from devhost.settings import QueueOptions, decode_message
 from devhost.worker import Function, InvocationFailed, Worker
 
 SHORTEST_PAUSE = 0.1  # seconds, also the step of the back-off

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,9 +79,23 @@ def parse_time_span(text: str) -> float:
     return -total if sign else total
 
 
+def override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put settings such as `AzureFunctionsJobHost__extensions__queues__batchSize` over host.json."""
+    for setting, value in environment.items():
+        prefix, *path = setting.split("__")
+        if prefix != "AzureFunctionsJobHost" or not path:
+            continue
+        *parents, last = path
+        target = data
+        for name in parents:
+            target = target.setdefault(name, {})
+        target[last] = value
+
+
 def read_host_options(app: Path) -> HostOptions:
-    """host.json of the app, with the real host's defaults (two processors, development lease times)."""
+    """host.json and its overrides, with the real host's defaults (and its lease times for development)."""
     data = read_json(app / "host.json")
+    override(data, os.environ)
     queues, cpus = section(data, "extensions", "queues"), os.cpu_count() or 1
     batch = int(queues.get("batchSize", 16))
     timeout = parse_time_span(str(data.get("functionTimeout", "00:30:00")))
@@ -173,11 +186,6 @@ def host_id(app: Path) -> str:
 def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> bool:
     """True when the setting `AzureWebJobs.<function>.Disabled` switches the function off."""
     return environment.get(f"AzureWebJobs.{function}.Disabled", "").lower() in {"true", "1"}
-
-
-def log(text: str) -> None:
-    """One line on standard error, where everything but the ready line goes."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def decode_message(text: str, base64_messages: bool) -> bytes:

@@ -18,8 +18,8 @@ import aiohttp
 
 from devhost import children
 from devhost.events import EventOptions, Forwarder, forwarder
-from devhost.host import announce, take_stdout
-from devhost.settings import HostError, log
+from devhost.output import announce, log, take_stdout
+from devhost.settings import HostError
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
@@ -130,9 +130,8 @@ class Supervisor:
                 for task in (*parts, signalled):
                     task.cancel()
         for part in ended:
-            log(
-                f"devhost: {parts[part]} ended by itself ({part.exception() or part.result()}); all is stopped"
-            )
+            how = part.exception() or part.result()
+            log(f"devhost: {parts[part]} ended by itself ({how}); everything is stopped")
         return 1 if ended else 0
 
     @contextlib.asynccontextmanager

@@ -11,8 +11,9 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient, ContainerClient
 from croniter import croniter
 
+from devhost.output import log
 from devhost.protos import TypedData
-from devhost.settings import HostError, HostOptions, log, parse_time_span
+from devhost.settings import HostError, HostOptions, parse_time_span
 from devhost.worker import Function, InvocationFailed, Worker
 
 CONTAINER = "azure-webjobs-hosts"

@@ -18,8 +18,9 @@ import azure_functions_runtime  # pyright: ignore[reportMissingTypeStubs] - it h
 from azure.core.exceptions import AzureError
 
 from devhost import protos
+from devhost.output import log
 from devhost.protos import InvocationResponse, ParameterBinding, RpcFunctionMetadata, TypedData
-from devhost.settings import HostError, is_disabled, log, resolve, section
+from devhost.settings import HostError, is_disabled, resolve, section
 
 library: Any = azure_functions_runtime
 TRIGGERS = {"httpTrigger", "queueTrigger", "timerTrigger", "eventGridTrigger", "blobTrigger"}

@@ -1,0 +1,33 @@
+"""Where the words go: one ready line to standard output, everything else to standard error."""
+
+import contextlib
+import os
+import sys
+
+
+def log(text: str) -> None:
+    """One entry on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def take_stdout() -> int | None:
+    """Keep standard output for the ready line: what functions print goes to standard error from now on.
+
+    The descriptor to give to `announce`; None when the program was started with its output closed.
+    """
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:
+        kept = None
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - so it is when it was closed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    return kept
+
+
+def announce(stdout: int | None, line: str) -> None:
+    """Write the one line that standard output is for, and close it."""
+    if stdout is not None:
+        with contextlib.suppress(OSError):
+            os.write(stdout, f"{line}\n".encode())
+        os.close(stdout)

@@ -1,0 +1,182 @@
+"""What the real host does between the socket and the function."""
+
+import json
+import re
+import socket
+
+import pytest
+
+from tests.devhost.support import running_host
+
+
+def test_ready_line_is_all_of_standard_output(host):
+    assert re.fullmatch(r"ready http://127\.0\.0\.1:\d+\n", host.stdout)
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [
+        ("/echo/a/b", "a/b"),
+        ("/echo/a%20b/%C3%BC", "a b/ü"),
+        ("/echo/a%2Fb", "a%2Fb"),  # the server leaves an encoded slash as it is
+        ("/echo/%FF", "%FF"),  # and what is not UTF-8
+        ("/echo/x/../y", "y"),
+        ("/echo/x/%2e%2e/y", "y"),
+        ("/ECHO/Case", "Case"),
+    ],
+)
+def test_route_values_are_decoded_as_by_the_real_server(host, path, rest):
+    assert host.get(path)["route"] == {"rest": rest}
+
+
+def test_missing_catch_all_is_no_route_value(host):
+    assert host.get("/echo")["route"] == {}
+
+
+def test_nul_in_path_is_refused(host):
+    assert host.request("GET", "/echo/a%00b").status == 400
+
+
+def test_headers_have_lower_case_names_and_joined_values(host):
+    with socket.create_connection(("127.0.0.1", host.port)) as connection:
+        connection.sendall(b"GET /echo HTTP/1.0\r\nX-Mixed: one\r\nx-mixed: two\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]["x-mixed"] == "one,two"
+
+
+def test_empty_query_values_are_dropped_and_repeated_ones_joined(host):
+    seen = host.get("/echo?a=1&empty=&b=x+y%26&A=2")
+    assert seen["params"] == {"a": "1,2", "b": "x y&"}
+    assert seen["url"] == f"{host.address}/echo?a=1&empty=&b=x+y%26&A=2"
+
+
+def test_body_with_content_length_arrives(host):
+    assert host.request("POST", "/echo", bytes(range(256))).json["body"].encode("latin-1") == bytes(
+        range(256)
+    )
+
+
+def test_chunked_body_is_lost(host):
+    with socket.create_connection(("127.0.0.1", host.port)) as connection:
+        connection.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        )
+        connection.sendall(b"5\r\nhello\r\n0\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["body"] == ""
+
+
+def test_body_over_100_mb_is_refused_before_it_is_read(host):
+    answer = host.request("POST", "/echo", headers={"Content-Length": str(100 * 1024 * 1024 + 1)})
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/items/12", 200),
+        ("GET", "/items/-12", 200),
+        ("GET", "/items/x", 404),  # not an int
+        ("GET", "/items/99999999999", 404),  # nor is this one of 32 bits
+        ("PUT", "/items/x", 200),  # another function takes the method
+        ("POST", "/items/12", 404),  # none does: 404, not 405
+        ("HEAD", "/items/12", 404),  # HEAD is not part of GET
+        ("HEAD", "/echo", 200),  # a function without methods takes all
+        ("OPTIONS", "/echo", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/runtime/webhooks/none", 404),
+    ],
+)
+def test_methods_and_constraints_are_part_of_the_route(host, method, path, status):
+    answer = host.request(method, path)
+    assert answer.status == status
+    assert method != "HEAD" or not answer.body
+
+
+def test_literal_segments_may_begin_with_a_colon(host):
+    assert host.request("POST", "/projects/p%3A1/documents/:scan").json == {
+        "function": "project_scan",
+        "projectName": "p:1",
+    }
+
+
+def test_functions_are_tried_in_the_order_of_their_names(host):
+    # project_scan takes only POST; what it leaves goes to the route that is tried later.
+    assert host.get("/projects/p/documents/:scan")["function"] == "project_x_document"
+    assert host.get("/projects/p/documents") == {"function": "project_x_document", "projectName": "p"}
+
+
+def test_response_keeps_status_bytes_headers_and_cookies(host):
+    answer = host.request("GET", "/respond")
+    assert (answer.status, answer.body) == (207, bytes([0, 255, 10]))
+    assert answer.header("x-one") == ["first"]
+    assert answer.header("content-type") == ["application/octet-stream"]
+    assert answer.header("set-cookie") == ["a=1; HttpOnly; Path=/; SameSite=Lax", "b=2; Max-Age=60; Secure"]
+
+
+def test_204_has_no_body(host):
+    answer = host.request("GET", "/nothing")
+    assert (answer.status, answer.body, answer.header("content-length")) == (204, b"", [])
+
+
+def test_text_is_answered_as_text(host):
+    answer = host.request("GET", "/returns/str")
+    assert (answer.status, answer.body) == (200, b"plain text")
+    assert answer.header("content-type") == ["text/plain; charset=utf-8"]
+
+
+@pytest.mark.parametrize("what", ["none", "dict", "tuple"])
+def test_values_that_the_worker_cannot_encode_fail(host, what):
+    assert host.request("GET", f"/returns/{what}").status == 500
+
+
+def test_failure_is_logged_once_with_function_invocation_and_traceback(host):
+    before = len(host.stderr)
+    answer = host.request("POST", "/fails", b"secret text of a document")
+    assert (answer.status, answer.body) == (500, b"")
+    logged = host.stderr[before:]
+    assert len(re.findall(r"function fails failed, invocation [0-9a-f-]{36}: Traceback", logged)) == 1
+    assert "RuntimeError: meant to fail" in logged
+    assert "secret" not in logged
+
+
+def test_function_that_runs_too_long_fails(storage, tmp_path):
+    # Settings of this form stand over host.json, as in the real host.
+    with running_host(storage, tmp_path, AzureFunctionsJobHost__functionTimeout="00:00:01") as host:
+        answer = host.request("GET", "/slow?until=released")
+        host.touch("released")
+        assert answer.status == 500
+        assert "ran longer than functionTimeout, 1 s" in host.stderr
+
+
+def test_settings_come_from_the_file_and_the_environment_wins(host):
+    assert host.get("/settings/FROM_FILE") == {"value": "file", "folder": "sample"}
+    assert host.get("/settings/ORDERS_QUEUE")["value"] == host.environment["ORDERS_QUEUE"]
+
+
+def test_keys_are_ignored_unless_asked_for(host):
+    assert host.request("GET", "/guarded").status == 200
+    assert host.request("GET", "/masters?code=wrong").status == 200
+
+
+def test_keys(storage, tmp_path):
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"master": "m", "function": "f", "system": "s"}))
+    with running_host(storage, tmp_path / "host", "--enable-auth", str(file)) as host:
+
+        def status(path: str, **headers: str) -> int:
+            return host.request("GET", path, headers=headers).status
+
+        assert status("/echo") == 200
+        assert status("/guarded") == 401
+        assert status("/guarded?code=wrong") == 401
+        assert status("/guarded?code=f") == 200
+        assert status("/guarded?code=f", **{"x-functions-key": "wrong"}) == 401  # the header wins
+        assert status("/guarded?code=wrong", **{"x-functions-key": "m"}) == 200  # the master key opens all
+        assert status("/guarded?code=s") == 401
+        assert status("/masters?code=f") == 401
+        assert status("/masters?code=m") == 200
+        assert status("/admin/functions?code=f") == 401
+        assert status("/runtime/webhooks/EventGrid?functionName=storage_event") == 401
+        assert status("/runtime/webhooks/EventGrid?functionName=storage_event&code=s") == 400
