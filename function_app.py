@@ -2,7 +2,20 @@
 
 import azure.functions as func
 
-from functions import autolabel, documents, projects, queues, review, system, timers, uploads, web
+from functions import (
+    autolabel,
+    bulk,
+    documents,
+    projects,
+    queues,
+    review,
+    system,
+    timers,
+    training,
+    transfers,
+    uploads,
+    web,
+)
 
 app = func.FunctionApp(
     http_auth_level=func.AuthLevel.ANONYMOUS
@@ -13,6 +26,9 @@ for blueprint in (
     documents.routes.blueprint,
     review.routes.blueprint,
     autolabel.routes.blueprint,
+    bulk.routes.blueprint,
+    training.routes.blueprint,
+    transfers.routes.blueprint,
     system.routes.blueprint,
     web.routes.blueprint,
     uploads.blueprint,

@@ -8,7 +8,7 @@ from shared.domain.jobs import Job
 from shared.services import paging
 from shared.services.autolabel import AutolabelRequest
 from shared.wire.answers import job_json, outcome_json
-from shared.wire.api import AutolabelBody, JobList, JobModel, OutcomeList, PageQuery
+from shared.wire.api import AutolabelBody, EstimateModel, JobList, JobModel, OutcomeList, PageQuery
 
 routes = Routes()
 JOBS = f"{P}/autolabel/jobs"
@@ -18,14 +18,19 @@ ONE = f"{JOBS}/{{jobId}}"
 @routes.add("POST", JOBS, {202: None}, headers=("operation-location",))
 async def start_autolabel(call: Call, body: AutolabelBody) -> Reply:
     """Start an autolabel job: without fields, over every unlabeled document."""
-    request = AutolabelRequest(
-        body.engine,
-        body.model_label,
-        tuple(body.documents) if body.documents is not None else None,
-        tuple(body.categories) if body.categories is not None else None,
-    )
-    job = await call.container.autolabel.start(call.project_name, request, call.job_id())
+    job = await call.container.autolabel.start(call.project_name, _request(body), call.job_id())
     return call.accepted(f"autolabel/jobs/{job.id}")
+
+
+@routes.add("POST", f"{P}/autolabel/:estimate", {200: EstimateModel})
+async def estimate_autolabel(call: Call, body: AutolabelBody) -> Reply:
+    """Tell what a job with this body would cost."""
+    found = await call.container.autolabel.estimate(call.project_name, _request(body))
+    return Reply(
+        200,
+        {"documents": found.documents, "textRecords": found.text_records}
+        | ({"tokens": found.tokens} if found.tokens is not None else {}),
+    )
 
 
 @routes.add("GET", JOBS, {200: JobList})
@@ -90,3 +95,12 @@ async def retry_autolabel_job(call: Call) -> Reply:
 
 def _newest_first(job: Job) -> tuple[int | str, ...]:
     return -int(job.created.timestamp() * 1_000_000), job.id
+
+
+def _request(body: AutolabelBody) -> AutolabelRequest:
+    return AutolabelRequest(
+        body.engine,
+        body.model_label,
+        tuple(body.documents) if body.documents is not None else None,
+        tuple(body.categories) if body.categories is not None else None,
+    )

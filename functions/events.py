@@ -25,7 +25,7 @@ _KINDS = frozenset(
 def blobs_of(event: func.EventGridEvent | func.CloudEvent, account: str) -> list[Blob]:
     """(container, blob) of each blob to look at; none for other accounts and other kinds of events."""
     if isinstance(event, func.CloudEvent):
-        kind, topic, subject, data = event.type, event.source, event.subject, event.data
+        kind, topic, subject, data = event.type, event.source, event.subject, event.get_json()
     else:
         kind, topic, subject, data = event.event_type, event.topic, event.subject, event.get_json()
     if kind not in _KINDS or not _is_of(topic, account):

@@ -54,7 +54,7 @@ async def plan_autolabel_poison(message: func.QueueMessage) -> None:
 )
 async def run_autolabel_batch(message: func.QueueMessage) -> None:
     """Run one batch of a job."""
-    await handle(message, BatchMessage, lambda app, one: app.batches.run(one))
+    await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
 
 
 @blueprint.function_name("run_autolabel_batch_poison")
@@ -78,3 +78,35 @@ async def run_job(message: func.QueueMessage) -> None:
 async def run_job_poison(message: func.QueueMessage) -> None:
     """The job ends as failed with the reason."""
     await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
+
+
+@blueprint.function_name("run_training")
+@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-training", connection=CONNECTION)
+async def run_training(message: func.QueueMessage) -> None:
+    """Train or evaluate a model."""
+    await handle(message, JobMessage, lambda app, one: app.runner.run(one))
+
+
+@blueprint.function_name("run_training_poison")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-training-poison", connection=CONNECTION
+)
+async def run_training_poison(message: func.QueueMessage) -> None:
+    """The training ends as failed with the reason."""
+    await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
+
+
+@blueprint.function_name("run_bulk_review")
+@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-review-bulk", connection=CONNECTION)
+async def run_bulk_review(message: func.QueueMessage) -> None:
+    """Run one batch of a bulk decision."""
+    await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
+
+
+@blueprint.function_name("run_bulk_review_poison")
+@blueprint.queue_trigger(
+    arg_name="message", queue_name="%TABLE_PREFIX%-review-bulk-poison", connection=CONNECTION
+)
+async def run_bulk_review_poison(message: func.QueueMessage) -> None:
+    """The batch of the bulk decision ends with the reason."""
+    await handle(message, BatchMessage, lambda app, one: app.bulk.give_up(one, TOO_OFTEN))

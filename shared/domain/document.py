@@ -10,6 +10,8 @@ from shared.domain.suggestions import SuggestionSet, fits
 from shared.domain.text import Offsets, Rejection, content_hash
 
 NO_SUGGESTIONS = "0"
+#: `planned` of an imported document: its content, when it is first read, counts as planned (rule A1).
+PLANNED_WHEN_READ = "*"
 
 
 def document_id(location: str) -> str:
@@ -124,6 +126,7 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
         revision=revision,
         blob_etag=reading.blob_etag,
         content=content,
+        planned=content if document.planned == PLANNED_WHEN_READ else document.planned,
         length=offsets.utf16_length,
         characters=offsets.length,
         content_changed=document.content_changed or (known and labeled),

@@ -82,6 +82,8 @@ class BatchResult:
     outcomes: tuple[DocumentOutcome, ...] = ()
     text_records: int = 0
     error: JobError | None = None
+    #: What a bulk decision counts instead of outcomes: matched, changed, conflicts.
+    counts: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def count_outcomes(outcomes: Iterable[DocumentOutcome]) -> dict[str, int]:
     return {outcome.value: counts[outcome] for outcome in Outcome}
 
 
-def ended_status(counts: Mapping[str, int], cancelled: bool) -> JobStatus:
+def ended_status(counts: Mapping[str, int], *, cancelled: bool) -> JobStatus:
     """How a batch job ends (rule A5): an empty selection succeeds, all failed is failed, some failed is partial."""
     if cancelled:
         return JobStatus.CANCELLED

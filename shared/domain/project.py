@@ -68,6 +68,8 @@ class Project:
     locks: int = 0
     opened: int = 0
     lock: Lock | None = None
+    #: Id of the train job that runs: one at a time (rule T1).
+    training: str | None = None
     deleting: bool = False
     etag: str = field(default="", compare=False)
 

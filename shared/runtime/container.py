@@ -11,7 +11,10 @@ from shared.runtime.auth import Authenticator
 from shared.runtime.settings import Settings
 from shared.services.autolabel import AutolabelService
 from shared.services.batches import BatchRunner
+from shared.services.bulk import BulkService
+from shared.services.categories import CategoryService
 from shared.services.documents import DocumentService
+from shared.services.evaluating import Evaluator
 from shared.services.jobs import JobService
 from shared.services.maintenance import MaintenanceService
 from shared.services.models import ModelProvider
@@ -21,6 +24,9 @@ from shared.services.registering import RegisterService
 from shared.services.review import ReviewService
 from shared.services.runner import JobRunner
 from shared.services.stores import Names, Stores, build
+from shared.services.trained import ModelService
+from shared.services.training import TrainingService
+from shared.services.transfers import TransferService
 from shared.services.uploads import UploadService
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames
 
@@ -47,6 +53,7 @@ class Container:
             window=window,
         )
         self.batches = BatchRunner(stores, self.engines, self.models, self.jobs)
+        self.evaluator = Evaluator(stores)
         self.registering = RegisterService(stores, self.planner, self.jobs)
 
     @cached_property
@@ -63,11 +70,40 @@ class Container:
 
     @cached_property
     def autolabel(self) -> AutolabelService:
-        return AutolabelService(self.stores, self.engines, self.planner, self.batches, self.jobs)
+        return AutolabelService(
+            self.stores,
+            self.engines,
+            self.planner,
+            self.batches,
+            self.jobs,
+            default_engine=self.settings.default_engine,
+        )
 
     @cached_property
     def uploads(self) -> UploadService:
         return UploadService(self.stores, self.planner, self.settings.collect_window_seconds)
+
+    @cached_property
+    def bulk(self) -> BulkService:
+        return BulkService(self.stores, self.jobs)
+
+    @cached_property
+    def categories(self) -> CategoryService:
+        return CategoryService(self.stores)
+
+    @cached_property
+    def transfers(self) -> TransferService:
+        return TransferService(self.stores, self.jobs, self.registering)
+
+    @cached_property
+    def training(self) -> TrainingService:
+        return TrainingService(
+            self.stores, self.engines, self.jobs, self.evaluator, default_engine=self.settings.default_engine
+        )
+
+    @cached_property
+    def trained(self) -> ModelService:
+        return ModelService(self.stores, self.engines, self.jobs, self.evaluator)
 
     @cached_property
     def runner(self) -> JobRunner:
@@ -75,8 +111,14 @@ class Container:
             "autolabel": self.autolabel.plan,
             "scan": self.registering.run,
             "reconcile": self.registering.reconcile,
+            "import": self.transfers.run_import,
+            "export": self.transfers.run_export,
+            "train": self.training.run,
+            "evaluate": self.trained.run,
         }
-        return JobRunner(self.stores, self.jobs, runs)
+        batches = {"autolabel": self.batches.run, "register": self.batches.run}
+        bulk = {"review": self.bulk.run_batch, "undo": self.bulk.run_batch}
+        return JobRunner(self.stores, self.jobs, runs, batches | bulk)
 
     @cached_property
     def maintenance(self) -> MaintenanceService:

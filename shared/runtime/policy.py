@@ -51,7 +51,32 @@ POLICY: Final[dict[str, Permission]] = {
     "list_categories": Role.READ,
     "put_categories": Role.WRITE,
     "get_statistics": Role.READ,
+    # transfers
+    "import_project": Role.WRITE,
+    "get_import_job": Role.READ,
+    "export_project": Role.READ,
+    "get_export_job": Role.READ,
+    "get_export_result": Role.READ,
+    # training
+    "train": Role.WRITE,
+    "list_train_jobs": Role.READ,
+    "get_train_job": Role.READ,
+    "cancel_train_job": Role.WRITE,
+    "get_train_cancellation": Role.READ,
+    "list_models": Role.READ,
+    "get_model": Role.READ,
+    "delete_model": Role.OWN,
+    "get_evaluation_summary": Role.READ,
+    "get_evaluation_result": Role.READ,
+    "evaluate_model": Role.WRITE,
+    "get_evaluate_job": Role.READ,
+    "list_languages": Role.READ,
+    "list_training_config_versions": Role.READ,
     # review
+    "review_all_documents": Role.REVIEW,
+    "get_review_job": Role.READ,
+    "undo_review_job": Role.REVIEW,
+    "get_undo_job": Role.READ,
     "review_documents": Role.REVIEW,
     # autolabel
     "start_autolabel": Role.WRITE,
@@ -61,6 +86,7 @@ POLICY: Final[dict[str, Permission]] = {
     "cancel_autolabel_job": Role.WRITE,
     "get_autolabel_cancellation": Role.READ,
     "retry_autolabel_job": Role.WRITE,
+    "estimate_autolabel": Role.READ,
 }
 
 

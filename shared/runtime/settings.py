@@ -21,7 +21,9 @@ class ApiKey(BaseModel):
 class Settings(BaseSettings):
     """One field a setting; the name of the environment variable is the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="", case_sensitive=False, extra="ignore", frozen=True, validate_default=False)
+    model_config = SettingsConfigDict(
+        env_prefix="", case_sensitive=False, extra="ignore", frozen=True, validate_default=False
+    )
 
     #: Connection string of the storage account; or, for managed identity, AZUREWEBJOBSSTORAGE__ACCOUNTNAME.
     azurewebjobsstorage: str = ""

@@ -8,9 +8,10 @@ from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.jobs import DocumentOutcome, Job, JobKind, JobStatus, Outcome
 from shared.domain.page import is_document_id
 from shared.domain.project import Project
+from shared.domain.text import text_records
 from shared.engines.base import UnknownEngine
 from shared.engines.registry import Engines
-from shared.services.batches import BatchRunner
+from shared.services.batches import BatchRunner, is_unlabeled
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage, JobMessage
 from shared.services.planning import Planner
@@ -22,6 +23,8 @@ from shared.storage.pages import locked
 INLINE_SECONDS = 2.0
 SAFETY_SECONDS = 20
 MAX_NAMED = 20_000
+#: A usual rule of thumb for English; a bill is made by the service.
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,39 @@ class AutolabelRequest:
     categories: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Cost of a job: `tokens` only for engines that are paid by the token."""
+
+    documents: int
+    text_records: int
+    tokens: int | None
+
+
 class AutolabelService:
     def __init__(
-        self, stores: Stores, engines: Engines, planner: Planner, batches: BatchRunner, jobs: JobService
+        self,
+        stores: Stores,
+        engines: Engines,
+        planner: Planner,
+        batches: BatchRunner,
+        jobs: JobService,
+        *,
+        default_engine: str,
     ) -> None:
         self._stores = stores
         self._engines = engines
         self._planner = planner
         self._batches = batches
         self._jobs = jobs
+        self._default_engine = default_engine
 
     async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
         """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
         project = await self._stores.directory.read(name)
         self._check(project, request)
+        if request.model_label is not None:
+            await self._stores.models.get(project.incarnation, request.model_label)
         now = self._stores.clock()
         parameters = {
             "source": "http",
@@ -65,6 +87,24 @@ class AutolabelService:
             return job
         await self._jobs.send(job, delay=SAFETY_SECONDS)
         return await self._begin(job)
+
+    async def estimate(self, name: str, request: AutolabelRequest) -> Estimate:
+        """What a job would cost; nothing is begun."""
+        project = await self._stores.directory.read(name)
+        self._check(project, request, locks=False)
+        named = set(request.documents) if request.documents is not None else None
+        documents = records = characters = 0
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                if document.id in named if named is not None else is_unlabeled(document, project):
+                    documents += 1
+                    records += text_records(document.characters)
+                    characters += document.characters
+        engine = self._engines.get(
+            request.engine or project.settings.autolabel.engine or self._default_engine
+        )
+        tokens = characters // CHARACTERS_PER_TOKEN if engine.capabilities.cost_unit == "token" else None
+        return Estimate(documents, records, tokens)
 
     async def plan(self, message: JobMessage) -> None:
         """Plan a job that was begun; one that is planned already is left to its batches."""
@@ -135,8 +175,8 @@ class AutolabelService:
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return found or job
 
-    def _check(self, project: Project, request: AutolabelRequest) -> None:
-        if project.lock is not None:
+    def _check(self, project: Project, request: AutolabelRequest, *, locks: bool = True) -> None:
+        if locks and project.lock is not None:
             raise locked(project)
         if request.engine is not None:
             try:

@@ -4,8 +4,7 @@ A batch may be delivered twice, run twice at once, or die anywhere: its claim ro
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.autolabel import Looked, Source, fail, look, outcome, suggest
@@ -21,6 +20,7 @@ from shared.domain.suggestions import Filter
 from shared.domain.text import text_records
 from shared.engines.base import Capabilities, EngineError
 from shared.engines.registry import Engines
+from shared.services.claims import renewing
 from shared.services.directory import Handle
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
@@ -30,7 +30,6 @@ from shared.storage.jobs import Claim, ClaimLost
 from shared.storage.pages import Author
 from shared.storage.todo import Todo
 
-RENEW_SECONDS = 7.0
 SYSTEM = "labelbridge"
 
 
@@ -83,7 +82,7 @@ class BatchRunner:
         if claim is None:
             return
         try:
-            async with self._renewing(claim):
+            async with renewing(claim, self._stores.clock):
                 await self._run(job, job.batches[message.number], claim)
         except ClaimLost:
             return
@@ -123,8 +122,13 @@ class BatchRunner:
             await self._look(handle.current, work)
             await self._predict(work)
             await self._commit(handle, work, claim)
-        except (ProjectNotFound, Superseded):
+        except ProjectNotFound:
             await self._stores.jobs.finish(job, claim.number, BatchResult())
+            return
+        except Superseded:
+            await self._jobs.stop(
+                job, JobError("TrainingStarted", "Training began, or the project was imported anew.")
+            )
             return
         await self._stores.todo.remove(handle.current.scope, work.todos)
 
@@ -152,7 +156,7 @@ class BatchRunner:
             found = {one: known[one] for one in mine if one in known}
             return _Work(job, pages, (), found, missing=tuple(one for one in mine if one not in known))
         pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
-        wanted = _waits if job.parameters.get("source") == "waiting" else _is_unlabeled
+        wanted = _waits if job.parameters.get("source") == "waiting" else is_unlabeled
         documents = [d for page in pages.values() for d in page.documents.values() if wanted(d, project)]
         return _Work(job, pages, (), {d.id: d.location for d in documents})
 
@@ -232,35 +236,6 @@ class BatchRunner:
 
         return change
 
-    @asynccontextmanager
-    async def _renewing(self, claim: Claim) -> AsyncIterator[None]:
-        """Keep the claim while the block runs; the block is cancelled, and ClaimLost raised, when it is lost."""
-        worker = asyncio.current_task()
-        lost = False
-
-        async def renew() -> None:
-            nonlocal lost
-            while True:
-                await asyncio.sleep(RENEW_SECONDS)
-                try:
-                    await claim.renew(self._stores.clock())
-                except ClaimLost:
-                    lost = True
-                    if worker is not None:
-                        worker.cancel()
-                    return
-
-        renewer = asyncio.create_task(renew())
-        try:
-            yield
-        except asyncio.CancelledError:
-            if lost and worker is not None:
-                worker.uncancel()
-                raise ClaimLost from None
-            raise
-        finally:
-            renewer.cancel()
-
 
 def _step(
     looked: Looked,
@@ -313,7 +288,7 @@ def _waits(document: Document, project: Project) -> bool:
     return document.waiting and document.pending(project.generation) is None
 
 
-def _is_unlabeled(document: Document, project: Project) -> bool:
+def is_unlabeled(document: Document, project: Project) -> bool:
     unlabeled = document.status(project.generation, project.active_studio) is DocumentStatus.UNLABELED
     return unlabeled and not document.missing
 

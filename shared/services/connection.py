@@ -1,7 +1,8 @@
 """The connection with a labeling studio as callers use it: check, connect, switch, sync, disconnect."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from azure.core.credentials_async import AsyncTokenCredential
@@ -12,6 +13,7 @@ from shared.domain.conditions import Condition
 from shared.domain.connection import Connection, Farewell, Holds, Order
 from shared.domain.connection_courses import State
 from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, Unavailable
+from shared.domain.ids import random_job_id
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.kinds import Studio
 from shared.domain.project import Project
@@ -19,7 +21,7 @@ from shared.services.connection_runner import ConnectionRunner, move
 from shared.services.connection_steps import ConnectionSteps, Studios
 from shared.services.jobs import JobService
 from shared.services.label_exchange import LabelExchange
-from shared.services.messages import CONNECTION_QUEUE
+from shared.services.messages import CONNECTION_QUEUE, JobMessage
 from shared.services.stores import Stores
 from shared.storage.connections import CLAIM_FOR, ConnectionChanged, ConnectionStore, LogEntry
 from shared.studios.base import Exported, StudioFailed
@@ -48,11 +50,13 @@ class ConnectionService:
         studios: Studios,
         jobs: JobService,
         unit: OffsetUnit = OffsetUnit.UTF16,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._stores = stores
         self._connections = connections
         self._studios = studios
         self._jobs = jobs
+        self._sleep = sleep
         self._exchange = LabelExchange(stores, unit)
         self._steps = ConnectionSteps(stores, studios, self._exchange)
         self._runner = ConnectionRunner(stores, connections, self._steps, jobs)
@@ -184,10 +188,17 @@ class ConnectionService:
         """For the queue: do what is due. None: at rest, else the seconds after which to ask again."""
         return await self._runner.advance(project, incarnation)
 
-    async def give_up(self, project: str, incarnation: str, reason: str) -> None:
-        """For the poison queue."""
-        await self._runner.give_up(project, incarnation, reason)
-        await self._runner.advance(project, incarnation)
+    async def run(self, message: JobMessage) -> None:
+        """For the queue: do what is due, and ask again where the other side needs time."""
+        wait = await self._runner.advance(message.project, message.incarnation)
+        if wait is not None:
+            body = message.model_dump_json()
+            await self._stores.queues.send(self._stores.names.queue(CONNECTION_QUEUE), body, delay=wait)
+
+    async def give_up(self, message: JobMessage, reason: str) -> None:
+        """For the poison queue: take the operation back where that is possible; its job says why."""
+        await self._runner.give_up(message.project, message.incarnation, reason)
+        await self.run(message)
 
     async def sweep(self) -> None:
         """Ask again for every connection whose step is due and that nobody works on."""
@@ -200,13 +211,13 @@ class ConnectionService:
 
     # Importing the latest labels
 
-    async def sync_all(self, make_job_id: Callable[[], str]) -> None:
+    async def sync_all(self) -> None:
         """For the timer (rule C11): import where AML is active and has something new."""
         for stored in await self._connections.all():
             connection = stored.connection
             idle = connection.state is State.CONNECTED and connection.step is None
             if idle and connection.active is Studio.AZURE_ML and await self._has_news(connection):
-                await self._sync_quietly(connection, make_job_id())
+                await self._sync_quietly(connection)
 
     async def _has_news(self, connection: Connection) -> bool:
         try:
@@ -216,32 +227,31 @@ class ConnectionService:
             return True  # the import itself tells why not
         return not marker or marker != connection.marker
 
-    async def _sync_quietly(self, connection: Connection, job_id: str) -> None:
+    async def _sync_quietly(self, connection: Connection) -> None:
         try:
-            await self.sync(connection.project, "sync_labels", job_id)
+            await self.sync(connection.project, "sync_labels", random_job_id())
         except LabelbridgeError:
             return  # gone, or somebody began something else: the next run sees
 
-    async def import_latest(self, name: str, actor: str, job_id: str) -> Job:
-        """Rule T3: import before training, with `job_id` derived from the training job. Call again on
-        Unavailable.
+    async def import_latest(self, name: str, actor: str = "training") -> Job:
+        """Rule T3: import before training, and wait for it. Raises Conflict with the reason when it fails.
 
-        Raises Conflict with the reason when it fails.
+        What is under way is brought to its end first: it may have begun before the latest labels were there.
         """
         project = await self._stores.directory.read(name)
-        connection = (await self._connections.get(name, project.incarnation)).connection
-        if connection.step is not None and connection.job_id != job_id:
-            await self._runner.advance(name, project.incarnation)
-        job = await self.sync(name, actor, job_id)
-        if not job.status.ended:
-            await self._runner.advance(name, project.incarnation)
-            job = await self.job(name, job_id)
-        if not job.status.ended:
-            raise Unavailable("The labels of Azure Machine Learning are still being imported.", retry_after=5)
-        if job.status is JobStatus.FAILED:
-            reason = job.errors[0].message if job.errors else "no reason was told"
+        await self._rest(name, project.incarnation)
+        job = await self.sync(name, actor, random_job_id())
+        await self._rest(name, project.incarnation)
+        job = await self.job(name, job.id)
+        if job.status is JobStatus.FAILED or not job.status.ended:
+            reason = job.errors[0].message if job.errors else "the connection was changed meanwhile."
             raise Conflict(f"The labels of Azure Machine Learning could not be imported: {reason}")
         return job
+
+    async def _rest(self, name: str, incarnation: str) -> None:
+        """Ends by itself: what waits too long is taken back by the runner."""
+        while (wait := await self._runner.advance(name, incarnation)) is not None:
+            await self._sleep(max(wait, 0.2))
 
     async def _unsynced(self, connection: Connection, project: Project) -> int | None:
         """Documents that were labeled in AML since the last import."""

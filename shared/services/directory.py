@@ -77,10 +77,12 @@ class Directory:
             if after == before:
                 return before
             try:
-                saved = await self._store.save(after)
+                saved = await self._store.save(after, before)
             except RowChanged:
                 continue
             self._known[name] = saved
+            if before.container != after.container:
+                self._containers.clear()
             return saved
         raise Unavailable("Too many callers change the project; try again.", retry_after=1)
 

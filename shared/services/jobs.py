@@ -14,7 +14,7 @@ from shared.domain.jobs import (
     Outcome,
     ended_status,
 )
-from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, BatchMessage, JobMessage
+from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, REVIEW_QUEUE, BatchMessage, JobMessage
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.jobs import BatchState
@@ -44,11 +44,12 @@ class JobService:
 
     async def enqueue(self, job: Job, numbers: Iterable[int]) -> None:
         """Ask for batches to be run."""
+        queue = REVIEW_QUEUE if job.kind in {JobKind.REVIEW, JobKind.UNDO} else BATCH_QUEUE
         for number in numbers:
             message = BatchMessage(
                 project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id, number=number
             )
-            await self._stores.queues.send(BATCH_QUEUE, message.model_dump_json())
+            await self._stores.queues.send(queue, message.model_dump_json())
 
     async def send(self, job: Job, queue: str = JOB_QUEUE, delay: int = 0) -> None:
         """Ask for a job to be run, or to go on."""
@@ -102,7 +103,8 @@ class JobService:
         ):
             await self._stores.jobs.remove(job)
             return replace(job, status=JobStatus.SUCCEEDED)
-        status = ended_status(progress.counts, job.status is JobStatus.CANCELLING)
+        cancelling = job.status is JobStatus.CANCELLING
+        status = ended_status(progress.counts, cancelled=cancelling)
         if progress.errors and not progress.counts:
             status = JobStatus.FAILED
         return await self.end(job, status, result=result_of(job, progress), errors=progress.errors)
@@ -150,7 +152,11 @@ def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:
 
 
 def result_of(job: Job, progress: Progress) -> dict[str, Any]:
-    """The `result` of an autolabel job on the wire."""
+    """The `result` of a batch job on the wire."""
+    if job.kind in {JobKind.REVIEW, JobKind.UNDO}:
+        names = ("matched", "changed", "conflicts") if job.kind is JobKind.REVIEW else ("undone",)
+        done = 100 * progress.batches_done // max(len(job.batches), 1)
+        return {**{name: progress.counts.get(name, 0) for name in names}, "percentComplete": done}
     total = max(progress.total, progress.done)
     percent = 100 if progress.batches_done == len(job.batches) else 100 * progress.done // max(total, 1)
     return {

@@ -17,6 +17,7 @@ from shared.domain.page import Head
 from shared.domain.prediction import Example, Span
 from shared.domain.project import Project
 from shared.domain.text import Offsets, content_hash
+from shared.domain.trained import TrainedModel
 from shared.engines.base import Engine, Model
 from shared.services.stores import Stores
 
@@ -57,6 +58,16 @@ class ModelProvider:
         self._stores = stores
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._lock = asyncio.Lock()
+
+    async def trained(self, project: Project, label: str | None) -> TrainedModel | None:
+        """The model of this label, or without one the newest; None when nothing was trained yet.
+
+        Raises ModelNotFound for a label that the project does not have.
+        """
+        if label is not None:
+            return await self._stores.models.get(project.incarnation, label)
+        models = await self._stores.models.all(project.incarnation)
+        return models[0] if models else None
 
     async def fit(self, project: Project, engine: Engine, heads: Sequence[Head]) -> Fitted:
         """Fit the engine on the labels of the active studio, unless that was done before."""
@@ -101,7 +112,9 @@ class ModelProvider:
                 elif len(others) < MAX_POOL:
                     others.append(document)
         pool = others[: min(MAX_POOL, total // POOL_SHARE)]
-        texts = await asyncio.gather(*(self._text(project, d) for d in (*labeled[:MAX_EXAMPLES], *pool)))
+        texts = await asyncio.gather(
+            *(read_text(self._stores, project, d) for d in (*labeled[:MAX_EXAMPLES], *pool))
+        )
         examples = [
             example(project.kind, text, document, project.active_studio)
             for text, document in zip(texts, labeled[:MAX_EXAMPLES], strict=False)
@@ -110,13 +123,14 @@ class ModelProvider:
         unlabeled = [text for text in texts[min(len(labeled), MAX_EXAMPLES) :] if text is not None]
         return await engine.fit(project.kind, examples, unlabeled=unlabeled)
 
-    async def _text(self, project: Project, document: Document) -> str | None:
-        """The text that the labels belong to; None when the blob is gone or holds something else by now."""
-        reading = await self._stores.uploads.look(project.container, document.location)
-        if reading is None or reading.text is None:
-            return None
-        known = document.content in {"", content_hash(reading.text)}
-        return reading.text if known else None
+
+async def read_text(stores: Stores, project: Project, document: Document) -> str | None:
+    """The text that the labels belong to; None when the blob is gone or holds something else by now."""
+    reading = await stores.uploads.look(project.container, document.location)
+    if reading is None or reading.text is None:
+        return None
+    known = document.content in {"", content_hash(reading.text)}
+    return reading.text if known else None
 
 
 def example(kind: ProjectKind, text: str, document: Document, studio: Studio) -> Example:

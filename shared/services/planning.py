@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shared.domain.errors import ProjectNotFound
+from shared.domain.errors import NotFound, ProjectNotFound
 from shared.domain.ids import derived_job_id
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import DocumentStatus
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
-from shared.engines.base import Engine, EngineError
+from shared.engines.base import EngineError
 from shared.engines.registry import Engines
 from shared.services.jobs import JobService
 from shared.services.messages import PLAN_QUEUE, PlanMessage
@@ -103,23 +103,30 @@ class Planner:
         """Fit or find the model that a job would use now."""
         settings = project.settings.autolabel
         name = asked.get("engine") or settings.engine or self._default_engine
+        label = asked.get("modelLabel")
         try:
-            engine: Engine = self._engines.get(name)
-            if project.kind not in engine.capabilities.kinds:
-                raise EngineError(f"The engine '{name}' does not label projects of kind {project.kind}.")
-            fitted = await self._models.fit(project, engine, heads)
-        except EngineError as error:
+            model = await self._models.trained(project, label)
+            if model is not None and (label is not None or model.engine == name):
+                name, label, artefact = model.engine, model.label, model.artefact
+                self._engines.get(name)
+            else:
+                engine = self._engines.get(name)
+                if project.kind not in engine.capabilities.kinds:
+                    raise EngineError(f"The engine '{name}' does not label projects of kind {project.kind}.")
+                fitted = await self._models.fit(project, engine, heads)
+                if fitted.missing is not None:
+                    return Readiness({}, JobError("NotEnoughLabels", fitted.missing))
+                artefact = fitted.artefact
+        except (EngineError, NotFound) as error:
             return Readiness({}, JobError(type(error).__name__, str(error), "engine"))
-        if fitted.missing is not None:
-            return Readiness({}, JobError("NotEnoughLabels", fitted.missing))
         categories = asked.get("categories") or settings.categories or project.category_names
         return Readiness(
             {
                 **asked,
                 "kind": project.kind.value,
                 "engine": name,
-                "modelLabel": asked.get("modelLabel"),
-                "artefact": fitted.artefact,
+                "modelLabel": label,
+                "artefact": artefact,
                 "categories": [c for c in categories if c in project.category_names],
                 "threshold": round(project.settings.confidence_threshold * 100),
             }
@@ -133,7 +140,7 @@ class Planner:
         pages = [page_of(t.document_id, project.pages) for t in todos]
         parameters = {"source": "upload", **ready.parameters}
         await self._create(
-            project, kind, derived_job_id(plan_id), parameters, _batches((n, 1) for n in sorted(pages))
+            project, kind, derived_job_id(plan_id), parameters, batches_of((n, 1) for n in sorted(pages))
         )
 
     async def _plan_waiting(self, project: Project, heads: Sequence[Head], plan_id: str) -> None:
@@ -144,7 +151,7 @@ class Planner:
         if ready.error is None:
             parameters = {"source": "waiting", **ready.parameters}
             await self._create(
-                project, JobKind.AUTOLABEL, derived_job_id(plan_id), parameters, _batches(waiting)
+                project, JobKind.AUTOLABEL, derived_job_id(plan_id), parameters, batches_of(waiting)
             )
 
     async def _for_uploads(self, project: Project, heads: Sequence[Head]) -> Readiness:
@@ -193,8 +200,8 @@ class Planner:
     def _selected(self, project: Project, heads: Sequence[Head], job: Job) -> list[Batch]:
         named: Sequence[str] | None = job.parameters.get("documents")
         if named is not None:
-            return _batches((page_of(one, project.pages), 1) for one in sorted(named))
-        return _batches((h.number, _unlabeled(project, h)) for h in heads)
+            return batches_of((page_of(one, project.pages), 1) for one in sorted(named))
+        return batches_of((h.number, _unlabeled(project, h)) for h in heads)
 
 
 def _unlabeled(project: Project, head: Head) -> int:
@@ -206,7 +213,7 @@ def _unlabeled(project: Project, head: Head) -> int:
     )
 
 
-def _batches(documents: Iterable[tuple[int, int]]) -> list[Batch]:
+def batches_of(documents: Iterable[tuple[int, int]]) -> list[Batch]:
     """Batches over (page, documents) in page order; pages without documents are passed over."""
     batches: list[Batch] = []
     pages: set[int] = set()

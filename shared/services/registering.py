@@ -24,9 +24,9 @@ class RegisterService:
         self._planner = planner
         self._jobs = jobs
 
-    async def scan_new(self, project: Project) -> Job:
-        """Look through the container of a new project."""
-        return await self._begin(project, derived_job_id(project.incarnation, "first scan"))
+    async def scan_new(self, project: Project, reason: str = "created") -> Job:
+        """Look through the container of a project that was created or imported; once for each reason."""
+        return await self._begin(project, derived_job_id(project.incarnation, reason))
 
     async def scan(self, name: str, job_id: str) -> Job:
         """Register every blob of the container. The job ends when each was looked at."""

@@ -73,7 +73,7 @@ class ReviewService:
                 results[result.document_id] = result
                 if decided is not None:
                     edits[decided.document.id] = decided.document
-                    history.append(_entry(decided))
+                    history.append(decided_entry(decided))
                     tallies.extend(decided.tallies())
             return Edit(edits, tuple(history), tuple(tallies)) if edits else None
 
@@ -113,7 +113,7 @@ def _decide(page: Page, project: Project, one: Submitted, revision: str) -> tupl
     return Result(key, Saved.SAVED, decided.document), decided
 
 
-def _entry(decided: Decided) -> HistoryEntry:
+def decided_entry(decided: Decided) -> HistoryEntry:
     """The history keeps the provenance of every decision (rules V1, V5)."""
     source = decided.source
     facts: Mapping[str, Any] = {

@@ -1,24 +1,34 @@
-"""Jobs that come from the queue `jobs`: who runs which kind, and how one ends that failed too often."""
+"""Work that comes from the queues: who runs which kind of job, and how one ends that failed too often."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from shared.domain.jobs import JobError, JobKind, JobStatus
 from shared.services.jobs import JobService
-from shared.services.messages import JobMessage
+from shared.services.messages import BatchMessage, JobMessage
 from shared.services.stores import Stores
 
 type Run = Callable[[JobMessage], Awaitable[object]]
+type RunBatch = Callable[[BatchMessage], Awaitable[object]]
 
 
 class JobRunner:
-    def __init__(self, stores: Stores, jobs: JobService, runs: Mapping[str, Run]) -> None:
+    def __init__(
+        self, stores: Stores, jobs: JobService, runs: Mapping[str, Run], batches: Mapping[str, RunBatch]
+    ) -> None:
         self._stores = stores
         self._jobs = jobs
         self._runs = dict(runs)
+        self._batches = dict(batches)
 
     async def run(self, message: JobMessage) -> None:
         """Begin, or go on with, a job. A kind that nobody runs is left over from another version: dropped."""
         run = self._runs.get(message.kind)
+        if run is not None:
+            await run(message)
+
+    async def run_batch(self, message: BatchMessage) -> None:
+        """Run one batch of a job."""
+        run = self._batches.get(message.kind)
         if run is not None:
             await run(message)
 

@@ -10,6 +10,7 @@ from shared.storage.artefacts import Artefacts
 from shared.storage.gateways.ports import Blobs, Queues, Table
 from shared.storage.idempotency import IdempotencyStore
 from shared.storage.jobs import JobStore
+from shared.storage.models import ModelStore
 from shared.storage.pages import PageStore
 from shared.storage.projects import ProjectStore
 from shared.storage.todo import TodoStore
@@ -43,6 +44,7 @@ class Stores:
     pages: PageStore
     gate: Gate
     jobs: JobStore
+    models: ModelStore
     todo: TodoStore
     uploads: UploadedBlobs
     artefacts: Artefacts
@@ -56,6 +58,7 @@ def build(
     projects = ProjectStore(table)
     directory = Directory(projects)
     artefacts = Artefacts(blobs, names.container)
+    jobs = JobStore(table)
     pages = PageStore(table, artefacts, now)
     return Stores(
         names=names,
@@ -67,7 +70,8 @@ def build(
         directory=directory,
         pages=pages,
         gate=Gate(directory, pages),
-        jobs=JobStore(table),
+        jobs=jobs,
+        models=ModelStore(table, jobs),
         todo=TodoStore(table, now),
         uploads=UploadedBlobs(blobs),
         artefacts=artefacts,

@@ -1,5 +1,7 @@
 """Our own container: models, manifests, results, spilled documents. It is made when it is first written to."""
 
+from collections.abc import AsyncIterable
+
 from shared.storage.gateways.ports import Blobs, ContainerMissing
 
 
@@ -22,6 +24,11 @@ class Artefacts:
         except ContainerMissing:
             await self._blobs.create_container(self._container)
             await self._blobs.write(self._container, name, data, content_type=content_type)
+
+    async def write_stream(self, name: str, chunks: AsyncIterable[bytes], content_type: str) -> None:
+        """Write piece by piece; nothing is visible before the last piece."""
+        await self._blobs.create_container(self._container)
+        await self._blobs.stream_write(self._container, name, chunks, content_type=content_type)
 
     async def delete(self, name: str) -> None:
         await self._blobs.delete(self._container, name)

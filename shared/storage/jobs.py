@@ -104,12 +104,12 @@ class JobStore:
         found = [await self._table.get(partition, keys.job_of_open(row.key)) for row in rows]
         return [_decode(row) for row in found if row is not None]
 
-    async def save(self, job: Job) -> Job:
+    async def save(self, job: Job, *more: Operation) -> Job:
         """Replace the row as it was read; a job that has ended leaves the list of open ones.
 
-        Raises RowChanged when somebody else was first.
+        `more` land in the same transaction. Raises RowChanged when somebody else was first.
         """
-        operations: list[Operation] = [Replace(keys.job(job.kind, job.id), _encode(job), job.etag)]
+        operations: list[Operation] = [Replace(keys.job(job.kind, job.id), _encode(job), job.etag), *more]
         if job.status.ended:
             operations.append(Delete(keys.open_job(job.kind, job.id)))
         try:
@@ -254,7 +254,7 @@ def _running(token: str, now: datetime) -> dict[str, Value]:
 
 
 def _done(token: str, result: BatchResult) -> dict[str, Value]:
-    counts = packing.to_text(_counts(result.outcomes))
+    counts = packing.to_text(_counts(result.outcomes) if result.counts is None else dict(result.counts))
     values: dict[str, Value] = {
         "v": 1,
         "done": True,

@@ -45,6 +45,14 @@ def batch(job_id: str, number: int | None = None) -> str:
     return f"batch|{job_id}|" if number is None else f"batch|{job_id}|{number:04d}"
 
 
+def model(label: str) -> str:
+    return f"model|{label}"
+
+
+def usage(engine: str, month: str) -> str:
+    return f"usage|{engine}|{month}"
+
+
 def todo_partition(incarnation: str) -> str:
     return f"{incarnation}|todo"
 

@@ -24,11 +24,13 @@ from shared.domain.project import Project, Scope
 from shared.storage import head_codec, keys, packing, page_codec
 from shared.storage.artefacts import Artefacts
 from shared.storage.gateways.ports import (
+    Delete,
     Insert,
     Operation,
     Replace,
     RowChanged,
     RowExists,
+    RowMissing,
     Table,
     UpsertMerge,
     UpsertReplace,
@@ -232,7 +234,7 @@ class PageStore:
                 operations.append(closing.operation())
             try:
                 etags = await self._table.commit(scope.incarnation, operations)
-            except (RowExists, RowChanged) as refusal:
+            except (RowExists, RowChanged, RowMissing) as refusal:
                 closed = closing is not None and last and refusal.key == operations[-1].key
                 if closed and closing is not None and await closing.landed():
                     return landed | {one.page.number: one.page for one in chunk}
@@ -261,6 +263,44 @@ class PageStore:
         history = next((o for one in chunk for o in one.operations[2:]), None)
         row = await self._table.get(scope.incarnation, history.key) if history else None
         return row is not None and row.values.get("rev") == author.revision
+
+    async def write_edition(
+        self,
+        project: Project,
+        pages: Iterable[Page],
+        author: Author,
+        history: Callable[[Page], tuple[HistoryEntry, ...]],
+    ) -> None:
+        """Write the pages of an edition that nobody reads yet. Writing it again writes the same over it."""
+        scope = project.scope
+        planned: dict[int, _Planned] = {}
+        for page in pages:
+            fresh = replace(page, seq=int(author.at.timestamp() * 1_000_000), revision=author.revision)
+            values = await page_codec.encode(fresh, f"{scope.incarnation}/spill", self._write_spill)
+            head = head_codec.encode(head_codec.summarise(fresh, project))
+            operations: list[Put] = [
+                UpsertReplace(keys.page(scope.edition, page.number), values),
+                UpsertReplace(keys.head(scope.edition, page.number), head),
+            ]
+            entries = history(page)
+            if entries:
+                row = _history_row(fresh, Edit({}, entries), author)
+                operations.append(UpsertReplace(row.key, row.values))
+            planned[page.number] = _Planned(fresh, tuple(operations))
+        chunks = [[o for one in chunk for o in one.operations] for chunk in _chunks(planned, spare=0)]
+        await _gather((lambda c=chunk: self._table.commit(scope.incarnation, c)) for chunk in chunks)
+
+    async def purge_edition(self, incarnation: str, edition: str) -> None:
+        """Delete the pages of an edition that is no longer the current one."""
+        for start in (keys.page(edition, 0)[:-4], keys.head(edition, 0)[:-4]):
+            low, high = keys.prefix(start)
+            async for rows in self._table.pages(incarnation, low, high, select=["v"]):
+                for first in range(0, len(rows), MAX_OPERATIONS):
+                    try:
+                        deletes = [Delete(row.key) for row in rows[first : first + MAX_OPERATIONS]]
+                        await self._table.commit(incarnation, deletes)
+                    except RowMissing:
+                        continue  # somebody else purges too; what is left now is left to the next time
 
     # The gate
 

@@ -11,6 +11,7 @@ from shared.storage import keys, packing
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
+    Operation,
     Replace,
     Row,
     RowChanged,
@@ -73,11 +74,18 @@ class ProjectStore:
             return landed
         return replace(project, etag=etags[0])
 
-    async def save(self, project: Project) -> Project:
+    async def save(self, project: Project, before: Project) -> Project:
         """Replace the row as it was read. Raises RowChanged (read again) when somebody else was first."""
-        etags = await self._table.commit(
-            keys.INDEX, [Replace(keys.project(project.name), _encode(project), project.etag)]
-        )
+        operations: list[Operation] = [Replace(keys.project(project.name), _encode(project), project.etag)]
+        if project.container != before.container:
+            operations += [
+                Delete(keys.container(before.container, project.name)),
+                Insert(
+                    keys.container(project.container, project.name),
+                    {"v": 1, "incarnation": project.incarnation},
+                ),
+            ]
+        etags = await self._table.commit(keys.INDEX, operations)
         return replace(project, etag=etags[0])
 
     async def remove(self, project: Project, at: datetime) -> None:
@@ -120,6 +128,7 @@ def _encode(project: Project) -> dict[str, Value]:
         "description": project.description,
         "created": project.created.isoformat(),
         "modified": project.modified.isoformat(),
+        "training": project.training,
         "trained": project.last_trained.isoformat() if project.last_trained else None,
         "edition": project.edition,
         "pages": project.pages,
@@ -172,6 +181,7 @@ def _decode(row: Row) -> Project:
         locks=packing.integer(row.values, "locks"),
         opened=packing.integer(row.values, "opened"),
         lock=Lock(*data["lock"]) if data["lock"] else None,
+        training=data.get("training"),
         deleting=bool(row.values.get("deleting")),
         etag=row.etag,
     )

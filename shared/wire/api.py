@@ -305,6 +305,79 @@ class OutcomeList(Wire):
     continuation_token: str | None = None
 
 
+class EstimateModel(Wire):
+    documents: int
+    text_records: int
+    #: Only for engines that are paid by the token.
+    tokens: int | None = None
+
+
+# Bulk decisions, categories, counts
+
+
+class BulkBody(Strict):
+    """Which suggestions to decide on; without filters all. Both confidences are included."""
+
+    decision: Literal["accept", "reject"]
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    categories: list[str] | None = None
+    job_id: Annotated[str, Field(max_length=100)] | None = None
+    location_prefix: Annotated[str, Field(max_length=1_024)] | None = None
+    dry_run: bool = False
+
+
+class CategoryModel(Wire):
+    category: str
+    description: str | None = None
+
+
+class CategoryList(Wire):
+    value: list[CategoryModel]
+
+
+class CategoryItem(Strict):
+    """A category to define or describe; `previousCategory` renames the one of that name."""
+
+    category: CategoryName
+    description: Annotated[str, Field(max_length=1_000)] | None = None
+    previous_category: str | None = None
+
+
+class CategoriesBody(Strict):
+    value: Annotated[list[CategoryItem], Field(min_length=1, max_length=200)]
+
+
+class DocumentCounts(Wire):
+    total: int
+    unlabeled: int
+    auto_labeled: int
+    labeled: int
+    rejected: int
+    missing: int
+    waiting: int
+
+
+class CategoryLabels(Wire):
+    category: str
+    labels: int
+
+
+class CalibrationBand(Wire):
+    min_confidence: float
+    max_confidence: float
+    accepted: int
+    rejected: int
+    accepted_share: float | None
+
+
+class Statistics(Wire):
+    documents: DocumentCounts
+    datasets: dict[str, int]
+    categories: list[CategoryLabels]
+    calibration: list[CalibrationBand]
+
+
 # System
 
 

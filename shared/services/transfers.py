@@ -1,0 +1,277 @@
+"""The Azure project file in and out: imports replace a project at once for its readers; exports are streamed."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from dataclasses import replace
+
+from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError, ProjectNotFound
+from shared.domain.ids import derived_id
+from shared.domain.jobs import Job, JobError, JobKind, JobStatus
+from shared.domain.page import HistoryEntry, Page, page_of
+from shared.domain.project import Project
+from shared.domain.project_file import LabeledDocument, ProjectDetails, ProjectFile
+from shared.services.jobs import JobService
+from shared.services.messages import JobMessage
+from shared.services.registering import RegisterService
+from shared.services.stores import Stores
+from shared.storage.document_codec import encode_labels
+from shared.storage.pages import Author, locked
+from shared.wire.project_file import read_project_file
+from shared.wire.project_file_writer import ProjectFileWriter
+
+INLINE_SECONDS = 2.0
+SAFETY_SECONDS = 20
+NO_INCARNATION = "-"
+
+
+class TransferService:
+    def __init__(self, stores: Stores, jobs: JobService, registering: RegisterService) -> None:
+        self._stores = stores
+        self._jobs = jobs
+        self._registering = registering
+
+    # Import
+
+    async def start_import(self, name: str, body: bytes, by: str, job_id: str) -> Job:
+        """Begin an import; the whole file is checked before anything is written.
+
+        Raises InvalidArgument with every fault of the file, Conflict while the project is connected or locked.
+        """
+        found = await self._stores.jobs.find("", JobKind.IMPORT, job_id)
+        if found is not None:
+            return found
+        file = await asyncio.to_thread(read_project_file, body)
+        if self._stores.names.is_ours(file.details.container):
+            text = f"The container '{file.details.container}' belongs to Labelbridge itself."
+            raise InvalidArgument(text, target="metadata.storageInputContainerName")
+        existing = await self._stores.projects.find(name)
+        if existing is not None:
+            _may_replace(existing)
+        await self._stores.artefacts.write(_body(job_id), body)
+        now = self._stores.clock()
+        job = Job(
+            job_id,
+            JobKind.IMPORT,
+            name,
+            NO_INCARNATION,
+            "",
+            now,
+            now,
+            parameters={"by": by},
+            warnings=file.warnings,
+        )
+        job, _ = await self._stores.jobs.create(job)
+        await self._jobs.send(job, delay=SAFETY_SECONDS)
+        return await inline(self._import(job, file), job)
+
+    async def get_import(self, name: str, job_id: str) -> Job:
+        job = await self._stores.jobs.get("", JobKind.IMPORT, job_id)
+        if job.project != name:
+            raise JobNotFound(job_id)
+        return job
+
+    async def run_import(self, message: JobMessage) -> None:
+        """Go on with an import that its request did not finish."""
+        job = await self._stores.jobs.find("", JobKind.IMPORT, message.job)
+        if job is None or job.status.ended:
+            return
+        body = await self._stores.artefacts.read(_body(job.id))
+        if body is None:
+            await self._jobs.end(
+                job, JobStatus.FAILED, errors=(JobError("FileGone", "The file to import is gone."),)
+            )
+            return
+        await self._import(job, await asyncio.to_thread(read_project_file, body))
+
+    async def _import(self, job: Job, file: ProjectFile) -> Job:
+        try:
+            project = await self._replace(job, file)
+        except LabelbridgeError as error:
+            return await self._jobs.end(job, JobStatus.FAILED, errors=(JobError(error.code, error.message),))
+        await self._registering.scan_new(project, derived_id(job.id, "scan"))
+        await self._stores.artefacts.delete(_body(job.id))
+        return await self._jobs.end(
+            job,
+            JobStatus.SUCCEEDED,
+            result={"documents": len(file.documents), "categories": len(file.categories)},
+        )
+
+    async def _replace(self, job: Job, file: ProjectFile) -> Project:
+        """Write the content as a new edition that nobody sees, then turn the project to it."""
+        edition = derived_id(job.id, "edition")
+        existing = await self._stores.projects.find(job.project)
+        if existing is not None and existing.edition == edition:
+            return existing  # turned before a crash
+        if existing is not None:
+            _may_replace(existing)
+        now = self._stores.clock()
+        base = existing or Project(
+            job.project, file.details.kind, file.details.container, file.details.language, job.created, now,
+            incarnation=derived_id(job.id, "incarnation"), edition=edition,
+        )  # fmt: skip
+        made = _content(base, file, edition, job)
+        author = Author(str(job.parameters.get("by", "")), job.created, derived_id(job.id, "revision"))
+        pages = _pages(made, file.documents, author.revision)
+        await self._stores.pages.write_edition(made, pages, author, _history)
+        if existing is None:
+            return await self._stores.directory.create(made)
+
+        def turn(project: Project) -> Project:
+            if project.edition == edition:
+                return project
+            _may_replace(project)
+            return replace(_content(project, file, edition, job), generation=project.generation + 1)
+
+        turned = await self._stores.gate.cut(job.project, job.id, turn)
+        await self._stop_jobs(turned)
+        await self._stores.pages.purge_edition(existing.incarnation, existing.edition)
+        return turned
+
+    async def _stop_jobs(self, project: Project) -> None:
+        reason = JobError("ProjectReplaced", "The project was replaced by an import.")
+        for job in await self._stores.jobs.open_jobs(project.incarnation):
+            if job.edition != project.edition:
+                await self._jobs.stop(job, reason)
+
+    # Export
+
+    async def start_export(self, name: str, job_id: str, *, assets_only: bool = False) -> Job:
+        project = await self._stores.directory.read(name)
+        now = self._stores.clock()
+        job = Job(
+            job_id, JobKind.EXPORT, name, project.incarnation, project.edition, now, now,
+            parameters={"assetsOnly": assets_only},
+        )  # fmt: skip
+        job, new = await self._stores.jobs.create(job)
+        if not new:
+            return job
+        await self._jobs.send(job, delay=SAFETY_SECONDS)
+        return await inline(self._export(job), job)
+
+    async def get_export(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._stores.jobs.get(project.incarnation, JobKind.EXPORT, job_id)
+
+    async def result(self, name: str, job_id: str) -> bytes:
+        """The file of an export that has succeeded."""
+        job = await self.get_export(name, job_id)
+        data = await self._stores.artefacts.read(_result(job)) if job.status is JobStatus.SUCCEEDED else None
+        if data is None:
+            raise Conflict(f"The export has no result: it is '{job.status}'.", target="jobId")
+        return data
+
+    async def run_export(self, message: JobMessage) -> None:
+        job = await self._stores.jobs.find(message.incarnation, JobKind.EXPORT, message.job)
+        if job is not None and not job.status.ended:
+            await self._export(job)
+
+    async def _export(self, job: Job) -> Job:
+        try:
+            project = await self._stores.directory.read(job.project)
+        except ProjectNotFound:
+            return job
+        writer = ProjectFileWriter(
+            details_of(project), project.categories, assets_only=job.parameters["assetsOnly"]
+        )
+        await self._stores.artefacts.write_stream(
+            _result(job), self._chunks(project, writer), "application/json"
+        )
+        return await self._jobs.end(job, JobStatus.SUCCEEDED)
+
+    async def _chunks(self, project: Project, writer: ProjectFileWriter) -> AsyncIterator[bytes]:
+        yield writer.start()
+        async for page in self._stores.pages.scan(project.scope):
+            chunk = writer.documents(
+                LabeledDocument(d.location, d.language, d.dataset, d.active_labels(project.active_studio))
+                for d in page.documents.values()
+                if d.rejection is None
+            )
+            if chunk:
+                yield chunk
+        yield writer.end()
+
+
+async def inline(work: Awaitable[Job], job: Job) -> Job:
+    """Work for a moment within the request; what takes longer goes on, here or by the job's delayed message."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait({task}, timeout=INLINE_SECONDS)
+    return task.result() if task.done() else job
+
+
+def details_of(project: Project) -> ProjectDetails:
+    return ProjectDetails(
+        project.name,
+        project.kind,
+        project.container,
+        project.language,
+        project.multilingual,
+        project.description,
+        project.settings,
+    )
+
+
+def _may_replace(project: Project) -> None:
+    """Rule C12, and what else keeps an import from replacing the project now."""
+    if project.deleting:
+        raise Conflict(
+            f"The project '{project.name}' is being deleted; try again in a moment.", target="projectName"
+        )
+    if project.aml_project_path is not None:
+        text = "The project is connected to a labeling project; disconnect it before importing over it."
+        raise Conflict(text, target="projectName")
+    if project.lock is not None:
+        raise locked(project)
+    if project.training is not None:
+        raise Conflict(
+            "A training of this project is running; import when it has ended.", target="projectName"
+        )
+
+
+def _content(project: Project, file: ProjectFile, edition: str, job: Job) -> Project:
+    details = file.details
+    return replace(
+        project,
+        kind=details.kind,
+        container=details.container,
+        language=details.language,
+        multilingual=details.multilingual,
+        description=details.description,
+        settings=details.settings,
+        categories=file.categories,
+        edition=edition,
+        modified=job.created,
+    )
+
+
+def _pages(project: Project, documents: Iterable[LabeledDocument], revision: str) -> list[Page]:
+    buckets: dict[int, dict[str, Document]] = defaultdict(dict)
+    for one in documents:
+        key = document_id(one.location)
+        buckets[page_of(key, project.pages)][key] = Document(
+            key,
+            one.location,
+            one.language,
+            one.dataset,
+            revision,
+            planned=PLANNED_WHEN_READ,
+            labels=one.labels,
+        )
+    return [Page(number, dict(sorted(bucket.items()))) for number, bucket in sorted(buckets.items())]
+
+
+def _history(page: Page) -> tuple[HistoryEntry, ...]:
+    return tuple(
+        HistoryEntry(d.id, "imported", {"after": encode_labels(d.labels)})
+        for d in page.documents.values()
+        if d.labels is not None
+    )
+
+
+def _body(job_id: str) -> str:
+    return f"imports/{job_id}"
+
+
+def _result(job: Job) -> str:
+    return f"{job.incarnation}/exports/{job.id}.json"
