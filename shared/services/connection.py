@@ -192,8 +192,7 @@ class ConnectionService:
         """For the queue: do what is due, and ask again where the other side needs time."""
         wait = await self._runner.advance(message.project, message.incarnation)
         if wait is not None:
-            body = message.model_dump_json()
-            await self._stores.queues.send(self._stores.names.queue(CONNECTION_QUEUE), body, delay=wait)
+            await self._stores.queues.send(CONNECTION_QUEUE, message.model_dump_json(), delay=wait)
 
     async def give_up(self, message: JobMessage, reason: str) -> None:
         """For the poison queue: take the operation back where that is possible; its job says why."""

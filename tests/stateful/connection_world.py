@@ -49,6 +49,9 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    async def sleep(self, seconds: float) -> None:
+        self.pass_(seconds)
+
     def pass_(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -74,9 +77,8 @@ class Process:
         studios: dict[StudioKind, LabelingStudio] = {StudioKind.WORKSPACE: WorkspaceStudio(LabelBlobs(blobs))}
         if azure_ml is not None:
             studios[StudioKind.AZURE_ML] = azure_ml
-        self.service = ConnectionService(
-            self.stores, self.connections, studios, JobService(self.stores), unit
-        )
+        jobs = JobService(self.stores)
+        self.service = ConnectionService(self.stores, self.connections, studios, jobs, unit, clock.sleep)
         self.documents = DocumentService(self.stores)
 
 

@@ -11,6 +11,7 @@ from shared.domain.jobs import JobStatus
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.services.connection_steps import ConnectionSteps
+from shared.services.messages import JobMessage
 from shared.storage.label_blobs import LabelBlobs
 from shared.studios.workspace import WorkspaceStudio
 from shared.wire.aml_jsonl import OffsetUnit
@@ -214,11 +215,11 @@ async def test_a_run_of_the_timer_with_nothing_new_costs_at_most_five_calls(twin
     await twin.connect()
     await twin.switch(AML)
     await twin.write_file({"a.txt": "A"})
-    await twin.app.service.sync_all(new_job)
+    await twin.app.service.sync_all()
     await twin.drive()
     assert (await twin.labels(studio=AML))["a.txt"] == "A"
     before = len(twin.app.faults.calls)
-    await twin.app.service.sync_all(new_job)
+    await twin.app.service.sync_all()
     assert len(twin.app.faults.calls) - before <= 5
 
 
@@ -226,7 +227,7 @@ async def test_the_timer_leaves_alone_what_is_not_its_own(twin: World) -> None:
     await twin.project()
     await twin.connect()
     before = len(await twin.app.service.history("p"))
-    await twin.app.service.sync_all(new_job)
+    await twin.app.service.sync_all()
     assert len(await twin.app.service.history("p")) == before
     with pytest.raises(Conflict, match="Possible"):
         await twin.sync()
@@ -237,12 +238,11 @@ async def test_training_on_amls_labels_imports_first_and_fails_with_the_reason(t
     await twin.connect()
     await twin.switch(AML)
     await twin.write_file({"a.txt": "A"})
-    job_id = new_job()
-    assert (await twin.app.service.import_latest("p", "trainer", job_id)).id == job_id
+    assert (await twin.app.service.import_latest("p")).status is JobStatus.SUCCEEDED
     assert (await twin.labels(studio=AML))["a.txt"] == "A"
     await twin.storage.blobs.delete(twin.labeling, "news/labels.jsonl")
     with pytest.raises(Conflict, match=r"could not be imported.*was deleted"):
-        await twin.app.service.import_latest("p", "trainer", new_job())
+        await twin.app.service.import_latest("p")
     assert await state(twin) == (State.CONNECTED, AML)
 
 
@@ -317,7 +317,8 @@ async def test_a_poisoned_message_takes_the_operation_back(twin: World) -> None:
         ConnectionSteps._export = original  # type: ignore[method-assign]
     job_id = (await twin.app.service.get("p")).connection.job_id
     twin.clock.pass_(60)
-    await twin.app.service.give_up("p", project.incarnation, "It failed five times.")
+    message = JobMessage(project="p", incarnation=project.incarnation, kind="connection", job=job_id)
+    await twin.app.service.give_up(message, "It failed five times.")
     assert await state(twin) == (State.CONNECTED, LS)
     job = await twin.app.service.job("p", job_id)
     assert (job.status, job.errors[0].message) == (JobStatus.FAILED, "It failed five times.")

@@ -1,0 +1,122 @@
+"""The connection on the wire: requests, answers, and how a connection is shown."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.domain.bond import Bond, StudioKind
+from shared.domain.conditions import Condition
+from shared.domain.connection import Connection
+from shared.domain.connection_courses import State
+from shared.domain.kinds import Studio
+from shared.wire.answers import job_error_json, moment
+from shared.wire.api import Strict, Wire
+
+
+class VendorModel(Strict):
+    """Who labels for pay. A contract must exist before."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ConnectBody(Strict):
+    """Body of PUT connection and of `:check`. For the studio `workspace`, `workspaceId` is a container."""
+
+    studio: Literal["azure-ml", "workspace"]
+    workspace_id: Annotated[str, Field(max_length=1_000)]
+    aml_project_name: Annotated[str, Field(max_length=300)]
+    vendor: VendorModel | None = None
+    instructions: Annotated[str, Field(max_length=4_000)] | None = None
+
+    def bond(self) -> Bond:
+        vendor = self.vendor.name if self.vendor else None
+        kind = StudioKind(self.studio)
+        return Bond(kind, self.workspace_id, self.aml_project_name, vendor, self.instructions or None)
+
+
+class SwitchBody(Strict):
+    """Body of `:switch`."""
+
+    to: Studio
+
+
+class DisconnectBody(Strict):
+    """Body of `:disconnect`. `confirm` is the AML project's name, typed."""
+
+    confirm: Annotated[str, Field(max_length=300)] = ""
+    discard_unsynced_labels: bool = False
+
+
+class ConnectionModel(Wire):
+    """A connection. `unsyncedLabels`: documents labeled in AML since the last import, where that is known."""
+
+    state: State
+    active_studio: Studio
+    studio: StudioKind | None = None
+    workspace_id: str | None = None
+    aml_project_name: str | None = None
+    aml_project_path: str | None = None
+    last_imported_date_time: datetime | None = None
+    unsynced_labels: int | None = None
+    pending_step: str | None = None
+    waiting_for: str | None = None
+    error: dict[str, Any] | None = None
+    warnings: list[dict[str, Any]] | None = None
+
+
+class ConditionModel(Wire):
+    code: str
+    met: bool
+    message: str
+    target: str | None = None
+
+
+class CheckAnswer(Wire):
+    """Every condition of connecting, and whether all are met."""
+
+    connectable: bool
+    conditions: list[ConditionModel]
+
+
+class ConnectionEvent(Wire):
+    date_time: datetime
+    by: str
+    details: dict[str, Any]
+
+
+class ConnectionHistory(Wire):
+    value: list[ConnectionEvent]
+
+
+def connection_json(connection: Connection, unsynced: int | None) -> dict[str, Any]:
+    bond = connection.bond
+    data: dict[str, Any] = {"state": connection.state.value, "activeStudio": connection.active.value}
+    if bond is not None:
+        data |= {
+            "studio": bond.studio.value,
+            "workspaceId": bond.workspace_id,
+            "amlProjectName": bond.name,
+            "amlProjectPath": bond.path,
+        }
+    if connection.last_imported is not None:
+        data["lastImportedDateTime"] = moment(connection.last_imported)
+    if unsynced is not None and connection.bound:
+        data["unsyncedLabels"] = unsynced
+    if connection.step is not None:
+        data["pendingStep"] = connection.step.value
+    if connection.waiting:
+        data["waitingFor"] = connection.waiting
+    if connection.error is not None:
+        data["error"] = job_error_json(connection.error)
+    if connection.warnings:
+        data["warnings"] = [job_error_json(warning) for warning in connection.warnings]
+    return data
+
+
+def check_json(conditions: list[Condition]) -> dict[str, Any]:
+    told: list[dict[str, Any]] = [
+        {"code": c.code, "met": c.met, "message": c.message} | ({"target": c.target} if c.target else {})
+        for c in conditions
+    ]
+    return {"connectable": all(c.met for c in conditions), "conditions": told}
