@@ -79,7 +79,10 @@ class Directory:
             try:
                 saved = await self._store.save(after, before)
             except RowChanged:
-                continue
+                landed = await self._store.find(name)
+                if landed != after:
+                    continue
+                saved = landed  # our own write, whose answer was lost
             self._known[name] = saved
             if before.container != after.container:
                 self._containers.clear()

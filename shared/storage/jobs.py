@@ -77,7 +77,7 @@ class JobStore:
             found = await self.find(job.incarnation, job.kind, job.id)
             if found is None:
                 raise Conflict("The job was removed while it was made; try again.") from None
-            return found, False
+            return found, found == job  # equal: our own write, whose answer was lost
         return replace(job, etag=etags[0]), True
 
     async def find(self, incarnation: str, kind: JobKind, job_id: str) -> Job | None:

@@ -92,7 +92,7 @@ class PageStore:
         wanted = sorted(set(numbers))
         if not wanted:
             return {}
-        if wanted[-1] - wanted[0] < 2 * len(wanted):
+        if len(wanted) > 1 and wanted[-1] - wanted[0] < 2 * len(wanted):
             found = await self.load_range(scope, wanted[0], wanted[-1] + 1)
             return {n: found.get(n) or Page(n) for n in wanted}
         loaded = await _gather((lambda n=n: self.load(scope, n)) for n in wanted)
