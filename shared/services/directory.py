@@ -80,7 +80,7 @@ class Directory:
                 saved = await self._store.save(after, before)
             except RowChanged:
                 landed = await self._store.find(name)
-                if landed != after:
+                if landed is None or landed != after:
                     continue
                 saved = landed  # our own write, whose answer was lost
             self._known[name] = saved

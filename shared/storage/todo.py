@@ -121,7 +121,9 @@ class TodoStore:
     async def _put(
         self, incarnation: str, items: list[tuple[str, str]], asked: datetime | None = None
     ) -> None:
-        common: dict[str, Value] = {"v": 1, "seen": self._clock()} | ({"asked": asked} if asked else {})
+        common: dict[str, Value] = {"v": 1, "seen": self._clock()}
+        if asked is not None:
+            common["asked"] = asked
         rows = [
             UpsertMerge(key, {**common, "location": location, "nonce": random_id()})
             for key, location in items
