@@ -1,0 +1,144 @@
+"""How good and how fast an engine is, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
+
+Score: accuracy (single-label), micro-F1 (multi-label), strict span micro-F1 (entities). Each figure is the mean
+over the seeds; a seed draws the labeled documents.
+"""
+
+import argparse
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from statistics import fmean
+
+from bench.data_sets import FOLDER, KINDS, DataSet, read
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example, Prediction, Span
+from shared.engines import Engine, Engines, NotEnoughExamples, local_engines
+
+CONFIDENT = 0.8
+_BINS = 10
+_HEADER = "set         labeled   score    ECE   P@.8  cov@.8  train s  docs/s    MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    score: float
+    calibration_error: float
+    """Expected calibration error of what was predicted, in 10 bins."""
+    precision: float
+    """Of predictions with a confidence of at least 0.8; NaN when there are none."""
+    coverage: float
+    """Share of predictions with such a confidence."""
+    train_seconds: float
+    documents_per_second: float
+    megabytes: float
+
+
+async def measure(engine: Engine, data: DataSet, size: int, seed: int, most: int = 500) -> Figures | None:
+    """One training and one prediction; None when the engine says that the labels are too few."""
+    labeled, others = data.sample(size, seed)
+    test = data.held_out(most)
+    started = time.perf_counter()
+    try:
+        artefact = await engine.fit(data.kind, labeled, unlabeled=others, seed=seed)
+    except NotEnoughExamples:
+        return None
+    trained = time.perf_counter()
+    model = await engine.load(artefact)
+    await model.predict([test[0].text])
+    loaded = time.perf_counter()
+    predictions = await model.predict([example.text for example in test])
+    speed = len(test) / (time.perf_counter() - loaded)
+    items = list(judge(data.kind, test, predictions))
+    return Figures(
+        score(data.kind, test, items), calibration_error(items), *confident(items),
+        trained - started, speed, len(artefact) / 1e6,
+    )  # fmt: skip
+
+
+def judge(
+    kind: ProjectKind, test: Sequence[Example], predictions: Sequence[Sequence[Prediction]]
+) -> Iterable[tuple[float, bool]]:
+    """Confidence of each prediction, and whether it is right. Single-label: of the best one."""
+    for example, found in zip(test, predictions, strict=True):
+        for one in found[:1] if kind is ProjectKind.SINGLE_LABEL else found:
+            if kind is ProjectKind.ENTITIES:
+                span = Span(one.category, one.offset or 0, one.length or 0)
+                yield one.confidence, span in example.spans
+            else:
+                yield one.confidence, one.category in example.categories
+
+
+def score(kind: ProjectKind, test: Sequence[Example], items: Sequence[tuple[float, bool]]) -> float:
+    """Accuracy for single-label, else micro-F1."""
+    right = sum(correct for _, correct in items)
+    if kind is ProjectKind.SINGLE_LABEL:
+        return right / len(test)
+    wanted = sum(len(example.spans) + len(example.categories) for example in test)
+    return 2 * right / max(1, len(items) + wanted)
+
+
+def calibration_error(items: Sequence[tuple[float, bool]]) -> float:
+    """Mean distance between confidence and share right, bins weighted by their items; NaN without items."""
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
+    for confidence, correct in items:
+        bins[min(_BINS - 1, int(confidence * _BINS))].append((confidence, correct))
+    gaps = [abs(sum(c for c, _ in items_) - sum(r for _, r in items_)) for items_ in bins]
+    return sum(gaps) / len(items) if items else math.nan
+
+
+def confident(items: Sequence[tuple[float, bool]]) -> tuple[float, float]:
+    """Precision and coverage at a confidence of at least 0.8."""
+    sure = [correct for confidence, correct in items if confidence >= CONFIDENT]
+    precision = sum(sure) / len(sure) if sure else math.nan
+    return precision, len(sure) / len(items) if items else 0.0
+
+
+def mean(runs: Sequence[Figures]) -> Figures:
+    """Figure by figure, over the runs that have it."""
+    columns = zip(*map(astuple, runs), strict=True)
+    known = ([value for value in column if not math.isnan(value)] for column in columns)
+    return Figures(*(fmean(values) if values else math.nan for values in known))
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    engine = Engines(local_engines()).get(arguments.engine)
+    print(
+        f"{'set':<11}{'labeled':>8}{'score':>8}{'ECE':>7}{'P@.8':>7}{'cov@.8':>8}{'train s':>9}{'docs/s':>8}{'MB':>6}"
+    )
+    for name in arguments.sets:
+        data = read(name)
+        for size in arguments.sizes:
+            runs = [await measure(engine, data, size, seed) for seed in range(arguments.seeds)]
+            print(_row(name, size, [run for run in runs if run is not None]), flush=True)
+
+
+def _row(name: str, size: int, runs: Sequence[Figures]) -> str:
+    if not runs:
+        return f"{name:<11}{size:>8}   too few labels"
+    f = mean(runs)
+    quality = f"{f.score:>8.3f}{f.calibration_error:>7.3f}{f.precision:>7.3f}{f.coverage:>8.3f}"
+    cost = f"{f.train_seconds:>9.2f}{f.documents_per_second:>8.0f}{f.megabytes:>6.2f}"
+    return f"{name:<11}{size:>8}{quality}{cost}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", default="embedded")
+    parser.add_argument("--sets", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[10, 30, 100, 300])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="100 labeled documents and one seed")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sizes, arguments.seeds = [100], 1
+    return arguments
+
+
+if __name__ == "__main__":
+    if not FOLDER.is_dir():
+        sys.exit(f"There is no folder {FOLDER} with data sets.")
+    asyncio.run(main(_arguments()))

@@ -1,0 +1,90 @@
+"""The product as a user runs it, on free ports and a data folder of its own, for one measurement."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KEY = "labelbridge-local"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SETTINGS = {
+    "DEFAULT_ENGINE": "instant",
+    "EXTRA_ENGINES": '{"instant": "bench.instant_engine:InstantEngine"}',
+    "COLLECT_WINDOW_SECONDS": "1",
+    "RECONCILE_SCHEDULE": "0 0 0 1 1 *",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running product: the base of its API, and its storage account."""
+
+    base: str
+    connection_string: str
+
+
+def _free_port(count: int = 1) -> int:
+    """The first of `count` ports in a row that are free now."""
+    for port in range(21_000, 60_000, 10):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("127.0.0.1", port + offset))
+        except OSError:
+            continue
+        else:
+            return port
+        finally:
+            for one in sockets:
+                one.close()
+    raise RuntimeError("There is no free port.")
+
+
+def connection_string(first_port: int) -> str:
+    """Azurite's well-known account on three ports from the first one on."""
+    endpoints = "".join(
+        f"{service}Endpoint=http://127.0.0.1:{first_port + offset}/devstoreaccount1;"
+        for offset, service in enumerate(("Blob", "Queue", "Table"))
+    )
+    return f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={ACCOUNT_KEY};{endpoints}"
+
+
+@contextmanager
+def serve(*arguments: str) -> Iterator[Server]:
+    """Start everything, wait until it answers, and stop it by SIGTERM at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        azurite, port = _free_port(3), _free_port()
+        port = port if port > azurite + 2 or port < azurite else azurite + 5
+        command = [
+            *(sys.executable, "-m", "devhost", "run", "--app", str(ROOT), "--port", str(port)),
+            *("--azurite-port", str(azurite), "--data-dir", folder, *arguments),
+        ]
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, cwd=ROOT, env=os.environ | SETTINGS, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            _await_ready(process)
+            yield Server(f"http://127.0.0.1:{port}", connection_string(azurite))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _await_ready(process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    assert process.stdout is not None
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        if line.startswith("ready "):
+            return
+        if not line:
+            break
+    raise RuntimeError("The product did not start; its messages are above.")
