@@ -64,7 +64,7 @@ bench-engines: install ## measure the engines' quality and speed
 lint: install ## check style, types and the direction of imports
 	$(PYTHON) -m ruff check $(CHECKED)
 	$(PYTHON) -m ruff format --check $(CHECKED)
-	$(PYTHON) -m pyright
+	$(PYTHON) -m pyright --project pyproject.toml
 	.venv/bin/lint-imports
 
 .PHONY: format

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -125,19 +126,24 @@ def formatted_filters(tree: ast.AST) -> list[int]:
 
     A value with a quote would widen the filter: `x' or PartitionKey ne 'z` lists every row.
     """
-    lines = list[int]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            pairs = zip(node.values, node.values[1:], strict=False)
-            bad = any(is_text_with(OPERATOR + "'?$", text) and not is_escaped(value) for text, value in pairs)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mod, ast.Add)):
-            bad = is_text_with(OPERATOR, node.left)
-        else:
-            is_format = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            bad = is_format and node.func.attr == "format" and is_text_with(OPERATOR, node.func.value)
-        if bad:
-            lines.append(node.lineno)
-    return lines
+    return [
+        node.lineno for node in ast.walk(tree) if isinstance(node, ast.expr) and puts_value_in_filter(node)
+    ]
+
+
+def puts_value_in_filter(node: ast.expr) -> bool:
+    match node:
+        case ast.JoinedStr(values=values):
+            pairs = pairwise(values)
+            return any(
+                is_text_with(OPERATOR + "'?$", text) and not is_escaped(value) for text, value in pairs
+            )
+        case ast.BinOp(left=left, op=ast.Mod() | ast.Add()):
+            return is_text_with(OPERATOR, left)
+        case ast.Call(func=ast.Attribute(value=text, attr="format")):
+            return is_text_with(OPERATOR, text)
+        case _:
+            return False
 
 
 @pytest.mark.parametrize(

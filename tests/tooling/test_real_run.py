@@ -31,11 +31,10 @@ def make(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    yield process
-    if process.poll() is None:
-        process.terminate()
-        process.wait(30)
-    process.stdout.close()
+    with process:
+        yield process
+        if process.poll() is None:
+            process.terminate()
 
 
 def test_sigterm_to_make_ends_host_and_azurite(make):
