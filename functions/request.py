@@ -5,7 +5,7 @@ import re
 import azure.functions as func
 from pydantic import BaseModel
 
-from shared.domain.errors import InvalidArgument, InvalidRequest, JobNotFound, ProjectNotFound, TooLarge
+from shared.domain.errors import InvalidArgument, InvalidRequest, JobNotFound, ProjectNotFound, TooLarge, UnsupportedMediaType
 from shared.domain.names import project_name_fault
 from shared.wire.api import API_VERSIONS
 from shared.wire.json_reader import JsonReader
@@ -51,6 +51,7 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
         )
     if not body.strip():
         return model.model_validate({}, by_name=False)
+    _check_content_type(request.headers.get("content-type", ""))
     reader = JsonReader(body)
     value = reader.value()
     reader.end()
@@ -61,6 +62,15 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
             "The body must be a JSON object.", target="body", inner_code="InvalidRequestBodyFormat"
         )
     return model.model_validate(value, by_name=False)
+
+
+def _check_content_type(header: str) -> None:
+    """JSON under any of its names, `application/merge-patch+json` among them; no header at all is taken as JSON."""
+    kind = header.partition(";")[0].strip().lower()
+    if kind and kind not in {"application/json", "text/json"} and not kind.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"The body must be application/json, not '{kind[:60]}'.", target="Content-Type"
+        )
 
 
 def required_text(value: str | None, target: str) -> str:

@@ -11,6 +11,7 @@ LabelbridgeError
 │   └── StaleDocument        somebody else changed the document first                    409
 ├── PreconditionRequired     If-Match is missing                                         428
 ├── TooLarge                 the body is over the limit                                  413
+├── UnsupportedMediaType     the body says it is no JSON                                 415
 ├── QuotaExceeded            the monthly budget of an engine is used up                  403
 ├── NotOffered               an operation of Azure that has no meaning here              501
 └── Unavailable              storage or an engine does not answer; try again             503
@@ -105,6 +106,10 @@ class PreconditionRequired(LabelbridgeError):
 
 class TooLarge(LabelbridgeError):
     code = "InvalidRequest"
+
+
+class UnsupportedMediaType(LabelbridgeError):
+    code = "UnsupportedMediaType"
 
 
 class QuotaExceeded(LabelbridgeError):

@@ -16,6 +16,7 @@ _STATUS: tuple[tuple[type[LabelbridgeError], int], ...] = (
     (errors.NotFound, 404),
     (errors.Conflict, 409),
     (errors.TooLarge, 413),
+    (errors.UnsupportedMediaType, 415),
     (errors.PreconditionRequired, 428),
     (errors.NotOffered, 501),
     (errors.Unavailable, 503),

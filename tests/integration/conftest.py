@@ -31,7 +31,7 @@ async def http(host: Host) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def new_project(http: httpx.AsyncClient, storage: StorageClients) -> MakeProject:
-    """Make a project with a container of its own: `await new_project(kind)`; no events unless `events=True`."""
+    """Make a project with a container of its own; without `events=True` its uploads make no events."""
 
     async def make(kind: str | None = None, *, events: bool = False, create: bool = True) -> Project:
         container = unique("loud" if events else QUIET)
@@ -43,3 +43,17 @@ def new_project(http: httpx.AsyncClient, storage: StorageClients) -> MakeProject
         return project
 
     return make
+
+
+@pytest.fixture
+async def sample(new_project: MakeProject, http: httpx.AsyncClient, storage: StorageClients) -> Project:
+    """A project for tests that change nothing: `a.txt` with a suggestion, `~Refund.txt` labeled by hand."""
+    if _Sample.made is None:
+        made = await new_project()
+        await made.suggested({"a.txt": "@Refund:73 please"}, "Refund")
+        _Sample.made = (made.name, made.container)
+    return Project(http, storage.blobs, *_Sample.made)
+
+
+class _Sample:
+    made: tuple[str, str] | None = None
