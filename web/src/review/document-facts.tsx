@@ -1,6 +1,7 @@
 /** Train or Test, labeled with nothing, changed content, problems, history. */
 
 import { useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
 import { getHistory } from "../api/client";
 import { messageOf } from "../api/http";
 import type { Dataset } from "../api/types";
@@ -46,12 +47,17 @@ export function DocumentFacts({ review }: { review: Review }) {
   );
 }
 
+/** Direction overrides and isolates, zero-width space and word joiner, a byte order mark inside the text. */
+const HIDDEN = /[\u202A-\u202E\u2066-\u2069\u200B\u2060\uFEFF]/;
+
 /** What needs a person's eye before anything else; shown above the text. */
 export function DocumentNotices({ review }: { review: Review }) {
-  const { document } = review.current.value!;
+  const { document, text } = review.current.value!;
   const refusal = review.saving.refusals.value.get(document.id);
+  const hidden = useMemo(() => HIDDEN.test(text), [text]);
   return (
     <>
+      {hidden && <p class="hint">The text holds invisible characters; they can change how it looks, not what is saved.</p>}
       {document.status === "rejected" && (
         <div class="notice bad">
           <p>

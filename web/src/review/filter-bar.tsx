@@ -14,7 +14,7 @@ interface Props {
 
 const STATUSES = [
   ["autoLabeled", "Suggested"],
-  ["all", "All documents"],
+  ["all", "All"],
   ["unlabeled", "Unlabeled"],
   ["labeled", "Labeled"],
   ["rejected", "Rejected files"],
@@ -35,7 +35,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
           ))}
         </select>
         <select aria-label="Order" value={filters.order} onChange={(event) => set({ order: event.currentTarget.value as Filters["order"] })}>
-          <option value="uncertainty">Least certain first</option>
+          <option value="uncertainty">Least certain</option>
           <option value="location">By name</option>
           <option value="id">Any order</option>
         </select>

@@ -1,6 +1,6 @@
 /** Everything that can be said about the document in hand: suggestions, labels, its settings. */
 
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Suggestion } from "../api/types";
 import { percent } from "../domain/format";
 import { entitiesOf, isEntities, type Place } from "../domain/labels";
@@ -14,8 +14,11 @@ export function Panel({ review }: { review: Review }) {
   const loaded = review.current.value!;
   const entities = isEntities(review.kind);
   const suggestions = review.base(loaded.document).suggestions;
+  const ref = useRef<HTMLElement>(null);
+  const cursor = review.cursor.value;
+  useEffect(() => scrollInto(ref.current), [cursor]);
   return (
-    <aside class="panel" aria-label="Suggestions and labels">
+    <aside class="panel" aria-label="Suggestions and labels" ref={ref}>
       {entities && suggestions.length > 0 && (
         <section aria-labelledby="suggestions-title">
           <div class="panel-title">
@@ -43,6 +46,15 @@ export function Panel({ review }: { review: Review }) {
       <DocumentFacts review={review} />
     </aside>
   );
+}
+
+/** Keeps the suggestion pointed at in view where the panel scrolls by itself; a phone's page must not jump. */
+function scrollInto(panel: HTMLElement | null): void {
+  const row = panel?.querySelector<HTMLElement>(".suggestion-row.pointed-at");
+  if (!panel || !row || panel.scrollHeight <= panel.clientHeight) return;
+  const [seen, wanted] = [panel.getBoundingClientRect(), row.getBoundingClientRect()];
+  if (wanted.top < seen.top) panel.scrollTop -= seen.top - wanted.top + 8;
+  else if (wanted.bottom > seen.bottom) panel.scrollTop += wanted.bottom - seen.bottom + 8;
 }
 
 function SuggestionRow({ review, one }: { review: Review; one: Suggestion }) {

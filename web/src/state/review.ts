@@ -91,7 +91,7 @@ export class Review {
     if (!row) return;
     this.index.value = index;
     const opened = this.openId(row.id, at);
-    this.lookAhead(index);
+    setTimeout(() => this.lookAhead(index)); // the document in hand is painted first
     await opened;
   }
 

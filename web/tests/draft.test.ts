@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import type { Kind, Suggestion } from "../src/api/types";
+import { changes, derive, isIdle, pending, withoutLastStep, withStep, type Base, type Draft, type Step } from "../src/domain/draft";
+import { entitiesOf } from "../src/domain/labels";
+
+const SINGLE: Kind = "CustomSingleLabelClassification";
+const MULTI: Kind = "CustomMultiLabelClassification";
+const ENTITIES: Kind = "CustomEntityRecognition";
+const one = (id: string, category: string, offset?: number, length?: number): Suggestion => ({
+  id,
+  category,
+  confidence: 0.5,
+  ...(offset === undefined || length === undefined ? {} : { offset, length }),
+});
+const base = (suggestions: Suggestion[], part: Partial<Base> = {}): Base => ({
+  eTag: '"1.1"',
+  labels: null,
+  suggestions,
+  dataset: "Train",
+  length: 30,
+  ...part,
+});
+const draft = (b: Base, ...steps: Step[]): Draft =>
+  steps.reduce((d, step, at) => withStep(d, step, at), { documentId: "d", location: "d.txt", base: b, steps: [] } as Draft);
+
+describe("decisions", () => {
+  const entities = base([one("a", "Person", 0, 5), one("b", "City", 10, 4)]);
+
+  it("make labels of what is accepted and name both lists for the server", () => {
+    const d = draft(entities, { do: "accept", ids: ["a"] }, { do: "reject", ids: ["b"] });
+    expect(changes(d, ENTITIES)).toMatchObject({ accept: ["a"], reject: ["b"] });
+    expect(entitiesOf(changes(d, ENTITIES).labels)).toEqual([{ category: "Person", offset: 0, length: 5 }]);
+  });
+
+  it("leave nothing behind when they are taken back", () => {
+    const d = draft(entities, { do: "accept", ids: ["a"] }, { do: "reopen", ids: ["a"] });
+    expect(isIdle(d, ENTITIES)).toBe(true);
+    expect(changes(d, ENTITIES).labels).toBeNull();
+  });
+
+  it("are undone step by step", () => {
+    const d = draft(entities, { do: "accept", ids: ["a", "b"] }, { do: "dataset", dataset: "Test" });
+    expect(changes(withoutLastStep(d), ENTITIES)).toMatchObject({ accept: ["a", "b"], dataset: null });
+    expect(isIdle(withoutLastStep(withoutLastStep(d)), ENTITIES)).toBe(true);
+  });
+
+  it("ignore suggestions that do not exist or are accepted twice", () => {
+    const d = draft(entities, { do: "accept", ids: ["a", "zzz"] }, { do: "accept", ids: ["a"] });
+    expect(entitiesOf(changes(d, ENTITIES).labels)).toHaveLength(1);
+  });
+
+  it("turn a relabeled suggestion into a rejection and a label of the same span", () => {
+    const d = draft(entities, { do: "relabel", id: "a", category: "Skill" });
+    expect(changes(d, ENTITIES)).toMatchObject({ accept: [], reject: ["a"] });
+    expect(entitiesOf(changes(d, ENTITIES).labels)).toEqual([{ category: "Skill", offset: 0, length: 5 }]);
+  });
+});
+
+describe("what waits", () => {
+  it("leaves out what a label by hand now overlaps", () => {
+    const b = base([one("a", "Person", 0, 5), one("b", "City", 10, 4)]);
+    const steps: Step[] = [{ do: "add", place: { category: "X", offset: 3, length: 4 } }];
+    expect(pending(b, derive(b, steps, ENTITIES), ENTITIES).map((s) => s.id)).toEqual(["b"]);
+  });
+
+  it("is nothing once a single-label document has its class", () => {
+    const b = base([one("a", "Billing")]);
+    expect(pending(b, derive(b, [{ do: "add", place: { category: "Praise" } }], SINGLE), SINGLE)).toEqual([]);
+  });
+});
+
+describe("states of a document", () => {
+  it("tell nothing from not labeled", () => {
+    const b = base([]);
+    expect(derive(b, [{ do: "nothing" }], MULTI).labels).toEqual({ categories: [], regions: [] });
+    expect(derive(b, [{ do: "nothing" }, { do: "unlabel" }], MULTI).labels).toBeNull();
+    expect(isIdle(draft(b, { do: "nothing" }), MULTI)).toBe(false);
+  });
+
+  it("keep regions when entities are cleared", () => {
+    const labels = { categories: [], regions: [{ offset: 5, length: 9, labels: [{ category: "A", offset: 6, length: 1 }] }] };
+    expect(derive(base([], { labels }), [{ do: "nothing" }], ENTITIES).labels?.regions).toEqual([{ offset: 5, length: 9, labels: [] }]);
+  });
+
+  it("become not labeled when the one class is taken away", () => {
+    const labels = { categories: ["A"], regions: [] };
+    expect(derive(base([], { labels }), [{ do: "remove", place: { category: "A" } }], SINGLE).labels).toBeNull();
+  });
+
+  it("say the dataset only when it changes", () => {
+    const d = draft(base([]), { do: "dataset", dataset: "Test" }, { do: "dataset", dataset: "Train" });
+    expect(isIdle(d, MULTI)).toBe(true);
+  });
+});

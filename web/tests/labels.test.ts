@@ -1,0 +1,92 @@
+import { describe, expect, it } from "vitest";
+import type { Kind, Suggestion } from "../src/api/types";
+import { add, change, entitiesOf, fits, NOTHING, readLabels, remove, sameLabels, writeLabels } from "../src/domain/labels";
+
+const SINGLE: Kind = "CustomSingleLabelClassification";
+const MULTI: Kind = "CustomMultiLabelClassification";
+const ENTITIES: Kind = "CustomEntityRecognition";
+const suggestion = (part: Partial<Suggestion>): Suggestion => ({ id: "s", category: "A", confidence: 0.5, ...part });
+
+describe("label fields", () => {
+  it.each([
+    [SINGLE, { class: { category: "A" } }],
+    [SINGLE, { class: { category: null } }],
+    [SINGLE, { class: null }],
+    [MULTI, { classes: [{ category: "A" }, { category: "B" }] }],
+    [MULTI, { classes: [] }],
+    [MULTI, { classes: null }],
+    [ENTITIES, { entities: [{ regionOffset: 0, regionLength: 9, labels: [{ category: "A", offset: 2, length: 3 }] }] }],
+    [ENTITIES, { entities: [{ regionOffset: 4, regionLength: 5, labels: [] }] }],
+    [ENTITIES, { entities: null }],
+  ] as const)("of %s survive reading and writing: %j", (kind, fields) => {
+    expect(writeLabels(readLabels(fields as never, kind), kind)).toEqual(fields);
+  });
+
+  it("tell labeled with nothing from not labeled", () => {
+    expect(readLabels({ classes: [] }, MULTI)).toEqual(NOTHING);
+    expect(readLabels({}, MULTI)).toBeNull();
+    expect(sameLabels(NOTHING, null)).toBe(false);
+  });
+});
+
+describe("adding", () => {
+  it("replaces the class where there is one", () => {
+    expect(add({ categories: ["A"], regions: [] }, { category: "B" }, SINGLE, 9).categories).toEqual(["B"]);
+  });
+
+  it("puts an entity into the region that holds it and leaves the others alone", () => {
+    const regions = [
+      { offset: 0, length: 10, labels: [] },
+      { offset: 20, length: 10, labels: [] },
+    ];
+    const labels = add({ categories: [], regions }, { category: "A", offset: 22, length: 3 }, ENTITIES, 40);
+    expect(labels.regions.map((r) => r.labels.length)).toEqual([0, 1]);
+  });
+
+  it("makes one region of the whole document when no region holds the entity", () => {
+    const regions = [{ offset: 0, length: 10, labels: [{ category: "A", offset: 1, length: 2 }] }];
+    const labels = add({ categories: [], regions }, { category: "B", offset: 8, length: 5 }, ENTITIES, 40);
+    expect(labels.regions).toHaveLength(1);
+    expect(labels.regions[0]).toMatchObject({ offset: 0, length: 40 });
+    expect(entitiesOf(labels).map((e) => e.category)).toEqual(["A", "B"]);
+  });
+});
+
+describe("removing and changing", () => {
+  const labels = { categories: [], regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 1, length: 2 }] }] };
+
+  it("leaves an empty region: labeled with nothing", () => {
+    expect(remove(labels, { category: "A", offset: 1, length: 2 })?.regions).toEqual([{ offset: 0, length: 9, labels: [] }]);
+  });
+
+  it("needs category and span to be the same", () => {
+    expect(remove(labels, { category: "A", offset: 1, length: 3 })).toEqual(labels);
+    expect(remove(labels, { category: "B", offset: 1, length: 2 })).toEqual(labels);
+  });
+
+  it("changes the category of one span", () => {
+    expect(entitiesOf(change(labels, { category: "A", offset: 1, length: 2 }, "B"))).toEqual([{ category: "B", offset: 1, length: 2 }]);
+  });
+});
+
+describe("a suggestion fits", () => {
+  it("a document without a class, for one class a document", () => {
+    expect(fits({ categories: ["B"], regions: [] }, suggestion({}), SINGLE)).toBe(false);
+    expect(fits(NOTHING, suggestion({}), SINGLE)).toBe(true);
+  });
+
+  it("unless it repeats a class", () => {
+    expect(fits({ categories: ["B"], regions: [] }, suggestion({}), MULTI)).toBe(true);
+    expect(fits({ categories: ["A"], regions: [] }, suggestion({}), MULTI)).toBe(false);
+  });
+
+  it.each([
+    [0, 2, true],
+    [0, 3, false],
+    [4, 1, false],
+    [5, 2, true],
+  ])("unless it overlaps an entity: %i+%i", (offset, length, expected) => {
+    const labels = { categories: [], regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 2, length: 3 }] }] };
+    expect(fits(labels, suggestion({ offset, length }), ENTITIES)).toBe(expected);
+  });
+});

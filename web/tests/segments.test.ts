@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { blocks, cut, trimSelection, type Piece, type Span } from "../src/domain/segments";
+
+const span = (key: string, offset: number, length: number): Span => ({ key, offset, length });
+const joined = (text: string, pieces: Piece<Span>[]): string => pieces.map((p) => text.slice(p.start, p.end)).join("");
+
+describe("cutting a text at its spans", () => {
+  it.each([
+    ["none", []],
+    ["side by side", [span("a", 0, 3), span("b", 3, 2)]],
+    ["overlapping", [span("a", 1, 5), span("b", 3, 6)]],
+    ["nested", [span("a", 0, 9), span("b", 2, 2)]],
+    ["equal", [span("a", 2, 2), span("b", 2, 2)]],
+    ["beyond the text", [span("a", 8, 100), span("b", -1, 3)]],
+  ] as [string, Span[]][])("covers all of it without gap, spans %s", (_, spans) => {
+    const text = "0123456789\r\n";
+    const pieces = cut(text.length, spans);
+    expect(joined(text, pieces)).toBe(text);
+    for (const piece of pieces) for (const s of piece.spans) expect(s.offset <= piece.start && piece.end <= s.offset + s.length).toBe(true);
+  });
+
+  it("puts the span that begins last on top", () => {
+    expect(cut(10, [span("outer", 0, 9), span("inner", 2, 2)]).find((p) => p.start === 2)!.spans[0]!.key).toBe("inner");
+  });
+});
+
+describe("blocks of a long text", () => {
+  const text = "line of words\n".repeat(1_000);
+
+  it("hold all of the text, in order", () => {
+    const found = blocks(text, cut(text.length, [span("a", 500, 40)]), 1_000);
+    expect(found.length).toBeGreaterThan(5);
+    expect(joined(text, found.flat())).toBe(text);
+  });
+
+  it("end behind a line feed and never inside a span", () => {
+    const long = span("a", 100, 5_000);
+    for (const block of blocks(text, cut(text.length, [long]), 1_000).slice(0, -1)) {
+      const end = block.at(-1)!.end;
+      expect(text[end - 1]).toBe("\n");
+      expect(end <= 100 || end >= 5_100).toBe(true);
+    }
+  });
+
+  it("are one where the text has no line feed", () => {
+    expect(blocks("x".repeat(50_000), cut(50_000, []), 1_000)).toHaveLength(1);
+  });
+});
+
+describe("a selection", () => {
+  it.each([
+    ["white space goes", "  Ada \r\n", 0, 8, { offset: 2, length: 3 }],
+    ["backwards is the same", "  Ada ", 6, 0, { offset: 2, length: 3 }],
+    ["only white space is none", "a   b", 1, 4, null],
+    ["half of a pair takes the whole", "a😀b", 2, 4, { offset: 1, length: 3 }],
+    ["to the middle of a pair takes the whole", "a😀b", 0, 2, { offset: 0, length: 3 }],
+    ["beyond the text is cut", "Ada", 0, 99, { offset: 0, length: 3 }],
+  ])("%s", (_, text, start, end, expected) => {
+    expect(trimSelection(text, start, end)).toEqual(expected);
+  });
+});
