@@ -5,7 +5,14 @@ import re
 import azure.functions as func
 from pydantic import BaseModel
 
-from shared.domain.errors import InvalidArgument, InvalidRequest, JobNotFound, ProjectNotFound, TooLarge, UnsupportedMediaType
+from shared.domain.errors import (
+    InvalidArgument,
+    InvalidRequest,
+    JobNotFound,
+    ProjectNotFound,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from shared.domain.names import project_name_fault
 from shared.wire.api import API_VERSIONS
 from shared.wire.json_reader import JsonReader
@@ -65,7 +72,7 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
 
 
 def _check_content_type(header: str) -> None:
-    """JSON under any of its names, `application/merge-patch+json` among them; no header at all is taken as JSON."""
+    """JSON under any of its names, `application/merge-patch+json` too; no header at all is taken as JSON."""
     kind = header.partition(";")[0].strip().lower()
     if kind and kind not in {"application/json", "text/json"} and not kind.endswith("+json"):
         raise UnsupportedMediaType(
