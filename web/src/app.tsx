@@ -26,7 +26,8 @@ function View() {
     document.title = `${title} · Labelbridge`;
   }, [title]);
   if (at.view === "projects") return <ProjectsView />;
-  if (at.view === "project") return <ProjectView key={at.project} name={at.project} tab={at.tab} query={at.query} />;
+  if (at.view === "project")
+    return <ProjectView key={at.project} name={at.project} tab={at.tab} query={at.query} />;
   return (
     <main class="page">
       <h1>There is no such page</h1>

@@ -17,13 +17,22 @@ export function parse(hash: string): Route {
   const tab = (parts[2] ?? "overview") as Tab;
   if (parts[0] !== "projects" || parts.length > 3 || !TABS.includes(tab)) return { view: "unknown" };
   try {
-    return { view: "project", project: decodeURIComponent(parts[1]!), tab, query: new URLSearchParams(search) };
+    return {
+      view: "project",
+      project: decodeURIComponent(parts[1]!),
+      tab,
+      query: new URLSearchParams(search),
+    };
   } catch {
     return { view: "unknown" };
   }
 }
 
-export function href(project: string, tab: Tab = "overview", query: Record<string, string | undefined> = {}): string {
+export function href(
+  project: string,
+  tab: Tab = "overview",
+  query: Record<string, string | undefined> = {},
+): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value) search.set(name, value);
   const tail = search.size ? `?${search}` : "";

@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 import type { Kind, Suggestion } from "../src/api/types";
-import { changes, derive, isIdle, pending, withoutLastStep, withStep, type Base, type Draft, type Step } from "../src/domain/draft";
+import {
+  changes,
+  derive,
+  isIdle,
+  pending,
+  withoutLastStep,
+  withStep,
+  type Base,
+  type Draft,
+  type Step,
+} from "../src/domain/draft";
 import { entitiesOf } from "../src/domain/labels";
 
 const SINGLE: Kind = "CustomSingleLabelClassification";
@@ -21,7 +31,12 @@ const base = (suggestions: Suggestion[], part: Partial<Base> = {}): Base => ({
   ...part,
 });
 const draft = (b: Base, ...steps: Step[]): Draft =>
-  steps.reduce((d, step, at) => withStep(d, step, at), { documentId: "d", location: "d.txt", base: b, steps: [] } as Draft);
+  steps.reduce((d, step, at) => withStep(d, step, at), {
+    documentId: "d",
+    location: "d.txt",
+    base: b,
+    steps: [],
+  } as Draft);
 
 describe("decisions", () => {
   const entities = base([one("a", "Person", 0, 5), one("b", "City", 10, 4)]);
@@ -78,13 +93,20 @@ describe("states of a document", () => {
   });
 
   it("keep regions when entities are cleared", () => {
-    const labels = { categories: [], regions: [{ offset: 5, length: 9, labels: [{ category: "A", offset: 6, length: 1 }] }] };
-    expect(derive(base([], { labels }), [{ do: "nothing" }], ENTITIES).labels?.regions).toEqual([{ offset: 5, length: 9, labels: [] }]);
+    const labels = {
+      categories: [],
+      regions: [{ offset: 5, length: 9, labels: [{ category: "A", offset: 6, length: 1 }] }],
+    };
+    expect(derive(base([], { labels }), [{ do: "nothing" }], ENTITIES).labels?.regions).toEqual([
+      { offset: 5, length: 9, labels: [] },
+    ]);
   });
 
   it("become not labeled when the one class is taken away", () => {
     const labels = { categories: ["A"], regions: [] };
-    expect(derive(base([], { labels }), [{ do: "remove", place: { category: "A" } }], SINGLE).labels).toBeNull();
+    expect(
+      derive(base([], { labels }), [{ do: "remove", place: { category: "A" } }], SINGLE).labels,
+    ).toBeNull();
   });
 
   it("say the dataset only when it changes", () => {

@@ -1,11 +1,26 @@
 import { describe, expect, it } from "vitest";
 import type { Kind, Suggestion } from "../src/api/types";
-import { add, change, entitiesOf, fits, NOTHING, readLabels, remove, sameLabels, writeLabels } from "../src/domain/labels";
+import {
+  add,
+  change,
+  entitiesOf,
+  fits,
+  NOTHING,
+  readLabels,
+  remove,
+  sameLabels,
+  writeLabels,
+} from "../src/domain/labels";
 
 const SINGLE: Kind = "CustomSingleLabelClassification";
 const MULTI: Kind = "CustomMultiLabelClassification";
 const ENTITIES: Kind = "CustomEntityRecognition";
-const suggestion = (part: Partial<Suggestion>): Suggestion => ({ id: "s", category: "A", confidence: 0.5, ...part });
+const suggestion = (part: Partial<Suggestion>): Suggestion => ({
+  id: "s",
+  category: "A",
+  confidence: 0.5,
+  ...part,
+});
 
 describe("label fields", () => {
   it.each([
@@ -15,7 +30,10 @@ describe("label fields", () => {
     [MULTI, { classes: [{ category: "A" }, { category: "B" }] }],
     [MULTI, { classes: [] }],
     [MULTI, { classes: null }],
-    [ENTITIES, { entities: [{ regionOffset: 0, regionLength: 9, labels: [{ category: "A", offset: 2, length: 3 }] }] }],
+    [
+      ENTITIES,
+      { entities: [{ regionOffset: 0, regionLength: 9, labels: [{ category: "A", offset: 2, length: 3 }] }] },
+    ],
     [ENTITIES, { entities: [{ regionOffset: 4, regionLength: 5, labels: [] }] }],
     [ENTITIES, { entities: null }],
   ] as const)("of %s survive reading and writing: %j", (kind, fields) => {
@@ -53,10 +71,15 @@ describe("adding", () => {
 });
 
 describe("removing and changing", () => {
-  const labels = { categories: [], regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 1, length: 2 }] }] };
+  const labels = {
+    categories: [],
+    regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 1, length: 2 }] }],
+  };
 
   it("leaves an empty region: labeled with nothing", () => {
-    expect(remove(labels, { category: "A", offset: 1, length: 2 })?.regions).toEqual([{ offset: 0, length: 9, labels: [] }]);
+    expect(remove(labels, { category: "A", offset: 1, length: 2 })?.regions).toEqual([
+      { offset: 0, length: 9, labels: [] },
+    ]);
   });
 
   it("needs category and span to be the same", () => {
@@ -65,7 +88,9 @@ describe("removing and changing", () => {
   });
 
   it("changes the category of one span", () => {
-    expect(entitiesOf(change(labels, { category: "A", offset: 1, length: 2 }, "B"))).toEqual([{ category: "B", offset: 1, length: 2 }]);
+    expect(entitiesOf(change(labels, { category: "A", offset: 1, length: 2 }, "B"))).toEqual([
+      { category: "B", offset: 1, length: 2 },
+    ]);
   });
 });
 
@@ -86,7 +111,10 @@ describe("a suggestion fits", () => {
     [4, 1, false],
     [5, 2, true],
   ])("unless it overlaps an entity: %i+%i", (offset, length, expected) => {
-    const labels = { categories: [], regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 2, length: 3 }] }] };
+    const labels = {
+      categories: [],
+      regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 2, length: 3 }] }],
+    };
     expect(fits(labels, suggestion({ offset, length }), ENTITIES)).toBe(expected);
   });
 });

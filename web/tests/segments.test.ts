@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { blocks, cut, trimSelection, type Piece, type Span } from "../src/domain/segments";
 
 const span = (key: string, offset: number, length: number): Span => ({ key, offset, length });
-const joined = (text: string, pieces: Piece<Span>[]): string => pieces.map((p) => text.slice(p.start, p.end)).join("");
+const joined = (text: string, pieces: Piece<Span>[]): string =>
+  pieces.map((p) => text.slice(p.start, p.end)).join("");
 
 describe("cutting a text at its spans", () => {
   it.each([
@@ -16,11 +17,15 @@ describe("cutting a text at its spans", () => {
     const text = "0123456789\r\n";
     const pieces = cut(text.length, spans);
     expect(joined(text, pieces)).toBe(text);
-    for (const piece of pieces) for (const s of piece.spans) expect(s.offset <= piece.start && piece.end <= s.offset + s.length).toBe(true);
+    for (const piece of pieces)
+      for (const s of piece.spans)
+        expect(s.offset <= piece.start && piece.end <= s.offset + s.length).toBe(true);
   });
 
   it("puts the span that begins last on top", () => {
-    expect(cut(10, [span("outer", 0, 9), span("inner", 2, 2)]).find((p) => p.start === 2)!.spans[0]!.key).toBe("inner");
+    expect(
+      cut(10, [span("outer", 0, 9), span("inner", 2, 2)]).find((p) => p.start === 2)!.spans[0]!.key,
+    ).toBe("inner");
   });
 });
 

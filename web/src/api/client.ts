@@ -9,10 +9,13 @@ import type {
   BulkResult,
   Category,
   Connection,
+  ConnectionEvent,
   ConnectRequest,
   Decision,
   DocumentItem,
   DocumentOutcome,
+  Estimate,
+  HistoryItem,
   Job,
   LabelFields,
   Model,
@@ -23,7 +26,8 @@ import type {
 
 const PROJECTS = "/authoring/analyze-text/projects";
 const project = (name: string): string => `${PROJECTS}/${encodeURIComponent(name)}`;
-const documentPath = (name: string, id: string): string => `${project(name)}/documents/${encodeURIComponent(id)}`;
+const documentPath = (name: string, id: string): string =>
+  `${project(name)}/documents/${encodeURIComponent(id)}`;
 
 export async function whoami(): Promise<{ name: string; roles: string[] }> {
   return json("/whoami");
@@ -63,7 +67,11 @@ export interface DocumentQuery {
   continuationToken?: string;
 }
 
-export const listDocuments = (name: string, query: DocumentQuery, signal?: AbortSignal): Promise<Page<DocumentItem>> =>
+export const listDocuments = (
+  name: string,
+  query: DocumentQuery,
+  signal?: AbortSignal,
+): Promise<Page<DocumentItem>> =>
   json(`${project(name)}/documents`, { query: { ...query }, ...(signal ? { signal } : {}) });
 
 export const getDocument = (name: string, id: string): Promise<DocumentItem> => json(documentPath(name, id));
@@ -75,10 +83,15 @@ export async function getText(name: string, id: string): Promise<string> {
   return ((await response.json()) as { text: string }).text;
 }
 
-export const getHistory = async (name: string, id: string): Promise<Record<string, unknown>[]> =>
-  (await json<Page<Record<string, unknown>>>(`${documentPath(name, id)}/history`)).value;
+export const getHistory = async (name: string, id: string): Promise<HistoryItem[]> =>
+  (await json<Page<HistoryItem>>(`${documentPath(name, id)}/history`)).value;
 
-export const putLabels = (name: string, id: string, labels: LabelFields, ifMatch: string): Promise<DocumentItem> =>
+export const putLabels = (
+  name: string,
+  id: string,
+  labels: LabelFields,
+  ifMatch: string,
+): Promise<DocumentItem> =>
   json(`${documentPath(name, id)}/labels`, { method: "PUT", body: labels, ifMatch });
 
 export const patchDocument = (
@@ -92,11 +105,18 @@ export const undoDocument = (name: string, id: string, ifMatch: string): Promise
   json(`${documentPath(name, id)}/:undo`, { method: "POST", ifMatch });
 
 export const saveDecisions = async (name: string, decisions: Decision[]): Promise<SaveResult[]> =>
-  (await json<{ results: SaveResult[] }>(`${project(name)}/documents/:review`, { method: "POST", body: { decisions } }))
-    .results;
+  (
+    await json<{ results: SaveResult[] }>(`${project(name)}/documents/:review`, {
+      method: "POST",
+      body: { decisions },
+    })
+  ).results;
 
-export const reviewAll = (name: string, body: BulkRequest, onProgress?: (job: Job<BulkResult>) => void): Promise<Job<BulkResult>> =>
-  run(`${project(name)}/documents/:review-all`, { body }, onProgress);
+export const reviewAll = (
+  name: string,
+  body: BulkRequest,
+  onProgress?: (job: Job<BulkResult>) => void,
+): Promise<Job<BulkResult>> => run(`${project(name)}/documents/:review-all`, { body }, onProgress);
 
 export const undoReviewAll = (name: string, jobId: string): Promise<Job<BulkResult>> =>
   run(`${project(name)}/review/jobs/${encodeURIComponent(jobId)}/:undo`);
@@ -111,10 +131,12 @@ export const listAutolabelJobs = async (name: string): Promise<Job<AutolabelResu
   (await json<Page<Job<AutolabelResult>>>(autolabel(name, "/jobs"))).value;
 export const startAutolabel = (name: string, body: AutolabelRequest): Promise<string> =>
   start(autolabel(name, "/jobs"), { body });
-export const estimateAutolabel = (name: string, body: AutolabelRequest): Promise<Record<string, unknown>> =>
+export const estimateAutolabel = (name: string, body: AutolabelRequest): Promise<Estimate> =>
   json(autolabel(name, "/:estimate"), { method: "POST", body });
-export const cancelAutolabel = (name: string, id: string): Promise<string> => start(autolabelJob(name, id, "/:cancel"));
-export const retryAutolabel = (name: string, id: string): Promise<string> => start(autolabelJob(name, id, "/:retry"));
+export const cancelAutolabel = (name: string, id: string): Promise<string> =>
+  start(autolabelJob(name, id, "/:cancel"));
+export const retryAutolabel = (name: string, id: string): Promise<string> =>
+  start(autolabelJob(name, id, "/:retry"));
 export const listOutcomes = (
   name: string,
   id: string,
@@ -144,9 +166,10 @@ export const checkConnection = (name: string, body: ConnectRequest): Promise<Rec
   json(connection(name, "/:check"), { method: "POST", body });
 export const connect = (name: string, body: ConnectRequest): Promise<string> =>
   start(connection(name), { method: "PUT", body });
-export const switchStudio = (name: string, to: string): Promise<string> => start(connection(name, "/:switch"), { body: { to } });
+export const switchStudio = (name: string, to: string): Promise<string> =>
+  start(connection(name, "/:switch"), { body: { to } });
 export const syncLabels = (name: string): Promise<string> => start(connection(name, "/:sync"));
 export const disconnect = (name: string, confirm: string, discardUnsyncedLabels: boolean): Promise<string> =>
   start(connection(name, "/:disconnect"), { body: { confirm, discardUnsyncedLabels } });
-export const connectionHistory = async (name: string): Promise<Record<string, unknown>[]> =>
-  (await json<Page<Record<string, unknown>>>(connection(name, "/history"))).value;
+export const connectionHistory = async (name: string): Promise<ConnectionEvent[]> =>
+  (await json<Page<ConnectionEvent>>(connection(name, "/history"))).value;

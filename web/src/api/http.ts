@@ -43,7 +43,8 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
   const headers: Record<string, string> = { accept: "application/json", ...(await authorize()) };
   const init: RequestInit = { method: options.method ?? "GET", headers, cache: "no-store" };
   if (options.body !== undefined) {
-    headers["content-type"] = options.method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    headers["content-type"] =
+      options.method === "PATCH" ? "application/merge-patch+json" : "application/json";
     init.body = JSON.stringify(options.body);
   }
   if (options.ifMatch) headers["if-match"] = options.ifMatch;
@@ -85,14 +86,18 @@ async function reach(address: string, init: RequestInit): Promise<Response> {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, {
       code: "Unreachable",
-      message: "The server cannot be reached. Your decisions are kept here; try again when you are back online.",
+      message:
+        "The server cannot be reached. Your decisions are kept here; try again when you are back online.",
     });
   }
 }
 
 async function problem(response: Response): Promise<ApiError> {
   const after = Number(response.headers.get("retry-after"));
-  const body = (await response.json().catch(() => null)) as { error?: ErrorBody; document?: DocumentItem } | null;
+  const body = (await response.json().catch(() => null)) as {
+    error?: ErrorBody;
+    document?: DocumentItem;
+  } | null;
   const error = body?.error ?? {
     code: String(response.status),
     message: `The server answered with status ${response.status}. Try again; if it stays so, tell your administrator.`,

@@ -15,7 +15,11 @@ export class JobFailed extends Error {
 }
 
 /** Starts an operation and answers its ended job. Raises JobFailed with the reasons when it did not succeed. */
-export async function run<R>(path: string, options: Call = {}, onProgress?: (job: Job<R>) => void): Promise<Job<R>> {
+export async function run<R>(
+  path: string,
+  options: Call = {},
+  onProgress?: (job: Job<R>) => void,
+): Promise<Job<R>> {
   const location = await start(path, options);
   return watch<R>(location, onProgress, options.signal);
 }
@@ -48,7 +52,8 @@ export const jobIdOf = (location: string): string =>
   decodeURIComponent(new URL(location, window.location.href).pathname.split("/").at(-1) ?? "");
 
 export function reasons(job: Pick<Job<unknown>, "errors" | "status">): string {
-  const found = job.errors?.map((e) => [e.message, ...(e.details ?? []).map((d) => d.message)].join(" ")) ?? [];
+  const found =
+    job.errors?.map((e) => [e.message, ...(e.details ?? []).map((d) => d.message)].join(" ")) ?? [];
   return found.length ? found.join(" ") : `The job ended as '${job.status}' and gave no reason.`;
 }
 

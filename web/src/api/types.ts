@@ -1,20 +1,12 @@
 /** The shapes of the API that the page reads and writes. Offsets are UTF-16 code units, as in JavaScript strings. */
 
 export type Kind =
-  | "CustomSingleLabelClassification"
-  | "CustomMultiLabelClassification"
-  | "CustomEntityRecognition";
+  "CustomSingleLabelClassification" | "CustomMultiLabelClassification" | "CustomEntityRecognition";
 export type Dataset = "Train" | "Test";
 export type Status = "unlabeled" | "autoLabeled" | "labeled" | "rejected";
 export type Studio = "languageStudio" | "azureMachineLearning";
 export type JobStatus =
-  | "notStarted"
-  | "running"
-  | "succeeded"
-  | "failed"
-  | "cancelled"
-  | "cancelling"
-  | "partiallyCompleted";
+  "notStarted" | "running" | "succeeded" | "failed" | "cancelled" | "cancelling" | "partiallyCompleted";
 
 export interface ErrorBody {
   code: string;
@@ -144,6 +136,12 @@ export interface AutolabelRequest {
   categories?: string[];
 }
 
+export interface Estimate {
+  documents: number;
+  textRecords: number;
+  tokens?: number;
+}
+
 export interface DocumentOutcome {
   documentId: string;
   location: string;
@@ -168,12 +166,7 @@ export interface BulkResult {
 }
 
 export type ConnectionState =
-  | "none"
-  | "connecting"
-  | "connected"
-  | "switching"
-  | "disconnecting"
-  | "disconnected";
+  "none" | "connecting" | "connected" | "switching" | "disconnecting" | "disconnected";
 
 export interface Connection {
   state: ConnectionState;
@@ -183,9 +176,24 @@ export interface Connection {
   amlProjectName?: string;
   amlProjectPath?: string;
   lastImportedDateTime?: string;
-  unsyncedLabels?: boolean;
+  /** Documents labeled there since the last import, where that is known. */
+  unsyncedLabels?: number;
   pendingStep?: string;
+  waitingFor?: string;
   error?: ErrorBody;
+  warnings?: ErrorBody[];
+}
+
+export interface ConnectionEvent {
+  dateTime: string;
+  by: string;
+  details: Record<string, string>;
+}
+
+export interface HistoryItem {
+  dateTime: string;
+  by: string;
+  action: string;
 }
 
 export interface ConnectRequest {

@@ -36,12 +36,14 @@ function application(config: Config): Promise<IPublicClientApplication> {
 }
 
 async function open(config: Config): Promise<IPublicClientApplication> {
-  if (!config.clientId) throw new Error("The server does not say which application to sign in with (clientId).");
+  if (!config.clientId)
+    throw new Error("The server does not say which application to sign in with (clientId).");
   const { createStandardPublicClientApplication } = await import("@azure/msal-browser");
   const client = await createStandardPublicClientApplication({
     auth: {
       clientId: config.clientId,
-      authority: config.authority ?? `https://login.microsoftonline.com/${config.tenantId ?? "organizations"}`,
+      authority:
+        config.authority ?? `https://login.microsoftonline.com/${config.tenantId ?? "organizations"}`,
       redirectUri: `${window.location.origin}/studio/`,
     },
     cache: { cacheLocation: "sessionStorage" },

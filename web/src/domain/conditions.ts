@@ -7,6 +7,10 @@ export interface Condition {
 }
 
 export function readConditions(answer: Record<string, unknown>): Condition[] {
-  const rows = (answer["conditions"] ?? answer["value"] ?? []) as Record<string, unknown>[];
-  return rows.map((row) => ({ code: String(row["code"]), met: row["met"] === true, message: String(row["message"]) }));
+  const rows = (answer["conditions"] ?? []) as Record<string, unknown>[];
+  return rows.map((row) => ({
+    code: String(row["code"]),
+    met: row["met"] === true,
+    message: String(row["message"]),
+  }));
 }

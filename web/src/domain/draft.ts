@@ -5,7 +5,19 @@
  */
 
 import type { Dataset, DocumentItem, Kind, Suggestion } from "../api/types";
-import { add, change, fits, isEntities, isSingle, NOTHING, readLabels, remove, sameLabels, type Labels, type Place } from "./labels";
+import {
+  add,
+  change,
+  fits,
+  isEntities,
+  isSingle,
+  NOTHING,
+  readLabels,
+  remove,
+  sameLabels,
+  type Labels,
+  type Place,
+} from "./labels";
 
 export type Step =
   | { do: "accept" | "reject" | "reopen"; ids: readonly string[] }
@@ -131,7 +143,8 @@ export interface Changes {
 
 export function changes(draft: Draft, kind: Kind): Changes {
   const { labels, verdicts, dataset, confirmed } = derive(draft.base, draft.steps, kind);
-  const ids = (verdict: Verdict): string[] => [...verdicts].filter(([, v]) => v === verdict).map(([id]) => id);
+  const ids = (verdict: Verdict): string[] =>
+    [...verdicts].filter(([, v]) => v === verdict).map(([id]) => id);
   return {
     accept: ids("accepted"),
     reject: ids("rejected"),

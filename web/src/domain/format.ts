@@ -4,7 +4,8 @@ import type { Kind, Studio } from "../api/types";
 
 export const count = (n: number): string => n.toLocaleString("en");
 
-export const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${count(n)} ${n === 1 ? one : many}`;
 
 export const percent = (share: number): string => `${Math.round(share * 100)}%`;
 
@@ -41,8 +42,7 @@ export const studioName = (studio: Studio | undefined): string =>
   studio === "azureMachineLearning" ? "Azure Machine Learning" : "Language studio";
 
 /** "partiallyCompleted" as people write it: "partially completed". */
-export const words = (camel: string): string =>
-  camel.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+export const words = (camel: string): string => camel.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
 
 /** The last part of a blob name, and the folder before it. */
 export function splitLocation(location: string): { folder: string; name: string } {

@@ -40,7 +40,11 @@ export function parseKind(text: string): Kind {
 export function readLabels(fields: LabelFields, kind: Kind): Labels | null {
   if (isEntities(kind)) {
     if (!fields.entities) return null;
-    const regions = fields.entities.map((r) => ({ offset: r.regionOffset, length: r.regionLength, labels: r.labels }));
+    const regions = fields.entities.map((r) => ({
+      offset: r.regionOffset,
+      length: r.regionLength,
+      labels: r.labels,
+    }));
     return { categories: [], regions };
   }
   if (isSingle(kind)) {
@@ -66,11 +70,15 @@ export function writeLabels(labels: Labels | null, kind: Kind): LabelFields {
   return { classes: labels?.categories.map((category) => ({ category })) ?? null };
 }
 
-export const entitiesOf = (labels: Labels | null): Entity[] => labels?.regions.flatMap((r) => [...r.labels]) ?? [];
+export const entitiesOf = (labels: Labels | null): Entity[] =>
+  labels?.regions.flatMap((r) => [...r.labels]) ?? [];
 
 export const end = (span: { offset: number; length: number }): number => span.offset + span.length;
 
-export function overlaps(a: { offset: number; length: number }, b: { offset: number; length: number }): boolean {
+export function overlaps(
+  a: { offset: number; length: number },
+  b: { offset: number; length: number },
+): boolean {
   return a.offset < end(b) && b.offset < end(a);
 }
 
@@ -90,7 +98,11 @@ export function add(labels: Labels | null, place: Place, kind: Kind, documentLen
     const known = labels?.categories ?? [];
     return { categories: known.includes(place.category) ? known : [...known, place.category], regions: [] };
   }
-  return addEntity(labels, { category: place.category, offset: place.offset ?? 0, length: place.length ?? 0 }, documentLength);
+  return addEntity(
+    labels,
+    { category: place.category, offset: place.offset ?? 0, length: place.length ?? 0 },
+    documentLength,
+  );
 }
 
 function addEntity(labels: Labels | null, entity: Entity, documentLength: number): Labels {
@@ -117,7 +129,9 @@ export function change(labels: Labels | null, from: Place, category: string): La
   if (!labels) return null;
   const swap = (e: Entity): Entity => (samePlace(e, from) ? { ...e, category } : e);
   return {
-    categories: labels.categories.map((c) => (c === from.category && from.offset === undefined ? category : c)),
+    categories: labels.categories.map((c) =>
+      c === from.category && from.offset === undefined ? category : c,
+    ),
     regions: labels.regions.map((r) => ({ ...r, labels: r.labels.map(swap) })),
   };
 }
@@ -128,11 +142,16 @@ export const samePlace = (a: Place, b: Place): boolean =>
 export function sameLabels(a: Labels | null, b: Labels | null): boolean {
   if (!a || !b) return a === b;
   const key = (l: Labels): string =>
-    JSON.stringify([[...l.categories].sort(), l.regions.map((r) => [r.offset, r.length, ...ordered(r.labels).map(entityKey)])]);
+    JSON.stringify([
+      [...l.categories].sort(),
+      l.regions.map((r) => [r.offset, r.length, ...ordered(r.labels).map(entityKey)]),
+    ]);
   return key(a) === key(b);
 }
 
 const entityKey = (e: Entity): string => `${e.offset}|${e.length}|${e.category}`;
 
 const ordered = (entities: readonly Entity[]): Entity[] =>
-  [...entities].sort((a, b) => a.offset - b.offset || a.length - b.length || (a.category < b.category ? -1 : 1));
+  [...entities].sort(
+    (a, b) => a.offset - b.offset || a.length - b.length || (a.category < b.category ? -1 : 1),
+  );

@@ -16,7 +16,9 @@ export interface Piece<S extends Span> {
 /** Pieces that cover `[0, length)` without gap or overlap; spans that do not fit the text are left out. */
 export function cut<S extends Span>(length: number, spans: readonly S[]): Piece<S>[] {
   const fitting = spans.filter((s) => s.offset >= 0 && s.length > 0 && s.offset + s.length <= length);
-  const borders = [...new Set([0, length, ...fitting.flatMap((s) => [s.offset, s.offset + s.length])])].sort((a, b) => a - b);
+  const borders = [...new Set([0, length, ...fitting.flatMap((s) => [s.offset, s.offset + s.length])])].sort(
+    (a, b) => a - b,
+  );
   const byStart = [...fitting].sort((a, b) => a.offset - b.offset || b.length - a.length);
   const pieces: Piece<S>[] = [];
   let open: S[] = [];
@@ -34,7 +36,11 @@ export function cut<S extends Span>(length: number, spans: readonly S[]): Piece<
  * Groups pieces into blocks of about `size` characters that end behind a line feed outside of every span. The browser
  * then lays out and paints only the blocks in view. A block element that ends in a line feed adds no line of its own.
  */
-export function blocks<S extends Span>(text: string, pieces: readonly Piece<S>[], size = 4_000): Piece<S>[][] {
+export function blocks<S extends Span>(
+  text: string,
+  pieces: readonly Piece<S>[],
+  size = 4_000,
+): Piece<S>[][] {
   const result: Piece<S>[][] = [];
   let block: Piece<S>[] = [];
   let begun = 0;
@@ -55,7 +61,11 @@ export function blocks<S extends Span>(text: string, pieces: readonly Piece<S>[]
 }
 
 /** A selection made fit to be an entity: white space cut off, no half characters; null when nothing is left. */
-export function trimSelection(text: string, start: number, end: number): { offset: number; length: number } | null {
+export function trimSelection(
+  text: string,
+  start: number,
+  end: number,
+): { offset: number; length: number } | null {
   let from = Math.max(0, Math.min(start, end));
   let to = Math.min(text.length, Math.max(start, end));
   if (isLow(text, from)) from--;

@@ -19,7 +19,7 @@ export interface Statistics {
 type Raw = Record<string, unknown>;
 
 export function readStatistics(raw: Raw): Statistics {
-  const counts = (raw["documents"] ?? raw["statuses"] ?? {}) as Record<string, number>;
+  const counts = (raw["documents"] ?? {}) as Record<string, number>;
   const byStatus = {
     labeled: counts["labeled"] ?? 0,
     autoLabeled: counts["autoLabeled"] ?? 0,
@@ -27,19 +27,24 @@ export function readStatistics(raw: Raw): Statistics {
     rejected: counts["rejected"] ?? 0,
   };
   const total = Object.values(byStatus).reduce((sum, n) => sum + n, 0);
-  return { total, byStatus, byCategory: categories(raw["categories"]), calibration: bands(raw["calibration"]) };
+  return {
+    total,
+    byStatus,
+    byCategory: categories(raw["categories"]),
+    calibration: bands(raw["calibration"]),
+  };
 }
 
 function categories(raw: unknown): Statistics["byCategory"] {
   const rows = (Array.isArray(raw) ? raw : []) as Raw[];
-  return rows.map((r) => ({ category: String(r["category"]), count: Number(r["labels"] ?? r["count"] ?? 0) }));
+  return rows.map((r) => ({ category: String(r["category"]), count: Number(r["labels"] ?? 0) }));
 }
 
 function bands(raw: unknown): Band[] {
   const rows = (Array.isArray(raw) ? raw : []) as Raw[];
   return rows.map((r) => ({
-    from: Number(r["from"] ?? r["minConfidence"] ?? 0),
-    to: Number(r["to"] ?? r["maxConfidence"] ?? 1),
+    from: Number(r["minConfidence"] ?? 0),
+    to: Number(r["maxConfidence"] ?? 1),
     accepted: Number(r["accepted"] ?? 0),
     rejected: Number(r["rejected"] ?? 0),
   }));

@@ -25,7 +25,9 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
   const { busy, error, run } = useAction();
   const request = useComputed<BulkRequest>(() => ({
     decision: decision.value,
-    ...(decision.value === "accept" ? { minConfidence: confidence.value / 100 } : { maxConfidence: confidence.value / 100 }),
+    ...(decision.value === "accept"
+      ? { minConfidence: confidence.value / 100 }
+      : { maxConfidence: confidence.value / 100 }),
     ...(category.value ? { categories: [category.value] } : {}),
     ...(prefix.value ? { locationPrefix: prefix.value } : {}),
   }));
@@ -63,19 +65,31 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
           <legend>Decision</legend>
           {(["accept", "reject"] as const).map((one) => (
             <label key={one}>
-              <input type="radio" name="decision" checked={decision.value === one} onChange={() => {
-                decision.value = one;
-                confidence.value = one === "accept" ? 90 : 20;
-              }} />
+              <input
+                type="radio"
+                name="decision"
+                checked={decision.value === one}
+                onChange={() => {
+                  decision.value = one;
+                  confidence.value = one === "accept" ? 90 : 20;
+                }}
+              />
               <span>{one === "accept" ? "Accept" : "Reject"}</span>
             </label>
           ))}
         </fieldset>
         <label class="field">
           <span class="field-label">
-            Confidence {accepts ? "of at least" : "of at most"} <output class="number">{percent(confidence.value / 100)}</output>
+            Confidence {accepts ? "of at least" : "of at most"}{" "}
+            <output class="number">{percent(confidence.value / 100)}</output>
           </span>
-          <input type="range" min={0} max={100} value={confidence.value} onInput={(event) => (confidence.value = Number(event.currentTarget.value))} />
+          <input
+            type="range"
+            min={0}
+            max={100}
+            value={confidence.value}
+            onInput={(event) => (confidence.value = Number(event.currentTarget.value))}
+          />
         </label>
         <Field label="Category">
           <select value={category.value} onChange={(event) => (category.value = event.currentTarget.value)}>
@@ -89,12 +103,18 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
           <input value={prefix.value} onInput={(event) => (prefix.value = event.currentTarget.value)} />
         </Field>
         {review.drafts.unsaved.value.length > 0 && (
-          <p class="notice">Save your own decisions first; documents that change here would conflict with them.</p>
+          <p class="notice">
+            Save your own decisions first; documents that change here would conflict with them.
+          </p>
         )}
         <p class="bulk-count" role="status">
-          {matched.value === null ? "Counting…" : `${plural(matched.value, "suggestion")} would be ${accepts ? "accepted" : "rejected"}.`}
+          {matched.value === null
+            ? "Counting…"
+            : `${plural(matched.value, "suggestion")} would be ${accepts ? "accepted" : "rejected"}.`}
         </p>
-        {job.value && busy.value && <Progress value={progressOf(job.value, matched.value)} label="Deciding" />}
+        {job.value && busy.value && (
+          <Progress value={progressOf(job.value, matched.value)} label="Deciding" />
+        )}
         {error.value && (
           <p class="notice bad" role="alert">
             {error.value}
@@ -104,7 +124,12 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
           <button type="button" class="quiet" onClick={onClose}>
             Cancel
           </button>
-          <button type="button" class={accepts ? "primary" : "danger"} disabled={busy.value || !matched.value || review.locked.value} onClick={start}>
+          <button
+            type="button"
+            class={accepts ? "primary" : "danger"}
+            disabled={busy.value || !matched.value || review.locked.value}
+            onClick={start}
+          >
             {accepts ? "Accept" : "Reject"} {matched.value === null ? "" : count(matched.value)}
           </button>
         </div>
@@ -120,7 +145,9 @@ function progressOf(job: Job<BulkResult>, matched: number | null): number {
 
 function announce(review: Review, job: Job<BulkResult>, decision: string): void {
   const { changed = 0, conflicts = 0 } = job.result ?? {};
-  const rest = conflicts ? `; ${plural(conflicts, "document")} had been changed meanwhile and stayed as they are` : "";
+  const rest = conflicts
+    ? `; ${count(conflicts)} stayed as they are, for their documents changed meanwhile`
+    : "";
   toast(`${plural(changed, "suggestion")} ${decision}ed${rest}.`, "good", {
     label: "Undo all",
     run: () => void review.saving.undoBulk(job.jobId),

@@ -13,7 +13,13 @@ export function Categories({ review }: { review: Review }) {
       <div class="panel-title">
         <h2 id="categories-title">{entities ? "Categories" : "Classes"}</h2>
       </div>
-      <p class="hint">{entities ? "A number names the selection or the suggestion." : isSingle(review.kind) ? "One class a document; a number chooses it." : "A number adds or removes a class."}</p>
+      <p class="hint">
+        {entities
+          ? "A number names the selection or the suggestion."
+          : isSingle(review.kind)
+            ? "One class a document; a number chooses it."
+            : "A number adds or removes a class."}
+      </p>
       <div class="category-list">
         {review.open.categories.value.map(({ category, description }, index) => (
           <button
@@ -31,7 +37,10 @@ export function Categories({ review }: { review: Review }) {
           </button>
         ))}
       </div>
-      <NewCategory review={review} onDefined={(category) => (entities ? undefined : review.choose(category))} />
+      <NewCategory
+        review={review}
+        onDefined={(category) => (entities ? undefined : review.choose(category))}
+      />
     </section>
   );
 }

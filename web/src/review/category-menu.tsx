@@ -42,7 +42,13 @@ export function CategoryMenu({ review }: { review: Review }) {
 }
 
 /** Defines a category that is missing, and uses it at once. */
-export function NewCategory({ review, onDefined }: { review: Review; onDefined: (category: string) => void }) {
+export function NewCategory({
+  review,
+  onDefined,
+}: {
+  review: Review;
+  onDefined: (category: string) => void;
+}) {
   const name = useSignal("");
   if (!may("Labels.Review")) return null;
   const submit = (event: Event): void => {

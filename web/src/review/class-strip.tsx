@@ -13,7 +13,11 @@ export function ClassStrip({ review }: { review: Review }) {
   const labels = derived?.labels?.categories ?? [];
   if (!suggestions.length && !labels.length) {
     return (
-      <p class="class-strip hint">{derived?.labels ? "Labeled with nothing: a person said no class fits." : "No class yet: choose one by its number."}</p>
+      <p class="class-strip hint">
+        {derived?.labels
+          ? "Labeled with nothing: a person said no class fits."
+          : "No class yet: choose one by its number."}
+      </p>
     );
   }
   return (
@@ -47,7 +51,12 @@ function SuggestionChip({ review, one }: { review: Review; one: Suggestion }) {
   const pointed = review.cursor.value === one.id;
   return (
     <li class={`chip suggestion ${verdict ?? ""}${moot ? " moot" : ""}${pointed ? " pointed-at" : ""}`}>
-      <button type="button" class="chip-main" aria-current={pointed || undefined} onClick={() => (review.cursor.value = one.id)}>
+      <button
+        type="button"
+        class="chip-main"
+        aria-current={pointed || undefined}
+        onClick={() => (review.cursor.value = one.id)}
+      >
         <bdi>{one.category}</bdi> <span class="number">{percent(one.confidence)}</span>
       </button>
       <Verdict review={review} one={one} name={one.category} />

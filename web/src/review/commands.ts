@@ -111,4 +111,5 @@ export const MORE: readonly Command[] = [
 export const COMMANDS: readonly Command[] = [...MOVES, ...DECISIONS, SAVE, ...MORE];
 
 /** The key of the category at this place: 1 to 9, then 0. */
-export const numberKey = (index: number): string | null => (index < 9 ? String(index + 1) : index === 9 ? "0" : null);
+export const numberKey = (index: number): string | null =>
+  index < 9 ? String(index + 1) : index === 9 ? "0" : null;

@@ -4,7 +4,16 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { getHistory } from "../api/client";
 import { ago } from "../domain/format";
-import { add, entitiesOf, isEntities, isSingle, overlaps, readLabels, sameLabels, type Labels } from "../domain/labels";
+import {
+  add,
+  entitiesOf,
+  isEntities,
+  isSingle,
+  overlaps,
+  readLabels,
+  sameLabels,
+  type Labels,
+} from "../domain/labels";
 import type { Review } from "../state/review";
 import type { Conflict } from "../state/saving";
 import { Dialog } from "../ui/dialog";
@@ -14,7 +23,11 @@ export function ConflictDialog({ review }: { review: Review }) {
   const conflict = [...review.saving.conflicts.value.values()][0];
   if (!conflict || !review.saving.showConflicts.value) return null;
   return (
-    <Dialog title="Somebody else changed this document" wide onClose={() => (review.saving.showConflicts.value = false)}>
+    <Dialog
+      title="Somebody else changed this document"
+      wide
+      onClose={() => (review.saving.showConflicts.value = false)}
+    >
       <Versions key={conflict.draft.documentId} review={review} conflict={conflict} />
     </Dialog>
   );
@@ -25,9 +38,12 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
   const text = useSignal<string | null>(null);
   const who = useSignal("the other reviewer");
   useEffect(() => {
-    void review.documents.load(theirs.id).then((loaded) => (text.value = loaded.text), () => (text.value = ""));
+    void review.documents.load(theirs.id).then(
+      (loaded) => (text.value = loaded.text),
+      () => (text.value = ""),
+    );
     void getHistory(review.open.name, theirs.id).then(
-      (rows) => rows[0] && (who.value = `${String(rows[0]["by"])}, ${ago(String(rows[0]["dateTime"]))}`),
+      (rows) => rows[0] && (who.value = `${rows[0].by}, ${ago(rows[0].dateTime)}`),
       () => undefined,
     );
   }, []);
@@ -36,14 +52,16 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
   return (
     <div class="stack">
       <p>
-        <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi> after you had opened it. Choose
-        what the document should say.
+        <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi> after you had opened
+        it. Choose what the document should say.
       </p>
       <div class="versions">
         <Version title="Your version" labels={mine} review={review} text={text.value} />
         <Version title="Saved version" labels={current} review={review} text={text.value} />
       </div>
-      {sameLabels(mine, current) && <p class="hint">Both have the same labels; your remaining decisions can be saved.</p>}
+      {sameLabels(mine, current) && (
+        <p class="hint">Both have the same labels; your remaining decisions can be saved.</p>
+      )}
       <div class="actions">
         <button type="button" class="quiet" onClick={() => (review.saving.showConflicts.value = false)}>
           Decide later
@@ -64,14 +82,26 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
   );
 }
 
-function Version({ title, labels, review, text }: { title: string; labels: Labels | null; review: Review; text: string | null }) {
+function Version({
+  title,
+  labels,
+  review,
+  text,
+}: {
+  title: string;
+  labels: Labels | null;
+  review: Review;
+  text: string | null;
+}) {
   const entities = isEntities(review.kind);
   const derived = { labels, verdicts: new Map(), dataset: "Train" as const, confirmed: false };
   return (
     <section class="version" aria-label={title}>
       <h3>{title}</h3>
       {!labels && <p class="hint">Not labeled.</p>}
-      {labels && !entitiesOf(labels).length && !labels.categories.length && <p class="hint">Labeled with nothing.</p>}
+      {labels && !entitiesOf(labels).length && !labels.categories.length && (
+        <p class="hint">Labeled with nothing.</p>
+      )}
       <ul class="class-strip" role="list">
         {labels?.categories.map((category) => (
           <li key={category} class="chip label">
@@ -80,21 +110,32 @@ function Version({ title, labels, review, text }: { title: string; labels: Label
         ))}
       </ul>
       <div class="document-text small" dir="auto" tabIndex={0} role="region" aria-label={`${title}: text`}>
-        {text === null ? "Reading the text…" : <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} pointed={null} />}
+        {text === null ? (
+          "Reading the text…"
+        ) : (
+          <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} pointed={null} />
+        )}
       </div>
     </section>
   );
 }
 
 /** All labels of both, where they do not exclude each other; null when there is nothing to join. */
-function merge(mine: Labels | null, theirs: Labels | null, conflict: Conflict, review: Review): Labels | null {
+function merge(
+  mine: Labels | null,
+  theirs: Labels | null,
+  conflict: Conflict,
+  review: Review,
+): Labels | null {
   const { kind } = review;
   if (isSingle(kind) || !mine || !theirs || sameLabels(mine, theirs)) return null;
   let labels: Labels | null = theirs;
   const length = conflict.theirs.length ?? conflict.draft.base.length;
   for (const category of mine.categories) labels = add(labels, { category }, kind, length);
   for (const entity of entitiesOf(mine)) {
-    const same = entitiesOf(labels).some((e) => e.offset === entity.offset && e.length === entity.length && e.category === entity.category);
+    const same = entitiesOf(labels).some(
+      (e) => e.offset === entity.offset && e.length === entity.length && e.category === entity.category,
+    );
     if (same) continue;
     if (entitiesOf(labels).some((e) => overlaps(e, entity))) return null;
     labels = add(labels, entity, kind, length);

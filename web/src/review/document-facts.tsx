@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { getHistory } from "../api/client";
 import { messageOf } from "../api/http";
-import type { Dataset } from "../api/types";
+import type { Dataset, HistoryItem } from "../api/types";
 import { count, moment, words } from "../domain/format";
 import type { Review } from "../state/review";
 
@@ -37,7 +37,12 @@ export function DocumentFacts({ review }: { review: Review }) {
           Label with nothing
         </button>
         {derived?.labels && (
-          <button type="button" class="small" disabled={locked} onClick={() => review.step({ do: "unlabel" })}>
+          <button
+            type="button"
+            class="small"
+            disabled={locked}
+            onClick={() => review.step({ do: "unlabel" })}
+          >
             Clear labels
           </button>
         )}
@@ -57,18 +62,25 @@ export function DocumentNotices({ review }: { review: Review }) {
   const hidden = useMemo(() => HIDDEN.test(text), [text]);
   return (
     <>
-      {hidden && <p class="hint">The text holds invisible characters; they can change how it looks, not what is saved.</p>}
+      {hidden && (
+        <p class="hint">
+          The text holds invisible characters; they can change how it looks, not what is saved.
+        </p>
+      )}
       {document.status === "rejected" && (
         <div class="notice bad">
           <p>
-            This file cannot be labeled: {document.rejection?.message ?? "it is not a text document."} Replace it in the
-            storage account, and it is read again.
+            This file cannot be labeled: {document.rejection?.message ?? "it is not a text document."} Replace
+            it in the storage account, and it is read again.
           </p>
         </div>
       )}
       {document.missing && (
         <div class="notice">
-          <p>The file of this document is not in the container. Upload it, or the document is left out of training.</p>
+          <p>
+            The file of this document is not in the container. Upload it, or the document is left out of
+            training.
+          </p>
         </div>
       )}
       {document.contentChanged && !review.derived.value?.confirmed && (
@@ -99,7 +111,7 @@ export function DocumentNotices({ review }: { review: Review }) {
 }
 
 function History({ review, id }: { review: Review; id: string }) {
-  const rows = useSignal<Record<string, unknown>[] | null>(null);
+  const rows = useSignal<HistoryItem[] | null>(null);
   const error = useSignal<string | null>(null);
   const read = async (): Promise<void> => {
     try {
@@ -117,9 +129,9 @@ function History({ review, id }: { review: Review; id: string }) {
         {rows.value?.map((row, index) => (
           <li key={index}>
             <span>
-              {words(String(row["action"] ?? row["change"] ?? "changed"))} by <bdi>{String(row["by"] ?? row["who"] ?? "the system")}</bdi>
+              {words(row.action)} by <bdi>{row.by}</bdi>
             </span>
-            <time class="hint">{moment(String(row["dateTime"] ?? row["at"] ?? ""))}</time>
+            <time class="hint">{moment(row.dateTime)}</time>
           </li>
         ))}
       </ol>

@@ -21,7 +21,9 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   if (!list) return null;
   const rows = list.rows.value;
   const done = list.done.value;
-  const expected = done ? rows.length : Math.max(rows.length + (list.error.value ? 0 : 3), expectedCount(review, filters));
+  const expected = done
+    ? rows.length
+    : Math.max(rows.length + (list.error.value ? 0 : 3), expectedCount(review, filters));
   if (list.error.value) {
     return (
       <div class="notice bad" role="alert">
@@ -35,7 +37,9 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   if (done && !rows.length) return <Nothing review={review} filters={filters} />;
   return (
     <>
-      <p class="list-count hint">{done ? plural(rows.length, "document") : `about ${written(expected)} documents`}</p>
+      <p class="list-count hint">
+        {done ? plural(rows.length, "document") : `about ${written(expected)} documents`}
+      </p>
       <VirtualList
         count={expected}
         rowHeight={ROW}
@@ -45,7 +49,16 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
         renderRow={(index) => {
           const row = rows[index];
           if (!row) return <span class="row-skeleton" />;
-          return <DocumentRow review={review} row={row} index={index} filters={filters} tab={tab} onOpen={onOpen} />;
+          return (
+            <DocumentRow
+              review={review}
+              row={row}
+              index={index}
+              filters={filters}
+              tab={tab}
+              onOpen={onOpen}
+            />
+          );
         }}
       />
     </>
@@ -60,7 +73,21 @@ function expectedCount(review: Review, filters: Filters): number {
   return filters.status === "all" ? numbers.total : (numbers.byStatus[filters.status as "labeled"] ?? 0);
 }
 
-function DocumentRow({ review, row, index, filters, tab, onOpen }: { review: Review; row: Row; index: number; filters: Filters; tab: Tab; onOpen: () => void }) {
+function DocumentRow({
+  review,
+  row,
+  index,
+  filters,
+  tab,
+  onOpen,
+}: {
+  review: Review;
+  row: Row;
+  index: number;
+  filters: Filters;
+  tab: Tab;
+  onOpen: () => void;
+}) {
   const { folder, name } = splitLocation(row.location);
   const current = review.current.value?.document.id === row.id;
   const draft = review.drafts.all.value.get(row.id);
@@ -85,7 +112,9 @@ function DocumentRow({ review, row, index, filters, tab, onOpen }: { review: Rev
       <span class="row-meta">
         <span class={`dot ${row.status}`} aria-hidden="true" />
         {describe(row)}
-        {draft && <span class="row-draft">{conflict ? "conflict" : decided ? `${decided} decided` : "changed"}</span>}
+        {draft && (
+          <span class="row-draft">{conflict ? "conflict" : decided ? `${decided} decided` : "changed"}</span>
+        )}
       </span>
     </a>
   );
@@ -93,7 +122,8 @@ function DocumentRow({ review, row, index, filters, tab, onOpen }: { review: Rev
 
 function describe(row: Row): string {
   if (row.status === "rejected") return "rejected file";
-  if (row.suggestions) return `${plural(row.suggestions, "suggestion")}${row.confidence === null ? "" : `, ${percent(row.confidence)}`}`;
+  if (row.suggestions)
+    return `${plural(row.suggestions, "suggestion")}${row.confidence === null ? "" : `, ${percent(row.confidence)}`}`;
   if (row.status === "labeled") return row.labels ? plural(row.labels, "label") : "labeled with nothing";
   return "unlabeled";
 }
@@ -105,7 +135,10 @@ function Nothing({ review, filters }: { review: Review; filters: Filters }) {
       <div class="empty small">
         <Icon name="check" size={28} />
         <p>
-          <strong>Nothing waits for review{filters.category || filters.jobId || filters.prefix ? " with these filters" : ""}.</strong>
+          <strong>
+            Nothing waits for review
+            {filters.category || filters.jobId || filters.prefix ? " with these filters" : ""}.
+          </strong>
         </p>
         <p>
           <a href={href(name, "autolabel")}>Get suggestions</a> from an engine, or{" "}

@@ -23,18 +23,28 @@ const STATUSES = [
 export function FilterBar({ review, filters, onChange }: Props) {
   const jobs = useSignal<Job<AutolabelResult>[]>([]);
   const set = (part: Partial<Filters>): void => onChange({ ...filters, ...part });
-  const active = [filters.category, filters.jobId, filters.dataset, filters.prefix].filter(Boolean).length + (filters.min > 0 || filters.max < 1 ? 1 : 0);
+  const active =
+    [filters.category, filters.jobId, filters.dataset, filters.prefix].filter(Boolean).length +
+    (filters.min > 0 || filters.max < 1 ? 1 : 0);
   return (
     <div class="filters">
       <div class="filter-main">
-        <select aria-label="Status" value={filters.status} onChange={(event) => set({ status: event.currentTarget.value })}>
+        <select
+          aria-label="Status"
+          value={filters.status}
+          onChange={(event) => set({ status: event.currentTarget.value })}
+        >
           {STATUSES.map(([value, name]) => (
             <option key={value} value={value}>
               {name}
             </option>
           ))}
         </select>
-        <select aria-label="Order" value={filters.order} onChange={(event) => set({ order: event.currentTarget.value as Filters["order"] })}>
+        <select
+          aria-label="Order"
+          value={filters.order}
+          onChange={(event) => set({ order: event.currentTarget.value as Filters["order"] })}
+        >
           <option value="uncertainty">Least certain</option>
           <option value="location">By name</option>
           <option value="id">Any order</option>
@@ -44,7 +54,11 @@ export function FilterBar({ review, filters, onChange }: Props) {
         class="filter-more"
         open={active > 0}
         onToggle={(event) => {
-          if (event.currentTarget.open && !jobs.value.length) void listAutolabelJobs(review.open.name).then((found) => (jobs.value = found), () => undefined);
+          if (event.currentTarget.open && !jobs.value.length)
+            void listAutolabelJobs(review.open.name).then(
+              (found) => (jobs.value = found),
+              () => undefined,
+            );
         }}
       >
         <summary>
@@ -53,7 +67,10 @@ export function FilterBar({ review, filters, onChange }: Props) {
         <div class="filter-grid">
           <label class="field">
             <span class="field-label">Category</span>
-            <select value={filters.category} onChange={(event) => set({ category: event.currentTarget.value })}>
+            <select
+              value={filters.category}
+              onChange={(event) => set({ category: event.currentTarget.value })}
+            >
               <option value="">Any</option>
               {review.open.categories.value.map(({ category }) => (
                 <option key={category}>{category}</option>
@@ -64,7 +81,9 @@ export function FilterBar({ review, filters, onChange }: Props) {
             <span class="field-label">Job</span>
             <select value={filters.jobId} onChange={(event) => set({ jobId: event.currentTarget.value })}>
               <option value="">Any</option>
-              {filters.jobId && !jobs.value.some((j) => j.jobId === filters.jobId) && <option value={filters.jobId}>{filters.jobId}</option>}
+              {filters.jobId && !jobs.value.some((j) => j.jobId === filters.jobId) && (
+                <option value={filters.jobId}>{filters.jobId}</option>
+              )}
               {jobs.value.map((job) => (
                 <option key={job.jobId} value={job.jobId}>
                   {moment(job.createdDateTime)} · {job.result?.engine ?? job.status}
@@ -86,7 +105,11 @@ export function FilterBar({ review, filters, onChange }: Props) {
             <input value={filters.prefix} onChange={(event) => set({ prefix: event.currentTarget.value })} />
           </label>
           {active > 0 && (
-            <button type="button" class="quiet small" onClick={() => set({ category: "", jobId: "", dataset: "", prefix: "", min: 0, max: 1 })}>
+            <button
+              type="button"
+              class="quiet small"
+              onClick={() => set({ category: "", jobId: "", dataset: "", prefix: "", min: 0, max: 1 })}
+            >
               Clear filters
             </button>
           )}
@@ -104,9 +127,23 @@ function ConfidenceFields({ filters, set }: { filters: Filters; set: (part: Part
   return (
     <fieldset class="field range">
       <legend class="field-label">Confidence, %</legend>
-      <input type="number" min={0} max={100} aria-label="Lowest confidence in percent" value={Math.round(filters.min * 100)} onChange={(event) => set({ min: share(event.currentTarget.value, 0) })} />
+      <input
+        type="number"
+        min={0}
+        max={100}
+        aria-label="Lowest confidence in percent"
+        value={Math.round(filters.min * 100)}
+        onChange={(event) => set({ min: share(event.currentTarget.value, 0) })}
+      />
       <span aria-hidden="true">to</span>
-      <input type="number" min={0} max={100} aria-label="Highest confidence in percent" value={Math.round(filters.max * 100)} onChange={(event) => set({ max: share(event.currentTarget.value, 1) })} />
+      <input
+        type="number"
+        min={0}
+        max={100}
+        aria-label="Highest confidence in percent"
+        value={Math.round(filters.max * 100)}
+        onChange={(event) => set({ max: share(event.currentTarget.value, 1) })}
+      />
     </fieldset>
   );
 }

@@ -11,7 +11,9 @@ export function FindText({ review }: { review: Review }) {
   const category = useSignal("");
   const places = useComputed(() => {
     const taken = entitiesOf(review.derived.value?.labels ?? null);
-    return find(review.current.value?.text ?? "", wanted.value).filter((p) => !taken.some((t) => overlaps(t, p)));
+    return find(review.current.value?.text ?? "", wanted.value).filter(
+      (p) => !taken.some((t) => overlaps(t, p)),
+    );
   });
   const categories = review.open.categories.value.map((c) => c.category);
   const chosen = category.value || categories[0] || "";
@@ -28,8 +30,17 @@ export function FindText({ review }: { review: Review }) {
           add(false);
         }}
       >
-        <input aria-label="Text to label" placeholder="Text to label" value={wanted.value} onInput={(event) => (wanted.value = event.currentTarget.value)} />
-        <select aria-label="Its category" value={chosen} onChange={(event) => (category.value = event.currentTarget.value)}>
+        <input
+          aria-label="Text to label"
+          placeholder="Text to label"
+          value={wanted.value}
+          onInput={(event) => (wanted.value = event.currentTarget.value)}
+        />
+        <select
+          aria-label="Its category"
+          value={chosen}
+          onChange={(event) => (category.value = event.currentTarget.value)}
+        >
           {categories.map((one) => (
             <option key={one}>{one}</option>
           ))}
@@ -38,7 +49,11 @@ export function FindText({ review }: { review: Review }) {
           <button type="submit" disabled={!places.value.length || !chosen || review.locked.value}>
             Label the first
           </button>
-          <button type="button" disabled={places.value.length < 2 || !chosen || review.locked.value} onClick={() => add(true)}>
+          <button
+            type="button"
+            disabled={places.value.length < 2 || !chosen || review.locked.value}
+            onClick={() => add(true)}
+          >
             Label all {places.value.length > 1 ? places.value.length : ""}
           </button>
         </div>
@@ -53,7 +68,11 @@ export function FindText({ review }: { review: Review }) {
 function find(text: string, wanted: string): { offset: number; length: number }[] {
   const found: { offset: number; length: number }[] = [];
   if (!wanted.trim() || wanted.length > MAX_ENTITY_LENGTH) return found;
-  for (let at = text.indexOf(wanted); at >= 0 && found.length < MOST; at = text.indexOf(wanted, at + wanted.length)) {
+  for (
+    let at = text.indexOf(wanted);
+    at >= 0 && found.length < MOST;
+    at = text.indexOf(wanted, at + wanted.length)
+  ) {
     found.push({ offset: at, length: wanted.length });
   }
   return found;

@@ -89,7 +89,12 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
   const verdict = review.derived.value?.verdicts.get(one.id);
   if (verdict) {
     return (
-      <button type="button" class="quiet small" aria-label={`${name}: decide again`} onClick={() => review.reopen(one.id)}>
+      <button
+        type="button"
+        class="quiet small"
+        aria-label={`${name}: decide again`}
+        onClick={() => review.reopen(one.id)}
+      >
         {verdict}
       </button>
     );
@@ -97,10 +102,24 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
   const off = review.locked.value || !review.waiting.value.some((s) => s.id === one.id);
   return (
     <span class="verdicts">
-      <button type="button" class="verdict-button yes" disabled={off} aria-label={`${name}: accept`} title="Accept" onClick={() => review.accept(one.id)}>
+      <button
+        type="button"
+        class="verdict-button yes"
+        disabled={off}
+        aria-label={`${name}: accept`}
+        title="Accept"
+        onClick={() => review.accept(one.id)}
+      >
         <Icon name="check" size={16} />
       </button>
-      <button type="button" class="verdict-button no" disabled={off} aria-label={`${name}: reject`} title="Reject" onClick={() => review.reject(one.id)}>
+      <button
+        type="button"
+        class="verdict-button no"
+        disabled={off}
+        aria-label={`${name}: reject`}
+        title="Reject"
+        onClick={() => review.reject(one.id)}
+      >
         <Icon name="cross" size={16} />
       </button>
     </span>
@@ -118,11 +137,20 @@ function EntityLabels({ review }: { review: Review }) {
         <span class="hint">{entities.length}</span>
       </div>
       {!entities.length && (
-        <p class="hint">{labels ? "Labeled with nothing: a person said there is no entity." : "Select text to add an entity."}</p>
+        <p class="hint">
+          {labels
+            ? "Labeled with nothing: a person said there is no entity."
+            : "Select text to add an entity."}
+        </p>
       )}
       <ul class="labels" role="list">
         {entities.map((entity) => (
-          <EntityRow key={`${entity.offset}|${entity.length}|${entity.category}`} review={review} place={entity} text={text} />
+          <EntityRow
+            key={`${entity.offset}|${entity.length}|${entity.category}`}
+            review={review}
+            place={entity}
+            text={text}
+          />
         ))}
       </ul>
     </section>
@@ -142,9 +170,11 @@ function EntityRow({ review, place, text }: { review: Review; place: Required<Pl
         value={place.category}
         onChange={(event) => review.change(place, event.currentTarget.value)}
       >
-        {[...new Set([place.category, ...review.open.categories.value.map((c) => c.category)])].map((category) => (
-          <option key={category}>{category}</option>
-        ))}
+        {[...new Set([place.category, ...review.open.categories.value.map((c) => c.category)])].map(
+          (category) => (
+            <option key={category}>{category}</option>
+          ),
+        )}
       </select>
       <button
         type="button"

@@ -61,17 +61,32 @@ export function ReviewView({ open, tab, query }: Props) {
       <h1 class="sr-only">{inReview ? "Review" : "Label by hand"}</h1>
       <Toolbar review={review} onHelp={() => (help.value = true)} />
       <section class={`list-pane${listOpen.value ? " open" : ""}`} aria-label="Documents of the project">
-        <button type="button" class="list-toggle" aria-expanded={listOpen.value} onClick={() => (listOpen.value = !listOpen.value)}>
+        <button
+          type="button"
+          class="list-toggle"
+          aria-expanded={listOpen.value}
+          onClick={() => (listOpen.value = !listOpen.value)}
+        >
           <Icon name="list" /> Documents
         </button>
         <div class="list-body">
           <FilterBar review={review} filters={filters.value} onChange={(next) => show(next)} />
           {inReview && may("Labels.Review") && (
-            <button type="button" class="bulk-open" disabled={review.locked.value} onClick={() => (bulk.value = true)}>
+            <button
+              type="button"
+              class="bulk-open"
+              disabled={review.locked.value}
+              onClick={() => (bulk.value = true)}
+            >
               Bulk accept or reject…
             </button>
           )}
-          <DocumentListView review={review} filters={filters.value} tab={tab} onOpen={() => (listOpen.value = false)} />
+          <DocumentListView
+            review={review}
+            filters={filters.value}
+            tab={tab}
+            onOpen={() => (listOpen.value = false)}
+          />
         </div>
       </section>
       <Sheet review={review} tab={tab} />
@@ -135,7 +150,9 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
               </button>
             ))}
           </div>
-          {review.drafts.unstored.value && <span class="hint bad">This browser stores nothing: save before you close the page.</span>}
+          {review.drafts.unstored.value && (
+            <span class="hint bad">This browser stores nothing: save before you close the page.</span>
+          )}
         </header>
         {!isEntities(review.kind) && <ClassStrip review={review} />}
         <DocumentNotices review={review} />
@@ -155,7 +172,8 @@ function ConflictNotice({ review }: { review: Review }) {
   return (
     <div class="notice" role="alert">
       <p>
-        {count === 1 ? "One document was" : `${count} documents were`} changed by somebody else while you worked on
+        {count === 1 ? "One document was" : `${count} documents were`} changed by somebody else while you
+        worked on
         {count === 1 ? " it" : " them"}. Your version is kept.
       </p>
       <button type="button" onClick={() => (review.saving.showConflicts.value = true)}>

@@ -1,10 +1,10 @@
+import { may } from "../auth/session";
 import { percent } from "../domain/format";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
 import { DECISIONS, MOVES, SAVE, type Command } from "./commands";
 
 export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void }) {
-  const unsaved = review.drafts.unsaved.value.length;
   return (
     <div class="toolbar" role="toolbar" aria-label="Review commands">
       <div class="tool-group">
@@ -12,41 +12,59 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
           <Tool key={command.id} review={review} command={command} disabled={!review.current.value} />
         ))}
       </div>
-      <div class="tool-group">
-        {DECISIONS.map((command) => (
-          <Tool key={command.id} review={review} command={command} disabled={isDisabled(review, command)} />
-        ))}
-      </div>
+      {may("Labels.Review") && (
+        <div class="tool-group">
+          {DECISIONS.map((command) => (
+            <Tool key={command.id} review={review} command={command} disabled={isDisabled(review, command)} />
+          ))}
+        </div>
+      )}
       <Pointed review={review} />
       <div class="tool-group tool-end">
-        <button type="button" class="tool minor" aria-label="Help: keys" aria-keyshortcuts="?" title="Help (?)" onClick={onHelp}>
+        <button
+          type="button"
+          class="tool minor"
+          aria-label="Help: keys"
+          aria-keyshortcuts="?"
+          title="Help (?)"
+          onClick={onHelp}
+        >
           <Icon name="help" />
           <kbd aria-hidden="true">?</kbd>
         </button>
-        <label class="check autosave" title="Save by itself a moment after each decision">
-          <input
-            type="checkbox"
-            checked={review.saving.autosave.value}
-            onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
-          />
-          Autosave
-        </label>
-        <button
-          type="button"
-          class="tool save primary"
-          aria-label={unsaved ? `Save labels, ${unsaved} not saved yet` : "Save labels"}
-          aria-keyshortcuts={SAVE.key}
-          title={`Save labels (${SAVE.key})`}
-          disabled={review.locked.value}
-          onClick={() => SAVE.run(review)}
-        >
-          <Icon name="save" />
-          <span class="tool-name">{review.saving.busy.value ? "Saving…" : "Save labels"}</span>
-          {unsaved > 0 && <span class="save-count">{unsaved}</span>}
-          <kbd aria-hidden="true">{SAVE.key}</kbd>
-        </button>
+        {may("Labels.Review") && <SaveTools review={review} />}
       </div>
     </div>
+  );
+}
+
+function SaveTools({ review }: { review: Review }) {
+  const unsaved = review.drafts.unsaved.value.length;
+  return (
+    <>
+      <label class="check autosave" title="Save by itself a moment after each decision">
+        <input
+          type="checkbox"
+          checked={review.saving.autosave.value}
+          onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
+        />
+        Autosave
+      </label>
+      <button
+        type="button"
+        class="tool save primary"
+        aria-label={unsaved ? `Save labels, ${unsaved} not saved yet` : "Save labels"}
+        aria-keyshortcuts={SAVE.key}
+        title={`Save labels (${SAVE.key})`}
+        disabled={review.locked.value}
+        onClick={() => SAVE.run(review)}
+      >
+        <Icon name="save" />
+        <span class="tool-name">{review.saving.busy.value ? "Saving…" : "Save labels"}</span>
+        {unsaved > 0 && <span class="save-count">{unsaved}</span>}
+        <kbd aria-hidden="true">{SAVE.key}</kbd>
+      </button>
+    </>
   );
 }
 

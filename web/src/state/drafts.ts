@@ -2,7 +2,16 @@
 
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import type { DocumentItem, Kind } from "../api/types";
-import { baseOf, isIdle, startDraft, withoutLastStep, withStep, type Base, type Draft, type Step } from "../domain/draft";
+import {
+  baseOf,
+  isIdle,
+  startDraft,
+  withoutLastStep,
+  withStep,
+  type Base,
+  type Draft,
+  type Step,
+} from "../domain/draft";
 
 export class Drafts {
   readonly all = signal<ReadonlyMap<string, Draft>>(new Map());
@@ -117,7 +126,10 @@ const lastAt = (draft: Draft): number => draft.steps.at(-1)?.at ?? 0;
 function parseDraft(text: string | null): Draft | null {
   try {
     const draft = JSON.parse(text ?? "") as Draft;
-    const whole = typeof draft.documentId === "string" && Array.isArray(draft.steps) && typeof draft.base?.eTag === "string";
+    const whole =
+      typeof draft.documentId === "string" &&
+      Array.isArray(draft.steps) &&
+      typeof draft.base?.eTag === "string";
     return whole ? draft : null;
   } catch {
     return null;

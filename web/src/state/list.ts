@@ -69,7 +69,8 @@ export class DocumentList {
   private async read(): Promise<void> {
     this.loading.value = true;
     try {
-      while (!this.done.value && !this.error.value && this.rows.value.length <= this.wanted) await this.readPage();
+      while (!this.done.value && !this.error.value && this.rows.value.length <= this.wanted)
+        await this.readPage();
     } catch (error) {
       if (!this.abort.signal.aborted) this.error.value = messageOf(error);
     } finally {
@@ -95,7 +96,9 @@ export class DocumentList {
   /** The API's lists know no range of confidence, so it is applied here. */
   private shows(document: DocumentItem): boolean {
     if (this.confidence.min <= 0 && this.confidence.max >= 1) return true;
-    return (document.suggestions ?? []).some((s) => s.confidence >= this.confidence.min && s.confidence <= this.confidence.max);
+    return (document.suggestions ?? []).some(
+      (s) => s.confidence >= this.confidence.min && s.confidence <= this.confidence.max,
+    );
   }
 
   /** Ordered by rising confidence, nothing can follow behind the highest that is asked for. */

@@ -51,7 +51,10 @@ export class OpenProject {
       this.error.value = null;
       await this.refreshLock(project);
     } catch (error) {
-      this.error.value = { message: messageOf(error), missing: error instanceof ApiError && error.status === 404 };
+      this.error.value = {
+        message: messageOf(error),
+        missing: error instanceof ApiError && error.status === 404,
+      };
     }
   }
 
@@ -77,7 +80,10 @@ export class OpenProject {
 
   /** A call was refused because labeling is locked: show it at once and look out for its end. */
   locked(error: ApiError): void {
-    this.lock.value = { reason: error.message, until: until(this.connection.value, error.retryAfter !== null) };
+    this.lock.value = {
+      reason: error.message,
+      until: until(this.connection.value, error.retryAfter !== null),
+    };
     this.plan();
     void this.poll();
   }
@@ -127,15 +133,24 @@ export class OpenProject {
 function lockOf(connection: Connection | null): Lock {
   const state = connection?.state;
   if (state === "connecting") {
-    return { reason: "The project is being connected with Azure Machine Learning.", until: until(connection, true) };
+    return {
+      reason: "The project is being connected with Azure Machine Learning.",
+      until: until(connection, true),
+    };
   }
   if (state === "switching" || state === "disconnecting") {
-    const what = state === "switching" ? "Labels are being moved between the studios." : "The project is being disconnected.";
+    const what =
+      state === "switching"
+        ? "Labels are being moved between the studios."
+        : "The project is being disconnected.";
     return { reason: what, until: until(connection, true) };
   }
   if (connection?.activeStudio === "azureMachineLearning") {
     const where = connection.amlProjectName ? ` in the project “${connection.amlProjectName}”` : "";
-    return { reason: `Labels are changed in Azure Machine Learning${where} now.`, until: until(connection, false) };
+    return {
+      reason: `Labels are changed in Azure Machine Learning${where} now.`,
+      until: until(connection, false),
+    };
   }
   return { reason: "Labels cannot be changed at the moment.", until: until(connection, true) };
 }

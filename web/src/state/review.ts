@@ -2,6 +2,7 @@
 
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { messageOf } from "../api/http";
+import { may } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { baseOf, derive, pending, type Base, type Derived, type Step } from "../domain/draft";
 import { isEntities, MAX_ENTITY_LENGTH, type Place } from "../domain/labels";
@@ -30,6 +31,8 @@ export class Review {
   readonly selection = signal<{ offset: number; length: number } | null>(null);
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
+  /** Why labels cannot be changed here now, or null. */
+  readonly barred: ReadonlySignal<string | null>;
   readonly locked: ReadonlySignal<boolean>;
   private readonly stops: (() => void)[] = [];
   private filters: Filters | null = null;
@@ -46,9 +49,16 @@ export class Review {
     });
     this.waiting = computed(() => {
       const loaded = this.current.value;
-      return loaded && this.derived.value ? pending(this.base(loaded.document), this.derived.value, this.kind) : [];
+      return loaded && this.derived.value
+        ? pending(this.base(loaded.document), this.derived.value, this.kind)
+        : [];
     });
-    this.locked = computed(() => open.lock.value !== null);
+    this.barred = computed(() => {
+      const lock = open.lock.value;
+      if (lock) return `${lock.reason} ${lock.until}`;
+      return may("Labels.Review") ? null : "You may read here. Deciding needs the role Labels.Review.";
+    });
+    this.locked = computed(() => this.barred.value !== null);
     open.onUnlock = () => void this.unlocked();
     this.stops.push(this.drafts.listen(), this.saving.watch());
   }
@@ -171,14 +181,16 @@ export class Review {
       if (this.step({ do: "relabel", id: one.id, category })) this.advance(one.id);
       return;
     }
-    if (isEntities(this.kind)) return toast("Select text first, or point at a suggestion, then choose its category.");
+    if (isEntities(this.kind))
+      return toast("Select text first, or point at a suggestion, then choose its category.");
     const has = this.derived.value?.labels?.categories.includes(category);
     this.step({ do: has ? "remove" : "add", place: { category } });
   }
 
   addEntity(category: string, span = this.selection.value): void {
     if (!span) return;
-    if (span.length > MAX_ENTITY_LENGTH) return toast(`An entity has at most ${MAX_ENTITY_LENGTH} characters.`, "bad");
+    if (span.length > MAX_ENTITY_LENGTH)
+      return toast(`An entity has at most ${MAX_ENTITY_LENGTH} characters.`, "bad");
     if (this.step({ do: "add", place: { category, ...span } })) this.selection.value = null;
   }
 
@@ -194,8 +206,8 @@ export class Review {
   step(step: Step): boolean {
     const loaded = this.current.value;
     if (!loaded) return false;
-    if (this.locked.value) {
-      toast(`${this.open.lock.value!.reason} ${this.open.lock.value!.until}`, "bad");
+    if (this.barred.value) {
+      toast(this.barred.value, "bad");
       return false;
     }
     this.drafts.add(loaded.document, step);
@@ -315,7 +327,10 @@ export class Review {
     if (!list) return;
     void list.ensure(index + 50);
     const rows = list.rows.value;
-    this.documents.prefetch([...rows.slice(index + 1, index + 1 + AHEAD), ...rows.slice(Math.max(0, index - 1), index)].map((r) => r.id));
+    this.documents.prefetch(
+      [...rows.slice(index + 1, index + 1 + AHEAD), ...rows.slice(Math.max(0, index - 1), index)].map(
+        (r) => r.id,
+      ),
+    );
   }
 }
-

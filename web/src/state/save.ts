@@ -30,7 +30,10 @@ export async function save(
   const decided = work.filter((one) => one.decides);
   for (let i = 0; i < decided.length; i += BATCH) {
     const batch = decided.slice(i, i + BATCH);
-    const results = await saveDecisions(project, batch.map((one) => one.decision()));
+    const results = await saveDecisions(
+      project,
+      batch.map((one) => one.decision()),
+    );
     for (const [index, one] of batch.entries()) one.decided(results[index]!);
     for (const one of batch) if (!one.open) report(one.outcome());
   }
@@ -63,7 +66,9 @@ class Save {
   }
 
   get open(): boolean {
-    return this.ended === null && (this.relabels || !!this.wanted.dataset || this.wanted.confirm || !this.decides);
+    return (
+      this.ended === null && (this.relabels || !!this.wanted.dataset || this.wanted.confirm || !this.decides)
+    );
   }
 
   private get relabels(): boolean {
@@ -80,7 +85,12 @@ class Save {
       this.eTag = result.eTag ?? result.document?.eTag ?? this.eTag;
       this.known = derive(this.draft.base, [{ do: "accept", ids: this.wanted.accept }], this.kind).labels;
     } else if (result.status === "conflict" && result.document) {
-      this.ended = { result: "conflict", draft: this.draft, mine: this.wanted.labels, theirs: result.document };
+      this.ended = {
+        result: "conflict",
+        draft: this.draft,
+        mine: this.wanted.labels,
+        theirs: result.document,
+      };
     } else if (result.status === "notFound") {
       this.ended = { result: "gone", draft: this.draft };
     } else {
@@ -98,7 +108,12 @@ class Save {
       let last: DocumentItem | null = null;
       const { documentId } = this.draft;
       if (this.relabels) {
-        last = await putLabels(this.project, documentId, writeLabels(this.wanted.labels, this.kind), this.eTag);
+        last = await putLabels(
+          this.project,
+          documentId,
+          writeLabels(this.wanted.labels, this.kind),
+          this.eTag,
+        );
         this.eTag = last.eTag;
       }
       const body = {
@@ -115,7 +130,8 @@ class Save {
   private failed(error: unknown): Saved {
     const { draft } = this;
     if (!(error instanceof ApiError)) return { result: "refused", draft, message: messageOf(error) };
-    if (error.document) return { result: "conflict", draft, mine: this.wanted.labels, theirs: error.document };
+    if (error.document)
+      return { result: "conflict", draft, mine: this.wanted.labels, theirs: error.document };
     if (error.status === 404) return { result: "gone", draft };
     if (error.status === 400) return { result: "refused", draft, message: messageOf(error) };
     throw error;

@@ -51,10 +51,16 @@ export class Saving {
     this.busy.value = true;
     let saved = 0;
     try {
-      await save(open.name, kind, unsaved, (id) => documents.peek(id), (one) => {
-        if (one.result === "saved") saved++;
-        this.report(one, loud);
-      });
+      await save(
+        open.name,
+        kind,
+        unsaved,
+        (id) => documents.peek(id),
+        (one) => {
+          if (one.result === "saved") saved++;
+          this.report(one, loud);
+        },
+      );
     } catch (error) {
       this.failed(error);
     } finally {
@@ -172,7 +178,10 @@ export class Saving {
     });
     if (one.result === "refused") toast(`“${one.draft.location}” could not be saved: ${one.message}`, "bad");
     if (one.result === "gone") {
-      toast(`“${one.draft.location}” is no longer in the project; what was decided on it cannot be saved.`, "bad");
+      toast(
+        `“${one.draft.location}” is no longer in the project; what was decided on it cannot be saved.`,
+        "bad",
+      );
     }
   }
 
@@ -184,7 +193,9 @@ export class Saving {
   private saved(draft: Draft, document: DocumentItem): void {
     this.review.drafts.saved(draft, document);
     this.review.keep(document);
-    const rest = this.done.value.filter((one) => !("documentId" in one) || one.documentId !== draft.documentId);
+    const rest = this.done.value.filter(
+      (one) => !("documentId" in one) || one.documentId !== draft.documentId,
+    );
     this.done.value = [...rest, { documentId: draft.documentId, at: Date.now() }];
   }
 

@@ -64,7 +64,15 @@ export function Bar({ share, tone = "label" }: { share: number; tone?: "label" |
   );
 }
 
-export function Field({ label, hint, children }: { label: string; hint?: string; children: ComponentChildren }) {
+export function Field({
+  label,
+  hint,
+  children,
+}: {
+  label: string;
+  hint?: string;
+  children: ComponentChildren;
+}) {
   return (
     <label class="field">
       <span class="field-label">{label}</span>

@@ -9,7 +9,11 @@ export interface Poll<T> {
 }
 
 /** Asks now and again after `interval(data)` milliseconds while the page is seen; null ends it. */
-export function usePoll<T>(ask: () => Promise<T>, interval: (data: T | null) => number | null, key: string): Poll<T> {
+export function usePoll<T>(
+  ask: () => Promise<T>,
+  interval: (data: T | null) => number | null,
+  key: string,
+): Poll<T> {
   const data = useSignal<T | null>(null);
   const error = useSignal<string | null>(null);
   const round = useSignal(0);

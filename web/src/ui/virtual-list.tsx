@@ -41,7 +41,8 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
     if (!box || index < 0) return;
     const top = index * rowHeight;
     if (top < box.scrollTop) box.scrollTop = Math.max(0, top - rowHeight);
-    else if (top + 2 * rowHeight > box.scrollTop + box.clientHeight) box.scrollTop = top + 2 * rowHeight - box.clientHeight;
+    else if (top + 2 * rowHeight > box.scrollTop + box.clientHeight)
+      box.scrollTop = top + 2 * rowHeight - box.clientHeight;
   }, [index]);
 
   const last = Math.min(count, first.value + shown.value);
@@ -50,7 +51,12 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
   const rows = [];
   for (let i = first.value; i < last; i++) {
     rows.push(
-      <li key={i} aria-setsize={count} aria-posinset={i + 1} style={{ transform: `translateY(${i * rowHeight}px)`, blockSize: `${rowHeight}px` }}>
+      <li
+        key={i}
+        aria-setsize={count}
+        aria-posinset={i + 1}
+        style={{ transform: `translateY(${i * rowHeight}px)`, blockSize: `${rowHeight}px` }}
+      >
         {renderRow(i)}
       </li>,
     );

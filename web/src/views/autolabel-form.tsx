@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { estimateAutolabel, listDocuments, listModels, startAutolabel } from "../api/client";
-import type { AutolabelRequest, Model } from "../api/types";
+import type { AutolabelRequest, Estimate, Model } from "../api/types";
 import { count, plural } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
@@ -30,7 +30,10 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
   const categories = open.categories.value.map((c) => c.category);
 
   useEffect(() => {
-    void listModels(open.name).then((found) => (models.value = found), () => undefined);
+    void listModels(open.name).then(
+      (found) => (models.value = found),
+      () => undefined,
+    );
   }, [open]);
 
   const request = async (): Promise<AutolabelRequest> => {
@@ -39,7 +42,9 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
       ...(engine.value ? { engine: engine.value } : {}),
       ...(model.value ? { modelLabel: model.value } : {}),
       ...(left.value.size ? { categories: chosen } : {}),
-      ...(which.value === "unlabeled" ? {} : { documents: await named(open.name, which.value === "prefix" ? prefix.value : "") }),
+      ...(which.value === "unlabeled"
+        ? {}
+        : { documents: await named(open.name, which.value === "prefix" ? prefix.value : "") }),
     };
   };
   const ask = (): void =>
@@ -77,7 +82,10 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
           </select>
         </Field>
         <Field label="Documents">
-          <select value={which.value} onChange={(event) => (which.value = event.currentTarget.value as "unlabeled")}>
+          <select
+            value={which.value}
+            onChange={(event) => (which.value = event.currentTarget.value as "unlabeled")}
+          >
             <option value="unlabeled">Every unlabeled document (recommended)</option>
             <option value="all">Every document</option>
             <option value="prefix">Documents whose name begins with…</option>
@@ -89,7 +97,9 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
           </Field>
         )}
       </div>
-      {categories.length > 0 && <CategoryChoice categories={categories} left={left.value} onChange={(next) => (left.value = next)} />}
+      {categories.length > 0 && (
+        <CategoryChoice categories={categories} left={left.value} onChange={(next) => (left.value = next)} />
+      )}
       {estimate.value && (
         <p class="notice" role="status">
           {estimate.value}
@@ -104,7 +114,12 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
         <button type="button" disabled={busy.value || nothingChosen} onClick={ask}>
           Estimate
         </button>
-        <button type="button" class="primary" disabled={busy.value || nothingChosen || open.lock.value !== null} onClick={begin}>
+        <button
+          type="button"
+          class="primary"
+          disabled={busy.value || nothingChosen || open.lock.value !== null}
+          onClick={begin}
+        >
           {busy.value ? "Working…" : "Start job"}
         </button>
         {open.lock.value && <span class="hint">Jobs wait while labeling is locked.</span>}
@@ -113,7 +128,15 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
   );
 }
 
-function CategoryChoice({ categories, left, onChange }: { categories: string[]; left: ReadonlySet<string>; onChange: (left: ReadonlySet<string>) => void }) {
+function CategoryChoice({
+  categories,
+  left,
+  onChange,
+}: {
+  categories: string[];
+  left: ReadonlySet<string>;
+  onChange: (left: ReadonlySet<string>) => void;
+}) {
   const toggle = (category: string, on: boolean): void => {
     const next = new Set(left);
     if (on) next.delete(category);
@@ -125,7 +148,12 @@ function CategoryChoice({ categories, left, onChange }: { categories: string[]; 
       <legend class="field-label">Categories</legend>
       {categories.map((category) => (
         <label key={category} class="check">
-          <input type="checkbox" checked={!left.has(category)} onChange={(event) => toggle(category, event.currentTarget.checked)} /> <bdi>{category}</bdi>
+          <input
+            type="checkbox"
+            checked={!left.has(category)}
+            onChange={(event) => toggle(category, event.currentTarget.checked)}
+          />{" "}
+          <bdi>{category}</bdi>
         </label>
       ))}
     </fieldset>
@@ -137,19 +165,21 @@ async function named(project: string, prefix: string): Promise<string[]> {
   const ids: string[] = [];
   let token: string | undefined;
   do {
-    const page = await listDocuments(project, { top: 1_000, ...(prefix ? { locationPrefix: prefix } : {}), ...(token ? { continuationToken: token } : {}) });
+    const page = await listDocuments(project, {
+      top: 1_000,
+      ...(prefix ? { locationPrefix: prefix } : {}),
+      ...(token ? { continuationToken: token } : {}),
+    });
     ids.push(...page.value.filter((d) => d.status !== "rejected").map((d) => d.id));
     token = page.continuationToken;
-    if (ids.length > MOST_NAMED) throw new Error(`One job names at most ${count(MOST_NAMED)} documents. Narrow the selection.`);
+    if (ids.length > MOST_NAMED)
+      throw new Error(`One job names at most ${count(MOST_NAMED)} documents. Narrow the selection.`);
   } while (token);
   return ids;
 }
 
-function describe(estimate: Record<string, unknown>): string {
-  const number = (name: string): number => Number(estimate[name] ?? 0);
-  const tokens = number("tokens") || number("estimatedTokens");
-  const parts = [plural(number("documents") || number("documentsTotal"), "document"), plural(number("textRecords"), "text record")];
-  if (tokens) parts.push(`about ${plural(tokens, "token")}`);
-  const budget = estimate["budgetRemaining"];
-  return `This job would read ${parts.join(", ")}.${typeof budget === "number" ? ` ${plural(budget, "text record")} are left this month.` : ""}`;
+function describe({ documents, textRecords, tokens }: Estimate): string {
+  const parts = [plural(documents, "document"), plural(textRecords, "text record")];
+  if (tokens !== undefined) parts.push(`about ${plural(tokens, "token")}`);
+  return `This job would read ${parts.join(", ")}.`;
 }

@@ -17,17 +17,25 @@ const LIVE_MS = 700;
 const CALM_MS = 10_000;
 
 export function Autolabel({ open }: { open: OpenProject }) {
-  const jobs = usePoll(() => listAutolabelJobs(open.name), (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS), open.name);
+  const jobs = usePoll(
+    () => listAutolabelJobs(open.name),
+    (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS),
+    open.name,
+  );
   const list = jobs.data.value;
   return (
     <>
       <h1>Autolabel</h1>
-      <p class="lead">A job lets an engine suggest labels. Nothing becomes a label before somebody accepts it.</p>
+      <p class="lead">
+        A job lets an engine suggest labels. Nothing becomes a label before somebody accepts it.
+      </p>
       {may("Projects.Write") && <AutolabelForm open={open} onStarted={jobs.again} />}
       <h2>Jobs</h2>
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
       {!list && !jobs.error.value && <Loading what="the jobs" />}
-      {list?.length === 0 && <p class="hint">No job has run yet. Uploads start one by themselves when an engine is ready.</p>}
+      {list?.length === 0 && (
+        <p class="hint">No job has run yet. Uploads start one by themselves when an engine is ready.</p>
+      )}
       <ul class="jobs" role="list">
         {list?.map((job) => (
           <JobCard key={job.jobId} open={open} job={job} onChange={jobs.again} />
@@ -37,7 +45,15 @@ export function Autolabel({ open }: { open: OpenProject }) {
   );
 }
 
-function JobCard({ open, job, onChange }: { open: OpenProject; job: Job<AutolabelResult>; onChange: () => void }) {
+function JobCard({
+  open,
+  job,
+  onChange,
+}: {
+  open: OpenProject;
+  job: Job<AutolabelResult>;
+  onChange: () => void;
+}) {
   const { busy, error, run } = useAction();
   const shown = useSignal(false);
   const { result } = job;
@@ -59,12 +75,19 @@ function JobCard({ open, job, onChange }: { open: OpenProject; job: Job<Autolabe
           {ago(job.createdDateTime)}
         </time>
       </div>
-      {live && <Progress value={(result?.percentComplete ?? 0) / 100} label={`Job of ${moment(job.createdDateTime)}`} />}
+      {live && (
+        <Progress
+          value={(result?.percentComplete ?? 0) / 100}
+          label={`Job of ${moment(job.createdDateTime)}`}
+        />
+      )}
       {result && (
         <p class="job-counts">
-          {count(result.documentsDone)} of {plural(result.documentsTotal, "document")} · {count(result.outcomes?.suggested ?? 0)} with suggestions ·{" "}
-          {count(result.outcomes?.nothingFound ?? 0)} without · {count(result.outcomes?.skipped ?? 0)} skipped ·{" "}
-          <span class={failed ? "bad-text" : ""}>{count(failed)} failed</span> · {plural(result.textRecords ?? 0, "text record")}
+          {count(result.documentsDone)} of {plural(result.documentsTotal, "document")} ·{" "}
+          {count(result.outcomes?.suggested ?? 0)} with suggestions ·{" "}
+          {count(result.outcomes?.nothingFound ?? 0)} without · {count(result.outcomes?.skipped ?? 0)} skipped
+          · <span class={failed ? "bad-text" : ""}>{count(failed)} failed</span> ·{" "}
+          {plural(result.textRecords ?? 0, "text record")}
         </p>
       )}
       {!!job.errors?.length && <p class="notice bad">{reasons(job)}</p>}
@@ -80,12 +103,21 @@ function JobCard({ open, job, onChange }: { open: OpenProject; job: Job<Autolabe
       )}
       <div class="actions start">
         {live && may("Projects.Write") && (
-          <button type="button" class="danger" disabled={busy.value || job.status === "cancelling"} onClick={() => act(cancelAutolabel, "The job was cancelled.")}>
+          <button
+            type="button"
+            class="danger"
+            disabled={busy.value || job.status === "cancelling"}
+            onClick={() => act(cancelAutolabel, "The job was cancelled.")}
+          >
             Cancel job
           </button>
         )}
         {!live && failed > 0 && may("Projects.Write") && (
-          <button type="button" disabled={busy.value || open.lock.value !== null} onClick={() => act(retryAutolabel, "A new job tries the failed documents again.")}>
+          <button
+            type="button"
+            disabled={busy.value || open.lock.value !== null}
+            onClick={() => act(retryAutolabel, "A new job tries the failed documents again.")}
+          >
             Retry {plural(failed, "failed document")}
           </button>
         )}
@@ -95,7 +127,12 @@ function JobCard({ open, job, onChange }: { open: OpenProject; job: Job<Autolabe
           </a>
         )}
         {(result?.documentsTotal ?? 0) > 0 && (
-          <button type="button" class="quiet" aria-expanded={shown.value} onClick={() => (shown.value = !shown.value)}>
+          <button
+            type="button"
+            class="quiet"
+            aria-expanded={shown.value}
+            onClick={() => (shown.value = !shown.value)}
+          >
             {failed ? "Show failures and outcomes" : "Show outcomes"}
           </button>
         )}

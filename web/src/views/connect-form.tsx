@@ -43,19 +43,46 @@ export function ConnectForm({ open }: { open: OpenProject }) {
       <h2>Connect</h2>
       <div class="form-grid">
         <Field label="Studio">
-          <select value={studio.value} onChange={(event) => (studio.value = event.currentTarget.value as "workspace")}>
+          <select
+            value={studio.value}
+            onChange={(event) => (studio.value = event.currentTarget.value as "workspace")}
+          >
             <option value="azure-ml">Azure Machine Learning</option>
             <option value="workspace">Label files in a container</option>
           </select>
         </Field>
-        <Field label={azure ? "Workspace" : "Container"} hint={azure ? "Resource id: /subscriptions/…/workspaces/…" : "Holds NAME/labels.jsonl"}>
-          <input required autocomplete="off" value={workspace.value} onInput={(event) => (workspace.value = event.currentTarget.value)} />
+        <Field
+          label={azure ? "Workspace" : "Container"}
+          hint={azure ? "Resource id: /subscriptions/…/workspaces/…" : "Holds NAME/labels.jsonl"}
+        >
+          <input
+            required
+            autocomplete="off"
+            value={workspace.value}
+            onInput={(event) => (workspace.value = event.currentTarget.value)}
+          />
         </Field>
-        <Field label="Name of the Azure Machine Learning project" hint="A new name: one that was ever used cannot be used again">
-          <input required maxLength={50} autocomplete="off" value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
+        <Field
+          label="Name of the Azure Machine Learning project"
+          hint="A new name: one that was ever used cannot be used again"
+        >
+          <input
+            required
+            maxLength={50}
+            autocomplete="off"
+            value={name.value}
+            onInput={(event) => (name.value = event.currentTarget.value)}
+          />
         </Field>
-        <Field label="Instructions for the people who label" hint={azure ? "Address of a page with the instructions; optional" : "Optional"}>
-          <input autocomplete="off" value={instructions.value} onInput={(event) => (instructions.value = event.currentTarget.value)} />
+        <Field
+          label="Instructions for the people who label"
+          hint={azure ? "Address of a page with the instructions; optional" : "Optional"}
+        >
+          <input
+            autocomplete="off"
+            value={instructions.value}
+            onInput={(event) => (instructions.value = event.currentTarget.value)}
+          />
         </Field>
       </div>
       {conditions.value && <Conditions conditions={conditions.value} />}
@@ -64,9 +91,16 @@ export function ConnectForm({ open }: { open: OpenProject }) {
           {error.value}
         </p>
       )}
-      <p class="hint">The connection is one to one. Ending it is permanent: that Azure Machine Learning project can never be connected again.</p>
+      <p class="hint">
+        The connection is one to one. Ending it is permanent: that Azure Machine Learning project can never be
+        connected again.
+      </p>
       <div class="actions start">
-        <button type="button" disabled={busy.value || !workspace.value.trim() || !name.value.trim()} onClick={check}>
+        <button
+          type="button"
+          disabled={busy.value || !workspace.value.trim() || !name.value.trim()}
+          onClick={check}
+        >
           Check the conditions
         </button>
         <button type="submit" class="primary" disabled={busy.value}>
@@ -81,7 +115,11 @@ function Conditions({ conditions }: { conditions: Condition[] }) {
   const unmet = conditions.filter((c) => !c.met).length;
   return (
     <div role="status">
-      <p class="strong">{unmet ? `Not yet: ${unmet} of ${conditions.length} conditions are not met.` : "All conditions are met."}</p>
+      <p class="strong">
+        {unmet
+          ? `Not yet: ${unmet} of ${conditions.length} conditions are not met.`
+          : "All conditions are met."}
+      </p>
       <ul class="conditions" role="list">
         {conditions.map((one) => (
           <li key={one.code} class={one.met ? "met" : "unmet"}>

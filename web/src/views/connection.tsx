@@ -2,9 +2,9 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { connectionHistory, switchStudio, syncLabels } from "../api/client";
 import { watch } from "../api/operations";
-import type { Connection, Job } from "../api/types";
+import type { Connection, ConnectionEvent, Job } from "../api/types";
 import { may } from "../auth/session";
-import { ago, moment, studioName, words } from "../domain/format";
+import { ago, moment, plural, studioName, words } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { Badge, Failure } from "../ui/parts";
@@ -28,11 +28,22 @@ export function ConnectionView({ open }: { open: OpenProject }) {
   return (
     <>
       <h1>Connection</h1>
-      <p class="lead">People label here, or in one Azure Machine Learning project that this project is connected with; never in both at once.</p>
-      {!connection && open.error.value && <Failure message={open.error.value.message} onRetry={() => void open.refresh()} />}
+      <p class="lead">
+        People label here, or in one Azure Machine Learning project that this project is connected with; never
+        in both at once.
+      </p>
+      {!connection && open.error.value && (
+        <Failure message={open.error.value.message} onRetry={() => void open.refresh()} />
+      )}
       {connection && <State connection={connection} />}
       {connection && bound && <Bound open={open} connection={connection} moving={moving} />}
-      {connection && !bound && (may("Projects.Own") ? <ConnectForm open={open} /> : <p class="notice">Connecting needs the role Projects.Own.</p>)}
+      {connection &&
+        !bound &&
+        (may("Projects.Own") ? (
+          <ConnectForm open={open} />
+        ) : (
+          <p class="notice">Connecting needs the role Projects.Own.</p>
+        ))}
       <History open={open} state={`${connection?.state}|${connection?.activeStudio}`} />
     </>
   );
@@ -44,6 +55,7 @@ function State({ connection }: { connection: Connection }) {
       <div class="job-head">
         <Badge status={connection.state === "none" ? "not connected" : connection.state} />
         {connection.pendingStep && <span class="hint">step: {words(connection.pendingStep)}</span>}
+        {connection.waitingFor && <span class="hint">waiting for: {connection.waitingFor}</span>}
       </div>
       {connection.error && (
         <p class="notice bad">
@@ -51,6 +63,11 @@ function State({ connection }: { connection: Connection }) {
           {MOVING.has(connection.state) && " It is tried again by itself."}
         </p>
       )}
+      {connection.warnings?.map((warning) => (
+        <p key={warning.message} class="notice">
+          {warning.message}
+        </p>
+      ))}
       <dl class="facts">
         <div>
           <dt>Labels are changed in</dt>
@@ -60,7 +77,8 @@ function State({ connection }: { connection: Connection }) {
           <div>
             <dt>{connection.state === "disconnected" ? "Last connected with" : "Connected with"}</dt>
             <dd>
-              <bdi>{connection.amlProjectName}</bdi> {connection.studio && <span class="hint">({connection.studio})</span>}
+              <bdi>{connection.amlProjectName}</bdi>{" "}
+              {connection.studio && <span class="hint">({connection.studio})</span>}
             </dd>
           </div>
         )}
@@ -77,7 +95,12 @@ function State({ connection }: { connection: Connection }) {
             <dt>Labels last imported</dt>
             <dd title={moment(connection.lastImportedDateTime)}>
               {ago(connection.lastImportedDateTime)}
-              {connection.unsyncedLabels && <span class="bad-text"> · newer labels wait there</span>}
+              {!!connection.unsyncedLabels && (
+                <span class="bad-text">
+                  {" "}
+                  · {plural(connection.unsyncedLabels, "document")} labeled there since
+                </span>
+              )}
             </dd>
           </div>
         )}
@@ -127,7 +150,9 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
             onClick={() =>
               follow(
                 () => switchStudio(open.name, there ? "languageStudio" : "azureMachineLearning"),
-                there ? "Labels are changed here again." : "Labels are changed in Azure Machine Learning now.",
+                there
+                  ? "Labels are changed here again."
+                  : "Labels are changed in Azure Machine Learning now.",
               )
             }
           >
@@ -135,7 +160,11 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
           </button>
         )}
         {may("Projects.Write") && (
-          <button type="button" disabled={busy.value || moving} onClick={() => follow(() => syncLabels(open.name), "The latest labels were imported.")}>
+          <button
+            type="button"
+            disabled={busy.value || moving}
+            onClick={() => follow(() => syncLabels(open.name), "The latest labels were imported.")}
+          >
             Sync labels now
           </button>
         )}
@@ -150,15 +179,27 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
           ? "Switching back imports all labels of Azure Machine Learning first: a document labeled there takes those labels, and its old ones stay in the history."
           : "Switching hands the labels over where the studio can take them. While it is active, labels here cannot be changed and no autolabel job can start; training goes on."}
       </p>
-      {ending.value && <Disconnect open={open} connection={connection} onClose={() => (ending.value = false)} />}
+      {ending.value && (
+        <Disconnect open={open} connection={connection} onClose={() => (ending.value = false)} />
+      )}
     </section>
   );
 }
 
+/** "switch: connected to switching", with what went wrong. */
+function describe(details: Record<string, string>): string {
+  const { operation, from, to, nextStep, error } = details;
+  const moved = from === to ? `${words(nextStep ?? to ?? "")}` : `${words(from ?? "")} → ${words(to ?? "")}`;
+  return [operation && words(operation), moved, error].filter(Boolean).join(": ");
+}
+
 function History({ open, state }: { open: OpenProject; state: string }) {
-  const rows = useSignal<Record<string, unknown>[]>([]);
+  const rows = useSignal<ConnectionEvent[]>([]);
   useEffect(() => {
-    void connectionHistory(open.name).then((found) => (rows.value = found), () => undefined);
+    void connectionHistory(open.name).then(
+      (found) => (rows.value = found),
+      () => undefined,
+    );
   }, [open, state]);
   if (!rows.value.length) return null;
   return (
@@ -168,21 +209,9 @@ function History({ open, state }: { open: OpenProject; state: string }) {
         {rows.value.map((row, index) => (
           <li key={index}>
             <span>
-              {words(String(row["action"] ?? row["event"] ?? row["state"] ?? ""))}
-              {typeof row["amlProjectName"] === "string" && (
-                <>
-                  {" "}
-                  <bdi>{row["amlProjectName"]}</bdi>
-                </>
-              )}
-              {typeof row["by"] === "string" && (
-                <>
-                  {" by "}
-                  <bdi>{row["by"]}</bdi>
-                </>
-              )}
+              {describe(row.details)} · by <bdi>{row.by}</bdi>
             </span>
-            <time class="hint">{moment(String(row["dateTime"] ?? row["at"] ?? ""))}</time>
+            <time class="hint">{moment(row.dateTime)}</time>
           </li>
         ))}
       </ol>

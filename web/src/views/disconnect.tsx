@@ -8,12 +8,20 @@ import { Dialog } from "../ui/dialog";
 import { useAction } from "../ui/use-action";
 
 /** Says what is lost, and goes on only when the name was typed. */
-export function Disconnect({ open, connection, onClose }: { open: OpenProject; connection: Connection; onClose: () => void }) {
+export function Disconnect({
+  open,
+  connection,
+  onClose,
+}: {
+  open: OpenProject;
+  connection: Connection;
+  onClose: () => void;
+}) {
   const typed = useSignal("");
   const discard = useSignal(false);
   const { busy, error, run } = useAction();
   const name = connection.amlProjectName ?? "";
-  const unsynced = connection.activeStudio === "azureMachineLearning" || connection.unsyncedLabels === true;
+  const unsynced = connection.activeStudio === "azureMachineLearning" || !!connection.unsyncedLabels;
   const ready = typed.value === name && (!unsynced || discard.value);
   const submit = (event: Event): void => {
     event.preventDefault();
@@ -32,16 +40,27 @@ export function Disconnect({ open, connection, onClose }: { open: OpenProject; c
         <p>What happens:</p>
         <ul class="losses">
           <li>
-            <bdi class="strong">{name}</bdi> can never be connected again, to this or any other project, also not after this project is deleted or the
-            app is deployed again.
+            <bdi class="strong">{name}</bdi> can never be connected again, to this or any other project, also
+            not after this project is deleted or the app is deployed again.
           </li>
           <li>Its labeling job is paused, not deleted; labels made there stay there.</li>
-          <li>Labels of this project stay. It may be connected with another Azure Machine Learning project.</li>
-          {unsynced && <li class="bad-text">Labels made there since the last import are not in this project. Sync or switch back first to keep them.</li>}
+          <li>
+            Labels of this project stay. It may be connected with another Azure Machine Learning project.
+          </li>
+          {unsynced && (
+            <li class="bad-text">
+              Labels made there since the last import are not in this project. Sync or switch back first to
+              keep them.
+            </li>
+          )}
         </ul>
         {unsynced && (
           <label class="check">
-            <input type="checkbox" checked={discard.value} onChange={(event) => (discard.value = event.currentTarget.checked)} />
+            <input
+              type="checkbox"
+              checked={discard.value}
+              onChange={(event) => (discard.value = event.currentTarget.checked)}
+            />
             Give up the labels that were not imported
           </label>
         )}
@@ -49,7 +68,12 @@ export function Disconnect({ open, connection, onClose }: { open: OpenProject; c
           <span class="field-label">
             Type <bdi class="strong">{name}</bdi> to confirm
           </span>
-          <input autocomplete="off" spellcheck={false} value={typed.value} onInput={(event) => (typed.value = event.currentTarget.value)} />
+          <input
+            autocomplete="off"
+            spellcheck={false}
+            value={typed.value}
+            onInput={(event) => (typed.value = event.currentTarget.value)}
+          />
         </label>
         {error.value && (
           <p class="notice bad" role="alert">

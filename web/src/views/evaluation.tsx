@@ -121,7 +121,13 @@ function Confusion({ confusion }: { confusion: Evaluation["confusion"] }) {
   );
 }
 
-function Cell({ cell, right }: { cell: { normalizedValue: number; rawValue: number } | undefined; right: boolean }) {
+function Cell({
+  cell,
+  right,
+}: {
+  cell: { normalizedValue: number; rawValue: number } | undefined;
+  right: boolean;
+}) {
   // Azure writes the share of the row in percent.
   const share = Math.min(1, (cell?.normalizedValue ?? 0) / 100);
   const step = Math.ceil(share * 5);

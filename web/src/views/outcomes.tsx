@@ -24,7 +24,9 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
   }, [job.jobId, job.status]);
   if (error.value) return <Failure message={error.value} />;
   if (!rows.value) return <Loading what="the outcomes" />;
-  const sorted = [...rows.value].sort((a, b) => Number(b.outcome === "failed") - Number(a.outcome === "failed"));
+  const sorted = [...rows.value].sort(
+    (a, b) => Number(b.outcome === "failed") - Number(a.outcome === "failed"),
+  );
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label="Outcomes">
       <table class="outcomes">
@@ -58,7 +60,10 @@ async function readAll(project: string, jobId: string): Promise<DocumentOutcome[
   const found: DocumentOutcome[] = [];
   let token: string | undefined;
   do {
-    const page = await listOutcomes(project, jobId, { top: 1_000, ...(token ? { continuationToken: token } : {}) });
+    const page = await listOutcomes(project, jobId, {
+      top: 1_000,
+      ...(token ? { continuationToken: token } : {}),
+    });
     found.push(...page.value);
     token = page.continuationToken;
   } while (token && found.length < MOST);

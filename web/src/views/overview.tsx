@@ -18,7 +18,11 @@ const LIVE_MS = 1_000;
 
 export function Overview({ open }: { open: OpenProject }) {
   const project = open.project.value!;
-  const jobs = usePoll(() => listAutolabelJobs(open.name), (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : REFRESH_MS), open.name);
+  const jobs = usePoll(
+    () => listAutolabelJobs(open.name),
+    (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : REFRESH_MS),
+    open.name,
+  );
   const running = jobs.data.value?.filter((job) => !ended(job)) ?? [];
   useEffect(() => {
     void open.refreshStatistics();
@@ -35,7 +39,8 @@ export function Overview({ open }: { open: OpenProject }) {
         <Actions open={open} suggested={statistics?.byStatus.autoLabeled ?? 0} />
       </div>
       <p class="meta">
-        {kindName(open.kind.value)} · container <bdi>{project.storageInputContainerName}</bdi> · <bdi>{project.language}</bdi> · labels in{" "}
+        {kindName(open.kind.value)} · container <bdi>{project.storageInputContainerName}</bdi> ·{" "}
+        <bdi>{project.language}</bdi> · labels in{" "}
         <strong>{studioName(open.connection.value?.activeStudio)}</strong> ·{" "}
         <span title={moment(project.lastTrainedDateTime)}>trained {ago(project.lastTrainedDateTime)}</span>
       </p>
@@ -50,7 +55,8 @@ export function Overview({ open }: { open: OpenProject }) {
           {statistics ? <StatusBar statistics={statistics} /> : <Loading what="the counts" />}
           {statistics?.total === 0 && (
             <p class="hint">
-              Upload .txt files to the container <bdi>{project.storageInputContainerName}</bdi>, and they appear here.
+              Upload .txt files to the container <bdi>{project.storageInputContainerName}</bdi>, and they
+              appear here.
             </p>
           )}
         </section>
@@ -59,10 +65,13 @@ export function Overview({ open }: { open: OpenProject }) {
             <h2>Running now</h2>
             {running.map((job) => (
               <div key={job.jobId} class="running">
-                <a href={href(open.name, "autolabel", { job: job.jobId })}>Job with {job.result?.engine ?? "the engine"}</a>
+                <a href={href(open.name, "autolabel", { job: job.jobId })}>
+                  Job with {job.result?.engine ?? "the engine"}
+                </a>
                 <Progress value={(job.result?.percentComplete ?? 0) / 100} label="Autolabel job" />
                 <span class="hint">
-                  {count(job.result?.documentsDone ?? 0)} of {plural(job.result?.documentsTotal ?? 0, "document")}
+                  {count(job.result?.documentsDone ?? 0)} of{" "}
+                  {plural(job.result?.documentsTotal ?? 0, "document")}
                 </span>
               </div>
             ))}
@@ -110,7 +119,9 @@ function Distribution({ statistics }: { statistics: Statistics }) {
   return (
     <section class="card">
       <h2>Labels by category</h2>
-      {!rows.length && <p class="hint">No category is defined yet. The first label of a new category defines it.</p>}
+      {!rows.length && (
+        <p class="hint">No category is defined yet. The first label of a new category defines it.</p>
+      )}
       {rows.length > 0 && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Labels by category, table">
           <table class="bars">
@@ -147,7 +158,11 @@ function Calibration({ bands }: { bands: readonly Band[] }) {
   return (
     <section class="card">
       <h2>Accepted by confidence</h2>
-      {decided === 0 && <p class="hint">Once suggestions are decided, this shows whether a confidence of 80% is accepted 80% of the time.</p>}
+      {decided === 0 && (
+        <p class="hint">
+          Once suggestions are decided, this shows whether a confidence of 80% is accepted 80% of the time.
+        </p>
+      )}
       {decided > 0 && (
         <table class="bars">
           <thead>
@@ -183,7 +198,11 @@ function CalibrationRow({ band }: { band: Band }) {
       <td class="bar-cell">
         <span class="bar-with-tick">
           <Bar share={share} tone="suggestion" />
-          <span class="tick" style={{ insetInlineStart: `${((band.from + band.to) / 2) * 100}%` }} aria-hidden="true" />
+          <span
+            class="tick"
+            style={{ insetInlineStart: `${((band.from + band.to) / 2) * 100}%` }}
+            aria-hidden="true"
+          />
         </span>
         <span class="number">{all ? percent(share) : "–"}</span>
       </td>
@@ -196,8 +215,12 @@ function LatestModel({ open }: { open: OpenProject }) {
   const found = usePoll(
     async () => {
       const models = await listModels(open.name);
-      const newest = [...models].sort((a, b) => ((a.lastTrainedDateTime ?? "") < (b.lastTrainedDateTime ?? "") ? 1 : -1))[0];
-      return newest ? { model: newest, evaluation: readEvaluation(await getEvaluation(open.name, newest.label)) } : { model: null, evaluation: null };
+      const newest = [...models].sort((a, b) =>
+        (a.lastTrainedDateTime ?? "") < (b.lastTrainedDateTime ?? "") ? 1 : -1,
+      )[0];
+      return newest
+        ? { model: newest, evaluation: readEvaluation(await getEvaluation(open.name, newest.label)) }
+        : { model: null, evaluation: null };
     },
     () => null,
     open.name,
@@ -208,7 +231,8 @@ function LatestModel({ open }: { open: OpenProject }) {
       <h2>Newest model</h2>
       {found.data.value && !model && (
         <p class="hint">
-          No model is trained yet. <a href={href(open.name, "training")}>Train one</a> when there are enough labels.
+          No model is trained yet. <a href={href(open.name, "training")}>Train one</a> when there are enough
+          labels.
         </p>
       )}
       {model && (

@@ -64,7 +64,8 @@ function Body({ open, tab, query }: { open: OpenProject; tab: Tab; query: URLSea
       </main>
     );
   }
-  if (tab === "review" || tab === "label") return <ReviewView key={tab} open={open} tab={tab} query={query} />;
+  if (tab === "review" || tab === "label")
+    return <ReviewView key={tab} open={open} tab={tab} query={query} />;
   return (
     <main class="page">
       {tab === "overview" && <Overview open={open} />}

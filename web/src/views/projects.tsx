@@ -49,8 +49,8 @@ function NoProjects() {
   return (
     <Empty title="There is no project yet">
       <p>
-        A project watches one container of your storage account. Make one here, or import a project file with the
-        Azure client; its documents appear as soon as the container was read.
+        A project watches one container of your storage account. Make one here, or import a project file with
+        the Azure client; its documents appear as soon as the container was read.
       </p>
     </Empty>
   );
@@ -93,7 +93,11 @@ function ProjectCard({ project }: { project: Project }) {
         </span>
       </p>
       {(statistics?.byStatus.autoLabeled ?? 0) > 0 && (
-        <a class="button primary raised" href={href(project.projectName, "review")} aria-describedby={`project-${project.projectName}`}>
+        <a
+          class="button primary raised"
+          href={href(project.projectName, "review")}
+          aria-describedby={`project-${project.projectName}`}
+        >
           Review
         </a>
       )}
@@ -109,12 +113,19 @@ function useNumbers(project: Project) {
     const aml = project.settings?.amlProjectPath;
     const read = async (): Promise<void> => {
       const [statistics, connection, jobs] = await Promise.all([
-        getStatistics(name).then(readStatistics).catch(() => null),
+        getStatistics(name)
+          .then(readStatistics)
+          .catch(() => null),
         aml ? getConnection(name).catch(() => null) : null,
         listAutolabelJobs(name).catch(() => []),
       ]);
       const job = jobs.find((one) => !ended(one));
-      if (live) numbers.value = { statistics, studio: connection?.activeStudio, running: job ? (job.result?.percentComplete ?? 0) : null };
+      if (live)
+        numbers.value = {
+          statistics,
+          studio: connection?.activeStudio,
+          running: job ? (job.result?.percentComplete ?? 0) : null,
+        };
     };
     void read();
     return () => void (live = false);

@@ -1,5 +1,12 @@
 import { useSignal } from "@preact/signals";
-import { cancelTraining, getEvaluation, listModels, listTrainingJobs, startTraining, type TrainingResult } from "../api/client";
+import {
+  cancelTraining,
+  getEvaluation,
+  listModels,
+  listTrainingJobs,
+  startTraining,
+  type TrainingResult,
+} from "../api/client";
 import { ended, reasons } from "../api/operations";
 import type { Job, Model } from "../api/types";
 import { may } from "../auth/session";
@@ -16,18 +23,30 @@ const LIVE_MS = 700;
 const CALM_MS = 15_000;
 
 export function Training({ open }: { open: OpenProject }) {
-  const jobs = usePoll(() => listTrainingJobs(open.name), (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS), open.name);
+  const jobs = usePoll(
+    () => listTrainingJobs(open.name),
+    (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS),
+    open.name,
+  );
   const finished = jobs.data.value?.filter((j) => ended(j)).length ?? 0;
-  const models = usePoll(() => listModels(open.name), () => CALM_MS, `${open.name}|${finished}`);
+  const models = usePoll(
+    () => listModels(open.name),
+    () => CALM_MS,
+    `${open.name}|${finished}`,
+  );
   const chosen = useSignal<string | null>(null);
-  const list = [...(models.data.value ?? [])].sort((a, b) => ((a.lastTrainedDateTime ?? "") < (b.lastTrainedDateTime ?? "") ? 1 : -1));
+  const list = [...(models.data.value ?? [])].sort((a, b) =>
+    (a.lastTrainedDateTime ?? "") < (b.lastTrainedDateTime ?? "") ? 1 : -1,
+  );
   const shown = list.find((m) => m.label === chosen.value) ?? list[0];
   const running = jobs.data.value?.filter((job) => !ended(job)) ?? [];
   const failed = jobs.data.value?.find((job) => ended(job));
   return (
     <>
       <h1>Training</h1>
-      {may("Projects.Write") && <TrainForm open={open} models={list} busy={running.length > 0} onStarted={jobs.again} />}
+      {may("Projects.Write") && (
+        <TrainForm open={open} models={list} busy={running.length > 0} onStarted={jobs.again} />
+      )}
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
       {running.map((job) => (
         <RunningJob key={job.jobId} open={open} job={job} onChange={jobs.again} />
@@ -42,11 +61,19 @@ export function Training({ open }: { open: OpenProject }) {
       <h2>Models</h2>
       {models.error.value && <Failure message={models.error.value} onRetry={models.again} />}
       {!models.data.value && !models.error.value && <Loading what="the models" />}
-      {models.data.value?.length === 0 && <p class="hint">No model is trained yet. Label a few dozen documents, then train.</p>}
+      {models.data.value?.length === 0 && (
+        <p class="hint">No model is trained yet. Label a few dozen documents, then train.</p>
+      )}
       {list.length > 0 && (
         <div class="chips" role="group" aria-label="Model to show">
           {list.map((model) => (
-            <button key={model.label} type="button" class="chip option" aria-pressed={model.label === shown?.label} onClick={() => (chosen.value = model.label)}>
+            <button
+              key={model.label}
+              type="button"
+              class="chip option"
+              aria-pressed={model.label === shown?.label}
+              onClick={() => (chosen.value = model.label)}
+            >
               <bdi>{model.label}</bdi>
               <span class="hint">{ago(model.lastTrainedDateTime)}</span>
             </button>
@@ -59,12 +86,28 @@ export function Training({ open }: { open: OpenProject }) {
 }
 
 function ModelResult({ project, model }: { project: string; model: Model }) {
-  const result = usePoll(() => getEvaluation(project, model.label).then(readEvaluation), () => null, `${project}|${model.label}`);
+  const result = usePoll(
+    () => getEvaluation(project, model.label).then(readEvaluation),
+    () => null,
+    `${project}|${model.label}`,
+  );
   if (result.error.value) return <Failure message={result.error.value} onRetry={result.again} />;
-  return result.data.value ? <EvaluationView evaluation={result.data.value} /> : <Loading what="the evaluation" />;
+  return result.data.value ? (
+    <EvaluationView evaluation={result.data.value} />
+  ) : (
+    <Loading what="the evaluation" />
+  );
 }
 
-function RunningJob({ open, job, onChange }: { open: OpenProject; job: Job<TrainingResult>; onChange: () => void }) {
+function RunningJob({
+  open,
+  job,
+  onChange,
+}: {
+  open: OpenProject;
+  job: Job<TrainingResult>;
+  onChange: () => void;
+}) {
   const { busy, run } = useAction();
   const training = job.result?.trainingStatus?.percentComplete ?? 0;
   const evaluation = job.result?.evaluationStatus?.percentComplete ?? 0;
@@ -97,7 +140,17 @@ function RunningJob({ open, job, onChange }: { open: OpenProject; job: Job<Train
   );
 }
 
-function TrainForm({ open, models, busy: running, onStarted }: { open: OpenProject; models: Model[]; busy: boolean; onStarted: () => void }) {
+function TrainForm({
+  open,
+  models,
+  busy: running,
+  onStarted,
+}: {
+  open: OpenProject;
+  models: Model[];
+  busy: boolean;
+  onStarted: () => void;
+}) {
   const { busy, error, run } = useAction();
   const suggested = open.statistics.value?.byStatus.autoLabeled ?? 0;
   const connected = open.connection.value?.state === "connected";
@@ -109,7 +162,9 @@ function TrainForm({ open, models, busy: running, onStarted }: { open: OpenProje
       await startTraining(open.name, {
         modelLabel: String(form.get("label")),
         trainingConfigVersion: "latest",
-        evaluationOptions: manual ? { kind: "manual" } : { kind: "percentage", trainingSplitPercentage: 80, testingSplitPercentage: 20 },
+        evaluationOptions: manual
+          ? { kind: "manual" }
+          : { kind: "percentage", trainingSplitPercentage: 80, testingSplitPercentage: 20 },
         ...(form.get("origin") ? { labelOrigin: String(form.get("origin")) } : {}),
       });
       toast("Training has started.", "good");
@@ -122,7 +177,14 @@ function TrainForm({ open, models, busy: running, onStarted }: { open: OpenProje
       <h2>New model</h2>
       <div class="form-grid">
         <Field label="Name" hint="Letters, digits, and _ . -">
-          <input name="label" required maxLength={50} pattern="[A-Za-z0-9_.\-]+" autocomplete="off" placeholder={`model-${models.length + 1}`} />
+          <input
+            name="label"
+            required
+            maxLength={50}
+            pattern="[A-Za-z0-9_.\-]+"
+            autocomplete="off"
+            placeholder={`model-${models.length + 1}`}
+          />
         </Field>
         <Field label="Documents for the test">
           <select name="split">
@@ -134,13 +196,18 @@ function TrainForm({ open, models, busy: running, onStarted }: { open: OpenProje
           <Field label="Labels">
             <select name="origin">
               <option value="">Of the active studio, as they are here</option>
-              <option value="azureMachineLearning">Import the latest from Azure Machine Learning first</option>
+              <option value="azureMachineLearning">
+                Import the latest from Azure Machine Learning first
+              </option>
             </select>
           </Field>
         )}
       </div>
       {suggested > 0 && (
-        <p class="notice">Training ends the suggestions: those of {plural(suggested, "document")} that nobody has accepted are dropped.</p>
+        <p class="notice">
+          Training ends the suggestions: those of {plural(suggested, "document")} that nobody has accepted are
+          dropped.
+        </p>
       )}
       {error.value && (
         <p class="notice bad" role="alert">
