@@ -1,0 +1,140 @@
+"""Part 2: an entity project. Orders come in as an Azure project file, a model is trained, new ones are reviewed."""
+
+from typing import Any
+
+import httpx
+
+from samples.api import Json, ProjectApi
+from samples.console import bar
+from samples.shop import Shop, reviewed
+from samples.texts import Sample, cut, orders
+
+NAME = "bike-shop-orders"
+CONTAINER = "bike-shop-orders"
+KIND = "CustomEntityRecognition"
+MODEL = "first"
+SHOWN = 16
+
+
+def show(shop: Shop) -> None:
+    """From an Azure project file to reviewed entities, and out again."""
+    project = shop.api.project(NAME)
+    _bring_in(shop, project)
+    _train(shop, project)
+    _upload(shop, project)
+    _review(shop, project)
+    _take_out(shop, project)
+
+
+def project_file(samples: list[Sample]) -> Json:
+    """An Azure project file: offsets are UTF-16 code units, each document is one region."""
+    categories = {label["category"] for sample in samples for label in sample.truth[0]["labels"]}
+    return {
+        "projectFileVersion": "2022-05-01",
+        "stringIndexType": "Utf16CodeUnit",
+        "metadata": {
+            "projectKind": KIND,
+            "projectName": NAME,
+            "storageInputContainerName": CONTAINER,
+            "language": "en-us",
+            "multilingual": False,
+            "settings": {"confidenceThreshold": 0},
+        },
+        "assets": {
+            "projectKind": KIND,
+            "entities": [{"category": category} for category in sorted(categories)],
+            "documents": [
+                {"location": one.location, "language": "en-us", "dataset": "Train", "entities": one.truth}
+                for one in samples
+            ],
+        },
+    }
+
+
+def _bring_in(shop: Shop, project: ProjectApi) -> None:
+    labeled, _ = orders()
+    with shop.console.step(
+        f"An Azure project file with {len(labeled)} orders and their entities is imported"
+    ):
+        shop.upload(shop.fresh(project, CONTAINER), labeled)
+        result = shop.api.wait(project.post("/:import", project_file(labeled)))["result"]
+        shop.console.say(f"{result['documents']} documents and {result['categories']} categories came in.")
+
+
+def _train(shop: Shop, project: ProjectApi) -> None:
+    with shop.console.step(f"A model '{MODEL}' is trained; a fifth of the orders is held back to test it"):
+        body: Json = {
+            "modelLabel": MODEL,
+            "trainingConfigVersion": "latest",
+            "evaluationOptions": {
+                "kind": "percentage",
+                "trainingSplitPercentage": 80,
+                "testingSplitPercentage": 20,
+            },
+        }
+        begun = project.post("/:train", body)
+        shop.api.wait(begun, lambda state: shop.console.progress(f"training is {state['status']}"))
+        summary = project.get(f"/models/{MODEL}/evaluation/summary-result")
+        figures = summary["customEntityRecognitionEvaluation"]
+        rows = [
+            (name, *(f"{one[key]:.2f}" for key in ("precision", "recall", "f1")))
+            for name, one in sorted(figures["entities"].items())
+        ]
+        shop.console.table(("entity", "precision", "recall", "F1"), rows)
+        shop.console.say(
+            f"Micro F1 {figures['microF1']:.2f}. So few orders, so alike, say little of real ones."
+        )
+
+
+def _upload(shop: Shop, project: ProjectApi) -> None:
+    _, unlabeled = orders()
+    with shop.console.step(f"{len(unlabeled)} new orders arrive as blobs"):
+        shop.upload(shop.blobs.get_container_client(CONTAINER), unlabeled)
+        jobs = shop.watch_uploads(project, len(unlabeled))
+        shop.console.say(
+            f"The job that started by itself used the model '{jobs[0]['result']['modelLabel']}'."
+        )
+
+
+def _review(shop: Shop, project: ProjectApi) -> None:
+    _, unlabeled = orders()
+    samples = {sample.location: sample for sample in unlabeled}
+    with shop.console.step("Review: each entity is accepted or rejected"):
+        decisions, rows, counts = list[Json](), list[list[str]](), {"accept": 0, "reject": 0}
+        for document in project.documents(status="autoLabeled", orderby="uncertainty"):
+            sample = samples[document["location"]]
+            decision, shown = _decide(sample, document)
+            decisions.append(decision)
+            rows += shown
+            for verdict in counts:
+                counts[verdict] += len(decision[verdict])
+        shop.console.table(("confidence", "entity", "text", "decision", "order"), rows[:SHOWN])
+        saved = reviewed(project.review(decisions))
+        shop.console.say(
+            f"and so on: {counts['accept']} entities accepted, {counts['reject']} rejected. "
+            f"Documents: {saved}."
+        )
+
+
+def _decide(sample: Sample, document: Json) -> tuple[Json, list[list[str]]]:
+    """The decision of somebody who knows the truth, and a row of the table for each entity."""
+    truth = {(one["category"], one["offset"], one["length"]) for one in sample.truth[0]["labels"]}
+    decision: Json = {"documentId": document["id"], "eTag": document["eTag"], "accept": [], "reject": []}
+    rows: list[list[str]] = []
+    for one in document["suggestions"]:
+        verdict = "accept" if (one["category"], one["offset"], one["length"]) in truth else "reject"
+        decision[verdict].append(one["id"])
+        text = cut(sample.text, one["offset"], one["length"])
+        rows.append([bar(one["confidence"]), one["category"], text, verdict, sample.text])
+    return decision, rows
+
+
+def _take_out(shop: Shop, project: ProjectApi) -> None:
+    with shop.console.step("The project goes out again as an Azure project file"):
+        state = shop.api.wait(project.post("/:export", stringIndexType="Utf16CodeUnit"))
+        url = state["resultUrl"]
+        file: Any = shop.api.call("GET", url, params=httpx.URL(url).params).json()
+        entities = sum(
+            len(region["labels"]) for one in file["assets"]["documents"] for region in one.get("entities", ())
+        )
+        shop.console.say(f"{len(file['assets']['documents'])} documents with {entities} entities.")

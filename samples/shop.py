@@ -1,0 +1,63 @@
+"""What the parts of the demo share: the API, the storage account, the console, and how to watch a job."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from samples.api import ENDED, Api, Json, ProjectApi
+from samples.console import Console
+from samples.texts import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Everything that a part works with."""
+
+    api: Api
+    blobs: BlobServiceClient
+    console: Console
+
+    def fresh(self, project: ProjectApi, container: str) -> ContainerClient:
+        """Remove what a former run of the demo left, and see that the container exists."""
+        if project.delete():
+            self.console.say(f"The project '{project.name}' of a former run is deleted.")
+        client = self.blobs.get_container_client(container)
+        with suppress(ResourceExistsError):
+            client.create_container()
+        for blob in client.list_blob_names():
+            client.delete_blob(blob)
+        return client
+
+    def upload(self, container: ContainerClient, samples: Iterable[Sample]) -> None:
+        """Write texts as blobs: all that a user has to do."""
+        for sample in samples:
+            container.upload_blob(sample.location, sample.text.encode(), overwrite=True)
+
+    def watch_uploads(self, project: ProjectApi, count: int) -> list[Json]:
+        """Follow the jobs that start by themselves until so many documents have suggestions; the jobs."""
+
+        def look() -> list[Json] | None:
+            jobs: list[Json] = project.get("/autolabel/jobs")["value"]
+            done = sum(job["result"]["outcomes"]["suggested"] for job in jobs if "result" in job)
+            running = next((job for job in jobs if job["status"] not in ENDED), jobs[0] if jobs else None)
+            self.console.progress(_progress(running, done, count))
+            ended = all(job["status"] in ENDED for job in jobs)
+            return jobs if done >= count and ended else None
+
+        return self.api.until(f"suggestions for {count} documents", look)
+
+
+def _progress(job: Json | None, done: int, count: int) -> str:
+    if job is None:
+        return "no job yet: the events are on their way"
+    percent = job.get("result", {}).get("percentComplete", 0)
+    return f"job {job['jobId'][:8]}  {job['status']:<10}  {percent:>3} %   {done} of {count} have suggestions"
+
+
+def reviewed(results: Sequence[Json]) -> str:
+    """How a save went: `25 saved`, or what else there was."""
+    statuses = [one["status"] for one in results]
+    return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
