@@ -1,6 +1,7 @@
 """What goes into an engine and what comes out of it.
 
-Offsets and lengths here are Unicode code points of the text: an engine has the text at hand, and Python counts so.
+Offsets and lengths here are Unicode code points of the text: an engine has the text at hand, and Python
+counts so.
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ class Span:
 class Example:
     """A labeled document to learn from.
 
-    Single-label: one category. Multi-label: none or more. Entities: `spans`, and no categories. A document labeled with
-    nothing (multi-label, entities) is a full example: it says that nothing applies.
+    Single-label: one category. Multi-label: none or more. Entities: `spans`, and no categories. A document
+    labeled with nothing (multi-label, entities) is a full example: it says that nothing applies.
     """
 
     text: str

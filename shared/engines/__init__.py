@@ -1,4 +1,6 @@
-"""Engines suggest labels. Importing this package imports no numpy, scipy or SDK; that happens when a model is needed."""
+"""Engines suggest labels. Importing this package imports no numpy, scipy or SDK; that happens when a model is
+needed.
+"""
 
 from shared.engines.base import (
     ArtefactError,

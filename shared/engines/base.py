@@ -67,8 +67,8 @@ class Model(Protocol):
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
         """One list a text, in the order of the texts.
 
-        Single-label: the best categories, surest first, never empty. Multi-label: the categories that the model decides
-        for, surest first. Entities: spans in the order of the text, which do not overlap.
+        Single-label: the best categories, surest first, never empty. Multi-label: the categories that the
+        model decides for, surest first. Entities: spans in the order of the text, which do not overlap.
         """
         ...
 
@@ -77,18 +77,22 @@ class Engine(Protocol):
     """Makes models from labels, and reads them back."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What a job calls it."""
+        ...
 
     @property
-    def capabilities(self) -> Capabilities: ...
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
 
     def missing_for(
         self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
     ) -> str | None:
         """Why the engine cannot be fitted on so many labels yet, for a person; None when it can.
 
-        `examples_per_category` counts labeled documents (entities: spans); `labeled` counts labeled documents, those
-        labeled with nothing included.
+        `examples_per_category` counts labeled documents (entities: spans); `labeled` counts labeled
+        documents, those labeled with nothing included.
         """
         ...
 
@@ -97,7 +101,8 @@ class Engine(Protocol):
     ) -> bytes:
         """A model as bytes for `load`. The same arguments give the same model.
 
-        `unlabeled` are other texts of the project; the engine may learn their words. Raises NotEnoughExamples.
+        `unlabeled` are other texts of the project; the engine may learn their words. Raises
+        NotEnoughExamples.
         """
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from shared.engines.base import Engine, UnknownEngine
-from shared.engines.embedded.engine import EmbeddedEngine
+from shared.engines.embedded.engine import NAME, EmbeddedEngine
 
 type Factory = Callable[[], Engine]
 """Makes an engine; raises EngineNotConfigured, naming the setting that is missing."""
@@ -18,6 +18,7 @@ class Engines:
 
     @property
     def names(self) -> Iterable[str]:
+        """Their names, sorted."""
         return sorted(self._factories)
 
     def get(self, name: str) -> Engine:
@@ -31,4 +32,4 @@ class Engines:
 
 def local_engines() -> dict[str, Factory]:
     """The engines that need no settings."""
-    return {EmbeddedEngine.name: EmbeddedEngine}
+    return {NAME: EmbeddedEngine}

@@ -1,7 +1,8 @@
 """A model as one blob: a zip of `model.json` and raw arrays. No pickle; nothing in it is executed.
 
-`model.json` holds the format version, what the model says of itself (`meta`) and, for each array, its type and shape.
-Reading checks every size against what is really there, so bytes from anywhere either give a model or an ArtefactError.
+`model.json` holds the format version, what the model says of itself (`meta`) and, for each array, its type
+and shape. Reading checks every size against what is really there, so bytes from anywhere either give a model
+or an ArtefactError.
 """
 
 import json
@@ -51,9 +52,9 @@ class Artefact:
     def strings(self, name: str) -> list[str]:
         """A list of distinct strings of `meta`. Raises ArtefactError."""
         value = self.meta.get(name)
-        if not isinstance(value, list) or not all(isinstance(x, str) for x in cast(list[object], value)):
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in cast("list[object]", value)):
             raise ArtefactError(f"The model has no list '{name}'.")
-        strings = cast(list[str], value)
+        strings = cast("list[str]", value)
         if len(set(strings)) != len(strings):
             raise ArtefactError(f"The list '{name}' of the model repeats itself.")
         return strings
@@ -86,8 +87,7 @@ def unpack(data: bytes) -> Artefact:
     """The content of a blob. Raises ArtefactError for anything that `pack` did not make."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ArtefactError("The model is too large.")
+            _check_size(archive)
             head = json.loads(_read(archive, "model.json").decode("utf-8", "surrogatepass"))
             _check_version(head)
             arrays = {name: _array(archive, name, *about) for name, about in head["arrays"].items()}
@@ -113,10 +113,15 @@ def _zip(entries: Iterable[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
+def _check_size(archive: zipfile.ZipFile) -> None:
+    if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+        raise ArtefactError("The model is too large.")
+
+
 def _check_version(head: Any) -> None:
-    if not isinstance(head, dict) or cast(dict[str, Any], head).get("format") != _FORMAT:
+    if not isinstance(head, dict) or cast("dict[str, Any]", head).get("format") != _FORMAT:
         raise ArtefactError("These bytes are not a model of the embedded engine.")
-    version = cast(dict[str, Any], head).get("version")
+    version = cast("dict[str, Any]", head).get("version")
     if version != VERSION:
         raise ArtefactError(
             f"The model has format version {version!r}; this engine reads {VERSION}. Train it again."

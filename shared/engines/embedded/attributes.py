@@ -1,4 +1,6 @@
-"""What the tagger sees of a token: the word, its form, its neighbours, and mentions known from other documents."""
+"""What the tagger sees of a token: the word, its form, its neighbours, and mentions known from other
+documents.
+"""
 
 import re
 from collections import Counter
@@ -24,6 +26,7 @@ class Gazetteer:
 
     @classmethod
     def of(cls, documents: Iterable[set[tuple[Mention, int]]]) -> "Gazetteer":
+        """From the mentions of each document, with the numbers of their categories."""
         mentions: dict[Mention, Counter[int]] = {}
         for document in documents:
             for mention, category in document:
@@ -33,15 +36,17 @@ class Gazetteer:
     def marks(self, lower: Sequence[str], own: set[tuple[Mention, int]]) -> list[str]:
         """One attribute a token: where in the longest known mention it stands, or nothing.
 
-        `own` are the mentions of the document itself; they do not count, or training would learn to trust a list that
-        holds every answer.
+        `own` are the mentions of the document itself; they do not count, or training would learn to trust a
+        list that holds every answer.
         """
         marks = [""] * len(lower)
         start = 0
         while start < len(lower):
             length, categories = self._longest(lower, start, own)
             for i in range(start, start + length):
-                marks[i] = f"known={categories}{'B' if i == start else 'I'}{'' if i < start + length - 1 else 'E'}"
+                marks[i] = (
+                    f"known={categories}{'B' if i == start else 'I'}{'' if i < start + length - 1 else 'E'}"
+                )
             start += max(1, length)
         return marks
 
@@ -76,7 +81,9 @@ def describe(
     own: set[tuple[Mention, int]],
     clusters: Mapping[str, tuple[str, ...]],
 ) -> list[list[str]]:
-    """The attributes of each token of a document. `clusters` names those of a word, `own` as in `Gazetteer.marks`."""
+    """The attributes of each token of a document. `clusters` names those of a word, `own` as in
+    `Gazetteer.marks`.
+    """
     lower = [word.lower()[:_LONGEST_WORD] for word in words]
     marks = gazetteer.marks(lower, own)
     padded = [_EDGE, _EDGE, *words, _EDGE, _EDGE]
@@ -109,7 +116,11 @@ def _own(word: str) -> tuple[str, ...]:
     lower = word.lower()
     affixes = [f"p{n}={lower[:n]}" for n in range(1, 5) if len(lower) >= n]
     affixes += [f"s{n}={lower[-n:]}" for n in range(1, 5) if len(lower) >= n]
-    grams = {f"c={gram}" for gram in (f"^{lower}$"[i : i + 3] for i in range(len(lower)))} if len(lower) > 3 else ()
+    grams = (
+        {f"c={gram}" for gram in (f"^{lower}$"[i : i + 3] for i in range(len(lower)))}
+        if len(lower) > 3
+        else ()
+    )
     return ("bias", f"w={lower}", f"shape={_shape(word)}", f"form={_form(word)}", *affixes, *sorted(grams))
 
 
@@ -144,4 +155,10 @@ def _form(word: str) -> str:
         return "capital" if len(word) == 1 else "capitals"
     if word.islower():
         return "small"
-    return "title" if word[:1].isupper() and word[1:].islower() else "mixed" if word.lower() != word else "letters"
+    return (
+        "title"
+        if word[:1].isupper() and word[1:].islower()
+        else "mixed"
+        if word.lower() != word
+        else "letters"
+    )

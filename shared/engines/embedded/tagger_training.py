@@ -2,13 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
-import pycrfsuite
-from scipy import sparse
 
 from shared.domain.prediction import Example
 from shared.engines.embedded import calibration
@@ -16,16 +15,31 @@ from shared.engines.embedded.attributes import Gazetteer, Mention, describe, men
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
-from shared.engines.embedded.tagger import Tagger, scores
-from shared.engines.embedded.tokens import Tokens, cut, labels
+from shared.engines.embedded.numeric import CrfTagger, CrfTrainer, csr_array
+from shared.engines.embedded.tagger import Tagger, groups, scores
+from shared.engines.embedded.tokens import OUTSIDE, Tokens, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
 
 POOL: Final = 2_000
 """Texts without labels whose words are clustered too."""
 
 _FOLDS: Final = 3
-_PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "max_iterations": 100, "feature.possible_transitions": True}
+_PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "feature.possible_transitions": True}
+_MOST_TOKENS: Final = 200_000
+_WORK: Final = 20_000_000
+"""Tokens times iterations: about half a minute."""
+
 _UNDECIDED: Final = Decision(Platt(), 0.5, 1.0)
+
+
+type Segment = tuple[list[list[str]], list[int]]
+"""The attributes of its tokens, and their labels."""
+
+type Weights = dict[tuple[int, int], float]
+"""By attribute and label."""
+
+type Transitions = dict[tuple[int, int], float]
+"""From label to label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ def train(examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> T
     documents = [_document(example, categories) for example in examples]
     texts = [document.tokens for document in documents] + [cut(text) for text in unlabeled[:POOL]]
     clusters = WordClusters.fit((word for tokens in texts for word in tokens.words), seed)
-    fitter = _Fitter(categories, clusters)
+    fitter = _Fitter(categories, clusters, seed)
     return fitter.fit(documents, _decide(documents, fitter, seed))
 
 
@@ -59,54 +73,86 @@ class _Fitter:
 
     categories: tuple[str, ...]
     clusters: WordClusters
+    seed: int
 
     def fit(self, documents: Sequence[Document], decision: Decision) -> Tagger:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
-        trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=_PARAMETERS, verbose=False)
-        vocabulary: dict[str, int] = {}
+        numbers: dict[str, str] = {}
+        segments: list[Segment] = []
         for document in documents:
             words = document.tokens.words
             described = describe(words, gazetteer, document.mentions, self.clusters.names(words))
             # Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
-            numbered = [[str(vocabulary.setdefault(a, len(vocabulary))) for a in token] for token in described]
-            for begin, end in document.tokens.segments:
-                trainer.append(numbered[begin:end], [str(label) for label in document.labels[begin:end]])
-        kept, chain = _learn(trainer, vocabulary, 2 * len(self.categories) + 1)
-        return Tagger(self.categories, kept, chain, gazetteer, self.clusters, decision)
+            named = [[numbers.setdefault(a, str(len(numbers))) for a in token] for token in described]
+            segments += [
+                (named[begin:end], document.labels[begin:end]) for begin, end in document.tokens.segments
+            ]
+        segments = self._sample(segments)
+        learned = [_learn(segments, first, count) for first, count in groups(len(self.categories))]
+        used = sorted({attribute for weights, _ in learned for attribute, _ in weights})
+        row = {attribute: number for number, attribute in enumerate(used)}
+        chains = [
+            _chain(weights, transitions, row, 2 * count + 1)
+            for (weights, transitions), (_, count) in zip(learned, groups(len(self.categories)), strict=True)
+        ]
+        names = list(numbers)
+        vocabulary = [names[attribute] for attribute in used]
+        return Tagger(self.categories, vocabulary, chains, gazetteer, self.clusters, decision)
+
+    def _sample(self, segments: list[Segment]) -> list[Segment]:
+        """At most so many tokens, at random: more would cost minutes and change little."""
+        if sum(len(given) for _, given in segments) <= _MOST_TOKENS:
+            return segments
+        order: list[int] = np.random.default_rng(self.seed).permutation(len(segments)).tolist()
+        total = accumulate(len(segments[i][1]) for i in order)
+        return [segments[i] for i, tokens in zip(order, total, strict=True) if tokens <= _MOST_TOKENS]
 
 
-def _learn(trainer: Any, vocabulary: dict[str, int], count: int) -> tuple[dict[str, int], Chain]:
-    """Runs the optimisation; attributes that got no weight are dropped."""
+def _learn(segments: Sequence[Segment], first: int, count: int) -> tuple[Weights, Transitions]:
+    """Weights for the categories from number `first` on, `count` of them; the others count as outside."""
+    tokens = sum(len(given) for _, given in segments)
+    iterations = min(100, max(30, _WORK // max(1, tokens)))
+    trainer = CrfTrainer(
+        algorithm="lbfgs", params={**_PARAMETERS, "max_iterations": iterations}, verbose=False
+    )
+    for described, given in segments:
+        own = [label - 2 * first if 2 * first < label <= 2 * (first + count) else OUTSIDE for label in given]
+        trainer.append(described, [str(label) for label in own])
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model")
         trainer.train(path)
-        tagger = pycrfsuite.Tagger()
+        tagger = CrfTagger()
         tagger.open(path)
         info = tagger.info()
         tagger.close()
-    transitions = np.zeros((count, count))
-    for (before, after), weight in info.transitions.items():
-        transitions[int(before), int(after)] = weight
-    names = list(vocabulary)
-    kept: dict[str, int] = {}
-    entries = [(kept.setdefault(names[int(a)], len(kept)), int(b), w) for (a, b), w in info.state_features.items() if w]
-    rows, columns, weights = zip(*entries, strict=True) if entries else ((), (), ())
-    matrix = sparse.csr_array((np.array(weights, dtype=np.float32), (rows, columns)), shape=(len(kept), count))
-    return kept, Chain(matrix, transitions)
+    transitions = {(int(a), int(b)): weight for (a, b), weight in info.transitions.items()}
+    return {(int(a), int(label)): weight for (a, label), weight in info.state_features.items()}, transitions
+
+
+def _chain(weights: Weights, transitions: Transitions, row: Mapping[int, int], labels: int) -> Chain:
+    steps = np.zeros((labels, labels))
+    for (before, after), weight in transitions.items():
+        steps[before, after] = weight
+    places = ([row[attribute] for attribute, _ in weights], [label for _, label in weights])
+    values = np.array(list(weights.values()), dtype=np.float32)
+    return Chain(csr_array((values, places), shape=(len(row), labels)), steps)
 
 
 def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decision:
-    """From which probability on a span is predicted, and what it is worth, from taggers that had not seen it."""
+    """From which probability on a span is predicted, and how sure that is: learned out of fold."""
     found: list[Candidate] = []
     right: list[bool] = []
     total = 0
-    order = np.random.default_rng(seed).permutation(len(documents))
-    for fold in (order[start::_FOLDS].tolist() for start in range(_FOLDS)):
-        held_out, rest = [documents[i] for i in fold], [documents[i] for i in set(order.tolist()) - set(fold)]
+    order: list[int] = np.random.default_rng(seed).permutation(len(documents)).tolist()
+    for start in range(_FOLDS):
+        held_out = [documents[i] for i in order[start::_FOLDS]]
+        rest = [documents[i] for place, i in enumerate(order) if place % _FOLDS != start]
         if not any(document.mentions for document in rest):
             continue
         tagger = fitter.fit(rest, _UNDECIDED)
-        for document, candidates in zip(held_out, tagger.candidates([d.tokens for d in held_out]), strict=True):
+        for document, candidates in zip(
+            held_out, tagger.candidates([d.tokens for d in held_out]), strict=True
+        ):
             gold = _gold(document.labels)
             total += len(gold)
             chosen = without_overlaps(candidates, 0)

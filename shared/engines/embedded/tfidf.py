@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+
+from shared.engines.embedded.numeric import csr_array
 
 MAX_CHARACTERS: Final = 20_000
 """Of a document that are looked at; the topic of a longer one is clear by then."""
@@ -57,7 +58,7 @@ def _grams(token: str) -> tuple[str, ...]:
 
 
 class Tfidf:
-    """Weighs terms by how often a document has them (logarithmic) and how few documents do; rows have length 1."""
+    """Weighs a term by its logarithmic count and by how few documents have it; rows have length 1."""
 
     def __init__(self, terms: Terms, vocabulary: Sequence[str], idf: NDArray[np.float32]) -> None:
         self._terms = terms
@@ -89,9 +90,7 @@ class Tfidf:
             ends.append(len(columns))
         at = np.array(columns, dtype=np.int32)
         values = (1 + np.log(np.array(counts, dtype=np.float32))) * self.idf[at]
-        return unit_rows(
-            sparse.csr_array((values, at, np.array(ends)), shape=(len(texts), len(self.vocabulary)))
-        )
+        return unit_rows(csr_array((values, at, np.array(ends)), shape=(len(texts), len(self.vocabulary))))
 
 
 def unit_rows(matrix: Any) -> Any:

@@ -12,21 +12,25 @@ from typing import Final
 from shared.domain.prediction import Span
 
 OUTSIDE: Final = 0
-"""The label of a token of no entity. Category number c has label 2c + 1 where a mention begins, 2c + 2 inside."""
+"""The label of a token of no entity. Category number c has label 2c + 1 where a mention begins, 2c + 2
+inside."""
 
 _MARKS: Final = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0963\u0966-\u0dff\u200c\u200d\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f"
 )
 # Scripts that put no blanks between words: each character is a token.
-_UNSPACED: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
+)
 _TOKEN: Final = re.compile(
     rf"[{_UNSPACED}][{_MARKS}]*|(?:(?![{_UNSPACED}])[^\W\d_][{_MARKS}]*)+|\d+|[^\s][{_MARKS}]*"
 )
 
 _SEGMENT: Final = 100
 _LONGEST_SEGMENT: Final = 200
-_SENTENCE_ENDS: Final = frozenset(".!?。！？\u061f\u0964")
+_SENTENCE_ENDS: Final = frozenset(".!?\u3002\uff01\uff1f\u061f\u0964")
 
 
 @dataclass(frozen=True, slots=True)
