@@ -1,0 +1,135 @@
+"""The review page as a person uses it: by names, roles and keys, never by the page's own structure."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.async_api import ConsoleMessage, Locator, Page, expect
+
+TEXT = "document-text"
+#: Commands by the beginning of the accessible name of their control.
+COMMANDS = {
+    "accept": r"^Accept$",
+    "reject": r"^Reject$",
+    "accept all": r"^Accept all",
+    "undo": r"^Undo$",
+    "save": r"^Save labels",
+    "next": r"^Next",
+    "previous": r"^Previous",
+}
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+class Studio:
+    """One person's page."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        #: What the browser complained of; answers that tests provoke on purpose (4xx) are no fault of the page.
+        self.faults: list[str] = []
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._heard)
+
+    async def start(self) -> None:
+        await self.page.goto(f"{self.url}/studio/")
+
+    async def sign_in(self, key: str) -> None:
+        await self.page.get_by_label(re.compile("key", re.IGNORECASE)).fill(key)
+        await self.page.keyboard.press("Enter")
+        await expect(self.page.get_by_role("heading", name="Projects")).to_be_visible()
+
+    async def open(self, project: str, view: str) -> None:
+        """Go to a view from the first page, by links alone."""
+        await self.page.get_by_role("link", name="Projects", exact=True).click()
+        await self.page.get_by_role("link", name=project, exact=True).click()
+        await self.page.get_by_role("link", name=view, exact=True).click()
+
+    async def review(self, project: str) -> None:
+        await self.open(project, "Review")
+        await expect(self.text).to_be_visible()
+
+    def command(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=re.compile(COMMANDS[name]))
+
+    async def press(self, name: str) -> None:
+        """Use a command by its key, with nothing focused."""
+        key = await self.command(name).get_attribute("aria-keyshortcuts")
+        assert key, f"The control of '{name}' tells no key."
+        await self.page.evaluate("document.activeElement?.blur()")
+        await self.page.keyboard.press(key)
+
+    @property
+    def text(self) -> Locator:
+        return self.page.get_by_test_id(TEXT)
+
+    async def shown_text(self) -> str:
+        """The text under review, with every character: `inner_text` would change white space."""
+        return await self.text.evaluate("element => element.textContent")
+
+    async def spans(self, kind: str) -> list[tuple[str, str, int]]:
+        """(category, text, offset) of what is marked as `suggestion` or `label`."""
+        found: list[list[Any]] = await self.text.evaluate(
+            """(root, kind) => [...root.querySelectorAll(`mark.${kind}`)].map((mark) => {
+                const before = document.createRange();
+                before.setStart(root, 0);
+                before.setEndBefore(mark);
+                return [mark.dataset.category, mark.textContent, before.toString().length];
+            })""",
+            kind,
+        )
+        return [(category, text, offset) for category, text, offset in found]
+
+    async def select(self, part: str) -> None:
+        """Select a part of the text as a drag of the mouse does."""
+        await self.text.evaluate(
+            """(root, part) => {
+                const start = root.textContent.indexOf(part);
+                const place = (offset) => {
+                    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+                    let seen = 0;
+                    for (let node = walker.nextNode(); node; seen += node.data.length, node = walker.nextNode())
+                        if (offset <= seen + node.data.length) return [node, offset - seen];
+                };
+                const range = document.createRange();
+                range.setStart(...place(start));
+                range.setEnd(...place(start + part.length));
+                getSelection().removeAllRanges();
+                getSelection().addRange(range);
+            }""",
+            part,
+        )
+        await expect(self.page.get_by_role("group", name="Category of the selected text")).to_be_visible()
+
+    async def saved(self) -> None:
+        """Wait until nothing is left to save."""
+        await expect(self.page.get_by_role("button", name="Save labels", exact=True)).to_be_visible()
+
+    async def unsaved(self, documents: int) -> None:
+        name = f"Save labels, {documents} not saved yet"
+        await expect(self.page.get_by_role("button", name=name, exact=True)).to_be_visible()
+
+    async def told(self, text: str) -> None:
+        """Wait for a message."""
+        await expect(self.page.locator(".toasts")).to_contain_text(text)
+
+    async def violations(self) -> list[str]:
+        """What axe finds on the page as it is, each with the element that has it.
+
+        It runs in the world of the test, for the page's policy forbids scripts that are not its own files.
+        """
+        await self.page.evaluate(Path(AXE_FILE_PATH).read_text())
+        results = await self.page.evaluate(
+            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG
+        )
+        return [
+            f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
+            for found in results["violations"]
+            for node in found["nodes"]
+        ]
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        provoked = message.text.startswith("Failed to load resource")
+        if message.type in {"error", "warning"} and not provoked:
+            self.faults.append(message.text)
