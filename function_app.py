@@ -31,8 +31,8 @@ for blueprint in (
     transfers.routes.blueprint,
     system.routes.blueprint,
     web.routes.blueprint,
-    uploads.blueprint,
-    queues.blueprint,
-    timers.blueprint,
+    uploads.triggers.blueprint,
+    queues.triggers.blueprint,
+    timers.triggers.blueprint,
 ):
     app.register_functions(blueprint)

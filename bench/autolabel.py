@@ -60,7 +60,9 @@ class Api:
             "assets": {
                 "projectKind": kind,
                 "classes": [{"category": "First"}, {"category": "Second"}],
-                "documents": [{"location": raw.name_of(0), "language": "en-us", "class": {"category": "First"}}],
+                "documents": [
+                    {"location": raw.name_of(0), "language": "en-us", "class": {"category": "First"}}
+                ],
             },
         }
         await self.wait(await self.client.post(f"{self._base}/{name}/:import", json=file))
@@ -120,10 +122,16 @@ async def by_events(server: Server, api: Api, texts: list[str]) -> Figure:
 
     async def post(first: int) -> None:
         async with limit:
-            events = [_event("bench-events", raw.name_of(i)) for i in range(first, min(first + EVENTS_AT_ONCE, count))]
+            events = [
+                _event("bench-events", raw.name_of(i))
+                for i in range(first, min(first + EVENTS_AT_ONCE, count))
+            ]
             url = f"{api.root}/runtime/webhooks/EventGrid"
             answer = await api.client.post(
-                url, json=events, params={"functionName": "storage_event"}, headers={"aeg-event-type": "Notification"}
+                url,
+                json=events,
+                params={"functionName": "storage_event"},
+                headers={"aeg-event-type": "Notification"},
             )
             answer.raise_for_status()
 

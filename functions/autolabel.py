@@ -81,7 +81,10 @@ async def cancel_autolabel_job(call: Call) -> Reply:
 async def get_autolabel_cancellation(call: Call) -> Reply:
     """Get the state of the cancellation of an autolabel job; it ends `succeeded`."""
     job = await call.container.autolabel.get(call.project_name, call.path("jobId"))
-    state = job_json(job) | {"status": "succeeded" if job.status.ended else "running", "errors": []}
+    state: dict[str, Any] = job_json(job) | {
+        "status": "succeeded" if job.status.ended else "running",
+        "errors": [],
+    }
     state.pop("result", None)
     return Reply(200, state)
 

@@ -3,7 +3,7 @@
 Nothing in an event is fetched or believed: the topic must be our storage account, and the subject names the blob.
 """
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
@@ -52,7 +52,7 @@ def _from_subject(subject: Any) -> Blob | None:
 
 def _source_of_rename(data: Any, container: str) -> Blob | None:
     """The old name, read off the address in the event; a rename stays within its container."""
-    address = data.get("sourceUrl") if isinstance(data, dict) else None
+    address: Any = cast("dict[str, Any]", data).get("sourceUrl") if isinstance(data, dict) else None
     if not isinstance(address, str):
         return None
     _, separator, name = unquote(urlsplit(address).path).partition(f"/{container}/")

@@ -69,7 +69,8 @@ class Call:
         return self.request.route_params[name]
 
     def header(self, name: str) -> str | None:
-        return self.request.headers.get(name)
+        headers: Mapping[str, str] = self.request.headers
+        return headers.get(name)
 
     def job_id(self) -> str:
         """Id of the job that this request begins: a repeat with the same key means the same job."""

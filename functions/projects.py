@@ -1,5 +1,7 @@
 """HTTP: projects."""
 
+from typing import Any
+
 from functions.http import PROJECTS, Call, P, Routes
 from functions.reply import Reply
 from shared.domain.errors import InvalidArgument
@@ -19,7 +21,7 @@ async def list_projects(call: Call, query: ProjectListQuery) -> Reply:
     page_end = query.skip + query.maxpagesize
     found = await call.container.projects.list("", min(wanted, page_end) + 1)
     shown = found[query.skip : min(wanted, page_end)]
-    answer = {"value": [project_json(project) for project in shown]}
+    answer: dict[str, Any] = {"value": [project_json(project) for project in shown]}
     if len(found) > page_end and wanted > page_end:
         top = "" if query.top is None else f"&top={query.top - query.maxpagesize}"
         answer["nextLink"] = call.url(PROJECTS, f"skip={page_end}&maxpagesize={query.maxpagesize}{top}")

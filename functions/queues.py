@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 
 import azure.functions as func
 
+from functions.triggers import Triggers
 from shared.runtime.container import Container, container
 from shared.services.messages import BadMessage, BatchMessage, JobMessage, Message, PlanMessage, parse
 
-blueprint = func.Blueprint()
+triggers = Triggers()
 log = logging.getLogger("labelbridge.queues")
-CONNECTION = "AzureWebJobsStorage"
 TOO_OFTEN = "The work failed five times; the log has the reason of each try."
 
 
@@ -25,88 +25,66 @@ async def handle[M: Message](
     try:
         parsed = parse(kind, message.get_body().decode("utf-8", "replace"))
     except BadMessage as error:
-        log.error("A queue message is dropped: %s", error)
+        log.error("A queue message is dropped: %s", error)  # noqa: TRY400 - the trace says nothing more
         return
     await work(container(), parsed)
 
 
-@blueprint.function_name("plan_autolabel")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-plan", connection=CONNECTION
-)
+@triggers.queue("autolabel-plan")
 async def plan_autolabel(message: func.QueueMessage) -> None:
     """Plan the uploads of a project, or a job that a caller began."""
     await handle(message, PlanMessage, lambda app, one: app.planner.plan(one))
 
 
-@blueprint.function_name("plan_autolabel_poison")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-plan-poison", connection=CONNECTION
-)
+@triggers.queue("autolabel-plan-poison")
 async def plan_autolabel_poison(message: func.QueueMessage) -> None:
     """Nothing is lost: the uploads wait in their rows, and the sweep plans them again."""
     log.error("Planning failed too often; the sweep tries again. Message: %s", message.id)
 
 
-@blueprint.function_name("run_autolabel_batch")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-batch", connection=CONNECTION
-)
+@triggers.queue("autolabel-batch")
 async def run_autolabel_batch(message: func.QueueMessage) -> None:
     """Run one batch of a job."""
     await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
 
 
-@blueprint.function_name("run_autolabel_batch_poison")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-autolabel-batch-poison", connection=CONNECTION
-)
+@triggers.queue("autolabel-batch-poison")
 async def run_autolabel_batch_poison(message: func.QueueMessage) -> None:
     """The documents of the batch get a failed outcome with the reason."""
     await handle(message, BatchMessage, lambda app, one: app.batches.give_up(one, TOO_OFTEN))
 
 
-@blueprint.function_name("run_job")
-@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-jobs", connection=CONNECTION)
+@triggers.queue("jobs")
 async def run_job(message: func.QueueMessage) -> None:
     """Begin, or go on with, a job that is no batch job: scan, autolabel plan, reconcile."""
     await handle(message, JobMessage, lambda app, one: app.runner.run(one))
 
 
-@blueprint.function_name("run_job_poison")
-@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-jobs-poison", connection=CONNECTION)
+@triggers.queue("jobs-poison")
 async def run_job_poison(message: func.QueueMessage) -> None:
     """The job ends as failed with the reason."""
     await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
 
 
-@blueprint.function_name("run_training")
-@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-training", connection=CONNECTION)
+@triggers.queue("training")
 async def run_training(message: func.QueueMessage) -> None:
     """Train or evaluate a model."""
     await handle(message, JobMessage, lambda app, one: app.runner.run(one))
 
 
-@blueprint.function_name("run_training_poison")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-training-poison", connection=CONNECTION
-)
+@triggers.queue("training-poison")
 async def run_training_poison(message: func.QueueMessage) -> None:
     """The training ends as failed with the reason."""
     await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
 
 
-@blueprint.function_name("run_bulk_review")
-@blueprint.queue_trigger(arg_name="message", queue_name="%TABLE_PREFIX%-review-bulk", connection=CONNECTION)
+@triggers.queue("review-bulk")
 async def run_bulk_review(message: func.QueueMessage) -> None:
     """Run one batch of a bulk decision."""
     await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
 
 
-@blueprint.function_name("run_bulk_review_poison")
-@blueprint.queue_trigger(
-    arg_name="message", queue_name="%TABLE_PREFIX%-review-bulk-poison", connection=CONNECTION
-)
+@triggers.queue("review-bulk-poison")
 async def run_bulk_review_poison(message: func.QueueMessage) -> None:
     """The batch of the bulk decision ends with the reason."""
     await handle(message, BatchMessage, lambda app, one: app.bulk.give_up(one, TOO_OFTEN))

@@ -118,7 +118,7 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
             else replace(document, blob_etag=reading.blob_etag)
         )
     offsets = Offsets(reading.text)
-    known = document.content != "" and document.content != content
+    known = document.content not in {"", content}
     labeled = document.labels is not None or document.aml_labels is not None
     problems = tuple(label_problems(document.labels, offsets)) if document.labels else ()
     return replace(

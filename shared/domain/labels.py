@@ -54,15 +54,16 @@ class Labels:
 
 def label_problems(labels: Labels, offsets: Offsets) -> list[str]:
     """What of the labels does not fit the text (import checks shapes only, so this waits for the text)."""
-    problems: list[str] = []
-    for region in labels.regions:
-        if offsets.span_to_code_points(region.offset, region.length) is None:
-            problems.append(f"The region at {region.offset} (length {region.length}) does not fit the text.")
-    for entity in labels.entities():
-        if offsets.span_to_code_points(entity.offset, entity.length) is None:
-            problems.append(
-                f"The entity '{entity.category}' at {entity.offset} (length {entity.length}) does not fit the text."
-            )
+    problems = [
+        f"The region at {region.offset} (length {region.length}) does not fit the text."
+        for region in labels.regions
+        if offsets.span_to_code_points(region.offset, region.length) is None
+    ]
+    problems.extend(
+        f"The entity '{entity.category}' at {entity.offset} (length {entity.length}) does not fit the text."
+        for entity in labels.entities()
+        if offsets.span_to_code_points(entity.offset, entity.length) is None
+    )
     return problems
 
 

@@ -138,7 +138,7 @@ def _check_names(decision: Decision, known: dict[str, Suggestion]) -> None:
 def _accept(document: Document, kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> Labels:
     if not fits(kind, labels, suggestion):
         raise InvalidArgument(
-            f"The suggestion '{suggestion.category}' contradicts a label of the document or another one that is accepted.",
+            f"The suggestion '{suggestion.category}' contradicts a label of the document or another accepted one.",
             target="accept",
         )
     if kind is not ProjectKind.ENTITIES:

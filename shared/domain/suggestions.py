@@ -8,6 +8,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import Labels
@@ -57,7 +58,7 @@ def suggestion_id(content: str, category: str, offset: int, length: int) -> str:
 
 def hundredths(confidence: float) -> int:
     """A confidence in 0..1 as whole hundredths; what an engine gives beyond the range is clamped."""
-    return min(100, max(0, round(confidence * 100))) if confidence == confidence else 0
+    return 0 if isnan(confidence) else round(min(1.0, max(0.0, confidence)) * 100)
 
 
 def select(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.splitting import SplitKind, SplitOptions
+from shared.domain.splitting import SplitOptions
 
 MAX_MODELS = 10
 
@@ -20,4 +20,4 @@ class TrainedModel:
     artefact: str
     summary: str
     results: str
-    split: SplitOptions = SplitOptions(SplitKind.PERCENTAGE)
+    split: SplitOptions

@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from shared.domain.errors import Unauthorized
 from shared.runtime.settings import Settings
@@ -79,10 +79,12 @@ class _Tokens:
             claims = await asyncio.to_thread(self._claims, token)
         except jwt.PyJWTError as error:
             raise Unauthorized(f"The bearer token is not valid: {type(error).__name__}.") from error
-        roles = claims.get("roles")
+        roles: Any = claims.get("roles")
         name = claims.get("preferred_username") or claims.get("oid") or claims.get("sub")
         return Caller(
-            str(name), frozenset(map(str, roles)) if isinstance(roles, list) else frozenset(), token
+            str(name),
+            frozenset(map(str, cast("list[Any]", roles))) if isinstance(roles, list) else frozenset(),
+            token,
         )
 
     def _claims(self, token: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Directory:
         return Handle(self, known if known is not None else await self.read(name))
 
     async def of_container(self, container: str) -> list[tuple[str, str]]:
-        """Name and incarnation of the projects of a container; what changed in the last second may be missing (reconcile heals)."""
+        """Name and incarnation of a container's projects; the last second may be missing (reconcile heals)."""
         at, names = self._containers.get(container, (0.0, []))
         if monotonic() - at > CONTAINER_SECONDS:
             names = await self._store.of_container(container)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.document import Document, Reading, set_labels
+from shared.domain.document import Document, set_labels
 from shared.domain.errors import Conflict, DocumentNotFound, InvalidArgument, StaleDocument
 from shared.domain.ids import random_id
 from shared.domain.kinds import Dataset, ProjectKind
@@ -60,9 +60,7 @@ class DocumentService:
     async def text(self, name: str, document_id: str) -> tuple[Document, str]:
         """The text as it lies in the container now, without its byte-order mark."""
         shown = await self.get(name, document_id)
-        reading = await self._read(shown.project, shown.document)
-        assert reading.text is not None
-        return shown.document, reading.text
+        return shown.document, await self._read(shown.project, shown.document)
 
     async def history(self, name: str, document_id: str) -> "list[tuple[str, datetime, HistoryEntry]]":
         """Every change, newest first; also of a document that is gone, for its labels stay in the history (D3)."""
@@ -180,7 +178,7 @@ class DocumentService:
             raise DocumentNotFound(document_id)
         return document
 
-    async def _read(self, project: Project, document: Document) -> Reading:
+    async def _read(self, project: Project, document: Document) -> str:
         reading = await self._stores.uploads.look(project.container, document.location)
         if reading is None:
             raise Conflict(
@@ -189,7 +187,7 @@ class DocumentService:
         if reading.text is None:
             reason = reading.rejection.message if reading.rejection else ""
             raise Conflict(f"The blob '{document.location}' is not a document: {reason}")
-        return reading
+        return reading.text
 
     async def _check_fit(self, handle: Handle, document_id: str, labels: Labels) -> None:
         """Spans must fit the text that is there now; classes need no text."""
@@ -198,8 +196,7 @@ class DocumentService:
         document = await self._load(handle.current, document_id)
         if document.rejection is not None:
             return  # refused by the change itself, with the reason
-        reading = await self._read(handle.current, document)
-        problems = label_problems(labels, Offsets(reading.text or ""))
+        problems = label_problems(labels, Offsets(await self._read(handle.current, document)))
         if problems:
             raise InvalidArgument(problems[0], target="entities")
 

@@ -58,7 +58,8 @@ class Gate:
     async def cut(self, name: str, holder: str, change: Callable[[Project], Project]) -> Project:
         """Change the project row so that afterwards no write lands that rests on an older one.
 
-        `change` must do nothing the second time. While somebody else holds the lock no cut is needed: nothing can be saved.
+        `change` must do nothing the second time. While somebody else holds the lock no cut is needed, for nothing can
+        be saved.
         """
         project = await self._directory.read(name)
         if project.lock is not None and project.lock.holder != holder:

@@ -120,7 +120,7 @@ async def _by_uncertainty(
             continue
         for confidence, number, place in chosen:
             document = list(shown[number].documents.values())[place]
-            key = (confidence, document.id)
+            key: Key = (confidence, document.id)
             if position is not None and key <= position:
                 continue
             position = key

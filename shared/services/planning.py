@@ -112,7 +112,8 @@ class Planner:
             else:
                 engine = self._engines.get(name)
                 if project.kind not in engine.capabilities.kinds:
-                    raise EngineError(f"The engine '{name}' does not label projects of kind {project.kind}.")
+                    text = f"The engine '{name}' does not label projects of kind {project.kind}."
+                    return Readiness({}, JobError("UnsupportedKind", text, "engine"))
                 fitted = await self._models.fit(project, engine, heads)
                 if fitted.missing is not None:
                     return Readiness({}, JobError("NotEnoughLabels", fitted.missing))

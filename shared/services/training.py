@@ -1,7 +1,7 @@
 """Training: one at a time, on the labels of the active studio; starting it ends every suggestion (rules T1 to T7)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, ProjectNotFound
@@ -35,7 +35,7 @@ class TrainRequest:
     """`origin`: whose labels are meant; None: the active studio's."""
 
     model_label: str
-    split: SplitOptions = SplitOptions()
+    split: SplitOptions = field(default_factory=SplitOptions)
     origin: Studio | None = None
 
 

@@ -114,7 +114,7 @@ def encode(document: Document) -> dict[str, Json]:
         ("N", sorted(document.rejected) or None),
         ("U", _encode_undo(document.undo)),
     )
-    data.update((key, value) for key, value in optional if value is not None and value != 0 and value != "")
+    data.update((key, value) for key, value in optional if value not in (None, 0, ""))
     return data
 
 

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from shared.storage import keys, packing
 from shared.storage.gateways.ports import (
     Delete,
+    Insert,
     Row,
     RowExists,
     RowMissing,
     Table,
     UpsertReplace,
-    Insert,
     Value,
 )
 

@@ -191,9 +191,7 @@ class JobStore:
 class Claim:
     """A batch that is ours for a while; its row is replaced by the result in the transaction of the pages."""
 
-    def __init__(
-        self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = ""
-    ) -> None:
+    def __init__(self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = "") -> None:
         #: Why the try before ours failed.
         self.failure = failure
         self._table = table

@@ -50,7 +50,8 @@ async def _spill(documents: list[dict[str, Any]], prefix: str, write: WriteSpill
 async def decode(row: Row, read_spill: ReadSpill) -> Page:
     values = row.values
     packed = packing.from_parts(values)
-    documents, tallies = packing.unpack(packed) if packed else ([], [])
+    content: list[list[Any]] = packing.unpack(packed) if packed else [[], []]
+    documents, tallies = content
     whole = [packing.unpack(await read_spill(d["spill"])) if "spill" in d else d for d in documents]
     return Page(
         number=keys.number_of(row.key),

@@ -239,7 +239,7 @@ class PageStore:
                 if closed and closing is not None and await closing.landed():
                     return landed | {one.page.number: one.page for one in chunk}
                 if closed or not await self._is_ours(scope, chunk, author):
-                    return landed if landed else _REFUSED
+                    return landed or _REFUSED
                 etags = [""] * len(operations)
             landed |= self._landed(scope, chunk, etags)
         return landed

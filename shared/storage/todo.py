@@ -106,7 +106,7 @@ class TodoStore:
                 futures = [future for _, (_, ones) in group for future in ones]
                 try:
                     await self._put(incarnation, [(key, location) for key, (location, _) in group])
-                except Exception as error:  # the callers raise it, and their events come again
+                except Exception as error:  # noqa: BLE001 - the callers raise it, and their events come again
                     for future in futures:
                         if not future.done():
                             future.set_exception(error)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from shared.domain.document import Reading
 from shared.domain.text import MAX_BYTES, Rejection, decode_document, reject_by_name, reject_by_size
-from shared.storage.gateways.ports import Blobs, BlobInfo, ContainerMissing
+from shared.storage.gateways.ports import BlobInfo, Blobs, ContainerMissing
 
 READERS = 48
 

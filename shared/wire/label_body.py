@@ -4,13 +4,22 @@ from typing import Any
 
 from pydantic import ConfigDict, RootModel
 
-_DOCUMENTED = {
+
+def _one(field: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"required": [field], "properties": {field: {"anyOf": [value, {"type": "null"}]}}}
+
+
+def _ref(model: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{model}"}
+
+
+_DOCUMENTED: dict[str, Any] = {
     "oneOf": [
-        {"required": ["class"], "properties": {"class": {"anyOf": [{"$ref": "#/components/schemas/ClassModel"}, {"type": "null"}]}}},
-        {"required": ["classes"], "properties": {"classes": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/ClassModel"}}}},
-        {"required": ["entities"], "properties": {"entities": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/RegionModel"}}}},
+        _one("class", _ref("ClassModel")),
+        _one("classes", {"type": "array", "items": _ref("ClassModel")}),
+        _one("entities", {"type": "array", "items": _ref("RegionModel")}),
     ]
-}  # fmt: skip
+}
 
 
 class LabelsBody(RootModel[dict[str, Any]]):
