@@ -29,14 +29,14 @@ def test_contracts_see_an_import_against_the_stream(tmp_path):
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     assert lint_imports(tmp_path).returncode == 0
     (tmp_path / "shared/domain/__init__.py").write_text("import shared.storage\nimport os\n")
-    (tmp_path / "shared/services/__init__.py").write_text("import shared.storage\n")
+    (tmp_path / "shared/engines/__init__.py").write_text("import shared.storage\n")
     (tmp_path / "functions/__init__.py").write_text("import devhost\n")
     result = lint_imports(tmp_path)
     assert result.returncode == 1
     for sentence in (
         "shared.domain is not allowed to import shared.storage",
         "shared.domain is not allowed to import os",
-        "shared.services is not allowed to import shared.storage",
+        "shared.engines is not allowed to import shared.storage",
         "functions is not allowed to import devhost",
     ):
         assert sentence in result.stdout
