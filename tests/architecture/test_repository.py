@@ -14,7 +14,7 @@ REQUIREMENTS = ["requirements.txt", "requirements-dev.txt"]
 MACHINE_PATHS = re.compile(r"/[r]oot/|/[w]ork/|/[h]ome/\w+/|/[U]sers/\w+/|C:\\[U]sers")
 REGISTRIES = re.compile(
     r"registry\.[n]pmjs|registry\.[y]arnpkg|files\.[p]ythonhosted|pypi\.(org|python\.org)/[s]imple"
-    r"|--[i]ndex-url|--[f]ind-links|[f]ile://"
+    r"|--[i]ndex-url|--[f]ind-links"
 )
 
 
@@ -67,6 +67,7 @@ def test_requirements_are_pinned_and_hashed(name):
     entries = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     pinned = re.compile(r"[a-z0-9.-]+(\[[a-z,]+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}")
     assert len(entries) > 30
+    assert "://" not in text(ROOT / name), "an address: whoever installs chooses the index"
     assert not [line for line in entries if not pinned.match(line)]
 
 
