@@ -163,7 +163,9 @@ async def test_a_crash_at_any_storage_call_ends_as_without(name: str) -> None:
         try:
             await resume(world, act, job)
         except AssertionError as stuck:
-            raise AssertionError(f"{faults.calls[-1]}: {(await world.app.service.get('p')).connection}") from stuck
+            raise AssertionError(
+                f"{faults.calls[-1]}: {(await world.app.service.get('p')).connection}"
+            ) from stuck
         found = await picture(world)
         assert {**found, "steps": None} == {**expected, "steps": None}, faults.calls[-1]
         assert await leased(world) == lease, faults.calls[-1]
