@@ -16,6 +16,7 @@ from shared.domain.kinds import ProjectKind, Studio
 from shared.domain.labels import Labels
 from shared.domain.page import Edit, page_of
 from shared.domain.project import Category, Project
+from shared.services.budgets import BudgetService
 from shared.services.connection import ConnectionService
 from shared.services.documents import DocumentService
 from shared.services.etags import ANY
@@ -77,7 +78,7 @@ class Process:
         studios: dict[StudioKind, LabelingStudio] = {StudioKind.WORKSPACE: WorkspaceStudio(LabelBlobs(blobs))}
         if azure_ml is not None:
             studios[StudioKind.AZURE_ML] = azure_ml
-        jobs = JobService(self.stores)
+        jobs = JobService(self.stores, BudgetService(self.stores, {}))
         self.service = ConnectionService(self.stores, self.connections, studios, jobs, unit, clock.sleep)
         self.documents = DocumentService(self.stores)
 
