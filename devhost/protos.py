@@ -6,7 +6,7 @@ value of the wrong type in the messages that carry a function's data.
 """
 # ruff: noqa: N802 - names and meanings are those of FunctionRpc.proto
 
-import builtins  # noqa: TC003 - for the field named bytes
+import builtins  # for the field named bytes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

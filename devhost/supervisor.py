@@ -216,7 +216,7 @@ class Supervisor:
     async def _announce(self, address: str, ends: set[asyncio.Task[object]]) -> None:
         """The ready line, when the app says it is healthy, or when it has no such route."""
         deadline = asyncio.get_running_loop().time() + START_SECONDS
-        status: object = None
+        status, pause = None, 0.05
         async with aiohttp.ClientSession() as session:
             while asyncio.get_running_loop().time() < deadline and not any(task.done() for task in ends):
                 try:
@@ -227,7 +227,8 @@ class Supervisor:
                 if status in {200, 404}:
                     announce(self._stdout, f"ready {address}")
                     return
-                await asyncio.wait(ends, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                pause = min(1.0, 2 * pause)
         if not any(task.done() for task in ends):
             raise HostError(f"the app is not healthy: {self._arguments.health} answers {status}")
 
