@@ -136,11 +136,13 @@ class _Shared:
 
 @pytest.fixture(scope="session")
 def host(azurite: Azurite, pytestconfig: pytest.Config) -> Host:
-    """The session's host, with its forwarder. Its log is shown when a test fails that asks for `host_log`."""
+    """The session's host, with its forwarder."""
     if _Shared.instance is None:
-        stack = ExitStack()
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="labelbridge-host-")))
-        _Shared.instance = stack.enter_context(running_host(azurite, "labelbridge", folder))
-        stack.enter_context(running_events(azurite, _Shared.instance, folder))
-        pytestconfig.add_cleanup(lambda: _Shared.stop(stack))
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="labelbridge-host-")))
+            made = stack.enter_context(running_host(azurite, "labelbridge", folder))
+            stack.enter_context(running_events(azurite, made, folder))
+            _Shared.instance = made
+            running = stack.pop_all()
+        pytestconfig.add_cleanup(lambda: _Shared.stop(running))
     return _Shared.instance
