@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import replace
 
 from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
@@ -34,8 +34,12 @@ class TransferService:
 
     # Import
 
-    async def start_import(self, name: str, body: bytes, by: str, job_id: str) -> Job:
+    async def start_import(
+        self, name: str, body: bytes, by: str, job_id: str, *, told: Sequence[JobError] = ()
+    ) -> Job:
         """Begin an import; the whole file is checked before anything is written.
+
+        `told` is what was left out before (lines of a label file): with it the job ends `partiallyCompleted`.
 
         Raises InvalidArgument with every fault of the file, Conflict while the project is connected or locked.
         """
@@ -60,6 +64,7 @@ class TransferService:
             now,
             now,
             parameters={"by": by},
+            errors=tuple(told),
             warnings=file.warnings,
         )
         job, _ = await self._stores.jobs.create(job)
@@ -94,7 +99,7 @@ class TransferService:
         await self._stores.artefacts.delete(_body(job.id))
         return await self._jobs.end(
             job,
-            JobStatus.SUCCEEDED,
+            JobStatus.PARTIALLY_COMPLETED if job.errors else JobStatus.SUCCEEDED,
             result={"documents": len(file.documents), "categories": len(file.categories)},
         )
 
