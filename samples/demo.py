@@ -66,7 +66,11 @@ def _run(console: Console) -> None:
         shop = Shop(api, stack.enter_context(blobs), console)
         for title, part in PARTS:
             console.title(title)
-            part(shop)
+            try:
+                part(shop)
+            except (ApiFailed, AzureError):
+                server.blame()
+                raise
         console.title(f"Done in {time.monotonic() - began:.0f} s")
         if os.environ.get("KEEP"):
             _keep(console, server)

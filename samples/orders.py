@@ -1,4 +1,4 @@
-"""Part 2: an entity project. Orders come in as an Azure project file, a model is trained, new ones are reviewed."""
+"""Part 2: an entity project. Orders come in as an Azure project file, a model is trained, new ones reviewed."""
 
 from typing import Any
 

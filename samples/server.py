@@ -20,6 +20,7 @@ ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 START_SECONDS = 90
 STOP_SECONDS = 20
+BLAME_SECONDS = 3
 TAIL_LINES = 12
 
 
@@ -77,6 +78,13 @@ class Server:
                 f"Labelbridge ended by itself (exit status {self._process.returncode}). It said:\n"
                 f"{self._tail()}\nIts whole log is {self._log}."
             )
+
+    def blame(self) -> None:
+        """After a failed call: raises ServerFailed if the reason is that the product is ending by itself."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(BLAME_SECONDS)
+            self.check()
 
     def stop(self) -> None:
         """Ask the product to end, and wait: Azurite saves its data first."""

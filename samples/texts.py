@@ -14,8 +14,8 @@ _MARK = re.compile(r"\[([^]]+)]\((\w+)\)")
 class Sample:
     """One document: its blob's name, its text, and what a person says of it (JSON of the label field).
 
-    `class` is {"category": name}, or {} for a text that belongs to no class. `entities` is one region over the
-    whole text, offsets in UTF-16 code units, as the Azure project file has them.
+    `class` is {"category": name}, or {} for a text of no class. `entities` is one region over the whole text;
+    offsets are UTF-16 code units, as the Azure project file has them.
     """
 
     location: str
