@@ -1,9 +1,13 @@
 """What Azure answers and Azurite never does: empty pages, failures of its own, lost answers."""
 
+import gzip
 import json
 import socket
+from uuid import uuid4
 
 import pytest
+from azure.storage.blob import ContentSettings
+from azure.storage.blob.aio import BlobClient
 
 from shared.storage.gateways.clients import Account, StorageClients
 from shared.storage.gateways.ports import (
@@ -17,6 +21,7 @@ from shared.storage.gateways.ports import (
     UpsertReplace,
 )
 from tests.contract.fake_service import HANG_UP, Scripted, fake_service
+from tests.support.azurite import Azurite
 
 BUSY = Scripted(503, "", {"x-ms-error-code": "ServerBusy"})
 DONE = Scripted(204, "", {"ETag": 'W/"1"'})
@@ -238,6 +243,25 @@ async def test_an_answer_that_no_port_foresees_is_not_taken_for_success() -> Non
         ):
             with pytest.raises(StorageUnavailable, match="400"):
                 await call
+
+
+@pytest.mark.parametrize("stored", [b"no gzip at all", gzip.compress(b"x" * 10**6)])
+async def test_a_blob_is_the_bytes_that_lie_there(azurite: Azurite, stored: bytes) -> None:
+    """Whatever its Content-Encoding claims: nothing fails to unpack, and a cap on the bytes is no bomb."""
+    name = f"c{uuid4().hex}"
+    async with azurite.storage() as clients:
+        await clients.blobs.create_container(name)
+        settings = ContentSettings(content_encoding="gzip")
+        async with BlobClient.from_connection_string(azurite.connection_string, name, "x") as sdk:
+            await sdk.upload_blob(stored, content_settings=settings)
+        whole = await clients.blobs.read(name, "x")
+        start = await clients.blobs.read(name, "x", max_bytes=5)
+        pieces = [piece async for piece in clients.blobs.stream_read(name, "x", 10)]
+
+    assert whole
+    assert start
+    assert (whole.data, start.data, b"".join(pieces)) == (stored, stored[:5], stored)
+    assert start.size == len(stored)
 
 
 async def test_nobody_listening_is_unavailable() -> None:

@@ -6,7 +6,17 @@ from datetime import datetime
 import pytest
 
 from shared.storage.gateways import limits
-from shared.storage.gateways.ports import BadKey, Delete, Insert, Table, TooLarge, UpsertReplace, Value
+from shared.storage.gateways.ports import (
+    BadKey,
+    Delete,
+    Insert,
+    Merge,
+    Replace,
+    Table,
+    TooLarge,
+    UpsertReplace,
+    Value,
+)
 from tests.contract.storages import Storage
 
 KIB = 1024
@@ -136,6 +146,20 @@ async def test_the_largest_transaction_that_is_let_through_is_taken(table: Table
 async def test_what_no_row_can_hold_is_a_mistake_of_the_caller(storage: Storage, values: dict) -> None:
     with pytest.raises(ValueError, match=r".+"):
         await storage.table("rows").commit("p", [Insert("k", values)])
+
+    assert storage.counter.total == 0
+
+
+@pytest.mark.parametrize("etag", ["", "*"])
+@pytest.mark.parametrize("kind", [Replace, Merge, None])
+async def test_what_is_no_etag_never_matches_everything(
+    storage: Storage, kind: type[Replace] | type[Merge] | None, etag: str
+) -> None:
+    """A delete answers with "" for its etag; handed back by mistake it must not mean any version."""
+    operation = kind("k", {}, etag) if kind else Delete("k", etag)
+
+    with pytest.raises(ValueError, match="etag"):
+        await storage.table("rows").commit("p", [operation])
 
     assert storage.counter.total == 0
 

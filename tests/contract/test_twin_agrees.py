@@ -28,11 +28,11 @@ from shared.storage.gateways.ports import (
 from tests.contract.storages import Storage
 from tests.support.azurite import Azurite
 
-KEYS = ["a", "a|1", "a|2", "b'", "é", "😀", "\ue000"]
+KEYS = ["a", "a|1", "b'", "😀"]
 NAMES = ["a", "a/1", "é"]
 LEASES = [str(uuid4()), str(uuid4())]
 UNKNOWN = "W/\"datetime'2020-01-01T00%3A00%3A00.0000000Z'\""
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 values = st.dictionaries(
     st.sampled_from(["a", "b", "g3"]),
@@ -48,7 +48,7 @@ values = st.dictionaries(
 )
 ages = st.sampled_from(["current", "current", "previous", "unknown"])
 steps = st.tuples(
-    st.sampled_from(["insert", "replace", "merge", "put", "patch", "delete", "remove"]), values, ages
+    st.sampled_from(["insert", "replace", "merge", "put", "patch", "patch", "delete", "remove"]), values, ages
 )
 transactions = st.dictionaries(st.sampled_from(KEYS), steps, min_size=1, max_size=4)
 ranges = st.tuples(
@@ -93,7 +93,7 @@ class Side:
         answer = await outcome(self.table.commit(partition, operations))
         if isinstance(answer, list):
             for operation, etag in zip(operations, answer, strict=True):
-                self.etags[operation.key].append(etag)
+                self.etags[operation.key] += [etag] if etag else []
             return [bool(etag) for etag in answer]
         return answer
 
@@ -133,7 +133,7 @@ async def new_side(storage: Storage) -> Side:
 
 
 @quick
-@given(program=st.lists(transactions, max_size=6), asked=st.lists(ranges, max_size=3))
+@given(program=st.lists(transactions, min_size=3, max_size=8), asked=st.lists(ranges, max_size=3))
 def test_tables(azurite: Azurite, program: list[Any], asked: list[Any]) -> None:
     async def run(side: Side) -> Any:
         seen: list[Any] = []

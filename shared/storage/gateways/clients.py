@@ -123,8 +123,8 @@ class StorageClients:
             self._session = ClientSession(
                 connector=TCPConnector(limit=CONNECTIONS),
                 cookie_jar=DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=True,
+                auto_decompress=True,  # so that azure-core leaves it to aiohttp, which `Service.send` tells not to
+                trust_env=False,  # else each request looks for a netrc and a proxy, in another thread, twice
             )
         return AioHttpTransport(
             session=self._session,

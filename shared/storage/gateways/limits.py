@@ -103,6 +103,8 @@ def _check_operation(partition: str, operation: Operation, index: int) -> int:
     except BadKey as error:
         error.index = index
         raise
+    if getattr(operation, "etag", None) in ("", "*"):
+        raise ValueError(f"No etag of a row: {operation}.")
     if not isinstance(operation, Delete):
         size = 4 + _utf16_bytes(partition) + _utf16_bytes(operation.key)
         size += sum(

@@ -1,7 +1,7 @@
 """Requests to one service of the account (table, blob or queue) through azure-core's public pipeline.
 
 The SDKs for tables, blobs and queues send through this same pipeline. Left out is what they do around it,
-which takes up to six times the CPU of the request (a commit of 97 rows: 27 ms, here 4), and half a second of
+which takes three to eight times the CPU of the request (a commit of 97 rows: 27 ms, here 3.4), and half a second of
 imports.
 """
 
@@ -82,7 +82,8 @@ class Service:
             method, url, headers={**self._headers, **(headers or {}), **size}, content=content
         )
         try:
-            response = await self._client.send_request(request)
+            # A blob is the bytes that lie there, whatever its Content-Encoding claims, and caps on bytes hold.
+            response = await self._client.send_request(request, auto_decompress=False)
             answer = _answer(response)
         except AzureError as error:
             raise StorageUnavailable(f"{method} {path}: {error}") from error

@@ -84,7 +84,7 @@ def encode_operation(table: str, partition: str, operation: Operation) -> Reques
         case UpsertMerge(key, values):
             return Request("PATCH", path, WRITE_HEADERS, encode_row(partition, key, values))
         case Delete(_, etag):
-            return Request("DELETE", path, READ_HEADERS | {"If-Match": etag or "*"}, None)
+            return Request("DELETE", path, READ_HEADERS | {"If-Match": "*" if etag is None else etag}, None)
 
 
 def encode_row(partition: str, key: str, values: Mapping[str, Value]) -> bytes:
