@@ -1,6 +1,5 @@
 """Autolabel jobs as callers start, watch, repeat and end them."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from shared.domain.text import text_records
 from shared.engines.base import UnknownEngine
 from shared.engines.registry import Engines
 from shared.services.batches import BatchRunner, is_unlabeled
+from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage, JobMessage
 from shared.services.planning import Planner
@@ -19,8 +19,7 @@ from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
 
-#: A short job is done within the request; what takes longer goes on by itself, or by the delayed message.
-INLINE_SECONDS = 2.0
+#: When a job's message comes, should the process die that began it.
 SAFETY_SECONDS = 20
 MAX_NAMED = 20_000
 #: A usual rule of thumb for English; a bill is made by the service.
@@ -168,10 +167,7 @@ class AutolabelService:
             if planned is not None and len(planned.batches) == 1 and not planned.status.ended:
                 await self._batches.run(BatchMessage(**message.model_dump(), number=0))
 
-        task = asyncio.create_task(work())
-        await asyncio.wait({task}, timeout=INLINE_SECONDS)
-        if task.done():
-            task.result()
+        await for_a_moment(work())
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return found or job
 

@@ -12,7 +12,8 @@ CONNECTION_QUEUE = "connection"
 JOB_QUEUE = "jobs"
 QUEUES = (PLAN_QUEUE, BATCH_QUEUE, TRAINING_QUEUE, REVIEW_QUEUE, CONNECTION_QUEUE, JOB_QUEUE)
 
-type Id = Annotated[str, Field(min_length=1, max_length=100)]
+#: Names and ids as we make them, so that what is put into a key of storage fits one.
+type Id = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 class Message(BaseModel):

@@ -1,6 +1,5 @@
 """The listing is the truth: what a container holds, compared with what the pages know (rules D3, D5; section 5)."""
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,13 +7,14 @@ from shared.domain.errors import ProjectNotFound
 from shared.domain.ids import derived_job_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.project import Project
+from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import JobMessage
 from shared.services.planning import Planner
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 
-INLINE_SECONDS = 2.0
+#: When a job's message comes, should the process die that began it.
 SAFETY_SECONDS = 20
 
 
@@ -73,9 +73,7 @@ class RegisterService:
         if not new:
             return await self.view(job)
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        task = asyncio.create_task(self._list(job))
-        await asyncio.wait({task}, timeout=INLINE_SECONDS)
-        return task.result() if task.done() else job
+        return await for_a_moment(self._list(job)) or job
 
     async def _list(self, job: Job) -> Job:
         project = await self._stores.directory.read(job.project)
