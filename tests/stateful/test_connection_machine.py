@@ -28,7 +28,7 @@ from shared.storage.gateways.faults import Crash, Faults, crash_at
 from shared.storage.gateways.memory import FULL_PAGES, MemoryStorage
 from tests.stateful.connection_world import AML, LS, Storage, World, new_job
 
-PROJECTS, NAMES, DOCUMENTS = ("p", "q"), ("one", "ONE", "two"), ("a.txt", "b.txt")
+PROJECTS, NAMES, DOCUMENTS = ("p", "q"), ("one", "ONE", "two", "three"), ("a.txt", "b.txt")
 projects, names = st.sampled_from(PROJECTS), st.sampled_from(NAMES)
 documents, classes = st.sampled_from(DOCUMENTS), st.sampled_from(["A", "B"])
 crashes = st.one_of(
@@ -82,13 +82,17 @@ class Connections(RuleBasedStateMachine):
         finally:
             self.world.start()
 
+    @precondition(lambda self: not all(self.connection(p).bound for p in PROJECTS))
     @rule(project=projects, name=names, crash=crashes)
     def connect(self, project: str, name: str, crash: tuple[int, Any] | None) -> None:
         self.order(project, crash, lambda s: s.connect(project, self.world.bond(name), "lead", new_job()))
 
-    @rule(project=projects, to=st.sampled_from([LS, AML]), crash=crashes)
-    def switch(self, project: str, to: Any, crash: tuple[int, Any] | None) -> None:
+    @precondition(lambda self: self.bound())
+    @rule(data=st.data(), crash=crashes)
+    def switch(self, data: st.DataObject, crash: tuple[int, Any] | None) -> None:
+        project = data.draw(st.sampled_from(self.bound()))
         before = self.connection(project)
+        to = AML if before.active is LS else LS
         self.order(project, crash, lambda s: s.switch(project, to, "lead", new_job()))
         after = self.connection(project)
         if (
@@ -106,21 +110,27 @@ class Connections(RuleBasedStateMachine):
         else:
             assert self.run(self.world.file(after.bond.name)) == ours == self.ours[project], "all handed over"
 
+    @precondition(lambda self: self.bound())
     @rule(project=projects, crash=crashes)
     def sync(self, project: str, crash: tuple[int, Any] | None) -> None:
         self.order(project, crash, lambda s: s.sync(project, "lead", new_job()))
 
+    @precondition(lambda self: self.bound())
     @rule(project=projects)
     def train(self, project: str) -> None:
         """Training on AML's labels imports them first."""
         self.order(project, None, lambda s: s.import_latest(project))
 
-    @rule(project=projects, crash=crashes)
-    def disconnect(self, project: str, crash: tuple[int, Any] | None) -> None:
+    @precondition(lambda self: self.bound())
+    @rule(project=projects, crash=crashes, sure=st.integers(0, 3))
+    def disconnect(self, project: str, crash: tuple[int, Any] | None, sure: int) -> None:
+        if sure:
+            return
         bond = self.connection(project).bond
         confirm = bond.name if bond else ""
         self.order(project, crash, lambda s: s.disconnect(project, confirm, True, "lead", new_job()))
 
+    @precondition(lambda self: not self.bound())
     @rule(left=projects, right=projects, name=names, other=names)
     def two_at_once(self, left: str, right: str, name: str, other: str) -> None:
         async def both() -> None:
@@ -160,8 +170,10 @@ class Connections(RuleBasedStateMachine):
         assert self.connection(project).active is LS
         self.ours[project][document] = value
 
-    @rule(project=projects, document=documents, value=classes)
-    def label_there(self, project: str, document: str, value: str) -> None:
+    @precondition(lambda self: self.bound())
+    @rule(data=st.data(), document=documents, value=classes)
+    def label_there(self, data: st.DataObject, document: str, value: str) -> None:
+        project = data.draw(st.sampled_from(self.bound()))
         bond = self.connection(project).bond
         if bond is not None and self.run(self.world.file_is_open(bond.name)):
             labels = {**self.run(self.world.file(bond.name)), document: value}
@@ -169,6 +181,9 @@ class Connections(RuleBasedStateMachine):
             self.files[bond.name] = labels
 
     # What must hold
+
+    def bound(self) -> list[str]:
+        return [name for name in PROJECTS if self.connection(name).bound]
 
     def connection(self, project: str) -> Connection:
         return self.run(self.world.app.service.get(project)).connection
