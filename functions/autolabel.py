@@ -8,7 +8,9 @@ from shared.domain.jobs import Job
 from shared.services import paging
 from shared.services.autolabel import AutolabelRequest
 from shared.wire.answers import job_json, outcome_json
-from shared.wire.api import AutolabelBody, EstimateModel, JobList, JobModel, OutcomeList, PageQuery
+from shared.wire.api import JobList, JobModel
+from shared.wire.api_autolabel import AutolabelBody, EstimateModel, OutcomeList
+from shared.wire.api_documents import PageQuery
 
 routes = Routes()
 JOBS = f"{P}/autolabel/jobs"

@@ -7,7 +7,8 @@ from shared.domain.project import Project
 from shared.services.bulk import BulkRequest
 from shared.services.categories import CategoryChange
 from shared.wire.answers import job_json
-from shared.wire.api import BulkBody, CategoriesBody, CategoryList, JobModel, Statistics
+from shared.wire.api import JobModel
+from shared.wire.api_autolabel import BulkBody, CategoriesBody, CategoryList, Statistics
 
 routes = Routes()
 

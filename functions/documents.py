@@ -9,13 +9,13 @@ from shared.services import etags, paging
 from shared.services.documents import DocumentPatch, Shown
 from shared.services.listing import DocumentQuery
 from shared.wire.answers import history_json, job_json
-from shared.wire.api import (
+from shared.wire.api import JobModel
+from shared.wire.api_documents import (
     DocumentListModel,
     DocumentListQuery,
     DocumentModel,
     DocumentPatchBody,
     HistoryList,
-    JobModel,
     PageQuery,
 )
 from shared.wire.documents import document_json, etag

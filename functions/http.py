@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from functions.idempotency import once
 from functions.reply import Reply
-from functions.request import check_names, check_version, parse_body, parse_query
+from functions.request import check_names, check_version, header_of, parse_body, parse_query
 from shared.domain.errors import Forbidden, LabelbridgeError
 from shared.domain.ids import derived_id, derived_job_id, random_id, random_job_id
 from shared.runtime import problems
@@ -69,8 +69,7 @@ class Call:
         return self.request.route_params[name]
 
     def header(self, name: str) -> str | None:
-        headers: Mapping[str, str] = self.request.headers
-        return headers.get(name)
+        return header_of(self.request, name)
 
     def job_id(self) -> str:
         """Id of the job that this request begins: a repeat with the same key means the same job."""

@@ -9,7 +9,8 @@ from shared.domain.names import language_fault
 from shared.domain.project import AutolabelSettings
 from shared.services.projects import ProjectPatch
 from shared.wire.answers import job_json, project_json
-from shared.wire.api import JobModel, ProjectBody, ProjectList, ProjectListQuery, ProjectModel
+from shared.wire.api import JobModel
+from shared.wire.api_projects import ProjectBody, ProjectList, ProjectListQuery, ProjectModel
 
 routes = Routes()
 

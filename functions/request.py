@@ -1,6 +1,8 @@
 """Requests, parsed and checked: every fault names the field and the rule."""
 
 import re
+from collections.abc import Mapping
+from typing import cast
 
 import azure.functions as func
 from pydantic import BaseModel
@@ -18,6 +20,11 @@ from shared.wire.api import API_VERSIONS
 from shared.wire.json_reader import JsonReader
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def header_of(request: func.HttpRequest, name: str) -> str | None:
+    """A header by its name in lower case, as the host gives them."""
+    return cast("Mapping[str, str]", request.headers).get(name)
 
 
 def check_version(request: func.HttpRequest) -> str:
@@ -58,7 +65,7 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
         )
     if not body.strip():
         return model.model_validate({}, by_name=False)
-    _check_content_type(request.headers.get("content-type", ""))
+    _check_content_type(header_of(request, "content-type") or "")
     reader = JsonReader(body)
     value = reader.value()
     reader.end()

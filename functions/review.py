@@ -9,7 +9,7 @@ from shared.domain.review import Decision
 from shared.runtime.problems import error_json
 from shared.services import etags
 from shared.services.review import Result, Submitted
-from shared.wire.api import DecisionModel, ReviewAnswer, ReviewBody
+from shared.wire.api_documents import DecisionModel, ReviewAnswer, ReviewBody
 from shared.wire.documents import document_json, etag
 
 routes = Routes()

@@ -39,7 +39,8 @@ class Undo:
 @dataclass(frozen=True, slots=True)
 class Document:
     """One blob of a project. `content` is the hash of its text ("" until it was read); `planned` is the content
-    that an autolabel job last took up, so that content is planned once (rule A1)."""
+    that an autolabel job last took up, so that content is planned once (rule A1).
+    """
 
     id: str
     location: str
@@ -84,7 +85,7 @@ class Document:
     @property
     def unplanned(self) -> bool:
         """Whether no autolabel job has taken up the content yet (rule A1)."""
-        return self.rejection is None and self.content != "" and self.content != self.planned
+        return self.rejection is None and self.content not in {"", self.planned}
 
     @property
     def waiting(self) -> bool:

@@ -11,9 +11,15 @@ AZURE_REFUSES: Final = frozenset(":$&%*()+~#/?")
 #: The languages of custom text (FACTS E): 93 codes of Azure AI Language, and two spellings its API texts use.
 LANGUAGES: Final = frozenset(
     [
-        *("af am ar as az be bg bn br bs ca cs cy da de el en en-gb en-us eo es et eu fa fi fr fy ga gd gl gu".split()),
-        *("ha he hi hr hu hy id it ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl or pa".split()),
-        *("pl ps pt-br pt-pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi".split()),
+        *(
+            "af am ar as az be bg bn br bs ca cs cy da de el en en-gb en-us eo es et eu fa fi fr fy ga gd gl gu".split()
+        ),
+        *(
+            "ha he hi hr hu hy id it ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl or pa".split()
+        ),
+        *(
+            "pl ps pt-br pt-pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi".split()
+        ),
         *("zh-hans zu".split()),
     ]
 )

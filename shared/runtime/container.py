@@ -11,6 +11,7 @@ from shared.runtime.auth import Authenticator
 from shared.runtime.settings import Settings
 from shared.services.autolabel import AutolabelService
 from shared.services.batches import BatchRunner
+from shared.services.budgets import BudgetService
 from shared.services.bulk import BulkService
 from shared.services.categories import CategoryService
 from shared.services.documents import DocumentService
@@ -41,7 +42,8 @@ class Container:
         self.stores = stores
         self.engines = Engines(factories)
         self.authenticator = Authenticator(settings)
-        self.jobs = JobService(stores)
+        self.budgets = BudgetService(stores, settings.engine_budgets)
+        self.jobs = JobService(stores, self.budgets)
         self.models = ModelProvider(stores)
         window = settings.collect_window_seconds
         self.planner = Planner(
@@ -49,6 +51,7 @@ class Container:
             self.engines,
             self.models,
             self.jobs,
+            budgets=self.budgets,
             default_engine=settings.default_engine,
             window=window,
         )

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     #: More engines as JSON, name to `module:factory`; for engines of your own.
     extra_engines: Json[dict[str, str]] = {}
 
+    #: Text records that an engine may take in a month of UTC, for each project, as JSON by engine name.
+    engine_budgets: Json[dict[str, int]] = {}
+
     #: Set by the platform on Azure.
     website_site_name: str = ""
     website_auth_enabled: bool = False

@@ -10,11 +10,12 @@ from shared.domain.project import Project
 from shared.domain.text import text_records
 from shared.engines.base import UnknownEngine
 from shared.engines.registry import Engines
-from shared.services.batches import BatchRunner, is_unlabeled
+from shared.services.batches import BatchRunner
 from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage, JobMessage
 from shared.services.planning import Planner
+from shared.services.selection import is_unlabeled
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked

@@ -12,7 +12,7 @@ from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.ids import random_id
 from shared.domain.jobs import Batch, BatchResult, DocumentOutcome, Job, JobError, JobKind, Outcome
-from shared.domain.kinds import DocumentStatus, ProjectKind
+from shared.domain.kinds import ProjectKind
 from shared.domain.page import Change, Edit, HistoryEntry, Page, page_of
 from shared.domain.prediction import Prediction
 from shared.domain.project import Project
@@ -25,6 +25,7 @@ from shared.services.directory import Handle
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
 from shared.services.models import ModelProvider
+from shared.services.selection import is_unlabeled, waits
 from shared.services.stores import Stores
 from shared.storage.jobs import Claim, ClaimLost
 from shared.storage.pages import Author
@@ -156,7 +157,7 @@ class BatchRunner:
             found = {one: known[one] for one in mine if one in known}
             return _Work(job, pages, (), found, missing=tuple(one for one in mine if one not in known))
         pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
-        wanted = _waits if job.parameters.get("source") == "waiting" else is_unlabeled
+        wanted = waits if job.parameters.get("source") == "waiting" else is_unlabeled
         documents = [d for page in pages.values() for d in page.documents.values() if wanted(d, project)]
         return _Work(job, pages, (), {d.id: d.location for d in documents})
 
@@ -282,15 +283,6 @@ def _may_suggest(document: Document | None, reading: Reading, source: Source) ->
     return document.waiting or (
         document.suggestions is not None and document.suggestions.job_id == source.job_id
     )
-
-
-def _waits(document: Document, project: Project) -> bool:
-    return document.waiting and document.pending(project.generation) is None
-
-
-def is_unlabeled(document: Document, project: Project) -> bool:
-    unlabeled = document.status(project.generation, project.active_studio) is DocumentStatus.UNLABELED
-    return unlabeled and not document.missing
 
 
 def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:

@@ -1,7 +1,9 @@
 """The life of jobs: begun, queued, settled when all batches are done, looked at, cancelled."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import batched
 from typing import Any
 
 from shared.domain.errors import Conflict
@@ -14,13 +16,15 @@ from shared.domain.jobs import (
     Outcome,
     ended_status,
 )
+from shared.services.budgets import BudgetService
 from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, REVIEW_QUEUE, BatchMessage, JobMessage
 from shared.services.stores import Stores
-from shared.storage.gateways.ports import RowChanged
+from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import BatchState
 
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 MAX_ERRORS = 20
+SENDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +43,34 @@ class Progress:
 
 
 class JobService:
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, budgets: BudgetService) -> None:
         self._stores = stores
+        self._budgets = budgets
 
     async def enqueue(self, job: Job, numbers: Iterable[int]) -> None:
         """Ask for batches to be run."""
         queue = REVIEW_QUEUE if job.kind in {JobKind.REVIEW, JobKind.UNDO} else BATCH_QUEUE
-        for number in numbers:
+
+        async def ask(number: int) -> None:
             message = BatchMessage(
                 project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id, number=number
             )
             await self._stores.queues.send(queue, message.model_dump_json())
+
+        for group in batched(numbers, SENDS_AT_ONCE, strict=False):
+            await asyncio.gather(*map(ask, group))
 
     async def send(self, job: Job, queue: str = JOB_QUEUE, delay: int = 0) -> None:
         """Ask for a job to be run, or to go on."""
         message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
         await self._stores.queues.send(queue, message.model_dump_json(), delay=delay)
 
-    async def start(self, job: Job) -> Job:
-        """Write the plan of a job and queue its batches; one without batches has ended."""
-        saved = await self._stores.jobs.save(job)
+    async def start(self, job: Job, *more: Operation) -> Job:
+        """Write the plan of a job and queue its batches; one without batches has ended.
+
+        `more` land with the plan. Raises RowChanged.
+        """
+        saved = await self._stores.jobs.save(job, *more)
         await self.enqueue(saved, range(len(saved.batches)))
         return saved if saved.batches else await self.settle(saved)
 
@@ -83,8 +95,9 @@ class JobService:
             warnings=(*job.warnings, *warnings),
         )
         try:
-            return await self._stores.jobs.save(ended)
-        except RowChanged:
+            settled = await self._budgets.settle(job, ended.result.get("textRecords", 0))
+            return await self._stores.jobs.save(ended, *settled)
+        except (RowChanged, RowExists):
             found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
             if found is None or found.status.ended:
                 return found or ended

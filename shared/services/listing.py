@@ -107,11 +107,13 @@ async def _by_uncertainty(
 ) -> list[tuple[Key, Document]]:
     """By confidence, then id; a page and the place in it order as the id does, so heads are enough to choose."""
     found: list[tuple[Key, Document]] = []
-    position = after
+    position: Key | None = after
     while len(found) < count:
         # Entries of the position's own page and confidence may come again: heads do not tell their ids.
         wanted = count - len(found) + _ties(heads, project, position)
-        chosen = heapq.nsmallest(wanted, _uncertain(heads, project, query, position))
+        chosen: list[tuple[int, int, int]] = heapq.nsmallest(
+            wanted, _uncertain(heads, project, query, position)
+        )
         numbers = {number for _, number, _ in chosen}
         shown = await pages.show(project.scope, [h for h in heads if h.number in numbers])
         stale = [h for h in heads if h.number in numbers and shown[h.number].seq != h.seq]

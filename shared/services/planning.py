@@ -4,18 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shared.domain.errors import NotFound, ProjectNotFound
+from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
 from shared.domain.ids import derived_job_id
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import DocumentStatus
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
+from shared.domain.text import text_records
 from shared.engines.base import EngineError
 from shared.engines.registry import Engines
+from shared.services.budgets import BudgetService
 from shared.services.jobs import JobService
 from shared.services.messages import PLAN_QUEUE, PlanMessage
 from shared.services.models import ModelProvider
+from shared.services.selection import is_unlabeled
 from shared.services.stores import Stores
+from shared.storage.gateways.ports import Operation
 from shared.storage.todo import Todo
 
 MAX_PAGES: Final = 32
@@ -41,6 +45,7 @@ class Planner:
         models: ModelProvider,
         jobs: JobService,
         *,
+        budgets: BudgetService,
         default_engine: str,
         window: int = WINDOW_SECONDS,
     ) -> None:
@@ -48,6 +53,7 @@ class Planner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
+        self._budgets = budgets
         self._default_engine = default_engine
         self._window = window
 
@@ -88,16 +94,48 @@ class Planner:
         if ready.error is not None:
             return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
         batches = self._selected(project, heads, job)
+        try:
+            reserved, more = await self._reserve(project, ready.parameters, batches)
+        except QuotaExceeded as error:
+            return await self._jobs.end(
+                job, JobStatus.FAILED, errors=(JobError(error.code, error.message, "engine"),)
+            )
         planned = replace(
             job,
             status=JobStatus.RUNNING,
             generation=project.generation,
             edition=project.edition,
             updated=self._stores.clock(),
-            parameters=ready.parameters,
+            parameters={**ready.parameters, **reserved},
             batches=tuple(batches),
         )
-        return await self._jobs.start(planned)
+        return await self._jobs.start(planned, *more)
+
+    async def _reserve(
+        self, project: Project, parameters: Mapping[str, Any], batches: Sequence[Batch]
+    ) -> tuple[Mapping[str, object], list[Operation]]:
+        """Take the job's text records out of the budget of its engine. Raises QuotaExceeded.
+
+        Texts that were not read yet count as one record; the end of the job settles what it took.
+        """
+        engine = parameters["engine"]
+        if not self._budgets.applies(engine):
+            return {}, []
+        records = sum(batch.planned for batch in batches)
+        if parameters.get("source") != "upload":
+            records = await self._records(project, parameters)
+        reserved, operation = await self._budgets.reserve(project.incarnation, engine, records)
+        return reserved, [operation]
+
+    async def _records(self, project: Project, parameters: Mapping[str, Any]) -> int:
+        named: Sequence[str] | None = parameters.get("documents")
+        wanted = set(named) if named is not None else None
+        records = 0
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                if document.id in wanted if wanted is not None else is_unlabeled(document, project):
+                    records += text_records(document.characters)
+        return records
 
     async def readiness(self, project: Project, heads: Sequence[Head], asked: Mapping[str, Any]) -> Readiness:
         """Fit or find the model that a job would use now."""
@@ -136,12 +174,15 @@ class Planner:
     async def _plan_uploads(
         self, project: Project, heads: Sequence[Head], todos: list[Todo], plan_id: str
     ) -> None:
+        """Documents are registered whether or not suggestions can be made now (rule D5)."""
         ready = await self._for_uploads(project, heads)
-        kind = JobKind.REGISTER if ready.error else JobKind.AUTOLABEL
-        pages = [page_of(t.document_id, project.pages) for t in todos]
-        parameters = {"source": "upload", **ready.parameters}
+        batches = batches_of((page_of(t.document_id, project.pages), 1) for t in sorted(todos, key=_by_id))
+        parameters, more = await self._afford(
+            project, {"source": "upload", **ready.parameters}, ready, batches
+        )
+        kind = JobKind.REGISTER if parameters is None else JobKind.AUTOLABEL
         await self._create(
-            project, kind, derived_job_id(plan_id), parameters, batches_of((n, 1) for n in sorted(pages))
+            project, kind, derived_job_id(plan_id), parameters or {"source": "upload"}, batches, more
         )
 
     async def _plan_waiting(self, project: Project, heads: Sequence[Head], plan_id: str) -> None:
@@ -149,11 +190,24 @@ class Planner:
         if not any(count for _, count in waiting):
             return
         ready = await self._for_uploads(project, heads)
-        if ready.error is None:
-            parameters = {"source": "waiting", **ready.parameters}
-            await self._create(
-                project, JobKind.AUTOLABEL, derived_job_id(plan_id), parameters, batches_of(waiting)
-            )
+        batches = batches_of(waiting)
+        parameters, more = await self._afford(
+            project, {"source": "waiting", **ready.parameters}, ready, batches
+        )
+        if parameters is not None:
+            await self._create(project, JobKind.AUTOLABEL, derived_job_id(plan_id), parameters, batches, more)
+
+    async def _afford(
+        self, project: Project, parameters: Mapping[str, Any], ready: Readiness, batches: Sequence[Batch]
+    ) -> tuple[Mapping[str, Any] | None, list[Operation]]:
+        """The parameters of a job that can be paid for; None: no suggestions now, the documents wait."""
+        if ready.error is not None:
+            return None, []
+        try:
+            reserved, more = await self._reserve(project, parameters, batches)
+        except QuotaExceeded:
+            return None, []
+        return {**parameters, **reserved}, more
 
     async def _for_uploads(self, project: Project, heads: Sequence[Head]) -> Readiness:
         settings = project.settings.autolabel
@@ -170,6 +224,7 @@ class Planner:
         job_id: str,
         parameters: Mapping[str, Any],
         batches: list[Batch],
+        more: list[Operation],
     ) -> None:
         now = self._stores.clock()
         job = Job(
@@ -185,7 +240,7 @@ class Planner:
             parameters=parameters,
             batches=tuple(batches),
         )
-        created, new = await self._stores.jobs.create(job)
+        created, new = await self._stores.jobs.create(job, *more)
         if new:
             await self._jobs.enqueue(created, range(len(created.batches)))
 
@@ -203,6 +258,10 @@ class Planner:
         if named is not None:
             return batches_of((page_of(one, project.pages), 1) for one in sorted(named))
         return batches_of((h.number, _unlabeled(project, h)) for h in heads)
+
+
+def _by_id(todo: Todo) -> str:
+    return todo.document_id
 
 
 def _unlabeled(project: Project, head: Head) -> int:

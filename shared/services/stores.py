@@ -15,6 +15,7 @@ from shared.storage.pages import PageStore
 from shared.storage.projects import ProjectStore
 from shared.storage.todo import TodoStore
 from shared.storage.uploads import UploadedBlobs
+from shared.storage.usage import UsageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Stores:
     gate: Gate
     jobs: JobStore
     models: ModelStore
+    usage: UsageStore
     todo: TodoStore
     uploads: UploadedBlobs
     artefacts: Artefacts
@@ -72,6 +74,7 @@ def build(
         gate=Gate(directory, pages),
         jobs=jobs,
         models=ModelStore(table, jobs),
+        usage=UsageStore(table),
         todo=TodoStore(table, now),
         uploads=UploadedBlobs(blobs),
         artefacts=artefacts,

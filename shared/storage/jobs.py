@@ -66,13 +66,16 @@ class JobStore:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    async def create(self, job: Job) -> tuple[Job, bool]:
-        """The job, and whether it is new: a job with the same id is the same job (rule A6)."""
+    async def create(self, job: Job, *more: Operation) -> tuple[Job, bool]:
+        """The job, and whether it is new: a job with the same id is the same job (rule A6).
+
+        `more` land in the same transaction; RowChanged when one of them was in the way.
+        """
         operations = [Insert(keys.job(job.kind, job.id), _encode(job))]
         if not job.status.ended:
             operations.append(Insert(keys.open_job(job.kind, job.id), {"v": 1}))
         try:
-            etags = await self._table.commit(_partition(job), operations)
+            etags = await self._table.commit(_partition(job), [*operations, *more])
         except RowExists:
             found = await self.find(job.incarnation, job.kind, job.id)
             if found is None:
