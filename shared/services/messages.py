@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.domain.jobs import JobKind
+
 PLAN_QUEUE = "autolabel-plan"
 BATCH_QUEUE = "autolabel-batch"
 TRAINING_QUEUE = "training"
@@ -35,7 +37,7 @@ class PlanMessage(Message):
 class BatchMessage(Message):
     """Run one batch of a job."""
 
-    kind: Id
+    kind: JobKind
     job: Id
     number: Annotated[int, Field(ge=0, le=100_000)]
 
