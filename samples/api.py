@@ -90,11 +90,11 @@ class ProjectApi:
         self.path = f"{PROJECTS}/{name}"
 
     def get(self, rest: str = "", **query: Any) -> Json:
-        answer: Json = self.api.call("GET", f"{self.path}{rest}", params=_with_version(query)).json()
+        answer: Json = self.api.call("GET", f"{self.path}{rest}", params=query).json()
         return answer
 
     def post(self, rest: str, body: Json | None = None, **query: Any) -> httpx.Response:
-        return self.api.call("POST", f"{self.path}{rest}", json=body or {}, params=_with_version(query))
+        return self.api.call("POST", f"{self.path}{rest}", json=body or {}, params=query)
 
     def create(self, kind: str, container: str, language: str = "en-us") -> None:
         """Create the project; its container is scanned at once."""
@@ -134,10 +134,6 @@ class ProjectApi:
         """Save the decisions on up to 100 documents; one result a document, in their order."""
         results: list[Json] = self.post("/documents/:review", {"decisions": decisions}).json()["results"]
         return results
-
-
-def _with_version(query: Json) -> Json:
-    return {"api-version": VERSION, **query}
 
 
 def _message(answer: httpx.Response) -> str:

@@ -1,0 +1,128 @@
+"""`make demo` as a user runs it: twice on one folder, left running, ended by a signal, and refused with a reason."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 20
+COMMAND = [sys.executable, "-m", "samples.demo"]
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "PORT": "0", "AZURITE_PORT": "0", "DATA_DIR": str(folder), "KEEP": "", **more}
+
+
+def run(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(folder, **more), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(folder) -> str:
+    """What the first run printed."""
+    done = run(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_uploads_are_suggested_for_by_a_job_that_started_by_itself(first):
+    assert re.search(r"job [0-9a-f]{8}  succeeded +100 %   43 of 43 have suggestions", first)
+    assert "a job started by itself. Engine 'embedded'" in first
+
+
+@pytest.mark.timeout(300)
+def test_some_are_accepted_and_some_rejected_and_the_rest_in_bulk(first):
+    verdicts = re.findall(r"^   \d\.\d\d [#.]{10}  .*?  (accept|reject) ", first, re.MULTILINE)
+    assert {"accept", "reject"} == set(verdicts)
+    assert "Saved with one call: 15 saved." in first
+    bulk = re.search(r"A dry run counted (\d+); then (\d+) were accepted", first)
+    assert bulk and bulk[1] == bulk[2] != "0"
+
+
+@pytest.mark.timeout(300)
+def test_it_tells_what_is_labeled_and_who_said_so(first):
+    told = re.search(r"(\d+) of 83 documents are labeled, (\d+) still have suggestions, (\d+) have", first)
+    assert told and sum(int(number) for number in told.groups()) == 83
+    assert int(told[1]) > 60
+    assert re.search(r"suggested by\s+'embedded',\s+accepted by\s+'local'", first)
+
+
+@pytest.mark.timeout(300)
+def test_the_entity_project_is_imported_trained_reviewed_and_exported(first):
+    assert "40 documents and 4 categories came in." in first
+    assert re.search(r"Micro F1 (0\.[5-9]\d|1\.00)", first)
+    assert "used the model 'first'" in first
+    assert "Documents: 15 saved." in first
+    assert re.search(r"55 documents with \d{3} entities", first)
+
+
+@pytest.mark.timeout(300)
+def test_it_prints_plain_text_where_there_is_no_terminal(first):
+    assert not re.search(r"[\x1b\r]", first)
+
+
+@pytest.mark.timeout(300)
+def test_a_second_run_works_and_keep_leaves_it_running(folder, first):
+    process = subprocess.Popen(
+        COMMAND, cwd=ROOT, env=environment(folder, KEEP="1"), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        printed = ""
+        for line in process.stdout:
+            printed += line
+            if line.startswith("   storage "):
+                break
+        api = re.search(r"^   API +(http://\S+)/language$", printed, re.MULTILINE)
+        assert api, printed
+        assert "The project 'bike-shop-mails' of a former run is deleted." in printed
+        assert "Saved with one call: 15 saved." in printed
+        with urllib.request.urlopen(f"{api[1]}/health", timeout=10) as answer:
+            assert answer.status == 200
+    finally:
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS + 5)
+        process.stdout.close()
+    assert process.returncode == 0
+    assert time.monotonic() - began < STOP_SECONDS
+    assert not answers(api[1])
+
+
+def answers(url: str) -> bool:
+    port = int(url.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_taken_port_is_named_with_what_to_do(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(tmp_path, PORT=str(port))
+    assert done.returncode == 1
+    assert f"port {port} is taken: set PORT" in done.stderr
+    assert "DATA_DIR" in done.stderr
+
+
+def test_a_port_that_is_none_is_named(tmp_path):
+    done = run(tmp_path, AZURITE_PORT="many")
+    assert done.returncode == 1
+    assert "AZURITE_PORT=many is no port" in done.stderr
