@@ -5,7 +5,10 @@ import azure.functions as func
 from functions import (
     autolabel,
     bulk,
+    connection,
+    connection_events,
     documents,
+    import_labels,
     projects,
     queues,
     review,
@@ -29,10 +32,13 @@ for blueprint in (
     bulk.routes.blueprint,
     training.routes.blueprint,
     transfers.routes.blueprint,
+    connection.routes.blueprint,
+    import_labels.routes.blueprint,
     system.routes.blueprint,
     web.routes.blueprint,
     uploads.triggers.blueprint,
     queues.triggers.blueprint,
     timers.triggers.blueprint,
+    connection_events.triggers.blueprint,
 ):
     app.register_functions(blueprint)

@@ -12,6 +12,7 @@ triggers = Triggers()
 async def sweep_jobs(timer: func.TimerRequest) -> None:
     """Bring back what died, end what is done, purge what is over."""
     await container().maintenance.sweep()
+    await container().connection.sweep()
 
 
 @triggers.timer("RECONCILE_SCHEDULE")

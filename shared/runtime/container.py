@@ -5,17 +5,22 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any
 
+from azure.core.credentials_async import AsyncTokenCredential
+
 from shared.engines.base import Engine
 from shared.engines.registry import Engines, local_engines
-from shared.runtime.auth import Authenticator
+from shared.runtime.auth import Authenticator, Caller
+from shared.runtime.connections import ConnectionOptions, connection_service
 from shared.runtime.settings import Settings
 from shared.services.autolabel import AutolabelService
 from shared.services.batches import BatchRunner
 from shared.services.budgets import BudgetService
 from shared.services.bulk import BulkService
 from shared.services.categories import CategoryService
+from shared.services.connection import ConnectionService
 from shared.services.documents import DocumentService
 from shared.services.evaluating import Evaluator
+from shared.services.import_labels import ImportLabelsService
 from shared.services.jobs import JobService
 from shared.services.maintenance import MaintenanceService
 from shared.services.models import ModelProvider
@@ -30,16 +35,23 @@ from shared.services.training import TrainingService
 from shared.services.transfers import TransferService
 from shared.services.uploads import UploadService
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames
+from shared.storage.gateways.ports import Table
+from shared.studios.caller import CallerCredentials
 
 
 class Container:
     """The services over one set of stores. Made by `container()` for the app, by hand in tests over the twin."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, factories: dict[str, Callable[[], Engine]]
+        self,
+        settings: Settings,
+        stores: Stores,
+        factories: dict[str, Callable[[], Engine]],
+        connections: Table | None = None,
     ) -> None:
         self.settings = settings
         self.stores = stores
+        self._connections = connections or stores.table  # a partition of its own, wherever it lies
         self.engines = Engines(factories)
         self.authenticator = Authenticator(settings)
         self.budgets = BudgetService(stores, settings.engine_budgets)
@@ -101,8 +113,38 @@ class Container:
     @cached_property
     def training(self) -> TrainingService:
         return TrainingService(
-            self.stores, self.engines, self.jobs, self.evaluator, default_engine=self.settings.default_engine
+            self.stores,
+            self.engines,
+            self.jobs,
+            self.evaluator,
+            default_engine=self.settings.default_engine,
+            import_labels=self.connection.import_latest,
         )
+
+    @cached_property
+    def connection(self) -> ConnectionService:
+        settings = self.settings
+        options = ConnectionOptions(
+            settings.storage_account_id,
+            settings.aml_api_version,
+            settings.aml_offset_unit,
+            settings.arm_endpoint,
+        )
+        identity = _identity(settings) if settings.storage_account_id else None
+        return connection_service(self.stores, self._connections, self.jobs, options, identity)
+
+    @cached_property
+    def import_labels(self) -> ImportLabelsService:
+        return ImportLabelsService(self.stores, self.transfers)
+
+    async def caller_credential(self, caller: Caller) -> AsyncTokenCredential | None:
+        """The caller's own identity towards Azure, where there is a bearer token to exchange for it."""
+        settings = self.settings
+        if caller.token is None or not settings.storage_account_id:
+            return None
+        client = settings.entra_client_id or settings.entra_audience
+        makes = CallerCredentials(_identity(settings), settings.entra_tenant_id, client)
+        return await makes.of(caller.token)
 
     @cached_property
     def trained(self) -> ModelService:
@@ -118,6 +160,7 @@ class Container:
             "export": self.transfers.run_export,
             "train": self.training.run,
             "evaluate": self.trained.run,
+            "connection": self.connection.run,
         }
         batches = {"autolabel": self.batches.run, "register": self.batches.run}
         bulk = {"review": self.bulk.run_batch, "undo": self.bulk.run_batch}
@@ -125,18 +168,22 @@ class Container:
 
     @cached_property
     def maintenance(self) -> MaintenanceService:
-        return MaintenanceService(self.stores, self.planner, self.jobs, self.projects)
+        return MaintenanceService(self.stores, self.planner, self.jobs, self.projects, self.categories)
 
 
 def _account(settings: Settings) -> Account:
     if settings.azurewebjobsstorage:
         return Account.from_connection_string(settings.azurewebjobsstorage)
-    from azure.identity.aio import DefaultAzureCredential
-
-    identity = settings.azurewebjobsstorage__clientid or None
     name = settings.azurewebjobsstorage__accountname
     table, blob, queue = (f"https://{name}.{kind}.core.windows.net" for kind in ("table", "blob", "queue"))
-    return Account(table, blob, queue, DefaultAzureCredential(managed_identity_client_id=identity), name)
+    return Account(table, blob, queue, _identity(settings), name)
+
+
+def _identity(settings: Settings) -> AsyncTokenCredential:
+    """Who the app is towards Azure."""
+    from azure.identity.aio import DefaultAzureCredential
+
+    return DefaultAzureCredential(managed_identity_client_id=settings.azurewebjobsstorage__clientid or None)
 
 
 def _factory(path: str) -> Callable[[], Engine]:
@@ -157,4 +204,4 @@ def container() -> Container:
     clients = StorageClients(_account(settings), names=StorageNames(settings.table_prefix))
     stores = build(Names(settings.table_prefix), clients.table("projects"), clients.blobs, clients.queues)
     extra = {name: _factory(path) for name, path in settings.extra_engines.items()}
-    return Container(settings, stores, {**local_engines(), **extra})
+    return Container(settings, stores, {**local_engines(), **extra}, clients.table("connections"))

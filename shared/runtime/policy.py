@@ -87,6 +87,16 @@ POLICY: Final[dict[str, Permission]] = {
     "get_autolabel_cancellation": Role.READ,
     "retry_autolabel_job": Role.WRITE,
     "estimate_autolabel": Role.READ,
+    # connection
+    "get_connection": Role.READ,
+    "check_connection": Role.READ,
+    "put_connection": Role.OWN,
+    "switch_connection": Role.SWITCH,
+    "sync_connection": Role.SWITCH,
+    "disconnect_connection": Role.OWN,
+    "get_connection_history": Role.READ,
+    "get_connection_job": Role.READ,
+    "import_labels": Role.WRITE,
 }
 
 

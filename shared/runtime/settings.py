@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.wire.aml_jsonl import OffsetUnit
+
 type AuthMode = Literal["local", "entra", "easyauth"]
 
 
@@ -57,6 +59,14 @@ class Settings(BaseSettings):
 
     #: Text records that an engine may take in a month of UTC, for each project, as JSON by engine name.
     engine_budgets: Json[dict[str, int]] = {}
+
+    #: Resource id of the storage account, to compare a workspace's with; empty: no studio `azure-ml`.
+    storage_account_id: str = ""
+    #: A version of Azure Resource Manager's API that knows labeling jobs.
+    aml_api_version: str = "2024-01-01-preview"
+    #: What an offset in label files of Azure Machine Learning counts: `utf16` or `codePoint`.
+    aml_offset_unit: OffsetUnit = OffsetUnit.UTF16
+    arm_endpoint: str = "https://management.azure.com"
 
     #: Set by the platform on Azure.
     website_site_name: str = ""

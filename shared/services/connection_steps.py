@@ -88,7 +88,7 @@ class ConnectionSteps:
     async def _in_project(self, connection: Connection, watch: Watch) -> Outcome:
         match connection.step:
             case Step.LOCK:
-                return await self._lock(connection)
+                return await self._lock(connection, watch)
             case Step.ACTIVATE:
                 await self._change(connection, watch, lambda now: _activate(now, connection))
             case Step.UNMARK:
@@ -135,15 +135,16 @@ class ConnectionSteps:
 
     # Steps
 
-    async def _lock(self, connection: Connection) -> Outcome:
+    async def _lock(self, connection: Connection, watch: Watch) -> Outcome:
+        """Mark the project first: from then on nothing that rule C12 forbids can happen to it."""
         path = connection.bond.path if connection.bond else None
+        await self._change(connection, watch, lambda project: replace(project, aml_project_path=path))
         try:
             await self._stores.gate.lock(
                 connection.project,
                 holder(connection),
                 "Labeling is being connected or switched; it is possible again in a moment.",
                 SOON,
-                lambda project: replace(project, aml_project_path=path),
             )
         except LabelingLocked:
             await self._drop_stale_lock(connection)

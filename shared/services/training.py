@@ -26,7 +26,7 @@ from shared.storage.jobs import ClaimLost
 #: Share of a train job that reading and fitting take; the rest is evaluation.
 TRAINED_PERCENT = 70
 
-type ImportLabels = Callable[[str], Awaitable[None]]
+type ImportLabels = Callable[[str], Awaitable[object]]
 """Imports the latest labels of the connected labeling project (rule T3). Raises LabelbridgeError with the reason."""
 
 
