@@ -1,10 +1,13 @@
 """The tables of the documentation that follow from the code.
 
-    python -m tests.docs.tables     writes them, between the marks in README.md and docs/operations.md
+python -m tests.docs.tables     writes them, between their marks in README, ARCHITECTURE and docs/operations.md
 """
 
+import ast
 import re
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import function_app  # declares the operations  # noqa: F401
@@ -42,7 +45,38 @@ def operations() -> list[str]:
     return lines
 
 
-TABLES = {"README.md": ("roles", roles), "docs/operations.md": ("operations", operations)}
+def room(folder: str) -> list[str]:
+    """One row a file of a folder: the first sentence of its docstring."""
+    lines = ["| file | what it is |", "|---|---|"]
+    for path in sorted((ROOT / folder).glob("*.py")):
+        words = " ".join(
+            (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0].split()
+        )
+        sentence = re.split(r"(?<=\.)\s", words, maxsplit=1)[0].rstrip(".:")
+        if path.name != "__init__.py":
+            lines.append(f"| `{path.name}` | {sentence.replace('|', chr(92) + '|')} |")
+    return lines
+
+
+ROOMS = (
+    "functions",
+    "shared/runtime",
+    "shared/services",
+    "shared/storage",
+    "shared/storage/gateways",
+    "shared/engines",
+    "shared/engines/embedded",
+    "shared/studios",
+    "shared/wire",
+    "shared/domain",
+    "devhost",
+    "samples",
+)
+TABLES: list[tuple[str, str, Callable[[], list[str]]]] = [
+    ("README.md", "roles", roles),
+    ("docs/operations.md", "operations", operations),
+    *(("ARCHITECTURE.md", folder, partial(room, folder)) for folder in ROOMS),
+]
 
 
 def marked(name: str) -> re.Pattern[str]:
@@ -50,11 +84,11 @@ def marked(name: str) -> re.Pattern[str]:
 
 
 def write() -> None:
-    for file, (name, table) in TABLES.items():
+    for file, name, table in TABLES:
         path = ROOT / file
-        lines = "\n".join(table()) + "\n"
-        text = marked(name).sub(lambda found: found[1] + lines + found[3], path.read_text("utf-8"))  # noqa: B023
-        path.write_text(text, "utf-8")
+        before, after = marked(name).split(path.read_text("utf-8"))[0::4]
+        mark = f"<!-- {name}: written by python -m tests.docs.tables -->\n"
+        path.write_text(f"{before}{mark}{'\n'.join(table())}\n<!-- end -->{after}", "utf-8")
 
 
 if __name__ == "__main__":
