@@ -1,5 +1,6 @@
 """The categories of a project, and the counts that tell how it stands."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from shared.domain.statistics import Calibration
 from shared.domain.suggestions import SuggestionSet, suggestion_id
 from shared.services.stores import Stores
 from shared.storage.pages import Author
+
+#: Begins the name of the lock's holder.
+RENAMES = "rename "
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class CategoryService:
 
     async def _rename(self, project: Project, renamed: dict[str, str], by: str) -> None:
         """Under a lock, so that no save brings an old name back; repeating it after a crash goes on with it."""
-        holder = "rename " + " ".join(f"{old}>{new}" for old, new in sorted(renamed.items()))
+        holder = RENAMES + json.dumps(renamed, sort_keys=True)
         await self._stores.gate.lock(
             project.name, holder, "Categories are being renamed; try again in a moment.", 1
         )
@@ -72,6 +76,11 @@ class CategoryService:
             await self._stores.gate.unlock(
                 project.name, holder, lambda current: _with_names(current, renamed)
             )
+
+    async def go_on_renaming(self, project: Project) -> None:
+        """Finish what died under its lock; the holder's name tells what was to be renamed."""
+        if project.lock is not None and project.lock.holder.startswith(RENAMES):
+            await self._rename(project, json.loads(project.lock.holder.removeprefix(RENAMES)), "labelbridge")
 
     async def statistics(self, name: str) -> dict[str, Any]:
         """Counts by status and dataset, labels by category, and the share accepted by confidence band."""

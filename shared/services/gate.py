@@ -7,6 +7,7 @@ writer that rests on an older row can land. Opening is one write. Every function
 from collections.abc import Callable
 from dataclasses import replace
 
+from shared.domain.errors import LabelbridgeError
 from shared.domain.project import Lock, Project
 from shared.services.directory import Directory
 from shared.storage.pages import PageStore, locked
@@ -23,9 +24,8 @@ class Gate:
         holder: str,
         reason: str,
         retry_after: int | None = None,
-        change: Callable[[Project], Project] = lambda project: project,
     ) -> Project:
-        """Shut the gate for `holder`, changing the project row in the same write.
+        """Shut the gate for `holder`.
 
         When it returns, all saves that were acknowledged can be read, and no other will be. Raises LabelingLocked when
         somebody else holds the lock.
@@ -37,7 +37,7 @@ class Gate:
             if project.lock is not None:
                 raise locked(project)
             number = project.locks + 1
-            return replace(change(project), locks=number, lock=Lock(number, holder, reason, retry_after))
+            return replace(project, locks=number, lock=Lock(number, holder, reason, retry_after))
 
         project = await self._directory.update(name, take)
         await self._pages.shut(project.scope, project.locks)
@@ -58,11 +58,19 @@ class Gate:
     async def cut(self, name: str, holder: str, change: Callable[[Project], Project]) -> Project:
         """Change the project row so that afterwards no write lands that rests on an older one.
 
-        `change` must do nothing the second time. While somebody else holds the lock no cut is needed, for nothing can
-        be saved.
+        `change` must do nothing the second time; what it raises leaves the gate open. It is made as the gate opens:
+        pages are shut under the old row, also those of an edition that the change turns away from. While somebody
+        else holds the lock, theirs keeps saves out, once it lies on every page.
         """
         project = await self._directory.read(name)
+        change(project)
         if project.lock is not None and project.lock.holder != holder:
-            return await self._directory.update(name, change)
-        await self.lock(name, holder, "The project is being changed; try again in a moment.", 1, change)
-        return await self.unlock(name, holder)
+            changed = await self._directory.update(name, change)
+            await self._pages.shut(project.scope, project.locks)
+            return changed
+        await self.lock(name, holder, "The project is being changed; try again in a moment.", 1)
+        try:
+            return await self.unlock(name, holder, change)
+        except LabelbridgeError:
+            await self.unlock(name, holder)
+            raise

@@ -5,6 +5,7 @@ from datetime import timedelta
 from shared.domain.ids import derived_job_id, random_job_id
 from shared.domain.jobs import Job, JobKind
 from shared.domain.project import Project
+from shared.services.categories import CategoryService
 from shared.services.jobs import JobService
 from shared.services.messages import JOB_QUEUE, JobMessage
 from shared.services.planning import Planner
@@ -22,11 +23,19 @@ REVIVED = 16
 
 
 class MaintenanceService:
-    def __init__(self, stores: Stores, planner: Planner, jobs: JobService, projects: ProjectService) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        planner: Planner,
+        jobs: JobService,
+        projects: ProjectService,
+        categories: CategoryService,
+    ) -> None:
         self._stores = stores
         self._planner = planner
         self._jobs = jobs
         self._projects = projects
+        self._categories = categories
 
     async def sweep(self) -> None:
         """Ask again for everything that should be under way and is not."""
@@ -59,6 +68,7 @@ class MaintenanceService:
                 await self._stores.queues.send(JOB_QUEUE, message.model_dump_json())
 
     async def _sweep_project(self, project: Project) -> None:
+        await self._categories.go_on_renaming(project)
         uploads_run = False
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             uploads_run |= job.parameters.get("source") == "upload"

@@ -110,7 +110,7 @@ class TransferService:
         if existing is not None and existing.edition == edition:
             return existing  # turned before a crash
         if existing is not None:
-            _may_replace(existing)
+            _may_replace(existing, job.id)
         now = self._stores.clock()
         base = existing or Project(
             job.project, file.details.kind, file.details.container, file.details.language, job.created, now,
@@ -126,7 +126,7 @@ class TransferService:
         def turn(project: Project) -> Project:
             if project.edition == edition:
                 return project
-            _may_replace(project)
+            _may_replace(project, job.id)
             return replace(_content(project, file, edition, job), generation=project.generation + 1)
 
         turned = await self._stores.gate.cut(job.project, job.id, turn)
@@ -217,7 +217,7 @@ def details_of(project: Project) -> ProjectDetails:
     )
 
 
-def _may_replace(project: Project) -> None:
+def _may_replace(project: Project, holder: str = "") -> None:
     """Rule C12, and what else keeps an import from replacing the project now."""
     if project.deleting:
         raise Conflict(
@@ -226,7 +226,7 @@ def _may_replace(project: Project) -> None:
     if project.aml_project_path is not None:
         text = "The project is connected to a labeling project; disconnect it before importing over it."
         raise Conflict(text, target="projectName")
-    if project.lock is not None:
+    if project.lock is not None and project.lock.holder != holder:
         raise locked(project)
     if project.training is not None:
         raise Conflict(
