@@ -1,4 +1,4 @@
-"""The sample texts: mails with a class each, and orders with their entities marked as `[text](Category)`."""
+"""The sample texts: mails with a class each, and orders with their entities marked."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SEPARATOR = "---"
+#: `[text](Category)`.
 _MARK = re.compile(r"\[([^]]+)]\((\w+)\)")
 
 

@@ -52,13 +52,15 @@ def test_some_are_accepted_and_some_rejected_and_the_rest_in_bulk(first):
     assert {"accept", "reject"} == set(verdicts)
     assert "Saved with one call: 15 saved." in first
     bulk = re.search(r"A dry run counted (\d+); then (\d+) were accepted", first)
-    assert bulk and bulk[1] == bulk[2] != "0"
+    assert bulk
+    assert bulk[1] == bulk[2] != "0"
 
 
 @pytest.mark.timeout(300)
 def test_it_tells_what_is_labeled_and_who_said_so(first):
     told = re.search(r"(\d+) of 83 documents are labeled, (\d+) still have suggestions, (\d+) have", first)
-    assert told and sum(int(number) for number in told.groups()) == 83
+    assert told
+    assert sum(int(number) for number in told.groups()) == 83
     assert int(told[1]) > 60
     assert re.search(r"suggested by\s+'embedded',\s+accepted by\s+'local'", first)
 
