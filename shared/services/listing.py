@@ -73,7 +73,7 @@ async def _by_id(
             found.extend(
                 ((d.id,), d)
                 for d in shown[number].documents.values()
-                if _matches(d, project, query) and (after is None or (d.id,) > after)
+                if _matches(d, project, query) and _is_after((d.id,), after)
             )
     return found[:count]
 
@@ -97,7 +97,7 @@ async def _by_location(
         ((d.location,), d)
         for page in shown.values()
         for d in page.documents.values()
-        if _matches(d, project, query) and (after is None or (d.location,) > after)
+        if _matches(d, project, query) and _is_after((d.location,), after)
     )
     return heapq.nsmallest(count, matching, key=lambda one: one[0])
 
@@ -110,7 +110,7 @@ async def _by_uncertainty(
     position: Key | None = after
     while len(found) < count:
         # Entries of the position's own page and confidence may come again: heads do not tell their ids.
-        wanted = count - len(found) + _ties(heads, project, position)
+        wanted: int = count - len(found) + _ties(heads, project, position)
         chosen: list[tuple[int, int, int]] = heapq.nsmallest(
             wanted, _uncertain(heads, project, query, position)
         )
@@ -122,8 +122,8 @@ async def _by_uncertainty(
             continue
         for confidence, number, place in chosen:
             document = list(shown[number].documents.values())[place]
-            key: Key = (confidence, document.id)
-            if position is not None and key <= position:
+            key = _key(confidence, document)
+            if not _is_after(key, position):
                 continue
             position = key
             if _matches(document, project, query):
@@ -131,6 +131,14 @@ async def _by_uncertainty(
         if len(chosen) < wanted:
             break
     return found[:count]
+
+
+def _key(confidence: int, document: Document) -> Key:
+    return confidence, document.id
+
+
+def _is_after(key: Key, position: Key | None) -> bool:
+    return position is None or key > position
 
 
 def _ties(heads: Iterable[Head], project: Project, position: Key | None) -> int:
