@@ -160,9 +160,9 @@ async def test_messages_of_a_deleted_project_touch_the_new_one_of_its_name_not(
     ):
         sent.append(json.dumps(body | more))
         await storage.queues.send(queue, sent[-1])
+    texts = [base64.b64encode(text.encode()).decode() for text in sent]
     for queue in (PLAN_QUEUE, BATCH_QUEUE, JOB_QUEUE):
         client = queues.get_queue_client(f"{host.prefix}-{queue}")
-        texts = [base64.b64encode(text.encode()).decode() for text in sent]
         await eventually(f"{queue} is worked off", lambda client=client: _has_taken(client, texts))
 
     def lasting(rows: dict[str, Stored]) -> dict[str, Stored]:
