@@ -4,7 +4,7 @@ import {
   add,
   change,
   entitiesOf,
-  fits,
+  fitter,
   NOTHING,
   readLabels,
   remove,
@@ -49,7 +49,7 @@ describe("label fields", () => {
 
 describe("adding", () => {
   it("replaces the class where there is one", () => {
-    expect(add({ categories: ["A"], regions: [] }, { category: "B" }, SINGLE, 9).categories).toEqual(["B"]);
+    expect(add({ categories: ["A"], regions: [] }, [{ category: "B" }], SINGLE, 9).categories).toEqual(["B"]);
   });
 
   it("puts an entity into the region that holds it and leaves the others alone", () => {
@@ -57,13 +57,13 @@ describe("adding", () => {
       { offset: 0, length: 10, labels: [] },
       { offset: 20, length: 10, labels: [] },
     ];
-    const labels = add({ categories: [], regions }, { category: "A", offset: 22, length: 3 }, ENTITIES, 40);
+    const labels = add({ categories: [], regions }, [{ category: "A", offset: 22, length: 3 }], ENTITIES, 40);
     expect(labels.regions.map((r) => r.labels.length)).toEqual([0, 1]);
   });
 
   it("makes one region of the whole document when no region holds the entity", () => {
     const regions = [{ offset: 0, length: 10, labels: [{ category: "A", offset: 1, length: 2 }] }];
-    const labels = add({ categories: [], regions }, { category: "B", offset: 8, length: 5 }, ENTITIES, 40);
+    const labels = add({ categories: [], regions }, [{ category: "B", offset: 8, length: 5 }], ENTITIES, 40);
     expect(labels.regions).toHaveLength(1);
     expect(labels.regions[0]).toMatchObject({ offset: 0, length: 40 });
     expect(entitiesOf(labels).map((e) => e.category)).toEqual(["A", "B"]);
@@ -96,13 +96,13 @@ describe("removing and changing", () => {
 
 describe("a suggestion fits", () => {
   it("a document without a class, for one class a document", () => {
-    expect(fits({ categories: ["B"], regions: [] }, suggestion({}), SINGLE)).toBe(false);
-    expect(fits(NOTHING, suggestion({}), SINGLE)).toBe(true);
+    expect(fitter({ categories: ["B"], regions: [] }, SINGLE)(suggestion({}))).toBe(false);
+    expect(fitter(NOTHING, SINGLE)(suggestion({}))).toBe(true);
   });
 
   it("unless it repeats a class", () => {
-    expect(fits({ categories: ["B"], regions: [] }, suggestion({}), MULTI)).toBe(true);
-    expect(fits({ categories: ["A"], regions: [] }, suggestion({}), MULTI)).toBe(false);
+    expect(fitter({ categories: ["B"], regions: [] }, MULTI)(suggestion({}))).toBe(true);
+    expect(fitter({ categories: ["A"], regions: [] }, MULTI)(suggestion({}))).toBe(false);
   });
 
   it.each([
@@ -115,6 +115,6 @@ describe("a suggestion fits", () => {
       categories: [],
       regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 2, length: 3 }] }],
     };
-    expect(fits(labels, suggestion({ offset, length }), ENTITIES)).toBe(expected);
+    expect(fitter(labels, ENTITIES)(suggestion({ offset, length }))).toBe(expected);
   });
 });

@@ -8,13 +8,15 @@ import type { Dataset, DocumentItem, Kind, Suggestion } from "../api/types";
 import {
   add,
   change,
-  fits,
+  fitter,
   isEntities,
   isSingle,
   NOTHING,
+  overlaps,
   readLabels,
   remove,
   sameLabels,
+  spanOf,
   type Labels,
   type Place,
 } from "./labels";
@@ -83,7 +85,13 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
   for (const step of steps) {
     switch (step.do) {
       case "accept":
-        for (const id of step.ids) labels = accept(known.get(id), labels, verdicts, kind, base.length);
+        labels = accept(
+          step.ids.flatMap((id) => known.get(id) ?? []),
+          labels,
+          verdicts,
+          kind,
+          base.length,
+        );
         break;
       case "reject":
         for (const id of step.ids) labels = withdraw(known.get(id), labels, verdicts, base, "rejected");
@@ -94,11 +102,11 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
       case "relabel": {
         const one = known.get(step.id);
         labels = withdraw(one, labels, verdicts, base, "rejected");
-        if (one) labels = add(labels, { ...placeOf(one), category: step.category }, kind, base.length);
+        if (one) labels = add(labels, [{ ...placeOf(one), category: step.category }], kind, base.length);
         break;
       }
       case "add":
-        labels = add(labels, step.place, kind, base.length);
+        labels = add(labels, [step.place], kind, base.length);
         break;
       case "remove":
         labels = remove(labels, step.place);
@@ -129,7 +137,8 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
 
 /** The suggestions that still wait for a decision, in the order of the document. */
 export function pending(base: Base, derived: Derived, kind: Kind): Suggestion[] {
-  return base.suggestions.filter((s) => !derived.verdicts.has(s.id) && fits(derived.labels, s, kind));
+  const fits = fitter(derived.labels, kind);
+  return base.suggestions.filter((s) => !derived.verdicts.has(s.id) && fits(s));
 }
 
 /** What the server must be told, in this order: decisions, then labels that decisions do not give, then settings. */
@@ -166,16 +175,28 @@ export function placeOf(suggestion: Suggestion): Place {
     : { category: suggestion.category, offset: suggestion.offset, length: suggestion.length };
 }
 
+/** Accepts what still fits, each judged with the ones before it. */
 function accept(
-  one: Suggestion | undefined,
+  suggestions: readonly Suggestion[],
   labels: Labels | null,
   verdicts: Map<string, Verdict>,
   kind: Kind,
   length: number,
 ): Labels | null {
-  if (!one || verdicts.get(one.id) === "accepted" || !fits(labels, one, kind)) return labels;
-  verdicts.set(one.id, "accepted");
-  return add(labels, placeOf(one), kind, length);
+  const fits = fitter(labels, kind);
+  const taken: Suggestion[] = [];
+  for (const one of suggestions) {
+    if (verdicts.get(one.id) === "accepted" || !fits(one) || taken.some((t) => excludes(t, one, kind)))
+      continue;
+    verdicts.set(one.id, "accepted");
+    taken.push(one);
+  }
+  return taken.length ? add(labels, taken.map(placeOf), kind, length) : labels;
+}
+
+function excludes(a: Suggestion, b: Suggestion, kind: Kind): boolean {
+  if (isSingle(kind)) return true;
+  return isEntities(kind) ? overlaps(spanOf(a), spanOf(b)) : a.category === b.category;
 }
 
 /** Takes an accepted suggestion out of the labels again; a document that had no labels has none again. */

@@ -82,39 +82,52 @@ export function overlaps(
   return a.offset < end(b) && b.offset < end(a);
 }
 
-/** A suggestion never repeats, contradicts or overlaps what a person said. */
-export function fits(labels: Labels | null, suggestion: Suggestion, kind: Kind): boolean {
-  if (!labels) return true;
-  if (isSingle(kind)) return labels.categories.length === 0;
-  if (!isEntities(kind)) return !labels.categories.includes(suggestion.category);
-  const span = { offset: suggestion.offset ?? 0, length: suggestion.length ?? 0 };
-  return !entitiesOf(labels).some((entity) => overlaps(entity, span));
+/** A suggestion never repeats, contradicts or overlaps what a person said: tells whether one still fits. */
+export function fitter(labels: Labels | null, kind: Kind): (suggestion: Suggestion) => boolean {
+  if (!labels) return () => true;
+  if (isSingle(kind)) return () => labels.categories.length === 0;
+  if (!isEntities(kind)) return (one) => !labels.categories.includes(one.category);
+  const entities = entitiesOf(labels);
+  return (one) => !entities.some((entity) => overlaps(entity, spanOf(one)));
 }
 
-/** The labels with one more; an entity goes to the region that holds it, or to one for the whole document. */
-export function add(labels: Labels | null, place: Place, kind: Kind, documentLength: number): Labels {
-  if (isSingle(kind)) return { categories: [place.category], regions: [] };
-  if (!isEntities(kind)) {
-    const known = labels?.categories ?? [];
-    return { categories: known.includes(place.category) ? known : [...known, place.category], regions: [] };
+export const spanOf = (place: { offset?: number; length?: number }): { offset: number; length: number } => ({
+  offset: place.offset ?? 0,
+  length: place.length ?? 0,
+});
+
+/** The labels with more; an entity goes to the region that holds it, or else all go to one for the whole document. */
+export function add(
+  labels: Labels | null,
+  places: readonly Place[],
+  kind: Kind,
+  documentLength: number,
+): Labels {
+  if (isEntities(kind)) {
+    const entities = places.map((place) => ({ category: place.category, ...spanOf(place) }));
+    return addEntities(labels, entities, documentLength);
   }
-  return addEntity(
-    labels,
-    { category: place.category, offset: place.offset ?? 0, length: place.length ?? 0 },
-    documentLength,
-  );
+  const names = places.map((place) => place.category);
+  const categories = isSingle(kind)
+    ? names.slice(-1)
+    : [...new Set([...(labels?.categories ?? []), ...names])];
+  return { categories, regions: [] };
 }
 
-function addEntity(labels: Labels | null, entity: Entity, documentLength: number): Labels {
+function addEntities(labels: Labels | null, entities: readonly Entity[], documentLength: number): Labels {
   const regions = labels?.regions ?? [];
-  const index = regions.findIndex((r) => r.offset <= entity.offset && end(entity) <= end(r));
-  if (index >= 0) {
-    const region = regions[index]!;
-    const grown = { ...region, labels: ordered([...region.labels, entity]) };
-    return { categories: [], regions: regions.map((r, i) => (i === index ? grown : r)) };
+  const homes = entities.map((entity) =>
+    regions.findIndex((r) => r.offset <= entity.offset && end(entity) <= end(r)),
+  );
+  if (homes.includes(-1)) {
+    const every = ordered([...entitiesOf(labels), ...entities]);
+    return { categories: [], regions: [{ offset: 0, length: documentLength, labels: every }] };
   }
-  const every = ordered([...entitiesOf(labels), entity]);
-  return { categories: [], regions: [{ offset: 0, length: documentLength, labels: every }] };
+  const grown = regions.map((region, index) => {
+    const added = entities.filter((_, i) => homes[i] === index);
+    return added.length ? { ...region, labels: ordered([...region.labels, ...added]) } : region;
+  });
+  return { categories: [], regions: grown };
 }
 
 /** The labels without one; what is left may be "labeled with nothing", never "not labeled" (rule D6). */

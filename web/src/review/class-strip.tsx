@@ -47,7 +47,7 @@ export function ClassStrip({ review }: { review: Review }) {
 
 function SuggestionChip({ review, one }: { review: Review; one: Suggestion }) {
   const verdict = review.derived.value?.verdicts.get(one.id);
-  const moot = !verdict && !review.waiting.value.some((s) => s.id === one.id);
+  const moot = !verdict && !review.waitingIds.value.has(one.id);
   const pointed = review.cursor.value === one.id;
   return (
     <li class={`chip suggestion ${verdict ?? ""}${moot ? " moot" : ""}${pointed ? " pointed-at" : ""}`}>

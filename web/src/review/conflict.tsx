@@ -113,7 +113,7 @@ function Version({
         {text === null ? (
           "Reading the text…"
         ) : (
-          <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} pointed={null} />
+          <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} />
         )}
       </div>
     </section>
@@ -131,14 +131,14 @@ function merge(
   if (isSingle(kind) || !mine || !theirs || sameLabels(mine, theirs)) return null;
   let labels: Labels | null = theirs;
   const length = conflict.theirs.length ?? conflict.draft.base.length;
-  for (const category of mine.categories) labels = add(labels, { category }, kind, length);
+  for (const category of mine.categories) labels = add(labels, [{ category }], kind, length);
   for (const entity of entitiesOf(mine)) {
     const same = entitiesOf(labels).some(
       (e) => e.offset === entity.offset && e.length === entity.length && e.category === entity.category,
     );
     if (same) continue;
     if (entitiesOf(labels).some((e) => overlaps(e, entity))) return null;
-    labels = add(labels, entity, kind, length);
+    labels = add(labels, [entity], kind, length);
   }
   return labels;
 }

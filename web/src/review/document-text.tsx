@@ -1,7 +1,7 @@
 /** The text under review: plain DOM text, cut only by marks, so that a selection's place is its offset. */
 
-import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Suggestion } from "../api/types";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import type { Entity, Suggestion } from "../api/types";
 import type { Derived } from "../domain/draft";
 import { percent } from "../domain/format";
 import { entitiesOf } from "../domain/labels";
@@ -17,9 +17,11 @@ export interface TextSpan extends Span {
 /** From this length on, the text is laid out in blocks, of which the browser paints only those in view. */
 const LONG = 12_000;
 
+export const labelKey = (e: Entity): string => `label|${e.offset}|${e.length}|${e.category}`;
+
 export function spansOf(derived: Derived | null, waiting: readonly Suggestion[]): TextSpan[] {
   const labels = entitiesOf(derived?.labels ?? null).map((e): TextSpan => ({
-    key: `label|${e.category}|${e.offset}|${e.length}`,
+    key: labelKey(e),
     kind: "label",
     category: e.category,
     tag: e.category,
@@ -43,35 +45,34 @@ export function spansOf(derived: Derived | null, waiting: readonly Suggestion[])
 interface Props {
   text: string;
   spans: readonly TextSpan[];
-  pointed: string | null;
 }
 
 /** Text with marks; `textContent` of the element is exactly the document's text. */
-export function MarkedText({ text, spans, pointed }: Props) {
+export function MarkedText({ text, spans }: Props) {
   const groups = useMemo(() => {
     const pieces = cut(text.length, spans);
     return text.length > LONG ? blocks(text, pieces) : [pieces];
   }, [text, spans]);
-  if (groups.length === 1) return <>{groups[0]!.map((piece) => renderPiece(text, piece, pointed))}</>;
+  if (groups.length === 1) return <>{groups[0]!.map((piece) => renderPiece(text, piece))}</>;
   return (
     <>
       {groups.map((pieces, i) => (
         <div key={i} class="text-block">
-          {pieces.map((piece) => renderPiece(text, piece, pointed))}
+          {pieces.map((piece) => renderPiece(text, piece))}
         </div>
       ))}
     </>
   );
 }
 
-function renderPiece(text: string, piece: Piece<TextSpan>, pointed: string | null) {
+function renderPiece(text: string, piece: Piece<TextSpan>) {
   const part = text.slice(piece.start, piece.end);
   const top = piece.spans[0];
   if (!top) return part;
   const ends = top.offset + top.length === piece.end;
   return (
     <mark
-      class={`span ${top.kind}${top.key === pointed ? " pointed-at" : ""}`}
+      class={`span ${top.kind}`}
       data-key={top.key}
       data-category={top.category}
       data-tag={ends ? top.tag : undefined}
@@ -89,9 +90,21 @@ export function DocumentText({ review }: { review: Review }) {
   const cursor = review.cursor.value;
   const spans = useMemo(() => spansOf(derived, waiting), [derived, waiting]);
 
-  useEffect(() => {
-    ref.current?.querySelector(".pointed-at")?.scrollIntoView({ block: "nearest" });
-  }, [cursor, loaded.document.id]);
+  // A text of thousands of marks is not rendered again only because another one is pointed at.
+  const marked = useMemo(
+    () => <MarkedText key={loaded.document.id} text={loaded.text} spans={spans} />,
+    [loaded.document.id, loaded.text, spans],
+  );
+
+  useLayoutEffect(() => {
+    if (!cursor) return;
+    const marks = ref.current?.querySelectorAll(`mark[data-key="${CSS.escape(cursor)}"]`) ?? [];
+    for (const mark of marks) mark.classList.add("pointed-at");
+    marks[0]?.scrollIntoView({ block: "nearest" });
+    return () => {
+      for (const mark of marks) mark.classList.remove("pointed-at");
+    };
+  }, [cursor, marked]);
 
   useEffect(() => watchSelection(() => ref.current, review), [review]);
 
@@ -104,12 +117,18 @@ export function DocumentText({ review }: { review: Review }) {
       lang={loaded.document.language || undefined}
       onClick={(event) => {
         const mark = (event.target as HTMLElement).closest<HTMLElement>("mark");
-        if (mark?.classList.contains("suggestion")) review.cursor.value = mark.dataset["key"] ?? null;
+        const span = spans.find((s) => s.key === mark?.dataset["key"]);
+        if (span?.kind === "suggestion") review.cursor.value = span.key;
+        if (span?.kind === "label" && document.getSelection()?.isCollapsed) editLabel(review, span);
       }}
     >
-      <MarkedText key={loaded.document.id} text={loaded.text} spans={spans} pointed={cursor} />
+      {marked}
     </div>
   );
+}
+
+function editLabel(review: Review, { category, offset, length }: TextSpan): void {
+  if (!review.locked.value) review.selection.value = { offset, length, label: { category, offset, length } };
 }
 
 /** Tells the review which stretch of the text is selected, once the selection rests. */
@@ -124,6 +143,8 @@ function watchSelection(element: () => HTMLElement | null, review: Review): () =
       const range = selection.getRangeAt(0);
       if (!root.contains(range.startContainer) || !root.contains(range.endContainer)) return;
       const text = review.current.value?.text ?? "";
+      // A click into the text ends a selection; a click on a label began one of its own.
+      if (range.collapsed && review.selection.value?.label) return;
       review.selection.value = range.collapsed ? null : spanOf(root, range, text);
       showPending(review.selection.value ? range : null);
     }, 80);

@@ -5,6 +5,7 @@ import { moment } from "../domain/format";
 import type { Filters } from "../state/filters";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
+import { Field } from "../ui/parts";
 
 interface Props {
   review: Review;
@@ -26,6 +27,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
   const active =
     [filters.category, filters.jobId, filters.dataset, filters.prefix].filter(Boolean).length +
     (filters.min > 0 || filters.max < 1 ? 1 : 0);
+  const expanded = useSignal(active > 0);
   return (
     <div class="filters">
       <div class="filter-main">
@@ -52,8 +54,9 @@ export function FilterBar({ review, filters, onChange }: Props) {
       </div>
       <details
         class="filter-more"
-        open={active > 0}
+        open={expanded.value}
         onToggle={(event) => {
+          expanded.value = event.currentTarget.open;
           if (event.currentTarget.open && !jobs.value.length)
             void listAutolabelJobs(review.open.name).then(
               (found) => (jobs.value = found),
@@ -65,8 +68,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
           <Icon name="filter" size={15} /> Filters{active ? ` (${active})` : ""}
         </summary>
         <div class="filter-grid">
-          <label class="field">
-            <span class="field-label">Category</span>
+          <Field label="Category">
             <select
               value={filters.category}
               onChange={(event) => set({ category: event.currentTarget.value })}
@@ -76,9 +78,8 @@ export function FilterBar({ review, filters, onChange }: Props) {
                 <option key={category}>{category}</option>
               ))}
             </select>
-          </label>
-          <label class="field">
-            <span class="field-label">Job</span>
+          </Field>
+          <Field label="Job">
             <select value={filters.jobId} onChange={(event) => set({ jobId: event.currentTarget.value })}>
               <option value="">Any</option>
               {filters.jobId && !jobs.value.some((j) => j.jobId === filters.jobId) && (
@@ -90,20 +91,18 @@ export function FilterBar({ review, filters, onChange }: Props) {
                 </option>
               ))}
             </select>
-          </label>
+          </Field>
           <ConfidenceFields filters={filters} set={set} />
-          <label class="field">
-            <span class="field-label">Used for</span>
+          <Field label="Used for">
             <select value={filters.dataset} onChange={(event) => set({ dataset: event.currentTarget.value })}>
               <option value="">Any</option>
               <option>Train</option>
               <option>Test</option>
             </select>
-          </label>
-          <label class="field">
-            <span class="field-label">Name begins with</span>
+          </Field>
+          <Field label="Name begins with">
             <input value={filters.prefix} onChange={(event) => set({ prefix: event.currentTarget.value })} />
-          </label>
+          </Field>
           {active > 0 && (
             <button
               type="button"

@@ -16,6 +16,7 @@ export function Panel({ review }: { review: Review }) {
   const suggestions = review.base(loaded.document).suggestions;
   const ref = useRef<HTMLElement>(null);
   const cursor = review.cursor.value;
+  const shown = around(suggestions, cursor);
   useEffect(() => scrollInto(ref.current), [cursor]);
   return (
     <aside class="panel" aria-label="Suggestions and labels" ref={ref}>
@@ -34,10 +35,15 @@ export function Panel({ review }: { review: Review }) {
             </button>
           </div>
           <ul class="suggestions" role="list">
-            {suggestions.map((one) => (
+            {shown.map((one) => (
               <SuggestionRow key={one.id} review={review} one={one} />
             ))}
           </ul>
+          {shown.length < suggestions.length && (
+            <p class="hint">
+              {shown.length} of {suggestions.length} are listed, those around the one pointed at.
+            </p>
+          )}
         </section>
       )}
       {entities && <EntityLabels review={review} />}
@@ -46,6 +52,20 @@ export function Panel({ review }: { review: Review }) {
       <DocumentFacts review={review} />
     </aside>
   );
+}
+
+const MOST_LISTED = 200;
+
+/** All suggestions, or of very many those around the one pointed at. */
+function around(suggestions: readonly Suggestion[], cursor: string | null): readonly Suggestion[] {
+  if (suggestions.length <= MOST_LISTED) return suggestions;
+  // The window moves in steps, so that the list does not shift with every key.
+  const at = Math.max(
+    0,
+    suggestions.findIndex((s) => s.id === cursor),
+  );
+  const start = Math.max(0, Math.floor(at / (MOST_LISTED / 2)) * (MOST_LISTED / 2) - MOST_LISTED / 4);
+  return suggestions.slice(start, start + MOST_LISTED);
 }
 
 /** Keeps the suggestion pointed at in view where the panel scrolls by itself; a phone's page must not jump. */
@@ -59,7 +79,7 @@ function scrollInto(panel: HTMLElement | null): void {
 
 function SuggestionRow({ review, one }: { review: Review; one: Suggestion }) {
   const verdict = review.derived.value?.verdicts.get(one.id);
-  const waits = review.waiting.value.some((s) => s.id === one.id);
+  const waits = review.waitingIds.value.has(one.id);
   const text = review.current.value?.text.slice(one.offset ?? 0, (one.offset ?? 0) + (one.length ?? 0)) ?? "";
   const name = `${one.category} “${text.slice(0, 40)}”`;
   const pointed = review.cursor.value === one.id;
@@ -99,7 +119,7 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
       </button>
     );
   }
-  const off = review.locked.value || !review.waiting.value.some((s) => s.id === one.id);
+  const off = review.locked.value || !review.waitingIds.value.has(one.id);
   return (
     <span class="verdicts">
       <button
@@ -140,11 +160,11 @@ function EntityLabels({ review }: { review: Review }) {
         <p class="hint">
           {labels
             ? "Labeled with nothing: a person said there is no entity."
-            : "Select text to add an entity."}
+            : "Select text to add an entity; click a label to change it."}
         </p>
       )}
       <ul class="labels" role="list">
-        {entities.map((entity) => (
+        {entities.slice(0, MOST_LISTED).map((entity) => (
           <EntityRow
             key={`${entity.offset}|${entity.length}|${entity.category}`}
             review={review}
@@ -153,6 +173,9 @@ function EntityLabels({ review }: { review: Review }) {
           />
         ))}
       </ul>
+      {entities.length > MOST_LISTED && (
+        <p class="hint">The first {MOST_LISTED} are listed; click a label in the text to change any other.</p>
+      )}
     </section>
   );
 }

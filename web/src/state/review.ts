@@ -3,7 +3,7 @@
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { messageOf } from "../api/http";
 import { may } from "../auth/session";
-import type { DocumentItem, Kind, Suggestion } from "../api/types";
+import type { DocumentItem, Entity, Kind, Suggestion } from "../api/types";
 import { baseOf, derive, pending, type Base, type Derived, type Step } from "../domain/draft";
 import { isEntities, MAX_ENTITY_LENGTH, type Place } from "../domain/labels";
 import { Documents, type Loaded } from "./documents";
@@ -15,6 +15,13 @@ import { Saving } from "./saving";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
+
+/** A stretch of text that a category is chosen for; `label` when it is one already. */
+export interface Selection {
+  readonly offset: number;
+  readonly length: number;
+  readonly label?: Entity;
+}
 
 export class Review {
   readonly drafts: Drafts;
@@ -28,9 +35,10 @@ export class Review {
   /** The id of the suggestion that accept, reject and the number keys mean. */
   readonly cursor = signal<string | null>(null);
   /** A stretch of text that waits for a category. */
-  readonly selection = signal<{ offset: number; length: number } | null>(null);
+  readonly selection = signal<Selection | null>(null);
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
+  readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
   /** Why labels cannot be changed here now, or null. */
   readonly barred: ReadonlySignal<string | null>;
   readonly locked: ReadonlySignal<boolean>;
@@ -53,6 +61,7 @@ export class Review {
         ? pending(this.base(loaded.document), this.derived.value, this.kind)
         : [];
     });
+    this.waitingIds = computed(() => new Set(this.waiting.value.map((s) => s.id)));
     this.barred = computed(() => {
       const lock = open.lock.value;
       if (lock) return `${lock.reason} ${lock.until}`;
@@ -187,11 +196,15 @@ export class Review {
     this.step({ do: has ? "remove" : "add", place: { category } });
   }
 
-  addEntity(category: string, span = this.selection.value): void {
+  addEntity(category: string, span: Selection | null = this.selection.value): void {
     if (!span) return;
     if (span.length > MAX_ENTITY_LENGTH)
       return toast(`An entity has at most ${MAX_ENTITY_LENGTH} characters.`, "bad");
-    if (this.step({ do: "add", place: { category, ...span } })) this.selection.value = null;
+    const { offset, length, label } = span;
+    const step: Step = label
+      ? { do: "change", place: label, category }
+      : { do: "add", place: { category, offset, length } };
+    if (this.step(step)) this.selection.value = null;
   }
 
   change(place: Place, category: string): void {
@@ -199,7 +212,7 @@ export class Review {
   }
 
   remove(place: Place): void {
-    this.step({ do: "remove", place });
+    if (this.step({ do: "remove", place })) this.selection.value = null;
   }
 
   /** A step on the current document; false when labels cannot be changed now. */
@@ -285,7 +298,7 @@ export class Review {
   }
 
   private decide(what: "accept" | "reject", id: string | null): void {
-    if (!id || !this.waiting.value.some((s) => s.id === id)) {
+    if (!id || !this.waitingIds.value.has(id)) {
       if (this.waiting.value[0]) this.cursor.value = this.waiting.value[0].id;
       else toast("No suggestion is left on this document.");
       return;
@@ -296,7 +309,7 @@ export class Review {
   /** To the next suggestion that waits, in this document or in the next. */
   private advance(from: string): void {
     const ids = this.suggestionIds();
-    const waiting = new Set(this.waiting.value.map((s) => s.id));
+    const waiting = this.waitingIds.value;
     const at = ids.indexOf(from);
     const next = [...ids.slice(at + 1), ...ids.slice(0, at)].find((id) => waiting.has(id));
     if (next) this.cursor.value = next;

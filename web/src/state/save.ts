@@ -4,7 +4,7 @@ import { patchDocument, putLabels, saveDecisions } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem, ErrorBody, Kind } from "../api/types";
 import { changes, derive, type Changes, type Draft } from "../domain/draft";
-import { fits, sameLabels, writeLabels, type Labels } from "../domain/labels";
+import { fitter, sameLabels, writeLabels, type Labels } from "../domain/labels";
 
 export type Saved =
   | { result: "saved"; draft: Draft; document: DocumentItem }
@@ -141,7 +141,8 @@ class Save {
   private after(): DocumentItem {
     const { base } = this.draft;
     const decided = new Set([...this.wanted.accept, ...this.wanted.reject]);
-    const suggestions = base.suggestions.filter((s) => !decided.has(s.id) && fits(this.known, s, this.kind));
+    const fits = fitter(this.known, this.kind);
+    const suggestions = base.suggestions.filter((s) => !decided.has(s.id) && fits(s));
     return {
       id: this.draft.documentId,
       location: this.draft.location,
