@@ -84,6 +84,7 @@ def test_a_second_run_works_and_keep_leaves_it_running(folder, first):
     process = subprocess.Popen(
         COMMAND, cwd=ROOT, env=environment(folder, KEEP="1"), stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout
     try:
         printed = ""
         for line in process.stdout:
