@@ -6,9 +6,7 @@ from functions import (
     autolabel,
     bulk,
     connection,
-    connection_events,
     documents,
-    import_labels,
     projects,
     queues,
     review,
@@ -33,12 +31,10 @@ for blueprint in (
     training.routes.blueprint,
     transfers.routes.blueprint,
     connection.routes.blueprint,
-    import_labels.routes.blueprint,
     system.routes.blueprint,
     web.routes.blueprint,
     uploads.triggers.blueprint,
     queues.triggers.blueprint,
     timers.triggers.blueprint,
-    connection_events.triggers.blueprint,
 ):
     app.register_functions(blueprint)

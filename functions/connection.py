@@ -1,8 +1,9 @@
-"""HTTP: the connection with a labeling studio."""
+"""HTTP: the connection with a labeling studio, and a new project from its label file."""
 
 from functions.http import Call, P, Routes
 from functions.reply import Reply
 from shared.domain.jobs import Job
+from shared.services.import_labels import LabelsRequest
 from shared.wire.answers import job_json, moment
 from shared.wire.api import JobModel
 from shared.wire.connection import (
@@ -11,6 +12,7 @@ from shared.wire.connection import (
     ConnectionHistory,
     ConnectionModel,
     DisconnectBody,
+    ImportLabelsBody,
     SwitchBody,
     check_json,
     connection_json,
@@ -81,6 +83,24 @@ async def get_connection_job(call: Call) -> Reply:
     """Get the state of an operation on the connection."""
     job = await call.container.connection.job(call.project_name, call.path("jobId"))
     return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
+
+
+@routes.add("POST", f"{P}/:import-labels", {202: None}, headers=("operation-location",))
+async def import_labels(call: Call, body: ImportLabelsBody) -> Reply:
+    """Make a new project from a label file; its state is that of an import."""
+    file = body.labels_file
+    request = LabelsRequest(
+        body.metadata,
+        file.container_name,
+        file.blob_name,
+        body.offset_unit,
+        body.datastore_name,
+        body.test_percentage,
+    )
+    job = await call.container.import_labels.start(
+        call.project_name, request, call.caller.name, call.job_id()
+    )
+    return call.accepted(f"import/jobs/{job.id}")
 
 
 def _accepted(call: Call, job: Job) -> Reply:

@@ -88,3 +88,15 @@ async def run_bulk_review(message: func.QueueMessage) -> None:
 async def run_bulk_review_poison(message: func.QueueMessage) -> None:
     """The batch of the bulk decision ends with the reason."""
     await handle(message, BatchMessage, lambda app, one: app.bulk.give_up(one, TOO_OFTEN))
+
+
+@triggers.queue("connection")
+async def advance_connection(message: func.QueueMessage) -> None:
+    """Do the due steps of a connection."""
+    await handle(message, JobMessage, lambda app, one: app.connection.run(one))
+
+
+@triggers.queue("connection-poison")
+async def advance_connection_poison(message: func.QueueMessage) -> None:
+    """The operation is taken back where that is possible; its job says why."""
+    await handle(message, JobMessage, lambda app, one: app.connection.give_up(one, TOO_OFTEN))

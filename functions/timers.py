@@ -19,3 +19,9 @@ async def sweep_jobs(timer: func.TimerRequest) -> None:
 async def reconcile_documents(timer: func.TimerRequest) -> None:
     """Compare the containers with what is registered: events are hints, the listing is the truth."""
     await container().maintenance.reconcile()
+
+
+@triggers.timer("SYNC_SCHEDULE")
+async def sync_labels(timer: func.TimerRequest) -> None:
+    """Import the labels of every project whose labeling is active in Azure Machine Learning."""
+    await container().connection.sync_all()

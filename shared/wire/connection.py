@@ -10,6 +10,7 @@ from shared.domain.conditions import Condition
 from shared.domain.connection import Connection
 from shared.domain.connection_courses import State
 from shared.domain.kinds import Studio
+from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.answers import job_error_json, moment
 from shared.wire.api import Strict, Wire
 
@@ -46,6 +47,23 @@ class DisconnectBody(Strict):
 
     confirm: Annotated[str, Field(max_length=300)] = ""
     discard_unsynced_labels: bool = False
+
+
+class LabelsFileModel(Strict):
+    """Where a label file lies, in this storage account."""
+
+    container_name: Annotated[str, Field(min_length=3, max_length=63)]
+    blob_name: Annotated[str, Field(min_length=1, max_length=1_024)]
+
+
+class ImportLabelsBody(Strict):
+    """Body of `:import-labels`. `testPercentage` of the documents, chosen by name, become the test set."""
+
+    metadata: dict[str, Any]
+    labels_file: LabelsFileModel
+    offset_unit: OffsetUnit = OffsetUnit.UTF16
+    datastore_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    test_percentage: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class ConnectionModel(Wire):
