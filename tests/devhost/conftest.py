@@ -21,7 +21,7 @@ def storage(tmp_path_factory):
         store.close()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ class Program:
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
 
-    def end(self, seconds: float = 20.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """The exit status, once it has ended."""
         return self.process.wait(seconds)
 
