@@ -164,7 +164,7 @@ class Container:
         }
         batches = {"autolabel": self.batches.run, "register": self.batches.run}
         bulk = {"review": self.bulk.run_batch, "undo": self.bulk.run_batch}
-        return JobRunner(self.stores, self.jobs, runs, batches | bulk)
+        return JobRunner(self.stores, self.jobs, runs, batches | bulk, {"train": self.training.fail})
 
     @cached_property
     def maintenance(self) -> MaintenanceService:

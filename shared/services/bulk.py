@@ -101,6 +101,9 @@ class BulkService:
                 await self._run(job, job.batches[message.number], claim)
         except ClaimLost:
             return
+        except Exception:
+            await claim.release(self._stores.clock(), "")
+            raise
         await self._jobs.settle(job)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:

@@ -1,9 +1,11 @@
 """Timers: bring back what died, purge what is over, compare with the listing (design sections 5 and 6)."""
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from shared.domain.ids import derived_job_id, random_job_id
-from shared.domain.jobs import Job, JobKind
+from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.project import Project
 from shared.services.categories import CategoryService
 from shared.services.jobs import JobService
@@ -68,6 +70,7 @@ class MaintenanceService:
                 await self._stores.queues.send(JOB_QUEUE, message.model_dump_json())
 
     async def _sweep_project(self, project: Project) -> None:
+        await self._free(project)
         await self._categories.go_on_renaming(project)
         uploads_run = False
         for job in await self._stores.jobs.open_jobs(project.incarnation):
@@ -77,6 +80,16 @@ class MaintenanceService:
         if not uploads_run and await self._stores.todo.any(project.incarnation, until):
             plan_id = derived_job_id(project.incarnation, until.isoformat())
             await self._planner.plan_later(project.name, project.incarnation, plan_id)
+
+    async def _free(self, project: Project) -> None:
+        """Let go of what a job still holds that has ended: its worker died in between."""
+        held = (project.training, project.lock.holder if project.lock else None)
+        for holder in {one for one in held if one is not None}:
+            job = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, holder)
+            job = job or await self._stores.jobs.find("", JobKind.IMPORT, holder)
+            if job.status.ended if job else holder == project.training:
+                await self._stores.gate.unlock(project.name, holder)
+                await self._stores.directory.update(project.name, partial(_freed, job=job, holder=holder))
 
     async def _revive(self, job: Job) -> None:
         now = self._stores.clock()
@@ -107,3 +120,10 @@ class MaintenanceService:
                     except RowMissing:
                         continue  # another sweep is at it; the next one gets the rest
         await self._stores.artefacts.delete_all(incarnation)
+
+
+def _freed(project: Project, job: Job | None, holder: str) -> Project:
+    if project.training != holder:
+        return project
+    trained = job.updated if job and job.status is JobStatus.SUCCEEDED else project.last_trained
+    return replace(project, training=None, last_trained=trained)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, ProjectNotFound
+from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.ids import random_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import Studio
@@ -12,7 +12,7 @@ from shared.domain.page import Head
 from shared.domain.project import Project
 from shared.domain.splitting import SplitKind, SplitOptions
 from shared.domain.trained import MAX_MODELS, TrainedModel
-from shared.engines.base import Engine, EngineError
+from shared.engines.base import Engine, EngineError, EngineUnavailable
 from shared.engines.registry import Engines
 from shared.services.claims import renewing
 from shared.services.evaluating import Evaluator
@@ -25,6 +25,10 @@ from shared.storage.jobs import ClaimLost
 
 #: Share of a train job that reading and fitting take; the rest is evaluation.
 TRAINED_PERCENT = 70
+
+#: Errors that are the answer to a training, and those that pass when it is tried again.
+_FINAL = (EngineError, LabelbridgeError)
+_PASSING = (EngineUnavailable, Unavailable)
 
 type ImportLabels = Callable[[str], Awaitable[object]]
 """Imports the latest labels of the connected labeling project (rule T3). Raises LabelbridgeError with the reason."""
@@ -102,9 +106,13 @@ class TrainingService:
                 await self._train(job)
         except (ClaimLost, RowChanged, ProjectNotFound):
             return  # another worker has it, or it was cancelled, or the project is gone
-        except (EngineError, LabelbridgeError) as error:
-            code = error.code if isinstance(error, LabelbridgeError) else type(error).__name__
-            await self.fail(job, JobError(code, str(error)))
+        except Exception as error:
+            if isinstance(error, _FINAL) and not isinstance(error, _PASSING):
+                code = error.code if isinstance(error, LabelbridgeError) else type(error).__name__
+                await self.fail(job, JobError(code, str(error)))
+                return
+            await claim.release(self._stores.clock(), "")
+            raise  # the message comes again, and ends as poison
 
     async def cancel(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
@@ -190,7 +198,9 @@ class TrainingService:
         return await self._stores.jobs.save(changed)
 
     async def _release(self, job: Job) -> None:
+        """Let the next training begin; a cut that died is opened, too."""
         try:
+            await self._stores.gate.unlock(job.project, job.id)
             await self._stores.directory.update(job.project, lambda project: _release(project, job.id))
         except ProjectNotFound:
             return

@@ -1,4 +1,4 @@
-"""Labels by hand, in the three kinds: set, taken away, and what becomes of them when the content changes (D2, D3, D6, D7)."""
+"""Labels by hand in the three kinds, and what becomes of them when the content changes (rules D2, D3, D6, D7)."""
 
 import pytest
 
@@ -10,7 +10,9 @@ from tests.support.api import ENTITIES, MULTI, SINGLE, label
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 
 
-async def test_a_label_by_hand_defines_its_category_and_is_in_the_history(new_project: MakeProject, kind: str):
+async def test_a_label_by_hand_defines_its_category_and_is_in_the_history(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     await project.upload({"a.txt": "Some text."})
     await project.scan()
@@ -57,7 +59,9 @@ async def test_the_label_field_of_another_kind_is_refused_by_its_name(new_projec
     assert (await project.document("a.txt"))["status"] == "unlabeled"
 
 
-async def test_changed_content_keeps_the_labels_and_flags_them_until_confirmed(new_project: MakeProject, kind: str):
+async def test_changed_content_keeps_the_labels_and_flags_them_until_confirmed(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     await project.suggested({"a.txt": "@Refund:73 please"}, "Refund", "Login")
     await project.upload({"~Login.txt": "This one is Login, said anew.", "a.txt": "@Login:55 instead"})
@@ -74,7 +78,9 @@ async def test_changed_content_keeps_the_labels_and_flags_them_until_confirmed(n
     assert [s["category"] for s in again["suggestions"]] == ["Login"]
 
     url = f"{project.path}/documents/{labeled['id']}"
-    answer = await project.http.patch(url, json={"contentChanged": False}, headers={"If-Match": labeled["eTag"]})
+    answer = await project.http.patch(
+        url, json={"contentChanged": False}, headers={"If-Match": labeled["eTag"]}
+    )
     assert answer.status_code == 200, answer.text
     assert answer.json()["contentChanged"] is False
     assert categories_of(answer.json(), kind) == ["Login"]
@@ -82,7 +88,9 @@ async def test_changed_content_keeps_the_labels_and_flags_them_until_confirmed(n
     assert actions == ["documentChanged", "contentChanged", "labelsSet"]
 
 
-async def test_a_deleted_blob_leaves_lists_and_training_and_stays_in_the_history(new_project: MakeProject, kind: str):
+async def test_a_deleted_blob_leaves_lists_and_training_and_stays_in_the_history(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     await project.define("Refund", "Login")
     await project.upload({"gone.txt": "This one is Refund too."})

@@ -40,7 +40,10 @@ async def test_a_job_suggests_what_the_engine_finds(new_project: MakeProject, ki
     assert first["jobId"] == job["jobId"]
     assert job["result"]["outcomes"] == {"suggested": 1, "nothingFound": 1, "skipped": 0, "failed": 0}
     outcomes = (await project.get(f"/autolabel/jobs/{job['jobId']}/documents"))["value"]
-    assert {o["location"]: o["outcome"] for o in outcomes} == {"a.txt": "suggested", "none.txt": "nothingFound"}
+    assert {o["location"]: o["outcome"] for o in outcomes} == {
+        "a.txt": "suggested",
+        "none.txt": "nothingFound",
+    }
 
 
 @each_kind
@@ -65,7 +68,9 @@ async def test_accept_all_makes_labels_and_keeps_their_provenance(new_project: M
 
 
 @each_kind
-async def test_reject_all_leaves_the_document_unlabeled_and_is_remembered(new_project: MakeProject, kind: str):
+async def test_reject_all_leaves_the_document_unlabeled_and_is_remembered(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     [document] = await project.suggested({"a.txt": "@Refund:73 please"}, "Refund")
     reject = {"documentId": document["id"], "eTag": document["eTag"], "rejectAll": True}
@@ -114,7 +119,9 @@ async def test_no_suggestion_repeats_contradicts_or_overlaps_a_label(new_project
 
 
 @each_kind
-async def test_a_label_by_hand_drops_pending_ones_that_would_now_not_be_made(new_project: MakeProject, kind: str):
+async def test_a_label_by_hand_drops_pending_ones_that_would_now_not_be_made(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     [document] = await project.suggested({"a.txt": TEXT}, "Refund", "Login")
 
@@ -138,7 +145,9 @@ async def test_the_threshold_is_the_lowest_confidence_suggested(new_project: Mak
 
 
 @each_kind
-async def test_a_later_job_replaces_the_suggestions_and_may_want_few_categories(new_project: MakeProject, kind: str):
+async def test_a_later_job_replaces_the_suggestions_and_may_want_few_categories(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     [document] = await project.suggested({"a.txt": TEXT}, "Refund", "Login")
 
@@ -251,7 +260,9 @@ async def test_the_estimate_is_what_the_job_then_takes(new_project: MakeProject,
     assert answer.json() == {"documents": 2, "textRecords": 3}
     assert (await project.get("/autolabel/jobs"))["value"] == []
     assert (await project.autolabel())["result"]["textRecords"] == 3
-    assert (await run(project, "/autolabel/jobs", {}))["result"]["documentsTotal"] == 0  # nothing is unlabeled
+    assert (await run(project, "/autolabel/jobs", {}))["result"][
+        "documentsTotal"
+    ] == 0  # nothing is unlabeled
 
 
 def _over_refund(kind: str) -> dict[str, Any]:

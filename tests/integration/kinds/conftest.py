@@ -1,0 +1,22 @@
+"""The services on the in-memory twin, for rules that need no host: whole jobs stopped at any moment."""
+
+import pytest
+
+from shared.storage.gateways.memory import MemoryStorage
+from tests.support.lives import Life, living
+from tests.support.services import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> MemoryStorage:
+    return MemoryStorage(clock=clock)
+
+
+@pytest.fixture
+def app(memory: MemoryStorage, clock: Clock) -> Life:
+    return living(memory, clock)

@@ -1,0 +1,126 @@
+"""The services in the process of the test, for a project of any kind, with the messages of every queue delivered.
+
+app = living(MemoryStorage(clock=clock), clock)
+await app.create(ProjectKind.ENTITIES)
+await app.suggested({"a.txt": "@Refund:73 please"}, "Refund")
+await app.train("m1")
+"""
+
+from dataclasses import replace
+from typing import Any, override
+
+from shared.domain.document import Document, document_id
+from shared.domain.jobs import Job, JobKind
+from shared.domain.kinds import ProjectKind
+from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.project import Project
+from shared.domain.review import Decision
+from shared.domain.splitting import SplitOptions
+from shared.runtime.container import Container
+from shared.services import etags
+from shared.services.messages import (
+    BATCH_QUEUE,
+    PLAN_QUEUE,
+    REVIEW_QUEUE,
+    BatchMessage,
+    JobMessage,
+    PlanMessage,
+    parse,
+)
+from shared.services.review import Saved, Submitted
+from shared.services.stores import Names, build
+from shared.services.training import TrainRequest
+from shared.storage.gateways.faults import Faults
+from tests.support.engines import NAME, ScriptedEngine
+from tests.support.services import App, Clock, Sent, Storage, settings
+
+
+class Life(App):
+    """An app with one project, `p`, of any kind."""
+
+    kind: ProjectKind = ProjectKind.SINGLE_LABEL
+
+    @override
+    async def deliver(self, queue: str, body: str) -> None:
+        self.delivered.append((queue, body))
+        if queue == PLAN_QUEUE:
+            await self.container.planner.plan(parse(PlanMessage, body))
+        elif queue in {BATCH_QUEUE, REVIEW_QUEUE}:
+            await self.container.runner.run_batch(parse(BatchMessage, body))
+        else:
+            await self.container.runner.run(parse(JobMessage, body))
+
+    @override
+    async def create(
+        self, kind: ProjectKind = ProjectKind.SINGLE_LABEL, *, pages: int | None = None, **more: Any
+    ) -> Project:
+        """`pages`: few, where a test shuts the gate often."""
+        self.kind = kind
+        project = await super().create(kind, **more)
+        if pages is None:
+            return project
+        return await self.container.stores.directory.update(self.name, lambda one: replace(one, pages=pages))
+
+    def labels(self, category: str, offset: int = 0, length: int = 4) -> Labels:
+        """One label in the form of the kind."""
+        if self.kind is not ProjectKind.ENTITIES:
+            return Labels(categories=(category,))
+        entity = EntityLabel(category, offset, length)
+        return Labels(regions=(Region(0, offset + length, (entity,)),))
+
+    @override
+    async def label(self, location: str, category: str) -> Document:
+        return await self.set(location, self.labels(category))
+
+    async def set(self, location: str, labels: Labels | None) -> Document:
+        shown = await self.container.documents.set_labels(
+            self.name, document_id(location), etags.ANY, labels, "tester"
+        )
+        return shown.document
+
+    async def get(self, location: str) -> Document:
+        return (await self.container.documents.get(self.name, document_id(location))).document
+
+    async def pending(self, location: str) -> list[str]:
+        """Categories of the suggestions that exist."""
+        shown = await self.container.documents.get(self.name, document_id(location))
+        found = shown.document.pending(shown.project.generation)
+        return [one.category for one in found.items] if found else []
+
+    async def suggested(self, texts: dict[str, str], *categories: str) -> None:
+        """Documents with suggestions."""
+        await self.upload(dict(texts), events=False)
+        await self.container.registering.scan(self.name, f"scan-{len(self.delivered)}")
+        await self.define(*categories)
+        await self.autolabel(f"suggest-{len(self.delivered)}")
+
+    async def decide(self, location: str, **decision: Any) -> Saved:
+        one = Submitted(Decision(document_id(location), **decision), etags.ANY)
+        _, [result] = await self.container.review.save(self.name, [one], "reviewer")
+        return result.status
+
+    async def train(
+        self, label: str = "m1", split: SplitOptions | None = None, *, job_id: str | None = None
+    ) -> Job:
+        """Train to the end."""
+        job_id = job_id or f"train-{label}"
+        await self.container.training.start(self.name, TrainRequest(label, split or SplitOptions()), job_id)
+        await self.drain()
+        return await self.container.training.get(self.name, job_id)
+
+    async def job(self, kind: JobKind, job_id: str) -> Job:
+        project = await self.container.projects.get(self.name)
+        return await self.container.stores.jobs.get(project.incarnation, kind, job_id)
+
+
+def living(
+    storage: Storage, clock: Clock, *, faults: Faults | None = None, engine: type | None = None, **more: Any
+) -> Life:
+    """The app over this storage, whose calls fail as `faults` plans; `engine` in the place of the scripted one."""
+    table, blobs, queues = storage.table("projects"), storage.blobs, storage.queues
+    if faults is not None:
+        table, blobs, queues = faults.table(table), faults.blobs(blobs), faults.queues(queues)
+    sent = Sent(queues)
+    stores = build(Names("labelbridge"), table, blobs, sent, clock)
+    container = Container(settings(**more), stores, {NAME: engine or ScriptedEngine})
+    return Life(container, sent, blobs)
