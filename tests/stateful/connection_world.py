@@ -24,7 +24,7 @@ from shared.services.jobs import JobService
 from shared.services.stores import Names, Stores, build
 from shared.storage.connections import ConnectionStore
 from shared.storage.gateways.faults import Faults
-from shared.storage.gateways.ports import Blobs, BlobLeased, Queues, Table
+from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
 from shared.storage.label_blobs import LabelBlobs
 from shared.storage.pages import Author
 from shared.studios.base import LabelingStudio
