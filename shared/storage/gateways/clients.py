@@ -21,6 +21,8 @@ __all__ = ["Account", "StorageClients", "StorageNames"]
 CONNECTIONS = 200
 """Open connections at most; aiohttp's own limit is 100."""
 _CONNECT_SECONDS = 10
+#: Azurite closes a connection that was idle for 5 s; a transaction sent on one that is just being closed fails.
+_KEEP_SECONDS = 3
 _READ_SECONDS = 60
 _SCOPE = "https://storage.azure.com/.default"
 _VERSIONS: dict[ServiceName, str] = {"table": "2019-02-02", "blob": "2023-11-03", "queue": "2023-11-03"}
@@ -121,7 +123,7 @@ class StorageClients:
 
         if self._session is None:
             self._session = ClientSession(
-                connector=TCPConnector(limit=CONNECTIONS),
+                connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEP_SECONDS),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=True,  # so that azure-core leaves it to aiohttp, which `Service.send` tells not to
                 trust_env=False,  # else each request looks for a netrc and a proxy, in another thread, twice

@@ -122,15 +122,9 @@ def policies(*per_try: Any, retries: int) -> Sequence[Any]:
     """What each request passes through; `per_try` with each repetition, for signatures carry the time."""
     from azure.core.pipeline.policies import AsyncRetryPolicy, DistributedTracingPolicy, UserAgentPolicy
 
-    class RetryAll(AsyncRetryPolicy):
-        """Repeats a POST, too, when a kept connection was closed: writers recognise their own write (section 5)."""
-
-        def _is_method_retryable(self, *_: Any) -> bool:
-            return True
-
     return [
         UserAgentPolicy("labelbridge"),
-        RetryAll(retry_total=retries, retry_backoff_factor=0.4, retry_backoff_max=10),
+        AsyncRetryPolicy(retry_total=retries, retry_backoff_factor=0.4, retry_backoff_max=10),
         *per_try,
         DistributedTracingPolicy(),
     ]
