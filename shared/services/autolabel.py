@@ -1,5 +1,6 @@
 """Autolabel jobs as callers start, watch, repeat and end them."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from shared.storage.pages import locked
 #: When a job's message comes, should the process die that began it.
 SAFETY_SECONDS = 20
 MAX_NAMED = 20_000
+#: Batches that the request itself begins with, and how many of them at once.
+OWN_BATCHES, OWN_AT_ONCE = 8, 2
 #: A usual rule of thumb for English; a bill is made by the service.
 CHARACTERS_PER_TOKEN = 4
 
@@ -159,14 +162,30 @@ class AutolabelService:
         return await self.start(name, request, new_id)
 
     async def _begin(self, job: Job) -> Job:
-        """Work for a moment within the request, so that a small job has ended when its caller is answered."""
+        """Plan, and run the first batches, within the request: a small job has ended when its caller is answered,
+        and a large one does not wait for the queue to be polled. What dies here the sweep brings back.
+        """
 
         async def work() -> None:
-            message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
-            await self.plan(message)
-            planned = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
-            if planned is not None and len(planned.batches) == 1 and not planned.status.ended:
-                await self._batches.run(BatchMessage(**message.model_dump(), number=0))
+            try:
+                planned = await self._planner.plan_job(job, OWN_BATCHES)
+            except RowChanged:
+                return  # planned, or cancelled, meanwhile
+            numbers = iter(range(min(OWN_BATCHES, len(planned.batches))))
+
+            async def run_some() -> None:
+                for number in numbers:
+                    await self._batches.run(
+                        BatchMessage(
+                            project=job.project,
+                            incarnation=job.incarnation,
+                            kind=job.kind,
+                            job=job.id,
+                            number=number,
+                        )
+                    )
+
+            await asyncio.gather(*(run_some() for _ in range(OWN_AT_ONCE)))
 
         await for_a_moment(work())
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)

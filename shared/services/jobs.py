@@ -65,13 +65,13 @@ class JobService:
         message = JobMessage(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
         await self._stores.queues.send(queue, message.model_dump_json(), delay=delay)
 
-    async def start(self, job: Job, *more: Operation) -> Job:
-        """Write the plan of a job and queue its batches; one without batches has ended.
+    async def start(self, job: Job, *more: Operation, own: int = 0) -> Job:
+        """Write the plan of a job and queue its batches but the first `own`, which the caller runs itself.
 
-        `more` land with the plan. Raises RowChanged.
+        A job without batches has ended. `more` land with the plan. Raises RowChanged.
         """
         saved = await self._stores.jobs.save(job, *more)
-        await self.enqueue(saved, range(len(saved.batches)))
+        await self.enqueue(saved, range(own, len(saved.batches)))
         return saved if saved.batches else await self.settle(saved)
 
     async def end(

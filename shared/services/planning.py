@@ -86,8 +86,11 @@ class Planner:
         queue = PLAN_QUEUE
         await self._stores.queues.send(queue, message.model_dump_json(), delay=self._window)
 
-    async def plan_job(self, job: Job) -> Job:
-        """Give a caller's job its model and its batches. Raises RowChanged when somebody else planned it meanwhile."""
+    async def plan_job(self, job: Job, own: int = 0) -> Job:
+        """Give a caller's job its model and its batches, all queued but the first `own`.
+
+        Raises RowChanged when somebody else planned it meanwhile.
+        """
         project = await self._stores.directory.read(job.project)
         heads = await self._stores.pages.heads(project.scope)
         ready = await self.readiness(project, heads, job.parameters)
@@ -109,7 +112,7 @@ class Planner:
             parameters={**ready.parameters, **reserved},
             batches=tuple(batches),
         )
-        return await self._jobs.start(planned, *more)
+        return await self._jobs.start(planned, *more, own=own)
 
     async def _reserve(
         self, project: Project, parameters: Mapping[str, Any], batches: Sequence[Batch]
