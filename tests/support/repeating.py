@@ -1,4 +1,4 @@
-"""A table whose every commit is sent twice, as the SDK does when an answer is lost: the caller sees the second answer."""
+"""A table whose every commit is sent twice, as the SDK does when an answer is lost; the second answer counts."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import override

@@ -12,8 +12,8 @@ from shared.domain.errors import Conflict
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
 from shared.services.autolabel import AutolabelRequest
 from shared.services.messages import BATCH_QUEUE, BatchMessage
-from shared.storage.gateways.faults import Crash, Faults, LostAnswer, Plan, crash_at
 from shared.storage.gateways.errors import StorageUnavailable
+from shared.storage.gateways.faults import Crash, Faults, LostAnswer, Plan, crash_at
 from shared.storage.gateways.memory import MemoryStorage
 from tests.support.services import App, Clock, in_process
 
@@ -42,7 +42,11 @@ async def state(app: App) -> Mapping[str, tuple[object, ...]]:
         items = document.suggestions.items if document.suggestions else ()
         seen[location] = (document.labels, items, document.planned == document.content)
     for job in await app.jobs():
-        seen[job.id] = (job.status, job.result["outcomes"], await app.container.autolabel.outcomes("p", job.id))
+        seen[job.id] = (
+            job.status,
+            job.result["outcomes"],
+            await app.container.autolabel.outcomes("p", job.id),
+        )
     return seen
 
 
@@ -185,7 +189,7 @@ async def test_a_batch_in_the_middle_of_its_work_cannot_land_after_the_cancel(
         return await type(app.container.stores.uploads).look(app.container.stores.uploads, *arguments)
 
     uploads = app.container.stores.uploads
-    app.container.batches._stores = replace(app.container.stores, uploads=_With(uploads, look))  # type: ignore[arg-type]  # noqa: SLF001, E501 - the one place where the worker can be held
+    app.container.batches._stores = replace(app.container.stores, uploads=_With(uploads, look))  # type: ignore[arg-type]
     await app.deliver(BATCH_QUEUE, message(job))
 
     assert cancelled.is_set()
@@ -245,9 +249,9 @@ class _With:
 async def _planned(app: App) -> Job:
     """A job whose batches are queued and not begun: the request dies after it wrote the job."""
     start = app.container.autolabel
-    start._begin = lambda job: _itself(job)  # type: ignore[method-assign]  # noqa: SLF001 - as if it took too long
+    start._begin = _itself  # type: ignore[method-assign]  # as if it took too long
     await start.start("p", AutolabelRequest(), "job")
-    del start._begin  # type: ignore[method-assign]  # noqa: SLF001
+    del start._begin  # type: ignore[method-assign]
     app.sent.waiting = type(app.sent.waiting)(m for m in app.sent.waiting if "job" in m[1])
     [job] = [m for m in app.sent.waiting if '"kind":"autolabel"' in m[1]]
     app.sent.waiting.clear()

@@ -1,0 +1,213 @@
+"""What work costs in storage calls, on Azurite and in process: each call is money and time on Azure."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from itertools import count
+
+import pytest
+
+from shared.domain.document import document_id
+from shared.domain.labels import Labels
+from shared.domain.page import page_of
+from shared.domain.project import DEFAULT_PAGES, AutolabelSettings
+from shared.domain.review import Decision
+from shared.services import etags
+from shared.services.listing import DocumentQuery
+from shared.services.projects import ProjectPatch
+from shared.services.review import Saved, Submitted
+from shared.storage.gateways.clients import StorageClients
+from shared.wire.documents import etag
+from tests.support.azurite import Azurite
+from tests.support.services import App, in_process
+
+UPLOADS = 1_000
+
+
+@pytest.fixture
+async def storage(azurite: Azurite) -> AsyncIterator[StorageClients]:
+    async with azurite.storage() as clients:
+        yield clients
+
+
+@pytest.fixture
+async def app(storage: StorageClients) -> App:
+    """A project that knows a category, warm."""
+    prefix = storage.names.prefix
+    made = in_process(storage, prefix=prefix, collect_window_seconds=300)
+    made.documents = f"{prefix}docs"
+    await made.create()
+    await made.define("Refund")
+    await made.container.planner.plan_later(
+        "p", (await made.container.projects.get("p")).incarnation, "first"
+    )
+    await made.drain()
+    await made.label("~Refund.txt", "Refund")
+    return made
+
+
+async def write(app: App, texts: Mapping[str, str]) -> None:
+    """Write blobs side by side."""
+    writers = asyncio.Semaphore(16)
+
+    async def one(name: str, text: str) -> None:
+        async with writers:
+            await app.blobs.write(app.documents, name, text.encode())
+
+    await asyncio.gather(*(one(name, text) for name, text in texts.items()))
+
+
+@pytest.mark.timeout(300)
+async def test_a_thousand_uploads_cost_one_read_one_insert_and_a_third_of_a_call(
+    app: App, storage: StorageClients
+) -> None:
+    """One blob read a document, at most one insert (events that come together share it), and 0.3 other calls."""
+    outcomes = {"suggested": 0, "skipped": 0, "nothingFound": 0}
+    texts: dict[str, str] = {}
+    for n in range(UPLOADS):
+        kind = "skipped" if n % 50 == 0 else "nothingFound" if n % 50 == 1 else "suggested"
+        outcomes[kind] += 1
+        texts[f"in/{n:04}.txt"] = {
+            "skipped": " ",
+            "nothingFound": f"number {n}",
+            "suggested": f"@Refund:{n % 100}",
+        }[kind]
+    await write(app, texts)
+    app.container.uploads._planned_at.clear()
+    before = storage.counter.snapshot()
+
+    await asyncio.gather(*(app.container.uploads.seen(app.documents, name) for name in texts))
+    inserts = sum(storage.counter.since(before).values())
+    await app.drain()
+    calls = storage.counter.since(before)
+
+    jobs = [job for job in await app.jobs() if job.result["documentsTotal"]]
+    told = {k: sum(job.result["outcomes"][k] for job in jobs) for k in (*outcomes, "failed")}
+    assert told == {**outcomes, "failed": 0}
+    accounted = [o.location for job in jobs for o in await app.container.stores.jobs.outcomes(job)]
+    assert sorted(accounted) == sorted(texts)
+    reads = calls.pop(("blob", "read"))
+    model = 2  # the one labeled text that it is fitted on, and the model itself
+    assert reads <= UPLOADS + model
+    assert inserts <= UPLOADS + 2
+    others = sum(calls.values()) - inserts
+    assert others <= 0.3 * UPLOADS, calls
+
+
+@pytest.mark.timeout(300)
+async def test_autolabeling_over_http_costs_one_read_and_a_fifth_of_a_call(
+    app: App, storage: StorageClients
+) -> None:
+    await app.container.projects.put("p", ProjectPatch(autolabel=AutolabelSettings(on_upload=False)))
+    texts = {f"in/{n:04}.txt": f"@Refund:{n % 100} number {n}" for n in range(UPLOADS)}
+    await write(app, texts)
+    await app.container.registering.scan("p", "scan")
+    await app.drain()
+    before = storage.counter.snapshot()
+
+    job = await app.autolabel()
+
+    calls = storage.counter.since(before)
+    assert job.result["outcomes"]["suggested"] == UPLOADS
+    reads = calls.pop(("blob", "read"))
+    others = sum(calls.values())
+    # The fit reads the two labeled texts, a twentieth of the others, and a batch its model.
+    assert reads <= UPLOADS + 2 + UPLOADS // 20 + 1
+    assert others <= 0.2 * UPLOADS, calls
+
+
+async def test_a_save_of_one_decision_costs_two_calls(app: App, storage: StorageClients) -> None:
+    await _suggested(app, {"a.txt": "@Refund:73"})
+    [submitted] = await _submitted(app, "a.txt")
+    before = storage.counter.snapshot()
+
+    _, [result] = await app.container.review.save("p", [submitted], "me")
+
+    assert result.status is Saved.SAVED
+    assert storage.counter.since(before) == {("table", "get"): 1, ("table", "commit"): 1}
+
+
+async def test_labels_by_hand_cost_two_calls_and_so_does_undo(app: App, storage: StorageClients) -> None:
+    await _suggested(app, {"a.txt": "@Refund:73"})
+    await app.container.review.save("p", await _submitted(app, "a.txt"), "me")
+    for work in (
+        lambda: app.container.documents.undo("p", document_id("a.txt"), etags.ANY, "me"),
+        lambda: app.container.documents.set_labels(
+            "p", document_id("a.txt"), etags.ANY, Labels(categories=("Refund",)), "me"
+        ),
+    ):
+        before = storage.counter.snapshot()
+        await work()
+        assert storage.counter.since(before) == {("table", "get"): 1, ("table", "commit"): 1}
+
+
+async def test_a_save_of_100_decisions_on_neighbouring_pages_costs_few_calls(
+    app: App, storage: StorageClients
+) -> None:
+    """All reads of pages side by side, all writes in transactions of up to 33 pages."""
+    texts = {f"d{n:03}.txt": f"@Refund:{n}" for n in range(100)}
+    await _suggested(app, texts)
+    submitted = await _submitted(app, *texts)
+    pages = len({page_of(document_id(name), DEFAULT_PAGES) for name in texts})
+    before = storage.counter.snapshot()
+
+    _, results = await app.container.review.save("p", submitted, "me")
+
+    assert {r.status for r in results} == {Saved.SAVED}
+    calls = storage.counter.since(before)
+    assert calls[("table", "get")] <= pages
+    assert calls[("table", "commit")] == -(-pages * 3 // 100)
+
+
+async def test_a_list_that_was_read_before_costs_the_project_and_the_heads(
+    app: App, storage: StorageClients
+) -> None:
+    texts = {f"d{n:03}.txt": f"@Refund:{n}" for n in range(40)}
+    await _suggested(app, texts)
+    query = DocumentQuery(orderby="uncertainty")
+    await app.container.documents.list("p", query, 20, None)
+    before = storage.counter.snapshot()
+
+    _, page = await app.container.documents.list("p", query, 20, None)
+
+    assert len(page.documents) == 20
+    assert storage.counter.since(before) == {("table", "get"): 1, ("table", "query"): 1}
+
+
+async def test_an_event_costs_one_call(app: App, storage: StorageClients) -> None:
+    await app.container.uploads.seen(
+        app.documents, "a.txt"
+    )  # the container's projects are known for a second
+    for number in count(1):
+        before = storage.counter.snapshot()
+        await app.container.uploads.seen(app.documents, f"{number}.txt")
+        calls = storage.counter.since(before)
+        if ("table", "query") not in calls:  # that second had passed
+            break
+    assert calls == {("table", "commit"): 1}
+
+
+async def test_an_event_of_a_container_without_a_project_costs_one_call_a_second(
+    app: App, storage: StorageClients
+) -> None:
+    before = storage.counter.snapshot()
+    for number in range(50):
+        await app.container.uploads.seen("nobodys-container", f"{number}.txt")
+    assert set(storage.counter.since(before)) == {("table", "query")}
+    assert storage.counter.since(before)[("table", "query")] <= 2
+
+
+async def _suggested(app: App, texts: Mapping[str, str]) -> None:
+    await app.upload(texts)
+    app.container.uploads._planned_at.clear()
+    await app.upload({"last.txt": "@Refund:1"})
+    await app.drain()
+    await app.label("~Refund.txt", "Refund")
+
+
+async def _submitted(app: App, *locations: str) -> list[Submitted]:
+    found: list[Submitted] = []
+    for location in locations:
+        document = await app.document(location)
+        assert document is not None
+        found.append(Submitted(Decision(document.id, accept_all=True), etags.parse(etag(document, 0))))
+    return found
