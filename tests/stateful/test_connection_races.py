@@ -6,10 +6,13 @@ import random
 import pytest
 
 from shared.domain.bond import Bond
-from shared.domain.connection_courses import State
+from shared.domain.connection import Order, switch
+from shared.domain.connection_courses import COURSES, Course, State
 from shared.domain.errors import Conflict, LabelbridgeError, LabelingLocked, StaleDocument
 from shared.domain.labels import Labels
+from shared.domain.project import Project
 from shared.services.etags import ANY
+from shared.services.messages import JobMessage
 from tests.stateful.connection_world import AML, LS, World, new_job
 
 CLIENTS = 16
@@ -120,15 +123,24 @@ async def test_labels_saved_through_fifty_switches_are_neither_lost_nor_in_both_
     assert refused > 0, "the race was run"
 
 
-async def test_two_workers_on_one_connection_do_each_step_once(twin: World) -> None:
+def message(project: Project, job_id: str) -> JobMessage:
+    return JobMessage(project=project.name, incarnation=project.incarnation, kind="connection", job=job_id)
+
+
+async def test_four_workers_on_one_connection_do_each_step_once(twin: World) -> None:
     await twin.project()
     await twin.connect()
     project = await twin.app.stores.directory.read("p")
-    job = await twin.app.service.switch("p", AML, "lead", new_job())
+    order = Order(new_job(), "lead", twin.clock())
+    await twin.app.service._begin(project, order, lambda now, at: switch(now, AML, at))
+    before = len(await twin.app.service.history("p"))
     workers = [twin.start().service for _ in range(4)]
     for _ in range(20):
-        await asyncio.gather(*(w.advance("p", project.incarnation) for w in workers), return_exceptions=False)
+        await asyncio.gather(*(w.run(message(project, order.job_id)) for w in workers))
         twin.clock.pass_(21)
+    steps = len(await twin.app.service.history("p")) - before
+    assert steps == len(COURSES[Course.TO_AML]), "one transition a step"
+    job = await twin.app.service.job("p", order.job_id)
     assert (await twin.app.service.job("p", job.id)).status == "succeeded"
     with pytest.raises(LabelbridgeError):
         await twin.label("a.txt", "A")
