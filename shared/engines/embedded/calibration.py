@@ -49,13 +49,16 @@ class Platt:
     shift: float = 0.0
 
     @classmethod
-    def fit(cls, scores: Vector, truth: Vector) -> "Platt":
-        """From held-out scores and whether each was right; a weak prior keeps it near the scores."""
+    def fit(cls, scores: Vector, truth: Vector, *, hold: float = 0.1) -> "Platt":
+        """From held-out scores and whether each was right.
+
+        A weak prior keeps it near the scores; `hold` is how strongly it keeps the shift near 0.
+        """
 
         def loss(parameters: Vector) -> float:
             slope, shift = parameters
             logits = np.exp(slope) * scores + shift
-            return float((np.logaddexp(0, logits) - truth * logits).sum() + 2 * slope**2 + 0.1 * shift**2)
+            return float((np.logaddexp(0, logits) - truth * logits).sum() + 2 * slope**2 + hold * shift**2)
 
         if not len(scores):
             return cls()

@@ -14,7 +14,7 @@ from shared.engines.embedded.tagger import Tagger
 def fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
     """A model as bytes. CPU bound; not for the event loop."""
     if kind is ProjectKind.ENTITIES:
-        return pack(tagger_training.train(examples, unlabeled, seed).store())
+        return pack(tagger_training.train(examples, seed).store())
     return pack(classifier_training.train(kind, examples, unlabeled, seed).store())
 
 
