@@ -23,6 +23,8 @@ from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import BatchState
 
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
+#: Operations of Azure whose official pollers would wait for ever: they know no `cancelled`.
+NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
 MAX_ERRORS = 20
 SENDS_AT_ONCE = 16
 
@@ -147,7 +149,8 @@ class JobService:
             if number not in states or not states[number].done:
                 await self._stores.jobs.finish(job, number, BatchResult())
         result = result_of(job, await self.progress(job)) if job.batches else dict(job.result)
-        return await self.end(job, JobStatus.CANCELLED, result=result, errors=(reason,))
+        status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
+        return await self.end(job, status, result=result, errors=(reason,))
 
 
 def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:

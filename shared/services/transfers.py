@@ -17,6 +17,7 @@ from shared.services.messages import JobMessage
 from shared.services.registering import RegisterService
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
+from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import Author, locked
 from shared.wire.project_file import read_project_file
 from shared.wire.project_file_writer import ProjectFileWriter
@@ -24,6 +25,7 @@ from shared.wire.project_file_writer import ProjectFileWriter
 INLINE_SECONDS = 2.0
 SAFETY_SECONDS = 20
 NO_INCARNATION = "-"
+ATTEMPTS = 20
 
 
 class TransferService:
@@ -80,7 +82,10 @@ class TransferService:
     async def run_import(self, message: JobMessage) -> None:
         """Go on with an import that its request did not finish."""
         job = await self._stores.jobs.find("", JobKind.IMPORT, message.job)
-        if job is None or job.status.ended:
+        if job is None:
+            return
+        if job.status.ended:
+            await self._stores.artefacts.delete(_body(job.id))  # its worker may have died before it did
             return
         body = await self._stores.artefacts.read(_body(job.id))
         if body is None:
@@ -96,43 +101,81 @@ class TransferService:
         except LabelbridgeError as error:
             return await self._jobs.end(job, JobStatus.FAILED, errors=(JobError(error.code, error.message),))
         await self._registering.scan_new(project, derived_id(job.id, "scan"))
-        await self._stores.artefacts.delete(_body(job.id))
-        return await self._jobs.end(
+        ended = await self._jobs.end(
             job,
             JobStatus.PARTIALLY_COMPLETED if job.errors else JobStatus.SUCCEEDED,
             result={"documents": len(file.documents), "categories": len(file.categories)},
         )
+        await self._stores.artefacts.delete(_body(job.id))
+        return ended
 
     async def _replace(self, job: Job, file: ProjectFile) -> Project:
-        """Write the content as a new edition that nobody sees, then turn the project to it."""
+        """Write the content as a new edition that nobody sees, then turn the project to it.
+
+        Whoever goes on after a crash, or comes late, repeats the steps: none undoes what happened since.
+        """
         edition = derived_id(job.id, "edition")
         existing = await self._stores.projects.find(job.project)
-        if existing is not None and existing.edition == edition:
-            return existing  # turned before a crash
+        if existing is None or existing.edition != edition:
+            await self._write(job, file, existing, edition)
+        if existing is None:
+            return await self._create(_new(job, file, edition))
+        for _ in range(ATTEMPTS):
+            job = await self._note_replaced(job, edition)
+            try:
+                turned = await self._turn(job, file, edition)
+            except _Overtaken:
+                continue
+            await self._stop_jobs(turned)
+            if replaced := job.parameters.get("replaces"):
+                await self._stores.pages.purge_edition(turned.incarnation, replaced)
+            return turned
+        raise Conflict("Other imports replace the project at the same time.", target="projectName")
+
+    async def _write(self, job: Job, file: ProjectFile, existing: Project | None, edition: str) -> None:
         if existing is not None:
             _may_replace(existing, job.id)
-        now = self._stores.clock()
-        base = existing or Project(
-            job.project, file.details.kind, file.details.container, file.details.language, job.created, now,
-            incarnation=derived_id(job.id, "incarnation"), edition=edition,
-        )  # fmt: skip
-        made = _content(base, file, edition, job)
+        made = _content(existing, file, edition, job) if existing else _new(job, file, edition)
         author = Author(str(job.parameters.get("by", "")), job.created, derived_id(job.id, "revision"))
-        pages = _pages(made, file.documents, author.revision)
-        await self._stores.pages.write_edition(made, pages, author, _history)
-        if existing is None:
-            return await self._stores.directory.create(made)
+        await self._stores.pages.write_edition(
+            made, _pages(made, file.documents, author.revision), author, _history
+        )
 
+    async def _create(self, made: Project) -> Project:
+        """The new project; one that we made before, when the answer was lost, is ours."""
+        try:
+            return await self._stores.directory.create(made)
+        except Conflict:
+            found = await self._stores.projects.find(made.name)
+            if found is None or found.incarnation != made.incarnation:
+                raise
+            return found
+
+    async def _note_replaced(self, job: Job, edition: str) -> Job:
+        """The job, with the edition that it replaces: that of the project until it is turned, to be purged then."""
+        while True:
+            found = await self._stores.jobs.get("", JobKind.IMPORT, job.id)
+            project = await self._stores.directory.read(job.project)
+            if found.status.ended:
+                raise Conflict("The import has ended already.", target="jobId")
+            if project.edition in {edition, found.parameters.get("replaces")}:
+                return found
+            try:
+                parameters = {**found.parameters, "replaces": project.edition}
+                return await self._stores.jobs.save(replace(found, parameters=parameters))
+            except RowChanged:
+                continue  # another worker is at it
+
+    async def _turn(self, job: Job, file: ProjectFile, edition: str) -> Project:
         def turn(project: Project) -> Project:
             if project.edition == edition:
                 return project
             _may_replace(project, job.id)
+            if project.edition != job.parameters.get("replaces"):
+                raise _Overtaken("Another import was faster.")
             return replace(_content(project, file, edition, job), generation=project.generation + 1)
 
-        turned = await self._stores.gate.cut(job.project, job.id, turn)
-        await self._stop_jobs(turned)
-        await self._stores.pages.purge_edition(existing.incarnation, existing.edition)
-        return turned
+        return await self._stores.gate.cut(job.project, job.id, turn)
 
     async def _stop_jobs(self, project: Project) -> None:
         reason = JobError("ProjectReplaced", "The project was replaced by an import.")
@@ -198,6 +241,10 @@ class TransferService:
         yield writer.end()
 
 
+class _Overtaken(Conflict):
+    """Another import turned the project first."""
+
+
 async def inline(work: Awaitable[Job], job: Job) -> Job:
     """Work for a moment within the request; what takes longer goes on, here or by the job's delayed message."""
     task = asyncio.ensure_future(work)
@@ -232,6 +279,14 @@ def _may_replace(project: Project, holder: str = "") -> None:
         raise Conflict(
             "A training of this project is running; import when it has ended.", target="projectName"
         )
+
+
+def _new(job: Job, file: ProjectFile, edition: str) -> Project:
+    base = Project(
+        job.project, file.details.kind, file.details.container, file.details.language, job.created, job.created,
+        incarnation=derived_id(job.id, "incarnation"), edition=edition,
+    )  # fmt: skip
+    return _content(base, file, edition, job)
 
 
 def _content(project: Project, file: ProjectFile, edition: str, job: Job) -> Project:

@@ -271,7 +271,10 @@ class PageStore:
         author: Author,
         history: Callable[[Page], tuple[HistoryEntry, ...]],
     ) -> None:
-        """Write the pages of an edition that nobody reads yet. Writing it again writes the same over it."""
+        """Write the pages of an edition that nobody reads yet.
+
+        Whoever writes it again finds what is there and leaves it: it may be in use, and changed, by then.
+        """
         scope = project.scope
         planned: dict[int, _Planned] = {}
         for page in pages:
@@ -279,16 +282,23 @@ class PageStore:
             values = await page_codec.encode(fresh, f"{scope.incarnation}/spill", self._write_spill)
             head = head_codec.encode(head_codec.summarise(fresh, project))
             operations: list[Put] = [
-                UpsertReplace(keys.page(scope.edition, page.number), values),
-                UpsertReplace(keys.head(scope.edition, page.number), head),
+                Insert(keys.page(scope.edition, page.number), values),
+                Insert(keys.head(scope.edition, page.number), head),
             ]
             entries = history(page)
             if entries:
-                row = _history_row(fresh, Edit({}, entries), author)
-                operations.append(UpsertReplace(row.key, row.values))
+                operations.append(_history_row(fresh, Edit({}, entries), author))
             planned[page.number] = _Planned(fresh, tuple(operations))
-        chunks = [[o for one in chunk for o in one.operations] for chunk in _chunks(planned, spare=0)]
-        await _gather((lambda c=chunk: self._table.commit(scope.incarnation, c)) for chunk in chunks)
+        chunks = _chunks(planned, spare=0)
+        await _gather((lambda c=chunk: self._insert(scope, c)) for chunk in chunks)
+
+    async def _insert(self, scope: Scope, chunk: "Sequence[_Planned]") -> None:
+        """Insert pages; those that are there already stay as they are."""
+        try:
+            await self._table.commit(scope.incarnation, [o for one in chunk for o in one.operations])
+        except RowExists:
+            for one in chunk if len(chunk) > 1 else ():
+                await self._insert(scope, [one])
 
     async def purge_edition(self, incarnation: str, edition: str) -> None:
         """Delete the pages of an edition that is no longer the current one."""

@@ -94,6 +94,18 @@ class Life(App):
         await self.define(*categories)
         await self.autolabel(f"suggest-{len(self.delivered)}")
 
+    async def planned(self, job_id: str, **parameters: Any) -> list[tuple[str, str]]:
+        """An autolabel job of which nothing has run yet; the messages of its batches."""
+        project, now = await self.container.projects.get(self.name), self.container.stores.clock()
+        job = Job(
+            job_id, JobKind.AUTOLABEL, self.name, project.incarnation, project.edition, now, now,
+            generation=project.generation, parameters={"source": "http", **parameters},
+        )  # fmt: skip
+        job, _ = await self.container.stores.jobs.create(job)
+        self.sent.waiting.clear()
+        await self.container.planner.plan_job(job)
+        return list(self.sent.waiting)
+
     async def decide(self, location: str, **decision: Any) -> Saved:
         one = Submitted(Decision(document_id(location), **decision), etags.ANY)
         _, [result] = await self.container.review.save(self.name, [one], "reviewer")

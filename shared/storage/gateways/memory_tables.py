@@ -124,10 +124,11 @@ class MemoryTable(Table):
             end = len(keys) if high is None else bisect_left(keys, _units(high))
             page = keys[start : min(end, start + size)]
             rows = self._partitions.get(partition, {})
+            # The continuation token names the next row, as the service's does: taken now, for rows may go meanwhile.
+            position = keys[start + size] if start + size < end else None
             yield [_selected(rows[_text(key)], select) for key in page]
-            if start + size >= end:
+            if position is None:
                 return
-            position = keys[start + size]  # the continuation token names the next row, as the service's does
 
     def _applied(self, partition: str, operations: Sequence[Operation]) -> dict[str, Row | None]:
         """The rows as they will be, by key; None for a deleted one. Raises before anything is changed."""

@@ -12,7 +12,6 @@ from shared.domain.kinds import Dataset, ProjectKind
 from shared.domain.prediction import Example
 from shared.domain.splitting import SplitKind, SplitOptions
 from shared.services import etags
-from shared.services.autolabel import AutolabelRequest
 from shared.services.bulk import BulkRequest
 from shared.services.documents import DocumentPatch
 from shared.services.messages import TRAINING_QUEUE, JobMessage, parse
@@ -54,8 +53,7 @@ async def test_of_a_running_job_nothing_appears_after_train_returned(app: Life, 
     await app.upload(MANY, events=False)
     await app.container.registering.scan(app.name, "scan")
     await app.define("Refund", "Login")
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "running")
-    first, *rest = [one for one in app.sent.waiting if "autolabel-batch" in one[0]]
+    first, *rest = await app.planned("running")
     assert rest, "the job has several batches"
     await app.deliver(*first)
     statistics = await app.container.categories.statistics(app.name)
