@@ -4,6 +4,7 @@ Writers of pages may rest on an old copy: the gate of the page makes them read a
 Readers take a fresh one.
 """
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
 
@@ -36,7 +37,7 @@ class Directory:
     def __init__(self, store: ProjectStore) -> None:
         self._store = store
         self._known: dict[str, Project] = {}
-        self._containers: dict[str, tuple[float, list[tuple[str, str]]]] = {}
+        self._containers: dict[str, tuple[float, asyncio.Future[list[tuple[str, str]]]]] = {}
 
     async def read(self, name: str) -> Project:
         try:
@@ -56,12 +57,20 @@ class Directory:
         return Handle(self, known if known is not None else await self.read(name))
 
     async def of_container(self, container: str) -> list[tuple[str, str]]:
-        """Name and incarnation of a container's projects; the last second may be missing (reconcile heals)."""
-        at, names = self._containers.get(container, (0.0, []))
-        if monotonic() - at > CONTAINER_SECONDS:
-            names = await self._store.of_container(container)
-            self._containers[container] = (monotonic(), names)
-        return names
+        """Name and incarnation of a container's projects; the last second may be missing (reconcile heals).
+
+        However many events ask at once, one question is under way.
+        """
+        at, asked = self._containers.get(container, (0.0, None))
+        if asked is None or monotonic() - at > CONTAINER_SECONDS:
+            asked = asyncio.ensure_future(self._store.of_container(container))
+            self._containers[container] = (monotonic(), asked)
+        try:
+            return await asyncio.shield(asked)
+        except BaseException:
+            if self._containers.get(container, (0.0, None))[1] is asked:
+                self._containers.pop(container)
+            raise
 
     async def create(self, project: Project) -> Project:
         created = await self._store.create(project)
