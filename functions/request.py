@@ -11,12 +11,12 @@ from shared.domain.errors import (
     InvalidArgument,
     InvalidRequest,
     JobNotFound,
-    NotFound,
     ProjectNotFound,
     TooLarge,
     UnsupportedMediaType,
 )
 from shared.domain.names import model_label_fault, project_name_fault
+from shared.storage.models import ModelNotFound
 from shared.wire.api import API_VERSIONS
 from shared.wire.json_reader import JsonReader
 
@@ -50,7 +50,7 @@ def check_names(operation: str, request: func.HttpRequest) -> None:
         raise JobNotFound(job[:60])
     model = request.route_params.get("trainedModelLabel")
     if model is not None and model_label_fault(model):
-        raise NotFound(f"The project has no model '{model[:60]}'.", target="trainedModelLabel")
+        raise ModelNotFound(model)
 
 
 def parse_query[M: BaseModel](model: type[M], request: func.HttpRequest) -> M:

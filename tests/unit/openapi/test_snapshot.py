@@ -1,0 +1,59 @@
+"""The description of the API is pinned: whoever changes the API sees it in the diff of `openapi.json`.
+
+UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest tests/unit/openapi writes it anew.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import function_app
+from functions.http import OPERATIONS
+from functions.system import VERSION
+from shared.runtime.openapi import describe
+from shared.runtime.policy import POLICY, Access
+
+SNAPSHOT = Path(__file__).parent / "openapi.json"
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    assert function_app.app is not None  # it registers the operations
+    return json.loads(json.dumps(describe(OPERATIONS, VERSION)))
+
+
+def test_the_description_is_the_pinned_one(described: dict[str, Any]) -> None:
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        SNAPSHOT.write_text(json.dumps(described, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    assert described == json.loads(SNAPSHOT.read_text()), "run this file with UPDATE_SNAPSHOTS=1 and look at the diff"
+
+
+def test_every_operation_is_described_with_its_errors_and_what_it_needs(described: dict[str, Any]) -> None:
+    operations = [one for path in described["paths"].values() for one in path.values()]
+    assert {one["operationId"] for one in operations} == {
+        operation.id for operation in OPERATIONS if "{*" not in operation.path
+    }
+    for one in operations:
+        assert one["summary"].endswith("."), one["operationId"]
+        assert "default" in one["responses"], one["operationId"]
+        anonymous = POLICY[one["operationId"]] is Access.ANONYMOUS
+        assert (one.get("security") == []) == anonymous, one["operationId"]
+
+
+def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    text = json.dumps(described)
+    names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert names <= set(described["components"]["schemas"])
+
+
+def test_it_is_valid_openapi(described: dict[str, Any]) -> None:
+    import jsonschema_rs
+    import schemathesis
+
+    schema = schemathesis.openapi.from_dict(described)
+    assert len(list(schema.get_all_operations())) == sum(len(path) for path in described["paths"].values())
+    for one in described["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({**one, "$schema": "https://json-schema.org/draft/2020-12/schema"})
