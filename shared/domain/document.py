@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.domain.kinds import Dataset, DocumentStatus, ProjectKind, Studio
 from shared.domain.labels import Labels, label_problems
-from shared.domain.suggestions import SuggestionSet, fits
+from shared.domain.suggestions import Rejected, SuggestionSet, fits
 from shared.domain.text import Offsets, Rejection, content_hash
 
 NO_SUGGESTIONS = "0"
@@ -31,7 +31,7 @@ class Undo:
     job_id: str | None
     labels: Labels | None
     suggestions: SuggestionSet | None
-    rejected: frozenset[str]
+    rejected: frozenset[Rejected]
     content_changed: bool
     tallies: tuple[tuple[int, bool], ...] = ()
 
@@ -59,7 +59,7 @@ class Document:
     rejection: Rejection | None = None
     problems: tuple[str, ...] = ()
     suggestions: SuggestionSet | None = None
-    rejected: frozenset[str] = field(default_factory=frozenset[str])
+    rejected: frozenset[Rejected] = field(default_factory=frozenset[Rejected])
     undo: Undo | None = None
 
     def active_labels(self, studio: Studio) -> Labels | None:

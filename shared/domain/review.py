@@ -7,7 +7,7 @@ from shared.domain.document import Document, Undo
 from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, add_category, add_entity
-from shared.domain.suggestions import Suggestion, SuggestionSet, fits
+from shared.domain.suggestions import Rejected, Suggestion, SuggestionSet, fits
 
 #: Width of a confidence band of the calibration picture, in hundredths; the last band ends at 100.
 BAND = 10
@@ -75,7 +75,7 @@ def decide(
         labels=labels,
         content_changed=document.content_changed and not accepted,
         suggestions=replace(pending, items=left, revision=revision),
-        rejected=document.rejected | {s.id for s in rejected},
+        rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected},
         undo=Undo(
             generation=generation,
             job_id=job_id,

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
+from typing import NamedTuple
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import Labels
@@ -27,6 +28,19 @@ class Suggestion:
     confidence: int
     offset: int = 0
     length: int = 0
+
+
+class Rejected(NamedTuple):
+    """A suggestion that a person rejected, for a content version: not made again (rule A4)."""
+
+    content: str
+    category: str
+    offset: int
+    length: int
+
+    @classmethod
+    def of(cls, suggestion: Suggestion, content: str) -> "Rejected":
+        return cls(content, suggestion.category, suggestion.offset, suggestion.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Filter:
 
 
 def suggestion_id(content: str, category: str, offset: int, length: int) -> str:
-    """The same suggestion for the same content has the same id in every job: that is what A4 remembers."""
+    """The same suggestion for the same content has the same id in every job."""
     key = f"{content}|{category}|{offset}|{length}".encode()
     return urlsafe_b64encode(hashlib.sha256(key).digest()[:9]).decode()
 
@@ -66,7 +80,7 @@ def select(
     text: str,
     content: str,
     labels: Labels | None,
-    rejected: Collection[str],
+    rejected: Collection[Rejected],
     rule: Filter,
 ) -> tuple[Suggestion, ...]:
     """The predictions that become suggestions of a document with these labels, best first per place."""
@@ -74,7 +88,9 @@ def select(
     allowed = [
         s
         for s in made
-        if s.id not in rejected and s.confidence >= rule.threshold and fits(rule.kind, labels, s)
+        if Rejected.of(s, content) not in rejected
+        and s.confidence >= rule.threshold
+        and fits(rule.kind, labels, s)
     ]
     if rule.kind is ProjectKind.SINGLE_LABEL:
         return tuple(sorted(allowed, key=lambda s: -s.confidence)[:1])

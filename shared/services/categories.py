@@ -157,6 +157,9 @@ def _rename_in(document: Document, renamed: dict[str, str], revision: str) -> Do
         labels=_rename_labels(document.labels, renamed),
         aml_labels=_rename_labels(document.aml_labels, renamed),
         suggestions=_rename_suggestions(document, renamed, revision),
+        rejected=frozenset(
+            r._replace(category=renamed.get(r.category, r.category)) for r in document.rejected
+        ),
     )
     return document if after == document else replace(after, revision=revision, undo=None)
 

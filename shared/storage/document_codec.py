@@ -6,7 +6,7 @@ from typing import Any
 from shared.domain.document import Document, Undo, document_id
 from shared.domain.kinds import Dataset
 from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.suggestions import Suggestion, SuggestionSet, suggestion_id
+from shared.domain.suggestions import Rejected, Suggestion, SuggestionSet, suggestion_id
 from shared.domain.text import Rejection
 
 type Json = Any
@@ -61,7 +61,15 @@ def _suggestion(item: list[Any], content: str) -> Suggestion:
     return Suggestion(suggestion_id(content, category, offset, length), category, confidence, offset, length)
 
 
-def _encode_undo(undo: Undo | None) -> Json:
+def _encode_rejected(rejected: frozenset[Rejected], content: str) -> Json:
+    return sorted(["=" if one.content == content else one.content, *one[1:]] for one in rejected)
+
+
+def _decode_rejected(data: Json, content: str) -> frozenset[Rejected]:
+    return frozenset(Rejected(content if c == "=" else c, *place) for c, *place in data)
+
+
+def _encode_undo(undo: Undo | None, content: str) -> Json:
     if undo is None:
         return None
     return [
@@ -69,7 +77,7 @@ def _encode_undo(undo: Undo | None) -> Json:
         undo.job_id,
         encode_labels(undo.labels),
         encode_suggestions(undo.suggestions),
-        sorted(undo.rejected),
+        _encode_rejected(undo.rejected, content),
         undo.content_changed,
         undo.tallies,
     ]
@@ -84,7 +92,7 @@ def _decode_undo(data: Json, content: str) -> Undo | None:
         job_id,
         decode_labels(labels),
         decode_suggestions(suggestions, content),
-        frozenset(rejected),
+        _decode_rejected(rejected, content),
         changed,
         tuple((band, accepted) for band, accepted in tallies),
     )
@@ -111,8 +119,8 @@ def encode(document: Document) -> dict[str, Json]:
         ("R", [document.rejection.code, document.rejection.message] if document.rejection else None),
         ("P", document.problems or None),
         ("S", encode_suggestions(document.suggestions)),
-        ("N", sorted(document.rejected) or None),
-        ("U", _encode_undo(document.undo)),
+        ("N", _encode_rejected(document.rejected, document.content) or None),
+        ("U", _encode_undo(document.undo, document.content)),
     )
     data.update((key, value) for key, value in optional if value not in (None, 0, ""))
     return data
@@ -140,7 +148,7 @@ def decode(data: Mapping[str, Json]) -> Document:
         rejection=Rejection(*rejection) if rejection else None,
         problems=tuple(data.get("P", ())),
         suggestions=decode_suggestions(data.get("S"), content),
-        rejected=frozenset(data.get("N", ())),
+        rejected=_decode_rejected(data.get("N", ()), content),
         undo=_decode_undo(data.get("U"), content),
     )
 
