@@ -21,6 +21,9 @@ COMMANDS = {
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+_AXE = Path(AXE_FILE_PATH).read_text()
+
+
 class Studio:
     """One person's page."""
 
@@ -119,7 +122,7 @@ class Studio:
 
         It runs in the world of the test, for the page's policy forbids scripts that are not its own files.
         """
-        await self.page.evaluate(Path(AXE_FILE_PATH).read_text())
+        await self.page.evaluate(_AXE)
         results = await self.page.evaluate(
             "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG
         )

@@ -94,7 +94,11 @@ async def test_entities_by_hand(open_studio: OpenStudio, new_project: MakeProjec
     await page.get_by_label("Its category").select_option("City")
     await page.get_by_role("button", name="Label the first").click()
     await studio.text.locator("mark", has_text="Oslo").first.click()
-    await page.get_by_role("group", name="Category of the label").get_by_role("button", name="Remove label").click()
+    await (
+        page.get_by_role("group", name="Category of the label")
+        .get_by_role("button", name="Remove label")
+        .click()
+    )
     await page.get_by_label("Test", exact=True).check()
     await studio.press("save")
     await studio.saved()

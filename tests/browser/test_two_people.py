@@ -121,9 +121,7 @@ async def test_disconnect_is_typed(
     assert (await project.get("/connection"))["state"] == "disconnected"
 
 
-async def test_unmet_conditions_are_listed(
-    open_studio: OpenStudio, new_project: MakeProject
-) -> None:
+async def test_unmet_conditions_are_listed(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)
     studio = await open_studio()
     await studio.open(project.name, "Connection")
