@@ -1,0 +1,138 @@
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { DocumentItem, Kind, SaveResult } from "../src/api/types";
+import { baseOf, withStep, type Draft, type Step } from "../src/domain/draft";
+
+const calls: string[] = [];
+const answers = {
+  review: vi.fn<(decisions: { documentId: string; eTag: string }[]) => Promise<SaveResult[]>>(),
+  labels: vi.fn<(id: string, labels: unknown, eTag: string) => Promise<DocumentItem>>(),
+  patch: vi.fn<(id: string, body: unknown, eTag: string) => Promise<DocumentItem>>(),
+};
+vi.mock("../src/api/client", () => ({
+  saveDecisions: (_: string, decisions: { documentId: string; eTag: string }[]) => {
+    calls.push(`review ${decisions.map((d) => `${d.documentId}${d.eTag}`).join(" ")}`);
+    return answers.review(decisions);
+  },
+  putLabels: (_: string, id: string, labels: unknown, eTag: string) => {
+    calls.push(`labels ${id}${eTag}`);
+    return answers.labels(id, labels, eTag);
+  },
+  patchDocument: (_: string, id: string, body: unknown, eTag: string) => {
+    calls.push(`patch ${id}${eTag}`);
+    return answers.patch(id, body, eTag);
+  },
+}));
+const { save } = await import("../src/state/save");
+const { ApiError } = await import("../src/api/http");
+
+const SINGLE: Kind = "CustomSingleLabelClassification";
+const MULTI: Kind = "CustomMultiLabelClassification";
+const document = (id: string, eTag = "@1"): DocumentItem => ({
+  id,
+  location: `${id}.txt`,
+  language: "en-us",
+  dataset: "Train",
+  status: "autoLabeled",
+  eTag,
+  contentChanged: false,
+  missing: false,
+  length: 9,
+  suggestions: [{ id: `${id}-s`, category: "A", confidence: 0.5 }],
+});
+const draft = (id: string, kind: Kind, ...steps: Step[]): Draft =>
+  steps.reduce((d, step, at) => withStep(d, step, at), {
+    documentId: id,
+    location: `${id}.txt`,
+    base: baseOf(document(id), kind),
+    steps: [],
+  } as Draft);
+const accepted = (id: string): Step => ({ do: "accept", ids: [`${id}-s`] });
+const run = async (kind: Kind, drafts: Draft[]) => {
+  const reports: { result: string; id: string; eTag?: string }[] = [];
+  await save("p", kind, drafts, document, (one) =>
+    reports.push({
+      result: one.result,
+      id: one.draft.documentId,
+      ...(one.result === "saved" ? { eTag: one.document.eTag } : {}),
+    }),
+  );
+  return reports;
+};
+
+beforeEach(() => {
+  calls.length = 0;
+  answers.review.mockImplementation(async (decisions) =>
+    decisions.map(({ documentId }) => ({ documentId, status: "saved", eTag: "@2" })),
+  );
+  answers.labels.mockImplementation(async (id) => document(id, "@3"));
+  answers.patch.mockImplementation(async (id) => document(id, "@4"));
+});
+
+describe("saving", () => {
+  it("sends decisions of 100 documents a call", async () => {
+    const drafts = Array.from({ length: 150 }, (_, n) => draft(`d${n}`, SINGLE, accepted(`d${n}`)));
+    expect((await run(SINGLE, drafts)).every((r) => r.result === "saved" && r.eTag === "@2")).toBe(true);
+    expect(calls.map((c) => c.split(" ").length - 1)).toEqual([100, 50]);
+  });
+
+  it("hands each answer's ETag on: decisions, labels, settings", async () => {
+    const steps: Step[] = [
+      accepted("d"),
+      { do: "add", place: { category: "B" } },
+      { do: "dataset", dataset: "Test" },
+    ];
+    expect(await run(MULTI, [draft("d", MULTI, ...steps)])).toEqual([
+      { result: "saved", id: "d", eTag: "@4" },
+    ]);
+    expect(calls).toEqual(["review d@1", "labels d@2", "patch d@3"]);
+  });
+
+  it("sends no labels where decisions give them", async () => {
+    await run(MULTI, [draft("d", MULTI, accepted("d"))]);
+    expect(calls).toEqual(["review d@1"]);
+  });
+
+  it("reports each document alone", async () => {
+    answers.review.mockImplementation(async () => [
+      { documentId: "a", status: "saved", eTag: "@2" },
+      { documentId: "b", status: "conflict", document: document("b", "@9") },
+      { documentId: "c", status: "notFound" },
+      { documentId: "d", status: "invalid", error: { code: "InvalidArgument", message: "no" } },
+    ]);
+    const drafts = ["a", "b", "c", "d"].map((id) => draft(id, SINGLE, accepted(id)));
+    expect((await run(SINGLE, drafts)).map((r) => r.result)).toEqual([
+      "saved",
+      "conflict",
+      "gone",
+      "refused",
+    ]);
+  });
+
+  it("stops at a lock, with what was saved before it reported", async () => {
+    answers.labels.mockImplementation(async () => {
+      throw new ApiError(409, {
+        code: "Conflict",
+        message: "locked",
+        innererror: { code: "LabelingLocked" },
+      });
+    });
+    const reports: string[] = [];
+    const drafts = [
+      draft("a", MULTI, accepted("a")),
+      draft("b", MULTI, { do: "add", place: { category: "B" } }),
+    ];
+    await expect(
+      save("p", MULTI, drafts, document, (one) => reports.push(`${one.draft.documentId} ${one.result}`)),
+    ).rejects.toThrow("locked");
+    expect(reports).toEqual(["a saved"]);
+  });
+
+  it("keeps labels that were refused as stale as a conflict with both versions", async () => {
+    answers.labels.mockImplementation(async () => {
+      throw new ApiError(409, { code: "Conflict", message: "stale" }, null, document("a", "@9"));
+    });
+    expect((await run(MULTI, [draft("a", MULTI, { do: "add", place: { category: "B" } })]))[0]?.result).toBe(
+      "conflict",
+    );
+  });
+});
