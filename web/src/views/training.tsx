@@ -1,4 +1,5 @@
 import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import {
   cancelTraining,
   getEvaluation,
@@ -153,6 +154,7 @@ function TrainForm({
 }) {
   const { busy, error, run } = useAction();
   const suggested = open.statistics.value?.byStatus.autoLabeled ?? 0;
+  useEffect(() => void open.refreshStatistics(), [open]);
   const connected = open.connection.value?.state === "connected";
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
