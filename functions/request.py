@@ -43,7 +43,8 @@ def check_version(request: func.HttpRequest) -> str:
 def check_names(operation: str, request: func.HttpRequest) -> None:
     """Names that nothing can have are answered like names that nothing has."""
     project = request.route_params.get("projectName")
-    if project is not None and operation != "put_project" and project_name_fault(project):
+    open_to_all = {"put_project", "zy_not_offered"}  # it says so itself, or tells what to use instead
+    if project is not None and operation not in open_to_all and project_name_fault(project):
         raise ProjectNotFound(project[:60])
     job = request.route_params.get("jobId")
     if job is not None and not _JOB_ID.fullmatch(job):

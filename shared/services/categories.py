@@ -145,9 +145,12 @@ def _applied(project: Project, changes: Sequence[CategoryChange]) -> Project:
 
 
 def _with_names(project: Project, renamed: dict[str, str]) -> Project:
+    autolabel = project.settings.autolabel
+    wanted = autolabel.categories and tuple(renamed.get(name, name) for name in autolabel.categories)
     return replace(
         project,
         categories=tuple(Category(renamed.get(c.name, c.name), c.description) for c in project.categories),
+        settings=replace(project.settings, autolabel=replace(autolabel, categories=wanted)),
     )
 
 
