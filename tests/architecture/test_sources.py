@@ -115,14 +115,8 @@ def is_text_with(pattern: str, node: ast.AST) -> bool:
     )
 
 
-def is_escaped(node: ast.AST) -> bool:
-    """`{_literal(value)}`: the storage adapter's one function that quotes a value for OData."""
-    call = node.value if isinstance(node, ast.FormattedValue) else node
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_literal"
-
-
 def formatted_filters(tree: ast.AST) -> list[int]:
-    """Lines where a value gets into a filter's text other than through `_literal`.
+    """Lines where a value gets into a filter's text; values are for `parameters=`.
 
     A value with a quote would widen the filter: `x' or PartitionKey ne 'z` lists every row.
     """
@@ -131,13 +125,22 @@ def formatted_filters(tree: ast.AST) -> list[int]:
     ]
 
 
+def queries_without_parameters(tree: ast.AST) -> list[int]:
+    """Lines that query a table without `parameters=`."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("query_entities", "query_tables")
+        and "parameters" not in {keyword.arg for keyword in node.keywords}
+    ]
+
+
 def puts_value_in_filter(node: ast.expr) -> bool:
     match node:
         case ast.JoinedStr(values=values):
-            pairs = pairwise(values)
-            return any(
-                is_text_with(OPERATOR + "'?$", text) and not is_escaped(value) for text, value in pairs
-            )
+            return any(is_text_with(OPERATOR + "'?$", text) for text, _ in pairwise(values))
         case ast.BinOp(left=left, op=ast.Mod() | ast.Add()):
             return is_text_with(OPERATOR, left)
         case ast.Call(func=ast.Attribute(value=text, attr="format")):
@@ -153,6 +156,7 @@ def puts_value_in_filter(node: ast.expr) -> bool:
         "'PartitionKey eq %s' % x",
         "'RowKey ge ' + x",
         "f'{more} and RowKey lt {x}'",
+        "f'PartitionKey eq {_literal(x)}'",
         "'RowKey lt {}'.format(x)",
     ],
 )
@@ -160,10 +164,15 @@ def test_the_filter_check_sees_a_formatted_filter(text):
     assert formatted_filters(ast.parse(text))
 
 
-def test_the_filter_check_lets_a_quoted_value_pass():
-    assert not formatted_filters(ast.parse("f'PartitionKey eq {_literal(x)} and {more}'"))
+def test_the_filter_check_lets_parameters_pass():
+    query = "table.query_entities('PartitionKey eq @pk', parameters={'pk': x})"
+    assert not formatted_filters(ast.parse(query))
+    assert not queries_without_parameters(ast.parse(query))
+    assert queries_without_parameters(ast.parse("table.query_entities(text, select=x)"))
 
 
-def test_no_filter_is_formatted():
-    found = {name(p): lines for p in APP if (lines := formatted_filters(ast.parse(p.read_text("utf-8"))))}
-    assert not found
+def test_values_of_a_filter_are_parameters():
+    trees = {name(path): ast.parse(path.read_text("utf-8")) for path in APP}
+    formatted = {file: lines for file, tree in trees.items() if (lines := formatted_filters(tree))}
+    bare = {file: lines for file, tree in trees.items() if (lines := queries_without_parameters(tree))}
+    assert (formatted, bare) == ({}, {})

@@ -48,7 +48,14 @@ class FakeService:
             assert request.transport
             request.transport.close()
             return web.Response()
-        return web.Response(status=answer.status, body=answer.body.encode(), headers=answer.headers)
+        headers = _content_type(answer.body) | answer.headers
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
+
+
+def _content_type(body: str) -> dict[str, str]:
+    """As the services name what they send."""
+    kinds = {"{": "application/json;odata=minimalmetadata", "<": "application/xml"}
+    return {"Content-Type": kinds.get(body[:1], "text/plain")} if body else {}
 
 
 @asynccontextmanager

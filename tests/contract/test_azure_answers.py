@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import logging
 import socket
 from uuid import uuid4
 
 import pytest
+from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobClient
 
@@ -172,6 +174,46 @@ async def test_a_busy_service_is_asked_again_with_the_whole_request(size: int) -
     assert clients.counter.snapshot() == {("table", "commit"): 1}
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before a request is repeated, in seconds, which nobody waits for."""
+    found: list[float] = []
+
+    async def sleep(_: AsyncHttpTransport, duration: float) -> None:
+        found.append(duration)
+
+    monkeypatch.setattr(AsyncHttpTransport, "sleep", sleep)
+    return found
+
+
+async def test_blobs_and_queues_are_asked_again_too_after_short_pauses(pauses: list[float]) -> None:
+    etag = Scripted(201, "", {"ETag": '"0x1"'})
+    async with fake_service(BUSY, BUSY, BUSY, etag) as (clients, service):
+        assert await clients.blobs.write("container", "x", b"data") == "0x1"
+    async with fake_service(BUSY, BUSY, BUSY, BUSY) as (clients, _):
+        with pytest.raises(StorageUnavailable, match="503 ServerBusy"):
+            await clients.queues.send("queue", "x")
+
+    assert [request.body for request in service.received] == [b"data"] * 4
+    assert clients.counter.snapshot() == {("queue", "send"): 1}
+    assert [abs(pause - s) <= 1 for pause, s in zip(pauses, [2, 4, 8] * 2, strict=True)] == [True] * 6
+
+
+async def test_an_answer_that_is_no_transaction_is_no_success() -> None:
+    async with fake_service(Scripted(202)) as (clients, _):
+        with pytest.raises(StorageUnavailable):
+            await clients.table("rows").commit("p", [Insert("a", {})])
+
+
+async def test_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with fake_service(Scripted(404)) as (clients, _):
+        await clients.table("rows").get("p", "k")
+        await clients.blobs.read("container", "x")
+
+    assert [record for record in caplog.records if record.name.startswith("azure.core")] == []
+
+
 async def test_a_busy_service_in_the_end_is_unavailable() -> None:
     async with fake_service(BUSY, retries=0) as (clients, service):
         for call in (
@@ -281,7 +323,8 @@ async def test_names_that_xml_cannot_hold_and_etags_with_and_without_quotes() ->
         '<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Blobs><Blob>'
         '<Name Encoded="true">a%EF%BF%BEb%20c</Name><Properties>'
         "<Last-Modified>Tue, 24 Nov 2026 19:38:04 GMT</Last-Modified><Etag>0x8D1</Etag>"
-        "<Content-Length>3</Content-Length><LeaseState>leased</LeaseState></Properties></Blob>"
+        "<Content-Length>3</Content-Length><BlobType>BlockBlob</BlobType><LeaseStatus>locked</LeaseStatus>"
+        "<LeaseState>leased</LeaseState></Properties></Blob>"
         "<BlobPrefix><Name>x/</Name></BlobPrefix></Blobs><NextMarker>m&amp;1</NextMarker></EnumerationResults>"
     )
     last = "<EnumerationResults><Blobs /><NextMarker /></EnumerationResults>"
@@ -296,9 +339,13 @@ async def test_names_that_xml_cannot_hold_and_etags_with_and_without_quotes() ->
 
 
 async def test_containers_are_listed_page_by_page() -> None:
-    first = "<E><Containers><Container><Name>a</Name></Container></Containers><NextMarker>b</NextMarker></E>"
-    last = "<E><Containers><Container><Name>b</Name></Container></Containers><NextMarker/></E>"
-    async with fake_service(Scripted(200, first), Scripted(200, last)) as (clients, service):
+    def page_of(name: str, marker: str) -> Scripted:
+        properties = "<Last-Modified>Tue, 24 Nov 2026 19:38:04 GMT</Last-Modified><Etag>0x8D1</Etag>"
+        container = f"<Container><Name>{name}</Name><Properties>{properties}</Properties></Container>"
+        page = f"<Containers>{container}</Containers><NextMarker>{marker}</NextMarker>"
+        return Scripted(200, f"<EnumerationResults>{page}</EnumerationResults>")
+
+    async with fake_service(page_of("a", "b"), page_of("b", "")) as (clients, service):
         assert await clients.blobs.list_containers() == ["a", "b"]
 
     assert [request.query.get("marker") for request in service.received] == [None, "b"]

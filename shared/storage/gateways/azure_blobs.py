@@ -1,19 +1,13 @@
-"""The blobs of the account."""
+"""The blobs of the account, through azure-storage-blob."""
+
+from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from typing import override
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, override
 
-from shared.storage.gateways.blob_wire import (
-    bare,
-    blob_path,
-    condition_headers,
-    decode_blobs,
-    decode_containers,
-    encode_block_list,
-    info_of_headers,
-    total_size,
-)
+from shared.storage.gateways.azure_errors import code_of, status_of, translated, unavailable
 from shared.storage.gateways.errors import (
     BadKey,
     BlobChanged,
@@ -21,10 +15,12 @@ from shared.storage.gateways.errors import (
     BlobLeased,
     ContainerMissing,
     StorageError,
+    StorageUnavailable,
 )
-from shared.storage.gateways.limits import check_container
+from shared.storage.gateways.limits import check_blob_name, check_container
 from shared.storage.gateways.ports import (
     CHUNK,
+    LIST_PAGE,
     BlobContent,
     BlobInfo,
     BlobPage,
@@ -33,49 +29,85 @@ from shared.storage.gateways.ports import (
     Names,
 )
 from shared.storage.gateways.prefixes import delete_prefix
-from shared.storage.gateways.rest import Answer, Service
+
+if TYPE_CHECKING:
+    from azure.core.exceptions import AzureError
+    from azure.storage.blob import BlobProperties
+    from azure.storage.blob.aio import BlobClient, BlobServiceClient, ContainerClient
 
 _OCTETS = "application/octet-stream"
-_UNSATISFIABLE = 416
+
+
+class _BlobMissing(StorageUnavailable):
+    """There is no such blob."""
+
+
+class _ContainerExists(StorageUnavailable):
+    """The container to create is there already."""
+
+
+class _NoSuchRange(StorageUnavailable):
+    """The blob ends before the range begins: of an empty blob no range can be had."""
+
+
+_NOT_THERE = (BadKey, _BlobMissing, ContainerMissing)
+_BY_CODE: dict[str, type[StorageError]] = {
+    "BlobAlreadyExists": BlobExists,
+    "ContainerAlreadyExists": _ContainerExists,
+    "ContainerNotFound": ContainerMissing,
+}
+_BY_STATUS: dict[int | None, type[StorageError]] = {404: _BlobMissing, 412: BlobChanged, 416: _NoSuchRange}
 
 
 class AzureBlobs(Blobs):
-    """Any container of the account; etags go in and out without quotes."""
+    """Any container of the account; etags go in and out without quotes.
 
-    def __init__(self, service: Callable[[], Service], counter: CallCounter) -> None:
+    `service` gives the account's client, `client` the container's. A blob is the bytes that lie there,
+    whatever its Content-Encoding claims.
+    """
+
+    def __init__(
+        self,
+        service: Callable[[], BlobServiceClient],
+        client: Callable[[str], ContainerClient],
+        counter: CallCounter,
+    ) -> None:
         self._service = service
+        self._client = client
         self._counter = counter
 
     @override
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
-        span = None if max_bytes is None else (0, max_bytes)
-        return await self._read(container, name, span)
+        try:
+            blob = self._blob(container, name)
+            if max_bytes is None:
+                return await self._read_all(blob, name)
+            return await self._read_range(blob, name, 0, max_bytes)
+        except _NOT_THERE:
+            return None
 
     @override
     async def stat(self, container: str, name: str) -> BlobInfo | None:
-        answer = await self._send("stat", "HEAD", container, name)
-        if answer is None or answer.status == 404:
+        try:
+            blob = self._blob(container, name)
+            return _info(await self._call("stat", name, blob.get_blob_properties()))
+        except _NOT_THERE:
             return None
-        if not answer.ok:
-            raise _error(answer, name)
-        return info_of_headers(name, answer.headers)
 
     @override
     async def list(
-        self, container: str, *, prefix: str = "", page_size: int = 5000
+        self, container: str, *, prefix: str = "", page_size: int = LIST_PAGE
     ) -> AsyncIterator[BlobPage]:
-        query = {"restype": "container", "comp": "list", "maxresults": str(page_size)}
-        if prefix:
-            query["prefix"] = prefix
+        try:
+            client = self._container(container)
+        except BadKey:
+            raise ContainerMissing(key=container) from None
+        pages: Any = client.list_blobs(name_starts_with=prefix or None, results_per_page=page_size).by_page()
         while True:
-            answer = await self._send("list", "GET", container, query=query)
-            if answer is None or not answer.ok:
-                raise _error(answer, container)
-            page, marker = decode_blobs(answer.body)
-            yield page
-            if not marker:
+            page = await self._call("list", container, anext(pages))
+            yield [_info(properties) async for properties in page]
+            if not pages.continuation_token:
                 return
-            query["marker"] = marker
 
     @override
     async def write(
@@ -89,18 +121,25 @@ class AzureBlobs(Blobs):
         lease: str | None = None,
         content_type: str = _OCTETS,
     ) -> str:
-        headers = condition_headers(create_only=create_only, etag=etag, lease=lease)
-        headers |= {"x-ms-blob-type": "BlockBlob", "x-ms-blob-content-type": content_type}
-        return await self._put("write", container, name, data, headers)
+        from azure.storage.blob import ContentSettings
+
+        call = self._blob(container, name).upload_blob(
+            data,
+            length=len(data),
+            overwrite=not create_only,
+            content_settings=ContentSettings(content_type=content_type),
+            max_concurrency=1,
+            **_if_match(etag),
+            **_leased(lease),
+        )
+        return _bare((await self._call("write", name, call))["etag"])
 
     @override
     async def delete(self, container: str, name: str, *, lease: str | None = None) -> bool:
-        headers = condition_headers(lease=lease)
-        answer = await self._send("delete", "DELETE", container, name, headers=headers)
-        if answer is None or answer.status == 404:
+        try:
+            await self._call("delete", name, self._blob(container, name).delete_blob(**_leased(lease)))
+        except _NOT_THERE:
             return False
-        if not answer.ok:
-            raise _error(answer, name)
         return True
 
     @override
@@ -109,160 +148,149 @@ class AzureBlobs(Blobs):
 
     @override
     async def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
-        first = await self._read(container, name, (0, chunk))
+        first = await self.read(container, name, max_bytes=chunk)
         if first is None or not first.size:
             return
         yield first.data
+        blob = self._blob(container, name)
         for start in range(chunk, first.size, chunk):
-            part = await self._read(container, name, (start, chunk), etag=first.etag)
-            if part is None:
-                raise BlobChanged(key=name)
+            try:
+                part = await self._read_range(blob, name, start, chunk, first.etag)
+            except _NOT_THERE:
+                raise BlobChanged(key=name) from None
             yield part.data
 
     @override
     async def stream_write(
         self, container: str, name: str, chunks: AsyncIterable[bytes], *, content_type: str = _OCTETS
     ) -> str:
-        blocks: list[str] = []
+        from azure.storage.blob import BlobBlock, ContentSettings
+
+        blob = self._blob(container, name)
+        blocks: list[BlobBlock] = []
         async for part in chunks:
             if part:
                 block = base64.b64encode(f"{len(blocks):06d}".encode()).decode()
-                await self._put("stage", container, name, part, {}, {"comp": "block", "blockid": block})
-                blocks.append(block)
-        headers = {"x-ms-blob-content-type": content_type}
-        return await self._put(
-            "write", container, name, encode_block_list(blocks), headers, {"comp": "blocklist"}
-        )
+                await self._call("stage", name, blob.stage_block(block, part, length=len(part)))
+                blocks.append(BlobBlock(block))
+        call = blob.commit_block_list(blocks, content_settings=ContentSettings(content_type=content_type))
+        return _bare((await self._call("write", name, call))["etag"])
 
     @override
     async def create_container(self, container: str) -> bool:
-        check_container(container)
-        self._counter.add("blob", "create_container")
-        answer = await self._service().send("PUT", container, query={"restype": "container"})
-        if not answer.ok and answer.code != "ContainerAlreadyExists":
-            raise answer.unexpected()
-        return answer.ok
+        call = self._container(container).create_container()
+        try:
+            await self._call("create_container", container, call)
+        except _ContainerExists:
+            return False
+        return True
 
     @override
     async def container_exists(self, container: str) -> bool:
-        answer = await self._send("container_exists", "HEAD", container, query={"restype": "container"})
-        if answer is not None and not answer.ok and answer.status != 404:
-            raise answer.unexpected()
-        return answer is not None and answer.ok
+        try:
+            return await self._call("container_exists", container, self._container(container).exists())
+        except BadKey:
+            return False
 
     @override
     async def list_containers(self, prefix: str = "") -> Names:
         names: Names = []
-        query = {"comp": "list", "prefix": prefix} if prefix else {"comp": "list"}
+        pages: Any = self._service().list_containers(name_starts_with=prefix or None).by_page()
         while True:
-            self._counter.add("blob", "list_containers")
-            answer = await self._service().send("GET", "", query=query)
-            if not answer.ok:
-                raise answer.unexpected()
-            page, marker = decode_containers(answer.body)
-            names += page
-            if not marker:
+            page = await self._call("list_containers", prefix, anext(pages))
+            names += [properties.name async for properties in page]
+            if not pages.continuation_token:
                 return names
-            query["marker"] = marker
 
     @override
     async def acquire_lease(self, container: str, name: str, lease_id: str, seconds: int = -1) -> bool:
-        headers = {
-            "x-ms-lease-action": "acquire",
-            "x-ms-lease-duration": str(seconds),
-            "x-ms-proposed-lease-id": lease_id,
-        }
-        answer = await self._send(
-            "acquire_lease", "PUT", container, name, query={"comp": "lease"}, headers=headers
-        )
-        if answer is None or answer.status == 404:
+        from azure.storage.blob.aio import BlobLeaseClient
+
+        try:
+            lease = BlobLeaseClient(self._blob(container, name), lease_id)
+            await self._call("acquire_lease", name, lease.acquire(lease_duration=seconds))
+        except _NOT_THERE:
             return False
-        if not answer.ok:
-            raise _error(answer, name)
         return True
 
     @override
     async def release_lease(self, container: str, name: str, lease_id: str) -> None:
-        headers = {"x-ms-lease-action": "release", "x-ms-lease-id": lease_id}
-        answer = await self._send(
-            "release_lease", "PUT", container, name, query={"comp": "lease"}, headers=headers
-        )
-        if answer is not None and not answer.ok and answer.status not in (404, 409):
-            raise answer.unexpected()
+        from azure.storage.blob.aio import BlobLeaseClient
 
-    async def _read(
-        self, container: str, name: str, span: tuple[int, int] | None, *, etag: str | None = None
-    ) -> BlobContent | None:
-        """A blob, or of it `span` (start, length in bytes); None if it is missing."""
-        headers = condition_headers(etag=etag)
-        if span is not None:
-            headers["x-ms-range"] = f"bytes={span[0]}-{span[0] + span[1] - 1}"
-        answer = await self._send("read", "GET", container, name, headers=headers)
-        if answer is None or answer.status == 404:
-            return None
-        if answer.status == _UNSATISFIABLE and span is not None:  # of an empty blob no range can be had
-            return await self._read(container, name, None, etag=etag)
-        if not answer.ok:
-            raise _error(answer, name)
-        return BlobContent(
-            answer.body,
-            bare(answer.headers["ETag"]),
-            total_size(answer.headers),
-            answer.headers.get("Content-Type"),
-        )
+        with suppress(*_NOT_THERE, BlobLeased):
+            lease = BlobLeaseClient(self._blob(container, name), lease_id)
+            await self._call("release_lease", name, lease.release())
 
-    async def _put(
-        self,
-        operation: str,
-        container: str,
-        name: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        query: Mapping[str, str] | None = None,
-    ) -> str:
-        """Send content and return the etag, bare."""
-        path = blob_path(container, name)
-        headers = {"Content-Type": _OCTETS, **headers}
-        self._counter.add("blob", operation)
-        answer = await self._service().send("PUT", path, query=query, headers=headers, body=body)
-        if not answer.ok:
-            raise _error(answer, name)
-        return bare(answer.headers.get("ETag") or "")
+    async def _read_all(self, blob: BlobClient, name: str) -> BlobContent:
+        content = await self._call("read", name, _download(blob))
+        if not content.size:
+            self._counter.add("blob", "read")  # the SDK asks for a range, then again without
+        return content
 
-    async def _send(
-        self,
-        operation: str,
-        method: str,
-        container: str,
-        name: str | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer | None:
-        """Send a request without content; None where no blob or container of that name can exist."""
+    async def _read_range(
+        self, blob: BlobClient, name: str, start: int, length: int, etag: str | None = None
+    ) -> BlobContent:
+        """At most `length` bytes from `start`."""
         try:
-            path = _path(container, name)
-        except BadKey:
-            return None
+            return await self._call("read", name, _download(blob, start, length, etag))
+        except _NoSuchRange:
+            found = await self._call("read", name, blob.get_blob_properties())
+        if found.size:  # written in the meantime
+            return await self._read_range(blob, name, start, length, etag)
+        return BlobContent(b"", _bare(found.etag), 0, found.content_settings.content_type)
+
+    async def _call[T](self, operation: str, key: str, call: Awaitable[T]) -> T:
+        """Count a request and do it; `key` is the name that errors tell."""
         self._counter.add("blob", operation)
-        return await self._service().send(method, path, query=query, headers=headers)
+        return await translated(call, lambda error: _translated(error, key))
+
+    def _container(self, container: str) -> ContainerClient:
+        check_container(container)
+        return self._client(container)
+
+    def _blob(self, container: str, name: str) -> BlobClient:
+        check_container(container)
+        check_blob_name(name)
+        return self._client(container).get_blob_client(name)
 
 
-def _path(container: str, name: str | None) -> str:
-    if name is not None:
-        return blob_path(container, name)
-    check_container(container)
-    return container
+async def _download(
+    blob: Any, start: int | None = None, length: int | None = None, etag: str | None = None
+) -> BlobContent:
+    """A blob or a range of it; `blob` is a `BlobClient`, whose own types end here."""
+    stream = await blob.download_blob(start, length, max_concurrency=1, decompress=False, **_if_match(etag))
+    data = await stream.readall()
+    found = stream.properties
+    size = int(str(found.content_range).rpartition("/")[2])
+    return BlobContent(data, _bare(found.etag), size, found.content_settings.content_type)
 
 
-def _error(answer: Answer | None, key: str) -> StorageError:
-    """The port's error for a refusal; None stands for a container that cannot exist."""
-    if answer is None or answer.code == "ContainerNotFound":
-        return ContainerMissing(key=key)
-    if answer.code.startswith("Lease"):
-        return BlobLeased(key=key)
-    if answer.code == "BlobAlreadyExists":
-        return BlobExists(key=key)
-    if answer.status == 412:
-        return BlobChanged(key=key)
-    return answer.unexpected()
+def _info(properties: BlobProperties) -> BlobInfo:
+    return BlobInfo(
+        properties.name,
+        _bare(properties.etag),
+        properties.size,
+        properties.last_modified,
+        properties.lease.state == "leased",
+    )
+
+
+def _bare(etag: Any) -> str:
+    """An etag without quotes: headers have them, listings and events do not."""
+    return str(etag).strip('"')
+
+
+def _if_match(etag: str | None) -> dict[str, Any]:
+    from azure.core import MatchConditions
+
+    return {} if etag is None else {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
+
+
+def _leased(lease: str | None) -> dict[str, Any]:
+    return {} if lease is None else {"lease": lease}
+
+
+def _translated(error: AzureError, key: str) -> StorageError:
+    code = code_of(error)
+    kind = BlobLeased if code.startswith("Lease") else _BY_CODE.get(code) or _BY_STATUS.get(status_of(error))
+    return unavailable(error) if kind is None else kind(key=key)

@@ -1,57 +1,62 @@
-"""One table of the account."""
+"""One table of the account, through azure-data-tables."""
 
-import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, cast, override
+from __future__ import annotations
 
-from shared.storage.gateways.errors import RowChanged, RowExists, RowMissing, StorageError, TooLarge
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, override
+
+from shared.storage.gateways.azure_errors import code_of, status_of, translated, unavailable
+from shared.storage.gateways.azure_rows import columns, condition, decode_row, encode_operation
+from shared.storage.gateways.errors import (
+    RowChanged,
+    RowExists,
+    RowMissing,
+    StorageError,
+    StorageUnavailable,
+    TooLarge,
+)
 from shared.storage.gateways.limits import check_bounds, check_commit, check_key
 from shared.storage.gateways.ports import CallCounter, Operation, Row, Table
-from shared.storage.gateways.rest import Answer, Service
-from shared.storage.gateways.table_wire import (
-    READ_HEADERS,
-    WRITE_HEADERS,
-    Part,
-    Request,
-    decode_row,
-    decode_transaction,
-    encode_operation,
-    encode_transaction,
-    row_path,
-)
+
+if TYPE_CHECKING:
+    from azure.core.exceptions import AzureError
 
 _PAGE = 1000
-_NO_TABLE = "TableNotFound"
-_NEXT = ("NextPartitionKey", "NextRowKey")
-_TOO_LARGE = 413
-_ERRORS: dict[int, type[StorageError]] = {
-    404: RowMissing,
-    409: RowExists,
-    412: RowChanged,
-    _TOO_LARGE: TooLarge,
+
+
+class _TableExists(StorageUnavailable):
+    """The table to create is there already."""
+
+
+class _TableMissing(RowMissing):
+    """There is no such table."""
+
+
+_BY_CODE: dict[str, type[StorageError]] = {
+    "EntityAlreadyExists": RowExists,
+    "TableAlreadyExists": _TableExists,
+    "TableNotFound": _TableMissing,
 }
+_BY_STATUS: dict[int | None, type[StorageError]] = {404: RowMissing, 412: RowChanged, 413: TooLarge}
 
 
 class AzureTable(Table):
-    """The table `name` of the account that `service` reaches."""
+    """The table that `client` reaches: a `TableClient`, whose own types are incomplete."""
 
-    def __init__(self, service: Callable[[], Service], name: str, counter: CallCounter) -> None:
-        self._service = service
-        self._name = name
+    def __init__(self, client: Callable[[], Any], counter: CallCounter) -> None:
+        self._client = client
         self._counter = counter
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
         check_key(partition)
         check_key(key)
-        self._counter.add("table", "get")
-        path = row_path(self._name, partition, key)
-        answer = await self._service().send("GET", path, query=_columns(select), headers=READ_HEADERS)
-        if answer.status == 404:
+        call = self._client().get_entity(partition, key, select=columns(select))
+        try:
+            return decode_row(await self._call("get", call))
+        except RowMissing:
             return None
-        if not answer.ok:
-            raise answer.unexpected()
-        return decode_row(json.loads(answer.body))
 
     @override
     async def query(
@@ -81,109 +86,65 @@ class AzureTable(Table):
         check_commit(partition, operations)
         if not operations:
             return []
-        requests = [encode_operation(self._name, partition, operation) for operation in operations]
-        send = self._send_one if len(requests) == 1 else self._send_all
-        etags = await send(operations, requests)
-        if etags is None:
+        try:
+            return await self._send(partition, operations)
+        except _TableMissing:
             await self.create()
-            etags = await send(operations, requests)
-        if etags is None:
-            raise RowMissing(f"The table {self._name} was deleted at once.")
-        return etags
+        return await self._send(partition, operations)
 
     @override
     async def create(self) -> None:
-        self._counter.add("table", "create")
-        body = json.dumps({"TableName": self._name}).encode()
-        answer = await self._service().send("POST", "Tables", headers=WRITE_HEADERS, body=body)
-        if not answer.ok and answer.code != "TableAlreadyExists":
-            raise answer.unexpected()
+        with suppress(_TableExists):
+            await self._call("create", self._client().create_table())
 
     @override
     async def drop(self) -> None:
-        self._counter.add("table", "drop")
-        answer = await self._service().send("DELETE", f"Tables('{self._name}')", headers=READ_HEADERS)
-        if not answer.ok and answer.status != 404:
-            raise answer.unexpected()
+        await self._call("drop", self._client().delete_table())  # which takes a missing table for deleted
 
     async def _pages(
         self, partition: str, low: str, high: str | None, select: Sequence[str] | None, limit: int | None
     ) -> AsyncIterator[list[Row]]:
         check_key(partition)
         check_bounds(low, high)
+        text, parameters = condition(partition, low, high)
         size = _PAGE if limit is None else min(limit, _PAGE)
-        query = {"$filter": _condition(partition, low, high), "$top": str(size), **_columns(select)}
+        pages: Any = (
+            self._client()
+            .query_entities(text, parameters=parameters, select=columns(select), results_per_page=size)
+            .by_page()
+        )
         while True:
-            self._counter.add("table", "query")
-            answer = await self._service().send("GET", f"{self._name}()", query=query, headers=READ_HEADERS)
-            if answer.status == 404:
+            try:
+                page = await self._call("query", anext(pages))
+            except RowMissing:
                 return
-            if not answer.ok:
-                raise answer.unexpected()
-            entities = cast("list[Mapping[str, Any]]", json.loads(answer.body)["value"])
-            yield [decode_row(entity) for entity in entities]
-            token = {name: answer.headers.get(f"x-ms-continuation-{name}") for name in _NEXT}
-            if not any(token.values()):
+            yield [decode_row(entity) async for entity in page]
+            if not pages.continuation_token:
                 return
-            query |= {name: value for name, value in token.items() if value}
 
-    async def _send_one(
-        self, operations: Sequence[Operation], requests: Sequence[Request]
-    ) -> list[str] | None:
-        """Send one operation by itself; None if there is no such table."""
-        self._counter.add("table", "commit")
-        request = requests[0]
-        answer = await self._service().send(
-            request.method, request.path, headers=request.headers, body=request.body
-        )
-        if answer.code == _NO_TABLE:
-            return None
-        if not answer.ok:
-            raise _refusal(answer, Part(answer.status, "", answer.code), operations)
-        return [answer.headers.get("ETag") or ""]
+    async def _send(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        """Send a transaction, also of one operation: alone, the SDK would not tell that a row was missing."""
+        requests = [encode_operation(partition, operation) for operation in operations]
+        try:
+            answers = await self._call("commit", self._client().submit_transaction(requests), operations)
+        except ValueError as error:
+            raise StorageUnavailable(f"Not the answer to a transaction: {error}") from error
+        if len(answers) != len(operations):
+            raise StorageUnavailable(f"{len(answers)} answers to {len(operations)} operations.")
+        return [str(answer.get("etag") or "") for answer in answers]
 
-    async def _send_all(
-        self, operations: Sequence[Operation], requests: Sequence[Request]
-    ) -> list[str] | None:
-        """Send a transaction; None if there is no such table."""
-        self._counter.add("table", "commit")
-        service = self._service()
-        kind, body = encode_transaction(service.endpoint, requests)
-        answer = await service.send(
-            "POST", "$batch", headers=READ_HEADERS | {"Content-Type": kind}, body=body
-        )
-        parts = decode_transaction(answer.body)
-        for part in parts:
-            if part.code == _NO_TABLE:
-                return None
-            if part.status >= 300:
-                raise _refusal(answer, part, operations)
-        if answer.status == _TOO_LARGE:
-            raise TooLarge("The service takes no transaction of that size.")
-        if not answer.ok or len(parts) != len(operations):
-            raise answer.unexpected()
-        return [part.etag for part in parts]
+    async def _call[T](self, operation: str, call: Awaitable[T], operations: Sequence[Operation] = ()) -> T:
+        """Count a request and do it."""
+        self._counter.add("table", operation)
+        return await translated(call, lambda error: _translated(error, operations))
 
 
-def _refusal(answer: Answer, part: Part, operations: Sequence[Operation]) -> StorageError:
-    """The port's error for an operation that the service refused."""
-    kind = _ERRORS.get(part.status)
-    if kind is None or (kind is RowExists and part.code != "EntityAlreadyExists"):
-        return answer.unexpected()
-    return kind(key=operations[part.index].key, index=part.index)
-
-
-def _condition(partition: str, low: str, high: str | None) -> str:
-    """The only filter there is: always one partition, and every value through `_literal`."""
-    condition = f"PartitionKey eq {_literal(partition)} and RowKey ge {_literal(low)}"
-    return condition if high is None else f"{condition} and RowKey lt {_literal(high)}"
-
-
-def _literal(text: str) -> str:
-    """A string of OData: a quote in it is doubled, and nothing else has a meaning."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _columns(select: Sequence[str] | None) -> dict[str, str]:
-    """The keys come along always, and Timestamp, which is the etag where the service sends none."""
-    return {} if select is None else {"$select": ",".join(("PartitionKey", "RowKey", "Timestamp", *select))}
+def _translated(error: AzureError, operations: Sequence[Operation]) -> StorageError:
+    """The port's error; of a transaction's failure the SDK tells the index of the operation."""
+    kind = _BY_CODE.get(code_of(error)) or _BY_STATUS.get(status_of(error))
+    if kind is None:
+        return unavailable(error)
+    index = getattr(error, "index", 0)
+    if kind is TooLarge or index >= len(operations):
+        return kind(str(error)[:300])
+    return kind(key=operations[index].key, index=index)

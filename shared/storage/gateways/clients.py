@@ -1,7 +1,9 @@
-"""The one set of clients of a process, and the names of what is ours in the user's storage account."""
+"""The one set of SDK clients of a process, and the names of what is ours in the user's storage account."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,13 @@ from shared.storage.gateways.azure_blobs import AzureBlobs
 from shared.storage.gateways.azure_queues import AzureQueues
 from shared.storage.gateways.azure_tables import AzureTable
 from shared.storage.gateways.counter import CallCounter
-from shared.storage.gateways.counter import Service as ServiceName
-from shared.storage.gateways.rest import Service, policies
+from shared.storage.gateways.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
+    from azure.data.tables.aio import TableClient, TableServiceClient
+    from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+    from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 __all__ = ["Account", "StorageClients", "StorageNames"]
 
@@ -24,9 +28,12 @@ _CONNECT_SECONDS = 10
 #: Azurite closes a connection that was idle for 5 s; a transaction sent on one that is just being closed fails.
 _KEEP_SECONDS = 3
 _READ_SECONDS = 60
-_SCOPE = "https://storage.azure.com/.default"
-_VERSIONS: dict[ServiceName, str] = {"table": "2019-02-02", "blob": "2023-11-03", "queue": "2023-11-03"}
-"""The version of each REST API that is spoken."""
+_BLOCK = 256 * 1024
+"""Bytes of a download that are read at once."""
+_WHOLE_BLOB = 256 * 1024 * 1024
+"""Bytes up to which a blob is read and written by one request."""
+_BACKOFF = {"initial_backoff": 0, "increment_base": 2, "random_jitter_range": 1}
+"""A blob or queue request is repeated after about 2, 4 and 8 seconds; the SDK's own pauses begin with 18."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,71 +58,116 @@ class StorageNames:
 class StorageClients:
     """Gateways to one account over one pool of connections.
 
-    The pool opens, and azure-core is imported, with the first call, to whose event loop it belongs. The owner
-    closes it; the credential stays the caller's to close.
+    The pool opens, and the SDK of a service is imported, with the first call, to whose event loop the pool
+    belongs. The owner closes it; the credential stays the caller's to close.
     """
 
     def __init__(self, account: Account, *, names: StorageNames | None = None, retries: int = 4) -> None:
         self.account = account
         self.names = names or StorageNames()
         self.counter = CallCounter()
-        self.blobs = AzureBlobs(lambda: self._service("blob"), self.counter)
-        self.queues = AzureQueues(lambda: self._service("queue"), self.names.queue, self.counter)
+        self.blobs = AzureBlobs(self._blob_service, self._container_client, self.counter)
+        self.queues = AzureQueues(self._queue_client, self.counter)
         self._retries = retries
         self._tables: dict[str, AzureTable] = {}
-        self._services: dict[ServiceName, Service] = {}
+        self._clients: dict[tuple[str, ...], Any] = {}
         self._session: ClientSession | None = None
 
     def table(self, name: str) -> AzureTable:
         """The gateway to our table of that name (without prefix), the same each time."""
         if name not in self._tables:
-            self._tables[name] = AzureTable(
-                lambda: self._service("table"), self.names.table(name), self.counter
-            )
+            self._tables[name] = AzureTable(lambda: self._table_client(name), self.counter)
         return self._tables[name]
 
     async def close(self) -> None:
         """Close the pool; a later call opens a new one."""
         session, self._session = self._session, None
-        self._services.clear()
+        self._clients.clear()
         if session is not None:
             await session.close()
 
-    def _service(self, kind: ServiceName) -> Service:
-        """The client of one service, built at its first use."""
-        service = self._services.get(kind)
-        if service is None:
-            service = self._services[kind] = self._build(kind)
-        return service
-
-    def _build(self, kind: ServiceName) -> Service:
-        from azure.core import AsyncPipelineClient
-
-        endpoints = {
-            "table": self.account.table_endpoint,
-            "blob": self.account.blob_endpoint,
-            "queue": self.account.queue_endpoint,
-        }
-        client: AsyncPipelineClient[Any, Any] = AsyncPipelineClient(
-            endpoints[kind],
-            policies=policies(*self._authorization(kind), retries=self._retries),
-            transport=self._transport(),
+    def _table_client(self, name: str) -> TableClient:
+        return self._kept(
+            ("table", name), lambda: self._table_service().get_table_client(self.names.table(name))
         )
-        return Service(endpoints[kind], client, _VERSIONS[kind])
 
-    def _authorization(self, kind: ServiceName) -> list[Any]:
-        from azure.core.credentials import AzureSasCredential
-        from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AzureSasCredentialPolicy
+    def _container_client(self, container: str) -> ContainerClient:
+        return self._kept(
+            ("container", container), lambda: self._blob_service().get_container_client(container)
+        )
 
-        from shared.storage.gateways.signing import StampDate, StorageSharedKey, TableSharedKey
+    def _queue_client(self, name: str) -> QueueClient:
+        def build() -> QueueClient:
+            from azure.storage.queue import TextBase64EncodePolicy  # what host.json's messageEncoding expects
+
+            return self._queue_service().get_queue_client(
+                self.names.queue(name), message_encode_policy=TextBase64EncodePolicy()
+            )
+
+        return self._kept(("queue", name), build)
+
+    def _table_service(self) -> TableServiceClient:
+        def build() -> TableServiceClient:
+            from azure.data.tables.aio import TableServiceClient
+
+            return TableServiceClient(
+                self.account.table_endpoint, retry_backoff_factor=0.4, retry_backoff_max=10, **self._options()
+            )
+
+        return self._kept(("tables",), build)
+
+    def _blob_service(self) -> BlobServiceClient:
+        def build() -> BlobServiceClient:
+            from azure.storage.blob.aio import BlobServiceClient
+
+            return BlobServiceClient(
+                self.account.blob_endpoint,
+                max_single_get_size=_WHOLE_BLOB,
+                max_single_put_size=_WHOLE_BLOB,
+                **_BACKOFF,
+                **self._options(),
+            )
+
+        return self._kept(("blobs",), build)
+
+    def _queue_service(self) -> QueueServiceClient:
+        def build() -> QueueServiceClient:
+            from azure.storage.queue.aio import QueueServiceClient
+
+            return QueueServiceClient(self.account.queue_endpoint, **_BACKOFF, **self._options())
+
+        return self._kept(("queues",), build)
+
+    def _kept[T](self, key: tuple[str, ...], build: Callable[[], T]) -> T:
+        """The client of that key, built at its first use."""
+        client = self._clients.get(key)
+        if client is None:
+            try:
+                client = self._clients[key] = build()
+            except ValueError as error:  # the SDK takes no token to an endpoint without TLS
+                raise StorageUnavailable(str(error), retryable=False) from error
+        return client
+
+    def _options(self) -> dict[str, Any]:
+        """What all clients are made with; `transport` is shared and outlives each of them."""
+        # At INFO, which is what hosts log, the SDK would write some 20 lines for each request.
+        logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
+        return {
+            "credential": self._credential(),
+            "transport": self._transport(),
+            "retry_total": self._retries,
+            "user_agent": "labelbridge",
+        }
+
+    def _credential(self) -> Any:
+        from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
         account = self.account
         if account.credential is not None:
-            return [StampDate(), AsyncBearerTokenCredentialPolicy(account.credential, _SCOPE)]
+            return account.credential
         if account.sas:
-            return [StampDate(), AzureSasCredentialPolicy(AzureSasCredential(account.sas))]
-        signature = TableSharedKey if kind == "table" else StorageSharedKey
-        return [StampDate(), signature(account.name, account.key)]
+            return AzureSasCredential(account.sas)
+        return AzureNamedKeyCredential(account.name, account.key)
 
     def _transport(self) -> Any:
         from aiohttp import ClientSession, DummyCookieJar, TCPConnector
@@ -125,7 +177,7 @@ class StorageClients:
             self._session = ClientSession(
                 connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEP_SECONDS),
                 cookie_jar=DummyCookieJar(),
-                auto_decompress=True,  # so that azure-core leaves it to aiohttp, which `Service.send` tells not to
+                auto_decompress=False,  # azure-core does it, where it is wanted
                 trust_env=False,  # else each request looks for a netrc and a proxy, in another thread, twice
             )
         return AioHttpTransport(
@@ -133,4 +185,5 @@ class StorageClients:
             session_owner=False,
             connection_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
+            connection_data_block_size=_BLOCK,
         )

@@ -23,6 +23,7 @@ from shared.storage.gateways.fault_plan import (
 )
 from shared.storage.gateways.ports import (
     CHUNK,
+    LIST_PAGE,
     BlobContent,
     BlobInfo,
     BlobPage,
@@ -126,7 +127,9 @@ class _FaultyBlobs(Blobs):
         return await self._call("stat", container, name, lambda: self._inner.stat(container, name))
 
     @override
-    def list(self, container: str, *, prefix: str = "", page_size: int = 5000) -> AsyncIterator[BlobPage]:
+    def list(
+        self, container: str, *, prefix: str = "", page_size: int = LIST_PAGE
+    ) -> AsyncIterator[BlobPage]:
         pages = self._inner.list(container, prefix=prefix, page_size=page_size)
         return self._faults.each("blob", "list", container, pages)
 

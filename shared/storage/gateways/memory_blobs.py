@@ -10,6 +10,7 @@ from shared.storage.gateways.errors import BlobChanged, BlobExists, BlobLeased, 
 from shared.storage.gateways.limits import check_blob_name, check_container
 from shared.storage.gateways.ports import (
     CHUNK,
+    LIST_PAGE,
     BlobContent,
     BlobInfo,
     BlobPage,
@@ -49,8 +50,7 @@ class MemoryBlobs(Blobs):
         blob = self._find(container, name)
         if blob is None:
             return None
-        if max_bytes is not None:
-            self._count_again_if_empty(blob)
+        self._count_again_if_empty(blob)
         return BlobContent(blob.data[:max_bytes], blob.etag, len(blob.data), blob.content_type)
 
     @override
@@ -61,7 +61,7 @@ class MemoryBlobs(Blobs):
 
     @override
     async def list(
-        self, container: str, *, prefix: str = "", page_size: int = 5000
+        self, container: str, *, prefix: str = "", page_size: int = LIST_PAGE
     ) -> AsyncIterator[BlobPage]:
         names: Names | None = None
         for start in itertools.count(0, page_size):
@@ -188,7 +188,7 @@ class MemoryBlobs(Blobs):
             self.containers[container][name] = replace(blob, lease=None)
 
     def _count_again_if_empty(self, blob: _Blob) -> None:
-        """Of an empty blob the service gives no range: the adapter asks once more, for the whole."""
+        """Of an empty blob the service gives no range: the adapter asks once more, without."""
         if not blob.data:
             self.counter.add("blob", "read")
 

@@ -58,6 +58,9 @@ __all__ = [
 CHUNK = 4 * 1024 * 1024
 """Bytes of one chunk of a streamed blob."""
 
+LIST_PAGE = 1000
+"""Blobs of one page of a listing; the service gives 5,000 at most, which takes the SDK too long at a stretch."""
+
 type Value = str | int | float | bool | bytes | datetime
 """A property of a row. Ints outside 32 bits travel as Edm.Int64; a reader gets a plain int back."""
 
@@ -198,7 +201,7 @@ class Blobs(Protocol):
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
         """A blob in one call, at most its first `max_bytes` (>= 1); None if it or its container is missing.
 
-        An empty blob costs a second call where `max_bytes` is given.
+        An empty blob costs a second call.
         """
         ...
 
@@ -206,7 +209,9 @@ class Blobs(Protocol):
         """What is known of a blob; None if the blob or its container is missing."""
         ...
 
-    def list(self, container: str, *, prefix: str = "", page_size: int = 5000) -> AsyncIterator[BlobPage]:
+    def list(
+        self, container: str, *, prefix: str = "", page_size: int = LIST_PAGE
+    ) -> AsyncIterator[BlobPage]:
         """The blobs by name, page by page; raises ContainerMissing."""
         ...
 
