@@ -86,7 +86,7 @@ async def test_the_same_key_of_another_operation_is_another_request(new_project:
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\tb"])
 async def test_a_bad_key_is_400(sample: Project, key: str) -> None:
     answer = await sample.http.post(
-        f"{sample.path}/documents/:scan", headers={"Idempotency-Key": key.encode()}
+        f"{sample.path}/documents/:scan", headers={b"Idempotency-Key": key.encode()}
     )
     assert answer.status_code == 400
     assert answer.json()["error"]["target"] == "Idempotency-Key"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
+from shared.domain.jobs import JobKind
 from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, PLAN_QUEUE, BatchMessage
 from shared.storage.gateways.clients import StorageClients
 from tests.integration.conftest import MakeProject
@@ -84,7 +85,11 @@ async def test_a_batch_of_a_finished_job_changes_not_one_byte(
 
     for number in (0, 1, 0, 77):
         message = BatchMessage(
-            project=project.name, incarnation=incarnation, kind="autolabel", job=job["jobId"], number=number
+            project=project.name,
+            incarnation=incarnation,
+            kind=JobKind.AUTOLABEL,
+            job=job["jobId"],
+            number=number,
         )
         await storage.queues.send(BATCH_QUEUE, message.model_dump_json())
     batch_queue = queues.get_queue_client(f"{host.prefix}-{BATCH_QUEUE}")

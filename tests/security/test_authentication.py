@@ -95,7 +95,7 @@ async def test_a_token_signed_by_somebody_else_is_refused(
 
 def _none(entra: FakeEntra) -> str:
     payload = jwt.decode(entra.token(roles=["*"]), options={"verify_signature": False})
-    return jwt.encode(payload, None, algorithm="none", headers={"kid": "key-1"})
+    return jwt.encode(payload, "", algorithm="none", headers={"kid": "key-1"})
 
 
 def _public_key_as_secret(entra: FakeEntra) -> str:

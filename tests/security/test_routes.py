@@ -71,7 +71,7 @@ async def test_a_wrong_key_is_401_on_every_route(nobody: httpx.AsyncClient) -> N
 
 @pytest.mark.parametrize("key", [KEY.upper(), f"{KEY} x", "\u00e4", "x" * 5000, ""])
 async def test_nothing_like_a_key_is_one(nobody: httpx.AsyncClient, key: str) -> None:
-    headers = {"Ocp-Apim-Subscription-Key": key.encode("latin-1")}
+    headers = {b"Ocp-Apim-Subscription-Key": key.encode("latin-1")}
     assert (await nobody.get("/language/whoami", headers=headers)).status_code == 401
 
 

@@ -10,6 +10,7 @@ It needs one label in the project, as every engine needs some.
 import asyncio
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from shared.engines.base import Capabilities, Model
 
 NAME = "scripted"
 _TOKEN = re.compile(r"@(\w+):(\d+)")
+
+
+def _wait_until_gone(file: Path) -> None:
+    while file.exists():
+        time.sleep(0.05)
 
 
 class ScriptedModel:
@@ -34,8 +40,8 @@ class ScriptedModel:
             if "@fail" in text:
                 raise RuntimeError("The text told the engine to fail.")
         hold = os.environ.get("TEST_HOLD_FILE")
-        while hold and Path(hold).exists() and any("@hold" in text for text in texts):
-            await asyncio.sleep(0.05)
+        if hold and any("@hold" in text for text in texts):
+            await asyncio.to_thread(_wait_until_gone, Path(hold))
         return [self._of(text) for text in texts]
 
     def _of(self, text: str) -> list[Prediction]:

@@ -88,7 +88,10 @@ async def test_events_five_times_and_shuffled_give_the_state_of_the_listing(app:
     assert await app.document(goes) is None
     document = await app.document(stays)
     assert document is not None
-    assert document.status(0, (await app.container.projects.get("p")).active_studio) is DocumentStatus.AUTO_LABELED
+    assert (
+        document.status(0, (await app.container.projects.get("p")).active_studio)
+        is DocumentStatus.AUTO_LABELED
+    )
     counts = [job.result["outcomes"] for job in await app.jobs()]
     assert sum(c["suggested"] for c in counts) == 1
 
