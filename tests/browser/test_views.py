@@ -15,9 +15,19 @@ VIEWS = ("Overview", "Review", "Label by hand", "Autolabel", "Training", "Connec
 SIZES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
-async def furnished(new_project: MakeProject) -> Project:
-    """A project of which every view has something to show."""
-    project = await new_project(ENTITIES)
+@pytest.fixture
+async def furnished(new_project: MakeProject) -> str:
+    """Name of a project of which every view has something to show; made once, for it is only looked at."""
+    if _Furnished.name is None:
+        _Furnished.name = (await furnish(await new_project(ENTITIES))).name
+    return _Furnished.name
+
+
+class _Furnished:
+    name: str | None = None
+
+
+async def furnish(project: Project) -> Project:
     await project.upload(
         {"a.txt": "@Person:73 lives in @City:30 🦊\r\nand works", "b.txt": "مرحبا @Person:50"}
     )
@@ -30,21 +40,18 @@ async def furnished(new_project: MakeProject) -> Project:
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-async def test_axe_finds_nothing(
-    width: int, scheme: str, open_studio: OpenStudio, new_project: MakeProject
-) -> None:
-    project = await furnished(new_project)
+async def test_axe_finds_nothing(width: int, scheme: str, open_studio: OpenStudio, furnished: str) -> None:
     studio = await open_studio(None, width=width, scheme=scheme)
     found = {"Sign-in": await studio.violations()}
     await studio.sign_in("labelbridge-local")
-    await expect(studio.page.get_by_role("link", name=project.name, exact=True)).to_be_visible()
+    await expect(studio.page.get_by_role("link", name=furnished, exact=True)).to_be_visible()
     found["Projects"] = await studio.violations()
     for view in VIEWS:
-        await studio.open(project.name, view)
+        await studio.open(furnished, view)
         await settle(studio, view)
         assert await fits(studio), f"{view} is wider than the page"
         found[view] = await studio.violations()
-    found |= await dialogs(studio, project.name)
+    found |= await dialogs(studio, furnished)
     assert {view: faults for view, faults in found.items() if faults} == {}
 
 
@@ -138,7 +145,8 @@ async def test_autolabel_from_estimate_to_review(open_studio: OpenStudio, new_pr
     await expect(row.get_by_role("cell", name="failed", exact=True)).to_be_visible()
     await expect(row.get_by_role("cell").last).not_to_be_empty()
     await page.get_by_role("button", name="Retry 1 failed document").click()
-    await expect(page.get_by_role("button", name="Retry 1 failed document")).to_have_count(2, timeout=100_000)
+    await studio.told("A new job tries the failed documents again.")
+    assert len((await project.get("/autolabel/jobs"))["value"]) == 2
 
     await page.get_by_label("Name begins with").fill("a.")
     await page.get_by_role("button", name="Start job").click()

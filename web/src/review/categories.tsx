@@ -30,7 +30,7 @@ export function Categories({ review }: { review: Review }) {
             aria-keyshortcuts={numberKey(index) ?? undefined}
             title={description ?? undefined}
             disabled={review.locked.value}
-            onClick={() => review.choose(category)}
+            onClick={() => review.labeling.choose(category)}
           >
             {numberKey(index) && <kbd aria-hidden="true">{numberKey(index)}</kbd>}
             <bdi>{category}</bdi>
@@ -39,7 +39,7 @@ export function Categories({ review }: { review: Review }) {
       </div>
       <NewCategory
         review={review}
-        onDefined={(category) => (entities ? undefined : review.choose(category))}
+        onDefined={(category) => (entities ? undefined : review.labeling.choose(category))}
       />
     </section>
   );

@@ -3,14 +3,15 @@
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Entity } from "../api/types";
-import type { Review, Selection } from "../state/review";
+import type { Selection } from "../state/labeling";
+import type { Review } from "../state/review";
 import { labelKey } from "./document-text";
 import { may } from "../auth/session";
 import { numberKey } from "./commands";
 
 export function CategoryMenu({ review }: { review: Review }) {
   const ref = useRef<HTMLDivElement>(null);
-  const selection = review.selection.value;
+  const selection = review.labeling.selection.value;
   useLayoutEffect(() => {
     if (selection && ref.current) place(ref.current, selection);
   }, [selection]);
@@ -38,20 +39,20 @@ export function CategoryMenu({ review }: { review: Review }) {
             type="button"
             class="chip option"
             aria-pressed={label ? label.category === category : undefined}
-            onClick={() => review.addEntity(category)}
+            onClick={() => review.labeling.addEntity(category)}
           >
             {numberKey(index) && <kbd aria-hidden="true">{numberKey(index)}</kbd>}
             <bdi>{category}</bdi>
           </button>
         ))}
       </div>
-      <NewCategory review={review} onDefined={(category) => review.addEntity(category, selection)} />
+      <NewCategory review={review} onDefined={(category) => review.labeling.addEntity(category, selection)} />
       {label && (
         <div class="actions">
-          <button type="button" class="quiet small" onClick={() => (review.selection.value = null)}>
+          <button type="button" class="quiet small" onClick={() => (review.labeling.selection.value = null)}>
             Close
           </button>
-          <button type="button" class="danger small" onClick={() => review.remove(label)}>
+          <button type="button" class="danger small" onClick={() => review.labeling.remove(label)}>
             Remove label
           </button>
         </div>
@@ -74,7 +75,7 @@ export function NewCategory({
     event.preventDefault();
     const category = name.value.trim();
     if (!category) return;
-    review.define(category);
+    review.labeling.define(category);
     name.value = "";
     onDefined(category);
   };

@@ -30,7 +30,7 @@ export function ClassStrip({ review }: { review: Review }) {
             class="chip-button"
             aria-label={`Remove ${category}`}
             disabled={review.locked.value}
-            onClick={() => review.remove({ category })}
+            onClick={() => review.labeling.remove({ category })}
           >
             <Icon name="cross" size={12} />
           </button>

@@ -128,7 +128,8 @@ export function DocumentText({ review }: { review: Review }) {
 }
 
 function editLabel(review: Review, { category, offset, length }: TextSpan): void {
-  if (!review.locked.value) review.selection.value = { offset, length, label: { category, offset, length } };
+  if (!review.locked.value)
+    review.labeling.selection.value = { offset, length, label: { category, offset, length } };
 }
 
 /** Tells the review which stretch of the text is selected, once the selection rests. */
@@ -144,9 +145,9 @@ function watchSelection(element: () => HTMLElement | null, review: Review): () =
       if (!root.contains(range.startContainer) || !root.contains(range.endContainer)) return;
       const text = review.current.value?.text ?? "";
       // A click into the text ends a selection; a click on a label began one of its own.
-      if (range.collapsed && review.selection.value?.label) return;
-      review.selection.value = range.collapsed ? null : spanOf(root, range, text);
-      showPending(review.selection.value ? range : null);
+      if (range.collapsed && review.labeling.selection.value?.label) return;
+      review.labeling.selection.value = range.collapsed ? null : spanOf(root, range, text);
+      showPending(review.labeling.selection.value ? range : null);
     }, 80);
   };
   document.addEventListener("selectionchange", changed);

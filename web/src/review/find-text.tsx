@@ -18,7 +18,8 @@ export function FindText({ review }: { review: Review }) {
   const categories = review.open.categories.value.map((c) => c.category);
   const chosen = category.value || categories[0] || "";
   const add = (all: boolean): void => {
-    for (const place of all ? places.value : places.value.slice(0, 1)) review.addEntity(chosen, place);
+    for (const place of all ? places.value : places.value.slice(0, 1))
+      review.labeling.addEntity(chosen, place);
   };
   return (
     <details class="find">

@@ -21,15 +21,15 @@ function act(event: KeyboardEvent, review: Review, openHelp: () => void): boolea
   }
   if (event.altKey) return false;
   if (key === "?") return done(openHelp());
-  if (key === "escape" && review.selection.value) {
-    review.selection.value = null;
+  if (key === "escape" && review.labeling.selection.value) {
+    review.labeling.selection.value = null;
     return true;
   }
   const command = COMMANDS.find((one) => one.key === key);
   if (command) return done(command.run(review));
   if (!/^[0-9]$/.test(key)) return false;
   const category = review.open.categories.value[(Number(key) + 9) % 10];
-  if (category) review.choose(category.category);
+  if (category) review.labeling.choose(category.category);
   return category !== undefined;
 }
 

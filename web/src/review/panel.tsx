@@ -191,7 +191,7 @@ function EntityRow({ review, place, text }: { review: Review; place: Required<Pl
         aria-label={`Category of “${part.slice(0, 40)}”`}
         disabled={review.locked.value}
         value={place.category}
-        onChange={(event) => review.change(place, event.currentTarget.value)}
+        onChange={(event) => review.labeling.change(place, event.currentTarget.value)}
       >
         {[...new Set([place.category, ...review.open.categories.value.map((c) => c.category)])].map(
           (category) => (
@@ -204,7 +204,7 @@ function EntityRow({ review, place, text }: { review: Review; place: Required<Pl
         class="icon-button"
         aria-label={`Remove ${place.category} “${part.slice(0, 40)}”`}
         disabled={review.locked.value}
-        onClick={() => review.remove(place)}
+        onClick={() => review.labeling.remove(place)}
       >
         <Icon name="cross" size={14} />
       </button>

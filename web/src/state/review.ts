@@ -3,30 +3,24 @@
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { messageOf } from "../api/http";
 import { may } from "../auth/session";
-import type { DocumentItem, Entity, Kind, Suggestion } from "../api/types";
+import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { baseOf, derive, pending, type Base, type Derived, type Step } from "../domain/draft";
-import { isEntities, MAX_ENTITY_LENGTH, type Place } from "../domain/labels";
 import { Documents, type Loaded } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, confidenceOf, type Filters } from "./filters";
 import { DocumentList, type Row } from "./list";
 import type { OpenProject } from "./project";
+import { Labeling } from "./labeling";
 import { Saving } from "./saving";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
 
-/** A stretch of text that a category is chosen for; `label` when it is one already. */
-export interface Selection {
-  readonly offset: number;
-  readonly length: number;
-  readonly label?: Entity;
-}
-
 export class Review {
   readonly drafts: Drafts;
   readonly documents: Documents;
   readonly saving: Saving;
+  readonly labeling = new Labeling(this);
   readonly list = signal<DocumentList | null>(null);
   readonly current = signal<Loaded | null>(null);
   readonly index = signal(-1);
@@ -34,8 +28,6 @@ export class Review {
   readonly failure = signal<string | null>(null);
   /** The id of the suggestion that accept, reject and the number keys mean. */
   readonly cursor = signal<string | null>(null);
-  /** A stretch of text that waits for a category. */
-  readonly selection = signal<Selection | null>(null);
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
   readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
@@ -180,41 +172,6 @@ export class Review {
     if (ids.length) this.step({ do: "reject", ids });
   }
 
-  /** A number key or a click on a category: for the selected text, the suggestion pointed at, or the document. */
-  choose(category: string): void {
-    const selected = this.selection.value;
-    if (selected) return this.addEntity(category);
-    const one = this.waiting.value.find((s) => s.id === this.cursor.value);
-    if (one?.category === category) return this.accept(one.id);
-    if (one) {
-      if (this.step({ do: "relabel", id: one.id, category })) this.advance(one.id);
-      return;
-    }
-    if (isEntities(this.kind))
-      return toast("Select text first, or point at a suggestion, then choose its category.");
-    const has = this.derived.value?.labels?.categories.includes(category);
-    this.step({ do: has ? "remove" : "add", place: { category } });
-  }
-
-  addEntity(category: string, span: Selection | null = this.selection.value): void {
-    if (!span) return;
-    if (span.length > MAX_ENTITY_LENGTH)
-      return toast(`An entity has at most ${MAX_ENTITY_LENGTH} characters.`, "bad");
-    const { offset, length, label } = span;
-    const step: Step = label
-      ? { do: "change", place: label, category }
-      : { do: "add", place: { category, offset, length } };
-    if (this.step(step)) this.selection.value = null;
-  }
-
-  change(place: Place, category: string): void {
-    this.step({ do: "change", place, category });
-  }
-
-  remove(place: Place): void {
-    if (this.step({ do: "remove", place })) this.selection.value = null;
-  }
-
   /** A step on the current document; false when labels cannot be changed now. */
   step(step: Step): boolean {
     const loaded = this.current.value;
@@ -239,12 +196,6 @@ export class Review {
     if (draft.documentId !== this.current.value?.document.id) await this.jumpTo(draft.documentId);
     if ("ids" in step) this.cursor.value = step.ids[0] ?? null;
     else if (step.do === "relabel") this.cursor.value = step.id;
-  }
-
-  /** A category that is new here is defined by the first save of a label with it. */
-  define(category: string): void {
-    const known = this.open.categories.value;
-    if (!known.some((c) => c.category === category)) this.open.categories.value = [...known, { category }];
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------
@@ -281,7 +232,7 @@ export class Review {
     batch(() => {
       this.opening.value = null;
       this.failure.value = null;
-      this.selection.value = null;
+      this.labeling.selection.value = null;
       this.current.value = loaded;
       this.pointAtFirst(at);
     });
@@ -307,7 +258,7 @@ export class Review {
   }
 
   /** To the next suggestion that waits, in this document or in the next. */
-  private advance(from: string): void {
+  advance(from: string): void {
     const ids = this.suggestionIds();
     const waiting = this.waitingIds.value;
     const at = ids.indexOf(from);

@@ -48,7 +48,8 @@ function KeyForm() {
         />
       </label>
       <p id="key-hint" class="hint">
-        On a developer’s machine the key is <code>labelbridge-local</code>. It stays in this tab and is forgotten when you close it.
+        On a developer’s machine the key is <code>labelbridge-local</code>. It stays in this tab and is
+        forgotten when you close it.
       </p>
       {error.value && (
         <p class="notice bad" role="alert">
