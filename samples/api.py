@@ -18,6 +18,14 @@ class ApiFailed(Exception):
     """The API refused a call, or a job failed; the message is the API's own."""
 
 
+class Refused(ApiFailed):
+    """The API answered with an error. `reason`: `409 LabelingLocked: ...`."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        super().__init__(f"{call}: {reason}")
+        self.reason = reason
+
+
 class Api:
     """`check` is called while something is waited for, and raises when there is no use in waiting on."""
 
@@ -41,14 +49,14 @@ class Api:
         return ProjectApi(self, name)
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """One request. Raises ApiFailed with the message of the answer."""
+        """One request. Raises Refused with the message of the answer, ApiFailed when none comes."""
         try:
             answer = self._client.request(method, path, **more)
         except httpx.TransportError as error:
             self._check()
             raise ApiFailed(f"{method} {path}: no answer ({error}).") from error
         if answer.is_error:
-            raise ApiFailed(f"{method} {path}: {answer.status_code} {_message(answer)}")
+            raise Refused(f"{method} {path}", f"{answer.status_code} {_message(answer)}")
         return answer
 
     def wait(self, begun: httpx.Response, seen: Callable[[Json], None] = lambda _: None) -> Json:
@@ -112,8 +120,21 @@ class ProjectApi:
         names = self.api.call("GET", PROJECTS).json()["value"]
         if self.name not in {project["projectName"] for project in names}:
             return False
+        self._leave_studio()
         self.api.wait(self.api.call("DELETE", self.path))
         return True
+
+    def _leave_studio(self) -> None:
+        """A run that was cut short leaves the project connected, and a connected one cannot be deleted."""
+
+        def settled() -> Json | None:
+            connection = self.get("/connection")
+            return None if connection["state"] in {"connecting", "disconnecting"} else connection
+
+        connection = self.api.until("the connection to come to rest", settled)
+        if connection["state"] in {"connected", "switching"}:
+            body = {"confirm": connection["amlProjectName"], "discardUnsyncedLabels": True}
+            self.api.wait(self.post("/connection/:disconnect", body))
 
     def documents(self, **query: Any) -> Iterator[Json]:
         """The documents of a query, through all pages of the answer."""
@@ -140,6 +161,7 @@ def _message(answer: httpx.Response) -> str:
     try:
         error = answer.json()["error"]
         where = f" ({error['target']})" if error.get("target") else ""
-        return f"{error['code']}{where}: {error['message']}"
+        code = error.get("innererror", error)["code"]
+        return f"{code}{where}: {error['message']}"
     except (ValueError, KeyError, TypeError):
         return answer.text[:200]

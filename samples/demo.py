@@ -16,17 +16,17 @@ from types import FrameType
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
-from samples import mails, orders
+from samples import connection, mails, orders
 from samples.api import Api, ApiFailed
 from samples.console import Console
 from samples.server import KEY, Server, ServerFailed
 from samples.shop import Shop
 
-#: The parts of the demo, in order. Part 3, the connection with a labeling studio, goes here: a module beside
-#: `orders` with a `show(shop)`.
+#: The parts of the demo, in order.
 PARTS = (
     ("Part 1: classes. Mails to a bike shop", mails.show),
     ("Part 2: entities. Orders to the same shop", orders.show),
+    ("Part 3: another studio. The mails are labeled elsewhere for a while", connection.show),
 )
 
 

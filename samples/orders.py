@@ -91,9 +91,10 @@ def _upload(shop: Shop, project: ProjectApi) -> None:
     with shop.console.step(f"{len(unlabeled)} new orders arrive as blobs"):
         shop.upload(shop.blobs.get_container_client(CONTAINER), unlabeled)
         jobs = shop.watch_uploads(project, len(unlabeled))
-        shop.console.say(
-            f"The job that started by itself used the model '{jobs[0]['result']['modelLabel']}'."
-        )
+        # A job that began during the training, for late events of the first orders, takes up new ones, too.
+        model = jobs[0]["result"]["modelLabel"]
+        used = f"the model '{model}'" if model else "what it was fitted on before the training ended"
+        shop.console.say(f"The job that started by itself used {used}.")
 
 
 def _review(shop: Shop, project: ProjectApi) -> None:

@@ -24,11 +24,16 @@ class Shop:
         """Remove what a former run of the demo left, and see that the container exists."""
         if project.delete():
             self.console.say(f"The project '{project.name}' of a former run is deleted.")
-        client = self.blobs.get_container_client(container)
-        with suppress(ResourceExistsError):
-            client.create_container()
+        client = self.container(container)
         for blob in client.list_blob_names():
             client.delete_blob(blob)
+        return client
+
+    def container(self, name: str) -> ContainerClient:
+        """A container, made if there is none."""
+        client = self.blobs.get_container_client(name)
+        with suppress(ResourceExistsError):
+            client.create_container()
         return client
 
     def upload(self, container: ContainerClient, samples: Iterable[Sample]) -> None:

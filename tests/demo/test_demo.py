@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from samples import connection, mails
+from samples.api import Api, Refused
+from samples.server import KEY
+
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 20
 COMMAND = [sys.executable, "-m", "samples.demo"]
@@ -69,9 +73,38 @@ def test_it_tells_what_is_labeled_and_who_said_so(first):
 def test_the_entity_project_is_imported_trained_reviewed_and_exported(first):
     assert "40 documents and 4 categories came in." in first
     assert re.search(r"Micro F1 (0\.[5-9]\d|1\.00)", first)
-    assert "used the model 'first'" in first
+    assert re.search(r"started by itself used (the model 'first'|what it was fitted on before)", first)
     assert "Documents: 15 saved." in first
     assert re.search(r"55 documents with \d{3} entities", first)
+
+
+@pytest.mark.timeout(300)
+def test_labeling_goes_to_the_other_studio_and_comes_back_with_its_labels(first):
+    there, back = (
+        first.index("A save here is refused: 409 LabelingLocked"),
+        first.index("A save here works again"),
+    )
+    assert there < back
+    counts = re.search(r"83 lines, (\d+) of them new or changed", first)
+    assert counts
+    assert int(counts[1]) >= 3
+    assert "'Other' has 0 labels" in first[there:back]
+    assert "83 documents imported; 'Other' has 3 labels." in first[there:back]
+    assert re.search(r"begins with 'labelsAdopted' by\s+'local'", first[there:back])
+
+
+@pytest.mark.timeout(300)
+def test_the_label_file_is_shut_while_labeling_is_here(first):
+    assert re.search(r"^   412 There is currently a lease", first, re.MULTILINE)
+
+
+@pytest.mark.timeout(300)
+def test_a_disconnect_is_confirmed_by_the_name_and_is_for_ever(first):
+    name = re.search(r"Connected with '(mails-\d{8}-\d{6})'", first)
+    assert name
+    end = first[first.index("A wrong name is refused: 400 InvalidArgument (confirm)") :]
+    assert "the project is disconnected, its labels stay" in end
+    assert f"409 Tombstoned (amlProjectName): The labeling project '{name[1].upper()}'" in end
 
 
 @pytest.mark.timeout(300)
@@ -95,8 +128,10 @@ def test_a_second_run_works_and_keep_leaves_it_running(folder, first):
         assert api, printed
         assert "The project 'bike-shop-mails' of a former run is deleted." in printed
         assert "Saved with one call: 15 saved." in printed
+        assert "409 Tombstoned" in printed
         with urllib.request.urlopen(f"{api[1]}/health", timeout=10) as answer:
             assert answer.status == 200
+        assert_a_connected_project_can_be_deleted(api[1])
     finally:
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -105,6 +140,18 @@ def test_a_second_run_works_and_keep_leaves_it_running(folder, first):
     assert process.returncode == 0
     assert time.monotonic() - began < STOP_SECONDS
     assert not answers(api[1])
+
+
+def assert_a_connected_project_can_be_deleted(url: str) -> None:
+    """A run that was cut short in part 3 leaves one; the next run begins with deleting it."""
+    with Api(url, KEY) as api:
+        project = api.project(mails.NAME)
+        body = {"studio": "workspace", "workspaceId": connection.CONTAINER, "amlProjectName": "cut-short"}
+        api.wait(api.call("PUT", f"{project.path}/connection", json=body))
+        with pytest.raises(Refused, match="disconnect it first"):
+            api.call("DELETE", project.path)
+        assert project.delete()
+        assert not project.delete()
 
 
 def answers(url: str) -> bool:
