@@ -1,6 +1,7 @@
 """Autolabel jobs as callers start, watch, repeat and end them."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from shared.services.selection import is_unlabeled
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
+
+log = logging.getLogger("labelbridge.jobs")
 
 #: When a job's message comes, should the process die that began it.
 SAFETY_SECONDS = 20
@@ -161,6 +164,17 @@ class AutolabelService:
         )
         return await self.start(name, request, new_id)
 
+    async def _run_or_queue(self, job: Job, number: int) -> None:
+        """Run a batch; when it fails, its next tries and its end come by the queue, as for any other."""
+        message = BatchMessage(
+            project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id, number=number
+        )
+        try:
+            await self._batches.run(message)
+        except Exception:
+            log.warning("A batch failed within the request; the queue tries it again.", exc_info=True)
+            await self._jobs.enqueue(job, [number])
+
     async def _begin(self, job: Job) -> Job:
         """Plan, and run the first batches, within the request: a small job has ended when its caller is answered,
         and a large one does not wait for the queue to be polled. What dies here the sweep brings back.
@@ -175,15 +189,7 @@ class AutolabelService:
 
             async def run_some() -> None:
                 for number in numbers:
-                    await self._batches.run(
-                        BatchMessage(
-                            project=job.project,
-                            incarnation=job.incarnation,
-                            kind=job.kind,
-                            job=job.id,
-                            number=number,
-                        )
-                    )
+                    await self._run_or_queue(planned, number)
 
             await asyncio.gather(*(run_some() for _ in range(OWN_AT_ONCE)))
 

@@ -199,6 +199,19 @@ async def test_a_batch_in_the_middle_of_its_work_cannot_land_after_the_cancel(
     assert (await app.container.autolabel.get("p", job.id)).status is JobStatus.CANCELLED
 
 
+async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: App) -> None:
+    await app.create(on_upload=False)
+    await app.upload({"bad.txt": "@fail"})
+    await app.define("Refund")
+    app.sent.waiting.clear()
+
+    await app.container.autolabel.start("p", AutolabelRequest(), "job")
+
+    [(queue, body)] = [(queue, body) for queue, body in app.sent.waiting if queue == BATCH_QUEUE]
+    await app.fail_five_times(queue, body)
+    assert (await app.container.autolabel.get("p", "job")).status is JobStatus.FAILED
+
+
 async def test_an_empty_selection_succeeds(app: App) -> None:
     await app.create(on_upload=False)
     await app.define("Refund")
