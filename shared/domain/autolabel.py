@@ -42,7 +42,7 @@ def look(
 ) -> Looked:
     """Fold what lies at the location into the document. The same look twice changes nothing."""
     if reading is None:
-        return _gone(document, revision)
+        return _gone(document)
     base = document or new_document(location, language, revision)
     after = fold(base, reading, revision)
     changed = document is not None and after.content_changed and not document.content_changed
@@ -50,11 +50,11 @@ def look(
     return Looked(document, after, (entry,) if changed else ())
 
 
-def _gone(document: Document | None, revision: str) -> Looked:
+def _gone(document: Document | None) -> Looked:
     if document is None or document.missing:
         return Looked(document, document)
     if not document.content and document.rejection is None:  # imported, and never seen as a blob
-        return Looked(document, replace(document, missing=True, revision=revision))
+        return Looked(document, replace(document, missing=True))
     return Looked(document, None, (HistoryEntry(document.id, "deleted", {"location": document.location}),))
 
 

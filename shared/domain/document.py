@@ -122,9 +122,11 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
     known = document.content not in {"", content}
     labeled = document.labels is not None or document.aml_labels is not None
     problems = tuple(label_problems(document.labels, offsets)) if document.labels else ()
+    # A first look, and a blob found again, take no version away from who labels the document meanwhile.
+    new_version = known or document.rejection is not None
     return replace(
         document,
-        revision=revision,
+        revision=revision if new_version else document.revision,
         blob_etag=reading.blob_etag,
         content=content,
         planned=content if document.planned == PLANNED_WHEN_READ else document.planned,
