@@ -122,7 +122,17 @@ class JobService:
         status = ended_status(progress.counts, cancelled=cancelling)
         if progress.errors and not progress.counts:
             status = JobStatus.FAILED
-        return await self.end(job, status, result=result_of(job, progress), errors=progress.errors)
+        errors = progress.errors or await self._reasons(job, progress)
+        return await self.end(job, status, result=result_of(job, progress), errors=errors)
+
+    async def _reasons(self, job: Job, progress: Progress) -> tuple[JobError, ...]:
+        """Why documents failed, each reason once: no job fails without one (rule A5)."""
+        if not progress.counts.get(Outcome.FAILED):
+            return ()
+        outcomes = await self._stores.jobs.outcomes(job)
+        return tuple(
+            dict.fromkeys(one.error for one in outcomes if one.error and one.outcome is Outcome.FAILED)
+        )[:MAX_ERRORS]
 
     async def progress(self, job: Job) -> Progress:
         return progress_of(job, await self._stores.jobs.states(job))

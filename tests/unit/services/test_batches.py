@@ -236,6 +236,16 @@ async def test_named_documents_that_do_not_exist_fail_with_the_reason(app: App) 
     error = outcomes[unknown].error
     assert error is not None
     assert error.code == "DocumentNotFound"
+    assert job.errors == (error,)
+
+
+async def test_a_job_whose_documents_all_fail_says_why_once(app: App) -> None:
+    await labeled(app)
+
+    job = await app.autolabel(documents=("A" * 22, "B" * 22))
+
+    assert job.status is JobStatus.FAILED
+    assert [one.code for one in job.errors] == ["DocumentNotFound"]
 
 
 async def test_without_labels_a_job_says_what_is_missing(app: App) -> None:
