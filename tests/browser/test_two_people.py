@@ -33,6 +33,7 @@ async def test_conflict_keeps_either_version(open_studio: OpenStudio, new_projec
     await expect(theirs).to_contain_text("Refund")
     await expect(mine).to_contain_text("Not labeled")
     await expect(mine).to_contain_text("@Refund:60 one")
+    assert await studio.violations() == []
 
     await page.get_by_role("button", name="Decide later").click()
     await studio.unsaved(1)  # nothing is lost
@@ -111,6 +112,7 @@ async def test_disconnect_is_typed(
     await studio.page.get_by_role("button", name="Disconnect…").click()
     dialog = studio.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("can never be connected again")
+    assert await studio.violations() == []
     ending = dialog.get_by_role("button", name="Disconnect for ever")
     await expect(ending).to_be_disabled()
     await dialog.get_by_role("textbox").fill("new")

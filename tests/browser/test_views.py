@@ -9,7 +9,7 @@ from shared.domain.document import document_id
 from shared.storage.gateways.clients import StorageClients
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.studio import Studio
-from tests.support.api import ENTITIES, SINGLE, Project, unique
+from tests.support.api import ENTITIES, MULTI, SINGLE, Project, unique
 
 VIEWS = ("Overview", "Review", "Label by hand", "Autolabel", "Training", "Connection")
 SIZES = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
@@ -152,6 +152,27 @@ async def test_autolabel_from_estimate_to_review(open_studio: OpenStudio, new_pr
     await page.get_by_role("button", name="Start job").click()
     await page.get_by_role("link", name="Open its suggestions").click()
     await expect(studio.text).to_have_text("@Refund:60")
+
+
+async def test_new_project(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    planned = await new_project(MULTI, create=False)
+    await planned.upload({"a.txt": "one"})
+    studio = await open_studio()
+    page = studio.page
+
+    await page.get_by_role("button", name="New project").click()
+    dialog = page.get_by_role("dialog")
+    assert await studio.violations() == []
+    await dialog.get_by_label("Name").fill(planned.name)
+    await dialog.get_by_label("What is labeled").select_option("Any number of classes")
+    await dialog.get_by_label("Container").fill(planned.container)
+    await dialog.get_by_label("Language", exact=True).fill("klingon")
+    await page.keyboard.press("Enter")
+    await expect(dialog.get_by_role("alert")).to_contain_text("klingon")
+    await dialog.get_by_label("Language", exact=True).fill("en-us")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name=planned.name)).to_be_visible()
+    assert [d["location"] for d in await planned.registered(1)] == ["a.txt"]
 
 
 async def test_training_shows_its_results(open_studio: OpenStudio, new_project: MakeProject) -> None:

@@ -1,5 +1,7 @@
 import { createProject, scan } from "../api/client";
+import { messageOf } from "../api/http";
 import { href } from "../router";
+import { toast } from "../state/toasts";
 import { Dialog } from "../ui/dialog";
 import { Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
@@ -21,7 +23,8 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         description: text("description"),
         multilingual: form.get("multilingual") === "on",
       });
-      void scan(name).catch(() => undefined); // creating scans too; this only makes it sooner
+      // Creating scans too; this makes it sooner, and says at once when the container cannot be read.
+      scan(name).catch((failure: unknown) => toast(messageOf(failure), "bad"));
       window.location.hash = href(name);
     });
   };
