@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, override
 
 from shared.domain.document import Document, document_id
+from shared.domain.ids import random_job_id
 from shared.domain.jobs import Job, JobKind
 from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
@@ -90,9 +91,10 @@ class Life(App):
     async def suggested(self, texts: dict[str, str], *categories: str) -> None:
         """Documents with suggestions."""
         await self.upload(dict(texts), events=False)
-        await self.container.registering.scan(self.name, f"scan-{len(self.delivered)}")
+        await self.container.registering.scan(self.name, random_job_id())
         await self.define(*categories)
-        await self.autolabel(f"suggest-{len(self.delivered)}")
+        await self.drain()
+        await self.autolabel(random_job_id())
 
     async def planned(self, job_id: str, **parameters: Any) -> list[tuple[str, str]]:
         """An autolabel job of which nothing has run yet; the messages of its batches."""

@@ -1,0 +1,173 @@
+"""Jobs (rules A5, A7): outcomes with reasons, partly completed, retry, budgets, cancel."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.domain.document import document_id
+from shared.domain.errors import Conflict
+from shared.domain.jobs import JobKind, JobStatus, Outcome
+from shared.domain.kinds import ProjectKind
+from shared.domain.page import page_of
+from shared.domain.project import DEFAULT_PAGES, Project
+from shared.services.messages import BatchMessage, parse
+from shared.storage.gateways.memory import MemoryStorage
+from tests.support.lives import Life, living
+from tests.support.services import Clock
+
+each_kind = pytest.mark.parametrize("kind", list(ProjectKind))
+
+
+async def ready(app: Life, kind: ProjectKind, texts: dict[str, str]) -> None:
+    await app.create(kind, on_upload=False)
+    await app.upload(dict(texts), events=False)
+    await app.container.registering.scan(app.name, "scan")
+    await app.define("Refund", "Login")
+
+
+async def fail(app: Life, message: tuple[str, str]) -> None:
+    """Deliver a batch that fails until the host gives up."""
+    for _ in range(5):
+        with pytest.raises(RuntimeError):
+            await app.deliver(*message)
+    await app.container.batches.give_up(parse(BatchMessage, message[1]), "It failed five times.")
+
+
+async def outcomes(app: Life, job_id: str) -> dict[str, tuple[Outcome, str | None]]:
+    found = await app.container.autolabel.outcomes(app.name, job_id)
+    return {one.location: (one.outcome, one.error.code if one.error else None) for one in found}
+
+
+#: More than one batch: the one that holds the poisoned text fails as a whole.
+TEXTS = {f"{number:04}.txt": "@Refund:73 x" for number in range(700)} | {"bad.txt": "@fail"}
+
+
+@each_kind
+async def test_some_failed_is_partially_completed_and_a_retry_takes_only_those(app: Life, kind: ProjectKind):
+    await ready(app, kind, TEXTS)
+    messages = await app.planned("job")
+    batches = (await app.job(JobKind.AUTOLABEL, "job")).batches
+    page = page_of(document_id("bad.txt"), DEFAULT_PAGES)
+    for message in messages:
+        batch = batches[parse(BatchMessage, message[1]).number]
+        await (fail(app, message) if batch.low <= page < batch.high else app.deliver(*message))
+
+    job = await app.container.autolabel.get(app.name, "job")
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    counts = job.result["outcomes"]
+    assert counts["failed"] + counts["suggested"] == len(TEXTS)
+    assert min(counts["failed"], counts["suggested"]) > 0
+    found = await outcomes(app, "job")
+    failed = {location for location, (outcome, _) in found.items() if outcome is Outcome.FAILED}
+    assert found["bad.txt"] == (Outcome.FAILED, "BatchFailed")
+    assert len(failed) == counts["failed"]
+
+    await app.upload({"bad.txt": "@Refund:60 mended"}, events=False)
+    retried = await app.container.autolabel.retry(app.name, "job", "again")
+    await app.drain()
+    assert set(await outcomes(app, retried.id)) == failed
+    again = await app.container.autolabel.get(app.name, "again")
+    assert again.status is JobStatus.SUCCEEDED
+    assert await app.pending("bad.txt") == ["Refund"]
+    with pytest.raises(Conflict, match="No document of the job failed"):
+        await app.container.autolabel.retry(app.name, "again", "once more")
+
+
+async def test_a_job_of_which_all_failed_has_failed_with_a_reason(app: Life):
+    await ready(app, ProjectKind.SINGLE_LABEL, {"bad.txt": "@fail"})
+    [message] = await app.planned("job")
+    await fail(app, message)
+    job = await app.container.autolabel.get(app.name, "job")
+    assert job.status is JobStatus.FAILED
+    assert "It failed five times." in job.errors[0].message
+
+
+async def test_an_empty_selection_succeeds(app: Life):
+    await ready(app, ProjectKind.SINGLE_LABEL, {})
+    job = await app.autolabel("job")
+    assert (job.status, job.result["documentsTotal"]) == (JobStatus.SUCCEEDED, 0)
+
+
+async def test_every_document_named_has_an_outcome_with_its_reason(app: Life):
+    await ready(app, ProjectKind.SINGLE_LABEL, {"a.txt": "@Refund:73", "none.txt": "nothing", "x.pdf": "x"})
+    await app.drain()
+    named = ("a.txt", "none.txt", "x.pdf", "~Login.txt", "unknown.txt")
+    await app.autolabel("job", documents=tuple(map(document_id, named)))
+    assert await outcomes(app, "job") == {
+        "a.txt": (Outcome.SUGGESTED, None),
+        "none.txt": (Outcome.NOTHING_FOUND, None),
+        "x.pdf": (Outcome.SKIPPED, "UnsupportedFileType"),
+        "~Login.txt": (Outcome.SKIPPED, "AlreadyLabeled"),
+        "": (Outcome.FAILED, "DocumentNotFound"),
+    }
+
+
+async def test_of_a_cancelled_job_nothing_appears(app: Life):
+    await ready(app, ProjectKind.MULTI_LABEL, TEXTS | {"bad.txt": "@Login:80"})
+    first, *rest = await app.planned("job")
+    await app.deliver(*first)
+    made = (await app.container.categories.statistics(app.name))["documents"]["autoLabeled"]
+
+    job = await app.container.autolabel.cancel(app.name, "job")
+
+    assert (job.status, job.errors[0].code) == (JobStatus.CANCELLED, "Cancelled")
+    for message in (*rest, first):
+        await app.deliver(*message)
+    assert (await app.container.categories.statistics(app.name))["documents"]["autoLabeled"] == made > 0
+    assert await app.container.autolabel.cancel(app.name, "job") == job
+
+
+class TestBudget:
+    """Ten text records a month for the scripted engine (setting ENGINE_BUDGETS)."""
+
+    @pytest.fixture
+    async def app(self, memory: MemoryStorage, clock: Clock) -> Life:
+        app = living(memory, clock, engine_budgets='{"scripted": 10}')
+        await ready(app, ProjectKind.SINGLE_LABEL, {f"{n}.txt": "@Refund:50" for n in range(6)})
+        return app
+
+    async def test_a_job_over_the_budget_fails_with_quota_exceeded(self, app: Life):
+        assert (await app.autolabel("one")).result["textRecords"] == 6
+        named = tuple(document_id(f"{n}.txt") for n in range(5))
+
+        job = await app.autolabel("two", documents=named)
+
+        assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "QuotaExceeded")
+        assert "5 text records; 4 of the 10" in job.errors[0].message
+        fits = await app.autolabel("three", documents=named[:4])
+        assert fits.status is JobStatus.SUCCEEDED
+        assert (await app.autolabel("four", documents=named[:1])).errors[0].code == "QuotaExceeded"
+
+    async def test_what_a_running_job_reserved_is_not_there_for_another(self, app: Life):
+        waiting = await app.planned("one")
+        named = tuple(document_id(f"{n}.txt") for n in range(5))
+        assert (await app.autolabel("two", documents=named)).errors[0].code == "QuotaExceeded"
+        for message in waiting:
+            await app.deliver(*message)
+        assert (await app.container.autolabel.get(app.name, "one")).result["textRecords"] == 6
+
+    async def test_a_cancelled_job_gives_back_what_it_did_not_take(self, app: Life):
+        await app.planned("one")
+        await app.container.autolabel.cancel(app.name, "one")
+        assert (await app.autolabel("two")).status is JobStatus.SUCCEEDED
+
+    async def test_the_month_is_that_of_utc(self, app: Life, clock: Clock):
+        clock.now = datetime(2030, 1, 31, 23, 59, tzinfo=UTC)
+        named = tuple(document_id(f"{n}.txt") for n in range(6))
+        assert (await app.autolabel("one", documents=named)).status is JobStatus.SUCCEEDED
+        assert (await app.autolabel("two", documents=named)).errors[0].code == "QuotaExceeded"
+        clock.now = datetime(2030, 2, 1, 0, 1, tzinfo=UTC)
+        assert (await app.autolabel("three", documents=named)).status is JobStatus.SUCCEEDED
+
+    async def test_uploads_over_the_budget_are_registered_and_wait(self, app: Life):
+        await app.container.stores.directory.update(app.name, _on_upload)
+        await app.upload({f"new-{n}.txt": "@Refund:60" for n in range(11)})
+        await app.drain()
+        found = (await app.container.categories.statistics(app.name))["documents"]
+        assert (found["total"], found["autoLabeled"], found["waiting"]) == (19, 0, 17)
+
+
+def _on_upload(project: Project) -> Project:
+    settings = project.settings
+    return replace(project, settings=replace(settings, autolabel=replace(settings.autolabel, on_upload=True)))

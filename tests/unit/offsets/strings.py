@@ -1,0 +1,53 @@
+"""Texts that are hard to count in, and what JavaScript would say of them."""
+
+from hypothesis import strategies as st
+
+PIECES = (
+    *("a", "bc", " ", "\n", "\r\n", "\r", "\t"),
+    *(
+        "\xe9",
+        "e\u0301",
+        "a\u0308\u0308",
+        "\xdf",
+        "\u0130",
+        "\ufb01",
+        "\u0301",
+    ),  # composed, combining, ligature
+    *("\u0928\u093f", "\ud55c", "\u1112\u1161\u11ab", "\u6f22\u5b57"),  # Devanagari, Hangul, Han
+    "\U0001f600",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467",  # a family, joined
+    "\U0001f3f3\ufe0f\u200d\U0001f308",
+    "\U0001f44d\U0001f3fd",
+    "\U0001f1e9\U0001f1ea",
+    *("\U0001d4b3", "\U00010348", "\U0010ffff", "\ufffd", "\ufeff", "\u200b", "\u2028", "\x85"),
+    "\u05e9\u05dc\u05d5\u05dd",  # Hebrew
+    "\u0645\u0631\u062d\u0628\u0627",  # Arabic
+    *("\u200f", "\u202eabc\u202c", "\ufdfd"),  # marks and overrides of direction
+)
+
+#: Whole texts: joined pieces, and any Unicode but surrogates, which UTF-8 cannot say.
+texts = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=24).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40),
+)
+
+
+def units(text: str) -> list[int]:
+    """The UTF-16 code units, as JavaScript counts them: every offset is an index of this list."""
+    data = text.encode("utf-16-le")
+    return [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]
+
+
+def unit_slice(text: str, offset: int, length: int) -> str:
+    """`text.substring(offset, offset + length)` of JavaScript."""
+    return text.encode("utf-16-le")[2 * offset : 2 * (offset + length)].decode("utf-16-le")
+
+
+@st.composite
+def spans(draw: st.DrawFn, most: int = 4) -> tuple[str, list[tuple[int, int]]]:
+    """A text and spans of it in code points, in order, apart from each other."""
+    text = draw(texts)
+    places = st.integers(0, len(text))
+    cuts = sorted(draw(st.sets(places, min_size=min(2, len(text) + 1), max_size=2 * most)))
+    pairs = zip(cuts[::2], cuts[1::2], strict=False)
+    return text, [(start, end - start) for start, end in pairs]

@@ -1,0 +1,117 @@
+"""What a span covers, from the browser's units through the API, storage, engine and project file and back."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+
+from shared.domain.document import Document, new_document
+from shared.domain.kinds import Dataset, ProjectKind, Studio
+from shared.domain.labels import Labels, label_problems
+from shared.domain.prediction import Prediction
+from shared.domain.project import Category, Project
+from shared.domain.project_file import LabeledDocument, ProjectDetails
+from shared.domain.review import Decision, decide
+from shared.domain.suggestions import Filter, SuggestionSet, select
+from shared.domain.text import Offsets, content_hash
+from shared.services.models import example
+from shared.storage import document_codec
+from shared.wire.documents import document_json
+from shared.wire.labels import read_labels
+from shared.wire.project_file import read_project_file
+from shared.wire.project_file_writer import write_project_file
+from tests.unit.offsets.strings import spans, unit_slice, units
+
+KIND = ProjectKind.ENTITIES
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+PROJECT = Project("p", KIND, "docs", "de", AT, AT, "i", "e", categories=(Category("Ort 😀"),))
+
+type Drawn = tuple[str, Sequence[tuple[int, int]]]
+
+
+@settings(max_examples=1_200, deadline=None)
+@given(spans())
+def test_labels_by_hand(drawn: Drawn):
+    """Browser -> API -> storage -> engine, and -> project file -> import -> API: the same text each time."""
+    text, places = drawn
+    covered = [text[offset : offset + length] for offset, length in places]
+    offsets = Offsets(text)
+    marked = [_in_browser(text, offset, length) for offset, length in places]
+    body = [{"regionOffset": 0, "regionLength": len(units(text)), "labels": marked}]
+
+    labels = read_labels(KIND, json.loads(json.dumps(body)))
+    assert labels is not None
+    assert label_problems(labels, offsets) == []
+    document = _stored(_document(text, labels))
+
+    learned = example(KIND, text, document, Studio.LANGUAGE_STUDIO)
+    assert [text[s.offset : s.offset + s.length] for s in learned.spans] == covered
+
+    file = b"".join(write_project_file(_details(), PROJECT.categories, [_exported(document)]))
+    [imported] = read_project_file(file).documents
+    answer = document_json(_document(text, imported.labels), PROJECT)
+    assert answer["entities"] == body
+    shown = [unit_slice(text, e["offset"], e["length"]) for e in answer["entities"][0]["labels"]]
+    assert shown == covered
+
+
+@settings(max_examples=1_200, deadline=None)
+@given(spans())
+def test_suggestions_of_an_engine(drawn: Drawn):
+    """Engine -> suggestion -> storage -> browser, and accepted -> label -> engine: the same text each time."""
+    text, places = drawn
+    covered = [text[offset : offset + length] for offset, length in places]
+    predicted = [Prediction("Ort 😀", 0.5, offset, length) for offset, length in places]
+    rule = Filter(KIND, 0, frozenset({"Ort 😀"}))
+    items = select(predicted, text, content_hash(text), None, (), rule)
+    made = SuggestionSet("job", "engine", None, 0, "r", items)
+    document = _stored(_document(text, None, made))
+
+    answer = document_json(document, PROJECT)
+    assert [unit_slice(text, s["offset"], s["length"]) for s in answer["suggestions"]] == covered
+    if not places:
+        return
+    accepted = decide(document, Decision(document.id, accept_all=True), KIND, 0, "r2").document
+    [region] = document_json(_stored(accepted), PROJECT)["entities"]
+    assert (region["regionOffset"], region["regionLength"]) == (0, len(units(text)))
+    assert [unit_slice(text, e["offset"], e["length"]) for e in region["labels"]] == covered
+    learned = example(KIND, text, accepted, Studio.LANGUAGE_STUDIO)
+    assert [text[s.offset : s.offset + s.length] for s in learned.spans] == covered
+
+
+def _in_browser(text: str, offset: int, length: int) -> dict[str, object]:
+    """What a page sends for a selection: offsets are counted in UTF-16 code units, by an encoder of its own."""
+    start, end = len(units(text[:offset])), len(units(text[: offset + length]))
+    return {"category": "Ort 😀", "offset": start, "length": end - start}
+
+
+def _document(text: str, labels: Labels | None, made: SuggestionSet | None = None) -> Document:
+    offsets = Offsets(text)
+    return replace(
+        new_document("a.txt", "de", "r"),
+        content=content_hash(text),
+        length=offsets.utf16_length,
+        characters=offsets.length,
+        labels=labels,
+        suggestions=made,
+    )
+
+
+def _stored(document: Document) -> Document:
+    """Through the codec of the table, as JSON."""
+    return document_codec.decode(json.loads(json.dumps(document_codec.encode(document))))
+
+
+def _details() -> ProjectDetails:
+    return ProjectDetails("p", KIND, "docs", "de")
+
+
+def _exported(document: Document) -> LabeledDocument:
+    return LabeledDocument(document.location, document.language, Dataset.TRAIN, document.labels)
+
+
+def test_the_reference_counts_as_javascript_does():
+    assert len(units("a😀b")) == 4
+    assert unit_slice("a😀b", 1, 2) == "😀"
