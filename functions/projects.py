@@ -79,4 +79,5 @@ def _patch(call: Call, body: ProjectBody) -> ProjectPatch:
         )
         if autolabel
         else None,
+        autolabel_fields=frozenset(autolabel.model_fields_set) if autolabel else None,
     )

@@ -21,7 +21,10 @@ MAX_PROJECTS = 500
 
 @dataclass(frozen=True, slots=True)
 class ProjectPatch:
-    """What a PATCH sets; None: leave it (or the default of a new project). `autolabel` replaces the whole."""
+    """What a PATCH sets; None: leave it (or the default of a new project).
+
+    `autolabel_fields`: which fields of `autolabel` the caller named; None: all of them.
+    """
 
     kind: ProjectKind | None = None
     container: str | None = None
@@ -30,6 +33,7 @@ class ProjectPatch:
     description: str | None = None
     confidence_threshold: float | None = None
     autolabel: AutolabelSettings | None = None
+    autolabel_fields: frozenset[str] | None = None
     run_gpt_predictions: bool | None = None
     gpt_predictive_lookahead: int | None = None
 
@@ -69,12 +73,18 @@ class ProjectService:
                 f"The project '{name}' is being deleted; try again in a moment.", target="projectName"
             )
         if existing is not None:
-            return await self._stores.directory.update(
-                name, lambda project: _change(project, patch, self._stores.clock())
-            ), False
-        created = await self._stores.directory.create(self._new(name, patch))
+            return await self._update(name, patch), False
+        try:
+            created = await self._stores.directory.create(self._new(name, patch))
+        except Conflict:  # somebody made it meanwhile: then this is a change of theirs
+            return await self._update(name, patch), False
         await self._registering.scan_new(created)
         return created, True
+
+    async def _update(self, name: str, patch: ProjectPatch) -> Project:
+        return await self._stores.directory.update(
+            name, lambda project: _change(project, patch, self._stores.clock())
+        )
 
     def _new(self, name: str, patch: ProjectPatch) -> Project:
         required = {
@@ -173,7 +183,7 @@ def _change(project: Project, patch: ProjectPatch, now: datetime) -> Project:
         description=project.description if patch.description is None else patch.description,
         settings=ProjectSettings(
             _or(patch.confidence_threshold, settings.confidence_threshold),
-            _or(patch.autolabel, settings.autolabel),
+            _autolabel(patch, settings.autolabel),
             _or(patch.run_gpt_predictions, settings.run_gpt_predictions),
             _or(patch.gpt_predictive_lookahead, settings.gpt_predictive_lookahead),
         ),
@@ -184,6 +194,12 @@ def _change(project: Project, patch: ProjectPatch, now: datetime) -> Project:
             "Language and 'multilingual' cannot be changed while the project is connected.", target="language"
         )
     return after if after == project else replace(after, modified=now)
+
+
+def _autolabel(patch: ProjectPatch, current: AutolabelSettings) -> AutolabelSettings:
+    if patch.autolabel is None or patch.autolabel_fields is None:
+        return _or(patch.autolabel, current)
+    return replace(current, **{name: getattr(patch.autolabel, name) for name in patch.autolabel_fields})
 
 
 def _or[T](value: T | None, default: T) -> T:
