@@ -44,7 +44,10 @@ def check_names(operation: str, request: func.HttpRequest) -> None:
     """Names that nothing can have are answered like names that nothing has."""
     project = request.route_params.get("projectName")
     open_to_all = {"put_project", "zy_not_offered"}  # it says so itself, or tells what to use instead
-    if project is not None and operation not in open_to_all and project_name_fault(project):
+    fault = project_name_fault(project) if project is not None and operation not in open_to_all else None
+    if project is not None and fault:
+        if operation in {"import_project", "import_labels"}:  # they make the project
+            raise InvalidArgument(fault, target="projectName")
         raise ProjectNotFound(project[:60])
     job = request.route_params.get("jobId")
     if job is not None and not _JOB_ID.fullmatch(job):
@@ -71,16 +74,21 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
     if not body.strip():
         return model.model_validate({}, by_name=False)
     _check_content_type(header_of(request, "content-type") or "")
-    reader = JsonReader(body)
-    value = reader.value()
-    reader.end()
+    try:
+        reader = JsonReader(body)
+        value = reader.value()
+        reader.end()
+    except InvalidRequest as error:
+        raise _malformed(error.message.replace("The file", "The body", 1)) from None
     if reader.complaints:
-        raise InvalidRequest(reader.complaints[0], target="body", inner_code="InvalidRequestBodyFormat")
+        raise _malformed(reader.complaints[0])
     if not isinstance(value, dict):
-        raise InvalidRequest(
-            "The body must be a JSON object.", target="body", inner_code="InvalidRequestBodyFormat"
-        )
+        raise _malformed("The body must be a JSON object.")
     return model.model_validate(value, by_name=False)
+
+
+def _malformed(message: str) -> InvalidRequest:
+    return InvalidRequest(message, target="body", inner_code="InvalidRequestBodyFormat")
 
 
 def _check_content_type(header: str) -> None:

@@ -100,6 +100,25 @@ async def test_a_bad_project_names_the_field(
     assert (await http.get(f"{PROJECTS}/{name}")).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["x" * 51, "a'b", "global"])
+@pytest.mark.parametrize("operation", [":import", ":import-labels"])
+async def test_an_import_under_an_impossible_name_says_the_rule(
+    http: httpx.AsyncClient, name: str, operation: str
+) -> None:
+    answer = await http.post(f"{PROJECTS}/{name}/{operation}", json={})
+    assert error(answer) == (400, "InvalidArgument", "projectName")
+
+
+async def test_autolabel_settings_that_a_patch_does_not_name_stay(new_project: MakeProject) -> None:
+    project = await new_project(create=False)
+    await project.create(settings={"autolabel": {"onUpload": False, "categories": ["Refund"]}})
+    for change in ({"modelLabel": "m"}, {"categories": None}):
+        await project.http.patch(project.path, json={"settings": {"autolabel": change}})
+    autolabel = (await project.get(""))["settings"]["autolabel"]
+    assert (autolabel["onUpload"], autolabel["modelLabel"]) == (False, "m")
+    assert autolabel["categories"] is None
+
+
 async def test_a_new_project_without_its_fields_names_all_of_them(http: httpx.AsyncClient) -> None:
     answer = await http.patch(f"{PROJECTS}/{unique('p')}", json={})
     assert answer.status_code == 400
@@ -151,7 +170,10 @@ async def test_malformed_json_is_400(sample: Project, body: bytes) -> None:
         ("PUT", f"{sample.path}/documents/{A}/labels"),
     ):
         answer = await sample.http.request(method, path, content=body, headers={"If-Match": "*"})
-        assert error(answer)[:2] == (400, "InvalidRequest"), (method, answer.text)
+        assert error(answer) == (400, "InvalidRequest", "body"), (method, answer.text)
+        told = answer.json()["error"]
+        assert told["innererror"]["code"] == "InvalidRequestBodyFormat"
+        assert "file" not in told["message"]
 
 
 async def test_half_a_surrogate_pair_is_no_text(sample: Project) -> None:
