@@ -153,7 +153,7 @@ def test_tables(azurite: Azurite, program: list[Any], asked: list[Any]) -> None:
     keys=st.lists(
         st.text(
             st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\#?"), min_size=1, max_size=8
-        ),
+        ).filter(lambda key: "'," not in f"'{key}"),  # of which Azurite's transactions mistake the partition
         min_size=1,
         max_size=6,
         unique=True,

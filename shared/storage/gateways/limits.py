@@ -31,7 +31,10 @@ _PROPERTY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 _RESERVED = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 _FIRST_YEAR = 1601
 _INT64 = range(-(2**63), 2**63)
-_OPERATION_OVERHEAD = 64  # braces, key names and quotes of one row's JSON
+_OPERATION_OVERHEAD = 640  # request line, headers, and the names of the keys, as the SDK writes them
+_PROPERTY_OVERHEAD = (
+    37  # quotes, colons and the type, which the SDK names for all but small ints and booleans
+)
 
 
 def check_key(key: str) -> None:
@@ -67,7 +70,7 @@ def check_commit(partition: str, operations: Sequence[Operation]) -> None:
 def weight(operation: Operation) -> int:
     """About the bytes of `MAX_TRANSACTION_BYTES` that an operation takes; for those who fill transactions."""
     values: Mapping[str, Value] = {} if isinstance(operation, Delete) else operation.values
-    payload = sum(2 * len(name) + 24 + _wire_bytes(value) for name, value in values.items())
+    payload = sum(2 * len(name) + _PROPERTY_OVERHEAD + _wire_bytes(value) for name, value in values.items())
     return _OPERATION_OVERHEAD + len(operation.key.encode()) + payload
 
 
