@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.domain.errors import Conflict, InvalidArgument
+from shared.domain.errors import Conflict, InvalidArgument, NotFound
 from shared.domain.jobs import DocumentOutcome, Job, JobKind, JobStatus, Outcome
 from shared.domain.page import is_document_id
 from shared.domain.project import Project
@@ -20,6 +20,7 @@ from shared.services.planning import Planner
 from shared.services.selection import is_unlabeled
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
+from shared.storage.models import ModelNotFound
 from shared.storage.pages import locked
 
 log = logging.getLogger("labelbridge.jobs")
@@ -74,8 +75,7 @@ class AutolabelService:
         """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
         project = await self._stores.directory.read(name)
         self._check(project, request)
-        if request.model_label is not None:
-            await self._stores.models.get(project.incarnation, request.model_label)
+        await self._check_model(project, request)
         now = self._stores.clock()
         parameters = {
             "source": "http",
@@ -98,6 +98,7 @@ class AutolabelService:
         """What a job would cost; nothing is begun."""
         project = await self._stores.directory.read(name)
         self._check(project, request, locks=False)
+        await self._check_model(project, request)
         named = set(request.documents) if request.documents is not None else None
         documents = records = characters = 0
         async for page in self._stores.pages.scan(project.scope):
@@ -196,6 +197,15 @@ class AutolabelService:
         await for_a_moment(work())
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return found or job
+
+    async def _check_model(self, project: Project, request: AutolabelRequest) -> None:
+        """Raises NotFound, which names the field of the request."""
+        if request.model_label is None:
+            return
+        try:
+            await self._stores.models.get(project.incarnation, request.model_label)
+        except ModelNotFound as error:
+            raise NotFound(error.message, target="modelLabel") from None
 
     def _check(self, project: Project, request: AutolabelRequest, *, locks: bool = True) -> None:
         if locks and project.lock is not None:

@@ -161,7 +161,8 @@ class Planner:
                 artefact = fitted.artefact
         except (EngineError, NotFound) as error:
             return Readiness({}, JobError(type(error).__name__, str(error), "engine"))
-        categories = asked.get("categories") or settings.categories or project.category_names
+        chosen = (asked.get("categories"), settings.categories, project.category_names)
+        categories = next(one for one in chosen if one is not None)  # an empty choice is a choice
         return Readiness(
             {
                 **asked,

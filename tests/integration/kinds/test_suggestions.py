@@ -207,7 +207,7 @@ async def test_a_model_is_used_by_its_label_and_the_newest_by_default(new_projec
     assert (await project.document("a.txt"))["suggestions"][0]["model"] == "first"
 
     status, error = await refused(project, "/autolabel/jobs", {"modelLabel": "third"})
-    assert (status, error["target"]) == (404, "trainedModelLabel")
+    assert (status, error["target"]) == (404, "modelLabel")
 
 
 @each_kind

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
 from shared.services.autolabel import AutolabelRequest
 from shared.services.messages import BATCH_QUEUE, BatchMessage
@@ -246,6 +246,27 @@ async def test_a_job_whose_documents_all_fail_says_why_once(app: App) -> None:
 
     assert job.status is JobStatus.FAILED
     assert [one.code for one in job.errors] == ["DocumentNotFound"]
+
+
+async def test_no_categories_are_no_suggestions(app: App) -> None:
+    await labeled(app)
+
+    job = await app.autolabel(categories=())
+
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.result["outcomes"]["suggested"] == 0
+    assert job.result["outcomes"]["nothingFound"] > 0
+
+
+async def test_an_unknown_model_is_not_found_before_and_by_the_estimate(app: App) -> None:
+    await labeled(app)
+    for ask in (
+        app.container.autolabel.estimate("p", AutolabelRequest(model_label="m")),
+        app.autolabel(model_label="m"),
+    ):
+        with pytest.raises(NotFound) as raised:
+            await ask
+        assert raised.value.target == "modelLabel"
 
 
 async def test_without_labels_a_job_says_what_is_missing(app: App) -> None:
