@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.studio import Studio
 from tests.integration.conftest import MakeProject, http, new_project, storage
@@ -11,6 +11,9 @@ from tests.support.azurite import azurite
 from tests.support.hosts import KEY, ROOT, Host, host
 
 __all__ = ["MakeProject", "azurite", "host", "http", "new_project", "storage"]
+
+# The machine may be busy; how quick the page is, test_speed.py measures.
+expect.set_options(timeout=20_000)
 
 type OpenStudio = Callable[..., Awaitable[Studio]]
 

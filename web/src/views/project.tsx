@@ -1,4 +1,4 @@
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ReviewView } from "../review/review-view";
 import { href, TABS, type Tab } from "../router";
 import { OpenProject } from "../state/project";
@@ -24,9 +24,14 @@ export function ProjectView({ name, tab, query }: { name: string; tab: Tab; quer
     void open.open();
     return () => open.close();
   }, [open]);
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On a phone the row of tabs scrolls sideways: the open one must be seen.
+    tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  }, [tab]);
   return (
     <>
-      <nav class="tabs" aria-label="Project">
+      <nav ref={tabs} class="tabs" aria-label="Project">
         {TABS.map((one) => (
           <a key={one} href={href(name, one)} aria-current={one === tab ? "page" : undefined}>
             {NAMES[one]}
