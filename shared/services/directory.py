@@ -6,6 +6,7 @@ Readers take a fresh one.
 
 import asyncio
 from collections.abc import Callable
+from random import random
 from time import monotonic
 
 from shared.domain.errors import ProjectNotFound, Unavailable
@@ -15,6 +16,7 @@ from shared.storage.projects import ProjectStore
 
 CONTAINER_SECONDS = 1.0
 ATTEMPTS = 20
+PAUSE_SECONDS = 0.02
 
 
 class Handle:
@@ -80,7 +82,8 @@ class Directory:
 
     async def update(self, name: str, change: Callable[[Project], Project]) -> Project:
         """Change the project row; `change` sees the current project and may refuse by raising."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt * PAUSE_SECONDS * random())  # so that racers do not meet again
             before = await self.read(name)
             after = change(before)
             if after == before:

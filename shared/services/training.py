@@ -22,6 +22,7 @@ from shared.services.models import LabelCounts
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.jobs import ClaimLost
+from shared.wire.answers import moment
 
 #: Share of a train job that reading and fitting take; the rest is evaluation.
 TRAINED_PERCENT = 70
@@ -270,7 +271,7 @@ def _result(job: Job, status: str, percent: int, ended: Any = None) -> dict[str,
     elif status == "running":
         training["status"] = "succeeded"
     if ended is not None:
-        training["endDateTime"] = evaluation["endDateTime"] = ended.isoformat()
+        training["endDateTime"] = evaluation["endDateTime"] = moment(ended)
     return {
         **job.result,
         "modelLabel": job.parameters["modelLabel"],
