@@ -14,12 +14,12 @@ from shared.domain.project import Project
 from shared.domain.review import Decision, decide, undo
 from shared.domain.suggestions import SuggestionSet
 from shared.services.claims import renewing
+from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
 from shared.services.planning import batches_of
 from shared.services.review import decided_entry
 from shared.services.stores import Stores
-from shared.services.transfers import inline
 from shared.storage.document_codec import encode_labels
 from shared.storage.jobs import Claim, ClaimLost
 from shared.storage.pages import Author, locked
@@ -130,7 +130,7 @@ class BulkService:
         job, new = await self._stores.jobs.create(job)
         if not new:
             return await self._jobs.view(job)
-        return await inline(self._work(job), job)
+        return await for_a_moment(self._work(job)) or job
 
     async def _work(self, job: Job) -> Job:
         """All batches one after the other, in the request as far as its moment reaches; the sweep sees to the rest."""

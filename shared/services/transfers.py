@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
 from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
@@ -12,6 +12,7 @@ from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.page import HistoryEntry, Page, page_of
 from shared.domain.project import Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails, ProjectFile
+from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import JobMessage
 from shared.services.registering import RegisterService
@@ -22,7 +23,6 @@ from shared.storage.pages import Author, locked
 from shared.wire.project_file import read_project_file
 from shared.wire.project_file_writer import ProjectFileWriter
 
-INLINE_SECONDS = 2.0
 SAFETY_SECONDS = 20
 NO_INCARNATION = "-"
 ATTEMPTS = 20
@@ -71,7 +71,7 @@ class TransferService:
         )
         job, _ = await self._stores.jobs.create(job)
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await inline(self._import(job, file), job)
+        return await for_a_moment(self._import(job, file)) or job
 
     async def get_import(self, name: str, job_id: str) -> Job:
         job = await self._stores.jobs.get("", JobKind.IMPORT, job_id)
@@ -196,7 +196,7 @@ class TransferService:
         if not new:
             return job
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await inline(self._export(job), job)
+        return await for_a_moment(self._export(job)) or job
 
     async def get_export(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
@@ -243,13 +243,6 @@ class TransferService:
 
 class _Overtaken(Conflict):
     """Another import turned the project first."""
-
-
-async def inline(work: Awaitable[Job], job: Job) -> Job:
-    """Work for a moment within the request; what takes longer goes on, here or by the job's delayed message."""
-    task = asyncio.ensure_future(work)
-    await asyncio.wait({task}, timeout=INLINE_SECONDS)
-    return task.result() if task.done() else job
 
 
 def details_of(project: Project) -> ProjectDetails:

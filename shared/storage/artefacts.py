@@ -1,8 +1,8 @@
 """Our own container: models, manifests, results, spilled documents. It is made when it is first written to."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 
-from shared.storage.gateways.ports import Blobs, ContainerMissing
+from shared.storage.gateways.ports import CHUNK, Blobs, ContainerMissing
 
 
 class Artefacts:
@@ -26,9 +26,10 @@ class Artefacts:
             await self._blobs.write(self._container, name, data, content_type=content_type)
 
     async def write_stream(self, name: str, chunks: AsyncIterable[bytes], content_type: str) -> None:
-        """Write piece by piece; nothing is visible before the last piece."""
+        """Write piece by piece, each of some size, for each is a call; nothing is visible before the last piece."""
         await self._blobs.create_container(self._container)
-        await self._blobs.stream_write(self._container, name, chunks, content_type=content_type)
+        pieces = _collected(chunks)
+        await self._blobs.stream_write(self._container, name, pieces, content_type=content_type)
 
     async def delete(self, name: str) -> None:
         await self._blobs.delete(self._container, name)
@@ -36,3 +37,15 @@ class Artefacts:
     async def delete_all(self, incarnation: str) -> int:
         """Everything of one incarnation of a project; return how many blobs."""
         return await self._blobs.delete_prefix(self._container, f"{incarnation}/")
+
+
+async def _collected(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of at least CHUNK, but for the last."""
+    waiting = bytearray()
+    async for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
