@@ -115,6 +115,10 @@ class ProjectApi:
         }
         self.api.call("PATCH", self.path, json=body)
 
+    def change(self, settings: Json) -> None:
+        """Change settings of the project; the others stay."""
+        self.api.call("PATCH", self.path, json={"settings": settings})
+
     def delete(self) -> bool:
         """Delete the project if there is one; its blobs stay."""
         names = self.api.call("GET", PROJECTS).json()["value"]

@@ -38,7 +38,8 @@ def project_file(samples: list[Sample]) -> Json:
             "storageInputContainerName": CONTAINER,
             "language": "en-us",
             "multilingual": False,
-            "settings": {"confidenceThreshold": 0},
+            # Suggestions for uploads begin when there is a model: see `_train`.
+            "settings": {"confidenceThreshold": 0, "autolabel": {"onUpload": False}},
         },
         "assets": {
             "projectKind": KIND,
@@ -84,6 +85,8 @@ def _train(shop: Shop, project: ProjectApi) -> None:
         shop.console.say(
             f"Micro F1 {figures['microF1']:.2f}. So few orders, so alike, say little of real ones."
         )
+        project.change({"autolabel": {"onUpload": True}})
+        shop.console.say("From now on, uploads get suggestions by themselves (setting 'onUpload').")
 
 
 def _upload(shop: Shop, project: ProjectApi) -> None:
@@ -91,10 +94,9 @@ def _upload(shop: Shop, project: ProjectApi) -> None:
     with shop.console.step(f"{len(unlabeled)} new orders arrive as blobs"):
         shop.upload(shop.blobs.get_container_client(CONTAINER), unlabeled)
         jobs = shop.watch_uploads(project, len(unlabeled))
-        # A job that began during the training, for late events of the first orders, takes up new ones, too.
-        model = jobs[0]["result"]["modelLabel"]
-        used = f"the model '{model}'" if model else "what it was fitted on before the training ended"
-        shop.console.say(f"The job that started by itself used {used}.")
+        shop.console.say(
+            f"The job that started by itself used the model '{jobs[0]['result']['modelLabel']}'."
+        )
 
 
 def _review(shop: Shop, project: ProjectApi) -> None:

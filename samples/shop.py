@@ -42,17 +42,24 @@ class Shop:
             container.upload_blob(sample.location, sample.text.encode(), overwrite=True)
 
     def watch_uploads(self, project: ProjectApi, count: int) -> list[Json]:
-        """Follow the jobs that start by themselves until so many documents have suggestions; the jobs."""
+        """Follow the jobs that start by themselves until so many documents have suggestions; those that made them."""
 
         def look() -> list[Json] | None:
             jobs: list[Json] = project.get("/autolabel/jobs")["value"]
-            done = sum(job["result"]["outcomes"]["suggested"] for job in jobs if "result" in job)
+            made = [job for job in jobs if _suggested(job)]
+            done = sum(map(_suggested, made))
             running = next((job for job in jobs if job["status"] not in ENDED), jobs[0] if jobs else None)
             self.console.progress(_progress(running, done, count))
             ended = all(job["status"] in ENDED for job in jobs)
-            return jobs if done >= count and ended else None
+            return made if done >= count and ended else None
 
         return self.api.until(f"suggestions for {count} documents", look)
+
+
+def _suggested(job: Json) -> int:
+    """For so many documents the job made suggestions; one that was planned twice makes none."""
+    outcomes: dict[str, int] = job.get("result", {}).get("outcomes", {})
+    return outcomes.get("suggested", 0)
 
 
 def _progress(job: Json | None, done: int, count: int) -> str:
