@@ -1,5 +1,6 @@
 """From "something waits" to jobs with batches: for uploads, for content that waited, and for callers' jobs."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -53,12 +54,20 @@ class Planner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
+        self._planning: dict[str, asyncio.Lock] = {}
         self._budgets = budgets
         self._default_engine = default_engine
         self._window = window
 
     async def plan(self, message: PlanMessage) -> None:
-        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job."""
+        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job.
+
+        One plan of a project at a time: fitting may take seconds, and the next plan must see the job that comes of it.
+        """
+        async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
+            await self._plan(message)
+
+    async def _plan(self, message: PlanMessage) -> None:
         try:
             project = await self._stores.directory.read(message.project)
         except ProjectNotFound:
@@ -159,6 +168,9 @@ class Planner:
                 if fitted.missing is not None:
                     return Readiness({}, JobError("NotEnoughLabels", fitted.missing))
                 artefact = fitted.artefact
+                model = await self._models.trained(project, None)
+                if model is not None and model.engine == name:  # trained while we fitted
+                    label, artefact = model.label, model.artefact
         except (EngineError, NotFound) as error:
             return Readiness({}, JobError(type(error).__name__, str(error), "engine"))
         chosen = (asked.get("categories"), settings.categories, project.category_names)
