@@ -37,6 +37,7 @@ class Studio:
 
     async def start(self) -> None:
         await self.page.goto(f"{self.url}/studio/")
+        await expect(self.page.get_by_role("main")).to_be_visible()
 
     async def sign_in(self, key: str) -> None:
         await self.page.get_by_label(re.compile("key", re.IGNORECASE)).fill(key)
