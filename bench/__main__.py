@@ -8,7 +8,7 @@ import statistics
 from bench.autolabel import Api, Figure, by_events, over_http
 from bench.server import serve
 
-WORDS = "please order refund bicycle invoice login password account delivery late broken wheel chain light thanks".split()
+WORDS = "please order refund bicycle invoice login password account delivery late broken wheel chain".split()
 
 
 def texts(count: int) -> list[str]:

@@ -67,7 +67,7 @@ def serve(*arguments: str) -> Iterator[Server]:
             *(sys.executable, "-m", "devhost", "run", "--app", str(ROOT), "--port", str(port)),
             *("--azurite-port", str(azurite), "--data-dir", folder, *arguments),
         ]
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | SETTINGS, stdout=subprocess.PIPE, text=True
         )
         try:

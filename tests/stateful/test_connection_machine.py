@@ -260,7 +260,14 @@ def test_random_lives_on_the_twin() -> None:
     run_state_machine_as_test(
         OnTwin,
         settings=settings(
-            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.filter_too_much,
+                HealthCheck.data_too_large,
+            ],
         ),
     )
 
@@ -279,6 +286,13 @@ def test_random_lives_on_azurite(azurite: Any) -> None:
     run_state_machine_as_test(
         OnAzurite,
         settings=settings(
-            max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=4,
+            stateful_step_count=15,
+            deadline=None,
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.filter_too_much,
+                HealthCheck.data_too_large,
+            ],
         ),
     )

@@ -161,10 +161,11 @@ def test_where_a_failed_operation_ends() -> None:
     expected = {Course.CONNECT: (State.NONE, LS), Course.TO_AML: (State.CONNECTED, LS)}
     expected |= {Course.TO_LANGUAGE_STUDIO: (State.CONNECTED, AML), Course.SYNC: (State.CONNECTED, AML)}
     for start in (connecting, switch(ours, AML, ORDER), switch(aml, LS, ORDER), sync(aml, ORDER)):
-        at = start
-        while at.step is not None and at.course is start.course and way_back(at.course, at.step):
+        at, course = start, start.course
+        assert course is not None
+        while at.step is not None and at.course is course and way_back(course, at.step):
             end = run(fail(at, at.step, FAULT))
-            assert (end.state, end.active) == expected[start.course]
+            assert (end.state, end.active) == expected[course]
             at = done(at, at.step)
 
 
