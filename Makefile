@@ -42,6 +42,8 @@ run: install $(WEB) ## serve in the foreground until Ctrl-C or SIGTERM
 
 .PHONY: test
 test: install $(WEB) $(CHROMIUM) ## run all tests
+	@npm --prefix web run --silent check
+	@npm --prefix web run --silent test
 	@exec $(PYTHON) scripts/test.py
 
 .PHONY: test-unit
