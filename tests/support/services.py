@@ -1,9 +1,9 @@
 """The services of the app in the process of the test, over the in-memory twin or Azurite; the test plays the host.
 
-    app = in_process(MemoryStorage())
-    await app.create("p")
-    await app.upload({"a.txt": "text"})
-    await app.drain()
+app = in_process(MemoryStorage())
+await app.create("p")
+await app.upload({"a.txt": "text"})
+await app.drain()
 """
 
 from collections import deque

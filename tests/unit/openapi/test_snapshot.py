@@ -28,7 +28,9 @@ def described() -> dict[str, Any]:
 def test_the_description_is_the_pinned_one(described: dict[str, Any]) -> None:
     if os.environ.get("UPDATE_SNAPSHOTS") == "1":
         SNAPSHOT.write_text(json.dumps(described, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    assert described == json.loads(SNAPSHOT.read_text()), "run this file with UPDATE_SNAPSHOTS=1 and look at the diff"
+    assert described == json.loads(SNAPSHOT.read_text()), (
+        "run this file with UPDATE_SNAPSHOTS=1 and look at the diff"
+    )
 
 
 def test_every_operation_is_described_with_its_errors_and_what_it_needs(described: dict[str, Any]) -> None:
