@@ -19,7 +19,7 @@ async def test_a_job_goes_on_after_kill_9_and_ends_within_a_minute(azurite: Azur
     """Some batches are done, one holds in the engine, others wait, when the host dies."""
     hold = tmp_path / "hold"
     prefix = unique("k").replace("-", "")[:12]
-    settings = {"TEST_HOLD_FILE": str(hold)}
+    settings = {"TEST_HOLD_FILE": str(hold), "SWEEP_SCHEDULE": "*/5 * * * * *"}
     async with azurite.storage(prefix) as clients:
         container = unique(QUIET)
         await clients.blobs.create_container(container)

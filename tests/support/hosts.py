@@ -79,7 +79,6 @@ def running_host(
         "DEFAULT_ENGINE": NAME,
         "EXTRA_ENGINES": json.dumps({NAME: "tests.support.engines:ScriptedEngine"}),
         "COLLECT_WINDOW_SECONDS": "1",
-        "SWEEP_SCHEDULE": "*/5 * * * * *",
         "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.3",
         "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:00",
         **(settings or {}),
