@@ -141,7 +141,7 @@ class BulkService:
                 )
             )
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
-        return await self._jobs.view(found) if found else job
+        return await self._jobs.settle(found) if found else job  # also one that had nothing to do
 
     async def _run(self, job: Job, batch: Batch, claim: Claim) -> None:
         counts: dict[int, Counter[str]] = {}

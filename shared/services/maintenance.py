@@ -8,7 +8,7 @@ from shared.domain.ids import derived_job_id, random_job_id
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.project import Project
 from shared.services.categories import CategoryService
-from shared.services.jobs import JobService
+from shared.services.jobs import BATCH_KINDS, JobService
 from shared.services.messages import JOB_QUEUE, JobMessage
 from shared.services.planning import Planner
 from shared.services.projects import ProjectService
@@ -93,8 +93,8 @@ class MaintenanceService:
 
     async def _revive(self, job: Job) -> None:
         now = self._stores.clock()
-        if job.batches:
-            job = await self._jobs.settle(job)
+        if job.batches or (job.kind in BATCH_KINDS and job.status is not JobStatus.NOT_STARTED):
+            job = await self._jobs.settle(job)  # one that was planned without batches has ended, too
             if job.status.ended:
                 return
             states = {state.number: state for state in await self._stores.jobs.states(job)}

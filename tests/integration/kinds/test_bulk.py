@@ -151,6 +151,11 @@ async def test_a_decision_meanwhile_is_no_obstacle(new_project: MakeProject):
     assert categories_of(await project.document("in/low.txt"), MULTI) == ["Login"]
 
 
+async def test_where_nothing_waits_a_decision_has_ended(new_project: MakeProject):
+    project = await new_project(MULTI)
+    assert counts(await bulk(project, decision="accept")) == (0, 0, 0)
+
+
 async def test_what_makes_no_sense_is_refused(new_project: MakeProject):
     project = await made(new_project, MULTI)
     for body, target in (
