@@ -22,6 +22,8 @@ from tests.support.services import Clock
 
 __all__ = ["azurite"]
 
+pytestmark = pytest.mark.timeout(300)  # a busy machine takes several times of what an idle one does
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = 100_000
 MEMORY = 512

@@ -39,6 +39,8 @@ from tests.support.azurite import Azurite
 from tests.support.lives import living
 from tests.support.services import Clock
 
+pytestmark = pytest.mark.timeout(600)  # many short lives; how long they take depends on the machine
+
 LOCATIONS = ("a.txt", "b.txt", "c/d.txt", "e.txt")
 TEXTS = ("@A:90 then @B:40", "@B:75", "nothing at all", "@A:30 and @A:60 and @C:55", "😀 @C:80 @Unknown:99")
 CATEGORIES = ("A", "B", "C")
@@ -328,7 +330,7 @@ def _pending(document: Document, generation: int) -> list[tuple[Mark, int]]:
 @pytest.mark.parametrize("kind", list(ProjectKind))
 def test_lives_on_the_twin(kind: ProjectKind):
     machine = type("OnTheTwin", (Documents,), {"kind": kind})
-    run_state_machine_as_test(machine, settings=_settings(250, 40))
+    run_state_machine_as_test(machine, settings=_settings(60, 40))
 
 
 def test_lives_on_azurite(azurite: Azurite):
