@@ -1,7 +1,6 @@
 """The listing is the truth: what a container holds, compared with what the pages know (rules D3, D5; section 5)."""
 
 from dataclasses import replace
-from datetime import datetime
 
 from shared.domain.errors import ProjectNotFound
 from shared.domain.ids import derived_job_id
@@ -38,10 +37,9 @@ class RegisterService:
 
     async def view(self, job: Job) -> Job:
         """The job; it has ended when no look that it asked for is outstanding."""
-        listed = job.result.get("listedDateTime")
-        if job.status.ended or not listed:
+        if job.status.ended or not job.result.get("listedDateTime"):
             return job
-        if await self._stores.todo.any_asked(job.incarnation, datetime.fromisoformat(listed)):
+        if await self._stores.todo.any_asked(job.incarnation):
             return job
         return await self._jobs.end(job, JobStatus.SUCCEEDED)
 

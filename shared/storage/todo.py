@@ -74,13 +74,14 @@ class TodoStore:
         """Whether a look is outstanding whose last event or listing is not younger than a moment."""
         return await self._any(incarnation, "seen", until)
 
-    async def any_asked(self, incarnation: str, until: datetime) -> bool:
-        """Whether a look is outstanding that a listing asked for until a moment."""
-        return await self._any(incarnation, "asked", until)
+    async def any_asked(self, incarnation: str) -> bool:
+        """Whether a look is outstanding that a listing asked for, any listing: a later one renews the row."""
+        return await self._any(incarnation, "asked", None)
 
-    async def _any(self, incarnation: str, name: str, until: datetime) -> bool:
+    async def _any(self, incarnation: str, name: str, until: datetime | None) -> bool:
         async for rows in self._table.pages(keys.todo_partition(incarnation), select=[name]):
-            if any(isinstance(at := row.values.get(name), datetime) and at <= until for row in rows):
+            times = (at for row in rows if isinstance(at := row.values.get(name), datetime))
+            if any(until is None or at <= until for at in times):
                 return True
         return False
 

@@ -83,6 +83,22 @@ async def test_a_job_of_which_all_failed_has_failed_with_a_reason(app: Life):
     assert "It failed five times." in job.errors[0].message
 
 
+async def test_a_scan_ends_when_each_blob_was_looked_at_also_when_another_listing_asks_too(app: Life):
+    await app.create(on_upload=False)
+    await app.drain()
+    await app.upload({"a.txt": "text"}, events=False)
+    registering = app.container.registering
+    first = await registering.scan(app.name, "first")
+    await registering.scan(app.name, "second")
+
+    assert not (await registering.view(first)).status.ended
+    assert not (await registering.get(app.name, "second")).status.ended
+    await app.drain()
+    for job_id in ("first", "second"):
+        assert (await registering.get(app.name, job_id)).status is JobStatus.SUCCEEDED
+    assert await app.document("a.txt") is not None
+
+
 async def test_an_empty_selection_succeeds(app: Life):
     await ready(app, ProjectKind.SINGLE_LABEL, {})
     job = await app.autolabel("job")
