@@ -136,3 +136,35 @@ async def test_a_new_project_from_a_label_file(new_project: MakeProject, storage
     job = await fresh.ended(answer.headers["operation-location"])
     assert job["status"] == "succeeded"
     assert (await fresh.document("b.txt"))["class"] == {"category": "Order"}
+
+
+async def train(one: Lead, label: str, origin: str = "azureMachineLearning") -> httpx.Response:
+    body = {"modelLabel": label, "trainingConfigVersion": "latest", "labelOrigin": origin}
+    return await one.project.http.post(f"{one.project.path}/:train", json=body)
+
+
+async def test_training_imports_the_latest_labels_first_and_fails_with_the_reason_when_that_fails(
+    new_project: MakeProject, storage: StorageClients
+) -> None:
+    one = await lead(new_project, storage)
+    unconnected = await train(one, "early")
+    assert (unconnected.status_code, unconnected.json()["error"]["target"]) == (400, "labelOrigin")
+    assert (await one.done("PUT", **one.body))["status"] == "succeeded"
+    assert (await one.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
+    await one.write({**await one.file(), "a.txt": "Order"})
+
+    begun = await train(one, "latest")
+    assert begun.status_code == 202, begun.text
+    job = await one.project.ended(begun.headers["operation-location"])
+    assert job["status"] == "succeeded", job
+    assert (await one.project.document("a.txt"))["class"] == {"category": "Order"}
+
+    await storage.blobs.delete(one.labeling, f"{one.name}/labels.jsonl")
+    begun = await train(one, "none")
+    assert begun.status_code == 202, begun.text
+    failed = await one.project.ended(begun.headers["operation-location"])
+    assert failed["status"] == "failed"
+    assert failed["errors"], failed
+    assert failed["errors"][0]["message"]
+    models = (await one.project.get("/models"))["value"]
+    assert [model["label"] for model in models] == ["latest"]
