@@ -48,6 +48,7 @@ class Studio:
         """Go to a view from the first page, by links alone."""
         await self.page.get_by_role("link", name="Projects", exact=True).click()
         await self.page.get_by_role("link", name=project, exact=True).click()
+        await expect(self.page.get_by_role("link", name="Overview", exact=True)).to_be_visible()
         await self.page.get_by_role("link", name=view, exact=True).click()
 
     async def review(self, project: str) -> None:

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { may } from "../auth/session";
 import { isEntities } from "../domain/labels";
 import { href, replace, type Tab } from "../router";
@@ -51,8 +51,9 @@ export function ReviewView({ open, tab, query }: Props) {
     };
   }, [review]);
 
+  // With the document itself, not after the paint: whoever reloads now must find it again.
   const id = review.current.value?.document.id;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (review.list.value) replace(href(open.name, tab, { ...queryFrom(filters.value, inReview), doc: id }));
   }, [id, filters.value]);
 
