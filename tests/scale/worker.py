@@ -9,7 +9,6 @@ Prints one JSON object: what it found, seconds, and the greatest resident memory
 import asyncio
 import json
 import random
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -44,8 +43,14 @@ FILLER = "please today again since Monday my account number bank app phone thank
 
 
 def memory() -> int:
-    """MiB that this process had resident at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """MiB that this program had resident at most.
+
+    Not `ru_maxrss`: that outlives exec, and so begins with the size of the test process that started us.
+    """
+    peak = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    )
+    return int(peak.split()[1]) // 1024
 
 
 async def transfer(connection: str, prefix: str, container: str, file: str) -> dict[str, Any]:
