@@ -18,7 +18,7 @@ def texts(count: int) -> list[str]:
 
 
 async def measure(documents: list[str]) -> list[Figure]:
-    with serve("--exclude", "bench-", "--exclude", "labelbridge", "--exclude", "azure-webjobs-") as server:
+    with serve() as server:
         api = Api(server)
         try:
             return [await over_http(server, api, documents), await by_events(server, api, documents)]

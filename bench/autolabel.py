@@ -38,7 +38,7 @@ class Api:
     """The little of the HTTP API that is measured."""
 
     def __init__(self, server: Server) -> None:
-        self._base = f"{server.base}/language/authoring/analyze-text/projects"
+        self.projects = f"{server.base}/language/authoring/analyze-text/projects"
         self.root = server.base
         headers = {"Ocp-Apim-Subscription-Key": KEY}
         params = {"api-version": "2023-04-15-preview"}
@@ -65,11 +65,11 @@ class Api:
                 ],
             },
         }
-        await self.wait(await self.client.post(f"{self._base}/{name}/:import", json=file))
+        await self.wait(await self.client.post(f"{self.projects}/{name}/:import", json=file))
 
-    async def wait(self, accepted: httpx.Response) -> dict[str, Any]:
+    async def wait(self, accepted: httpx.Response, seconds: float = LIMIT_SECONDS) -> dict[str, Any]:
         accepted.raise_for_status()
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             state = (await self.client.get(accepted.headers["operation-location"], params=None)).json()
             if state["status"] not in {"notStarted", "running"}:
@@ -80,10 +80,10 @@ class Api:
         raise TimeoutError("A job did not end.")
 
     async def counts(self, name: str) -> dict[str, int]:
-        return (await self.client.get(f"{self._base}/{name}/statistics")).json()["documents"]
+        return (await self.client.get(f"{self.projects}/{name}/statistics")).json()["documents"]
 
-    async def until(self, name: str, status: str, count: int) -> None:
-        deadline = time.monotonic() + LIMIT_SECONDS
+    async def until(self, name: str, status: str, count: int, seconds: float = LIMIT_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if (await self.counts(name))[status] >= count:
                 return
@@ -91,7 +91,7 @@ class Api:
         raise TimeoutError(f"Only {await self.counts(name)} instead of {count} {status}.")
 
     async def start(self, name: str) -> httpx.Response:
-        return await self.client.post(f"{self._base}/{name}/autolabel/jobs", json={})
+        return await self.client.post(f"{self.projects}/{name}/autolabel/jobs", json={})
 
 
 async def over_http(server: Server, api: Api, texts: list[str]) -> Figure:

@@ -29,16 +29,14 @@ async def import_project(call: Call) -> Reply:
         raise TooLarge(
             f"A project file has at most {MAX_FILE:,} bytes; this one has {len(body):,}.", target="body"
         )
-    job = await call.container.transfers.start_import(
-        call.project_name, body, call.caller.name, call.job_id()
-    )
+    job = await call.container.imports.start(call.project_name, body, call.caller.name, call.job_id())
     return call.accepted(f"import/jobs/{job.id}")
 
 
 @routes.add("GET", f"{P}/import/jobs/{{jobId}}", {200: JobModel})
 async def get_import_job(call: Call) -> Reply:
     """Get the state of an import."""
-    job = await call.container.transfers.get_import(call.project_name, call.path("jobId"))
+    job = await call.container.imports.get(call.project_name, call.path("jobId"))
     return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
 
 
@@ -49,14 +47,14 @@ async def export_project(call: Call, query: ExportQuery) -> Reply:
         raise NotOffered(
             "Labelbridge keeps no snapshots of the labels of a model.", target="trainedModelLabel"
         )
-    job = await call.container.transfers.start_export(call.project_name, call.job_id())
+    job = await call.container.exports.start(call.project_name, call.job_id())
     return call.accepted(f"export/jobs/{job.id}")
 
 
 @routes.add("GET", f"{P}/export/jobs/{{jobId}}", {200: JobModel})
 async def get_export_job(call: Call) -> Reply:
     """Get the state of an export; `resultUrl` is where the file is."""
-    job = await call.container.transfers.get_export(call.project_name, call.path("jobId"))
+    job = await call.container.exports.get(call.project_name, call.path("jobId"))
     data = job_json(job)
     if job.status is JobStatus.SUCCEEDED:
         data["resultUrl"] = call.project_url(f"export/jobs/{job.id}/result")
@@ -66,4 +64,4 @@ async def get_export_job(call: Call) -> Reply:
 @routes.add("GET", f"{P}/export/jobs/{{jobId}}/result", {200: "application/json"})
 async def get_export_result(call: Call) -> Reply:
     """Download the file of an export."""
-    return Reply(200, await call.container.transfers.result(call.project_name, call.path("jobId")))
+    return Reply(200, await call.container.exports.result(call.project_name, call.path("jobId")))

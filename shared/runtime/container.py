@@ -20,7 +20,9 @@ from shared.services.categories import CategoryService
 from shared.services.connection import ConnectionService
 from shared.services.documents import DocumentService
 from shared.services.evaluating import Evaluator
+from shared.services.exports import ExportService
 from shared.services.import_labels import ImportLabelsService
+from shared.services.imports import ImportService
 from shared.services.jobs import JobService
 from shared.services.maintenance import MaintenanceService
 from shared.services.models import ModelProvider
@@ -32,7 +34,6 @@ from shared.services.runner import JobRunner
 from shared.services.stores import Names, Stores, build
 from shared.services.trained import ModelService
 from shared.services.training import TrainingService
-from shared.services.transfers import TransferService
 from shared.services.uploads import UploadService
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames
 from shared.storage.gateways.ports import Table
@@ -107,8 +108,12 @@ class Container:
         return CategoryService(self.stores)
 
     @cached_property
-    def transfers(self) -> TransferService:
-        return TransferService(self.stores, self.jobs, self.registering)
+    def imports(self) -> ImportService:
+        return ImportService(self.stores, self.jobs, self.registering)
+
+    @cached_property
+    def exports(self) -> ExportService:
+        return ExportService(self.stores, self.jobs)
 
     @cached_property
     def training(self) -> TrainingService:
@@ -135,7 +140,7 @@ class Container:
 
     @cached_property
     def import_labels(self) -> ImportLabelsService:
-        return ImportLabelsService(self.stores, self.transfers)
+        return ImportLabelsService(self.stores, self.imports)
 
     async def caller_credential(self, caller: Caller) -> AsyncTokenCredential | None:
         """The caller's own identity towards Azure, where there is a bearer token to exchange for it."""
@@ -156,8 +161,8 @@ class Container:
             "autolabel": self.autolabel.plan,
             "scan": self.registering.run,
             "reconcile": self.registering.reconcile,
-            "import": self.transfers.run_import,
-            "export": self.transfers.run_export,
+            "import": self.imports.run,
+            "export": self.exports.run,
             "train": self.training.run,
             "evaluate": self.trained.run,
             "connection": self.connection.run,

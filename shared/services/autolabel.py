@@ -14,7 +14,7 @@ from shared.engines.base import UnknownEngine
 from shared.engines.registry import Engines
 from shared.services.batches import BatchRunner
 from shared.services.inline import for_a_moment
-from shared.services.jobs import JobService
+from shared.services.jobs import SAFETY_SECONDS, JobService
 from shared.services.messages import BatchMessage, JobMessage
 from shared.services.planning import Planner
 from shared.services.selection import is_unlabeled
@@ -25,8 +25,6 @@ from shared.storage.pages import locked
 
 log = logging.getLogger("labelbridge.jobs")
 
-#: When a job's message comes, should the process die that began it.
-SAFETY_SECONDS = 20
 MAX_NAMED = 20_000
 #: Batches that the request itself begins with, and how many of them at once.
 OWN_BATCHES, OWN_AT_ONCE = 8, 2

@@ -13,8 +13,8 @@ from shared.domain.kinds import Dataset, ProjectKind
 from shared.domain.labels import Labels
 from shared.domain.project import MAX_CATEGORIES
 from shared.domain.text import Offsets
+from shared.services.imports import ImportService
 from shared.services.stores import Stores
-from shared.services.transfers import TransferService
 from shared.wire.aml_jsonl import OffsetUnit, read_stream, to_labels
 from shared.wire.aml_line import AmlLine, BadLine
 from shared.wire.labels import write_labels
@@ -37,9 +37,9 @@ class LabelsRequest:
 
 
 class ImportLabelsService:
-    def __init__(self, stores: Stores, transfers: TransferService) -> None:
+    def __init__(self, stores: Stores, imports: ImportService) -> None:
         self._stores = stores
-        self._transfers = transfers
+        self._imports = imports
 
     async def start(self, name: str, request: LabelsRequest, by: str, job_id: str) -> Job:
         """Raises InvalidArgument for what the request lacks, Conflict when the project exists already."""
@@ -60,7 +60,7 @@ class ImportLabelsService:
             raise InvalidArgument(f"No line of the label file can be taken.{reason}", target="labelsFile")
         body = json.dumps(_project_file(name, request.metadata, kind, documents), ensure_ascii=False).encode()
         told = tuple(JobError("InvalidLine", f"Line {n}: {bad[n]}", f"line {n}") for n in sorted(bad))
-        return await self._transfers.start_import(name, body, by, job_id, told=told[:MAX_TOLD])
+        return await self._imports.start(name, body, by, job_id, told=told[:MAX_TOLD])
 
     async def _read(self, request: LabelsRequest, kind: ProjectKind) -> tuple[list[AmlLine], dict[int, str]]:
         lines: list[AmlLine] = []

@@ -25,6 +25,8 @@ from shared.storage.jobs import BatchState
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 #: Operations of Azure whose official pollers would wait for ever: they know no `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
+#: When a job's message comes, should the process die that began it.
+SAFETY_SECONDS = 20
 MAX_ERRORS = 20
 SENDS_AT_ONCE = 16
 

@@ -7,14 +7,11 @@ from shared.domain.ids import derived_job_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.project import Project
 from shared.services.inline import for_a_moment
-from shared.services.jobs import JobService
+from shared.services.jobs import SAFETY_SECONDS, JobService
 from shared.services.messages import JobMessage
 from shared.services.planning import Planner
 from shared.services.stores import Stores
 from shared.storage.gateways.ports import RowChanged
-
-#: When a job's message comes, should the process die that began it.
-SAFETY_SECONDS = 20
 
 
 class RegisterService:

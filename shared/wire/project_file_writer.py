@@ -18,17 +18,11 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class ProjectFileWriter:
-    """Bytes of a project file: `start()`, any number of `documents(...)`, `end()`. The order is the caller's.
+    """Bytes of a project file: `start()`, any number of `documents(...)`, `end()`. The order is the caller's."""
 
-    `assets_only` leaves out the head and the metadata: the bytes are the value of `assets`.
-    """
-
-    def __init__(
-        self, details: ProjectDetails, categories: Iterable[Category], *, assets_only: bool = False
-    ) -> None:
+    def __init__(self, details: ProjectDetails, categories: Iterable[Category]) -> None:
         self._details = details
         self._categories = tuple(categories)
-        self._assets_only = assets_only
         self._separator = "\n"
 
     def start(self) -> bytes:
@@ -39,8 +33,6 @@ class ProjectFileWriter:
             kind.category_list: [_write_category(category) for category in self._categories],
         }
         opened = f'{_encode(assets)[:-1]},"documents":['
-        if self._assets_only:
-            return _to_bytes(opened)
         head = {
             "projectFileVersion": FILE_VERSION,
             "stringIndexType": INDEX_TYPE,
@@ -60,18 +52,16 @@ class ProjectFileWriter:
 
     def end(self) -> bytes:
         """Everything after the last document."""
-        return b"\n]}" if self._assets_only else b"\n]}}"
+        return b"\n]}}"
 
 
 def write_project_file(
     details: ProjectDetails,
     categories: Iterable[Category],
     documents: Iterable[LabeledDocument],
-    *,
-    assets_only: bool = False,
 ) -> Iterator[bytes]:
     """The whole file in chunks of some 100 KB, documents in the order of their locations."""
-    writer = ProjectFileWriter(details, categories, assets_only=assets_only)
+    writer = ProjectFileWriter(details, categories)
     yield writer.start()
     for batch in batched(sorted(documents, key=attrgetter("location")), BATCH, strict=False):
         yield writer.documents(batch)

@@ -18,7 +18,7 @@ async def test_an_export_is_written_in_large_pieces(monkeypatch: pytest.MonkeyPa
     app = living(storage, clock)
     await app.blobs.create_container("docs")
     file = project_file(SINGLE, "docs", 3_000)
-    await app.container.transfers.start_import("p", json.dumps(file).encode(), "tester", "import")
+    await app.container.imports.start("p", json.dumps(file).encode(), "tester", "import")
     pieces: list[int] = []
     write = storage.blobs.stream_write
 
@@ -30,8 +30,8 @@ async def test_an_export_is_written_in_large_pieces(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         storage.blobs, "stream_write", lambda c, n, chunks, **more: write(c, n, counted(chunks), **more)
     )
-    await app.container.transfers.start_export("p", "export")
+    await app.container.exports.start("p", "export")
 
-    result = await app.container.transfers.result("p", "export")
+    result = await app.container.exports.result("p", "export")
     assert result.count(b'{"location"') == 3_000
     assert pieces == [len(result)]  # 1,024 pages, one piece: it is less than 4 MiB

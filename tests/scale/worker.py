@@ -61,14 +61,14 @@ async def transfer(connection: str, prefix: str, container: str, file: str) -> d
     try:
         started = time.monotonic()
         body = Path(file).read_bytes()  # noqa: ASYNC240 - nothing else runs yet
-        await app.transfers.start_import("big", body, "scale", "import")
+        await app.imports.start("big", body, "scale", "import")
         del body
-        job = await _ended(lambda: app.transfers.get_import("big", "import"))
+        job = await _ended(lambda: app.imports.get("big", "import"))
         imported = time.monotonic()
-        await app.transfers.start_export("big", "export")
-        exported = await _ended(lambda: app.transfers.get_export("big", "export"))
+        await app.exports.start("big", "export")
+        exported = await _ended(lambda: app.exports.get("big", "export"))
         done = time.monotonic()
-        result = await app.transfers.result("big", "export")
+        result = await app.exports.result("big", "export")
         return {
             "import": job.status,
             "export": exported.status,
@@ -100,7 +100,7 @@ async def train(kind: str, documents: str) -> dict[str, Any]:
     app = Container(settings(default_engine="embedded"), stores, dict(local_engines()))
     await storage.blobs.create_container("docs")
     file = await _labeled_texts(storage, ProjectKind(kind), int(documents))
-    await app.transfers.start_import("bank", json.dumps(file).encode(), "scale", "import")
+    await app.imports.start("bank", json.dumps(file).encode(), "scale", "import")
     project = await app.projects.get("bank")
     started = time.monotonic()
     job = await app.training.start("bank", TrainRequest("m1"), "train")

@@ -21,7 +21,7 @@ type Start = Callable[..., Any]
 @pytest.fixture
 def start(twin: World) -> Start:
     app = in_process(twin.storage, twin.clock, prefix=twin.prefix).container
-    service = ImportLabelsService(app.stores, app.transfers)
+    service = ImportLabelsService(app.stores, app.imports)
 
     async def run(data: bytes, kind: str, **more: Any) -> Any:
         await twin.storage.blobs.write(twin.labeling, "export.jsonl", data)
@@ -29,10 +29,10 @@ def start(twin: World) -> Start:
         request = LabelsRequest(metadata, twin.labeling, more.pop("blob", "export.jsonl"), **more)
         job = await service.start("new", request, "owner", f"job-{len(data)}")
         if not job.status.ended:
-            await app.transfers.run_import(
+            await app.imports.run(
                 JobMessage(project="new", incarnation="-", kind="import", job=job.id)
             )
-            job = await app.transfers.get_import("new", job.id)
+            job = await app.imports.get("new", job.id)
         return job
 
     return run

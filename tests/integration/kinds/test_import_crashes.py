@@ -58,7 +58,7 @@ async def dying(faults: Faults, *, over: bool) -> int:
     before = await labeled(first) if over else None
     process = living(storage, clock, faults=faults)
     with suppress(Crash):
-        await process.container.transfers.start_import("p", file_of("new-"), "tester", "job")
+        await process.container.imports.start("p", file_of("new-"), "tester", "job")
     mended = living(storage, clock)
     where = faults.calls[-1]
     found = await mended.container.stores.jobs.find("", JobKind.IMPORT, "job")
@@ -105,7 +105,7 @@ async def test_a_worker_that_comes_late_changes_nothing_that_was_done_since(
 ):
     """It began before the project was turned, and wrote its pages after a person had saved on them."""
     app = await old_project(memory, clock)
-    await app.container.transfers.start_import("p", file_of("new-"), "tester", "job")
+    await app.container.imports.start("p", file_of("new-"), "tester", "job")
     [location, *_] = _locations("new-")
     await app.label(location, "Other")
     project = await app.container.projects.get("p")
@@ -124,8 +124,8 @@ async def test_a_worker_that_comes_late_changes_nothing_that_was_done_since(
 
 async def test_an_import_that_ended_does_not_come_back_over_a_later_one(app: Life):
     await app.create(on_upload=False, pages=8)
-    await app.container.transfers.start_import("p", file_of("one-"), "tester", "first")
-    await app.container.transfers.start_import("p", file_of("two-"), "tester", "second")
+    await app.container.imports.start("p", file_of("one-"), "tester", "first")
+    await app.container.imports.start("p", file_of("two-"), "tester", "second")
     message = JobMessage(project="p", incarnation="-", kind=JobKind.IMPORT, job="first")
     await app.container.runner.run(message)
     assert await labeled(app) == _locations("two-")
@@ -141,7 +141,7 @@ async def test_of_a_job_that_an_import_overtakes_nothing_appears(app: Life):
 
     file = project_file(SINGLE, "docs", 0)
     file["assets"]["documents"] = [{"location": name, "language": "de", "dataset": "Train"} for name in texts]
-    job = await app.container.transfers.start_import("p", json.dumps(file).encode(), "tester", "job")
+    job = await app.container.imports.start("p", json.dumps(file).encode(), "tester", "job")
 
     assert job.status is JobStatus.SUCCEEDED
     running = await app.job(JobKind.AUTOLABEL, "running")
@@ -156,13 +156,13 @@ async def test_of_a_job_that_an_import_overtakes_nothing_appears(app: Life):
 async def test_an_export_that_an_import_overtakes_fails_for_its_poller_to_end(app: Life):
     """Pollers of Azure's clients know no `cancelled` but that of training."""
     await app.create(on_upload=False, pages=8)
-    job = await app.container.transfers.start_export("p", "done")
+    job = await app.container.exports.start("p", "done")
     running = job.__class__(
         "running", JobKind.EXPORT, "p", job.incarnation, job.edition, job.created, job.updated, JobStatus.RUNNING,
         parameters=job.parameters,
     )  # fmt: skip
     await app.container.stores.jobs.create(running)
-    await app.container.transfers.start_import("p", file_of("new-"), "tester", "job")
+    await app.container.imports.start("p", file_of("new-"), "tester", "job")
     assert (await app.job(JobKind.EXPORT, "running")).status is JobStatus.FAILED
 
 
@@ -171,8 +171,8 @@ async def test_no_import_while_a_model_is_trained(app: Life):
     await app.define("Refund", "Login")
     await app.container.training.start("p", TrainRequest("m1"), "train")
     with pytest.raises(Conflict, match="training"):
-        await app.container.transfers.start_import("p", file_of("new-"), "tester", "job")
+        await app.container.imports.start("p", file_of("new-"), "tester", "job")
     await app.drain()
-    job = await app.container.transfers.start_import("p", file_of("new-"), "tester", "later")
+    job = await app.container.imports.start("p", file_of("new-"), "tester", "later")
     assert job.status is JobStatus.SUCCEEDED
     assert (await app.container.projects.get("p")).kind is ProjectKind.SINGLE_LABEL

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 from azure.ai.textanalytics.authoring import models
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,14 +107,6 @@ def test_batches_join_to_one_file_and_empty_ones_leave_no_trace() -> None:
     parts = [writer.start(), writer.documents([]), writer.documents([first]), writer.documents([])]
     parts += [writer.documents(rest), writer.end()]
     assert b"".join(parts) == b"".join(write_project_file(read.details, read.categories, read.documents))
-
-
-@pytest.mark.parametrize("documents", [[], [document("a")]])
-def test_assets_alone(documents: list[dict[str, Any]]) -> None:
-    file = file_of(ENTITIES, documents)
-    read = read_project_file(encode(file))
-    chunks = write_project_file(read.details, read.categories, read.documents, assets_only=True)
-    assert json.loads(b"".join(chunks)) == file["assets"]
 
 
 def test_a_large_project_comes_in_small_chunks() -> None:

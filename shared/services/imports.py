@@ -1,19 +1,19 @@
-"""The Azure project file in and out: imports replace a project at once for its readers; exports are streamed."""
+"""Import of an Azure project file: a project is replaced at once for its readers."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
-from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError, ProjectNotFound
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError
 from shared.domain.ids import derived_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.page import HistoryEntry, Page, page_of
 from shared.domain.project import Project
-from shared.domain.project_file import LabeledDocument, ProjectDetails, ProjectFile
+from shared.domain.project_file import LabeledDocument, ProjectFile
 from shared.services.inline import for_a_moment
-from shared.services.jobs import JobService
+from shared.services.jobs import SAFETY_SECONDS, JobService
 from shared.services.messages import JobMessage
 from shared.services.registering import RegisterService
 from shared.services.stores import Stores
@@ -21,22 +21,18 @@ from shared.storage.document_codec import encode_labels
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import Author, locked
 from shared.wire.project_file import read_project_file
-from shared.wire.project_file_writer import ProjectFileWriter
 
-SAFETY_SECONDS = 20
 NO_INCARNATION = "-"
 ATTEMPTS = 20
 
 
-class TransferService:
+class ImportService:
     def __init__(self, stores: Stores, jobs: JobService, registering: RegisterService) -> None:
         self._stores = stores
         self._jobs = jobs
         self._registering = registering
 
-    # Import
-
-    async def start_import(
+    async def start(
         self, name: str, body: bytes, by: str, job_id: str, *, told: Sequence[JobError] = ()
     ) -> Job:
         """Begin an import; the whole file is checked before anything is written.
@@ -73,13 +69,13 @@ class TransferService:
         await self._jobs.send(job, delay=SAFETY_SECONDS)
         return await for_a_moment(self._import(job, file)) or job
 
-    async def get_import(self, name: str, job_id: str) -> Job:
+    async def get(self, name: str, job_id: str) -> Job:
         job = await self._stores.jobs.get("", JobKind.IMPORT, job_id)
         if job.project != name:
             raise JobNotFound(job_id)
         return job
 
-    async def run_import(self, message: JobMessage) -> None:
+    async def run(self, message: JobMessage) -> None:
         """Go on with an import that its request did not finish."""
         job = await self._stores.jobs.find("", JobKind.IMPORT, message.job)
         if job is None:
@@ -183,78 +179,9 @@ class TransferService:
             if job.edition != project.edition:
                 await self._jobs.stop(job, reason)
 
-    # Export
-
-    async def start_export(self, name: str, job_id: str, *, assets_only: bool = False) -> Job:
-        project = await self._stores.directory.read(name)
-        now = self._stores.clock()
-        job = Job(
-            job_id, JobKind.EXPORT, name, project.incarnation, project.edition, now, now,
-            parameters={"assetsOnly": assets_only},
-        )  # fmt: skip
-        job, new = await self._stores.jobs.create(job)
-        if not new:
-            return job
-        await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await for_a_moment(self._export(job)) or job
-
-    async def get_export(self, name: str, job_id: str) -> Job:
-        project = await self._stores.directory.read(name)
-        return await self._stores.jobs.get(project.incarnation, JobKind.EXPORT, job_id)
-
-    async def result(self, name: str, job_id: str) -> bytes:
-        """The file of an export that has succeeded."""
-        job = await self.get_export(name, job_id)
-        data = await self._stores.artefacts.read(_result(job)) if job.status is JobStatus.SUCCEEDED else None
-        if data is None:
-            raise Conflict(f"The export has no result: it is '{job.status}'.", target="jobId")
-        return data
-
-    async def run_export(self, message: JobMessage) -> None:
-        job = await self._stores.jobs.find(message.incarnation, JobKind.EXPORT, message.job)
-        if job is not None and not job.status.ended:
-            await self._export(job)
-
-    async def _export(self, job: Job) -> Job:
-        try:
-            project = await self._stores.directory.read(job.project)
-        except ProjectNotFound:
-            return job
-        writer = ProjectFileWriter(
-            details_of(project), project.categories, assets_only=job.parameters["assetsOnly"]
-        )
-        await self._stores.artefacts.write_stream(
-            _result(job), self._chunks(project, writer), "application/json"
-        )
-        return await self._jobs.end(job, JobStatus.SUCCEEDED)
-
-    async def _chunks(self, project: Project, writer: ProjectFileWriter) -> AsyncIterator[bytes]:
-        yield writer.start()
-        async for page in self._stores.pages.scan(project.scope):
-            chunk = writer.documents(
-                LabeledDocument(d.location, d.language, d.dataset, d.active_labels(project.active_studio))
-                for d in page.documents.values()
-                if d.rejection is None
-            )
-            if chunk:
-                yield chunk
-        yield writer.end()
-
 
 class _Overtaken(Conflict):
     """Another import turned the project first."""
-
-
-def details_of(project: Project) -> ProjectDetails:
-    return ProjectDetails(
-        project.name,
-        project.kind,
-        project.container,
-        project.language,
-        project.multilingual,
-        project.description,
-        project.settings,
-    )
 
 
 def _may_replace(project: Project, holder: str = "") -> None:
@@ -324,7 +251,3 @@ def _history(page: Page) -> tuple[HistoryEntry, ...]:
 
 def _body(job_id: str) -> str:
     return f"imports/{job_id}"
-
-
-def _result(job: Job) -> str:
-    return f"{job.incarnation}/exports/{job.id}.json"

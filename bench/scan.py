@@ -1,0 +1,87 @@
+"""`python -m bench.scan`: a whole container is registered, then compared again, against raw storage in the same run."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+
+from bench import raw
+from bench.__main__ import texts
+from bench.autolabel import Api
+from bench.server import serve
+
+CONTAINER = "bench-scan"
+CHANGES = 100
+"""Blobs that are changed, deleted and added between two scans."""
+
+
+async def measure(count: int) -> None:
+    with serve() as server:
+        api = Api(server)
+        async with (
+            api.client,
+            BlobServiceClient.from_connection_string(server.connection_string) as service,
+        ):
+            container = service.get_container_client(CONTAINER)
+            await _timed("upload of the blobs", count, lambda: _upload(server.connection_string, count))
+            await _timed("raw: listing", count, lambda: _list(container))
+            read = count / await raw.read_rate(server.connection_string, CONTAINER, min(count, 5_000))
+            print(f"{'raw: reading every blob':<44}{read:>9.1f} s{count / read:>12,.0f} /s")
+            await api.import_project("scanned", CONTAINER, on_upload=False)
+            await _timed("first scan, until all are registered", count, lambda: _registered(api, count))
+            await _timed("scan again, nothing changed", count, lambda: _scan(api))
+            await _change(container, count)
+            await _timed(f"scan again, {3 * CHANGES} differences", count, lambda: _scan(api))
+            await _check(api, count)
+
+
+async def _timed(name: str, count: int, work: Callable[[], Awaitable[object]]) -> None:
+    started = time.perf_counter()
+    result = await work()
+    seconds = time.perf_counter() - started
+    print(f"{name:<44}{seconds:>9.1f} s{count / seconds:>12,.0f} /s  {result or ''}", flush=True)
+
+
+async def _upload(connection: str, count: int) -> None:
+    await raw.upload(connection, CONTAINER, texts(count))
+
+
+async def _list(container: ContainerClient) -> None:
+    async for _ in container.list_blob_names():
+        pass
+
+
+async def _registered(api: Api, count: int) -> None:
+    await api.until("scanned", "total", count, seconds=1_800)
+
+
+async def _scan(api: Api) -> object:
+    accepted = await api.client.post(f"{api.projects}/scanned/documents/:scan")
+    return (await api.wait(accepted, seconds=600))["result"]
+
+
+async def _change(container: ContainerClient, count: int) -> None:
+    for index in range(CHANGES):
+        await container.upload_blob(raw.name_of(index + 1), b"The text is another now.", overwrite=True)
+        await container.delete_blob(raw.name_of(index + 1 + CHANGES))
+        await container.upload_blob(raw.name_of(count + index), b"This document came later.")
+
+
+async def _check(api: Api, count: int) -> None:
+    counts = await api.counts("scanned")
+    expected = count - CHANGES + CHANGES
+    if counts["total"] != expected:
+        raise RuntimeError(f"{counts} instead of {expected} documents.")
+    print(f"counts at the end: {counts}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.scan", description=__doc__)
+    parser.add_argument("--documents", type=int, default=100_000)
+    asyncio.run(measure(parser.parse_args().documents))
+
+
+if __name__ == "__main__":
+    main()
