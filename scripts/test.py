@@ -3,9 +3,9 @@
     python scripts/test.py                    every folder of tests/
     python scripts/test.py unit architecture  the named ones
 
-Folders whose tests share nothing run in two processes; the others (they start hosts, browsers and
-storage, or measure) run after them, one test at a time. Options for pytest go in PYTEST_ARGS.
-The exit status is 0 when every test of both parts passed and there was at least one.
+Two processes share the files of tests; each starts a host and a storage of its own, on free ports.
+Files named test_speed.py measure time: they run after all others, alone. Options for pytest go in
+PYTEST_ARGS. The exit status is 0 when every test of both parts passed and there was at least one.
 """
 
 import os
@@ -14,13 +14,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-PARALLEL = {"architecture", "contract", "unit"}
+ALONE = "test_speed.py"
+# A file stays in one process, and the files keep their order: the last ones are small, so both end together.
+TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", f"--ignore-glob=*/{ALONE}"]
 NO_TESTS = 5  # pytest's status when it collected nothing
 
 
@@ -31,6 +34,7 @@ class Counts:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    stopped: bool = False
 
     def add(self, report: Path) -> None:
         """Add the counts of one JUnit report; an error counts as a failure."""
@@ -55,21 +59,23 @@ def folders(names: list[str]) -> list[str]:
     return names or present
 
 
-def run_pytest(names: list[str], options: list[str], counts: Counts) -> int:
-    """Run one part; its exit status. A SIGTERM sent to this process is handed on."""
+def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
+    """Run one part; its exit status. What is to end this process goes on to all that it started."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        paths = [f"tests/{name}" for name in names]
         extra = shlex.split(os.environ.get("PYTEST_ARGS", ""))
         command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *options, *extra, *paths]
-        process = subprocess.Popen(command, cwd=ROOT)
+        process = subprocess.Popen(command, cwd=ROOT, process_group=0)
 
         def hand_on(number: int, _frame: FrameType | None) -> None:
-            process.send_signal(number)
+            counts.stopped = True
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
 
-        previous = signal.signal(signal.SIGTERM, hand_on)
+        previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
         status = process.wait()
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if report.exists():
             counts.add(report)
     return 0 if status == NO_TESTS else status
@@ -78,12 +84,10 @@ def run_pytest(names: list[str], options: list[str], counts: Counts) -> int:
 def main(names: list[str]) -> int:
     """Run both parts, the second also when the first failed; the exit status."""
     chosen = folders(names)
-    together = [name for name in chosen if name in PARALLEL]
-    alone = [name for name in chosen if name not in PARALLEL]
-    counts, statuses = Counts(), list[int]()
-    if together:
-        statuses.append(run_pytest(together, ["-n", "2"], counts))
-    if alone and statuses[-1:] != [2]:  # 2: interrupted
+    counts = Counts()
+    statuses = [run_pytest([f"tests/{name}" for name in chosen], TOGETHER, counts)]
+    alone = [str(path) for name in chosen for path in sorted(ROOT.glob(f"tests/{name}/**/{ALONE}"))]
+    if alone and not counts.stopped:
         statuses.append(run_pytest(alone, [], counts))
     failed = next((status for status in statuses if status), 0)
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped", flush=True)

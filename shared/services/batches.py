@@ -18,16 +18,16 @@ from shared.domain.prediction import Prediction
 from shared.domain.project import Project
 from shared.domain.suggestions import Filter
 from shared.domain.text import text_records
-from shared.engines.base import Capabilities, EngineError
+from shared.engines.base import Capabilities
 from shared.engines.registry import Engines
-from shared.services.claims import renewing
+from shared.services.claims import run_claimed
 from shared.services.directory import Handle
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
 from shared.services.models import ModelProvider
 from shared.services.selection import is_unlabeled, waits
 from shared.services.stores import Stores
-from shared.storage.jobs import Claim, ClaimLost
+from shared.storage.jobs import Claim
 from shared.storage.pages import Author
 from shared.storage.todo import Todo
 
@@ -75,43 +75,20 @@ class BatchRunner:
         self._jobs = jobs
 
     async def run(self, message: BatchMessage) -> None:
-        """Run the batch, unless it is done, somebody runs it, or its job is over. Raises to be delivered again."""
-        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
-        if job is None or job.status.ended or message.number >= len(job.batches):
-            return
-        claim = await self._stores.jobs.claim(job, message.number, random_id(), self._stores.clock())
-        if claim is None:
-            return
-        try:
-            async with renewing(claim, self._stores.clock):
-                await self._run(job, job.batches[message.number], claim)
-        except ClaimLost:
-            return
-        except Exception as error:
-            await claim.release(self._stores.clock(), _reason(error))
-            raise
-        await self._jobs.settle(job)
+        """Run the batch. Raises to be delivered again."""
+        await run_claimed(self._stores, self._jobs, message, self._run)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
         """The batch failed too often: its documents get a failed outcome with the reason (rule A5).
 
         Uploads are registered all the same (D5). Raises to be delivered again.
         """
-        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
-        if job is None or job.status.ended or message.number >= len(job.batches):
-            return
-        claim = await self._stores.jobs.claim(job, message.number, random_id(), self._stores.clock())
-        if claim is None:
-            return
-        error = JobError("BatchFailed", f"{reason} {claim.failure}".rstrip())
-        try:
-            await self._run(job, job.batches[message.number], claim, error)
-        except ClaimLost:
-            return
-        except Exception:
-            await claim.release(self._stores.clock(), claim.failure)
-            raise
-        await self._jobs.settle(job)
+
+        async def fail(job: Job, batch: Batch, claim: Claim) -> None:
+            error = JobError("BatchFailed", f"{reason} {claim.failure}".rstrip())
+            await self._run(job, batch, claim, error)
+
+        await run_claimed(self._stores, self._jobs, message, fail, gives_up=True)
 
     async def _run(self, job: Job, batch: Batch, claim: Claim, failed: JobError | None = None) -> None:
         try:
@@ -263,11 +240,6 @@ def _step(
             after, Outcome.SKIPPED, "LabelingLocked", "Labeling is locked; the document waits."
         )
     return suggest(after, reading.text, predictions, source, revision)
-
-
-def _reason(error: Exception) -> str:
-    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
-    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."
 
 
 def _source(job: Job) -> Source:

@@ -7,13 +7,13 @@ from typing import Any
 
 from shared.domain.document import Document
 from shared.domain.errors import Conflict, InvalidArgument, LabelingLocked, ProjectNotFound
-from shared.domain.ids import derived_id, random_id
+from shared.domain.ids import derived_id
 from shared.domain.jobs import Batch, BatchResult, Job, JobError, JobKind, JobStatus
 from shared.domain.page import Change, Edit, Flag, Head, HistoryEntry, Page
 from shared.domain.project import Project
 from shared.domain.review import Decision, decide, undo
 from shared.domain.suggestions import SuggestionSet
-from shared.services.claims import renewing
+from shared.services.claims import run_claimed
 from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
@@ -21,7 +21,7 @@ from shared.services.planning import batches_of
 from shared.services.review import decided_entry
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
-from shared.storage.jobs import Claim, ClaimLost
+from shared.storage.jobs import Claim
 from shared.storage.pages import Author, locked
 
 
@@ -90,21 +90,7 @@ class BulkService:
 
     async def run_batch(self, message: BatchMessage) -> None:
         """Run one batch of a bulk decision or its undo; a repeat changes nothing."""
-        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
-        if job is None or job.status.ended or message.number >= len(job.batches):
-            return
-        claim = await self._stores.jobs.claim(job, message.number, random_id(), self._stores.clock())
-        if claim is None:
-            return
-        try:
-            async with renewing(claim, self._stores.clock):
-                await self._run(job, job.batches[message.number], claim)
-        except ClaimLost:
-            return
-        except Exception:
-            await claim.release(self._stores.clock(), "")
-            raise
-        await self._jobs.settle(job)
+        await run_claimed(self._stores, self._jobs, message, self._run)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
         """The batch failed too often: it ends with the reason."""

@@ -1,13 +1,51 @@
-"""Keeping a claim alive while its work is done."""
+"""Running one batch of a job under a claim, which is kept alive while its work is done."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from shared.domain.ids import random_id
+from shared.domain.jobs import Batch, Job, JobKind
+from shared.engines.base import EngineError
+from shared.services.jobs import JobService
+from shared.services.messages import BatchMessage
+from shared.services.stores import Stores
 from shared.storage.jobs import Claim, ClaimLost
 
 RENEW_SECONDS = 7.0
+
+type BatchWork = Callable[[Job, Batch, Claim], Awaitable[None]]
+"""Does the batch and closes the claim. Raises ClaimLost; any other error lets the batch be tried again."""
+
+
+async def run_claimed(
+    stores: Stores, jobs: JobService, message: BatchMessage, work: BatchWork, *, gives_up: bool = False
+) -> None:
+    """Do the batch, unless it is done, somebody does it, or its job is over. Raises to be delivered again.
+
+    What made a try fail is noted in the claim; work that `gives_up` tells it and leaves it as it is.
+    """
+    job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+    if job is None or job.status.ended or message.number >= len(job.batches):
+        return
+    claim = await stores.jobs.claim(job, message.number, random_id(), stores.clock())
+    if claim is None:
+        return
+    try:
+        async with renewing(claim, stores.clock):
+            await work(job, job.batches[message.number], claim)
+    except ClaimLost:
+        return
+    except Exception as error:
+        await claim.release(stores.clock(), claim.failure if gives_up else _reason(error))
+        raise
+    await jobs.settle(job)
+
+
+def _reason(error: Exception) -> str:
+    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
+    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."
 
 
 @asynccontextmanager

@@ -1,24 +1,34 @@
-"""scripts/test.py: both parts run, their counts are added, and a failure in either one shows."""
+"""scripts/test.py: both parts run, their counts are added, a failure in either one shows, a signal ends all."""
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.tooling.project import ROOT
+from tests.tooling.project import ROOT, all_end
 
 GOOD = "def test_good(): pass\n"
 BAD = "def test_bad(): assert False\n"
 SKIPS = "import pytest\ndef test_skips(): pytest.skip('why')\n"
+# Tells its own pid and that of a program that it started, by a named pipe, and hangs.
+HANGS = """
+import os, signal, subprocess, sys
+def test_hangs():
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    with open("pids", "w") as pipe:
+        print(os.getpid(), child.pid, file=pipe)
+    signal.pause()
+"""
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Write tests as {path below tests/: source} and run them: status and last line."""
+def start(tmp_path):
+    """Write tests as {path below tests/: source} and start the runner."""
 
-    def run_with(files: dict[str, str], *names: str) -> tuple[int, str]:
+    def start_with(files: dict[str, str], *names: str) -> subprocess.Popen[str]:
         (tmp_path / "scripts").mkdir()
         shutil.copy(ROOT / "scripts/test.py", tmp_path / "scripts")
         for path, source in files.items():
@@ -28,29 +38,58 @@ def run(tmp_path):
         command = [sys.executable, "scripts/test.py", *names]
         # Only the one plug-in that the runner itself uses: loading the others takes seconds.
         environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ARGS": "-p xdist.plugin"}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
         )
-        return done.returncode, (done.stdout or done.stderr).splitlines()[-1]
+
+    return start_with
+
+
+@pytest.fixture
+def run(start):
+    """Run tests to the end: status and last line."""
+
+    def run_with(files: dict[str, str], *names: str) -> tuple[int, str]:
+        with start(files, *names) as process:
+            printed, _ = process.communicate(timeout=100)
+        return process.returncode, printed.splitlines()[-1]
 
     return run_with
 
 
 def test_counts_are_added(run):
-    files = {"unit/test_a.py": GOOD + SKIPS, "browser/deep/test_b.py": GOOD}
+    files = {"unit/test_a.py": GOOD + SKIPS, "browser/deep/test_speed.py": GOOD}
     assert run(files) == (0, "2 passed, 0 failed, 1 skipped")
 
 
-@pytest.mark.parametrize("bad", ["unit", "browser"])
+@pytest.mark.parametrize("bad", ["unit/test_a.py", "browser/test_speed.py"])
 def test_a_failure_in_either_part_fails_the_whole(run, bad):
-    files = {"unit/test_a.py": GOOD, "browser/test_b.py": GOOD} | {f"{bad}/test_c.py": BAD}
+    files = {"unit/test_a.py": GOOD, "unit/test_b.py": GOOD, "browser/test_speed.py": GOOD} | {bad: BAD}
     assert run(files) == (1, "2 passed, 1 failed, 0 skipped")
 
 
 def test_a_file_that_cannot_be_imported_fails_the_whole(run):
-    status, line = run({"unit/test_a.py": GOOD, "browser/test_b.py": "import nowhere_at_all\n"})
+    status, line = run({"unit/test_speed.py": GOOD, "browser/test_b.py": "import nowhere_at_all\n"})
     assert status != 0
     assert line == "1 passed, 1 failed, 0 skipped"
+
+
+def test_files_share_two_processes_and_what_measures_time_has_one_alone(run):
+    worker = 'import os\ndef test_who(): assert os.environ.get("PYTEST_XDIST_WORKER") is {}\n'
+    files = {"unit/test_a.py": worker.replace("is {}", 'in {"gw0", "gw1"}'), "unit/test_b.py": GOOD}
+    assert run(files | {"unit/test_speed.py": worker.format(None)}) == (0, "3 passed, 0 failed, 0 skipped")
+
+
+def test_a_signal_ends_the_tests_and_what_they_started_and_begins_no_other_part(start, tmp_path):
+    os.mkfifo(tmp_path / "pids")
+    with start({"unit/test_a.py": HANGS, "unit/test_speed.py": GOOD}) as process:
+        pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert all_end(pids, 5)
+    assert "1 passed" not in printed
 
 
 def test_named_folders_only(run):

@@ -5,8 +5,8 @@ documents.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from shared.engines.embedded.tokens import OUTSIDE
@@ -15,14 +15,26 @@ _LONGEST_WORD: Final = 40
 _LONGEST_MENTION: Final = 8
 _EDGE: Final = ""
 
+POSITIONS: Final = (-2, -1, 0, 1, 2)
+"""Of the words that a token sees, seen from itself."""
+EDGES: Final = (_EDGE, _EDGE)
+"""What stands for words before the first and after the last token."""
+
 type Mention = tuple[str, ...]
 
+type Clusters = Mapping[str, tuple[str, ...]]
+"""The names of the clusters of a word."""
 
-@dataclass(frozen=True, slots=True)
+
 class Gazetteer:
     """The mentions that people labeled: how many documents have each with each category."""
 
-    mentions: Mapping[Mention, Counter[int]] = field(default_factory=dict[Mention, Counter[int]])
+    def __init__(self, mentions: Mapping[Mention, Counter[int]] | None = None) -> None:
+        self.mentions = mentions or {}
+        self._longest_from: dict[str, int] = {}
+        """The length of the longest mention that begins with a word."""
+        for mention in self.mentions:
+            self._longest_from[mention[0]] = max(len(mention), self._longest_from.get(mention[0], 0))
 
     @classmethod
     def of(cls, documents: Iterable[set[tuple[Mention, int]]]) -> "Gazetteer":
@@ -51,7 +63,7 @@ class Gazetteer:
         return marks
 
     def _longest(self, lower: Sequence[str], start: int, own: set[tuple[Mention, int]]) -> tuple[int, str]:
-        for length in range(min(_LONGEST_MENTION, len(lower) - start), 0, -1):
+        for length in range(min(self._longest_from.get(lower[start], 0), len(lower) - start), 0, -1):
             mention = tuple(lower[start : start + length])
             known = self.mentions.get(mention)
             if known:
@@ -79,34 +91,37 @@ def describe(
     words: Sequence[str],
     gazetteer: Gazetteer,
     own: set[tuple[Mention, int]],
-    clusters: Mapping[str, tuple[str, ...]],
+    clusters: Clusters,
 ) -> list[list[str]]:
-    """The attributes of each token of a document. `clusters` names those of a word, `own` as in
-    `Gazetteer.marks`.
-    """
+    """All attributes of each token of a document; `own` as in `Gazetteer.marks`."""
+    padded = [*EDGES, *words, *EDGES]
+    return [
+        [a for p in POSITIONS for a in seen_at(padded[i + len(EDGES) + p], p, clusters)] + context
+        for i, context in enumerate(in_context(words, gazetteer, own))
+    ]
+
+
+def seen_at(word: str, position: int, clusters: Clusters) -> tuple[str, ...]:
+    """What a token sees of one word alone: itself (position 0), a neighbour, or the next but one."""
+    if position == 0:
+        return (*_own(word), *clusters.get(word, ()))
+    if abs(position) == 1:
+        return (*_near(word, position), *(f"{position:+}{name}" for name in clusters.get(word, ())))
+    return _far(word, position)
+
+
+def in_context(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
+    """What each token sees besides: pairs of words, and known mentions."""
     lower = [word.lower()[:_LONGEST_WORD] for word in words]
-    marks = gazetteer.marks(lower, own)
-    padded = [_EDGE, _EDGE, *words, _EDGE, _EDGE]
-    small = [_EDGE, _EDGE, *lower, _EDGE, _EDGE]
-    described: list[list[str]] = []
-    for i in range(2, len(words) + 2):
-        attributes = [
-            *_own(padded[i]),
-            *_near(padded[i - 1], -1),
-            *_near(padded[i + 1], 1),
-            *_far(padded[i - 2], -2),
-            *_far(padded[i + 2], 2),
-            f"w-1,0={small[i - 1]}|{small[i]}",
-            f"w0,1={small[i]}|{small[i + 1]}",
-        ]
-        described.append(attributes)
-    for i, word in enumerate(words):
-        shared = [*clusters.get(word, ()), *([marks[i]] if marks[i] else [])]
-        described[i] += shared
-        if i:
-            described[i - 1] += [f"+1{attribute}" for attribute in shared]
-        if i + 1 < len(words):
-            described[i + 1] += [f"-1{attribute}" for attribute in shared]
+    pairs = [f"{a}|{b}" for a, b in pairwise([_EDGE, *lower, _EDGE])]
+    described = [[f"w-1,0={before}", f"w0,1={after}"] for before, after in pairwise(pairs)]
+    for i, mark in enumerate(gazetteer.marks(lower, own)):
+        if mark:
+            described[i].append(mark)
+            if i:
+                described[i - 1].append(f"+1{mark}")
+            if i + 1 < len(words):
+                described[i + 1].append(f"-1{mark}")
     return described
 
 

@@ -41,12 +41,11 @@ class Chain:
         """How many labels a token can have."""
         return len(self.transitions)
 
-    def candidates(self, attributes: Any, lengths: Sequence[int]) -> list[list[Candidate]]:
+    def candidates(self, scores: Matrix, lengths: Sequence[int]) -> list[list[Candidate]]:
         """Probable spans of each sequence, in any order; they may overlap.
 
-        `attributes` (csr_array): one row for each token of all sequences, one after the other.
+        `scores` (tokens x labels): of the tokens of all sequences, one after the other.
         """
-        scores: Matrix = (attributes @ self.weights).toarray().astype(np.float64)
         ends = np.cumsum(lengths)
         found: list[list[Candidate]] = [[] for _ in lengths]
         for batch in _batches(lengths):

@@ -7,8 +7,11 @@ One thread for the whole process and for good: two made training 14 times slower
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
+import numpy as np
 import pycrfsuite
 import scipy.linalg
 import scipy.optimize
@@ -22,6 +25,7 @@ minimize: Final[Any] = scipy.optimize.minimize
 minimize_scalar: Final[Any] = scipy.optimize.minimize_scalar
 csr_array: Final[Any] = scipy.sparse.csr_array
 hstack: Final[Any] = scipy.sparse.hstack
+vstack: Final[Any] = scipy.sparse.vstack
 log_softmax: Final[Any] = scipy.special.log_softmax
 softmax: Final[Any] = scipy.special.softmax
 logit: Final[Any] = scipy.special.logit
@@ -29,3 +33,10 @@ CrfTrainer: Final[Any] = pycrfsuite.Trainer
 CrfTagger: Final[Any] = pycrfsuite.Tagger
 
 _ONE_THREAD: Final[Any] = threadpool_limits(1, "blas")
+
+
+def ones_at(columns: Sequence[Sequence[int]], width: int) -> Any:
+    """A sparse matrix (csr_array, float32): one row for each list of columns, 1 for each time it names one."""
+    ends = np.concatenate([[0], np.cumsum([len(row) for row in columns], dtype=np.int64)])
+    flat = np.fromiter(chain.from_iterable(columns), dtype=np.int32, count=int(ends[-1]))
+    return csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=(len(columns), width))

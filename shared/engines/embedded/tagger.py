@@ -1,7 +1,7 @@
 """The fitted entity tagger: attributes of tokens, a conditional random field, calibrated spans."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain as concatenated
 from typing import Any, Final, cast
@@ -14,11 +14,11 @@ from shared.domain.prediction import Prediction
 from shared.engines.base import ArtefactError
 from shared.engines.embedded import sentences
 from shared.engines.embedded.artefact import Artefact
-from shared.engines.embedded.attributes import Gazetteer, Mention, describe
+from shared.engines.embedded.attributes import EDGES, POSITIONS, Gazetteer, Mention, in_context, seen_at
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
-from shared.engines.embedded.numeric import csr_array, logit
+from shared.engines.embedded.numeric import csr_array, logit, ones_at
 from shared.engines.embedded.tokens import Tokens, cut
 from shared.engines.embedded.word_clusters import SIZES, WordClusters
 
@@ -62,18 +62,13 @@ class Tagger:
 
     def candidates(self, documents: Sequence[Tokens]) -> list[list[Candidate]]:
         """Probable spans of each document, by token numbers; they may overlap."""
-        get = self._row.get
-        clusters = self._clusters.names({word for tokens in documents for word in tokens.words})
-        known = [
-            [row for attribute in attributes if (row := get(attribute)) is not None]
-            for tokens in documents
-            for attributes in describe(tokens.words, self._gazetteer, set(), clusters)
-        ]
         lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
-        rows = _rows(known, len(self._row))
+        all_scores = self._scores([tokens.words for tokens in documents])
         found: list[list[Candidate]] = [[] for _ in lengths]
-        for chain, (first, _) in zip(self._chains, groups(len(self.categories)), strict=True):
-            for all_spans, spans in zip(found, chain.candidates(rows, lengths), strict=True):
+        for chain, (first, _), scores in zip(
+            self._chains, groups(len(self.categories)), all_scores, strict=True
+        ):
+            for all_spans, spans in zip(found, chain.candidates(scores, lengths), strict=True):
                 all_spans += [replace(span, category=span.category + first) for span in spans]
         by_segment = iter(found)
         return [
@@ -84,6 +79,32 @@ class Tagger:
             ]
             for tokens in documents
         ]
+
+    def _scores(self, documents: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+        """For each chain: tokens of all documents x labels.
+
+        Most of what a token sees are words, each for itself: the score of a word is computed once for each
+        place it can be seen at.
+        """
+        number = {word: n for n, word in enumerate(dict.fromkeys(concatenated(EDGES, *documents)))}
+        clusters = self._clusters.names(number)
+        seen = np.array([number[word] for words in documents for word in (*EDGES, *words, *EDGES)], np.int64)
+        sizes = [len(words) for words in documents]
+        margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
+        tokens = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
+        context = self._rows(d for words in documents for d in in_context(words, self._gazetteer, set()))
+        scores = [(context @ chain.weights).toarray().astype(np.float64) for chain in self._chains]
+        for position in POSITIONS:
+            rows = self._rows(seen_at(word, position, clusters) for word in number)
+            for sums, chain in zip(scores, self._chains, strict=True):
+                sums += (rows @ chain.weights).toarray()[seen[tokens + position]]
+        return scores
+
+    def _rows(self, described: Iterable[Iterable[str]]) -> Any:
+        """A row for each list of attributes; those without weights are left out."""
+        get = self._row.get
+        known = [[row for one in attributes if (row := get(one)) is not None] for attributes in described]
+        return ones_at(known, len(self._row))
 
     def store(self) -> Artefact:
         """All of it, as JSON and arrays."""
@@ -140,13 +161,6 @@ def confidence(span: Candidate, decision: Decision) -> float:
 def scores(spans: Sequence[Candidate]) -> NDArray[np.float64]:
     """Log-odds of spans, the scale on which they are calibrated."""
     return logit(np.clip(np.array([span.probability for span in spans]), 1e-6, 1 - 1e-6))
-
-
-def _rows(columns: Sequence[Sequence[int]], width: int) -> Any:
-    """A sparse matrix of ones, one row for each list of columns."""
-    ends = np.concatenate([[0], np.cumsum([len(row) for row in columns], dtype=np.int64)])
-    flat = np.fromiter(concatenated.from_iterable(columns), dtype=np.int32, count=int(ends[-1]))
-    return csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=(len(columns), width))
 
 
 def _within(numbers: NDArray[Any], count: int) -> bool:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.embedded.numeric import csr_array
+from shared.engines.embedded.numeric import csr_array, ones_at, vstack
 
 MAX_CHARACTERS: Final = 20_000
 """Of a document that are looked at; the topic of a longer one is clear by then."""
@@ -22,7 +23,20 @@ _GRAM_LENGTHS: Final = range(2, 6)
 _LONGEST_TOKEN: Final = 100
 _COUNTED_TERMS: Final = 600_000
 
-type Terms = Callable[[str], Iterable[str]]
+_CHUNK: Final = 256
+"""Documents counted at a time: bounds memory, and a chunk has most words many times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of a text: those of each of its units. Units repeat, so what they hold is looked up once."""
+
+    units: Callable[[str], Iterable[str]]
+    within: Callable[[str], Sequence[str]]
+
+    def __call__(self, text: str) -> Iterable[str]:
+        """All terms of a text, as often as it has them."""
+        return (term for unit in self.units(text) for term in self.within(unit))
 
 
 def tokens(text: str) -> list[str]:
@@ -30,20 +44,17 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).lower())
 
 
-def words(text: str) -> Iterable[str]:
-    """Single words."""
-    return (token for token in tokens(text) if token[0].isalnum() or token[0] == "_")
+def _words(text: str) -> list[str]:
+    return [token for token in tokens(text) if token[0].isalnum() or token[0] == "_"]
 
 
-def phrases(text: str) -> Iterable[str]:
-    """Single words and pairs of neighbours."""
-    single = list(words(text))
+def _phrases(text: str) -> list[str]:
+    single = _words(text)
     return single + [f"{a} {b}" for a, b in pairwise(single)]
 
 
-def spelling(text: str) -> Iterable[str]:
-    """Sequences of 2 to 5 characters within words, a blank marking where a word begins and ends."""
-    return (gram for token in tokens(text) for gram in _grams(token))
+def _itself(unit: str) -> tuple[str]:
+    return (unit,)
 
 
 @lru_cache(maxsize=50_000)
@@ -55,6 +66,14 @@ def _grams(token: str) -> tuple[str, ...]:
         for start in range(max(1, len(padded) - length + 1))
         if length <= len(padded)
     )
+
+
+words: Final = Terms(_words, _itself)
+"""Single words."""
+phrases: Final = Terms(_phrases, _itself)
+"""Single words and pairs of neighbours."""
+spelling: Final = Terms(tokens, _grams)
+"""Sequences of 2 to 5 characters within words, a blank marking where a word begins and ends."""
 
 
 class Tfidf:
@@ -77,20 +96,20 @@ class Tfidf:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """A sparse matrix (csr_array, float32), one row a text."""
-        columns: list[int] = []
-        counts: list[int] = []
-        ends = [0]
-        index = self._index
-        for text in texts:
-            for term, count in Counter(self._terms(text)).items():
-                column = index.get(term)
-                if column is not None:
-                    columns.append(column)
-                    counts.append(count)
-            ends.append(len(columns))
-        at = np.array(columns, dtype=np.int32)
-        values = (1 + np.log(np.array(counts, dtype=np.float32))) * self.idf[at]
-        return unit_rows(csr_array((values, at, np.array(ends)), shape=(len(texts), len(self.vocabulary))))
+        chunks = [self._counts(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
+        counts = csr_array(vstack(chunks or [self._counts(())], format="csr"))
+        counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
+        return unit_rows(counts)
+
+    def _counts(self, texts: Sequence[str]) -> Any:
+        number: dict[str, int] = {}
+        units = [[number.setdefault(unit, len(number)) for unit in self._terms.units(text)] for text in texts]
+        get = self._index.get
+        known = [
+            [column for term in self._terms.within(unit) if (column := get(term)) is not None]
+            for unit in number
+        ]
+        return ones_at(units, len(number)) @ ones_at(known, len(self._index))
 
 
 def unit_rows(matrix: Any) -> Any:

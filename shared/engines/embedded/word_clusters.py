@@ -50,7 +50,7 @@ class WordClusters:
         """The names of the clusters of each of these words, as far as they have any."""
         if not self.centers:
             return {}
-        wanted = {word for word in words if word[0].isalpha()}
+        wanted = {word for word in words if word[:1].isalpha()}
         if len(self._known) > _REMEMBERED:
             self._known = {}
         missing = sorted(wanted - self._known.keys())
