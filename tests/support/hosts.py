@@ -79,6 +79,8 @@ def running_host(
         "DEFAULT_ENGINE": NAME,
         "EXTRA_ENGINES": json.dumps({NAME: "tests.support.engines:ScriptedEngine"}),
         "COLLECT_WINDOW_SECONDS": "1",
+        # What only a sweep brings on is a fault; each one reads every project that the tests have made so far.
+        "SWEEP_SCHEDULE": "0 */10 * * * *",
         "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.3",
         "AzureFunctionsJobHost__extensions__queues__visibilityTimeout": "00:00:00",
         **(settings or {}),

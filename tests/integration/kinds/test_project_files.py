@@ -75,8 +75,8 @@ async def test_readers_see_the_old_content_or_the_new_and_never_a_mixture(
     new_project: MakeProject, host: Host, old: str, new: str
 ):
     project = await new_project(old, create=False)
-    first = project_file(old, project.container, 300, "old-")
-    second = project_file(new, project.container, 300, "new-")
+    first = project_file(old, project.container, 100, "old-")
+    second = project_file(new, project.container, 100, "new-")
     await put_in(project, first)
     async with _reading(host, project) as seen:
         for file in (second, first):
