@@ -28,7 +28,7 @@ from shared.services.models import ModelProvider
 from shared.services.selection import is_unlabeled, waits
 from shared.services.stores import Stores
 from shared.storage.jobs import Claim
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 from shared.storage.todo import Todo
 
 SYSTEM = "labelbridge"

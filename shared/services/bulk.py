@@ -22,7 +22,8 @@ from shared.services.review import decided_entry
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
 from shared.storage.jobs import Claim
-from shared.storage.pages import Author, locked
+from shared.storage.page_rows import Author
+from shared.storage.pages import locked
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from shared.domain.project import Category, Project, define
 from shared.domain.statistics import Calibration
 from shared.domain.suggestions import SuggestionSet, suggestion_id
 from shared.services.stores import Stores
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 
 #: Begins the name of the lock's holder.
 RENAMES = "rename "

@@ -18,7 +18,8 @@ from shared.services.etags import Version
 from shared.services.listing import DocumentPage, DocumentQuery, list_documents
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
-from shared.storage.pages import Author, locked
+from shared.storage.page_rows import Author
+from shared.storage.pages import locked
 from shared.wire.documents import document_json
 
 

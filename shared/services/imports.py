@@ -19,7 +19,8 @@ from shared.services.registering import RegisterService
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
 from shared.storage.gateways.ports import RowChanged
-from shared.storage.pages import Author, locked
+from shared.storage.page_rows import Author
+from shared.storage.pages import locked
 from shared.wire.project_file import read_project_file
 
 NO_INCARNATION = "-"

@@ -17,7 +17,7 @@ from shared.domain.project import Project, define
 from shared.domain.text import Offsets
 from shared.services.label_lines import Importing, LabelLines, adopting, collect, needs_text, strangers
 from shared.services.stores import Stores
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 from shared.wire.aml_jsonl import OffsetUnit, can_be_written, read_stream, to_line
 
 PAGES_A_BATCH = 32

@@ -15,7 +15,7 @@ from shared.domain.suggestions import Suggestion, SuggestionSet
 from shared.services.etags import Version
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 
 MAX_DECISIONS = 100
 

@@ -15,7 +15,7 @@ from shared.domain.page import Page, page_of
 from shared.domain.project import Project
 from shared.services.messages import JobMessage
 from shared.storage.gateways.memory import MemoryStorage
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 from tests.support.azurite import Azurite, azurite
 from tests.support.lives import Life, living
 from tests.support.services import Clock

@@ -26,7 +26,7 @@ from shared.storage.connections import ConnectionStore
 from shared.storage.gateways.faults import Faults
 from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
 from shared.storage.label_blobs import LabelBlobs
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 from shared.studios.base import LabelingStudio
 from shared.studios.workspace import WorkspaceStudio
 from shared.wire.aml_jsonl import OffsetUnit

@@ -15,7 +15,7 @@ from shared.services.messages import JobMessage
 from shared.services.training import TrainRequest
 from shared.storage.gateways.faults import Crash, Faults, crash_points
 from shared.storage.gateways.memory import MemoryStorage
-from shared.storage.pages import Author
+from shared.storage.page_rows import Author
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE
 from tests.support.lives import Life, living
