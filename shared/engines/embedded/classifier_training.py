@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example
-from shared.engines.embedded import calibration, logistic
+from shared.engines.embedded import calibration, logistic, sentences
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
 from shared.engines.embedded.features import FeatureSpace
@@ -33,9 +33,12 @@ def train(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[st
     """Needs at least two categories (single-label) or one (multi-label)."""
     categories = tuple(sorted({category for example in examples for category in example.categories}))
     texts = [example.text for example in examples]
-    space = FeatureSpace.fit(texts, unlabeled, seed)
     # The name of a category counts as a short document of it, unless held-out documents say that it misleads.
-    features = space.transform([*texts, *map(readable, categories)])
+    with_names = [*texts, *map(readable, categories)]
+    vectors = sentences.encode(with_names) if sentences.available() else None
+    center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
+    space = FeatureSpace.fit(texts, unlabeled, center, seed)
+    features = space.transform(with_names, vectors)
     triangle = _triangle(features.gram())
     problem = _Problem(triangle, _targets(examples, categories), kind is ProjectKind.SINGLE_LABEL, seed)
     name_weight, held_out = problem.choose_name_weight()

@@ -1,7 +1,7 @@
 """The embedded engine behind the protocol of engines: lazy imports, and CPU work in threads of its own."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -13,7 +13,9 @@ NAME: Final = "embedded"
 MIN_DOCUMENTS: Final = 5
 """With fewer labeled documents there is nothing to hold out, so no confidence would be honest."""
 
-_CHUNK: Final = 256
+_CHUNK_TEXTS: Final = 256
+_CHUNK_CHARACTERS: Final = 200_000
+"""Together they bound the memory of a prediction, and how long others wait for the thread."""
 
 # One thread each: a fit never delays predictions, and memory holds one fit at a time.
 _FITTING: Final = ThreadPoolExecutor(1, "engine-fit")
@@ -83,10 +85,20 @@ class EmbeddedModel:
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
         """As `Model.predict`."""
         predictions: list[list[Prediction]] = []
-        for start in range(0, len(texts), _CHUNK):
-            chunk = texts[start : start + _CHUNK]
+        for chunk in _chunks(texts):
             predictions += await _run(_PREDICTING, lambda chunk=chunk: self._predictor.predict(chunk))
         return predictions
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    begin = characters = 0
+    for end, text in enumerate(texts):
+        characters += len(text)
+        if end > begin and (end - begin == _CHUNK_TEXTS or characters > _CHUNK_CHARACTERS):
+            yield texts[begin:end]
+            begin, characters = end, len(text)
+    if begin < len(texts):
+        yield texts[begin:]
 
 
 async def _run[T](executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:

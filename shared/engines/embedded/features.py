@@ -60,11 +60,12 @@ class FeatureSpace:
     """Mean of the sentence vectors of the labeled texts; None: made without the encoder."""
 
     @classmethod
-    def fit(cls, labeled: Sequence[str], unlabeled: Sequence[str], seed: int) -> "FeatureSpace":
-        """Learns words and spelling from the labeled texts, topics from all."""
+    def fit(
+        cls, labeled: Sequence[str], unlabeled: Sequence[str], center: Dense | None, seed: int
+    ) -> "FeatureSpace":
+        """Learns words and spelling from the labeled texts, topics from all. `center` as in the class."""
         pool = [*labeled, *unlabeled[:POOL]]
         topic_words = Tfidf.fit(tfidf.words, pool, least=2, most=_TOPIC_TERMS)
-        center = sentences.encode(labeled).mean(axis=0) if sentences.available() else None
         return cls(
             Tfidf.fit(tfidf.phrases, labeled),
             Tfidf.fit(tfidf.spelling, labeled),
@@ -83,12 +84,13 @@ class FeatureSpace:
         """Columns of the dense part."""
         return self.topic_axes.shape[1] + (0 if self.center is None else sentences.WIDTH)
 
-    def transform(self, texts: Sequence[str]) -> Features:
-        """One row a text."""
+    def transform(self, texts: Sequence[str], vectors: Dense | None = None) -> Features:
+        """One row a text. `vectors` are those of the sentence encoder, when they are at hand."""
         parts = [self.phrases.transform(texts), self.spelling.transform(texts)]
         dense = [_TOPIC_WEIGHT * _unit(self.topic_words.transform(texts) @ self.topic_axes)]
         if self.center is not None:
-            dense.append(_MEANING_WEIGHT * _unit(sentences.encode(texts) - self.center))
+            meant = sentences.PREDICTING.encode(texts) if vectors is None else vectors
+            dense.append(_MEANING_WEIGHT * _unit(meant - self.center))
         return Features(unit_rows(csr_array(hstack(parts, format="csr"))), np.hstack(dense))
 
     def store(self) -> Artefact:

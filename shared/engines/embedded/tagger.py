@@ -1,9 +1,8 @@
 """The fitted entity tagger: attributes of tokens, a conditional random field, calibrated spans."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain as concatenated
 from typing import Any, Final, cast
 
 import numpy as np
@@ -14,11 +13,12 @@ from shared.domain.prediction import Prediction
 from shared.engines.base import ArtefactError
 from shared.engines.embedded import sentences
 from shared.engines.embedded.artefact import Artefact
-from shared.engines.embedded.attributes import EDGES, POSITIONS, Gazetteer, Mention, in_context, seen_at
+from shared.engines.embedded.attributes import Gazetteer, Mention
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
-from shared.engines.embedded.numeric import csr_array, logit, ones_at
+from shared.engines.embedded.numeric import csr_array, logit
+from shared.engines.embedded.token_scores import TokenScores
 from shared.engines.embedded.tokens import Tokens, cut
 from shared.engines.embedded.word_clusters import SIZES, WordClusters
 
@@ -38,10 +38,11 @@ class Tagger:
         decision: Decision,
     ) -> None:
         self.categories = categories
-        self._row = {attribute: row for row, attribute in enumerate(vocabulary)}
+        self._vocabulary = vocabulary
         self._chains = chains
         self._gazetteer = gazetteer
         self._clusters = clusters
+        self._scores = TokenScores(vocabulary, [chain.weights for chain in chains], gazetteer, clusters)
         self.decision = decision
 
     def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
@@ -63,12 +64,12 @@ class Tagger:
     def candidates(self, documents: Sequence[Tokens]) -> list[list[Candidate]]:
         """Probable spans of each document, by token numbers; they may overlap."""
         lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
-        all_scores = self._scores([tokens.words for tokens in documents])
         found: list[list[Candidate]] = [[] for _ in lengths]
-        for chain, (first, _), scores in zip(
-            self._chains, groups(len(self.categories)), all_scores, strict=True
+        scored = self._scores.of([tokens.words for tokens in documents])
+        for chain, (first, _), token_scores in zip(
+            self._chains, groups(len(self.categories)), scored, strict=True
         ):
-            for all_spans, spans in zip(found, chain.candidates(scores, lengths), strict=True):
+            for all_spans, spans in zip(found, chain.candidates(token_scores, lengths), strict=True):
                 all_spans += [replace(span, category=span.category + first) for span in spans]
         by_segment = iter(found)
         return [
@@ -80,38 +81,12 @@ class Tagger:
             for tokens in documents
         ]
 
-    def _scores(self, documents: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """For each chain: tokens of all documents x labels.
-
-        Most of what a token sees are words, each for itself: the score of a word is computed once for each
-        place it can be seen at.
-        """
-        number = {word: n for n, word in enumerate(dict.fromkeys(concatenated(EDGES, *documents)))}
-        clusters = self._clusters.names(number)
-        seen = np.array([number[word] for words in documents for word in (*EDGES, *words, *EDGES)], np.int64)
-        sizes = [len(words) for words in documents]
-        margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
-        tokens = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
-        context = self._rows(d for words in documents for d in in_context(words, self._gazetteer, set()))
-        scores = [(context @ chain.weights).toarray().astype(np.float64) for chain in self._chains]
-        for position in POSITIONS:
-            rows = self._rows(seen_at(word, position, clusters) for word in number)
-            for sums, chain in zip(scores, self._chains, strict=True):
-                sums += (rows @ chain.weights).toarray()[seen[tokens + position]]
-        return scores
-
-    def _rows(self, described: Iterable[Iterable[str]]) -> Any:
-        """A row for each list of attributes; those without weights are left out."""
-        get = self._row.get
-        known = [[row for one in attributes if (row := get(one)) is not None] for attributes in described]
-        return ones_at(known, len(self._row))
-
     def store(self) -> Artefact:
         """All of it, as JSON and arrays."""
         gazetteer = self._gazetteer.mentions.items()
         meta = {
             "kind": str(ProjectKind.ENTITIES), "categories": list(self.categories),
-            "attributes": list(self._row),
+            "attributes": list(self._vocabulary),
             "mentions": [[list(mention), sorted(known.items())] for mention, known in gazetteer],
             "slope": self.decision.platt.slope, "shift": self.decision.platt.shift,
             "threshold": self.decision.threshold, "ceiling": self.decision.ceiling,
@@ -180,7 +155,8 @@ def _clusters(stored: Artefact) -> WordClusters:
     names = [name for level in range(len(SIZES)) if (name := f"centers{level}") in stored.arrays]
     if names:
         sentences.require()
-    return WordClusters([stored.array(name, None, sentences.WIDTH).astype(np.float32) for name in names])
+    centers = [stored.array(name, None, sentences.WIDTH).astype(np.float32) for name in names]
+    return WordClusters(centers, sentences.PREDICTING)
 
 
 def _gazetteer(stored: Artefact, categories: int) -> Gazetteer:

@@ -8,7 +8,6 @@ from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.domain.prediction import Example
 from shared.engines.embedded import calibration
@@ -17,6 +16,7 @@ from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.numeric import CrfTagger, CrfTrainer, csr_array
+from shared.engines.embedded.sentences import Memory
 from shared.engines.embedded.tagger import Tagger, groups, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
@@ -76,13 +76,12 @@ class _Fitter:
 
     categories: tuple[str, ...]
     seed: int
-    vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, NDArray[np.float32]])
-    """Of words that some fit clustered."""
+    memory: Memory = field(default_factory=Memory)
 
     def fit(self, documents: Sequence[Document], decision: Decision) -> Tagger:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
         all_words = (word for document in documents for word in document.tokens.words)
-        clusters = WordClusters.fit(all_words, self.seed, self.vectors)
+        clusters = WordClusters.fit(all_words, self.seed, self.memory)
         numbers: dict[str, str] = {}
         segments: list[Segment] = []
         for document in documents:

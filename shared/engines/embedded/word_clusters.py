@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shared.engines.embedded import sentences
 from shared.engines.embedded.numeric import csr_array
+from shared.engines.embedded.sentences import Memory
 
 SIZES: Final = (30, 100, 300, 1_000)
 """Clusters at each of four levels, from coarse to fine."""
@@ -29,22 +30,21 @@ type Centers = NDArray[np.float32]
 class WordClusters:
     """Names the clusters of a word, one a level. Without centers (no encoder) no word has any."""
 
-    def __init__(self, centers: Sequence[Centers]) -> None:
+    def __init__(self, centers: Sequence[Centers], memory: Memory) -> None:
         self.centers = tuple(centers)
+        self._memory = memory
         self._known: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def fit(cls, words: Iterable[str], seed: int, vectors: dict[str, NDArray[np.float32]]) -> "WordClusters":
-        """Clusters the most frequent of these words. `vectors` remembers words from one fit to the next."""
+    def fit(cls, words: Iterable[str], seed: int, memory: Memory) -> "WordClusters":
+        """Clusters the most frequent of these words. `memory` may know them from another fit."""
         counts = Counter(word[:_LONGEST_WORD] for word in words if word[0].isalpha())
         ranked = sorted(counts, key=lambda word: (-counts[word], word))[:_WORDS]
         sizes = [min(size, len(ranked) // _WORDS_PER_CLUSTER) for size in SIZES]
         if not sentences.available() or sizes[0] < 2:
-            return cls(())
-        missing = [word for word in ranked if word not in vectors]
-        vectors.update(zip(missing, sentences.encode(missing), strict=True))
-        points = np.array([vectors[word] for word in ranked])
-        return cls([_cluster(points, size, seed) for size in sorted(set(sizes))])
+            return cls((), memory)
+        points = memory.encode(ranked)
+        return cls([_cluster(points, size, seed) for size in sorted(set(sizes))], memory)
 
     def names(self, words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """The names of the clusters of each of these words, as far as they have any."""
@@ -59,7 +59,7 @@ class WordClusters:
         return self._known
 
     def _assign(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        vectors = sentences.encode([word[:_LONGEST_WORD] for word in words])
+        vectors = self._memory.encode([word[:_LONGEST_WORD] for word in words])
         nearest = [_nearest(vectors, centers).tolist() for centers in self.centers]
         return [tuple(f"k{level}={n}" for level, n in enumerate(row)) for row in zip(*nearest, strict=True)]
 
