@@ -1,6 +1,5 @@
 """The host is killed in the middle of a job: the job goes on, and nothing is doubled (design section 12)."""
 
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,9 +16,8 @@ COUNT = 300
 @pytest.mark.timeout(300)
 async def test_a_job_goes_on_after_kill_9_and_ends_within_a_minute(azurite: Azurite, tmp_path: Path) -> None:
     """Some batches are done, one holds in the engine, others wait, when the host dies."""
-    hold = tmp_path / "hold"
     prefix = unique("k").replace("-", "")[:12]
-    settings = {"TEST_HOLD_FILE": str(hold), "SWEEP_SCHEDULE": "*/5 * * * * *"}
+    settings = {"SWEEP_SCHEDULE": "*/5 * * * * *"}
     async with azurite.storage(prefix) as clients:
         container = unique(QUIET)
         await clients.blobs.create_container(container)
@@ -33,12 +31,12 @@ async def test_a_job_goes_on_after_kill_9_and_ends_within_a_minute(azurite: Azur
                 await project.upload(texts)
                 await project.define("Refund")
                 await project.registered(COUNT + 2)
-                hold.touch()
+                first.hold.touch()
                 started = await http.post(f"{project.path}/autolabel/jobs", json={})
                 job_id = started.headers["operation-location"].split("/jobs/")[1].split("?")[0]
                 await _half_done(project, job_id)
             first.kill()
-        hold.unlink()
+        first.hold.unlink()
         with running_host(azurite, prefix, tmp_path, settings) as second:
             await _ends(second, project, job_id)
 
@@ -55,9 +53,7 @@ async def _half_done(project: Project, job_id: str) -> None:
 async def _ends(host: Host, before: Project, job_id: str) -> None:
     async with client(host.url) as http:
         project = Project(http, before.blobs, before.name, before.container)
-        killed = time.monotonic()
         job = await project.ended(f"{project.path}/autolabel/jobs/{job_id}", 60)
-        assert time.monotonic() - killed < 60
 
         assert job["status"] == "succeeded"
         assert job["result"]["outcomes"] == {

@@ -2,7 +2,7 @@
 
     "@Refund:73 please"     category Refund with confidence 0.73 (in an entity project: the span of this token)
     "@fail"                 predicting raises, each time
-    "@hold"                 predicting waits while the file named by TEST_HOLD_FILE exists
+    "@hold"                 predicting and fitting wait while the file named by TEST_HOLD_FILE exists
 
 It needs one label in the project, as every engine needs some.
 """
@@ -11,7 +11,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from shared.domain.kinds import ProjectKind
@@ -20,6 +20,13 @@ from shared.engines.base import Capabilities, Model
 
 NAME = "scripted"
 _TOKEN = re.compile(r"@(\w+):(\d+)")
+
+
+async def _held(texts: Iterable[str]) -> None:
+    """Wait while the test holds one of the texts."""
+    hold = os.environ.get("TEST_HOLD_FILE")
+    if hold and any("@hold" in text for text in texts):
+        await asyncio.to_thread(_wait_until_gone, Path(hold))
 
 
 def _wait_until_gone(file: Path) -> None:
@@ -39,9 +46,7 @@ class ScriptedModel:
         for text in texts:
             if "@fail" in text:
                 raise RuntimeError("The text told the engine to fail.")
-        hold = os.environ.get("TEST_HOLD_FILE")
-        if hold and any("@hold" in text for text in texts):
-            await asyncio.to_thread(_wait_until_gone, Path(hold))
+        await _held(texts)
         return [self._of(text) for text in texts]
 
     def _of(self, text: str) -> list[Prediction]:
@@ -65,6 +70,7 @@ class ScriptedEngine:
     async def fit(
         self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
     ) -> bytes:
+        await _held(example.text for example in examples)
         return kind.encode()
 
     async def load(self, artefact: bytes) -> Model:

@@ -40,12 +40,16 @@ _STOP_SECONDS = 20
 
 @dataclass
 class Host:
-    """A running host: its address, its process, what it names its things in storage, and its log."""
+    """A running host: its address, its process, what it names its things in storage, and its log.
+
+    While the file `hold` exists, the scripted engine waits with texts that say "@hold".
+    """
 
     url: str
     prefix: str
     process: subprocess.Popen[str]
     log: Path
+    hold: Path
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -78,6 +82,7 @@ def running_host(
         "API_KEYS": api_keys(),
         "DEFAULT_ENGINE": NAME,
         "EXTRA_ENGINES": json.dumps({NAME: "tests.support.engines:ScriptedEngine"}),
+        "TEST_HOLD_FILE": str(folder / "hold"),
         "COLLECT_WINDOW_SECONDS": "1",
         # What only a sweep brings on is a fault; each one reads every project that the tests have made so far.
         "SWEEP_SCHEDULE": "0 */10 * * * *",
@@ -91,7 +96,7 @@ def running_host(
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith("ready "), f"The host did not start: {log.read_text()}"
-        yield Host(line.split()[1], prefix, process, log)
+        yield Host(line.split()[1], prefix, process, log, folder / "hold")
 
 
 @contextmanager
