@@ -1,7 +1,6 @@
-"""What Azure answers and Azurite never does: empty pages, failures of its own, lost answers."""
+"""What Azure answers and Azurite never does: it is busy, refuses, loses answers, spells names its own way."""
 
 import gzip
-import json
 import logging
 import socket
 from uuid import uuid4
@@ -14,151 +13,26 @@ from azure.storage.blob.aio import BlobClient
 from shared.storage.gateways.clients import Account, StorageClients
 from shared.storage.gateways.ports import (
     ContainerMissing,
-    Delete,
     Insert,
-    RowExists,
-    RowMissing,
     StorageUnavailable,
-    TooLarge,
-    UpsertReplace,
 )
 from tests.contract.fake_service import HANG_UP, Scripted, fake_service
+from tests.contract.table_answers import batch_answer, part
 from tests.support.azurite import Azurite
 
 BUSY = Scripted(503, "", {"x-ms-error-code": "ServerBusy"})
-DONE = Scripted(204, "", {"ETag": 'W/"1"'})
 
 
-def page(*keys: str, following: dict[str, str] | None = None) -> Scripted:
-    """A page of a query as the service sends it: no odata.etag, and null for what `select` asks in vain."""
-    rows = [
-        {"PartitionKey": "p", "RowKey": key, "Timestamp": "2026-11-24T19:30:01.1234567Z", "absent": None}
-        for key in keys
-    ]
-    headers = {f"x-ms-continuation-{name}": value for name, value in (following or {}).items()}
-    return Scripted(200, json.dumps({"value": rows}), headers)
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before a request is repeated, in seconds, which nobody waits for."""
+    found: list[float] = []
 
+    async def sleep(_: AsyncHttpTransport, duration: float) -> None:
+        found.append(duration)
 
-def batch_answer(*parts: str) -> Scripted:
-    """The answer to a transaction, in the form of Azure's documentation."""
-    head = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
-    inner = "".join(f"--changesetresponse_9-a\r\n{head}{part}\r\n" for part in parts)
-    body = (
-        "--batchresponse_1-f\r\nContent-Type: multipart/mixed; boundary=changesetresponse_9-a\r\n\r\n"
-        f"{inner}--changesetresponse_9-a--\r\n--batchresponse_1-f--\r\n"
-    )
-    return Scripted(202, body, {"Content-Type": "multipart/mixed; boundary=batchresponse_1-f"})
-
-
-def part(status: str, etag: str = "", body: str = "") -> str:
-    lines = [
-        f"HTTP/1.1 {status}",
-        "Content-ID: 1",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-cache",
-    ]
-    if etag:
-        lines.append(f"ETag: {etag}")
-    return "\r\n".join(lines) + f"\r\n\r\n{body}\r\n"
-
-
-def refusal(code: str, message: str) -> str:
-    text = f"{message}\nRequestId:1f5a\nTime:2026-11-24T19:30:01Z"
-    return json.dumps({"odata.error": {"code": code, "message": {"lang": "en-US", "value": text}}})
-
-
-async def test_short_and_empty_pages_are_followed_to_the_end() -> None:
-    following = {"NextPartitionKey": "1!4!cA--", "NextRowKey": "1!4!Yg--"}
-    answers = [page("a", following=following), page(following=following), page("b", "c")]
-    async with fake_service(*answers) as (clients, service):
-        rows = await clients.table("rows").query("p", select=["absent"])
-
-    assert [(row.key, row.values) for row in rows] == [("a", {}), ("b", {}), ("c", {})]
-    assert rows[0].etag == "W/\"datetime'2026-11-24T19%3A30%3A01.1234567Z'\""
-    assert [request.query.get("NextRowKey") for request in service.received] == [None, "1!4!Yg--", "1!4!Yg--"]
-    assert clients.counter.snapshot() == {("table", "query"): 3}
-
-
-async def test_a_query_stops_at_its_limit() -> None:
-    async with fake_service(page("a", "b", following={"NextRowKey": "c"})) as (clients, service):
-        rows = await clients.table("rows").query("p", limit=2)
-
-    assert [row.key for row in rows] == ["a", "b"]
-    assert [request.query["$top"] for request in service.received] == ["2"]
-
-
-async def test_every_query_names_its_partition_and_quotes_its_values() -> None:
-    async with fake_service(page()) as (clients, service):
-        await clients.table("rows").query("p'q", "l'o", "h'i")
-
-    assert [request.query["$filter"] for request in service.received] == [
-        "PartitionKey eq 'p''q' and RowKey ge 'l''o' and RowKey lt 'h''i'"
-    ]
-
-
-async def test_the_parts_of_a_transaction_give_the_etags_in_order() -> None:
-    parts = [part("204 No Content", 'W/"1"'), part("204 No Content"), part("204 No Content", 'W/"3"')]
-    async with fake_service(batch_answer(*parts)) as (clients, _):
-        etags = await clients.table("rows").commit(
-            "p", [Insert("a", {}), Delete("b"), UpsertReplace("c", {})]
-        )
-
-    assert etags == ['W/"1"', "", 'W/"3"']
-
-
-async def test_the_failed_part_of_a_transaction_tells_the_operation() -> None:
-    answer = batch_answer(part("409 Conflict", body=refusal("EntityAlreadyExists", "2:The entity exists.")))
-    async with fake_service(answer) as (clients, _):
-        with pytest.raises(RowExists) as caught:
-            await clients.table("rows").commit("p", [Insert("a", {}), Insert("b", {}), Insert("c", {})])
-
-    assert (caught.value.key, caught.value.index) == ("c", 2)
-
-
-async def test_a_transaction_on_a_missing_table_creates_it_once() -> None:
-    missing = batch_answer(
-        part("404 Not Found", body=refusal("TableNotFound", "0:The table does not exist."))
-    )
-    done = batch_answer(part("204 No Content", 'W/"1"'), part("204 No Content", 'W/"2"'))
-    async with fake_service(missing, DONE, done) as (clients, service):
-        etags = await clients.table("rows").commit("p", [Insert("a", {}), Insert("b", {})])
-
-    assert etags == ['W/"1"', 'W/"2"']
-    assert [request.path for request in service.received] == [
-        "/account/$batch",
-        "/account/Tables",
-        "/account/$batch",
-    ]
-
-
-async def test_a_table_deleted_again_and_again_ends_as_a_failure() -> None:
-    missing = Scripted(404, refusal("TableNotFound", "The table does not exist."))
-    async with fake_service(missing, DONE, missing) as (clients, _):
-        with pytest.raises(RowMissing):
-            await clients.table("rows").commit("p", [Insert("a", {})])
-
-
-async def test_a_transaction_answered_in_part_is_no_success() -> None:
-    async with fake_service(batch_answer(part("204 No Content", 'W/"1"'))) as (clients, _):
-        with pytest.raises(StorageUnavailable):
-            await clients.table("rows").commit("p", [Insert("a", {}), Insert("b", {})])
-
-
-async def test_a_transaction_that_the_service_finds_too_large() -> None:
-    async with fake_service(Scripted(413, "", {"x-ms-error-code": "RequestBodyTooLarge"})) as (clients, _):
-        with pytest.raises(TooLarge):
-            await clients.table("rows").commit("p", [Insert("a", {}), Insert("b", {})])
-
-
-async def test_a_table_that_is_being_deleted_is_no_row_that_exists() -> None:
-    answer = Scripted(409, refusal("TableBeingDeleted", "The table is being deleted."))
-    async with fake_service(answer) as (clients, _):
-        with pytest.raises(StorageUnavailable) as caught:
-            await clients.table("rows").commit("p", [Insert("a", {})])
-        with pytest.raises(StorageUnavailable):
-            await clients.table("rows").create()
-
-    assert caught.value.retryable
+    monkeypatch.setattr(AsyncHttpTransport, "sleep", sleep)
+    return found
 
 
 @pytest.mark.parametrize("size", [10, 30_000])
@@ -174,18 +48,6 @@ async def test_a_busy_service_is_asked_again_with_the_whole_request(size: int) -
     assert clients.counter.snapshot() == {("table", "commit"): 1}
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before a request is repeated, in seconds, which nobody waits for."""
-    found: list[float] = []
-
-    async def sleep(_: AsyncHttpTransport, duration: float) -> None:
-        found.append(duration)
-
-    monkeypatch.setattr(AsyncHttpTransport, "sleep", sleep)
-    return found
-
-
 async def test_blobs_and_queues_are_asked_again_too_after_short_pauses(pauses: list[float]) -> None:
     etag = Scripted(201, "", {"ETag": '"0x1"'})
     async with fake_service(BUSY, BUSY, BUSY, etag) as (clients, service):
@@ -197,12 +59,6 @@ async def test_blobs_and_queues_are_asked_again_too_after_short_pauses(pauses: l
     assert [request.body for request in service.received] == [b"data"] * 4
     assert clients.counter.snapshot() == {("queue", "send"): 1}
     assert [abs(pause - s) <= 1 for pause, s in zip(pauses, [2, 4, 8] * 2, strict=True)] == [True] * 6
-
-
-async def test_an_answer_that_is_no_transaction_is_no_success() -> None:
-    async with fake_service(Scripted(202)) as (clients, _):
-        with pytest.raises(StorageUnavailable):
-            await clients.table("rows").commit("p", [Insert("a", {})])
 
 
 async def test_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
