@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +26,9 @@ _HOLD: Final = 5.0
 
 _PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "feature.possible_transitions": True}
 _MOST_TOKENS: Final = 200_000
+_MOST_CHARACTERS: Final = 3_000_000
+"""Of all documents together, and so for tokens: each is read to the same depth. More would cost minutes and
+change little."""
 _WORK: Final = 8_000_000
 """Tokens times iterations; beyond 80,000 tokens a fit makes do with fewer than 100 iterations."""
 
@@ -55,15 +57,33 @@ class Document:
 def train(examples: Sequence[Example], seed: int) -> Tagger:
     """Needs at least one span."""
     categories = tuple(sorted({span.category for example in examples for span in example.spans}))
-    documents = [_document(example, categories) for example in examples]
+    documents = _documents(examples, categories)
     fitter = _Fitter(categories, seed)
     return fitter.fit(documents, _decide(documents, fitter, seed))
 
 
-def _document(example: Example, categories: Sequence[str]) -> Document:
-    tokens = cut(example.text)
-    given = labels(tokens, example.spans, categories)
-    return Document(tokens, given, mentions(tokens.words, given))
+def _documents(examples: Sequence[Example], categories: Sequence[str]) -> list[Document]:
+    """The documents, each to the same depth, so that all together are of a bounded size."""
+    characters = depth([len(example.text) for example in examples], _MOST_CHARACTERS)
+    cut_texts = [cut(example.text[:characters]) for example in examples]
+    most = depth([len(tokens.words) for tokens in cut_texts], _MOST_TOKENS)
+    documents: list[Document] = []
+    for example, all_tokens in zip(examples, cut_texts, strict=True):
+        tokens = all_tokens.head(most)
+        given = labels(tokens, example.spans, categories)
+        documents.append(Document(tokens, given, mentions(tokens.words, given)))
+    return documents
+
+
+def depth(sizes: Sequence[int], total: int) -> int:
+    """How much of each is left when none may have more than another and all together at most `total`."""
+    left = total
+    for place, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - place)
+        if size > share:
+            return share
+        left -= size
+    return max(sizes, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +112,6 @@ class _Fitter:
             segments += [
                 (named[begin:end], document.labels[begin:end]) for begin, end in document.tokens.segments
             ]
-        segments = self._sample(segments)
         learned = [_learn(segments, first, count) for first, count in groups(len(self.categories))]
         used = sorted({attribute for weights, _ in learned for attribute, _ in weights})
         row = {attribute: number for number, attribute in enumerate(used)}
@@ -103,14 +122,6 @@ class _Fitter:
         names = list(numbers)
         vocabulary = [names[attribute] for attribute in used]
         return Tagger(self.categories, vocabulary, chains, gazetteer, clusters, decision)
-
-    def _sample(self, segments: list[Segment]) -> list[Segment]:
-        """At most so many tokens, at random: more would cost minutes and change little."""
-        if sum(len(given) for _, given in segments) <= _MOST_TOKENS:
-            return segments
-        order: list[int] = np.random.default_rng(self.seed).permutation(len(segments)).tolist()
-        total = accumulate(len(segments[i][1]) for i in order)
-        return [segments[i] for i, tokens in zip(order, total, strict=True) if tokens <= _MOST_TOKENS]
 
 
 def _learn(segments: Sequence[Segment], first: int, count: int) -> tuple[Weights, Transitions]:

@@ -13,14 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.engines.embedded.numeric import csr_array, ones_at, vstack
+from shared.engines.embedded.tokens import MARKS, UNSPACED
 
 MAX_CHARACTERS: Final = 20_000
 """Of a document that are looked at; the topic of a longer one is clear by then."""
 MAX_TERMS: Final = 50_000
 
-_TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
-_GRAM_LENGTHS: Final = range(2, 6)
 _LONGEST_TOKEN: Final = 100
+# Vowel signs belong to their word, though they are no letters.
+_TOKEN: Final = re.compile(rf"[\w{MARKS}{UNSPACED}]{{1,{_LONGEST_TOKEN}}}|[^\w\s]{{1,{_LONGEST_TOKEN}}}")
+_PICTURES: Final = "\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, signs, emoji
+_ALONE: Final = UNSPACED + _PICTURES
+_WORD: Final = re.compile(rf"[{_ALONE}][{MARKS}]*|(?:(?![{_ALONE}])\w[{MARKS}]*)+")
+_GRAM_LENGTHS: Final = range(2, 6)
 _COUNTED_TERMS: Final = 600_000
 
 _CHUNK: Final = 256
@@ -45,7 +50,7 @@ def tokens(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return [token for token in tokens(text) if token[0].isalnum() or token[0] == "_"]
+    return [word for token in tokens(text) for word in _WORD.findall(token)]
 
 
 def _phrases(text: str) -> list[str]:
@@ -59,7 +64,7 @@ def _itself(unit: str) -> tuple[str]:
 
 @lru_cache(maxsize=50_000)
 def _grams(token: str) -> tuple[str, ...]:
-    padded = f" {token[:_LONGEST_TOKEN]} "
+    padded = f" {token} "
     return tuple(
         padded[start : start + length]
         for length in _GRAM_LENGTHS
@@ -69,7 +74,7 @@ def _grams(token: str) -> tuple[str, ...]:
 
 
 words: Final = Terms(_words, _itself)
-"""Single words."""
+"""Single words; single characters in scripts that put no blanks between words, and single emoji."""
 phrases: Final = Terms(_phrases, _itself)
 """Single words and pairs of neighbours."""
 spelling: Final = Terms(tokens, _grams)

@@ -15,17 +15,17 @@ OUTSIDE: Final = 0
 """The label of a token of no entity. Category number c has label 2c + 1 where a mention begins, 2c + 2
 inside."""
 
-_MARKS: Final = (
+MARKS: Final = (  # within a character class of a pattern
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0963\u0966-\u0dff\u200c\u200d\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f"
 )
 # Scripts that put no blanks between words: each character is a token.
-_UNSPACED: Final = (
+UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
 )
 _TOKEN: Final = re.compile(
-    rf"[{_UNSPACED}][{_MARKS}]*|(?:(?![{_UNSPACED}])[^\W\d_][{_MARKS}]*)+|\d+|[^\s][{_MARKS}]*"
+    rf"[{UNSPACED}][{MARKS}]*|(?:(?![{UNSPACED}])[^\W\d_][{MARKS}]*)+|\d+|[^\s][{MARKS}]*"
 )
 
 _SEGMENT: Final = 100
@@ -42,6 +42,13 @@ class Tokens:
     ends: list[int]
     segments: list[tuple[int, int]]
     """Runs of tokens (from, to) that are labeled together: a line, or the sentences of a long one."""
+
+    def head(self, most: int) -> "Tokens":
+        """The first ones, at most so many."""
+        if len(self.words) <= most:
+            return self
+        segments = [(begin, min(end, most)) for begin, end in self.segments if begin < most]
+        return Tokens(self.words[:most], self.starts[:most], self.ends[:most], segments)
 
 
 def cut(text: str) -> Tokens:
