@@ -1,7 +1,6 @@
 """Blobs: reading, writing with conditions, listing, streams, containers."""
 
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from shared.storage.gateways.ports import (
     Blobs,
     ContainerMissing,
 )
+from tests.contract.storages import chunks, joined
 
 AWKWARD_NAMES = [
     "a b.txt",
@@ -39,15 +39,6 @@ AWKWARD_NAMES = [
 ]
 IMPOSSIBLE_NAMES = ["", ".", "..", "../x", "a/../../other/x", "a/./b", "..\\x", "x" * 1025, "\x00", "\ud800"]
 IMPOSSIBLE_CONTAINERS = ["", "..", "A", "ab", "a--b", "-ab", "a/b", "abc/../other", "x" * 64]
-
-
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-async def joined(pieces: AsyncIterator[bytes]) -> list[bytes]:
-    return [piece async for piece in pieces]
 
 
 async def names(blobs: Blobs, container: str, prefix: str = "") -> list[str]:
@@ -226,68 +217,6 @@ async def test_delete_by_prefix(blobs: Blobs, container: str) -> None:
     assert await names(blobs, container) == ["runner"]
     with pytest.raises(ValueError, match="empty"):
         await blobs.delete_prefix(container, "")
-
-
-@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 25])
-async def test_a_stream_read_is_the_blob(blobs: Blobs, container: str, size: int) -> None:
-    data = os.urandom(size)
-    await blobs.write(container, "x", data)
-
-    pieces = await joined(blobs.stream_read(container, "x", 10))
-
-    assert b"".join(pieces) == data
-    assert all(0 < len(piece) <= 10 for piece in pieces)
-
-
-async def test_a_stream_read_never_mixes_versions(blobs: Blobs, container: str) -> None:
-    await blobs.write(container, "x", b"a" * 20)
-    stream = blobs.stream_read(container, "x", 10)
-    assert await anext(stream) == b"a" * 10
-    await blobs.write(container, "x", b"b" * 20)
-    with pytest.raises(BlobChanged):
-        await anext(stream)
-
-    stream = blobs.stream_read(container, "x", 10)
-    assert await anext(stream) == b"b" * 10
-    await blobs.delete(container, "x")
-    with pytest.raises(BlobChanged):
-        await anext(stream)
-
-
-async def test_a_stream_written_is_seen_whole_or_not_at_all(blobs: Blobs, container: str) -> None:
-    async def watched() -> AsyncIterator[bytes]:
-        yield b"one,"
-        assert await blobs.read(container, "x") is None
-        yield b""
-        yield b"two"
-
-    etag = await blobs.stream_write(container, "x", watched(), content_type="text/csv")
-
-    content = await blobs.read(container, "x")
-    assert content
-    assert (content.data, content.etag, content.content_type) == (b"one,two", etag, "text/csv")
-
-
-async def test_a_stream_that_fails_writes_nothing(blobs: Blobs, container: str) -> None:
-    async def failing() -> AsyncIterator[bytes]:
-        yield b"one"
-        raise RuntimeError("the source broke")
-
-    await blobs.write(container, "x", b"before")
-    with pytest.raises(RuntimeError):
-        await blobs.stream_write(container, "x", failing())
-
-    content = await blobs.read(container, "x")
-    assert content
-    assert content.data == b"before"
-
-
-async def test_a_stream_of_nothing_is_an_empty_blob(blobs: Blobs, container: str) -> None:
-    await blobs.stream_write(container, "x", chunks())
-
-    content = await blobs.read(container, "x")
-    assert content
-    assert content.data == b""
 
 
 async def test_containers(blobs: Blobs) -> None:

@@ -237,3 +237,9 @@ def _plain(labels: Labels | None) -> Any:
     if labels.regions:
         return [[e.category, e.offset, e.length] for e in labels.entities()]
     return labels.categories[0] if len(labels.categories) == 1 else list(labels.categories)
+
+
+async def state(world: World, name: str = "p") -> tuple[str, str]:
+    """State of the connection, and the active studio."""
+    connection = (await world.app.service.get(name)).connection
+    return connection.state, connection.active

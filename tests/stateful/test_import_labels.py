@@ -29,9 +29,7 @@ def start(twin: World) -> Start:
         request = LabelsRequest(metadata, twin.labeling, more.pop("blob", "export.jsonl"), **more)
         job = await service.start("new", request, "owner", f"job-{len(data)}")
         if not job.status.ended:
-            await app.imports.run(
-                JobMessage(project="new", incarnation="-", kind="import", job=job.id)
-            )
+            await app.imports.run(JobMessage(project="new", incarnation="-", kind="import", job=job.id))
             job = await app.imports.get("new", job.id)
         return job
 

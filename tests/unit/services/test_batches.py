@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.errors import Conflict, NotFound
+from shared.domain.errors import Conflict
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
 from shared.services.autolabel import AutolabelRequest
 from shared.services.messages import BATCH_QUEUE, BatchMessage
@@ -210,74 +210,6 @@ async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: A
     [(queue, body)] = [(queue, body) for queue, body in app.sent.waiting if queue == BATCH_QUEUE]
     await app.fail_five_times(queue, body)
     assert (await app.container.autolabel.get("p", "job")).status is JobStatus.FAILED
-
-
-async def test_an_empty_selection_succeeds(app: App) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-
-    job = await app.autolabel()
-
-    assert job.status is JobStatus.SUCCEEDED
-    assert job.result["documentsTotal"] == 0
-    assert job.result["percentComplete"] == 100
-
-
-async def test_named_documents_that_do_not_exist_fail_with_the_reason(app: App) -> None:
-    await labeled(app)
-    known, unknown = await app.document("0.txt"), "A" * 22
-    assert known is not None
-
-    job = await app.autolabel(documents=(known.id, unknown))
-
-    assert job.status is JobStatus.PARTIALLY_COMPLETED
-    outcomes = {o.document_id: o for o in await app.container.autolabel.outcomes("p", job.id)}
-    assert outcomes[known.id].outcome is Outcome.SUGGESTED
-    error = outcomes[unknown].error
-    assert error is not None
-    assert error.code == "DocumentNotFound"
-    assert job.errors == (error,)
-
-
-async def test_a_job_whose_documents_all_fail_says_why_once(app: App) -> None:
-    await labeled(app)
-
-    job = await app.autolabel(documents=("A" * 22, "B" * 22))
-
-    assert job.status is JobStatus.FAILED
-    assert [one.code for one in job.errors] == ["DocumentNotFound"]
-
-
-async def test_no_categories_are_no_suggestions(app: App) -> None:
-    await labeled(app)
-
-    job = await app.autolabel(categories=())
-
-    assert job.status is JobStatus.SUCCEEDED
-    assert job.result["outcomes"]["suggested"] == 0
-    assert job.result["outcomes"]["nothingFound"] > 0
-
-
-async def test_an_unknown_model_is_not_found_before_and_by_the_estimate(app: App) -> None:
-    await labeled(app)
-    for ask in (
-        app.container.autolabel.estimate("p", AutolabelRequest(model_label="m")),
-        app.autolabel(model_label="m"),
-    ):
-        with pytest.raises(NotFound) as raised:
-            await ask
-        assert raised.value.target == "modelLabel"
-
-
-async def test_without_labels_a_job_says_what_is_missing(app: App) -> None:
-    await app.create(on_upload=False)
-    await app.upload(TEXTS)
-    await app.drain()
-
-    job = await app.autolabel()
-
-    assert job.status is JobStatus.FAILED
-    assert [(e.code, e.message) for e in job.errors] == [("NotEnoughLabels", "Label at least one document.")]
 
 
 class _With:

@@ -1,0 +1,293 @@
+"""Random lives of a project's documents against a model: uploads, lost and doubled messages, jobs, reviews, training.
+
+After each step the project holds exactly what the model says.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from shared.domain.document import document_id
+from shared.domain.errors import Conflict
+from shared.domain.ids import random_job_id
+from shared.domain.jobs import JobStatus
+from shared.domain.kinds import ProjectKind
+from shared.services import etags
+from shared.services.autolabel import AutolabelRequest
+from shared.services.bulk import BulkRequest
+from shared.services.categories import CategoryChange
+from shared.services.messages import QUEUES, JobMessage
+from shared.services.review import Saved
+from shared.services.training import TrainRequest
+from shared.storage.gateways.clients import StorageClients, StorageNames
+from shared.storage.gateways.memory import MemoryStorage
+from tests.stateful.documents_model import Doc, Mark, Marks, Model
+from tests.stateful.documents_pictures import Keyed, labels_of, marks_of, pending_of
+from tests.support.azurite import Azurite
+from tests.support.lives import living
+from tests.support.services import Clock
+
+LOCATIONS = ("a.txt", "b.txt", "c/d.txt", "e.txt")
+TEXTS = ("@A:90 then @B:40", "@B:75", "nothing at all", "@A:30 and @A:60 and @C:55", "😀 @C:80 @Unknown:99")
+CATEGORIES = ("A", "B", "C")
+locations, texts, categories = map(st.sampled_from, (LOCATIONS, TEXTS, CATEGORIES))
+
+
+class Documents(RuleBasedStateMachine):
+    kind: ClassVar[ProjectKind]
+    azurite: ClassVar[Azurite | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.clients: StorageClients | None = None
+        self.bulk: list[str] = []
+        self.trainings = 0
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        async def awaited() -> Any:
+            return await work
+
+        return self.runner.run(awaited())
+
+    @initialize(drawn=st.lists(texts, min_size=len(LOCATIONS), max_size=len(LOCATIONS)))
+    def begin(self, drawn: list[str]) -> None:
+        """Documents that are registered, one of them labeled, and all but one of the categories that engines know."""
+        self.model = Model(self.kind)
+        self.run(self._begin())
+        for location, text in zip(LOCATIONS, drawn, strict=True):
+            self.upload(location, text, told=True)
+        self.drain()
+        self.run(
+            self.app.container.categories.put(self.app.name, [CategoryChange(one) for one in CATEGORIES], "t")
+        )
+        self.model.categories = set(CATEGORIES)
+        self.run(self.app.set(LOCATIONS[-1], labels_of((), entities=False)))
+        self.model.set_labels(LOCATIONS[-1], ())
+
+    async def _begin(self) -> None:
+        clock = Clock()
+        storage: Any = MemoryStorage(clock=clock)
+        if self.azurite is not None:
+            prefix = f"t{random_job_id().replace('-', '')[:16]}"
+            storage = self.clients = StorageClients(self.azurite.account, names=StorageNames(prefix))
+            await storage.table("projects").create()
+            for queue in QUEUES:
+                await storage.queues.create(queue)
+        self.app = living(storage, clock)
+        self.app.documents = f"docs-{random_job_id()}"
+        await self.app.create(self.kind, on_upload=False, pages=4)
+        await self.app.drain()
+
+    def teardown(self) -> None:
+        if self.clients is not None:
+            self.run(self.clients.close())
+        self.runner.close()
+
+    # The container
+
+    @rule(location=locations, text=texts, told=st.booleans())
+    def upload(self, location: str, text: str, told: bool) -> None:
+        self.run(self.app.upload({location: text}, events=told))
+        self.model.blobs[location] = text
+        if told:
+            self.model.told.add(location)
+
+    @precondition(lambda self: self.model.blobs)
+    @rule(data=st.data(), told=st.booleans())
+    def delete(self, data: st.DataObject, told: bool) -> None:
+        location = data.draw(st.sampled_from(sorted(self.model.blobs)))
+        self.run(self.app.blobs.delete(self.app.documents, location))
+        del self.model.blobs[location]
+        if told:
+            self.run(self.app.container.uploads.seen(self.app.documents, location))
+            self.model.told.add(location)
+
+    @rule()
+    def deliver(self) -> None:
+        self.drain()
+
+    def drain(self) -> None:
+        self.run(self.app.drain())
+        self.model.deliver_events()
+
+    @rule()
+    def reconcile(self) -> None:
+        project = self.run(self.app.container.projects.get(self.app.name))
+        message = JobMessage(
+            project=self.app.name, incarnation=project.incarnation, kind="reconcile", job=random_job_id()
+        )
+        self.run(self.app.container.runner.run(message))
+        self.drain()
+        self.model.reconcile()
+
+    @precondition(lambda self: self.app.delivered)
+    @rule(data=st.data())
+    def deliver_again(self, data: st.DataObject) -> None:
+        """A message that was handled comes once more, at any later time (A6): it may find only what waits anyway."""
+        number = data.draw(st.integers(0, len(self.app.delivered) - 1))
+        self.run(self.app.deliver(*self.app.delivered[number]))
+        self.drain()
+
+    # Jobs
+
+    @rule(data=st.data())
+    def autolabel(self, data: st.DataObject) -> None:
+        named = data.draw(st.none() | st.sets(locations, min_size=1).map(sorted))
+        chosen = self.model.unlabeled() if named is None else [one for one in named if one in self.model.docs]
+        request = AutolabelRequest(documents=tuple(map(document_id, named)) if named is not None else None)
+        self.run(self.app.container.autolabel.start(self.app.name, request, random_job_id()))
+        self.model.suggest(chosen)
+        self.drain()
+
+    @rule(accept=st.booleans(), least=st.sampled_from([0, 55, 80]))
+    def decide_in_bulk(self, accept: bool, least: int) -> None:
+        job_id = random_job_id()
+        request = BulkRequest(accept=accept, min_confidence=least)
+        job = self.run(self.app.container.bulk.start(self.app.name, request, "lead", job_id))
+        matched = self.model.decide_all(accept=accept, least=least, job=job_id)
+        assert job.status is JobStatus.SUCCEEDED
+        assert (job.result["matched"], job.result["changed"]) == (matched, matched)
+        self.bulk.append(job_id)
+
+    @precondition(lambda self: self.bulk)
+    @rule(data=st.data())
+    def undo_in_bulk(self, data: st.DataObject) -> None:
+        """Once training has begun it is refused."""
+        job_id = data.draw(st.sampled_from(self.bulk))
+        job = self.run(self.app.container.bulk.start_undo(self.app.name, job_id, "lead", random_job_id()))
+        assert job.result["undone"] == self.model.undo(lambda before: before.job == job_id)
+
+    @precondition(lambda self: sum(d.labels is not None for d in self.model.docs.values()) >= 2)
+    @rule(at_once=st.booleans())
+    def train(self, at_once: bool) -> None:
+        """Suggestions are gone at once; whether the worker runs now or with the next messages makes no difference."""
+        self.trainings += 1
+        label, job_id = f"m{self.trainings % 5}", random_job_id()
+        try:
+            self.run(self.app.container.training.start(self.app.name, TrainRequest(label), job_id))
+        except Conflict:
+            assert self.run(self.app.container.projects.get(self.app.name)).training is not None
+            return
+        self.model.train()
+        self.bulk.clear()
+        self.check()
+        if at_once:
+            self.drain()
+
+    # People
+
+    def known(self, data: st.DataObject, which: Any = lambda doc: True) -> tuple[str, Doc] | None:
+        found = sorted(key for key, doc in self.model.docs.items() if which(doc))
+        if not found:
+            return None
+        location = data.draw(st.sampled_from(found))
+        return location, self.model.docs[location]
+
+    @precondition(lambda self: self.model.docs)
+    @rule(data=st.data(), category=categories, state=st.sampled_from(["one", "one", "nothing", "none"]))
+    def set_labels(self, data: st.DataObject, category: str, state: str) -> None:
+        chosen = self.known(data)
+        assert chosen
+        location, _ = chosen
+        entities = self.kind is ProjectKind.ENTITIES
+        one = Mark(category, *((2, 3) if entities else ()))
+        marks: Marks | None = {"one": (one,), "nothing": (), "none": None}[state]
+        try:
+            self.run(self.app.set(location, labels_of(marks, entities)))
+        except Conflict:  # spans are checked against the text, and the blob is gone
+            assert entities
+            assert marks is not None
+            assert location not in self.model.blobs
+            return
+        self.model.set_labels(location, marks)
+
+    @precondition(lambda self: any(doc.pending for doc in self.model.docs.values()))
+    @rule(data=st.data())
+    def decide(self, data: st.DataObject) -> None:
+        chosen = self.known(data, lambda doc: doc.pending)
+        assert chosen
+        location, doc = chosen
+        ways = st.lists(
+            st.sampled_from(["accept", "reject", "leave"]),
+            min_size=len(doc.pending),
+            max_size=len(doc.pending),
+        )
+        decided = data.draw(ways.filter(lambda found: set(found) != {"leave"}))
+        document = self.run(self.app.get(location))
+        ids = [one.id for one in document.suggestions.items]
+        accept, reject = (
+            tuple(key for key, way in zip(ids, decided, strict=True) if way == wanted)
+            for wanted in ("accept", "reject")
+        )
+        assert self.run(self.app.decide(location, accept=accept, reject=reject)) is Saved.SAVED
+        pairs = list(zip(doc.pending, decided, strict=True))
+        self.model.decide(
+            doc,
+            tuple(mark for mark, way in pairs if way == "accept"),
+            tuple(mark for mark, way in pairs if way == "reject"),
+        )
+
+    @precondition(lambda self: self.model.docs)
+    @rule(data=st.data(), decided=st.booleans())
+    def undo(self, data: st.DataObject, decided: bool) -> None:
+        """Mostly where there is something to undo."""
+        decided = decided and any(doc.before for doc in self.model.docs.values())
+        chosen = self.known(data, lambda doc: doc.before if decided else True)
+        assert chosen
+        location, doc = chosen
+        work = self.app.container.documents.undo(self.app.name, document_id(location), etags.ANY, "reviewer")
+        if doc.before is None:
+            with pytest.raises(Conflict):
+                self.run(work)
+            return
+        self.run(work)
+        last = doc.before
+        self.model.undo(lambda before: before is last)
+
+    # What must hold
+
+    @invariant()
+    def check(self) -> None:
+        if not hasattr(self, "app"):
+            return
+        project = self.run(self.app.container.projects.get(self.app.name))
+        self.model.trained = bool(self.run(self.app.container.trained.list(self.app.name)))
+        found = self.run(self._found(project))
+        assert found == {
+            key: (
+                doc.text_key,
+                doc.labels if doc.labels is None else tuple(sorted(doc.labels)),
+                doc.changed,
+                doc.pending,
+            )
+            for key, doc in ((k, Keyed(d)) for k, d in self.model.docs.items())
+        }
+        counts = self.run(self.app.container.categories.statistics(self.app.name))["documents"]
+        assert counts["total"] == len(self.model.docs)
+        assert counts["autoLabeled"] == sum(bool(doc.pending) for doc in self.model.docs.values())
+        assert project.category_names == tuple(dict.fromkeys(project.category_names))
+        assert set(project.category_names) == self.model.categories
+
+    async def _found(self, project: Any) -> dict[str, Any]:
+        pages = self.app.container.stores.pages.scan(project.scope)
+        return {
+            d.location: (
+                d.length,
+                marks_of(d.labels),
+                d.content_changed,
+                pending_of(d, project.generation),
+            )
+            async for page in pages
+            for d in page.documents.values()
+        }

@@ -1,0 +1,35 @@
+"""Documents of the project in the words of the model, and back."""
+
+from shared.domain.document import Document
+from shared.domain.labels import EntityLabel, Labels, Region
+from tests.stateful.documents_model import Doc, Mark, Marks
+
+
+class Keyed:
+    """A document of the model as the project is compared with it: by the length of its text."""
+
+    def __init__(self, doc: Doc) -> None:
+        self.text_key = len(doc.text.encode("utf-16-le")) // 2
+        self.labels, self.changed = doc.labels, doc.changed
+        self.pending = [(one, one.confidence) for one in doc.pending]
+
+
+def labels_of(marks: Marks | None, entities: bool) -> Labels | None:
+    if marks is None:
+        return None
+    if not entities:
+        return Labels(categories=tuple(one.category for one in marks))
+    spans = tuple(EntityLabel(one.category, one.offset, one.length) for one in marks)
+    return Labels(regions=(Region(0, 5, spans),))
+
+
+def marks_of(labels: Labels | None) -> Marks | None:
+    if labels is None:
+        return None
+    spans = (Mark(one.category, one.offset, one.length) for one in labels.entities())
+    return tuple(sorted([*map(Mark, labels.categories), *spans]))
+
+
+def pending_of(document: Document, generation: int) -> list[tuple[Mark, int]]:
+    found = document.pending(generation)
+    return [(Mark(s.category, s.offset, s.length), s.confidence) for s in found.items] if found else []

@@ -1,0 +1,85 @@
+"""What a caller of an autolabel job hears: nothing to do, unknown documents, models and categories."""
+
+import pytest
+
+from shared.domain.errors import NotFound
+from shared.domain.jobs import JobStatus, Outcome
+from shared.services.autolabel import AutolabelRequest
+from tests.support.services import App
+
+TEXTS = {f"{n}.txt": f"@Refund:{50 + n} number {n}" for n in range(3)}
+
+
+async def labeled(app: App) -> None:
+    """A project with documents to label, none of which has a suggestion."""
+    await app.create(on_upload=False)
+    await app.upload(TEXTS)
+    await app.define("Refund")
+
+
+async def test_an_empty_selection_succeeds(app: App) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+
+    job = await app.autolabel()
+
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.result["documentsTotal"] == 0
+    assert job.result["percentComplete"] == 100
+
+
+async def test_named_documents_that_do_not_exist_fail_with_the_reason(app: App) -> None:
+    await labeled(app)
+    known, unknown = await app.document("0.txt"), "A" * 22
+    assert known is not None
+
+    job = await app.autolabel(documents=(known.id, unknown))
+
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    outcomes = {o.document_id: o for o in await app.container.autolabel.outcomes("p", job.id)}
+    assert outcomes[known.id].outcome is Outcome.SUGGESTED
+    error = outcomes[unknown].error
+    assert error is not None
+    assert error.code == "DocumentNotFound"
+    assert job.errors == (error,)
+
+
+async def test_a_job_whose_documents_all_fail_says_why_once(app: App) -> None:
+    await labeled(app)
+
+    job = await app.autolabel(documents=("A" * 22, "B" * 22))
+
+    assert job.status is JobStatus.FAILED
+    assert [one.code for one in job.errors] == ["DocumentNotFound"]
+
+
+async def test_no_categories_are_no_suggestions(app: App) -> None:
+    await labeled(app)
+
+    job = await app.autolabel(categories=())
+
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.result["outcomes"]["suggested"] == 0
+    assert job.result["outcomes"]["nothingFound"] > 0
+
+
+async def test_an_unknown_model_is_not_found_before_and_by_the_estimate(app: App) -> None:
+    await labeled(app)
+    for ask in (
+        app.container.autolabel.estimate("p", AutolabelRequest(model_label="m")),
+        app.autolabel(model_label="m"),
+    ):
+        with pytest.raises(NotFound) as raised:
+            await ask
+        assert raised.value.target == "modelLabel"
+
+
+async def test_without_labels_a_job_says_what_is_missing(app: App) -> None:
+    await app.create(on_upload=False)
+    await app.upload(TEXTS)
+    await app.drain()
+
+    job = await app.autolabel()
+
+    assert job.status is JobStatus.FAILED
+    assert [(e.code, e.message) for e in job.errors] == [("NotEnoughLabels", "Label at least one document.")]
