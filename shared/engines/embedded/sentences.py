@@ -73,6 +73,11 @@ class Memory:
         self._remember(known)
         return np.array([known[key] for key in keys], dtype=np.float32).reshape(-1, WIDTH)
 
+    def forget(self) -> None:
+        """All of it; for measuring how long texts take that are new."""
+        with self._lock:
+            self._vectors.clear()
+
     def _remember(self, used: Mapping[bytes, Vectors]) -> None:
         with self._lock:
             for key, vector in used.items():
