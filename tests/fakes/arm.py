@@ -16,28 +16,13 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from tests.fakes.arm_jobs import FakeJob, body_fault
+
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 STORAGE = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/labelstore"
 CONTRIBUTOR = "/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 BLOBSTORE = "azureml-blobstore"
-STATES = [
-    "NotStarted",
-    "Starting",
-    "Provisioning",
-    "Preparing",
-    "Queued",
-    "Running",
-    "Finalizing",
-    "CancelRequested",
-    "Completed",
-    "Failed",
-    "Canceled",
-    "NotResponding",
-    "Paused",
-    "Unknown",
-    "Scheduled",
-]
 
 type Write = Callable[[str, str, bytes], Awaitable[None]]
 
@@ -61,42 +46,6 @@ class Fault:
     late: asyncio.Event | None = None
     times: int = 1
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass
-class FakeJob:
-    name: str
-    body: dict[str, Any]
-    #: States still to go through, one with each GET; the last one stays.
-    path: list[str]
-    labels: dict[str, Any] = field(default_factory=dict[str, Any])
-    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    exports: int = 0
-
-    @property
-    def status(self) -> str:
-        return self.path[0]
-
-    def wire(self, workspace: str) -> dict[str, Any]:
-        read_only = {
-            "status": self.status,
-            "provisioningState": "InProgress" if len(self.path) > 1 else "Succeeded",
-            "projectId": "33333333-3333-3333-3333-333333333333",
-            "createdDateTime": "2026-01-01T00:00:00Z",
-            "progressMetrics": {
-                "totalDatapointCount": 10,
-                "completedDatapointCount": len(self.labels),
-                "skippedDatapointCount": 0,
-            },
-            "statusMessages": self.messages,
-        }
-        if self.status in {"Failed", "Canceled"}:
-            read_only["provisioningState"] = "Succeeded"
-        return {
-            "id": f"{workspace}/labelingJobs/{self.name}",
-            "name": self.name,
-            "properties": self.body | read_only,
-        }
 
 
 class FakeArm:
@@ -229,7 +178,7 @@ class FakeArm:
 
     async def _put(self, request: web.Request, workspace: str, name: str) -> web.Response:
         body = (await request.json())["properties"]
-        if fault := _body_fault(body):
+        if fault := body_fault(body):
             return _error(400, "UserError", fault)
         key = (workspace, name.lower())
         known = key in self.jobs
@@ -294,21 +243,6 @@ class FakeArm:
             left.pop(0)
             return web.Response(status=202)
         return web.json_response(left[0])
-
-
-def _body_fault(body: Mapping[str, Any]) -> str | None:
-    """Azure refuses a body without these; the fake refuses it too, so that the client sends them."""
-    media = body.get("labelingJobMediaProperties", {})
-    if body.get("jobType") != "Labeling" or media.get("mediaType") != "Text":
-        return "jobType must be Labeling and mediaType Text."
-    if media.get("annotationType") not in {"Classification", "NamedEntityRecognition"}:
-        return "annotationType is not one of a text project."
-    if not body.get("dataConfiguration", {}).get("dataId") or not body.get("labelCategories"):
-        return "dataConfiguration.dataId and labelCategories are required."
-    if {"status", "projectId", "provisioningState"} & set(body):
-        return "A read-only property was sent."
-    uri = body.get("jobInstructions", {}).get("uri", "https://ok")
-    return None if uri.startswith("https://") else "jobInstructions.uri must be a link."
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

@@ -13,7 +13,8 @@ from shared.domain.kinds import ProjectKind
 from shared.studios.azure_ml_checks import SWITCH_ACTION, allows
 from shared.studios.base import Exported, StudioFailed, Waiting
 from shared.studios.labeling_job import DOORS
-from tests.fakes.arm import STATES, STORAGE, SUBSCRIPTION, Fault, workspace_id
+from tests.fakes.arm import STORAGE, SUBSCRIPTION, Fault, workspace_id
+from tests.fakes.arm_jobs import STATES
 from tests.fakes.entra import StaticToken
 from tests.integration.studios.conftest import BOND, SITE, World
 
