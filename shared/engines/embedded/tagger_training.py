@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +28,10 @@ _HOLD: Final = 5.0
 _PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "feature.possible_transitions": True}
 _MOST_TOKENS: Final = 200_000
 _MOST_CHARACTERS: Final = 3_000_000
-"""Of all documents together, and so for tokens: each is read to the same depth. More would cost minutes and
-change little."""
+"""Of all documents together, and so for tokens. More would cost minutes and change little."""
+_LEAST_TOKENS: Final = 200
+_LEAST_CHARACTERS: Final = 1_000
+"""Of a document; when not even so much of each can be read, documents are drawn."""
 _WORK: Final = 8_000_000
 """Tokens times iterations; beyond 80,000 tokens a fit makes do with fewer than 100 iterations."""
 
@@ -57,22 +60,34 @@ class Document:
 def train(examples: Sequence[Example], seed: int) -> Tagger:
     """Needs at least one span."""
     categories = tuple(sorted({span.category for example in examples for span in example.spans}))
-    documents = _documents(examples, categories)
+    documents = _documents(examples, categories, seed)
     fitter = _Fitter(categories, seed)
     return fitter.fit(documents, _decide(documents, fitter, seed))
 
 
-def _documents(examples: Sequence[Example], categories: Sequence[str]) -> list[Document]:
-    """The documents, each to the same depth, so that all together are of a bounded size."""
-    characters = depth([len(example.text) for example in examples], _MOST_CHARACTERS)
-    cut_texts = [cut(example.text[:characters]) for example in examples]
-    most = depth([len(tokens.words) for tokens in cut_texts], _MOST_TOKENS)
-    documents: list[Document] = []
-    for example, all_tokens in zip(examples, cut_texts, strict=True):
-        tokens = all_tokens.head(most)
-        given = labels(tokens, example.spans, categories)
-        documents.append(Document(tokens, given, mentions(tokens.words, given)))
-    return documents
+def _documents(examples: Sequence[Example], categories: Sequence[str], seed: int) -> list[Document]:
+    """The documents, as far as their size together is bounded."""
+    lengths = [len(example.text) for example in examples]
+    characters, drawn = within(lengths, _MOST_CHARACTERS, _LEAST_CHARACTERS, seed)
+    examples = [examples[i] for i in drawn]
+    texts = [cut(example.text[:characters]) for example in examples]
+    most, drawn = within([len(tokens.words) for tokens in texts], _MOST_TOKENS, _LEAST_TOKENS, seed)
+    return [_document(examples[i], texts[i].head(most), categories) for i in drawn]
+
+
+def _document(example: Example, tokens: Tokens, categories: Sequence[str]) -> Document:
+    given = labels(tokens, example.spans, categories)
+    return Document(tokens, given, mentions(tokens.words, given))
+
+
+def within(sizes: Sequence[int], total: int, least: int, seed: int) -> tuple[int, list[int]]:
+    """How much of each document to read, and of which, to read at most `total`: the same of all of them, or,
+    when that is less than `least`, so much of some at random.
+    """
+    most = max(least, depth(sizes, total))
+    order: list[int] = np.random.default_rng(seed).permutation(len(sizes)).tolist()
+    read = accumulate(min(sizes[i], most) for i in order)
+    return most, sorted(i for i, so_far in zip(order, read, strict=True) if so_far <= total)
 
 
 def depth(sizes: Sequence[int], total: int) -> int:

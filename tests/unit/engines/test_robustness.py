@@ -8,7 +8,7 @@ from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example, Prediction, Span
 from shared.engines import Engines, local_engines
 from shared.engines.embedded import tagger_training, tfidf
-from shared.engines.embedded.tagger_training import depth
+from shared.engines.embedded.tagger_training import depth, within
 from tests.unit.engines import examples
 
 KINDS = list(ProjectKind)
@@ -182,10 +182,18 @@ def test_all_are_read_to_the_same_depth(sizes: list[int], total: int, expected: 
     assert sum(min(size, found) for size in sizes) <= total
 
 
+def test_documents_are_drawn_when_little_of_each_could_be_read():
+    most, drawn = within([100] * 50, 1_000, 80, seed=1)
+    assert (most, len(drawn)) == (80, 12)
+    assert drawn == sorted(set(drawn)) != list(range(12))
+    assert within([100] * 5, 1_000, 80, seed=1) == (100, [0, 1, 2, 3, 4])
+
+
 async def test_training_on_long_documents_reads_their_heads(monkeypatch: pytest.MonkeyPatch):
     read: list[int] = []
     learn = tagger_training._learn
     monkeypatch.setattr(tagger_training, "_MOST_TOKENS", 400)
+    monkeypatch.setattr(tagger_training, "_LEAST_TOKENS", 10)
     monkeypatch.setattr(
         tagger_training,
         "_learn",
