@@ -23,7 +23,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = "test_speed.py"
 # A file stays in one process, and the files keep their order: the last ones are small, so both end together.
-TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", f"--ignore-glob=*/{ALONE}"]
+# A test that hangs takes its process with it; in a new one xdist would try it again, and again wait for its end.
+TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
+TOGETHER += [f"--ignore-glob=*/{ALONE}"]
 NO_TESTS = 5  # pytest's status when it collected nothing
 
 
@@ -76,6 +78,8 @@ def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
         status = process.wait()
         for number, handler in previous.items():
             signal.signal(number, handler)
+        with suppress(ProcessLookupError):  # mostly nobody: a hung test is ended with no chance to clean up
+            os.killpg(process.pid, signal.SIGTERM)
         if report.exists():
             counts.add(report)
     return 0 if status == NO_TESTS else status

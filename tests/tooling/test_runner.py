@@ -13,15 +13,16 @@ from tests.tooling.project import ROOT, all_end
 GOOD = "def test_good(): pass\n"
 BAD = "def test_bad(): assert False\n"
 SKIPS = "import pytest\ndef test_skips(): pytest.skip('why')\n"
-# Tells its own pid and that of a program that it started, by a named pipe, and hangs.
-HANGS = """
+# Tells its own pid and that of a program that it started, by a named pipe.
+STARTS = """
 import os, signal, subprocess, sys
-def test_hangs():
+def test_starts_a_program():
     child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     with open("pids", "w") as pipe:
         print(os.getpid(), child.pid, file=pipe)
-    signal.pause()
 """
+HANGS = f"{STARTS}    signal.pause()\n"
+DIES = f"{STARTS}    os._exit(1)\n"  # as a test does that exceeds its time
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def start(tmp_path):
         (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
         command = [sys.executable, "scripts/test.py", *names]
         # Only the one plug-in that the runner itself uses: loading the others takes seconds.
-        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ARGS": "-p xdist.plugin"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ARGS": "-p xdist.plugin"}
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
@@ -103,3 +105,13 @@ def test_an_unknown_folder_is_refused(run):
 
 def test_no_test_at_all_is_a_failure(run):
     assert run({"unit/test_a.py": "def helper(): pass\n"}) == (1, "0 passed, 0 failed, 0 skipped")
+
+
+def test_a_test_that_dies_is_a_failure_and_leaves_no_program_behind(start, tmp_path):
+    os.mkfifo(tmp_path / "pids")
+    with start({"unit/test_a.py": DIES}) as process:
+        pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+        printed, _ = process.communicate(timeout=100)
+    assert printed.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
+    assert process.returncode != 0
+    assert all_end(pids, 5)
