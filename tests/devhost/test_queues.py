@@ -75,10 +75,12 @@ def test_list_output_is_split_into_messages_and_wakes_the_listener(host, storage
 
 
 def test_no_more_than_batch_and_threshold_run_at_once(storage, tmp_path):
-    # batchSize 4, newBatchThreshold 2: the next 4 are fetched when no more than 2 are left.
-    with running_host(storage, tmp_path) as host:
-        orders = host.environment["ORDERS_QUEUE"]
-        storage.send(orders, "wait:a", "wait:a", "wait:b", "wait:b", *["wait:c"] * 6)
+    # batchSize 4, newBatchThreshold 2: the next 4 are fetched when no more than 2 are left. All of them wait before
+    # the host looks: if it found only the first two, it would fetch 4 more beside them.
+    orders = unique("orders")
+    storage.queue(orders).create_queue()
+    storage.send(orders, "wait:a", "wait:a", "wait:b", "wait:b", *["wait:c"] * 6)
+    with running_host(storage, tmp_path, ORDERS_QUEUE=orders) as host:
         until(lambda: len(host.traces("order")) == 4)
         assert len(storage.visible(orders)) == 6
         host.touch("a")
