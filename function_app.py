@@ -5,6 +5,7 @@ import azure.functions as func
 from functions import (
     autolabel,
     bulk,
+    categories,
     connection,
     documents,
     projects,
@@ -18,23 +19,14 @@ from functions import (
     web,
 )
 
-app = func.FunctionApp(
-    http_auth_level=func.AuthLevel.ANONYMOUS
-)  # callers are identified in code, by functions.http
+HTTP = (
+    projects, documents, review, autolabel, bulk, categories, training, transfers, connection, system, web,
+)  # fmt: skip
+EVENTS = (uploads, queues, timers)
 
-for blueprint in (
-    projects.routes.blueprint,
-    documents.routes.blueprint,
-    review.routes.blueprint,
-    autolabel.routes.blueprint,
-    bulk.routes.blueprint,
-    training.routes.blueprint,
-    transfers.routes.blueprint,
-    connection.routes.blueprint,
-    system.routes.blueprint,
-    web.routes.blueprint,
-    uploads.triggers.blueprint,
-    queues.triggers.blueprint,
-    timers.triggers.blueprint,
-):
-    app.register_functions(blueprint)
+# Callers are identified in code, by functions.http.
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+for feature in HTTP:
+    app.register_functions(feature.routes.blueprint)
+for feature in EVENTS:
+    app.register_functions(feature.triggers.blueprint)

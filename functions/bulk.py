@@ -1,14 +1,16 @@
-"""HTTP: bulk decisions, categories and counts."""
+"""HTTP: bulk decisions and their undoing."""
+
+from typing import Any
 
 from functions.http import Call, P, Routes
 from functions.reply import Reply
 from shared.domain.jobs import JobKind
-from shared.domain.project import Project
+from shared.services import paging
 from shared.services.bulk import BulkRequest
-from shared.services.categories import CategoryChange
 from shared.wire.answers import job_json
-from shared.wire.api import JobModel
-from shared.wire.api_autolabel import BulkBody, CategoriesBody, CategoryList, Statistics
+from shared.wire.api import JobList, JobModel
+from shared.wire.api_autolabel import BulkBody
+from shared.wire.api_documents import PageQuery
 
 routes = Routes()
 
@@ -27,6 +29,18 @@ async def review_all_documents(call: Call, body: BulkBody) -> Reply:
     )
     job = await call.container.bulk.start(call.project_name, request, call.caller.name, call.job_id())
     return call.accepted(f"review/jobs/{job.id}")
+
+
+@routes.add("GET", f"{P}/review/jobs", {200: JobList})
+async def list_review_jobs(call: Call, query: PageQuery) -> Reply:
+    """List bulk decisions, newest first."""
+    project = await call.container.projects.get(call.project_name)
+    jobs = await call.container.bulk.list(call.project_name)
+    shown, token = paging.cut(
+        jobs, paging.newest_first, query.top, query.continuation_token, project, "review jobs"
+    )
+    answer: dict[str, Any] = {"value": [job_json(job) for job in shown]}
+    return Reply(200, answer | ({"continuationToken": token} if token else {}))
 
 
 @routes.add("GET", f"{P}/review/jobs/{{jobId}}", {200: JobModel})
@@ -51,36 +65,9 @@ async def get_undo_job(call: Call) -> Reply:
     return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
 
 
-@routes.add("GET", f"{P}/categories", {200: CategoryList})
-async def list_categories(call: Call) -> Reply:
-    """List the categories of a project."""
-    return _categories(await call.container.projects.get(call.project_name))
-
-
-@routes.add("PUT", f"{P}/categories", {200: CategoryList})
-async def put_categories(call: Call, body: CategoriesBody) -> Reply:
-    """Define, describe or rename categories; those not named stay as they are."""
-    changes = [CategoryChange(one.category, one.description, one.previous_category) for one in body.value]
-    return _categories(await call.container.categories.put(call.project_name, changes, call.caller.name))
-
-
-@routes.add("GET", f"{P}/statistics", {200: Statistics})
-async def get_statistics(call: Call) -> Reply:
-    """Get counts by status, labels by category, and the share accepted by confidence."""
-    return Reply(200, await call.container.categories.statistics(call.project_name))
-
-
 def _hundredths(confidence: float | None, *, up: bool) -> int | None:
     """A bound in whole hundredths, rounded inwards: 0.805 is 81 as a least and 80 as a greatest confidence."""
     if confidence is None:
         return None
     exact = round(confidence * 100, 6)
     return -int(-exact // 1) if up else int(exact // 1)
-
-
-def _categories(project: Project) -> Reply:
-    value = [
-        {"category": c.name} | ({"description": c.description} if c.description else {})
-        for c in project.categories
-    ]
-    return Reply(200, {"value": value})

@@ -40,8 +40,8 @@ def model_label_fault(label: str) -> str | None:
 def category_fault(name: str) -> str | None:
     if not 1 <= len(name) <= 50:
         return "A category name has 1 to 50 characters."
-    if name != name.strip():
-        return "A category name does not begin or end with a space."
+    if not name.strip():
+        return "A category name is not blank."
     if not name.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in name):
         return "A category name holds no control characters."
     if any(0xD800 <= ord(c) < 0xE000 for c in name):
@@ -52,7 +52,11 @@ def category_fault(name: str) -> str | None:
 def azure_name_warning(name: str) -> str | None:
     """What to tell about a category name that is valid here and that Azure's Studio refuses."""
     refused = "".join(sorted(AZURE_REFUSES.intersection(name)))
-    return f"Azure AI Language refuses the category name '{name}' for its {refused}" if refused else None
+    if refused:
+        return f"Azure AI Language refuses the category name '{name}' for its {refused}"
+    if name != name.strip():
+        return f"The category name '{name}' begins or ends with a space; Azure AI Language may refuse it"
+    return None
 
 
 def language_fault(code: str) -> str | None:

@@ -1,9 +1,10 @@
 """A custom text project: what people set, and the counters that order what happens to it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.errors import InvalidArgument
+from shared.domain.errors import InvalidArgument, LabelingLocked
 from shared.domain.kinds import ProjectKind, Studio
 
 DEFAULT_PAGES = 1_024
@@ -35,6 +36,10 @@ class Category:
     description: str | None = None
 
 
+#: Begins the holder of a lock under which categories are renamed or removed.
+CATEGORY_EDIT = "categories "
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
     """Who keeps labels from changing, and what to tell those who try. `number` orders locks (section 5, the gate)."""
@@ -43,6 +48,10 @@ class Lock:
     holder: str
     reason: str
     retry_after: int | None = None
+
+    @property
+    def edits_categories(self) -> bool:
+        return self.holder.startswith(CATEGORY_EDIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class Project:
     description: str = ""
     settings: ProjectSettings = ProjectSettings()
     categories: tuple[Category, ...] = ()
+    #: (former name, name of today) of renamed categories: models trained before still use the former.
+    former: tuple[tuple[str, str], ...] = ()
     last_trained: datetime | None = None
     generation: int = 0
     active_studio: Studio = Studio.LANGUAGE_STUDIO
@@ -92,12 +103,25 @@ class Scope:
     pages: int
 
 
-def define(project: Project, names: list[str]) -> Project:
-    """The project with these categories defined (rule D7). Raises InvalidArgument over 200."""
+def with_categories(project: Project, categories: tuple[Category, ...]) -> Project:
+    """The project with exactly these categories; a former name that is taken again means no other any more."""
+    names = {category.name for category in categories}
+    return replace(
+        project, categories=categories, former=tuple(pair for pair in project.former if pair[0] not in names)
+    )
+
+
+def define(project: Project, names: Sequence[str], target: str = "category") -> Project:
+    """The project with these categories defined (rule D7).
+
+    Raises InvalidArgument over 200, LabelingLocked while categories are renamed or removed.
+    """
     known = set(project.category_names)
     fresh = [name for name in dict.fromkeys(names) if name not in known]
     if not fresh:
         return project
+    if project.lock is not None and project.lock.edits_categories:
+        raise LabelingLocked(project.lock.reason, retry_after=project.lock.retry_after)
     if len(known) + len(fresh) > MAX_CATEGORIES:
-        raise InvalidArgument(f"A project has at most {MAX_CATEGORIES} categories.", target="category")
-    return replace(project, categories=(*project.categories, *(Category(name) for name in fresh)))
+        raise InvalidArgument(f"A project has at most {MAX_CATEGORIES} categories.", target=target)
+    return with_categories(project, (*project.categories, *(Category(name) for name in fresh)))

@@ -50,6 +50,7 @@ POLICY: Final[dict[str, Permission]] = {
     "get_scan_job": Role.READ,
     "list_categories": Role.READ,
     "put_categories": Role.WRITE,
+    "remove_categories": Role.WRITE,
     "get_statistics": Role.READ,
     # transfers
     "import_project": Role.WRITE,
@@ -74,6 +75,7 @@ POLICY: Final[dict[str, Permission]] = {
     "list_training_config_versions": Role.READ,
     # review
     "review_all_documents": Role.REVIEW,
+    "list_review_jobs": Role.READ,
     "get_review_job": Role.READ,
     "undo_review_job": Role.REVIEW,
     "get_undo_job": Role.READ,

@@ -4,10 +4,12 @@ A batch may be delivered twice, run twice at once, or die anywhere: its claim ro
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from shared.domain.autolabel import Looked, Source, fail, look, outcome, suggest
+from shared.domain.category_edits import by_present_names
 from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.ids import random_id
@@ -18,24 +20,26 @@ from shared.domain.prediction import Prediction
 from shared.domain.project import Project
 from shared.domain.suggestions import Filter
 from shared.domain.text import text_records
-from shared.engines.base import Capabilities
 from shared.engines.registry import Engines
 from shared.services.claims import run_claimed
 from shared.services.directory import Handle
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
 from shared.services.models import ModelProvider
-from shared.services.selection import is_unlabeled, waits
+from shared.services.predicting import predict
+from shared.services.selection import selected
 from shared.services.stores import Stores
 from shared.storage.jobs import Claim
 from shared.storage.page_rows import Author
 from shared.storage.todo import Todo
 
 SYSTEM = "labelbridge"
+TRAINING_STARTED = JobError("TrainingStarted", "Training began, which ends what was not accepted.")
+REPLACED = JobError("ProjectReplaced", "The project was replaced by an import.")
 
 
 class Superseded(Exception):
-    """Training or an import made the job obsolete; nothing of it may land."""
+    """Training or an import made the job obsolete; nothing of it may land. Its argument is the reason, a JobError."""
 
 
 @dataclass(slots=True)
@@ -50,8 +54,8 @@ class _Work:
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
     missing: tuple[str, ...] = ()
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
-    #: Why the documents that would be predicted fail instead.
-    failed: JobError | None = None
+    #: Why a document fails, when the batch failed too often.
+    failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
 
     def result(self) -> BatchResult:
         unknown = [
@@ -61,10 +65,10 @@ class _Work:
             for one in self.missing
         ]
         found = [one for outcomes in self.outcomes.values() for one in outcomes]
-        texts = (self.readings[key] for key in (self.predictions if self.failed is None else ()))
+        texts = (self.readings[key] for key in self.predictions)
         records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
         outcomes = tuple(sorted((*found, *unknown), key=lambda o: o.document_id))
-        return BatchResult(outcomes, records, self.failed)
+        return BatchResult(outcomes, records)
 
 
 class BatchRunner:
@@ -79,43 +83,40 @@ class BatchRunner:
         await run_claimed(self._stores, self._jobs, message, self._run)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
-        """The batch failed too often: its documents get a failed outcome with the reason (rule A5).
+        """The batch failed too often: documents that an engine fails on get a failed outcome with the reason (rule A5).
 
-        Uploads are registered all the same (D5). Raises to be delivered again.
+        The others get what they would have got, and uploads are registered all the same (D5). Raises to be delivered
+        again.
         """
 
         async def fail(job: Job, batch: Batch, claim: Claim) -> None:
-            error = JobError("BatchFailed", f"{reason} {claim.failure}".rstrip())
-            await self._run(job, batch, claim, error)
+            await self._run(job, batch, claim, reason)
 
         await run_claimed(self._stores, self._jobs, message, fail, gives_up=True)
 
-    async def _run(self, job: Job, batch: Batch, claim: Claim, failed: JobError | None = None) -> None:
+    async def _run(self, job: Job, batch: Batch, claim: Claim, last_try: str | None = None) -> None:
         try:
             handle = await self._stores.directory.open(job.project)
             if handle.current.incarnation != job.incarnation:
                 await handle.refresh()
             work = await self._select(self._check(job, handle.current), job, batch)
-            work.failed = failed
             await self._look(handle.current, work)
-            await self._predict(work)
+            await self._predict(handle.current, work, last_try)
             await self._commit(handle, work, claim)
         except ProjectNotFound:
             await self._stores.jobs.finish(job, claim.number, BatchResult())
             return
-        except Superseded:
-            await self._jobs.stop(
-                job, JobError("TrainingStarted", "Training began, or the project was imported anew.")
-            )
+        except Superseded as superseded:
+            await self._jobs.stop(job, superseded.args[0])
             return
         await self._stores.todo.remove(handle.current.scope, work.todos)
 
     def _check(self, job: Job, project: Project) -> Project:
         registers = job.kind is JobKind.REGISTER
         if project.incarnation != job.incarnation or project.edition != job.edition:
-            raise Superseded
+            raise Superseded(REPLACED)
         if project.generation != job.generation and not registers:
-            raise Superseded
+            raise Superseded(TRAINING_STARTED)
         return project
 
     async def _select(self, project: Project, job: Job, batch: Batch) -> _Work:
@@ -134,8 +135,9 @@ class BatchRunner:
             found = {one: known[one] for one in mine if one in known}
             return _Work(job, pages, (), found, missing=tuple(one for one in mine if one not in known))
         pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
-        wanted = waits if job.parameters.get("source") == "waiting" else is_unlabeled
-        documents = [d for page in pages.values() for d in page.documents.values() if wanted(d, project)]
+        documents = [
+            d for page in pages.values() for d in page.documents.values() if selected(d, project, job)
+        ]
         return _Work(job, pages, (), {d.id: d.location for d in documents})
 
     async def _look(self, project: Project, work: _Work) -> None:
@@ -145,12 +147,12 @@ class BatchRunner:
         )
         work.readings = {key: reading for (key, _), reading in zip(items, readings, strict=True)}
 
-    async def _predict(self, work: _Work) -> None:
+    async def _predict(self, project: Project, work: _Work, last_try: str | None) -> None:
         """Predict for every document that was read, if the job has a model."""
         if work.job.kind is JobKind.REGISTER:
             return
         known = {key: d for page in work.pages.values() for key, d in page.documents.items()}
-        source = _source(work.job)
+        source = _source(work.job, project)
         texts: dict[str, str] = {}
         for key, reading in work.readings.items():
             if (
@@ -159,14 +161,10 @@ class BatchRunner:
                 and _may_suggest(known.get(key), reading, source)
             ):
                 texts[key] = reading.text
-        if not texts or work.failed is not None:
-            work.predictions = {key: [] for key in texts}
-            return
-        engine = self._engines.get(work.job.parameters["engine"])
-        model = await self._models.load(engine, work.job.parameters["artefact"])
-        for group in _groups(texts, engine.capabilities):
-            predicted = await model.predict([texts[key] for key in group])
-            work.predictions.update(zip(group, predicted, strict=True))
+        if texts:
+            engine = self._engines.get(work.job.parameters["engine"])
+            load = partial(self._models.load, engine, work.job.parameters["artefact"])
+            work.predictions, work.failures = await predict(load, engine.capabilities, texts, last_try)
 
     async def _commit(self, handle: Handle, work: _Work, claim: Claim) -> None:
         author = Author(SYSTEM, self._stores.clock(), random_id())
@@ -184,10 +182,10 @@ class BatchRunner:
             await self._stores.pages.write(handle, numbers, change, author, passes_gate=True, closing=claim)
 
     def _change(self, work: _Work, author: Author, *, locked: bool = False) -> Change:
-        source = None if work.job.kind is JobKind.REGISTER else _source(work.job)
 
         def change(page: Page, project: Project) -> Edit | None:
             self._check(work.job, project)
+            source = None if work.job.kind is JobKind.REGISTER else _source(work.job, project)
             edits: dict[str, Document | None] = {}
             history: list[HistoryEntry] = []
             outcomes: list[DocumentOutcome] = []
@@ -198,8 +196,10 @@ class BatchRunner:
                     page.documents.get(key), work.locations[key], project.language, reading, author.revision
                 )
                 predictions = work.predictions.get(key)
-                if work.failed and source and predictions is not None and looked.after is not None:
-                    after, result = fail(looked.after, source, work.failed)
+                if predictions:
+                    predictions = by_present_names(predictions, project)
+                if key in work.failures and source and looked.after is not None:
+                    after, result = fail(looked.after, source, work.failures[key])
                 else:
                     after, result = _step(
                         looked, reading, predictions, source, author.revision, locked=locked
@@ -242,9 +242,11 @@ def _step(
     return suggest(after, reading.text, predictions, source, revision)
 
 
-def _source(job: Job) -> Source:
-    p = job.parameters
-    rule = Filter(ProjectKind(p["kind"]), p["threshold"], frozenset(p["categories"]))
+def _source(job: Job, project: Project) -> Source:
+    """Categories that were renamed since the job was planned go by their names of today."""
+    p, former = job.parameters, dict(project.former)
+    wanted: frozenset[str] = frozenset(former.get(name, name) for name in p["categories"])
+    rule = Filter(ProjectKind(p["kind"]), p["threshold"], wanted.intersection(project.category_names))
     return Source(job.id, p["engine"], p["modelLabel"], job.generation, p.get("source") == "http", rule)
 
 
@@ -255,19 +257,3 @@ def _may_suggest(document: Document | None, reading: Reading, source: Source) ->
     return document.waiting or (
         document.suggestions is not None and document.suggestions.job_id == source.job_id
     )
-
-
-def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
-    """Document ids in groups that the engine takes in one call."""
-    groups: list[list[str]] = []
-    count = size = 0
-    for key, text in texts.items():
-        over_count = limits.max_documents is not None and count >= limits.max_documents
-        over_size = limits.max_characters is not None and size + len(text) > limits.max_characters
-        if not groups or over_count or over_size:
-            groups.append([])
-            count = size = 0
-        groups[-1].append(key)
-        count += 1
-        size += len(text)
-    return groups

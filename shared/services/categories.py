@@ -3,23 +3,27 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import batched
 from typing import Any
 
+from shared.domain.category_edits import CategoryEdit
 from shared.domain.document import Document
-from shared.domain.errors import InvalidArgument, LabelbridgeError
+from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, NotFound
 from shared.domain.ids import random_id
 from shared.domain.kinds import Dataset, DocumentStatus, Studio
-from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.page import Edit, Flag, HistoryEntry, Page
-from shared.domain.project import Category, Project, define
+from shared.domain.project import CATEGORY_EDIT, Category, Project, define
 from shared.domain.statistics import Calibration
-from shared.domain.suggestions import SuggestionSet, suggestion_id
 from shared.services.stores import Stores
 from shared.storage.page_rows import Author
 
-#: Begins the name of the lock's holder.
-RENAMES = "rename "
+PAGES_AT_ONCE = 32
+
+
+class Overtaken(Exception):
+    """Another worker finished the edit: nothing may be written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class CategoryService:
     async def put(self, name: str, changes: Sequence[CategoryChange], by: str) -> Project:
         """Define, describe and rename; categories that are not named stay as they are."""
         project = await self._stores.directory.read(name)
+        changes = _pending(project, changes)
         _check(project, changes)
         renamed = {
             change.renames: change.name
@@ -45,42 +50,77 @@ class CategoryService:
             if change.renames and change.renames != change.name
         }
         if renamed:
-            await self._rename(project, renamed, by)
+            await self._edit(project, CategoryEdit(renamed), by)
         return await self._stores.directory.update(name, lambda current: _applied(current, changes))
 
-    async def _rename(self, project: Project, renamed: dict[str, str], by: str) -> None:
-        """Under a lock, so that no save brings an old name back; repeating it after a crash goes on with it."""
-        holder = RENAMES + json.dumps(renamed, sort_keys=True)
-        await self._stores.gate.lock(
-            project.name, holder, "Categories are being renamed; try again in a moment.", 1
-        )
+    async def remove(self, name: str, categories: Sequence[str], by: str) -> Project:
+        """Remove categories that no label uses, with what is suggested of them. Raises Conflict where one is used."""
+        project = await self._stores.directory.read(name)
+        for index, category in enumerate(categories):
+            if category not in project.category_names:
+                raise NotFound(f"The project has no category '{category}'.", target=f"categories[{index}]")
+        return await self._edit(project, CategoryEdit({}, frozenset(categories)), by)
+
+    async def _edit(self, project: Project, edit: CategoryEdit, by: str) -> Project:
+        """Under a lock, whose holder tells what is to be done: so that whoever finds it can go on with it."""
+        holder = CATEGORY_EDIT + json.dumps(edit.to_json() | {"by": by, "id": random_id()}, sort_keys=True)
+        text = "Categories are being changed; try again in a moment."
+        await self._stores.gate.lock(project.name, holder, text, 1)
+        return await self._finish(project.name, holder)
+
+    async def go_on(self, project: Project) -> None:
+        """Finish an edit whose worker died under its lock. Harmless while the worker lives."""
+        if project.lock is not None and project.lock.edits_categories:
+            holder = project.lock.holder
+            if await self._stores.gate.lock_again(project.name, holder):
+                with suppress(Conflict):  # the labels still use it: told to the caller, if there is one
+                    await self._finish(project.name, holder)
+
+    async def _finish(self, name: str, holder: str) -> Project:
+        asked = json.loads(holder.removeprefix(CATEGORY_EDIT))
+        edit, gate = CategoryEdit.from_json(asked), self._stores.gate
         try:
-            handle = await self._stores.directory.fresh(project.name)
-            author = Author(by, self._stores.clock(), random_id())
+            await self._check_unused(name, edit.removed)
+            await self._edit_documents(name, holder, edit, asked["by"])
+        except Overtaken:
+            return await self._stores.directory.read(name)
+        except Conflict:
+            await gate.unlock(name, holder)
+            raise  # after any other error the lock stays, and the sweep goes on
+        return await gate.unlock(name, holder, edit.in_project)
 
-            def change(page: Page, current: Project) -> Edit | None:
-                after = {d.id: _rename_in(d, renamed, author.revision) for d in page.documents.values()}
-                edits: dict[str, Document | None] = {
-                    key: one for key, one in after.items() if one is not page.documents[key]
-                }
-                facts = {"renamed": renamed}
-                history = tuple(HistoryEntry(key, "categoryRenamed", facts) for key in edits)
-                return Edit(edits, history) if edits else None
-
-            numbers = [h.number for h in await self._stores.pages.heads(project.scope) if h.entries]
-            for start in range(0, len(numbers), 32):
-                await self._stores.pages.write(
-                    handle, numbers[start : start + 32], change, author, passes_gate=True
+    async def _check_unused(self, name: str, categories: frozenset[str]) -> None:
+        if not categories:
+            return
+        project = await self._stores.directory.read(name)
+        used = Counter[str]()
+        for head in await self._stores.pages.heads(project.scope):
+            used.update({c: head.categories.get(c, 0) + head.aml_categories.get(c, 0) for c in categories})
+        for category in sorted(categories):
+            if used[category]:
+                text = (
+                    f"The category '{category}' has {used[category]} labels; only one without can be removed."
                 )
-        finally:
-            await self._stores.gate.unlock(
-                project.name, holder, lambda current: _with_names(current, renamed)
-            )
+                raise Conflict(text, target="categories")
 
-    async def go_on_renaming(self, project: Project) -> None:
-        """Finish what died under its lock; the holder's name tells what was to be renamed."""
-        if project.lock is not None and project.lock.holder.startswith(RENAMES):
-            await self._rename(project, json.loads(project.lock.holder.removeprefix(RENAMES)), "labelbridge")
+    async def _edit_documents(self, name: str, holder: str, edit: CategoryEdit, by: str) -> None:
+        handle = await self._stores.directory.fresh(name)
+        scope, author = handle.current.scope, Author(by, self._stores.clock(), random_id())
+        facts = {"renamed": dict(edit.renamed)} if edit.renamed else {"removed": sorted(edit.removed)}
+        action = "categoryRenamed" if edit.renamed else "categoryRemoved"
+
+        def change(page: Page, current: Project) -> Edit | None:
+            if current.lock is None or current.lock.holder != holder:
+                raise Overtaken
+            after = {d.id: edit.in_document(d, author.revision) for d in page.documents.values()}
+            edits: dict[str, Document | None] = {
+                key: one for key, one in after.items() if one is not page.documents[key]
+            }
+            return Edit(edits, tuple(HistoryEntry(key, action, facts) for key in edits)) if edits else None
+
+        numbers = [h.number for h in await self._stores.pages.heads(scope) if h.entries]
+        for group in batched(numbers, PAGES_AT_ONCE, strict=False):
+            await self._stores.pages.write(handle, group, change, author, passes_gate=True)
 
     async def statistics(self, name: str) -> dict[str, Any]:
         """Counts by status and dataset, labels by category, and the share accepted by confidence band."""
@@ -112,27 +152,43 @@ class CategoryService:
         }
 
 
+def _pending(project: Project, changes: Sequence[CategoryChange]) -> list[CategoryChange]:
+    """The changes, without renamings that were done before: a caller whose answer was lost asks again."""
+    known = set(project.category_names)
+
+    def done(change: CategoryChange) -> bool:
+        return change.renames is not None and change.renames not in known and change.name in known
+
+    return [replace(change, renames=None) if done(change) else change for change in changes]
+
+
 def _check(project: Project, changes: Sequence[CategoryChange]) -> None:
+    """Raises InvalidArgument with every fault."""
     known, new = set(project.category_names), [change.name for change in changes]
+    olds = [change.renames for change in changes]
     faults: list[LabelbridgeError] = []
+
+    def fault(index: int, field: str, text: str) -> None:
+        faults.append(InvalidArgument(text, target=f"value[{index}].{field}"))
+
     for index, change in enumerate(changes):
         if new.count(change.name) > 1:
-            faults.append(
-                InvalidArgument(f"'{change.name}' is named twice.", target=f"value[{index}].category")
-            )
-        if change.renames is not None and change.renames not in known | {change.name}:
-            text = f"The project has no category '{change.renames}'."
-            faults.append(InvalidArgument(text, target=f"value[{index}].previousCategory"))
-        if change.renames not in {None, change.name} and change.name in known:
-            text = f"The category '{change.name}' exists already."
-            faults.append(InvalidArgument(text, target=f"value[{index}].category"))
+            fault(index, "category", f"'{change.name}' is named twice.")
+        if change.renames is None or change.renames == change.name:
+            continue
+        if change.renames not in known:
+            fault(index, "previousCategory", f"The project has no category '{change.renames}'.")
+        if olds.count(change.renames) > 1:
+            fault(index, "previousCategory", f"'{change.renames}' is renamed twice.")
+        if change.name in known:
+            fault(index, "category", f"The category '{change.name}' exists already.")
+    if len(faults) == 1:
+        raise faults[0]
     if faults:
-        raise (
-            faults[0]
-            if len(faults) == 1
-            else InvalidArgument("See 'details'.", target="value", details=tuple(faults))
-        )
-    define(project, new)  # over 200
+        text = f"The request has {len(faults)} faults; see 'details'."
+        raise InvalidArgument(text, target=faults[0].target, details=tuple(faults))
+    defined = [change.name for change in changes if change.renames is None]
+    define(project, defined, "value")  # over 200
 
 
 def _applied(project: Project, changes: Sequence[CategoryChange]) -> Project:
@@ -142,55 +198,3 @@ def _applied(project: Project, changes: Sequence[CategoryChange]) -> Project:
         defined,
         categories=tuple(Category(c.name, described.get(c.name, c.description)) for c in defined.categories),
     )
-
-
-def _with_names(project: Project, renamed: dict[str, str]) -> Project:
-    autolabel = project.settings.autolabel
-    wanted = autolabel.categories and tuple(renamed.get(name, name) for name in autolabel.categories)
-    return replace(
-        project,
-        categories=tuple(Category(renamed.get(c.name, c.name), c.description) for c in project.categories),
-        settings=replace(project.settings, autolabel=replace(autolabel, categories=wanted)),
-    )
-
-
-def _rename_in(document: Document, renamed: dict[str, str], revision: str) -> Document:
-    after = replace(
-        document,
-        labels=_rename_labels(document.labels, renamed),
-        aml_labels=_rename_labels(document.aml_labels, renamed),
-        suggestions=_rename_suggestions(document, renamed, revision),
-        rejected=frozenset(
-            r._replace(category=renamed.get(r.category, r.category)) for r in document.rejected
-        ),
-    )
-    return document if after == document else replace(after, revision=revision, undo=None)
-
-
-def _rename_labels(labels: Labels | None, renamed: dict[str, str]) -> Labels | None:
-    if labels is None or not any(name in renamed for name in labels.used_categories()):
-        return labels
-    regions = tuple(
-        Region(
-            r.offset,
-            r.length,
-            tuple(EntityLabel(renamed.get(e.category, e.category), e.offset, e.length) for e in r.labels),
-        )
-        for r in labels.regions
-    )
-    return Labels(tuple(renamed.get(name, name) for name in labels.categories), regions)
-
-
-def _rename_suggestions(document: Document, renamed: dict[str, str], revision: str) -> SuggestionSet | None:
-    one = document.suggestions
-    if one is None or not any(s.category in renamed for s in one.items):
-        return one
-    items = tuple(
-        replace(
-            s,
-            category=renamed.get(s.category, s.category),
-            id=suggestion_id(document.content, renamed.get(s.category, s.category), s.offset, s.length),
-        )
-        for s in one.items
-    )
-    return replace(one, items=items, revision=revision)

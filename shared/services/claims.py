@@ -7,9 +7,9 @@ from datetime import datetime
 
 from shared.domain.ids import random_id
 from shared.domain.jobs import Batch, Job, JobKind
-from shared.engines.base import EngineError
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
+from shared.services.predicting import reason_of
 from shared.services.stores import Stores
 from shared.storage.jobs import Claim, ClaimLost
 
@@ -38,14 +38,9 @@ async def run_claimed(
     except ClaimLost:
         return
     except Exception as error:
-        await claim.release(stores.clock(), claim.failure if gives_up else _reason(error))
+        await claim.release(stores.clock(), claim.failure if gives_up else reason_of(error))
         raise
     await jobs.settle(job)
-
-
-def _reason(error: Exception) -> str:
-    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
-    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."
 
 
 @asynccontextmanager

@@ -43,6 +43,14 @@ class Gate:
         await self._pages.shut(project.scope, project.locks)
         return project
 
+    async def lock_again(self, name: str, holder: str) -> Project | None:
+        """Go on with a lock whose holder may have died before it lay on every page; None: it is held no more."""
+        project = await self._directory.read(name)
+        if project.lock is None or project.lock.holder != holder:
+            return None
+        await self._pages.shut(project.scope, project.locks)
+        return project
+
     async def unlock(
         self, name: str, holder: str, change: Callable[[Project], Project] = lambda project: project
     ) -> Project:

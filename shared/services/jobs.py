@@ -8,7 +8,6 @@ from typing import Any
 
 from shared.domain.errors import Conflict
 from shared.domain.jobs import (
-    BatchResult,
     Job,
     JobError,
     JobKind,
@@ -19,6 +18,7 @@ from shared.domain.jobs import (
 from shared.services.budgets import BudgetService
 from shared.services.messages import BATCH_QUEUE, JOB_QUEUE, REVIEW_QUEUE, BatchMessage, JobMessage
 from shared.services.stores import Stores
+from shared.services.unfinished import left_out
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import BatchState
 
@@ -29,6 +29,7 @@ NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
 SAFETY_SECONDS = 20
 MAX_ERRORS = 20
 SENDS_AT_ONCE = 16
+STOPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,9 @@ class JobService:
         return progress_of(job, await self._stores.jobs.states(job))
 
     async def view(self, job: Job) -> Job:
-        """The job as a caller sees it: while it runs, with the result so far."""
+        """The job as a caller sees it: with the result so far, also before it is planned and when it could not be."""
+        if job.kind is JobKind.AUTOLABEL and not job.result and not job.batches:
+            return replace(job, result=result_of(job, progress_of(job, ())))
         if job.status.ended or not job.batches:
             return job
         job = await self.settle(job)
@@ -156,10 +159,15 @@ class JobService:
 
     async def stop(self, job: Job, reason: JobError) -> Job:
         """Settle every batch that is not done as cancelled, whoever runs it, and end the job."""
-        states = {s.number: s for s in await self._stores.jobs.states(job)}
-        for number in range(len(job.batches)):
-            if number not in states or not states[number].done:
-                await self._stores.jobs.finish(job, number, BatchResult())
+        done = {state.number for state in await self._stores.jobs.states(job) if state.done}
+
+        async def give_up(number: int) -> None:
+            result = await left_out(self._stores, job, job.batches[number], reason)
+            await self._stores.jobs.finish(job, number, result)
+
+        open_batches = (number for number in range(len(job.batches)) if number not in done)
+        for group in batched(open_batches, STOPS_AT_ONCE, strict=False):
+            await asyncio.gather(*map(give_up, group))
         result = result_of(job, await self.progress(job)) if job.batches else dict(job.result)
         status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
         return await self.end(job, status, result=result, errors=(reason,))

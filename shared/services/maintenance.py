@@ -1,5 +1,8 @@
 """Timers: bring back what died, purge what is over, compare with the listing (design sections 5 and 6)."""
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -15,6 +18,8 @@ from shared.services.projects import ProjectService
 from shared.services.stores import Stores
 from shared.storage import keys
 from shared.storage.gateways.ports import Delete, RowMissing
+
+log = logging.getLogger("labelbridge.maintenance")
 
 #: A job that nobody touched for so long is asked to go on.
 STALE = timedelta(seconds=25)
@@ -40,21 +45,26 @@ class MaintenanceService:
         self._categories = categories
 
     async def sweep(self) -> None:
-        """Ask again for everything that should be under way and is not."""
+        """Ask again for everything that should be under way and is not.
+
+        What fails is logged, keeps nothing else waiting, and is tried again by the next sweep.
+        """
         for project in await self._stores.projects.all():
             if project.deleting:
                 await self._stores.projects.remove(project, self._stores.clock())
                 continue
-            await self._sweep_project(project)
+            with _alone(f"project {project.name}"):
+                await self._sweep_project(project)
         for job in await self._stores.jobs.open_jobs(None):
-            if job.kind is JobKind.DELETION:
-                await self._projects.go_on_deleting(job)
-            else:
-                await self._revive(job)
+            with _alone(f"job {job.id}"):
+                await (
+                    self._projects.go_on_deleting(job) if job.kind is JobKind.DELETION else self._revive(job)
+                )
         for incarnation, since in await self._stores.projects.purges():
-            await self._purge(incarnation)
-            if self._stores.clock() - since > PURGED_FOR:
-                await self._stores.projects.purged(incarnation)
+            with _alone(f"purge of {incarnation}"):
+                await self._purge(incarnation)
+                if self._stores.clock() - since > PURGED_FOR:
+                    await self._stores.projects.purged(incarnation)
         await self._stores.idempotency.purge()
 
     async def reconcile(self) -> None:
@@ -71,7 +81,7 @@ class MaintenanceService:
 
     async def _sweep_project(self, project: Project) -> None:
         await self._free(project)
-        await self._categories.go_on_renaming(project)
+        await self._categories.go_on(project)
         uploads_run = False
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             uploads_run |= job.parameters.get("source") == "upload"
@@ -83,7 +93,8 @@ class MaintenanceService:
 
     async def _free(self, project: Project) -> None:
         """Let go of what a job still holds that has ended: its worker died in between."""
-        held = (project.training, project.lock.holder if project.lock else None)
+        lock = project.lock if project.lock and not project.lock.edits_categories else None
+        held = (project.training, lock.holder if lock else None)
         for holder in {one for one in held if one is not None}:
             job = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, holder)
             job = job or await self._stores.jobs.find("", JobKind.IMPORT, holder)
@@ -120,6 +131,14 @@ class MaintenanceService:
                     except RowMissing:
                         continue  # another sweep is at it; the next one gets the rest
         await self._stores.artefacts.delete_all(incarnation)
+
+
+@contextmanager
+def _alone(name: str) -> Generator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("The sweep failed at one thing, %s; it goes on with the others.", name)
 
 
 def _freed(project: Project, job: Job | None, holder: str) -> Project:

@@ -18,6 +18,7 @@ from shared.storage.gateways.ports import (
     RowExists,
     RowMissing,
     Table,
+    UpsertReplace,
     Value,
 )
 
@@ -57,14 +58,8 @@ class ProjectStore:
 
     async def create(self, project: Project) -> Project:
         """Raises Conflict when the name is taken."""
-        operations = [
-            Insert(keys.project(project.name), _encode(project)),
-            Insert(
-                keys.container(project.container, project.name), {"v": 1, "incarnation": project.incarnation}
-            ),
-        ]
         try:
-            etags = await self._table.commit(keys.INDEX, operations)
+            etags = await self._table.commit(keys.INDEX, self.creation(project))
         except RowExists as error:
             landed = await self.find(project.name)  # our own write, whose answer was lost?
             if landed is None or landed.incarnation != project.incarnation:
@@ -76,17 +71,19 @@ class ProjectStore:
 
     async def save(self, project: Project, before: Project) -> Project:
         """Replace the row as it was read. Raises RowChanged (read again) when somebody else was first."""
+        etags = await self._table.commit(keys.INDEX, self.replacement(project, before))
+        return replace(project, etag=etags[0])
+
+    def creation(self, project: Project) -> list[Operation]:
+        """What creates the project, for a transaction of the index; RowExists when the name is taken."""
+        return [Insert(keys.project(project.name), _encode(project)), _of_container(project)]
+
+    def replacement(self, project: Project, before: Project) -> list[Operation]:
+        """What replaces the row as it was read, for a transaction of the index."""
         operations: list[Operation] = [Replace(keys.project(project.name), _encode(project), project.etag)]
         if project.container != before.container:
-            operations += [
-                Delete(keys.container(before.container, project.name)),
-                Insert(
-                    keys.container(project.container, project.name),
-                    {"v": 1, "incarnation": project.incarnation},
-                ),
-            ]
-        etags = await self._table.commit(keys.INDEX, operations)
-        return replace(project, etag=etags[0])
+            operations += [Delete(keys.container(before.container, project.name)), _of_container(project)]
+        return operations
 
     async def remove(self, project: Project, at: datetime) -> None:
         """Take the project out of the index. Its partitions are purged after. Repeating it changes nothing."""
@@ -104,6 +101,10 @@ class ProjectStore:
             if current is not None and current.incarnation == project.incarnation:
                 raise
 
+    async def purge_later(self, incarnation: str, at: datetime) -> None:
+        """Have an incarnation purged that no project has."""
+        await self._table.commit(keys.INDEX, [UpsertReplace(keys.purge(incarnation), {"v": 1, "at": at})])
+
     async def purges(self) -> list[tuple[str, datetime]]:
         """Incarnations that wait to be purged, and since when."""
         low, high = keys.prefix(keys.purge(""))
@@ -116,6 +117,11 @@ class ProjectStore:
             await self._table.commit(keys.INDEX, [Delete(keys.purge(incarnation))])
         except RowMissing:
             return
+
+
+def _of_container(project: Project) -> Insert:
+    key = keys.container(project.container, project.name)
+    return Insert(key, {"v": 1, "incarnation": project.incarnation})
 
 
 def _encode(project: Project) -> dict[str, Value]:
@@ -136,6 +142,7 @@ def _encode(project: Project) -> dict[str, Value]:
         "autolabel": [autolabel.on_upload, autolabel.engine, autolabel.model_label, autolabel.categories],
         "gpt": [settings.run_gpt_predictions, settings.gpt_predictive_lookahead],
         "categories": [[c.name, c.description] for c in project.categories],
+        "former": [list(pair) for pair in project.former],
         "studio": project.active_studio,
         "aml": project.aml_project_path,
         "lock": [lock.number, lock.holder, lock.reason, lock.retry_after] if lock else None,
@@ -175,6 +182,7 @@ def _decode(row: Row) -> Project:
             *data["gpt"],
         ),
         categories=tuple(Category(name, description) for name, description in data["categories"]),
+        former=tuple((old, now) for old, now in data.get("former", ())),
         generation=packing.integer(row.values, "generation"),
         active_studio=Studio(data["studio"]),
         aml_project_path=data["aml"],

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shared.domain.jobs import Outcome
 from shared.wire.api import CategoryName, ErrorModel, ModelLabel, Strict, Wire
+from shared.wire.api_documents import PageQuery
 
 
 class AutolabelBody(Strict):
@@ -16,10 +18,16 @@ class AutolabelBody(Strict):
     categories: list[str] | None = None
 
 
+class OutcomeQuery(PageQuery):
+    """Paging, and the one outcome that is asked for."""
+
+    outcome: Outcome | None = None
+
+
 class OutcomeModel(Wire):
     document_id: str
     location: str
-    outcome: Literal["suggested", "nothingFound", "skipped", "failed"]
+    outcome: Outcome
     error: ErrorModel | None = None
 
 
@@ -66,6 +74,10 @@ class CategoryItem(Strict):
 
 class CategoriesBody(Strict):
     value: Annotated[list[CategoryItem], Field(min_length=1, max_length=200)]
+
+
+class CategoryNames(Strict):
+    categories: Annotated[list[str], Field(min_length=1, max_length=200)]
 
 
 class DocumentCounts(Wire):

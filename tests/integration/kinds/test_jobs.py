@@ -1,5 +1,6 @@
 """Jobs (rules A5, A7): outcomes with reasons, partly completed, retry, budgets, cancel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,9 +11,12 @@ from shared.domain.errors import Conflict
 from shared.domain.jobs import JobKind, JobStatus, Outcome
 from shared.domain.kinds import ProjectKind
 from shared.domain.page import page_of
+from shared.domain.prediction import Prediction
 from shared.domain.project import DEFAULT_PAGES, Project
 from shared.services.messages import BatchMessage, parse
+from shared.services.predicting import MAX_FAILURES
 from shared.storage.gateways.memory import MemoryStorage
+from tests.support.engines import ScriptedModel
 from tests.support.lives import Life, living
 from tests.support.services import Clock
 
@@ -39,7 +43,7 @@ async def outcomes(app: Life, job_id: str) -> dict[str, tuple[Outcome, str | Non
     return {one.location: (one.outcome, one.error.code if one.error else None) for one in found}
 
 
-#: More than one batch: the one that holds the poisoned text fails as a whole.
+#: More than one batch; of the one that holds the poisoned text, only that fails.
 TEXTS = {f"{number:04}.txt": "@Refund:73 x" for number in range(700)} | {"bad.txt": "@fail"}
 
 
@@ -55,18 +59,15 @@ async def test_some_failed_is_partially_completed_and_a_retry_takes_only_those(a
 
     job = await app.container.autolabel.get(app.name, "job")
     assert job.status is JobStatus.PARTIALLY_COMPLETED
-    counts = job.result["outcomes"]
-    assert counts["failed"] + counts["suggested"] == len(TEXTS)
-    assert min(counts["failed"], counts["suggested"]) > 0
+    assert job.result["outcomes"] == {"suggested": 700, "nothingFound": 0, "skipped": 0, "failed": 1}
+    assert [error.code for error in job.errors] == ["BatchFailed"]
     found = await outcomes(app, "job")
-    failed = {location for location, (outcome, _) in found.items() if outcome is Outcome.FAILED}
     assert found["bad.txt"] == (Outcome.FAILED, "BatchFailed")
-    assert len(failed) == counts["failed"]
 
     await app.upload({"bad.txt": "@Refund:60 mended"}, events=False)
     retried = await app.container.autolabel.retry(app.name, "job", "again")
     await app.drain()
-    assert set(await outcomes(app, retried.id)) == failed
+    assert set(await outcomes(app, retried.id)) == {"bad.txt"}
     again = await app.container.autolabel.get(app.name, "again")
     assert again.status is JobStatus.SUCCEEDED
     assert await app.pending("bad.txt") == ["Refund"]
@@ -132,6 +133,64 @@ async def test_of_a_cancelled_job_nothing_appears(app: Life):
         await app.deliver(*message)
     assert (await app.container.categories.statistics(app.name))["documents"]["autoLabeled"] == made > 0
     assert await app.container.autolabel.cancel(app.name, "job") == job
+
+
+async def test_every_document_of_a_cancelled_job_has_an_outcome(app: Life):
+    await ready(app, ProjectKind.MULTI_LABEL, TEXTS | {"bad.txt": "@Login:80"})
+    first, *rest = await app.planned("job")
+    await app.deliver(*first)
+
+    job = await app.container.autolabel.cancel(app.name, "job")
+
+    assert rest
+    counts = job.result["outcomes"]
+    assert job.result["documentsTotal"] == counts["suggested"] + counts["skipped"] == len(TEXTS)
+    found = await outcomes(app, "job")
+    assert found.keys() == TEXTS.keys()
+    assert set(found.values()) == {(Outcome.SUGGESTED, None), (Outcome.SKIPPED, "Cancelled")}
+
+
+async def test_named_documents_of_a_job_that_training_ends_have_an_outcome(app: Life):
+    await ready(app, ProjectKind.MULTI_LABEL, {f"{n}.txt": "@Refund:73" for n in range(4)})
+    named = tuple(document_id(name) for name in ("0.txt", "3.txt", "~Login.txt", "unknown.txt"))
+    [message] = await app.planned("job", documents=named)
+    project = await app.container.stores.projects.get(app.name)
+    await app.container.stores.directory.update(
+        app.name, lambda now: replace(now, generation=project.generation + 1)
+    )
+
+    await app.deliver(*message)
+
+    job = await app.container.autolabel.get(app.name, "job")
+    assert (job.status, job.errors[0].code) == (JobStatus.CANCELLED, "TrainingStarted")
+    assert job.result["outcomes"]["skipped"] == job.result["documentsTotal"] == 4
+    assert set((await outcomes(app, "job")).values()) == {(Outcome.SKIPPED, "TrainingStarted")}
+
+
+async def test_an_engine_that_always_fails_is_given_up(app: Life):
+    count = 30
+    await ready(app, ProjectKind.SINGLE_LABEL, {f"{n}.txt": "@fail" for n in range(count)})
+    [message] = await app.planned("job")
+    with pytest.MonkeyPatch.context() as patch:
+        asked = _count_predictions(patch)
+        await fail(app, message)
+
+    job = await app.container.autolabel.get(app.name, "job")
+    assert (job.status, job.result["outcomes"]["failed"]) == (JobStatus.FAILED, count)
+    groups = 2  # of 25, in the last try; one in each before
+    assert len(asked) == 5 + groups + MAX_FAILURES
+
+
+def _count_predictions(patch: pytest.MonkeyPatch) -> list[int]:
+    asked: list[int] = []
+    predict = ScriptedModel.predict
+
+    async def noted(model: ScriptedModel, texts: Sequence[str]) -> list[list[Prediction]]:
+        asked.append(len(texts))
+        return await predict(model, texts)
+
+    patch.setattr(ScriptedModel, "predict", noted)
+    return asked
 
 
 class TestBudget:

@@ -1,9 +1,19 @@
 """Renaming a category renames it everywhere, in what was rejected too (rules A4, D7)."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import Conflict, LabelingLocked, NotFound
+from shared.domain.project import MAX_CATEGORIES
 from shared.domain.review import Decision
 from shared.services import etags
-from shared.services.categories import CategoryChange
+from shared.services.categories import CategoryChange, Overtaken
 from shared.services.review import Submitted
+from shared.storage.gateways.errors import StorageUnavailable
 from tests.support.services import App
 
 
@@ -54,14 +64,167 @@ async def test_what_was_rejected_stays_rejected_under_the_new_name(app: App) -> 
     assert job.result["outcomes"] == {"suggested": 0, "nothingFound": 1, "skipped": 0, "failed": 0}
 
 
-async def test_a_rename_that_died_under_its_lock_goes_on_with_the_sweep(app: App) -> None:
+async def _dies_under_the_lock(app: App, old: str, new: str) -> None:
+    """Rename until the first page is to be written, and no further."""
+
+    async def dies(*_: object, **__: object) -> None:
+        raise StorageUnavailable
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.container.stores.pages, "write", dies)
+        with pytest.raises(StorageUnavailable):
+            await _rename(app, old, new)
+
+
+@pytest.mark.parametrize("old", ["Refund", "a/b#?", "x" * 50])
+async def test_a_rename_that_died_under_its_lock_goes_on_with_the_sweep(app: App, old: str) -> None:
     await app.create()
-    await app.define("Refund")
-    stores = app.container.stores
-    await stores.gate.lock(app.name, 'rename {"Refund": "Money"}', "Categories are being renamed.", 1)
+    await app.define(old)
+    await _dies_under_the_lock(app, old, "Money")
+    assert (await app.container.stores.projects.get(app.name)).lock is not None
 
     await app.container.maintenance.sweep()
 
+    project = await app.container.stores.projects.get(app.name)
+    assert (project.lock, project.category_names) == (None, ("Money",))
+    used = await app.document(f"~{old}.txt")
+    assert used is not None
+    assert used.labels is not None
+    assert used.labels.categories == ("Money",)
+
+
+async def test_a_sweep_that_saw_an_old_row_does_not_repeat_the_rename(app: App) -> None:
+    await app.create()
+    await app.define("Refund")
+    stores = app.container.stores
+    await _dies_under_the_lock(app, "Refund", "Money")
+    seen = await stores.projects.get(app.name)
+    await app.container.maintenance.sweep()
+    await app.container.categories.put(app.name, [CategoryChange("Refund")], "tester")
+    await app.define("Refund")
+
+    await app.container.categories.go_on(seen)
+
     project = await stores.projects.get(app.name)
-    assert project.lock is None
-    assert project.category_names == ("Money",)
+    assert (project.lock, project.category_names) == (None, ("Money", "Refund"))
+    saved = await app.document("~Refund.txt")
+    assert saved is not None
+    assert saved.labels is not None
+    assert saved.labels.categories == ("Refund",)
+
+
+async def test_a_worker_that_comes_late_changes_nothing_any_more(app: App) -> None:
+    """Two at one rename: the second had begun under the lock, and goes on after a reviewer's save."""
+    await app.create()
+    await app.define("Refund")
+    pages = app.container.stores.pages
+    write = pages.write
+    late: list[Callable[[], Awaitable[object]]] = []
+
+    async def noted(*args: Any, **options: Any) -> object:
+        late.append(partial(write, *args, **options))
+        return await write(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "write", noted)
+        await _rename(app, "Refund", "Money")
+    await app.define("Refund")
+
+    with pytest.raises(Overtaken):
+        await late[0]()
+
+    saved = await app.document("~Refund.txt")
+    assert saved is not None
+    assert saved.labels is not None
+    assert saved.labels.categories == ("Refund",)
+
+
+async def test_no_category_is_defined_while_one_is_renamed(app: App) -> None:
+    await app.create()
+    await app.define("Refund")
+    await _dies_under_the_lock(app, "Refund", "Money")
+
+    with pytest.raises(LabelingLocked):
+        await app.container.categories.put(app.name, [CategoryChange("Money")], "tester")
+
+
+async def test_the_same_rename_again_changes_nothing(app: App) -> None:
+    await app.create()
+    await app.define("Refund")
+    change = CategoryChange("Money", "what is paid back", "Refund")
+
+    for _ in range(2):
+        project = await app.container.categories.put(app.name, [change], "tester")
+        assert [(c.name, c.description) for c in project.categories] == [("Money", "what is paid back")]
+
+
+async def test_a_project_with_all_its_categories_renames_one(app: App) -> None:
+    await app.create()
+    names = [f"C{number}" for number in range(MAX_CATEGORIES)]
+    await app.container.categories.put(app.name, [CategoryChange(name) for name in names], "tester")
+
+    await _rename(app, "C7", "Seven")
+
+    assert (await app.container.projects.get(app.name)).category_names[7] == "Seven"
+
+
+async def test_what_can_be_undone_can_be_undone_after_a_rename(app: App) -> None:
+    await app.create()
+    await app.define("Refund", "Login")
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    await _review(app, "a.txt", accept=True)
+    await _rename(app, "Login", "Sign-in")
+    await _rename(app, "Refund", "Money")
+
+    document = await app.document("a.txt")
+    assert document is not None
+    undone = await app.container.documents.undo(app.name, document.id, etags.ANY, "tester")
+
+    assert undone.document.labels is None
+    assert undone.document.suggestions is not None
+    assert [s.category for s in undone.document.suggestions.items] == ["Money"]
+
+
+async def test_a_job_planned_before_a_rename_suggests_under_the_new_name(app: App) -> None:
+    await app.create()
+    await app.define("Refund", "Login")
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.deliver(*app.sent.waiting.popleft())
+    await _rename(app, "Refund", "Money")
+    await app.drain()
+
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    assert [s.category for s in document.suggestions.items] == ["Money"]
+
+
+async def test_a_category_without_labels_is_removed_with_its_suggestions(app: App) -> None:
+    await app.create()
+    await app.define("Refund", "Login")
+    await app.container.categories.put(app.name, [CategoryChange("Rare")], "tester")
+    await app.upload({"a.txt": "@Rare:73", "b.txt": "@Refund:60"})
+    await app.drain()
+
+    for _ in range(2):
+        with suppress(NotFound):
+            await app.container.categories.remove(app.name, ["Rare"], "tester")
+
+    assert (await app.container.projects.get(app.name)).category_names == ("Refund", "Login")
+    removed, other = await app.document("a.txt"), await app.document("b.txt")
+    assert removed is not None
+    assert removed.suggestions is None
+    assert other is not None
+    assert other.suggestions is not None
+
+
+async def test_a_category_with_labels_is_not_removed(app: App) -> None:
+    await app.create()
+    await app.define("Refund", "Login")
+
+    with pytest.raises(Conflict, match="'Login' has 1 labels"):
+        await app.container.categories.remove(app.name, ["Login"], "tester")
+
+    project = await app.container.stores.projects.get(app.name)
+    assert (project.lock, project.category_names) == (None, ("Refund", "Login"))

@@ -1,0 +1,107 @@
+"""Renaming and removing categories, in a project and in every document that bears their names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.document import Document, Undo
+from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.prediction import Prediction
+from shared.domain.project import Category, Project
+from shared.domain.suggestions import SuggestionSet, suggestion_id
+
+#: Former names that a project remembers, the latest ones.
+MAX_FORMER = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryEdit:
+    """`renamed`: new names by old ones. `removed`: categories that no label uses."""
+
+    renamed: Mapping[str, str]
+    removed: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CategoryEdit":
+        return cls(data["renamed"], frozenset(data["removed"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"renamed": dict(self.renamed), "removed": sorted(self.removed)}
+
+    def name(self, old: str) -> str:
+        return self.renamed.get(old, old)
+
+    def in_project(self, project: Project) -> Project:
+        """Settings follow, and what models call by a former name is remembered."""
+        names = [c for c in project.categories if c.name not in self.removed]
+        former = {old: self.name(now) for old, now in project.former} | dict(self.renamed)
+        kept = [(old, now) for old, now in former.items() if now not in self.removed and old != now]
+        autolabel = project.settings.autolabel
+        wanted = autolabel.categories
+        if wanted is not None:
+            wanted = tuple(self.name(c) for c in wanted if c not in self.removed)
+        return replace(
+            project,
+            categories=tuple(Category(self.name(c.name), c.description) for c in names),
+            former=tuple(kept[-MAX_FORMER:]),
+            settings=replace(project.settings, autolabel=replace(autolabel, categories=wanted)),
+        )
+
+    def in_document(self, document: Document, revision: str) -> Document:
+        """The document itself where nothing changes."""
+        after = replace(
+            document,
+            labels=self._labels(document.labels),
+            aml_labels=self._labels(document.aml_labels),
+            suggestions=self._suggestions(document.content, document.suggestions, revision),
+            rejected=frozenset(r._replace(category=self.name(r.category)) for r in document.rejected),
+            undo=self._undo(document.content, document.undo, revision),
+        )
+        return document if after == document else replace(after, revision=revision)
+
+    def _undo(self, content: str, last: Undo | None, revision: str) -> Undo | None:
+        """None where it would bring back what was removed."""
+        if last is None:
+            return None
+        if last.labels is not None and self.removed.intersection(last.labels.used_categories()):
+            return None
+        return replace(
+            last,
+            labels=self._labels(last.labels),
+            suggestions=self._suggestions(content, last.suggestions, revision),
+            rejected=frozenset(r._replace(category=self.name(r.category)) for r in last.rejected),
+        )
+
+    def _labels(self, labels: Labels | None) -> Labels | None:
+        if labels is None or not any(name in self.renamed for name in labels.used_categories()):
+            return labels
+        regions = tuple(
+            Region(
+                r.offset,
+                r.length,
+                tuple(EntityLabel(self.name(e.category), e.offset, e.length) for e in r.labels),
+            )
+            for r in labels.regions
+        )
+        return Labels(tuple(map(self.name, labels.categories)), regions)
+
+    def _suggestions(self, content: str, made: SuggestionSet | None, revision: str) -> SuggestionSet | None:
+        touched = self.renamed.keys() | self.removed
+        if made is None or not any(s.category in touched for s in made.items):
+            return made
+        items = tuple(
+            replace(
+                s,
+                category=self.name(s.category),
+                id=suggestion_id(content, self.name(s.category), s.offset, s.length),
+            )
+            for s in made.items
+            if s.category not in self.removed
+        )
+        return replace(made, items=items, revision=revision) if items else None
+
+
+def by_present_names(predictions: Iterable[Prediction], project: Project) -> list[Prediction]:
+    """What a model predicts that was made before a renaming, under the names of today."""
+    former = dict(project.former)
+    return [replace(p, category=former[p.category]) if p.category in former else p for p in predictions]
