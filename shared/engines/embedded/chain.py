@@ -100,11 +100,13 @@ def _allowed(labels: int) -> NDArray[np.bool_]:
 def without_overlaps(candidates: Sequence[Candidate], least: float) -> list[Candidate]:
     """The most probable spans that do not overlap and are at least so probable, in the order of the text."""
     kept: list[Candidate] = []
+    taken: set[int] = set()
     for one in sorted(candidates, key=lambda c: (-c.probability, c.start, c.end, c.category)):
         if one.probability < least:
             break
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
+        if taken.isdisjoint(range(one.start, one.end)):
             kept.append(one)
+            taken.update(range(one.start, one.end))
     return sorted(kept, key=lambda c: c.start)
 
 
