@@ -169,7 +169,8 @@ class Container:
         }
         batches = {"autolabel": self.batches.run, "register": self.batches.run}
         bulk = {"review": self.bulk.run_batch, "undo": self.bulk.run_batch}
-        return JobRunner(self.stores, self.jobs, runs, batches | bulk, {"train": self.training.fail})
+        failures = {"train": self.training.fail, "import": self.imports.fail}
+        return JobRunner(self.stores, self.jobs, runs, batches | bulk, failures)
 
     @cached_property
     def maintenance(self) -> MaintenanceService:

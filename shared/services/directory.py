@@ -50,6 +50,11 @@ class Directory:
         self._known[name] = project
         return project
 
+    async def reread(self, name: str) -> Project:
+        """After a change of the row that another store wrote: its container may be another, too."""
+        self._containers.clear()
+        return await self.read(name)
+
     async def fresh(self, name: str) -> Handle:
         return Handle(self, await self.read(name))
 

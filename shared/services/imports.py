@@ -1,30 +1,49 @@
-"""Import of an Azure project file: a project is replaced at once for its readers."""
+"""Import of an Azure project file: a project is replaced at once for its readers.
+
+The content is written as an edition that nobody sees. Then one transaction turns the project to it, or creates it, and
+notes that on the job: so it happens once, and never after the job has ended, whoever goes on after a crash or comes
+late. Until then every try begins with what is there: the project may have been deleted, made again, replaced or locked.
+
+Parameters of the job: `places`, the incarnations that pages were written to; `landed`, the one of the project that was
+turned or created; `replaces`, the edition that the project had before.
+"""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from random import random
+from typing import Any
 
-from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
-from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError, ProjectNotFound
 from shared.domain.ids import derived_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
-from shared.domain.page import HistoryEntry, Page, page_of
 from shared.domain.project import Project
-from shared.domain.project_file import LabeledDocument, ProjectFile
+from shared.domain.project_file import ProjectFile
+from shared.services.import_content import (
+    created,
+    edition_of,
+    history_of,
+    incarnation_of,
+    obstacle,
+    pages_of,
+    replaced,
+)
 from shared.services.inline import for_a_moment
 from shared.services.jobs import SAFETY_SECONDS, JobService
 from shared.services.messages import JobMessage
 from shared.services.registering import RegisterService
 from shared.services.stores import Stores
-from shared.storage.document_codec import encode_labels
-from shared.storage.gateways.ports import RowChanged
+from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.page_rows import Author
-from shared.storage.pages import locked
 from shared.wire.project_file import read_project_file
 
 NO_INCARNATION = "-"
 ATTEMPTS = 20
+PAUSE_SECONDS = 0.05
+#: How long an import waits, from message to message, for locks that are over in a moment.
+PATIENCE = timedelta(minutes=10)
+BUSY = "The project is being changed; try again in a moment."
 
 
 class ImportService:
@@ -40,7 +59,7 @@ class ImportService:
 
         `told` is what was left out before (lines of a label file): with it the job ends `partiallyCompleted`.
 
-        Raises InvalidArgument with every fault of the file, Conflict while the project is connected or locked.
+        Raises InvalidArgument with every fault of the file, Conflict while the project is connected or trained.
         """
         found = await self._stores.jobs.find("", JobKind.IMPORT, job_id)
         if found is not None:
@@ -50,8 +69,9 @@ class ImportService:
             text = f"The container '{file.details.container}' belongs to Labelbridge itself."
             raise InvalidArgument(text, target="metadata.storageInputContainerName")
         existing = await self._stores.projects.find(name)
-        if existing is not None:
-            _may_replace(existing)
+        reason = obstacle(existing) if existing else None
+        if reason is not None and reason.retry_after is None:  # what is over in a moment, the job waits for
+            raise reason
         await self._stores.artefacts.write(_body(job_id), body)
         now = self._stores.clock()
         job = Job(
@@ -82,22 +102,114 @@ class ImportService:
         if job is None:
             return
         if job.status.ended:
-            await self._stores.artefacts.delete(_body(job.id))  # its worker may have died before it did
+            await self._clear(job)  # its worker may have died before it did
+            await self._stores.artefacts.delete(_body(job.id))
             return
         body = await self._stores.artefacts.read(_body(job.id))
         if body is None:
-            await self._jobs.end(
-                job, JobStatus.FAILED, errors=(JobError("FileGone", "The file to import is gone."),)
-            )
+            await self.fail(job, JobError("FileGone", "The file to import is gone."))
             return
         await self._import(job, await asyncio.to_thread(read_project_file, body))
 
+    async def fail(self, job: Job, error: JobError) -> Job:
+        """End the import; of what it wrote nothing stays."""
+        ended = await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
+        await self._clear(ended)
+        await self._stores.artefacts.delete(_body(job.id))
+        return ended
+
     async def _import(self, job: Job, file: ProjectFile) -> Job:
         try:
-            project = await self._replace(job, file)
+            job = await self._land(job, file)
+            return await self._finish(job, file)
+        except Conflict as error:
+            if error.retry_after is None or self._stores.clock() - job.created > PATIENCE:
+                return await self.fail(job, JobError(error.code, error.message))
+            await self._jobs.send(job, delay=error.retry_after)
+            return job
         except LabelbridgeError as error:
-            return await self._jobs.end(job, JobStatus.FAILED, errors=(JobError(error.code, error.message),))
+            return await self.fail(job, JobError(error.code, error.message))
+
+    async def _land(self, job: Job, file: ProjectFile) -> Job:
+        """The job when it has landed, or ended. Raises Conflict when the project cannot be replaced (now)."""
+        written: set[str] = set()
+        reason = Conflict(BUSY, target="projectName", retry_after=1)
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt * PAUSE_SECONDS * random())  # so that racers do not meet again
+            job = await self._stores.jobs.get("", JobKind.IMPORT, job.id)
+            if job.status.ended or "landed" in job.parameters:
+                return job
+            try:
+                return await self._try(job, file, written)
+            except (RowChanged, RowExists, ProjectNotFound):
+                continue  # the project, or the job, is another by now
+            except Conflict as error:
+                if error.retry_after is None:
+                    raise
+                reason = error
+        raise reason
+
+    async def _try(self, job: Job, file: ProjectFile, written: set[str]) -> Job:
+        """Write the content to where the project is now, if that is not done, and turn the project to it."""
+        existing = await self._stores.projects.find(job.project)
+        if existing is not None and (reason := obstacle(existing, job.id)):
+            raise reason
+        made = replaced(existing, file, job) if existing else created(job, file)
+        if made.incarnation not in written:
+            job = await self._write(job, file, made)
+            written.add(made.incarnation)
+        if existing is not None:
+            return await self._turn(job, file, made.incarnation)
+        return await self._note(job, {"landed": made.incarnation}, self._stores.projects.creation(made))
+
+    async def _write(self, job: Job, file: ProjectFile, made: Project) -> Job:
+        places = job.parameters.get("places", [])
+        if made.incarnation not in places:
+            job = await self._note(job, {"places": [*places, made.incarnation]})
+        author = Author(str(job.parameters.get("by", "")), job.created, derived_id(job.id, "revision"))
+        pages = pages_of(made, file.documents, author.revision)
+        await self._stores.pages.write_edition(made, pages, author, history_of)
+        return job
+
+    async def _turn(self, job: Job, file: ProjectFile, incarnation: str) -> Job:
+        """A cut of the gate whose last write is shared with the job."""
+        project = await self._stores.gate.lock(job.project, job.id, BUSY, 1)
+        reason = obstacle(project, job.id)
+        try:
+            if reason is None and project.incarnation == incarnation:
+                turned = replace(
+                    replaced(project, file, job),
+                    generation=project.generation + 1,
+                    opened=project.locks,
+                    lock=None,
+                )
+                facts = {"landed": incarnation, "replaces": project.edition}
+                return await self._note(job, facts, self._stores.projects.replacement(turned, project))
+        except RowChanged:
+            reason = None
+        await self._stores.gate.unlock(job.project, job.id)
+        raise reason or RowChanged("The project, or the job, is another by now.")
+
+    async def _note(self, job: Job, facts: Mapping[str, Any], operations: Sequence[Operation] = ()) -> Job:
+        """The job with these parameters, in one write with the operations. Raises RowChanged, RowExists."""
+        return await self._stores.jobs.save(
+            replace(job, parameters={**job.parameters, **facts}, updated=self._stores.clock()), *operations
+        )
+
+    async def _finish(self, job: Job, file: ProjectFile) -> Job:
+        """What follows from the new content. Raises Conflict when the project was deleted since."""
+        if job.status.ended:
+            await self._clear(job)  # by another worker, while we wrote
+            return job
+        try:
+            project = await self._stores.directory.reread(job.project)
+        except ProjectNotFound:
+            project = None
+        if project is None or project.incarnation != job.parameters["landed"]:
+            raise Conflict("The project was deleted after its content had been imported.")
+        await self._stop_jobs(project)
         await self._registering.scan_new(project, derived_id(job.id, "scan"))
+        await self._clear(job)
         ended = await self._jobs.end(
             job,
             JobStatus.PARTIALLY_COMPLETED if job.errors else JobStatus.SUCCEEDED,
@@ -106,148 +218,24 @@ class ImportService:
         await self._stores.artefacts.delete(_body(job.id))
         return ended
 
-    async def _replace(self, job: Job, file: ProjectFile) -> Project:
-        """Write the content as a new edition that nobody sees, then turn the project to it.
-
-        Whoever goes on after a crash, or comes late, repeats the steps: none undoes what happened since.
-        """
-        edition = derived_id(job.id, "edition")
-        existing = await self._stores.projects.find(job.project)
-        if existing is None or existing.edition != edition:
-            await self._write(job, file, existing, edition)
-        if existing is None:
-            return await self._create(_new(job, file, edition))
-        for _ in range(ATTEMPTS):
-            job = await self._note_replaced(job, edition)
-            try:
-                turned = await self._turn(job, file, edition)
-            except _Overtaken:
-                continue
-            await self._stop_jobs(turned)
-            if replaced := job.parameters.get("replaces"):
-                await self._stores.pages.purge_edition(turned.incarnation, replaced)
-            return turned
-        raise Conflict("Other imports replace the project at the same time.", target="projectName")
-
-    async def _write(self, job: Job, file: ProjectFile, existing: Project | None, edition: str) -> None:
-        if existing is not None:
-            _may_replace(existing, job.id)
-        made = _content(existing, file, edition, job) if existing else _new(job, file, edition)
-        author = Author(str(job.parameters.get("by", "")), job.created, derived_id(job.id, "revision"))
-        await self._stores.pages.write_edition(
-            made, _pages(made, file.documents, author.revision), author, _history
-        )
-
-    async def _create(self, made: Project) -> Project:
-        """The new project; one that we made before, when the answer was lost, is ours."""
-        try:
-            return await self._stores.directory.create(made)
-        except Conflict:
-            found = await self._stores.projects.find(made.name)
-            if found is None or found.incarnation != made.incarnation:
-                raise
-            return found
-
-    async def _note_replaced(self, job: Job, edition: str) -> Job:
-        """The job, with the edition that it replaces: that of the project until it is turned, to be purged then."""
-        while True:
-            found = await self._stores.jobs.get("", JobKind.IMPORT, job.id)
-            project = await self._stores.directory.read(job.project)
-            if found.status.ended:
-                raise Conflict("The import has ended already.", target="jobId")
-            if project.edition in {edition, found.parameters.get("replaces")}:
-                return found
-            try:
-                parameters = {**found.parameters, "replaces": project.edition}
-                return await self._stores.jobs.save(replace(found, parameters=parameters))
-            except RowChanged:
-                continue  # another worker is at it
-
-    async def _turn(self, job: Job, file: ProjectFile, edition: str) -> Project:
-        def turn(project: Project) -> Project:
-            if project.edition == edition:
-                return project
-            _may_replace(project, job.id)
-            if project.edition != job.parameters.get("replaces"):
-                raise _Overtaken("Another import was faster.")
-            return replace(_content(project, file, edition, job), generation=project.generation + 1)
-
-        return await self._stores.gate.cut(job.project, job.id, turn)
-
     async def _stop_jobs(self, project: Project) -> None:
         reason = JobError("ProjectReplaced", "The project was replaced by an import.")
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             if job.edition != project.edition:
                 await self._jobs.stop(job, reason)
 
-
-class _Overtaken(Conflict):
-    """Another import turned the project first."""
-
-
-def _may_replace(project: Project, holder: str = "") -> None:
-    """Rule C12, and what else keeps an import from replacing the project now."""
-    if project.deleting:
-        raise Conflict(
-            f"The project '{project.name}' is being deleted; try again in a moment.", target="projectName"
-        )
-    if project.aml_project_path is not None:
-        text = "The project is connected to a labeling project; disconnect it before importing over it."
-        raise Conflict(text, target="projectName")
-    if project.lock is not None and project.lock.holder != holder:
-        raise locked(project)
-    if project.training is not None:
-        raise Conflict(
-            "A training of this project is running; import when it has ended.", target="projectName"
-        )
-
-
-def _new(job: Job, file: ProjectFile, edition: str) -> Project:
-    base = Project(
-        job.project, file.details.kind, file.details.container, file.details.language, job.created, job.created,
-        incarnation=derived_id(job.id, "incarnation"), edition=edition,
-    )  # fmt: skip
-    return _content(base, file, edition, job)
-
-
-def _content(project: Project, file: ProjectFile, edition: str, job: Job) -> Project:
-    details = file.details
-    return replace(
-        project,
-        kind=details.kind,
-        container=details.container,
-        language=details.language,
-        multilingual=details.multilingual,
-        description=details.description,
-        settings=details.settings,
-        categories=file.categories,
-        edition=edition,
-        modified=job.created,
-    )
-
-
-def _pages(project: Project, documents: Iterable[LabeledDocument], revision: str) -> list[Page]:
-    buckets: dict[int, dict[str, Document]] = defaultdict(dict)
-    for one in documents:
-        key = document_id(one.location)
-        buckets[page_of(key, project.pages)][key] = Document(
-            key,
-            one.location,
-            one.language,
-            one.dataset,
-            revision,
-            planned=PLANNED_WHEN_READ,
-            labels=one.labels,
-        )
-    return [Page(number, dict(sorted(bucket.items()))) for number, bucket in sorted(buckets.items())]
-
-
-def _history(page: Page) -> tuple[HistoryEntry, ...]:
-    return tuple(
-        HistoryEntry(d.id, "imported", {"after": encode_labels(d.labels)})
-        for d in page.documents.values()
-        if d.labels is not None
-    )
+    async def _clear(self, job: Job) -> None:
+        """Purge what nobody reads, of an import that has landed or ended: it lands nowhere else."""
+        landed = job.parameters.get("landed")
+        for place in job.parameters.get("places", []):
+            if place == landed:
+                continue
+            if place == incarnation_of(job):
+                await self._stores.projects.purge_later(place, self._stores.clock())
+            else:
+                await self._stores.pages.purge_edition(place, edition_of(job))
+        if landed and (before := job.parameters.get("replaces")):
+            await self._stores.pages.purge_edition(landed, before)
 
 
 def _body(job_id: str) -> str:
