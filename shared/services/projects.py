@@ -152,9 +152,17 @@ class ProjectService:
     async def go_on_deleting(self, job: Job) -> Job:
         project = await self._stores.projects.find(job.project)
         if project is not None and project.incarnation == job.incarnation:
-            await self._stores.projects.remove(project, self._stores.clock())
-            self._stores.directory.forget(project)
+            await self.take_out(project)
         return await self._jobs.end(job, JobStatus.SUCCEEDED)
+
+    async def take_out(self, project: Project) -> None:
+        """Take a project that is marked `deleting` out of the index.
+
+        Its pages are shut first: a writer that still knows the project reads it again, and finds it gone or another.
+        """
+        await self._stores.pages.shut(project.scope, project.locks)
+        await self._stores.projects.remove(project, self._stores.clock())
+        self._stores.directory.forget(project)
 
     async def deletion(self, job_id: str) -> Job:
         return await self._stores.jobs.get("", JobKind.DELETION, job_id)
@@ -165,7 +173,7 @@ def _mark_deleting(project: Project) -> Project:
         raise Conflict(
             "The project is connected to a labeling project; disconnect it first.", target="projectName"
         )
-    return replace(project, deleting=True)
+    return replace(project, deleting=True, locks=project.locks + 1)
 
 
 def _change(project: Project, patch: ProjectPatch, now: datetime) -> Project:

@@ -86,8 +86,8 @@ class PageStore(PageReader):
         pages |= await self.load_many(scope, [n for n in wanted if n not in pages])
         todo, done = wanted, dict[int, Page]()
         for _ in range(ATTEMPTS):
-            project = await self._pass_gate(handle, pages.values(), passes_gate=passes_gate)
-            if project.scope != scope:  # an import turned the edition while we read
+            project = await self._pass_gate(handle, scope, pages.values(), passes_gate=passes_gate)
+            if project.scope != scope:  # an import turned the edition, or the project was made again
                 scope = project.scope
                 pages, todo, done = await self.load_many(scope, wanted), wanted, {}
                 continue
@@ -101,11 +101,14 @@ class PageStore(PageReader):
             pages |= await self.load_many(scope, todo)
         raise Unavailable("Too many writers change the same documents; try again.", retry_after=1)
 
-    async def _pass_gate(self, handle: ProjectHandle, pages: Iterable[Page], *, passes_gate: bool) -> Project:
+    async def _pass_gate(
+        self, handle: ProjectHandle, scope: Scope, pages: Iterable[Page], *, passes_gate: bool
+    ) -> Project:
         project = handle.current
         if any(page.shut(project.opened) or page.etag is None for page in pages):
             project = await handle.refresh()
-        if not passes_gate and any(page.shut(project.opened) for page in pages):
+        here = project.scope == scope  # else the pages are those of other content
+        if here and not passes_gate and any(page.shut(project.opened) for page in pages):
             raise locked(project)
         return project
 
