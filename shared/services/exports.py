@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from shared.domain.document import PLANNED_WHEN_READ, Document
 from shared.domain.errors import Conflict, ProjectNotFound
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.project import Project
@@ -62,11 +63,20 @@ class ExportService:
             chunk = writer.documents(
                 LabeledDocument(d.location, d.language, d.dataset, d.active_labels(project.active_studio))
                 for d in page.documents.values()
-                if d.rejection is None
+                if _exported(d, project)
             )
             if chunk:
                 yield chunk
         yield writer.end()
+
+
+def _exported(document: Document, project: Project) -> bool:
+    """Of blobs that are no documents only what people said of them (rule D2), and what an import brought."""
+    return (
+        document.rejection is None
+        or document.active_labels(project.active_studio) is not None
+        or document.planned == PLANNED_WHEN_READ
+    )
 
 
 def details_of(project: Project) -> ProjectDetails:
