@@ -69,10 +69,16 @@ class LabelReader:
         if not isinstance(value, list):
             return self._fault(path, f"'entities' must be a list of regions, not {shown(value)}.")
         regions: list[Region] = []
+        seen: set[EntityLabel] = set()
         for index, item in enumerate(cast("list[object]", value)):
             region = self._faultless_region(item) or self._region(item, f"{path}[{index}]")
-            if region is not None:
-                regions.append(region)
+            if region is None:
+                continue
+            if not seen.isdisjoint(region.labels):
+                text = "An entity is listed in an earlier region, too (same category, offset and length)."
+                self._fault(f"{path}[{index}].labels", text)
+            seen.update(region.labels)
+            regions.append(region)
         return Labels(regions=tuple(regions)) if regions else NOTHING
 
     def _faultless_region(self, value: Any) -> Region | None:
@@ -80,11 +86,13 @@ class LabelReader:
         entities: list[EntityLabel] = []
         names, last, ordered = self._names, -1, True
         try:
-            start, size = value["regionOffset"], value["regionLength"]
+            start, size, labels = value["regionOffset"], value["regionLength"], value["labels"]
+            if type(labels) is not list:
+                return None
             if not (type(start) is type(size) is int and start >= 0 and 0 <= size <= MAX_UNITS - start):
                 return None
             end = start + size
-            for label in value["labels"]:
+            for label in cast("list[Any]", labels):
                 offset, length = label["offset"], label["length"]
                 if not (type(offset) is type(length) is int and 1 <= length <= MAX_ENTITY_LENGTH):
                     return None
@@ -103,6 +111,9 @@ class LabelReader:
         region = cast("dict[str, Any]", value)
         offset = self._number(region, "regionOffset", path)
         length = self._number(region, "regionLength", path)
+        if offset is not None and length is not None and offset + length > MAX_UNITS:
+            text = f"The region ends beyond the longest document ({MAX_UNITS:,} code units)."
+            return self._fault(f"{path}.regionLength", text)
         labels = region.get("labels")
         if labels is None:
             labels = []

@@ -57,7 +57,7 @@ class DocumentReader:
         dataset = self._dataset(document.get("dataset"), path)
         found = document.get(self._labels.field)
         labels = None if found is None else self._labels.read(found, f"{path}.{self._labels.field}")
-        if found is None and not self._foreign.isdisjoint(document):
+        if not self._foreign.isdisjoint(document):
             self._check_foreign(document, path)
         if location is not None:
             self._documents.append(LabeledDocument(location, language, dataset, labels))
@@ -67,7 +67,7 @@ class DocumentReader:
             return self._faults.add(
                 f"{path}.location", f"'location' must be the name of a blob, not {shown(value)}."
             )
-        if not 1 <= len(value) <= MAX_LOCATION or has_lone_surrogate(value):
+        if not 1 <= len(value) <= MAX_LOCATION or "\0" in value or has_lone_surrogate(value):
             message = f"The name of a blob has 1 to {MAX_LOCATION:,} valid characters."
             return self._faults.add(f"{path}.location", message)
         first = self._places.setdefault(value, self._index)

@@ -129,7 +129,7 @@ def _read_category(item: object, path: str, faults: Faults) -> Category | None:
     wrong = None if description is None else _string_fault(description, "description", _description_fault)
     if wrong:
         faults.add(f"{path}.description", wrong)
-    return Category(name, description if description and not wrong else None)
+    return Category(name, None if wrong else description)
 
 
 def _read_kind(value: Mapping[str, Any], path: str, faults: Faults) -> ProjectKind | None:

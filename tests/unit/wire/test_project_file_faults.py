@@ -46,7 +46,27 @@ L = f"{D}.entities[0].labels[0]"
             f"{D}.entities[0].regionLength",
             "longest document",
         ),
+        (
+            SINGLE,
+            {"class": {"category": "A"}, "classes": [{"category": "B"}]},
+            f"{D}.classes",
+            "in 'class', not in 'classes'",
+        ),
+        (
+            MULTI,
+            {"class": {"category": "A"}, "classes": [{"category": "B"}]},
+            f"{D}.class",
+            "in 'classes', not in 'class'",
+        ),
+        (
+            ENTITIES,
+            {"entities": [region(offset=200_000, length=100_000)]},
+            f"{D}.entities[0].regionLength",
+            "ends beyond the longest document",
+        ),
         (ENTITIES, {"entities": [region() | {"labels": 1}]}, f"{D}.entities[0].labels", "must be a list"),
+        (ENTITIES, {"entities": [region() | {"labels": {}}]}, f"{D}.entities[0].labels", "not an object"),
+        (ENTITIES, {"entities": [region() | {"labels": ""}]}, f"{D}.entities[0].labels", "not ''"),
         (ENTITIES, {"entities": [region() | {"labels": [1]}]}, L, "must be an object"),
         (ENTITIES, {"entities": [region(("C", 0, 1))]}, f"{L}.category", "not listed in assets.entities"),
         (ENTITIES, {"entities": [region((["A"], 0, 1))]}, f"{L}.category", "not a list"),
@@ -70,6 +90,12 @@ L = f"{D}.entities[0].labels[0]"
             f"{D}.entities[0].labels",
             "listed twice",
         ),
+        (
+            ENTITIES,
+            {"entities": [region(("A", 4, 2)), region(("B", 4, 2), ("A", 4, 2), offset=4)]},
+            f"{D}.entities[1].labels",
+            "listed in an earlier region",
+        ),
     ],
 )
 def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str) -> None:
@@ -85,6 +111,7 @@ def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str)
         ({"location": ""}, f"{D}.location", "1 to 1,024"),
         ({"location": "x" * 1_025}, f"{D}.location", "1 to 1,024"),
         ({"location": "\ud800.txt"}, f"{D}.location", "valid characters"),
+        ({"location": "a\0b.txt"}, f"{D}.location", "valid characters"),
         ({"location": 3}, f"{D}.location", "not 3"),
         ({"language": "klingon"}, f"{D}.language", "klingon"),
         ({"language": 7}, f"{D}.language", "not 7"),

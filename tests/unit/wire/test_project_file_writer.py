@@ -31,6 +31,7 @@ NAMES = (
 @st.composite
 def regions(draw: st.DrawFn, names: list[str]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
+    seen: set[tuple[str, int, int]] = set()
     for _ in range(draw(st.integers(0, 2))):
         start, size = draw(st.integers(0, 1_000)), draw(st.integers(0, 100_000))
         labels: set[tuple[str, int, int]] = set()
@@ -38,7 +39,8 @@ def regions(draw: st.DrawFn, names: list[str]) -> list[dict[str, Any]]:
             length = draw(st.integers(1, min(500, size)))
             offset = draw(st.integers(start, start + size - length))
             labels.add((draw(st.sampled_from(names)), offset, length))
-        made.append(region(*sorted(labels), offset=start, length=size))
+        made.append(region(*sorted(labels - seen), offset=start, length=size))
+        seen |= labels
     return made
 
 
@@ -59,7 +61,10 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
     names = draw(st.lists(NAMES, max_size=5, unique=True))
     documents: list[dict[str, Any]] = []
     for location in draw(
-        st.lists(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1), unique=True)
+        st.lists(
+            st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1),
+            unique=True,
+        )
     ):
         language, dataset = (
             draw(st.sampled_from(["en-us", "de", "zh-hans"])),
@@ -70,6 +75,8 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
             made[LABEL_FIELDS[kind]] = draw(label_values(kind, names))
         documents.append(made)
     file = file_of(kind, documents, tuple(names))
+    for category in file["assets"]["entities" if kind == ENTITIES else "classes"]:
+        category.update(draw(st.fixed_dictionaries({}, optional={"description": st.sampled_from(["", "ü"])})))
     autolabel = draw(
         st.fixed_dictionaries({"onUpload": st.booleans()}, optional={"modelLabel": st.just("m1")})
     )
