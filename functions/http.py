@@ -35,7 +35,10 @@ ANONYMOUS_CALLER = Caller("anonymous", frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP operation: what the route, the policy and the OpenAPI description are made from."""
+    """One HTTP operation: what the route, the policy and the OpenAPI description are made from.
+
+    `body` is what the body is parsed into; `reads` describes one that the handler reads itself.
+    """
 
     id: str
     method: str
@@ -48,6 +51,7 @@ class Operation:
     versioned: bool
     max_body: int
     headers: tuple[str, ...] = ()
+    reads: type[BaseModel] | None = None
 
 
 @dataclass(slots=True)
@@ -120,6 +124,7 @@ class Routes:
         max_body: int = SMALL_BODY,
         headers: tuple[str, ...] = (),
         methods: tuple[str, ...] = (),
+        reads: type[BaseModel] | None = None,
     ) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
         """Register a handler; its name is the operation's id and its first docstring line the summary."""
 
@@ -129,7 +134,7 @@ class Routes:
             name: str = handler.__name__
             operation = Operation(
                 name, method, path, handler, summary, hints.get("query"), hints.get("body"), answers, versioned,
-                max_body, headers,
+                max_body, headers, reads,
             )  # fmt: skip
             OPERATIONS.append(operation)
             self._serve(operation, methods or (method,))

@@ -17,6 +17,9 @@ _INSTEAD = {
     ":authorize-copy": "export the project and import it under another name",
     "resources": "a project belongs to the storage account of this app; there is nothing to assign",
 }
+_INSTEAD_GLOBAL = {
+    "prebuilt-entities": "entities are learned from labels; define their categories, and label some documents",
+}
 
 
 @routes.add("GET", "health", {200: Health}, versioned=False)
@@ -38,10 +41,8 @@ async def who_am_i(call: Call) -> Reply:
     return Reply(200, {"name": call.caller.name, "roles": sorted(call.caller.roles)})
 
 
-def _not_offered(feature: str) -> NotOffered:
-    return NotOffered(
-        f"Labelbridge does not offer this operation of Azure: {_INSTEAD[feature]}.", target=feature
-    )
+def _not_offered(feature: str, instead: str) -> NotOffered:
+    return NotOffered(f"Labelbridge does not offer this operation of Azure: {instead}.", target=feature)
 
 
 # The host tries functions in the order of their names, so these two, which take everything, are called last.
@@ -52,10 +53,9 @@ async def zy_not_offered(call: Call) -> Reply:
     """Answer operations of Azure that have no meaning here, saying what to use instead."""
     rest = call.request.route_params.get("rest", "")
     first = rest.split("/", 1)[0]
-    if first in _INSTEAD:
-        raise _not_offered(first)
-    if call.project_name == "global" and first in {"deployments", "prebuilt-entities"}:
-        raise _not_offered("deployments")
+    instead = _INSTEAD | (_INSTEAD_GLOBAL if call.project_name == "global" else {})
+    if first in instead:
+        raise _not_offered(first, instead[first])
     if rest.endswith("/:load-snapshot") or "/load-snapshot/" in rest:
         raise NotOffered(
             "Labelbridge keeps no snapshots: export the project instead.", target="load-snapshot"

@@ -8,6 +8,7 @@ from shared.domain.errors import NotOffered, TooLarge
 from shared.domain.jobs import JobStatus
 from shared.wire.answers import job_json
 from shared.wire.api import JobModel, Wire
+from shared.wire.api_project_file import ExportJobModel, ProjectFileModel
 
 routes = Routes()
 MAX_FILE = 100 * 1024 * 1024
@@ -21,7 +22,14 @@ class ExportQuery(Wire):
     trained_model_label: str | None = None
 
 
-@routes.add("POST", f"{P}/:import", {202: None}, headers=("operation-location",), max_body=MAX_FILE)
+@routes.add(
+    "POST",
+    f"{P}/:import",
+    {202: None},
+    headers=("operation-location",),
+    max_body=MAX_FILE,
+    reads=ProjectFileModel,
+)
 async def import_project(call: Call) -> Reply:
     """Import an Azure project file; a project of this name is replaced."""
     body = call.request.get_body()
@@ -51,7 +59,7 @@ async def export_project(call: Call, query: ExportQuery) -> Reply:
     return call.accepted(f"export/jobs/{job.id}")
 
 
-@routes.add("GET", f"{P}/export/jobs/{{jobId}}", {200: JobModel})
+@routes.add("GET", f"{P}/export/jobs/{{jobId}}", {200: ExportJobModel})
 async def get_export_job(call: Call) -> Reply:
     """Get the state of an export; `resultUrl` is where the file is."""
     job = await call.container.exports.get(call.project_name, call.path("jobId"))
@@ -61,7 +69,7 @@ async def get_export_job(call: Call) -> Reply:
     return Reply(200, data, {} if job.status.ended else {"Retry-After": "1"})
 
 
-@routes.add("GET", f"{P}/export/jobs/{{jobId}}/result", {200: "application/json"})
+@routes.add("GET", f"{P}/export/jobs/{{jobId}}/result", {200: ProjectFileModel})
 async def get_export_result(call: Call) -> Reply:
     """Download the file of an export."""
     return Reply(200, await call.container.exports.result(call.project_name, call.path("jobId")))

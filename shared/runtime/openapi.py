@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -11,6 +11,10 @@ from shared.runtime.policy import POLICY, Access, Role
 from shared.wire.api import API_VERSIONS, ErrorAnswer
 
 REF = "#/components/schemas/{model}"
+
+type Mode = Literal["validation", "serialization"]
+type Refs = Mapping[tuple[Any, Mode], dict[str, Any]]
+"""Where the schema of a model is: what is read of it may differ from what is written."""
 
 
 class Described(Protocol):
@@ -29,6 +33,8 @@ class Described(Protocol):
     @property
     def body(self) -> type[BaseModel] | None: ...
     @property
+    def reads(self) -> type[BaseModel] | None: ...
+    @property
     def answers(self) -> Mapping[int, type[BaseModel] | str | None]: ...
     @property
     def versioned(self) -> bool: ...
@@ -39,10 +45,10 @@ class Described(Protocol):
 def describe(operations: Iterable[Described], version: str) -> dict[str, Any]:
     """The whole document. Catch-all routes are left out: they only answer that there is nothing."""
     shown = [one for one in operations if "{*" not in one.path]
-    schemas = _schemas(shown)
+    refs, schemas = _schemas(shown)
     paths: dict[str, dict[str, Any]] = {}
     for operation in sorted(shown, key=lambda one: (one.path, one.method)):
-        paths.setdefault(f"/{operation.path}", {})[operation.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(f"/{operation.path}", {})[operation.method.lower()] = _operation(operation, refs)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,35 +69,46 @@ def describe(operations: Iterable[Described], version: str) -> dict[str, Any]:
     }
 
 
-def _schemas(operations: Iterable[Described]) -> dict[str, Any]:
-    models: dict[tuple[type[BaseModel], Any], None] = {(ErrorAnswer, "serialization"): None}
+def _schemas(operations: Iterable[Described]) -> tuple[Refs, dict[str, Any]]:
+    models: dict[tuple[type[BaseModel], Mode], None] = {(ErrorAnswer, "serialization"): None}
+    named: dict[str, Any] = {}
     for operation in operations:
-        if operation.body is not None:
-            models[operation.body, "validation"] = None
+        if operation.query is not None:
+            named |= _query_schema(operation.query).get("$defs", {})
+        if (body := _body(operation)) is not None:
+            models[body, "validation"] = None
         for answer in operation.answers.values():
             if isinstance(answer, type):
                 models[answer, "serialization"] = None
-    _, document = models_json_schema(list(models), ref_template=REF)
-    return dict(sorted(document.get("$defs", {}).items()))
+    refs, document = models_json_schema(list(models), ref_template=REF)
+    return refs, dict(sorted((named | document.get("$defs", {})).items()))
 
 
-def _operation(operation: Described, schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _body(operation: Described) -> type[BaseModel] | None:
+    return operation.body or operation.reads
+
+
+def _query_schema(query: type[BaseModel]) -> dict[str, Any]:
+    return query.model_json_schema(ref_template=REF)
+
+
+def _operation(operation: Described, refs: Refs) -> dict[str, Any]:
     permission = POLICY[operation.id]
     data: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
     if isinstance(permission, Role):
         data["description"] = f"Needs the role {permission}."
     data["parameters"] = list(_parameters(operation))
-    if operation.body is not None:
-        content = {"schema": {"$ref": REF.format(model=_name(operation.body, schemas))}}
+    if (body := _body(operation)) is not None:
+        content = {"schema": refs[body, "validation"]}
         types = ["application/json"] + (
             ["application/merge-patch+json"] if operation.method == "PATCH" else []
         )
         data["requestBody"] = {
             "content": dict.fromkeys(types, content),
-            "required": _needs_body(operation.body),
+            "required": _needs_body(body),
         }
-    answers = {str(status): _answer(operation, status, schemas) for status in operation.answers}
-    error = {"schema": {"$ref": REF.format(model="ErrorAnswer")}}
+    answers = {str(status): _answer(operation, status, refs) for status in operation.answers}
+    error = {"schema": refs[ErrorAnswer, "serialization"]}
     answers["default"] = {"description": "An error.", "content": {"application/json": error}}
     data["responses"] = answers
     if permission is Access.ANONYMOUS:
@@ -110,29 +127,25 @@ def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
         schema = {"type": "string", "enum": list(API_VERSIONS)}
         yield {"name": "api-version", "in": "query", "required": True, "schema": schema}
     if operation.query is not None:
-        properties = operation.query.model_json_schema()["properties"]
-        for name, schema in properties.items():
-            yield {"name": name, "in": "query", "required": False, "schema": schema}
+        described = _query_schema(operation.query)
+        needed = described.get("required", ())
+        for name, schema in described["properties"].items():
+            yield {"name": name, "in": "query", "required": name in needed, "schema": schema}
     if operation.method == "POST":
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
     if operation.method in {"PUT", "PATCH"} and "{documentId}" in operation.path:
         yield {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}}
 
 
-def _answer(operation: Described, status: int, schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(operation: Described, status: int, refs: Refs) -> dict[str, Any]:
     model = operation.answers[status]
     data: dict[str, Any] = {
         "description": {200: "Done.", 201: "Created.", 202: "Begun.", 204: "Done."}.get(status, "")
     }
     if isinstance(model, str):
-        data["content"] = {model: {"schema": {}}}
+        data["content"] = {model: {"schema": {"type": "string"} if model.startswith("text/") else {}}}
     elif model is not None:
-        data["content"] = {"application/json": {"schema": {"$ref": REF.format(model=_name(model, schemas))}}}
+        data["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
     if operation.headers:
         data["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers}
     return data
-
-
-def _name(model: type[BaseModel], schemas: Mapping[str, Any]) -> str:
-    """The name of the schema: pydantic splits a model into input and output where they differ."""
-    return model.__name__ if model.__name__ in schemas else f"{model.__name__}-Output"

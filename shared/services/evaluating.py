@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.domain.document import Document
@@ -31,6 +31,22 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Usable:
+    """Labeled documents by id; `unusable` others are labeled, and rejected or without a blob."""
+
+    documents: Mapping[str, Document]
+    unusable: int
+
+    def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
+        """What the split looks at; `among`: of these ids only."""
+        return [
+            SplitDocument(key, one.dataset, _labels(project, one))
+            for key, one in self.documents.items()
+            if among is None or key in among
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """What a training rests on."""
 
@@ -42,22 +58,34 @@ class Evaluator:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
-    async def read(self, project: Project, options: SplitOptions) -> Learned:
-        """The labeled documents of the active studio, split; those without a readable blob are left out."""
+    async def usable(self, project: Project) -> Usable:
+        """The documents that the active studio labeled."""
         labeled: dict[str, Document] = {}
+        unusable = 0
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
-                usable = document.rejection is None and not document.missing
-                if usable and document.active_labels(project.active_studio) is not None:
+                if document.active_labels(project.active_studio) is None:
+                    continue
+                if document.rejection is None and not document.missing:
                     labeled[document.id] = document
+                else:
+                    unusable += 1
+        return Usable(labeled, unusable)
+
+    async def read(self, project: Project, options: SplitOptions, *, only_test: bool = False) -> Learned:
+        """The labeled documents of the active studio, split; those without a readable blob are left out.
+
+        Raises InvalidArgument when nothing is left to train on (unless `only_test`), or nothing to test with.
+        """
+        usable = await self.usable(project)
+        labeled = usable.documents
         found = await asyncio.gather(*(read_text(self._stores, project, one) for one in labeled.values()))
         texts = {key: text for key, text in zip(labeled, found, strict=True) if text is not None}
-        parts = split(
-            (SplitDocument(key, labeled[key].dataset, _labels(project, labeled[key])) for key in texts),
-            options,
-        )
-        if not parts.train:
+        parts = split(usable.to_split(project, texts), options)
+        if not parts.train and not only_test:
             raise InvalidArgument("No labeled document of the Train set can be read.", target="documents")
+        if not parts.test:
+            raise InvalidArgument("No labeled document to test with can be read.", target="documents")
         examples = [
             example(project.kind, texts[key], labeled[key], project.active_studio) for key in parts.train
         ]
@@ -66,8 +94,8 @@ class Evaluator:
 
     async def write(
         self, project: Project, model: Model, test: Sequence[Tested], options: SplitOptions, base: str
-    ) -> None:
-        """Evaluate the model on the test documents; the blobs `{base}/summary.json` and `{base}/results.json`."""
+    ) -> tuple[str, str]:
+        """Evaluate the model on the test documents; the names of the blobs with the summary and the results."""
         from shared.engines.evaluation import evaluate
 
         predicted: list[list[Prediction]] = []
@@ -77,8 +105,10 @@ class Evaluator:
         evaluation = await asyncio.to_thread(
             evaluate, project.kind, project.category_names, documents, options
         )
-        await self._write(f"{base}/summary.json", evaluation.summary)
-        await self._write(f"{base}/results.json", evaluation.results)
+        summary, results = f"{base}/summary.json", f"{base}/results.json"
+        await self._write(summary, evaluation.summary)
+        await self._write(results, evaluation.results)
+        return summary, results
 
     async def _write(self, name: str, data: object) -> None:
         body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.domain.document import Document
+from shared.domain.errors import NotFound
 from shared.domain.ids import derived_id
 from shared.domain.kinds import ProjectKind, Studio
 from shared.domain.labels import Labels
-from shared.domain.page import Head
+from shared.domain.page import Flag, Head
 from shared.domain.prediction import Example, Span
 from shared.domain.project import Project
 from shared.domain.text import Offsets, content_hash
@@ -46,10 +47,11 @@ class LabelCounts:
     def of(cls, heads: Iterable[Head], studio: Studio) -> "LabelCounts":
         counts: Counter[str] = Counter()
         labeled = 0
-        flag = 1 if studio is Studio.LANGUAGE_STUDIO else 2
+        flag = Flag.LABELED if studio is Studio.LANGUAGE_STUDIO else Flag.AML_LABELED
+        unusable = Flag.REJECTED | Flag.MISSING
         for head in heads:
             counts.update(head.categories if studio is Studio.LANGUAGE_STUDIO else head.aml_categories)
-            labeled += sum(1 for entry in head.entries if entry.flags & flag and not entry.flags & 4)
+            labeled += sum(1 for entry in head.entries if entry.flags & flag and not entry.flags & unusable)
         return cls(labeled, counts)
 
 
@@ -62,12 +64,16 @@ class ModelProvider:
     async def trained(self, project: Project, label: str | None) -> TrainedModel | None:
         """The model of this label, or without one the newest; None when nothing was trained yet.
 
-        Raises ModelNotFound for a label that the project does not have.
+        Models outlive an import over the project; one of another kind than the project has now is not used.
+        Raises NotFound for a label that the project does not have, or whose model is of another kind.
         """
         if label is not None:
-            return await self._stores.models.get(project.incarnation, label)
+            model = await self._stores.models.get(project.incarnation, label)
+            if not model.fits(project.kind):
+                raise NotFound(other_kind(model, project), target="modelLabel")
+            return model
         models = await self._stores.models.all(project.incarnation)
-        return models[0] if models else None
+        return next((one for one in models if one.fits(project.kind)), None)
 
     async def fit(self, project: Project, engine: Engine, heads: Sequence[Head]) -> Fitted:
         """Fit the engine on the labels of the active studio, unless that was done before."""
@@ -122,6 +128,14 @@ class ModelProvider:
         ]
         unlabeled = [text for text in texts[min(len(labeled), MAX_EXAMPLES) :] if text is not None]
         return await engine.fit(project.kind, examples, unlabeled=unlabeled)
+
+
+def other_kind(model: TrainedModel, project: Project) -> str:
+    """What to tell a caller who asks for a model that does not fit the project any more."""
+    return (
+        f"The model '{model.label}' was trained for a project of kind {model.kind}; this project is "
+        f"{project.kind} by now. Train it again, or delete it."
+    )
 
 
 async def read_text(stores: Stores, project: Project, document: Document) -> str | None:

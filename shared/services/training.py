@@ -2,9 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.errors import (
+    Conflict,
+    InvalidArgument,
+    LabelbridgeError,
+    LabelingLocked,
+    ProjectNotFound,
+    Unavailable,
+)
 from shared.domain.ids import random_id
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import Studio
@@ -14,18 +22,15 @@ from shared.domain.splitting import SplitKind, SplitOptions
 from shared.domain.trained import MAX_MODELS, TrainedModel
 from shared.engines.base import Engine, EngineError, EngineUnavailable
 from shared.engines.registry import Engines
+from shared.services import training_state as state
 from shared.services.claims import renewing
 from shared.services.evaluating import Evaluator
 from shared.services.jobs import JobService
 from shared.services.messages import TRAINING_QUEUE, JobMessage
-from shared.services.models import LabelCounts
 from shared.services.stores import Stores
+from shared.services.sufficiency import check_training
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.jobs import ClaimLost
-from shared.wire.answers import moment
-
-#: Share of a train job that reading and fitting take; the rest is evaluation.
-TRAINED_PERCENT = 70
 
 #: Errors that are the answer to a training, and those that pass when it is tried again.
 _FINAL = (EngineError, LabelbridgeError)
@@ -84,7 +89,7 @@ class TrainingService:
         job = Job(
             job_id, JobKind.TRAIN, name, project.incarnation, project.edition, now, now, parameters=parameters
         )
-        job, _ = await self._stores.jobs.create(replace(job, result=_result(job, "notStarted", 0)))
+        job, _ = await self._stores.jobs.create(replace(job, result=state.begun(request.model_label)))
         if request.origin is not Studio.AZURE_ML:
             try:
                 job = await self._end_generation(job)
@@ -118,6 +123,8 @@ class TrainingService:
     async def cancel(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
         job = await self._stores.jobs.get(project.incarnation, JobKind.TRAIN, job_id)
+        if not job.status.ended:
+            job = replace(job, result=state.stopped(job.result, JobStatus.CANCELLED, self._stores.clock()))
         cancelled = await self._jobs.cancel(job)
         await self._release(job)
         return cancelled
@@ -133,7 +140,9 @@ class TrainingService:
 
     async def fail(self, job: Job, error: JobError) -> None:
         """End the job with its reason, and let the next training begin."""
-        await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
+        job = await self._stores.jobs.find(job.incarnation, job.kind, job.id) or job
+        result = state.stopped(job.result, JobStatus.FAILED, self._stores.clock())
+        await self._jobs.end(job, JobStatus.FAILED, result=result, errors=(error,))
         await self._release(job)
 
     async def _train(self, job: Job) -> None:
@@ -142,27 +151,32 @@ class TrainingService:
             if self._import_labels is None:
                 raise Conflict("The project is not connected to a labeling project.", target="labelOrigin")
             await self._import_labels(job.project)
-        if not job.parameters.get("generationEnded"):
-            job = await self._end_generation(job)
-        job = await self._progress(job, "running", 10)
-        project = await self._stores.directory.read(job.project)
         engine = self._engines.get(job.parameters["engine"])
         split = _read_split(job.parameters)
+        if not job.parameters.get("generationEnded"):
+            await self._check_labels(await self._stores.directory.read(job.project), engine, split)
+            job = await self._end_generation(job)
+        job = await self._progress(job, state.fitting)
+        project = await self._stores.directory.read(job.project)
         learned = await self._evaluator.read(project, split)
         artefact = await engine.fit(project.kind, learned.examples, unlabeled=())
-        job = await self._progress(job, "running", TRAINED_PERCENT)
+        job = await self._progress(job, state.evaluating)
         base = f"{project.incarnation}/models/{job.id}"
         await self._stores.artefacts.write(f"{base}/artefact", artefact)
-        await self._evaluator.write(project, await engine.load(artefact), learned.test, split, base)
+        loaded = await engine.load(artefact)
+        summary, results = await self._evaluator.write(project, loaded, learned.test, split, base)
         ended = self._stores.clock()
         model = TrainedModel(
             job.parameters["modelLabel"], job.id, engine.name, ended, max(1, round((ended - started).total_seconds())),
-            f"{base}/artefact", f"{base}/summary.json", f"{base}/results.json", split,
+            f"{base}/artefact", summary, results, split, project.kind,
         )  # fmt: skip
         done = replace(
-            job, status=JobStatus.SUCCEEDED, updated=ended, result=_result(job, "succeeded", 100, ended)
+            job, status=JobStatus.SUCCEEDED, updated=ended, result=state.succeeded(job.result, ended)
         )
+        former = await self._stores.models.find(project.incarnation, model.label)
         await self._stores.models.save_with(done, model)
+        if former is not None and former.model_id != model.model_id:
+            await self._delete_blobs(project, former)
         await self._stores.directory.update(
             job.project, lambda one: _release(replace(one, last_trained=ended), job.id)
         )
@@ -174,12 +188,13 @@ class TrainingService:
             if project.training == job.id:
                 return project
             if project.training is not None:
-                raise Conflict(
-                    "A training of this project runs already; one runs at a time.", target="modelLabel"
-                )
+                raise _runs_already()
             return replace(project, training=job.id, generation=project.generation + 1)
 
-        project = await self._stores.gate.cut(job.project, job.id, change)
+        try:
+            project = await self._stores.gate.cut(job.project, job.id, change)
+        except LabelingLocked as error:
+            raise await self._who_locks(job.project) or error from None
         dropped = _count(await self._stores.pages.heads(project.scope), project.generation - 1)
         reason = JobError(
             "TrainingStarted", "Training began, which ends all suggestions that were not accepted."
@@ -191,12 +206,26 @@ class TrainingService:
         result = {**job.result, "suggestionsDropped": dropped}
         return await self._stores.jobs.save(replace(job, parameters=parameters, result=result))
 
-    async def _progress(self, job: Job, status: str, percent: int) -> Job:
+    async def _who_locks(self, name: str) -> Conflict | None:
+        """The conflict to tell of where the lock is that of another training, which begins just now."""
+        project = await self._stores.directory.read(name)
+        holder = project.lock.holder if project.lock else ""
+        trains = project.training or await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, holder)
+        return _runs_already() if trains else None
+
+    async def _progress(self, job: Job, step: Callable[[Mapping[str, Any], datetime], state.Result]) -> Job:
         """Raises RowChanged when the job was cancelled."""
-        changed = replace(
-            job, status=JobStatus.RUNNING, updated=self._stores.clock(), result=_result(job, status, percent)
-        )
+        now = self._stores.clock()
+        changed = replace(job, status=JobStatus.RUNNING, updated=now, result=step(job.result, now))
         return await self._stores.jobs.save(changed)
+
+    async def _delete_blobs(self, project: Project, former: TrainedModel) -> None:
+        """Those of a model that another one replaced; a job that runs may still predict with it."""
+        jobs = await self._stores.jobs.open_jobs(project.incarnation)
+        used = {job.parameters.get("artefact") for job in jobs}
+        for name in former.blobs:
+            if name not in used:
+                await self._stores.artefacts.delete(name)
 
     async def _release(self, job: Job) -> None:
         """Let the next training begin; a cut that died is opened, too."""
@@ -235,15 +264,17 @@ class TrainingService:
             )
         if request.origin is Studio.AZURE_ML:
             return  # whether the labels suffice is known after their import
-        heads = await self._stores.pages.heads(project.scope)
-        counts = LabelCounts.of(heads, project.active_studio)
-        missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
-        if missing is not None:
-            raise InvalidArgument(missing, target="documents")
-        if request.split.kind is SplitKind.PERCENTAGE and counts.labeled < 2:
-            raise InvalidArgument(
-                "A percentage split needs at least 2 labeled documents.", target="evaluationOptions"
-            )
+        await self._check_labels(project, engine, request.split)
+
+    async def _check_labels(self, project: Project, engine: Engine, split: SplitOptions) -> None:
+        """What would fail is refused before it costs the suggestions. Raises InvalidArgument."""
+        usable = await self._evaluator.usable(project)
+        documents = usable.to_split(project)
+        check_training(engine, project.kind, documents, split, usable.unusable)
+
+
+def _runs_already() -> Conflict:
+    return Conflict("A training of this project runs already; one runs at a time.", target="modelLabel")
 
 
 def _read_split(parameters: Mapping[str, Any]) -> SplitOptions:
@@ -257,25 +288,3 @@ def _release(project: Project, job_id: str) -> Project:
 def _count(heads: Sequence[Head], generation: int) -> int:
     """Documents with suggestions of the generation."""
     return sum(1 for head in heads for entry in head.entries if entry.suggested(generation))
-
-
-def _result(job: Job, status: str, percent: int, ended: Any = None) -> dict[str, Any]:
-    """Azure's `result` of a train job; `suggestionsDropped` is ours."""
-    training = {"percentComplete": min(100, percent * 100 // TRAINED_PERCENT), "status": status}
-    evaluation = {
-        "percentComplete": max(0, (percent - TRAINED_PERCENT) * 100 // (100 - TRAINED_PERCENT)),
-        "status": status,
-    }
-    if percent < TRAINED_PERCENT:
-        evaluation["status"] = "notStarted"
-    elif status == "running":
-        training["status"] = "succeeded"
-    if ended is not None:
-        training["endDateTime"] = evaluation["endDateTime"] = moment(ended)
-    return {
-        **job.result,
-        "modelLabel": job.parameters["modelLabel"],
-        "trainingConfigVersion": "2022-05-01",
-        "trainingStatus": training,
-        "evaluationStatus": evaluation,
-    }

@@ -4,10 +4,11 @@ from datetime import datetime
 
 from shared.domain.errors import NotFound
 from shared.domain.jobs import Job
+from shared.domain.kinds import ProjectKind
 from shared.domain.splitting import SplitKind, SplitOptions
 from shared.domain.trained import TrainedModel
 from shared.storage import keys, packing
-from shared.storage.gateways.ports import Delete, Row, RowMissing, Table, UpsertReplace, Value
+from shared.storage.gateways.ports import Delete, Replace, Row, RowMissing, Table, UpsertReplace, Value
 from shared.storage.jobs import JobStore
 
 
@@ -27,11 +28,16 @@ class ModelStore:
         rows = await self._table.query(incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda one: one.trained, reverse=True)
 
-    async def get(self, incarnation: str, label: str) -> TrainedModel:
+    async def find(self, incarnation: str, label: str) -> TrainedModel | None:
         row = await self._table.get(incarnation, keys.model(label))
-        if row is None:
+        return _decode(row) if row else None
+
+    async def get(self, incarnation: str, label: str) -> TrainedModel:
+        """Raises ModelNotFound."""
+        model = await self.find(incarnation, label)
+        if model is None:
             raise ModelNotFound(label)
-        return _decode(row)
+        return model
 
     async def save_with(self, job: Job, model: TrainedModel) -> Job:
         """The model, and the end of the job that made it, in one transaction.
@@ -40,16 +46,26 @@ class ModelStore:
         """
         return await self._jobs.save(job, UpsertReplace(keys.model(model.label), _encode(model)))
 
-    async def delete(self, incarnation: str, label: str) -> None:
+    async def replace_with(self, job: Job, model: TrainedModel) -> Job:
+        """As `save_with` for a model that was read: one that is gone does not come back.
+
+        Raises RowChanged also when the model was deleted or trained again meanwhile.
+        """
+        return await self._jobs.save(job, Replace(keys.model(model.label), _encode(model), model.etag))
+
+    async def delete(self, incarnation: str, model: TrainedModel) -> None:
+        """Raises ModelNotFound when it is gone, RowChanged when it is not as it was read."""
         try:
-            await self._table.commit(incarnation, [Delete(keys.model(label))])
+            await self._table.commit(incarnation, [Delete(keys.model(model.label), model.etag)])
         except RowMissing as error:
-            raise ModelNotFound(label) from error
+            raise ModelNotFound(model.label) from error
 
 
 def _encode(model: TrainedModel) -> dict[str, Value]:
+    kind: dict[str, Value] = {"kind": model.kind.value} if model.kind else {}
     return {
         "v": 1,
+        **kind,
         "modelId": model.model_id,
         "engine": model.engine,
         "trained": model.trained,
@@ -64,7 +80,7 @@ def _encode(model: TrainedModel) -> dict[str, Value]:
 
 def _decode(row: Row) -> TrainedModel:
     values = row.values
-    trained = values["trained"]
+    trained, kind = values["trained"], packing.string(values, "kind")
     if not isinstance(trained, datetime):
         raise TypeError(f"The row {row.key} holds no time.")
     return TrainedModel(
@@ -77,4 +93,6 @@ def _decode(row: Row) -> TrainedModel:
         summary=packing.string(values, "summary"),
         results=packing.string(values, "results"),
         split=SplitOptions(SplitKind(packing.string(values, "split")), packing.integer(values, "testing")),
+        kind=ProjectKind(kind) if kind else None,
+        etag=row.etag,
     )

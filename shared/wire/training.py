@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from shared.domain.jobs import JobStatus
 from shared.domain.kinds import Studio
 from shared.domain.splitting import SplitKind, SplitOptions
-from shared.wire.api import Kind, ModelLabel, Wire
+from shared.wire.api import JobModel, Kind, ModelLabel, Wire
+from shared.wire.api_projects import ProjectListQuery
 from shared.wire.languages import LANGUAGE_NAMES
 
 CONFIG_VERSION: Final = "2022-05-01"
@@ -128,10 +129,11 @@ class EvaluationJobResultModel(Answer):
 
 
 class TrainedModelModel(Answer):
-    """A trained model."""
+    """A trained model; `engine` (ours) is what made it."""
 
     label: str
     model_id: str
+    engine: str
     last_trained_date_time: datetime
     last_training_duration_in_seconds: Annotated[int, Field(ge=0)]
     model_expiration_date: date = NEVER
@@ -174,7 +176,24 @@ class TrainingConfigVersionList(Answer):
     next_link: str | None = None
 
 
-class GlobalQuery(Wire):
+class TrainJobList(Answer):
+    """Train jobs of a project, in pages."""
+
+    value: list[JobModel]
+    next_link: str | None = None
+
+
+class ListQuery(ProjectListQuery):
+    """Azure's paging, as for projects: `top` of all after `skip`, `maxpagesize` of them a page."""
+
+
+class EvaluationResultQuery(ListQuery):
+    """`stringIndexType` has one value, and Azure requires it."""
+
+    string_index_type: Literal["Utf16CodeUnit"]
+
+
+class GlobalQuery(ListQuery):
     """Query of the two global lists. Azure requires the kind; here both lists are the same for all."""
 
     project_kind: Kind | None = None

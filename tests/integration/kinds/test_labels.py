@@ -106,6 +106,8 @@ async def test_a_deleted_blob_leaves_lists_and_training_and_stays_in_the_history
     assert [entry["action"] for entry in entries] == ["deleted", "labelsSet"]
     assert "Refund" in str(entries[1]["details"]["after"])
 
+    tested = f"{project.path}/documents/{document_id('~Login.txt')}"
+    await project.http.patch(tested, json={"dataset": "Test"}, headers={"If-Match": "*"})
     everything = {"kind": "manual"}
     assert (await train(project, evaluationOptions=everything))["status"] == "succeeded"
     summary = await project.get("/models/m1/evaluation/summary-result")

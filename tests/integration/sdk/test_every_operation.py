@@ -56,6 +56,7 @@ INSTEAD = (
     "export the project",
     "nothing to assign",
     "no deployment is needed",
+    "learned from labels",
 )
 
 

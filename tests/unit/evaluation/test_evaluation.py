@@ -18,6 +18,7 @@ from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.splitting import SplitKind, SplitOptions
 from shared.engines.evaluation import evaluate
+from shared.wire.evaluation import DocumentEvaluationList, EvaluationSummaryModel
 
 SINGLE, MULTI, ENTITIES = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL, ProjectKind.ENTITIES
 OPTIONS = SplitOptions()
@@ -275,6 +276,15 @@ def test_the_official_client_reads_the_summary_and_the_results(kind: ProjectKind
     assert_complete(summary)
     for one in results:
         assert_complete(one)
+
+
+@pytest.mark.parametrize("kind", list(ProjectKind))
+def test_openapi_describes_the_summary_and_the_results(kind: ProjectKind) -> None:
+    """Through the models that OpenAPI is made from nothing is lost."""
+    found = evaluate(kind, ["A", "B"], CASES[kind], OPTIONS)
+    assert EvaluationSummaryModel.model_validate(found.summary, by_name=False).to_wire() == found.summary
+    listed = {"value": found.results}
+    assert DocumentEvaluationList.model_validate(listed, by_name=False).to_wire() == listed
 
 
 def assert_complete(model: Any) -> None:

@@ -47,8 +47,50 @@ def test_every_operation_is_described_with_its_errors_and_what_it_needs(describe
 
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
     text = json.dumps(described)
-    names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    references = {part.split('"')[0] for part in text.split('"$ref": "')[1:]}
+    names = {one.removeprefix("#/components/schemas/") for one in references}
     assert names <= set(described["components"]["schemas"])
+
+
+def operation(described: dict[str, Any], name: str) -> dict[str, Any]:
+    [found] = [
+        one for path in described["paths"].values() for one in path.values() if one["operationId"] == name
+    ]
+    return found
+
+
+@pytest.mark.parametrize("name", ["export_project", "get_evaluation_result"])
+def test_a_parameter_that_is_required_is_said_to_be(described: dict[str, Any], name: str) -> None:
+    needed = {one["name"] for one in operation(described, name)["parameters"] if one["required"]}
+    assert {"stringIndexType", "api-version"} <= needed
+
+
+def test_every_list_of_azure_is_paged_by_the_same_parameters(described: dict[str, Any]) -> None:
+    for name in (
+        "list_projects",
+        "list_models",
+        "list_train_jobs",
+        "list_languages",
+        "list_training_config_versions",
+        "get_evaluation_result",
+    ):
+        names = {one["name"] for one in operation(described, name)["parameters"]}
+        assert {"top", "skip", "maxpagesize"} <= names, name
+
+
+def test_the_body_of_an_import_is_described(described: dict[str, Any]) -> None:
+    body = operation(described, "import_project")["requestBody"]
+    assert body["required"] is True
+    assert body["content"]["application/json"]["schema"]["$ref"].startswith("#/components/schemas/ProjectFileModel")
+
+
+def test_every_json_that_is_answered_has_a_schema(described: dict[str, Any]) -> None:
+    """But for the description itself."""
+    for path in described["paths"].values():
+        for one in path.values():
+            for status, answer in one["responses"].items():
+                for schema in answer.get("content", {}).values():
+                    assert schema["schema"] or one["operationId"] == "openapi", (one["operationId"], status)
 
 
 def test_it_is_valid_openapi(described: dict[str, Any]) -> None:

@@ -158,14 +158,14 @@ def test_the_official_client_reads_the_result_of_a_train_job() -> None:
 
 def test_the_official_client_reads_a_model() -> None:
     model = TrainedModelModel(
-        label="m1", model_id="id", last_trained_date_time=AT, last_training_duration_in_seconds=7
+        label="m1", model_id="id", engine="e", last_trained_date_time=AT, last_training_duration_in_seconds=7
     )
     wire = TrainedModelList(value=[model]).to_wire()
     (found,) = _deserialize(list[models.ProjectTrainedModel], wire["value"])
     assert (found.label, found.model_id, found.last_trained_on) == ("m1", "id", AT)
     assert (found.last_training_duration_in_seconds, found.has_snapshot) == (7, False)
     assert (found.model_expired_on, found.model_training_config_version) == (date(9999, 12, 31), "2022-05-01")
-    assert set(found) == {field._rest_name for field in found._attr_to_rest_field.values()}
+    assert set(found) == {field._rest_name for field in found._attr_to_rest_field.values()} | {"engine"}
 
 
 def test_the_official_client_reads_the_result_of_an_evaluation_job() -> None:

@@ -1,0 +1,269 @@
+"""Trained models beside imports, deletions, and trainings and evaluations that run at the same time (rules T6, T7)."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, override
+
+import pytest
+
+from shared.domain.errors import Conflict, JobNotFound, NotFound
+from shared.domain.jobs import JobError, JobKind, JobStatus
+from shared.domain.kinds import ProjectKind
+from shared.domain.prediction import Example
+from shared.domain.splitting import SplitOptions
+from shared.services.training import TrainRequest
+from shared.storage import keys
+from shared.storage.gateways.memory import MemoryStorage
+from shared.storage.gateways.ports import Replace
+from tests.integration.kinds.files import project_file
+from tests.support.engines import ScriptedEngine
+from tests.support.lives import Life, living
+from tests.support.services import Clock
+
+
+async def with_model(app: Life, kind: ProjectKind = ProjectKind.SINGLE_LABEL) -> None:
+    await app.create(kind, on_upload=False)
+    await app.suggested({"a.txt": "@Refund:73 please"}, "Refund", "Login")
+    await app.train("m1")
+
+
+async def import_as(app: Life, kind: ProjectKind) -> None:
+    """Replace the project by a file of this kind, whose documents have no blobs but `a.txt`."""
+    file = project_file(kind.value, app.documents)
+    file["assets"]["documents"].append({"location": "a.txt", "language": "de", "dataset": "Train"})
+    await app.container.imports.start(app.name, json.dumps(file).encode(), "tester", f"import-{kind}")
+    await app.drain()
+    app.kind = kind
+
+
+async def blobs(app: Life) -> set[str]:
+    """Names of everything that models consist of."""
+    project = await app.container.projects.get(app.name)
+    pages = app.blobs.list("labelbridge", prefix=f"{project.incarnation}/models/")
+    return {one.name async for page in pages for one in page}
+
+
+async def test_a_model_of_another_kind_is_never_used(app: Life):
+    await with_model(app)
+    await import_as(app, ProjectKind.ENTITIES)
+    [model] = await app.container.trained.list(app.name)
+    assert model.kind is ProjectKind.SINGLE_LABEL
+
+    project = await app.container.projects.get(app.name)
+    assert await app.container.models.trained(project, None) is None
+    with pytest.raises(NotFound, match="was trained for a project of kind CustomSingleLabel"):
+        await app.container.models.trained(project, "m1")
+    with pytest.raises(Conflict, match="Train it again") as caught:
+        await app.container.trained.evaluate(app.name, "m1", SplitOptions(), "e1")
+    assert caught.value.target == "trainedModelLabel"
+
+
+async def test_an_autolabel_job_after_an_import_of_another_kind_uses_no_old_model(app: Life):
+    await with_model(app)
+    await import_as(app, ProjectKind.ENTITIES)
+    job = await app.autolabel("newest")
+    assert job.result.get("modelLabel") is None
+    named = await app.autolabel("named", model_label="m1")
+    assert named.status is JobStatus.FAILED
+    assert "was trained for a project of kind" in named.errors[0].message
+
+
+async def test_an_import_of_the_same_kind_keeps_the_models(app: Life):
+    await with_model(app)
+    await import_as(app, ProjectKind.SINGLE_LABEL)
+    project = await app.container.projects.get(app.name)
+    model = await app.container.models.trained(project, None)
+    assert model is not None
+    assert model.label == "m1"
+
+
+async def test_a_row_that_was_written_before_kinds_were_is_used(app: Life):
+    await with_model(app)
+    project = await app.container.projects.get(app.name)
+    table = app.container.stores.table
+    row = await table.get(project.incarnation, keys.model("m1"))
+    assert row is not None
+    values = {key: value for key, value in row.values.items() if key != "kind"}
+    await table.commit(project.incarnation, [Replace(row.key, values, row.etag)])
+    model = await app.container.models.trained(project, "m1")
+    assert model is not None
+    assert model.kind is None
+
+
+async def test_a_model_trained_again_leaves_nothing_of_the_old_one(app: Life):
+    await with_model(app)
+    assert len(await blobs(app)) == 3
+    await app.train("m1", job_id="again")
+    project = await app.container.projects.get(app.name)
+    base = f"{project.incarnation}/models/again"
+    assert await blobs(app) == {f"{base}/artefact", f"{base}/summary.json", f"{base}/results.json"}
+    assert await app.container.trained.summary(app.name, "m1")
+
+
+async def test_a_job_that_runs_keeps_the_model_that_was_replaced(app: Life):
+    await with_model(app)
+    await app.container.training.start(app.name, TrainRequest("m1"), "again")
+    [training] = app.sent.waiting
+    app.sent.waiting.clear()
+    batches = await app.planned("running", modelLabel="m1")
+    await app.deliver(*training)
+    for batch in batches:
+        await app.deliver(*batch)
+    assert (await app.job(JobKind.AUTOLABEL, "running")).status is JobStatus.SUCCEEDED
+    assert await app.pending("a.txt") == ["Refund"]
+
+
+async def test_an_evaluation_takes_the_place_of_the_one_before(app: Life):
+    await with_model(app)
+    before = await blobs(app)
+    await app.container.trained.evaluate(app.name, "m1", SplitOptions(testing=50), "e1")
+    await app.drain()
+    job = await app.job(JobKind.EVALUATE, "e1")
+    assert (job.status, job.result["percentComplete"]) == (JobStatus.SUCCEEDED, 100)
+    after = await blobs(app)
+    assert len(after) == len(before) == 3
+    summary = json.loads(await app.container.trained.summary(app.name, "m1"))
+    assert summary["evaluationOptions"]["testingSplitPercentage"] == 50
+    await app.container.trained.delete(app.name, "m1")
+    assert await blobs(app) == set()
+
+
+async def test_an_evaluation_is_found_under_its_own_model_only(app: Life):
+    await with_model(app)
+    await app.train("m2")
+    await app.container.trained.evaluate(app.name, "m1", SplitOptions(), "e1")
+    assert (await app.container.trained.get_evaluation(app.name, "m1", "e1")).id == "e1"
+    with pytest.raises(JobNotFound):
+        await app.container.trained.get_evaluation(app.name, "m2", "e1")
+
+
+class Interrupted(ScriptedEngine):
+    """While a model is loaded to be evaluated, something else happens, once."""
+
+    meanwhile: Callable[[], Awaitable[Any]] | None = None
+
+    @override
+    async def load(self, artefact: bytes) -> Any:
+        happens, Interrupted.meanwhile = Interrupted.meanwhile, None
+        if happens is not None:
+            await happens()
+        return await super().load(artefact)
+
+
+@pytest.fixture
+def interrupted(memory: MemoryStorage, clock: Clock) -> Life:
+    Interrupted.meanwhile = None
+    return living(memory, clock, engine=Interrupted)
+
+
+async def evaluated_while(app: Life, happens: Callable[[], Awaitable[Any]]) -> tuple[JobStatus, list[str]]:
+    """How an evaluation ends during which this happens."""
+    await app.container.trained.evaluate(app.name, "m1", SplitOptions(), "e1")
+    Interrupted.meanwhile = happens
+    await app.drain()
+    job = await app.job(JobKind.EVALUATE, "e1")
+    return job.status, [error.message for error in job.errors]
+
+
+async def test_a_model_deleted_while_it_is_evaluated_does_not_come_back(interrupted: Life):
+    app = interrupted
+    await with_model(app)
+    ended = await evaluated_while(app, lambda: app.container.trained.delete(app.name, "m1"))
+    assert ended == (JobStatus.FAILED, ["The model 'm1' was deleted while it was evaluated."])
+    assert await app.container.trained.list(app.name) == []
+    assert await blobs(app) == set()
+
+
+async def test_a_model_trained_again_while_it_is_evaluated_keeps_its_own_evaluation(interrupted: Life):
+    app = interrupted
+    await with_model(app)
+
+    async def again() -> None:
+        await app.container.training.start(app.name, TrainRequest("m1", SplitOptions(testing=50)), "again")
+        await app.deliver(*app.sent.waiting.pop())
+
+    ended = await evaluated_while(app, again)
+    assert ended == (JobStatus.FAILED, ["The model 'm1' was trained again while it was evaluated."])
+    [model] = await app.container.trained.list(app.name)
+    assert (model.model_id, model.split.testing) == ("again", 50)
+    assert await blobs(app) == set(model.blobs)
+
+
+async def test_of_two_evaluations_at_once_both_succeed_and_the_last_stays(interrupted: Life):
+    app = interrupted
+    await with_model(app)
+
+    async def other() -> None:
+        await app.container.trained.evaluate(app.name, "m1", SplitOptions(testing=50), "e2")
+        await app.deliver(*app.sent.waiting.pop())
+
+    assert await evaluated_while(app, other) == (JobStatus.SUCCEEDED, [])
+    assert (await app.job(JobKind.EVALUATE, "e2")).status is JobStatus.SUCCEEDED
+    [model] = await app.container.trained.list(app.name)
+    assert (model.split.testing, await blobs(app)) == (20, set(model.blobs))
+
+
+class Refusing(ScriptedEngine):
+    """Cannot be fitted, and says why."""
+
+    @override
+    async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
+        raise NotFound("The words are not known.")
+
+
+def parts(result: Any) -> list[tuple[str, int, bool, bool]]:
+    """Status, percentage, whether it began and ended: of the training, and of the evaluation."""
+    found = (result["trainingStatus"], result["evaluationStatus"])
+    return [
+        (one["status"], one["percentComplete"], "startDateTime" in one, "endDateTime" in one) for one in found
+    ]
+
+
+async def test_the_parts_of_a_training_that_succeeded(app: Life):
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    await app.container.training.start(app.name, TrainRequest("m1"), "train")
+    begun = await app.job(JobKind.TRAIN, "train")
+    assert parts(begun.result) == [("notStarted", 0, False, False)] * 2
+    await app.drain()
+    result = (await app.job(JobKind.TRAIN, "train")).result
+    assert parts(result) == [("succeeded", 100, True, True)] * 2
+    training, evaluation = result["trainingStatus"], result["evaluationStatus"]
+    assert training["startDateTime"] < training["endDateTime"] == evaluation["startDateTime"]
+    assert evaluation["startDateTime"] < evaluation["endDateTime"]
+
+
+async def test_the_parts_of_a_training_that_failed_or_was_cancelled_have_ended_too(
+    memory: MemoryStorage, clock: Clock
+):
+    app = living(memory, clock, engine=Refusing)
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    failed = await app.train("m1")
+    assert failed.errors[0].message == "The words are not known."
+    assert parts(failed.result) == [("failed", 10, True, True), ("failed", 0, False, True)]
+    assert failed.result["suggestionsDropped"] == 0
+
+    await app.container.training.start(app.name, TrainRequest("m1"), "cancelled")
+    cancelled = await app.container.training.cancel(app.name, "cancelled")
+    assert parts(cancelled.result) == [("cancelled", 0, False, True)] * 2
+
+
+async def test_a_training_that_died_in_its_evaluation_was_trained(interrupted: Life):
+    app = interrupted
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    await app.container.training.start(app.name, TrainRequest("m1"), "train")
+
+    async def fails() -> None:
+        job = await app.job(JobKind.TRAIN, "train")
+        await app.container.training.fail(job, JobError("JobFailed", "It failed five times."))
+
+    Interrupted.meanwhile = fails
+    await app.drain()
+    job = await app.job(JobKind.TRAIN, "train")
+    assert (job.status, parts(job.result)) == (
+        JobStatus.FAILED,
+        [("succeeded", 100, True, True), ("failed", 10, True, True)],
+    )
+    assert await app.container.trained.list(app.name) == []
