@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from functions import cancellation
 from functions.http import Call, P, Routes
 from functions.reply import Reply
-from shared.domain.jobs import Job
 from shared.services import paging
 from shared.services.autolabel import AutolabelRequest
 from shared.wire.answers import job_json, outcome_json
 from shared.wire.api import JobList, JobModel
-from shared.wire.api_autolabel import AutolabelBody, EstimateModel, OutcomeList
+from shared.wire.api_autolabel import AutolabelBody, EstimateModel, OutcomeList, OutcomeQuery
 from shared.wire.api_documents import PageQuery
 
 routes = Routes()
@@ -41,7 +41,7 @@ async def list_autolabel_jobs(call: Call, query: PageQuery) -> Reply:
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.autolabel.list(call.project_name)
     shown, token = paging.cut(
-        jobs, _newest_first, query.top, query.continuation_token, project, "autolabel jobs"
+        jobs, paging.newest_first, query.top, query.continuation_token, project, "autolabel jobs"
     )
     answer: dict[str, Any] = {"value": [job_json(job) for job in shown]}
     return Reply(200, answer | ({"continuationToken": token} if token else {}))
@@ -55,18 +55,18 @@ async def get_autolabel_job(call: Call) -> Reply:
 
 
 @routes.add("GET", f"{ONE}/documents", {200: OutcomeList})
-async def get_autolabel_outcomes(call: Call, query: PageQuery) -> Reply:
+async def get_autolabel_outcomes(call: Call, query: OutcomeQuery) -> Reply:
     """List what became of each document of the job."""
     project = await call.container.projects.get(call.project_name)
     job_id = call.path("jobId")
     outcomes = await call.container.autolabel.outcomes(call.project_name, job_id)
     shown, token = paging.cut(
-        outcomes,
+        [one for one in outcomes if query.outcome in {None, one.outcome}],
         lambda one: (one.document_id,),
         query.top,
         query.continuation_token,
         project,
-        ("outcomes", job_id),
+        ("outcomes", job_id, query.outcome),
     )
     answer: dict[str, Any] = {"value": [outcome_json(one) for one in shown]}
     return Reply(200, answer | ({"continuationToken": token} if token else {}))
@@ -76,19 +76,13 @@ async def get_autolabel_outcomes(call: Call, query: PageQuery) -> Reply:
 async def cancel_autolabel_job(call: Call) -> Reply:
     """Cancel an autolabel job: nothing of it appears after this."""
     job = await call.container.autolabel.cancel(call.project_name, call.path("jobId"))
-    return call.accepted(f"autolabel/jobs/{job.id}/cancellation")
+    return cancellation.accepted(call, job, f"autolabel/jobs/{job.id}")
 
 
 @routes.add("GET", f"{ONE}/cancellation", {200: JobModel})
 async def get_autolabel_cancellation(call: Call) -> Reply:
     """Get the state of the cancellation of an autolabel job; it ends `succeeded`."""
-    job = await call.container.autolabel.get(call.project_name, call.path("jobId"))
-    state: dict[str, Any] = job_json(job) | {
-        "status": "succeeded" if job.status.ended else "running",
-        "errors": [],
-    }
-    state.pop("result", None)
-    return Reply(200, state)
+    return cancellation.state(await call.container.autolabel.get(call.project_name, call.path("jobId")))
 
 
 @routes.add("POST", f"{ONE}/:retry", {202: None}, headers=("operation-location",))
@@ -96,10 +90,6 @@ async def retry_autolabel_job(call: Call) -> Reply:
     """Start a new job over the documents of this one that failed."""
     job = await call.container.autolabel.retry(call.project_name, call.path("jobId"), call.job_id())
     return call.accepted(f"autolabel/jobs/{job.id}")
-
-
-def _newest_first(job: Job) -> tuple[int | str, ...]:
-    return -int(job.created.timestamp() * 1_000_000), job.id
 
 
 def _request(body: AutolabelBody) -> AutolabelRequest:

@@ -62,17 +62,16 @@ async def get_document_history(call: Call, query: PageQuery) -> Reply:
     """List the changes of a document, newest first."""
     document_id = call.path("documentId")
     project = await call.container.projects.get(call.project_name)
-    entries = await call.container.documents.history(call.project_name, document_id)
-    numbered = [(index, entry) for index, entry in enumerate(entries)]
+    changes = await call.container.documents.history(call.project_name, document_id)
     shown, token = paging.cut(
-        numbered,
-        lambda one: (one[0],),
+        changes,
+        lambda one: one.key,
         query.top,
         query.continuation_token,
         project,
         ("history", document_id),
     )
-    answer: dict[str, Any] = {"value": [history_json(*entry) for _, entry in shown]}
+    answer: dict[str, Any] = {"value": [history_json(one.by, one.at, one.entry) for one in shown]}
     return Reply(200, answer | ({"continuationToken": token} if token else {}))
 
 

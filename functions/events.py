@@ -3,12 +3,16 @@
 Nothing in an event is fetched or believed: the topic must be our storage account, and the subject names the blob.
 """
 
+import logging
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
 from azure.eventgrid import SystemEventNames
 
+from shared.wire.faults import ascii_safe, has_lone_surrogate
+
+log = logging.getLogger("labelbridge.events")
 type Blob = tuple[str, str]
 
 _PREFIX = "/blobServices/default/containers/"
@@ -23,7 +27,10 @@ _KINDS = frozenset(
 
 
 def blobs_of(event: func.EventGridEvent | func.CloudEvent, account: str) -> list[Blob]:
-    """(container, blob) of each blob to look at; none for other accounts and other kinds of events."""
+    """(container, blob) of each blob to look at; none for other accounts and other kinds of events.
+
+    What names no blob that there can be is logged and left out: sent again, it would name none either.
+    """
     if isinstance(event, func.CloudEvent):
         kind, topic, subject, data = event.type, event.source, event.subject, event.get_json()
     else:
@@ -47,7 +54,7 @@ def _from_subject(subject: Any) -> Blob | None:
     if not isinstance(subject, str) or not subject.startswith(_PREFIX):
         return None
     container, separator, name = subject.removeprefix(_PREFIX).partition("/blobs/")
-    return (container, name) if container and separator and 1 <= len(name) <= 1_024 else None
+    return _blob(container, name, subject) if separator else None
 
 
 def _source_of_rename(data: Any, container: str) -> Blob | None:
@@ -55,5 +62,17 @@ def _source_of_rename(data: Any, container: str) -> Blob | None:
     address: Any = cast("dict[str, Any]", data).get("sourceUrl") if isinstance(data, dict) else None
     if not isinstance(address, str):
         return None
-    _, separator, name = unquote(urlsplit(address).path).partition(f"/{container}/")
-    return (container, name) if separator and name else None
+    try:
+        path = unquote(urlsplit(address).path)
+    except ValueError as error:
+        log.warning("An event is left out: its sourceUrl '%s' is none (%s)", ascii_safe(address[:200]), error)
+        return None
+    _, separator, name = path.partition(f"/{container}/")
+    return _blob(container, name, address) if separator else None
+
+
+def _blob(container: str, name: str, given: str) -> Blob | None:
+    if container and 1 <= len(name) <= 1_024 and not has_lone_surrogate(container + name):
+        return container, name
+    log.warning("An event is left out: '%s' names no blob that there can be", ascii_safe(given[:200]))
+    return None

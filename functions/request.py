@@ -1,8 +1,9 @@
 """Requests, parsed and checked: every fault names the field and the rule."""
 
 import re
-from collections.abc import Mapping
-from typing import cast
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import azure.functions as func
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from shared.domain.errors import (
 from shared.domain.names import model_label_fault, project_name_fault
 from shared.storage.models import ModelNotFound
 from shared.wire.api import API_VERSIONS
+from shared.wire.faults import Faults, ascii_safe, has_lone_surrogate
 from shared.wire.json_reader import JsonReader
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -58,14 +60,17 @@ def check_names(operation: str, request: func.HttpRequest) -> None:
 
 
 def parse_query[M: BaseModel](model: type[M], request: func.HttpRequest) -> M:
-    """The query string; parameters that the operation does not know are ignored, as Azure does."""
+    """The query string, whose values are all text; unknown parameters are ignored, as Azure does."""
     return model.model_validate(
         {k: v for k, v in request.params.items() if k != "api-version"}, by_name=False
     )
 
 
 def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
-    """The JSON object of the body. No body stands for `{}`, as far as the model allows that."""
+    """The JSON object of the body: a number is no text, and a text no boolean.
+
+    No body stands for `{}`, as far as the model allows that.
+    """
     body = request.get_body()
     if len(body) > limit:
         raise TooLarge(
@@ -84,7 +89,31 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
         raise _malformed(reader.complaints[0])
     if not isinstance(value, dict):
         raise _malformed("The body must be a JSON object.")
-    return model.model_validate(value, by_name=False)
+    if b"\\u" in body:
+        _check_text(value)
+    return model.model_validate_json(body.removeprefix(BOM_UTF8), strict=True, by_name=False)
+
+
+def _check_text(value: object) -> None:
+    """Only the escapes of JSON can bring in half of a surrogate pair, which is no text and cannot be answered."""
+    faults = Faults("body")
+    for path in _halves(value, ""):
+        faults.add(path or "body", "A text is valid Unicode (it holds half of a surrogate pair).")
+    faults.raise_any()
+
+
+def _halves(value: object, path: str) -> Iterator[str]:
+    """Paths of texts with half of a surrogate pair; of an object with such a key, its own."""
+    if isinstance(value, str) and has_lone_surrogate(value):
+        yield path
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("list[object]", value)):
+            yield from _halves(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in cast("dict[str, Any]", value).items():
+            if has_lone_surrogate(key):
+                yield path
+            yield from _halves(item, f"{path}.{ascii_safe(key)}" if path else ascii_safe(key))
 
 
 def _malformed(message: str) -> InvalidRequest:

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 
 from shared.domain.kinds import Dataset, DocumentStatus, ProjectKind, Studio
-from shared.domain.labels import Labels, label_problems
+from shared.domain.labels import Labels, span_faults
 from shared.domain.suggestions import Rejected, SuggestionSet, fits
 from shared.domain.text import Offsets, Rejection, content_hash
 
@@ -121,7 +121,7 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
     offsets = Offsets(reading.text)
     known = document.content not in {"", content}
     labeled = document.labels is not None or document.aml_labels is not None
-    problems = tuple(label_problems(document.labels, offsets)) if document.labels else ()
+    problems = tuple(f.message for f in span_faults(document.labels, offsets)) if document.labels else ()
     # A first look, and a blob found again, take no version away from who labels the document meanwhile.
     new_version = known or document.rejection is not None
     return replace(

@@ -95,8 +95,10 @@ class LabelingLocked(Conflict):
 class StaleDocument(Conflict):
     """`document` is the current state on the wire, so that nobody's work is lost without a word."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        super().__init__("The document was changed since it was read; its current state is in 'document'.")
+    def __init__(self, document: Mapping[str, Any], target: str = "If-Match") -> None:
+        super().__init__(
+            "The document was changed since it was read; its current state is in 'document'.", target=target
+        )
         self.document = document
 
 

@@ -18,6 +18,11 @@ def derived_id(*parts: str) -> str:
     return urlsafe_b64encode(hashlib.sha256("\x1f".join(parts).encode()).digest()[:9]).decode()
 
 
+def incarnation_of_import(job_id: str) -> str:
+    """The incarnation of the project that an import makes, where there was none."""
+    return derived_id(job_id, "incarnation")
+
+
 def random_job_id() -> str:
     return str(uuid.uuid4())
 

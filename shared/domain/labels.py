@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.domain.kinds import ProjectKind
 from shared.domain.text import Offsets
@@ -52,19 +53,31 @@ class Labels:
             yield entity.category
 
 
-def label_problems(labels: Labels, offsets: Offsets) -> list[str]:
+class SpanFault(NamedTuple):
+    """A span that does not fit the text; `path` within the label field, as in `[0].labels[2]`."""
+
+    path: str
+    message: str
+
+
+def span_faults(labels: Labels, offsets: Offsets) -> Iterator[SpanFault]:
     """What of the labels does not fit the text (import checks shapes only, so this waits for the text)."""
-    problems = [
-        f"The region at {region.offset} (length {region.length}) does not fit the text."
-        for region in labels.regions
-        if offsets.span_to_code_points(region.offset, region.length) is None
-    ]
-    problems.extend(
-        f"The entity '{entity.category}' at {entity.offset} (length {entity.length}) does not fit the text."
-        for entity in labels.entities()
-        if offsets.span_to_code_points(entity.offset, entity.length) is None
-    )
-    return problems
+    for number, region in enumerate(labels.regions):
+        reason = _misfit(region.offset, region.length, offsets)
+        if reason:
+            place = f"The region at {region.offset} (length {region.length})"
+            yield SpanFault(f"[{number}]", f"{place} {reason}.")
+        for index, entity in enumerate(region.labels):
+            reason = _misfit(entity.offset, entity.length, offsets)
+            if reason:
+                place = f"The entity '{entity.category}' at {entity.offset} (length {entity.length})"
+                yield SpanFault(f"[{number}].labels[{index}]", f"{place} {reason}.")
+
+
+def _misfit(offset: int, length: int, offsets: Offsets) -> str | None:
+    if offset + length > offsets.utf16_length:
+        return f"ends beyond the text, which has {offsets.utf16_length}"
+    return "splits a surrogate pair" if offsets.span_to_code_points(offset, length) is None else None
 
 
 def add_entity(labels: Labels | None, entity: EntityLabel, document_length: int) -> Labels:

@@ -55,14 +55,14 @@ def decide(
     revision: str,
     job_id: str | None = None,
 ) -> Decided:
-    """Apply a decision whole or not at all.
+    """Apply a decision whole or not at all. Labels of changed content stay flagged: it confirms none of them (D2).
 
     Raises InvalidArgument when a suggestion is named twice or does not exist, or when accepted ones exclude each other.
     """
     pending = document.pending(generation)
     accepted, rejected = _chosen(decision, pending)
     if pending is None or not (accepted or rejected):
-        raise InvalidArgument("The decision names no suggestion.", target="decisions")
+        raise InvalidArgument("The decision names no pending suggestion.")
     taken = frozenset(s.id for s in (*accepted, *rejected))
     labels = document.labels
     for suggestion in accepted:
@@ -73,7 +73,6 @@ def decide(
         document,
         revision=revision,
         labels=labels,
-        content_changed=document.content_changed and not accepted,
         suggestions=replace(pending, items=left, revision=revision),
         rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected},
         undo=Undo(
@@ -89,23 +88,33 @@ def decide(
     return replace(decided, document=after)
 
 
-def undo(document: Document, generation: int, revision: str) -> Document:
+def undo(document: Document, kind: ProjectKind, generation: int, revision: str) -> Document:
     """The document before its last decision. Raises Conflict when there is none to take back."""
     last = document.undo
     if last is None or last.generation != generation:
         raise Conflict(
-            "There is no decision on this document that can be undone (training ends what can be undone)."
+            "There is no decision on this document that can be undone (training ends what can be undone).",
+            target="documentId",
         )
-    suggestions = replace(last.suggestions, revision=revision) if last.suggestions else None
     return replace(
         document,
         revision=revision,
         labels=last.labels,
-        suggestions=suggestions,
+        suggestions=_suggestions_after_undo(document, last, kind, revision),
         rejected=last.rejected,
-        content_changed=last.content_changed,
+        content_changed=document.content_changed and last.content_changed,
         undo=None,
     )
+
+
+def _suggestions_after_undo(
+    document: Document, last: Undo, kind: ProjectKind, revision: str
+) -> SuggestionSet | None:
+    """Those that were there before it, unless those of a later job are there now: these stay (A9)."""
+    before, now = last.suggestions, document.suggestions
+    if now is None or not now.items or (before is not None and now.job_id == before.job_id):
+        return replace(before, revision=revision) if before else None
+    return replace(now, items=tuple(s for s in now.items if fits(kind, last.labels, s)), revision=revision)
 
 
 def _chosen(

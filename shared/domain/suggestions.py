@@ -104,7 +104,7 @@ def fits(kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> bo
     if labels is None:
         return True
     if kind is ProjectKind.SINGLE_LABEL:
-        return not labels.categories
+        return False  # also "labeled with nothing" is what a person said
     if kind is ProjectKind.MULTI_LABEL:
         return suggestion.category not in labels.categories
     return not any(entity.overlaps(suggestion.offset, suggestion.length) for entity in labels.entities())

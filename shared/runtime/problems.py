@@ -1,8 +1,9 @@
 """Errors as Azure-shaped answers: `{"error": {code, message, target, details, innererror}}` (FACTS A)."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from shared.domain import errors
 from shared.domain.errors import InvalidArgument, LabelbridgeError
@@ -22,6 +23,25 @@ _STATUS: tuple[tuple[type[LabelbridgeError], int], ...] = (
     (errors.Unavailable, 503),
 )
 MAX_DETAILS = 100
+
+#: What a fault that pydantic found says, by its type; what follows in braces is from the fault.
+_WORDS: Final = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be an object"),
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be an integer"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "must be a number"),
+    **dict.fromkeys(("enum", "literal_error"), "must be {expected}"),
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than_equal": "must be {le:g} or less",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have at most {max_length:,} characters",
+    "too_short": "must have {min_length} or more items, not {actual_length}",
+    "too_long": "must have at most {max_length:,} items, not {actual_length:,}",
+}
 
 
 def status_of(error: LabelbridgeError) -> int:
@@ -57,12 +77,7 @@ def headers_of(error: LabelbridgeError) -> dict[str, str]:
 
 def from_validation(error: ValidationError, prefix: str = "") -> LabelbridgeError:
     """What pydantic found, each fault with the path of its field."""
-    faults = [
-        InvalidArgument(
-            _words(fault["msg"]), target=_path(fault["loc"], prefix), inner_code="InvalidParameterValue"
-        )
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+    faults = [_fault(one, prefix) for one in error.errors(include_url=False, include_input=False)]
     if len(faults) == 1:
         return faults[0]
     text = f"The request has {len(faults)} faults; see 'details'."
@@ -73,9 +88,14 @@ def from_storage(error: StorageUnavailable) -> LabelbridgeError:
     return errors.Unavailable("The storage account does not answer; try again.", retry_after=2)
 
 
-def _words(message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return text if text.endswith(".") else f"{text}."
+def _fault(found: ErrorDetails, prefix: str) -> InvalidArgument:
+    """One fault in our words: the field by its path, and the rule. Our own checks (`value_error`) say it all."""
+    path, rule = _path(found["loc"], prefix), _WORDS.get(found["type"])
+    if rule is not None:
+        text = f"'{path}' {rule.format_map(found.get('ctx', {}))}"
+    else:
+        text = found["msg"].removeprefix("Value error, ").removesuffix(".")
+    return InvalidArgument(f"{text}.", target=path, inner_code="InvalidParameterValue")
 
 
 def _path(location: tuple[int | str, ...], prefix: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.document import Document
@@ -18,9 +18,8 @@ from shared.services.inline import for_a_moment
 from shared.services.jobs import JobService
 from shared.services.messages import BatchMessage
 from shared.services.planning import batches_of
-from shared.services.review import decided_entry
+from shared.services.review import decided_entry, undone_entry
 from shared.services.stores import Stores
-from shared.storage.document_codec import encode_labels
 from shared.storage.jobs import Claim
 from shared.storage.page_rows import Author
 from shared.storage.pages import locked
@@ -74,7 +73,13 @@ class BulkService:
 
     async def get(self, name: str, kind: JobKind, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
-        return await self._jobs.view(await self._stores.jobs.get(project.incarnation, kind, job_id))
+        return await self._view(await self._stores.jobs.get(project.incarnation, kind, job_id))
+
+    async def list(self, name: str) -> list[Job]:
+        """The bulk decisions, newest first."""
+        project = await self._stores.directory.read(name)
+        jobs = await self._stores.jobs.list(project.incarnation, JobKind.REVIEW)
+        return [await self._view(job) for job in jobs]
 
     async def start_undo(self, name: str, job_id: str, by: str, undo_id: str) -> Job:
         """Take back a bulk decision wherever nothing was decided since. Raises Conflict once training has begun."""
@@ -86,8 +91,25 @@ class BulkService:
             raise Conflict("The bulk decision is still running.", target="jobId")
         if job.generation != project.generation or job.edition != project.edition:
             raise Conflict("Training or an import ended what can be undone.", target="jobId")
-        parameters = {"by": by, "undoes": job_id}
+        changed = (await self._jobs.progress(job)).counts.get("documents", 0)
+        undone = await self._undone(project, job_id)
+        parameters = {"by": by, "undoes": job_id, "documents": changed - undone}
         return await self._begin(project, JobKind.UNDO, undo_id, parameters, job.batches)
+
+    async def _undone(self, project: Project, job_id: str) -> int:
+        """Of how many documents a bulk decision was taken back before."""
+        undos = await self._stores.jobs.list(project.incarnation, JobKind.UNDO)
+        earlier = [await self._jobs.view(u) for u in undos if u.parameters["undoes"] == job_id]
+        return sum(undo.result.get("undone", 0) for undo in earlier)
+
+    async def _view(self, job: Job) -> Job:
+        """What was decided on again, or is gone, is not undone: an undo tells of how many documents that is so."""
+        seen = await self._jobs.view(job)
+        if job.kind is not JobKind.UNDO:
+            return seen
+        documents, undone = seen.parameters.get("documents", 0), seen.result.get("undone", 0)
+        counts = {"documents": documents, "conflicts": documents - undone if seen.status.ended else 0}
+        return replace(seen, result={**seen.result, **counts})
 
     async def run_batch(self, message: BatchMessage) -> None:
         """Run one batch of a bulk decision or its undo; a repeat changes nothing."""
@@ -181,6 +203,7 @@ def _decide(job: Job, counts: dict[int, Counter[str]], author: Author) -> Change
                 count["conflicts"] += len(ids)
                 continue
             count["changed"] += len(ids)
+            count["documents"] += 1
             edits[document.id] = decided.document
             history.append(decided_entry(decided))
             tallies.extend(decided.tallies())
@@ -199,10 +222,9 @@ def _undo(job: Job, counts: dict[int, Counter[str]], author: Author) -> Change:
         for document in page.documents.values():
             if document.undo is None or document.undo.job_id != job.parameters["undoes"]:
                 continue
-            after = undo(document, project.generation, author.revision)
-            facts = {"before": encode_labels(document.labels), "after": encode_labels(after.labels)}
+            after = undo(document, project.kind, project.generation, author.revision)
             edits[document.id] = after
-            history.append(HistoryEntry(document.id, "decisionUndone", facts))
+            history.append(undone_entry(document, after))
             tallies.extend(document.undo.tallies)
             count["undone"] += 1
         return Edit(edits, tuple(history), tuple(tallies), -1) if edits else None

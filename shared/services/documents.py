@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from shared.domain.document import Document, set_labels
-from shared.domain.errors import Conflict, DocumentNotFound, InvalidArgument, StaleDocument
+from shared.domain.errors import Conflict, DocumentNotFound, StaleDocument
 from shared.domain.ids import random_id
 from shared.domain.kinds import Dataset, ProjectKind
-from shared.domain.labels import Labels, label_problems
+from shared.domain.labels import Labels, span_faults
 from shared.domain.page import Edit, HistoryEntry, Page, is_document_id, page_of
 from shared.domain.project import Project, define
 from shared.domain.review import undo
@@ -16,11 +17,16 @@ from shared.domain.text import Offsets
 from shared.services.directory import Handle
 from shared.services.etags import Version
 from shared.services.listing import DocumentPage, DocumentQuery, list_documents
+from shared.services.review import undone_entry
 from shared.services.stores import Stores
-from shared.storage.document_codec import encode_labels
+from shared.storage.document_codec import decode_labels, encode_labels
 from shared.storage.page_rows import Author
 from shared.storage.pages import locked
 from shared.wire.documents import document_json
+from shared.wire.faults import Faults
+from shared.wire.labels import write_labels
+
+SETTINGS_CHANGED = "documentChanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,16 @@ class DocumentPatch:
     dataset: Dataset | None = None
     language: str | None = None
     confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A change of a document: who, when, what, with labels as on the wire. `key` orders changes, newest first."""
+
+    by: str
+    at: datetime
+    entry: HistoryEntry
+    key: tuple[int, int]
 
 
 type ChangeDocument = Callable[[Document, Project, str], tuple[Document, HistoryEntry]]
@@ -63,20 +79,20 @@ class DocumentService:
         shown = await self.get(name, document_id)
         return shown.document, await self._read(shown.project, shown.document)
 
-    async def history(self, name: str, document_id: str) -> "list[tuple[str, datetime, HistoryEntry]]":
+    async def history(self, name: str, document_id: str) -> "list[Past]":
         """Every change, newest first; also of a document that is gone, for its labels stay in the history (D3)."""
         project = await self._stores.directory.read(name)
         if not is_document_id(document_id):
             raise DocumentNotFound(document_id)
         number = page_of(document_id, project.pages)
         found = [
-            one
-            for one in await self._stores.pages.history(project.scope, number)
-            if one[2].document_id == document_id
+            Past(by, at, _on_wire(entry, project.kind), (-seq, -place))
+            for seq, place, by, at, entry in await self._stores.pages.history(project.scope, number)
+            if entry.document_id == document_id
         ]
         if not found:
             await self._load(project, document_id)
-        return found[::-1]
+        return sorted(found, key=lambda one: one.key)
 
     async def set_labels(
         self,
@@ -95,9 +111,8 @@ class DocumentService:
 
         def change(document: Document, project: Project, revision: str) -> tuple[Document, HistoryEntry]:
             if document.rejection is not None:
-                raise Conflict(
-                    "The file is not a document and cannot be labeled: " + document.rejection.message
-                )
+                text = "The file is not a document and cannot be labeled: " + document.rejection.message
+                raise Conflict(text, target="documentId")
             facts = {"before": encode_labels(document.labels), "after": encode_labels(labels)}
             after = set_labels(document, project.kind, labels, revision)
             return after, HistoryEntry(document.id, "labelsSet", facts)
@@ -117,12 +132,8 @@ class DocumentService:
                 language=patch.language or document.language,
                 content_changed=document.content_changed and not patch.confirm,
             )
-            facts = {
-                "dataset": after.dataset,
-                "language": after.language,
-                "contentChanged": after.content_changed,
-            }
-            return after, HistoryEntry(document.id, "documentChanged", facts)
+            facts = {"before": _settings(document), "after": _settings(after)}
+            return after, HistoryEntry(document.id, SETTINGS_CHANGED, facts)
 
         return await self._change(handle, document_id, version, author, change)
 
@@ -133,9 +144,8 @@ class DocumentService:
         handle = await self._stores.directory.open(name)
 
         def change(document: Document, project: Project, revision: str) -> tuple[Document, HistoryEntry]:
-            after = undo(document, project.generation, revision)
-            facts = {"before": encode_labels(document.labels), "after": encode_labels(after.labels)}
-            return after, HistoryEntry(document.id, "decisionUndone", facts)
+            after = undo(document, project.kind, project.generation, revision)
+            return after, undone_entry(document, after)
 
         return await self._change(handle, document_id, version, author, change, revision, tallies=True)
 
@@ -182,12 +192,11 @@ class DocumentService:
     async def _read(self, project: Project, document: Document) -> str:
         reading = await self._stores.uploads.look(project.container, document.location)
         if reading is None:
-            raise Conflict(
-                f"The blob '{document.location}' is gone from the container '{project.container}'."
-            )
+            text = f"The blob '{document.location}' is gone from the container '{project.container}'."
+            raise Conflict(text, target="documentId")
         if reading.text is None:
             reason = reading.rejection.message if reading.rejection else ""
-            raise Conflict(f"The blob '{document.location}' is not a document: {reason}")
+            raise Conflict(f"The blob '{document.location}' is not a document: {reason}", target="documentId")
         return reading.text
 
     async def _check_fit(self, handle: Handle, document_id: str, labels: Labels) -> None:
@@ -197,9 +206,10 @@ class DocumentService:
         document = await self._load(handle.current, document_id)
         if document.rejection is not None:
             return  # refused by the change itself, with the reason
-        problems = label_problems(labels, Offsets(await self._read(handle.current, document)))
-        if problems:
-            raise InvalidArgument(problems[0], target="entities")
+        faults = Faults("label field")
+        for fault in span_faults(labels, Offsets(await self._read(handle.current, document))):
+            faults.add(f"{ProjectKind.ENTITIES.label_field}{fault.path}", fault.message)
+        faults.raise_any()
 
     async def _define(self, handle: Handle, document_id: str, version: Version, labels: Labels) -> None:
         """Define unknown categories (D7), after a look at what would refuse the labels all the same."""
@@ -214,3 +224,33 @@ class DocumentService:
             raise StaleDocument(document_json(document, project))
         await self._stores.directory.update(project.name, lambda current: define(current, names))
         await handle.refresh()
+
+
+def _settings(document: Document) -> dict[str, Any]:
+    """What PATCH changes, for the history."""
+    return {
+        "dataset": document.dataset.value,
+        "language": document.language,
+        "contentChanged": document.content_changed,
+    }
+
+
+def _on_wire(entry: HistoryEntry, kind: ProjectKind) -> HistoryEntry:
+    """Labels before and after are stored as in the pages, and told as the label field of the project's kind."""
+    if entry.action == SETTINGS_CHANGED:
+        return entry
+    told: dict[str, Any] = {}
+    for name in ("before", "after"):
+        if name in entry.facts:
+            labels = decode_labels(entry.facts[name])
+            told[name] = _label_field(labels, kind) if labels is not None else None
+    return replace(entry, facts={**entry.facts, **told})
+
+
+def _label_field(labels: Labels, kind: ProjectKind) -> dict[str, Any]:
+    """Labels from before an import changed the kind are told as what they were."""
+    if labels.regions:
+        kind = ProjectKind.ENTITIES
+    elif len(labels.categories) > (0 if kind is ProjectKind.ENTITIES else 1):
+        kind = ProjectKind.MULTI_LABEL
+    return {kind.label_field: write_labels(kind, labels)}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from shared.domain.document import Document
 from shared.domain.errors import InvalidArgument, PreconditionRequired
 
-_ETAG = re.compile(r'"([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{1,40})"')
+#: One strong entity tag in its quotes, as RFC 9110 writes it.
+_ETAG = re.compile(r'"([!#-~\x80-\xff]*)"')
+_OURS = re.compile(r"([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{1,40})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,15 @@ class Version:
 
 
 ANY = Version(None, None)
+#: What no document ever had: revisions hold no blanks.
+STALE = Version(" ", " ")
 
 
 def parse(text: str | None, target: str = "If-Match") -> Version:
-    """Raises PreconditionRequired when it is missing, InvalidArgument when it is malformed or weak."""
+    """Raises PreconditionRequired when it is missing, InvalidArgument when it is malformed or weak.
+
+    A well-formed tag that this app did not make is the version of no document: it is stale.
+    """
     if text is None or not text.strip():
         raise PreconditionRequired(
             "The header If-Match is required: the eTag of the document as it was read, or * for any.",
@@ -42,4 +49,5 @@ def parse(text: str | None, target: str = "If-Match") -> Version:
         raise InvalidArgument(
             "An eTag is given as it was answered, with its quotes; weak ones do not apply.", target=target
         )
-    return Version(*match.groups())
+    ours = _OURS.fullmatch(match[1])
+    return Version(*ours.groups()) if ours else STALE

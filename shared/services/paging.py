@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from shared.domain.errors import InvalidArgument
+from shared.domain.jobs import Job
 from shared.domain.project import Project
 
 type Key = tuple[int | str, ...]
@@ -36,11 +37,16 @@ def read_token(token: str, project: Project, query: object) -> Key:
 def cut[T](
     items: Sequence[T], key: Callable[[T], Key], top: int, token: str | None, project: Project, query: object
 ) -> tuple[list[T], str | None]:
-    """The items of one answer, of a list that is sorted by `key`, and the token of the next answer."""
+    """The items of one answer in the order of `key`, which no two share, and the token of the next answer."""
     after = read_token(token, project, query) if token else None
-    rest = [item for item in items if after is None or key(item) > after]
+    rest = sorted((item for item in items if after is None or key(item) > after), key=key)
     shown = rest[:top]
     return shown, make_token(key(shown[-1]), project, query) if len(rest) > top else None
+
+
+def newest_first(job: Job) -> Key:
+    """The key of lists of jobs."""
+    return -int(job.created.timestamp() * 1_000_000), job.id
 
 
 def _sign(body: bytes, project: Project, query: object) -> bytes:

@@ -1,12 +1,12 @@
 """Saving the decisions of a reviewer: up to 100 documents, each saved whole or refused whole (rule V2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from shared.domain.document import Document
-from shared.domain.errors import InvalidArgument, LabelbridgeError
+from shared.domain.errors import DocumentNotFound, InvalidArgument, LabelbridgeError, StaleDocument
 from shared.domain.ids import random_id
 from shared.domain.page import Edit, HistoryEntry, Page, is_document_id, page_of
 from shared.domain.project import Project
@@ -16,6 +16,7 @@ from shared.services.etags import Version
 from shared.services.stores import Stores
 from shared.storage.document_codec import encode_labels
 from shared.storage.page_rows import Author
+from shared.wire.documents import document_json
 
 MAX_DECISIONS = 100
 
@@ -29,15 +30,17 @@ class Saved(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """One decision with the version of the document that the reviewer saw."""
+    """One decision with the version of the document that the reviewer saw, or why what was given is none."""
 
     decision: Decision
-    version: Version
+    version: Version | InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one decision. `document`: saved, or the current one that it conflicts with."""
+    """What became of one decision. `document`: saved, or the current one that it conflicts with. `error` where it
+    was not saved; its target is within the decision, "" for the whole of it.
+    """
 
     document_id: str
     status: Saved
@@ -81,7 +84,7 @@ class ReviewService:
             handle, {page_of(key, pages) for key in known}, change, author
         )
         wanted = [s.decision.document_id for s in decisions]
-        return written.project, [results.get(key) or Result(key, Saved.NOT_FOUND) for key in wanted]
+        return written.project, [results.get(key) or _not_found(key) for key in wanted]
 
 
 def _check(decisions: Sequence[Submitted]) -> None:
@@ -101,11 +104,14 @@ def _decide(page: Page, project: Project, one: Submitted, revision: str) -> tupl
     key = one.decision.document_id
     document = page.documents.get(key)
     if document is None:
-        return Result(key, Saved.NOT_FOUND), None
+        return _not_found(key), None
+    if isinstance(one.version, InvalidArgument):
+        return Result(key, Saved.INVALID, error=one.version), None
     if document.revision == revision:
         return Result(key, Saved.SAVED, document), None  # our own work, asked for again
     if not one.version.matches(document, project.generation):
-        return Result(key, Saved.CONFLICT, document), None
+        stale = StaleDocument(document_json(document, project), target="eTag")
+        return Result(key, Saved.CONFLICT, document, stale), None
     try:
         decided = decide(document, one.decision, project.kind, project.generation, revision)
     except InvalidArgument as error:
@@ -113,16 +119,31 @@ def _decide(page: Page, project: Project, one: Submitted, revision: str) -> tupl
     return Result(key, Saved.SAVED, decided.document), decided
 
 
+def _not_found(key: str) -> Result:
+    return Result(key, Saved.NOT_FOUND, error=DocumentNotFound(key))
+
+
 def decided_entry(decided: Decided) -> HistoryEntry:
     """The history keeps the provenance of every decision (rules V1, V5)."""
-    source = decided.source
-    facts: Mapping[str, Any] = {
+    source, after = decided.source, decided.document
+    facts: dict[str, Any] = {
         "before": encode_labels(decided.before),
-        "after": encode_labels(decided.document.labels),
+        "after": encode_labels(after.labels),
         "accepted": [provenance(s, source) for s in decided.accepted],
         "rejected": [provenance(s, source) for s in decided.rejected],
     }
-    return HistoryEntry(decided.document.id, "decided", facts)
+    return HistoryEntry(after.id, "decided", facts | _review_job(after))
+
+
+def undone_entry(before: Document, after: Document) -> HistoryEntry:
+    facts = {"before": encode_labels(before.labels), "after": encode_labels(after.labels)}
+    return HistoryEntry(after.id, "decisionUndone", facts | _review_job(before))
+
+
+def _review_job(decided: Document) -> dict[str, Any]:
+    """Which bulk decision it was, if it was one."""
+    job_id = decided.undo.job_id if decided.undo else None
+    return {"reviewJobId": job_id} if job_id else {}
 
 
 def provenance(suggestion: Suggestion, source: SuggestionSet) -> dict[str, Any]:

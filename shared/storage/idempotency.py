@@ -1,4 +1,7 @@
-"""Answers to requests that carried an `Idempotency-Key`, kept for 24 hours in one partition a day."""
+"""Answers to requests that carried an `Idempotency-Key`, kept for 24 hours in one partition a day.
+
+An answer belongs to the project that it tells of. When that was deleted, the key begins again, with a salt.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +33,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is known of a key: the hash of the body it came with, and the answer when there was one."""
+    """What is known of a key: the hash of the body it came with, and the answer when there was one.
+
+    `project`: the incarnation that the project of the request had after it, "" where there was none. `salt` tells
+    the uses of a key for one deleted project after the other apart; ids that derive from the key derive from it too.
+    """
 
     body_hash: str
-    answer: Answer | None
+    answer: Answer | None = None
+    project: str = ""
+    salt: str = ""
 
 
 class IdempotencyStore:
@@ -54,15 +63,28 @@ class IdempotencyStore:
             return _decode(row) if row else None
         return None
 
-    async def finish(self, key: str, body_hash: str, answer: Answer) -> None:
+    async def begin_again(self, key: str, body_hash: str, salt: str) -> None:
+        """Take a key whose answer is about a project that is gone."""
+        now = self._clock()
+        values: dict[str, Value] = {"v": 1, "hash": body_hash, "at": now, "salt": salt}
+        await self._table.commit(_partition(now), [UpsertReplace(key, values)])
+        try:
+            await self._table.commit(_partition(now - timedelta(days=1)), [Delete(key)])
+        except RowMissing:
+            return  # it was of today
+
+    async def finish(self, key: str, known: Remembered) -> None:
         """Keep the answer. One too large for a row is not kept: a repeat then does the same work again."""
-        if len(answer.body) > MAX_ANSWER:
+        answer = known.answer
+        if answer is None or len(answer.body) > MAX_ANSWER:
             return
         now = self._clock()
         values: dict[str, Value] = {
             "v": 1,
-            "hash": body_hash,
+            "hash": known.body_hash,
             "at": now,
+            "project": known.project,
+            "salt": known.salt,
             "status": answer.status,
             "headers": packing.to_text(answer.headers),
             "type": answer.content_type,
@@ -92,11 +114,14 @@ def _age(row: Row, now: datetime) -> timedelta:
 
 
 def _decode(row: Row) -> Remembered:
-    status = row.values.get("status")
-    if not isinstance(status, int):
-        return Remembered(packing.string(row.values, "hash"), None)
-    headers = packing.from_text(packing.string(row.values, "headers"))
+    values = row.values
+    status, answer = values.get("status"), None
+    if isinstance(status, int):
+        headers = packing.from_text(packing.string(values, "headers"))
+        answer = Answer(status, headers, packing.from_parts(values), packing.string(values, "type"))
     return Remembered(
-        packing.string(row.values, "hash"),
-        Answer(status, headers, packing.from_parts(row.values), packing.string(row.values, "type")),
+        packing.string(values, "hash"),
+        answer,
+        packing.string(values, "project"),
+        packing.string(values, "salt"),
     )

@@ -70,13 +70,14 @@ class PageReader:
             pages[number] = page
         return pages
 
-    async def history(self, scope: Scope, number: int) -> list[tuple[str, datetime, HistoryEntry]]:
-        """All changes on a page, oldest first: (who, when, what)."""
+    async def history(self, scope: Scope, number: int) -> list[tuple[int, int, str, datetime, HistoryEntry]]:
+        """All changes on a page, oldest first: (seq of its row, place in the row, who, when, what)."""
         low, high = keys.prefix(keys.history(number))
-        found: list[tuple[str, datetime, HistoryEntry]] = []
+        found: list[tuple[int, int, str, datetime, HistoryEntry]] = []
         for row in await self._table.query(scope.incarnation, low, high):
             who, at, entries = packing.unpacked_values(row.values)
-            found.extend((who, datetime.fromisoformat(at), HistoryEntry(*entry)) for entry in entries)
+            seq, when = keys.number_of(row.key), datetime.fromisoformat(at)
+            found.extend((seq, i, who, when, HistoryEntry(*entry)) for i, entry in enumerate(entries))
         return found
 
     def remember(self, scope: Scope, page: Page) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from shared.domain.kinds import Dataset, DocumentStatus
 from shared.wire.api import DocumentId, ErrorModel, Language, Strict, Wire
@@ -84,11 +84,20 @@ class PageQuery(Wire):
     continuation_token: Annotated[str, Field(max_length=4_000)] | None = None
 
 
+def _only_false(value: bool) -> bool:
+    if value:
+        raise ValueError("'contentChanged' can only be set to false: a person confirms the labels.")
+    return value
+
+
+type Confirmed = Annotated[bool, AfterValidator(_only_false), WithJsonSchema({"const": False})]
+
+
 class DocumentPatchBody(Strict):
     dataset: Dataset | None = None
     language: Language | None = None
     #: Only false: a person confirms that the labels still hold for the changed content.
-    content_changed: Literal[False] | None = None
+    content_changed: Confirmed | None = None
 
 
 class DocumentText(Wire):
@@ -110,7 +119,7 @@ class HistoryList(Wire):
 
 class DecisionModel(Strict):
     document_id: DocumentId
-    e_tag: Annotated[str, Field(min_length=1, max_length=200)]
+    e_tag: Annotated[str, Field(min_length=1)]
     accept: list[str] = Field(default_factory=list)
     reject: list[str] = Field(default_factory=list)
     accept_all: bool = False

@@ -20,7 +20,7 @@ class Faults:
             self._reported.append(InvalidArgument(message, target=path))
 
     def raise_any(self) -> None:
-        """Raises InvalidArgument: the one fault itself, or a summary with the faults as `details`."""
+        """Raises InvalidArgument: the one fault itself, or a summary at the first with all as `details`."""
         if not self.count:
             return
         if self.count == 1:
@@ -28,9 +28,8 @@ class Faults:
         details = list(self._reported)
         if self.count > MAX_REPORTED:
             details.append(InvalidArgument(f"... and {self.count - MAX_REPORTED:,} more errors."))
-        raise InvalidArgument(
-            f"The {self._what} has {self.count:,} errors; see 'details'.", details=tuple(details)
-        )
+        text = f"The {self._what} has {self.count:,} errors; see 'details'."
+        raise InvalidArgument(text, target=details[0].target, details=tuple(details))
 
 
 def shown(value: object) -> str:

@@ -125,7 +125,8 @@ def test_outcomes(outcome, error):
 
 
 def test_history():
-    data = {"value": [history_json("ann", AT, HistoryEntry(DOCUMENT.id, "decided", {"after": ["Sport"]}))]}
+    facts = {"before": None, "after": {"class": {"category": "Sport"}}}
+    data = {"value": [history_json("ann", AT, HistoryEntry(DOCUMENT.id, "labelsSet", facts))]}
     assert through(model("get_document_history"), data) == comparable(data)
 
 

@@ -126,7 +126,10 @@ async def test_history_tells_who_when_and_from_what(new_project: MakeProject) ->
     assert {
         k: accepted[k] for k in ("id", "category", "confidence", "jobId", "engine", "model")
     } == suggestion
-    assert whole[0]["details"] == {"before": ["Refund"], "after": ["Login"]}
+    assert whole[0]["details"] == {
+        "before": {"class": {"category": "Refund"}},
+        "after": {"class": {"category": "Login"}},
+    }
     first = await project.get(f"/documents/{document['id']}/history", top=1)
     rest = await project.get(
         f"/documents/{document['id']}/history", top=1, continuationToken=first["continuationToken"]

@@ -146,9 +146,11 @@ async def test_what_cannot_be_decided_is_told_document_by_document(new_project: 
         "notFound",
         "notFound",
     ]
-    assert results[1]["error"]["target"] == "accept"
+    assert results[1]["error"]["target"] == "decisions[1].accept"
     assert "no-such-one" in results[1]["error"]["message"]
-    assert results[2]["error"]["target"] == "acceptAll"
+    assert results[2]["error"]["target"] == "decisions[2].acceptAll"
+    assert results[3]["error"]["target"] == "decisions[3]"
+    assert results[4]["error"]["target"] == "decisions[4].documentId"
     for document in (bad, twice, none):
         assert await project.document(document["location"]) == document
 

@@ -31,6 +31,7 @@ class Before:
     pending: Marks
     rejected: frozenset[tuple[str, Mark]]
     changed: bool
+    jobs: int
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Doc:
     pending: Marks = ()
     rejected: frozenset[tuple[str, Mark]] = frozenset()
     before: Before | None = None
+    #: How many jobs have made suggestions for it.
+    jobs: int = 0
 
 
 class Model:
@@ -94,6 +97,7 @@ class Model:
             if self.kind is ProjectKind.SINGLE_LABEL and doc.labels is not None:
                 continue
             doc.pending = self._chosen(doc)
+            doc.jobs += 1
 
     def _chosen(self, doc: Doc) -> Marks:
         entities = self.kind is ProjectKind.ENTITIES
@@ -118,7 +122,7 @@ class Model:
 
     def fits(self, labels: Marks | None, mark: Mark) -> bool:
         if self.kind is ProjectKind.SINGLE_LABEL:
-            return not labels
+            return labels is None
         if self.kind is ProjectKind.MULTI_LABEL:
             return mark not in (labels or ())
         ends = [(one.offset, one.offset + one.length) for one in labels or ()]
@@ -134,10 +138,10 @@ class Model:
 
     def decide(self, doc: Doc, accept: Marks, reject: Marks, job: str | None = None) -> None:
         """A decision on some pending suggestions (V1)."""
-        doc.before = Before(job, doc.labels, doc.pending, doc.rejected, doc.changed)
+        doc.before = Before(job, doc.labels, doc.pending, doc.rejected, doc.changed, doc.jobs)
         doc.rejected |= {(doc.text, one) for one in reject}
         if accept:
-            doc.labels, doc.changed = (*(doc.labels or ()), *accept), False
+            doc.labels = (*(doc.labels or ()), *accept)
         gone = {*accept, *reject}
         doc.pending = tuple(one for one in doc.pending if one not in gone and self.fits(doc.labels, one))
 
@@ -157,13 +161,12 @@ class Model:
         for doc in self.docs.values():
             if doc.before is not None and wanted(doc.before):
                 last = doc.before
-                doc.labels, doc.pending, doc.rejected, doc.changed = (
-                    last.labels,
-                    last.pending,
-                    last.rejected,
-                    last.changed,
-                )
-                doc.before = None
+                doc.labels, doc.rejected, doc.before = last.labels, last.rejected, None
+                doc.changed = doc.changed and last.changed
+                if doc.jobs == last.jobs or not doc.pending:
+                    doc.pending = last.pending
+                else:  # a later job's suggestions stay
+                    doc.pending = tuple(one for one in doc.pending if self.fits(last.labels, one))
                 undone += 1
         return undone
 

@@ -52,7 +52,7 @@ async def test_the_whole_life(world: World) -> None:
     history = await world.app.service.history("p")
     assert history[0].facts["to"] == "connected"
     document = (await world.read(project))["a.txt"]
-    actions = [entry.action for _, _, entry in await world.app.documents.history("p", document.id)]
+    actions = [one.entry.action for one in await world.app.documents.history("p", document.id)]
     assert actions == ["labelsSet", "labelsAdopted", "labelsImported", "labelsImported", "labelsSet"]
 
 

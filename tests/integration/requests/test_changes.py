@@ -14,9 +14,8 @@ from tests.support.api import Json, Project
         ("", 428, "InvalidRequest"),
         ('W/"abc.0"', 400, "InvalidArgument"),
         ("abc.0", 400, "InvalidArgument"),
-        ('"abc"', 400, "InvalidArgument"),
         ('"abc.0", "abc.1"', 400, "InvalidArgument"),
-        ('"' + "x" * 5000 + '.0"', 400, "InvalidArgument"),
+        ('"a"b"', 400, "InvalidArgument"),
     ],
 )
 async def test_if_match_missing_weak_or_malformed(
@@ -39,9 +38,10 @@ async def test_a_stale_etag_is_409_with_the_current_document(sample: Project) ->
         ("PATCH", f"{sample.path}/documents/{A}", {"dataset": "Test"}),
         ("POST", f"{sample.path}/documents/{A}/:undo", {}),
     ):
-        answer = await sample.http.request(method, path, json=body, headers={"If-Match": '"stale.0"'})
-        assert error(answer)[:2] == (409, "Conflict")
-        assert answer.json()["document"] == current
+        for etag in ('"stale.0"', '"stale"', '""', '"' + "x" * 5000 + '.0"'):
+            answer = await sample.http.request(method, path, json=body, headers={"If-Match": etag})
+            assert error(answer) == (409, "Conflict", "If-Match"), etag
+            assert answer.json()["document"] == current
 
 
 async def test_a_star_matches_whatever_is_there(new_project: MakeProject) -> None:

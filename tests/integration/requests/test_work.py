@@ -16,7 +16,6 @@ from tests.support.api import Json, Project
         ([{"documentId": A, "eTag": '"a.b"'}] * 2, "decisions[1].documentId"),
         ([{"eTag": '"a.b"'}], "decisions[0].documentId"),
         ([{"documentId": A}], "decisions[0].eTag"),
-        ([{"documentId": A, "eTag": "weak"}], "decisions[0].eTag"),
         ([{"documentId": A, "eTag": '"a.b"', "acceptall": True}], "decisions[0].acceptall"),
         ([{"documentId": A, "eTag": '"a.b"', "accept": "all"}], "decisions[0].accept"),
         ("all", "decisions"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from shared.domain.document import Document, new_document
 from shared.domain.kinds import Dataset, ProjectKind, Studio
-from shared.domain.labels import Labels, label_problems
+from shared.domain.labels import Labels, span_faults
 from shared.domain.prediction import Prediction
 from shared.domain.project import Category, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
@@ -43,7 +43,7 @@ def test_labels_by_hand(drawn: Drawn):
 
     labels = read_labels(KIND, json.loads(json.dumps(body)))
     assert labels is not None
-    assert label_problems(labels, offsets) == []
+    assert not list(span_faults(labels, offsets))
     document = _stored(_document(text, labels))
 
     learned = example(KIND, text, document, Studio.LANGUAGE_STUDIO)

@@ -141,8 +141,8 @@ async def test_labels_of_a_deleted_document_stay_in_the_history(app: App) -> Non
 
     assert await app.document("a.txt") is None
     history = await app.container.documents.history("p", document.id)
-    assert [entry.action for _, _, entry in history] == ["deleted", "labelsSet"]
-    assert history[1][2].facts["after"] == ["Refund"]
+    assert [one.entry.action for one in history] == ["deleted", "labelsSet"]
+    assert history[1].entry.facts["after"] == {"class": {"category": "Refund"}}
 
 
 async def test_two_projects_of_one_container_get_every_event(app: App) -> None:

@@ -44,7 +44,7 @@ class Saving:
             document = await app.document(location)
             assert document is not None
             history = await app.container.documents.history("p", document.id)
-            decided = [entry for _, _, entry in history if entry.action == "decided"]
+            decided = [one for one in history if one.entry.action == "decided"]
             assert (document.labels is not None) == bool(decided)
             assert (document.revision == "revision-1") == bool(decided)
             counts.append(len(decided))
@@ -152,7 +152,7 @@ async def test_our_own_write_is_recognised_after_somebody_else_wrote_the_page(sa
     assert document.labels is not None
     assert document.labels.categories == ("Other",)
     history = await other.container.documents.history("p", document.id)
-    assert [entry.action for _, _, entry in history] == ["labelsSet", "decided"]
+    assert [one.entry.action for one in history] == ["labelsSet", "decided"]
 
 
 async def test_the_same_revision_again_answers_the_same_and_writes_nothing(saving: Saving) -> None:
