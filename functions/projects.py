@@ -4,8 +4,6 @@ from typing import Any
 
 from functions.http import PROJECTS, Call, P, Routes
 from functions.reply import Reply
-from shared.domain.errors import InvalidArgument
-from shared.domain.names import language_fault
 from shared.domain.project import AutolabelSettings
 from shared.services.projects import ProjectPatch
 from shared.wire.answers import job_json, project_json
@@ -38,7 +36,7 @@ async def get_project(call: Call) -> Reply:
 @routes.add("PATCH", P, {200: ProjectModel, 201: ProjectModel})
 async def put_project(call: Call, body: ProjectBody) -> Reply:
     """Create a project, or change one."""
-    project, created = await call.container.projects.put(call.project_name, _patch(call, body))
+    project, created = await call.container.projects.put(call.project_name, _patch(body))
     return Reply(201 if created else 200, project_json(project))
 
 
@@ -55,14 +53,11 @@ async def get_deletion_job(call: Call) -> Reply:
     return Reply(200, job_json(await call.container.projects.deletion(call.path("jobId"))))
 
 
-def _patch(call: Call, body: ProjectBody) -> ProjectPatch:
-    if body.project_name is not None and body.project_name != call.project_name:
-        raise InvalidArgument("'projectName' must be the name in the address.", target="projectName")
-    if body.language is not None and (fault := language_fault(body.language)):
-        raise InvalidArgument(fault, target="language")
+def _patch(body: ProjectBody) -> ProjectPatch:
     settings = body.settings
     autolabel = settings.autolabel if settings else None
     return ProjectPatch(
+        name=body.project_name,
         kind=body.project_kind,
         container=body.storage_input_container_name,
         language=body.language,

@@ -109,7 +109,7 @@ class Container:
 
     @cached_property
     def imports(self) -> ImportService:
-        return ImportService(self.stores, self.jobs, self.registering)
+        return ImportService(self.stores, self.jobs, self.registering, self.engines.names)
 
     @cached_property
     def exports(self) -> ExportService:

@@ -9,7 +9,7 @@ turned or created; `replaces`, the edition that the project had before.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from random import random
@@ -47,8 +47,12 @@ BUSY = "The project is being changed; try again in a moment."
 
 
 class ImportService:
-    def __init__(self, stores: Stores, jobs: JobService, registering: RegisterService) -> None:
+    def __init__(
+        self, stores: Stores, jobs: JobService, registering: RegisterService, engines: Iterable[str]
+    ) -> None:
+        """`engines`: the names of those that there are."""
         self._stores = stores
+        self._engines = frozenset(engines)
         self._jobs = jobs
         self._registering = registering
 
@@ -84,11 +88,18 @@ class ImportService:
             now,
             parameters={"by": by},
             errors=tuple(told),
-            warnings=file.warnings,
+            warnings=(*file.warnings, *self._engine_warnings(file)),
         )
         job, _ = await self._stores.jobs.create(job)
         await self._jobs.send(job, delay=SAFETY_SECONDS)
         return await for_a_moment(self._import(job, file)) or job
+
+    def _engine_warnings(self, file: ProjectFile) -> tuple[JobError, ...]:
+        engine = file.details.settings.autolabel.engine
+        if engine is None or engine in self._engines:
+            return ()
+        text = f"There is no engine '{engine}' here; uploads are not labeled until the project has another."
+        return (JobError("Warning", text, "metadata.settings.autolabel.engine"),)
 
     async def get(self, name: str, job_id: str) -> Job:
         job = await self._stores.jobs.get("", JobKind.IMPORT, job_id)

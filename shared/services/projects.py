@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.errors import Conflict, InvalidArgument, LabelbridgeError
+from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.ids import random_id
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.kinds import ProjectKind
@@ -15,6 +15,7 @@ from shared.engines.registry import Engines
 from shared.services.jobs import JobService
 from shared.services.registering import RegisterService
 from shared.services.stores import Stores
+from shared.wire.faults import Faults
 
 MAX_PROJECTS = 500
 
@@ -23,7 +24,7 @@ MAX_PROJECTS = 500
 class ProjectPatch:
     """What a PATCH sets; None: leave it (or the default of a new project).
 
-    `autolabel_fields`: which fields of `autolabel` the caller named; None: all of them.
+    `autolabel_fields`: which fields of `autolabel` the caller named; None: all of them. `name` can only be repeated.
     """
 
     kind: ProjectKind | None = None
@@ -36,6 +37,7 @@ class ProjectPatch:
     autolabel_fields: frozenset[str] | None = None
     run_gpt_predictions: bool | None = None
     gpt_predictive_lookahead: int | None = None
+    name: str | None = None
 
 
 class ProjectService:
@@ -66,8 +68,8 @@ class ProjectService:
         fault = project_name_fault(name)
         if fault:
             raise InvalidArgument(fault, target="projectName")
-        self._check(patch)
         existing = await self._stores.projects.find(name)
+        self._check(name, patch, new=existing is None)
         if existing is not None and existing.deleting:
             raise Conflict(
                 f"The project '{name}' is being deleted; try again in a moment.", target="projectName"
@@ -87,23 +89,8 @@ class ProjectService:
         )
 
     def _new(self, name: str, patch: ProjectPatch) -> Project:
-        required = {
-            "projectKind": patch.kind,
-            "storageInputContainerName": patch.container,
-            "language": patch.language,
-        }
-        missing = [
-            InvalidArgument(f"'{k}' is required for a new project.", target=k)
-            for k, v in required.items()
-            if not v
-        ]
-        if len(missing) == 1:
-            raise missing[0]
-        if missing or patch.kind is None or patch.container is None or patch.language is None:
-            details: tuple[LabelbridgeError, ...] = tuple(missing)
-            raise InvalidArgument(
-                "A new project needs fields that are missing; see 'details'.", details=details
-            )
+        if patch.kind is None or patch.container is None or patch.language is None:
+            raise InvalidArgument("A new project needs a kind, a container and a language.")
         now = self._stores.clock()
         project = Project(
             name,
@@ -117,20 +104,33 @@ class ProjectService:
         )
         return _change(project, replace(patch, kind=None, container=None), now)
 
-    def _check(self, patch: ProjectPatch) -> None:
-        if patch.container is not None:
-            fault = container_fault(patch.container)
-            if fault is None and self._stores.names.is_ours(patch.container):
-                fault = f"The container '{patch.container}' belongs to Labelbridge itself; choose one with documents."
-            if fault:
-                raise InvalidArgument(fault, target="storageInputContainerName")
+    def _check(self, name: str, patch: ProjectPatch, *, new: bool) -> None:
+        """Raises InvalidArgument with all that is wrong with the patch, whatever the project holds."""
+        faults = Faults("request")
+        if patch.name not in (None, name):
+            faults.add("projectName", "'projectName' must be the name in the address.")
+        required = {
+            "projectKind": patch.kind,
+            "storageInputContainerName": patch.container,
+            "language": patch.language,
+        }
+        for field in (field for field, value in required.items() if new and value is None):
+            faults.add(field, f"'{field}' is required for a new project.")
+        if patch.container is not None and (fault := container_fault(patch.container)):
+            faults.add("storageInputContainerName", fault)
+        elif patch.container and self._stores.names.is_ours(patch.container):
+            text = (
+                f"The container '{patch.container}' belongs to Labelbridge itself; choose one with documents."
+            )
+            faults.add("storageInputContainerName", text)
         if patch.language is not None and (fault := language_fault(patch.language)):
-            raise InvalidArgument(fault, target="language")
+            faults.add("language", fault)
         if patch.autolabel is not None and patch.autolabel.engine is not None:
             try:
                 self._engines.get(patch.autolabel.engine)
             except UnknownEngine as error:
-                raise InvalidArgument(str(error), target="settings.autolabel.engine") from error
+                faults.add("settings.autolabel.engine", str(error))
+        faults.raise_any()
 
     # Deletion
 
@@ -177,12 +177,12 @@ def _mark_deleting(project: Project) -> Project:
 
 
 def _change(project: Project, patch: ProjectPatch, now: datetime) -> Project:
+    faults = Faults("request")
     if patch.kind is not None and patch.kind is not project.kind:
-        raise InvalidArgument("The kind of a project cannot be changed.", target="projectKind")
+        faults.add("projectKind", "The kind of a project cannot be changed.")
     if patch.container is not None and patch.container != project.container:
-        raise InvalidArgument(
-            "The container of a project cannot be changed.", target="storageInputContainerName"
-        )
+        faults.add("storageInputContainerName", "The container of a project cannot be changed.")
+    faults.raise_any()
     settings = project.settings
     after = replace(
         project,

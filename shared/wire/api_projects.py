@@ -3,10 +3,21 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.domain.kinds import ProjectKind
-from shared.wire.api import CategoryName, Kind, ModelLabel, Strict, Wire
+from shared.domain.names import container_fault
+from shared.wire.api import CategoryName, Kind, Language, ModelLabel, Strict, Wire
+from shared.wire.project_settings import MAX_LOOKAHEAD
+
+
+def _container(name: str) -> str:
+    if fault := container_fault(name):
+        raise ValueError(fault)
+    return name
+
+
+type ContainerName = Annotated[str, AfterValidator(_container)]
 
 
 class AutolabelSettingsModel(Strict):
@@ -25,7 +36,7 @@ class SettingsModel(Wire):
     aml_project_path: str | None = None
     is_labeling_locked: bool | None = None
     run_gpt_predictions: bool | None = None
-    gpt_predictive_lookahead: Annotated[int, Field(ge=0)] | None = None
+    gpt_predictive_lookahead: Annotated[int, Field(ge=0, le=MAX_LOOKAHEAD)] | None = None
     autolabel: AutolabelSettingsModel | None = None
 
 
@@ -36,8 +47,8 @@ class ProjectBody(Wire):
 
     project_name: str | None = None
     project_kind: Kind | None = None
-    storage_input_container_name: str | None = None
-    language: str | None = None
+    storage_input_container_name: ContainerName | None = None
+    language: Language | None = None
     multilingual: Annotated[bool, Field(strict=True)] | None = None
     description: Annotated[str, Field(max_length=4_000)] | None = None
     settings: SettingsModel | None = None

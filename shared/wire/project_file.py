@@ -28,6 +28,7 @@ from shared.wire.project_file_parts import (
     read_categories,
     read_metadata,
 )
+from shared.wire.project_settings import unknown_fields
 
 
 def read_project_file(body: bytes) -> ProjectFile:
@@ -140,13 +141,15 @@ class _ProjectFileReader:
             self._json.position = self._skimmed_at
             self._read_documents()
         self._faults.raise_any()
-        return ProjectFile(head.details, head.categories, self._documents, _warnings(head))
+        return ProjectFile(head.details, head.categories, self._documents, self._warnings(head))
 
-
-def _warnings(head: _Head) -> tuple[JobError, ...]:
-    where = f"assets.{head.kind.category_list}"
-    return tuple(
-        JobError("Warning", warning, f"{where}[{index}].category")
-        for index, category in enumerate(head.categories)
-        if (warning := azure_name_warning(category.name))
-    )
+    def _warnings(self, head: _Head) -> tuple[JobError, ...]:
+        where = f"assets.{head.kind.category_list}"
+        warnings = [
+            JobError("Warning", warning, f"{where}[{index}].category")
+            for index, category in enumerate(head.categories)
+            if (warning := azure_name_warning(category.name))
+        ]
+        if ignored := unknown_fields(self._top["metadata"].get("settings")):
+            warnings.append(JobError("Warning", ignored, "metadata.settings.autolabel"))
+        return tuple(warnings)

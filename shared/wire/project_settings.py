@@ -9,6 +9,8 @@ from shared.wire.faults import Faults, shown
 
 MAX_LOOKAHEAD = 100_000
 MAX_NAME = 50
+_AUTOLABEL = frozenset({"onUpload", "engine", "modelLabel", "categories"})
+MAX_SHOWN = 10
 
 
 class _Fields:
@@ -93,6 +95,19 @@ def _read_autolabel(fields: _Fields | None) -> AutolabelSettings:
         model_label=fields.name("modelLabel", model_label_fault),
         categories=fields.names("categories", category_fault),
     )
+
+
+def unknown_fields(settings: object) -> str | None:
+    """What to tell of fields of `autolabel` that nobody reads: a PATCH refuses them, a file may be from elsewhere."""
+    value = cast("dict[str, Any]", settings).get("autolabel") if isinstance(settings, dict) else None
+    if not isinstance(value, dict):
+        return None
+    unknown = sorted(cast("dict[str, Any]", value).keys() - _AUTOLABEL)
+    if not unknown:
+        return None
+    more = " and more" if len(unknown) > MAX_SHOWN else ""
+    names = ", ".join(shown(name) for name in unknown[:MAX_SHOWN])
+    return f"Fields that 'autolabel' does not have are ignored: {names}{more}."
 
 
 def _engine_fault(name: str) -> str | None:

@@ -1,8 +1,9 @@
-"""What an export holds of blobs that are no documents: labels, and what an import brought."""
+"""Exports and what becomes of them: blobs that are no documents, and settings that a PATCH took."""
 
 import json
 from typing import Any
 
+from shared.domain.jobs import JobStatus
 from tests.integration.kinds.files import comparable, project_file
 from tests.support.api import SINGLE
 from tests.support.lives import Life
@@ -46,3 +47,23 @@ async def test_labels_of_content_that_became_no_document_are_exported(app: Life)
             "class": {"category": "Refund"},
         }
     ]
+
+
+async def test_what_a_patch_takes_an_import_takes_too(app: Life):
+    await app.create(
+        on_upload=False, confidence_threshold=1.0, run_gpt_predictions=True, gpt_predictive_lookahead=100_000
+    )
+    before = await app.container.projects.get("p")
+    file = json.dumps(await export(app)).encode()
+    job = await app.container.imports.start("p", file, "tester", "job")
+    assert (job.status, job.warnings) == (JobStatus.SUCCEEDED, ())
+    assert (await app.container.projects.get("p")).settings == before.settings
+
+
+async def test_an_engine_that_is_not_here_is_warned_of(app: Life):
+    await app.blobs.create_container("docs")
+    file = project_file(SINGLE, "docs", 1)
+    file["metadata"]["settings"]["autolabel"]["engine"] = "elsewhere"
+    job = await app.container.imports.start("p", json.dumps(file).encode(), "tester", "job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert [warning.target for warning in job.warnings] == ["metadata.settings.autolabel.engine"]

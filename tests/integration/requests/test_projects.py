@@ -30,6 +30,12 @@ from tests.support.api import PROJECTS, Json, Project, unique
         ("fine", {"settings": {"autolabel": {"engine": "no-such"}}}, "settings.autolabel.engine"),
         ("fine", {"settings": {"autolabel": {"onUplod": False}}}, "settings.autolabel.onUplod"),
         ("fine", {"settings": []}, "settings"),
+        ("fine", {"settings": {"confidenceThreshold": "0.5"}}, "settings.confidenceThreshold"),
+        ("fine", {"settings": {"confidenceThreshold": True}}, "settings.confidenceThreshold"),
+        ("fine", {"settings": {"runGptPredictions": "yes"}}, "settings.runGptPredictions"),
+        ("fine", {"settings": {"gptPredictiveLookahead": 100_001}}, "settings.gptPredictiveLookahead"),
+        ("fine", {"settings": {"gptPredictiveLookahead": 1.5}}, "settings.gptPredictiveLookahead"),
+        ("fine", {"settings": {"autolabel": {"onUpload": "yes"}}}, "settings.autolabel.onUpload"),
     ],
 )
 async def test_a_bad_project_names_the_field(
@@ -53,6 +59,46 @@ async def test_an_import_under_an_impossible_name_says_the_rule(
 ) -> None:
     answer = await http.post(f"{PROJECTS}/{name}/{operation}", json={})
     assert error(answer) == (400, "InvalidArgument", "projectName")
+
+
+@pytest.mark.parametrize(
+    ("change", "targets"),
+    [
+        (
+            {"language": "klingon", "multilingual": 1, "storageInputContainerName": "A_B"},
+            {"language", "multilingual", "storageInputContainerName"},
+        ),
+        (
+            {
+                "projectName": "other",
+                "storageInputContainerName": "labelbridge",
+                "settings": {"autolabel": {"engine": "no-such"}},
+            },
+            {
+                "projectKind",
+                "language",
+                "projectName",
+                "storageInputContainerName",
+                "settings.autolabel.engine",
+            },
+        ),
+    ],
+)
+async def test_all_faults_of_a_project_come_together(
+    http: httpx.AsyncClient, change: Json, targets: set[str]
+) -> None:
+    answer = await http.patch(f"{PROJECTS}/{unique('p')}", json=change)
+    assert answer.status_code == 400
+    assert {detail["target"] for detail in answer.json()["error"]["details"]} == targets
+
+
+async def test_kind_and_container_that_cannot_be_changed_are_told_together(sample: Project) -> None:
+    change = {
+        "projectKind": "CustomMultiLabelClassification",
+        "storageInputContainerName": "quiet-other",
+    }
+    details = (await sample.http.patch(sample.path, json=change)).json()["error"]["details"]
+    assert [detail["target"] for detail in details] == ["projectKind", "storageInputContainerName"]
 
 
 async def test_autolabel_settings_that_a_patch_does_not_name_stay(new_project: MakeProject) -> None:

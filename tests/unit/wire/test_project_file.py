@@ -170,3 +170,18 @@ def test_a_hundred_thousand_documents_pass() -> None:
     documents = [{"location": f"{i}.txt"} for i in range(100_000)]
     file = file_of(SINGLE, documents)
     assert len(read_project_file(encode(file)).documents) == 100_000
+
+
+def test_fields_that_autolabel_does_not_have_are_warned_of() -> None:
+    file = file_of(SINGLE, [])
+    file["metadata"]["settings"] = {"autolabel": {"onUplod": False, "model": "m"}, "other": 1}
+    [warning] = read_project_file(encode(file)).warnings
+    assert warning.target == "metadata.settings.autolabel"
+    assert "'model', 'onUplod'" in warning.message
+
+
+def test_a_warning_of_many_fields_is_short() -> None:
+    file = file_of(SINGLE, [])
+    file["metadata"]["settings"] = {"autolabel": {f"{n:0100}": 1 for n in range(1_000)}}
+    [warning] = read_project_file(encode(file)).warnings
+    assert len(warning.message) < 1_000
