@@ -1,9 +1,10 @@
 """Export as an Azure project file, streamed page by page."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from shared.domain.document import PLANNED_WHEN_READ, Document
-from shared.domain.errors import Conflict, ProjectNotFound
+from shared.domain.errors import Conflict, ProjectNotFound, Unavailable
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.project import Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
@@ -12,6 +13,9 @@ from shared.services.jobs import SAFETY_SECONDS, JobService
 from shared.services.messages import JobMessage
 from shared.services.stores import Stores
 from shared.wire.project_file_writer import ProjectFileWriter
+
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.5
 
 
 class ExportService:
@@ -47,15 +51,29 @@ class ExportService:
             await self._export(job)
 
     async def _export(self, job: Job) -> Job:
+        """Write the file; again, when what it lists at its beginning changed while documents were read."""
+        for _ in range(ATTEMPTS):
+            project = await self._current(job)
+            if project is None:
+                return job
+            if project.lock is not None and project.lock.edits_categories:
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            writer = ProjectFileWriter(details_of(project), project.categories)
+            await self._stores.artefacts.write_stream(
+                _result(job), self._chunks(project, writer), "application/json"
+            )
+            after = await self._current(job)
+            if after is None or (after.locks, after.categories) == (project.locks, project.categories):
+                return await self._jobs.end(job, JobStatus.SUCCEEDED)
+        raise Unavailable("The project's categories are being changed; try again.", retry_after=1)
+
+    async def _current(self, job: Job) -> Project | None:
         try:
             project = await self._stores.directory.read(job.project)
         except ProjectNotFound:
-            return job
-        writer = ProjectFileWriter(details_of(project), project.categories)
-        await self._stores.artefacts.write_stream(
-            _result(job), self._chunks(project, writer), "application/json"
-        )
-        return await self._jobs.end(job, JobStatus.SUCCEEDED)
+            return None
+        return project if project.incarnation == job.incarnation else None
 
     async def _chunks(self, project: Project, writer: ProjectFileWriter) -> AsyncIterator[bytes]:
         yield writer.start()

@@ -1,12 +1,19 @@
 """Exports and what becomes of them: blobs that are no documents, and settings that a PATCH took."""
 
+import itertools
 import json
 from typing import Any
 
+import pytest
+
 from shared.domain.jobs import JobStatus
+from shared.services.categories import CategoryChange
+from shared.storage.gateways.memory import MemoryStorage
 from tests.integration.kinds.files import comparable, project_file
 from tests.support.api import SINGLE
-from tests.support.lives import Life
+from tests.support.lives import Life, living
+from tests.support.meanwhile import Meanwhile
+from tests.support.services import Clock
 
 NO_TEXT = b"\xff\xfe\xff"
 
@@ -67,3 +74,31 @@ async def test_an_engine_that_is_not_here_is_warned_of(app: Life):
     job = await app.container.imports.start("p", json.dumps(file).encode(), "tester", "job")
     assert job.status is JobStatus.SUCCEEDED
     assert [warning.target for warning in job.warnings] == ["metadata.settings.autolabel.engine"]
+
+
+@pytest.mark.parametrize("change", [CategoryChange("Money", renames="Refund"), CategoryChange("New")])
+async def test_an_export_lists_what_its_documents_use_whenever_categories_change(
+    memory: MemoryStorage, clock: Clock, change: CategoryChange
+):
+    """At each of its calls to storage in turn, somebody renames a category, or defines one and uses it."""
+    other = living(memory, clock)
+    await other.create(on_upload=False, pages=8)
+    await other.define("Refund", "Login", "Other")
+    name = "Refund"
+    for number in itertools.count():
+        now = CategoryChange(f"{change.name}-{number}", renames=change.renames and name)
+
+        async def act(now: CategoryChange = now) -> None:
+            await other.container.categories.put("p", [now], "tester")
+            await other.label("~Other.txt", now.name)
+
+        faults = Meanwhile(number, act)
+        app = living(memory, clock, faults=faults)
+        await app.container.exports.start("p", f"export-{number}")
+        if not faults.done:
+            break
+        name = now.name
+        assets = json.loads(await other.container.exports.result("p", f"export-{number}"))["assets"]
+        used = {document["class"]["category"] for document in assets["documents"]}
+        assert used <= {one["category"] for one in assets["classes"]}
+    assert number > 5
