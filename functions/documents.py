@@ -84,7 +84,7 @@ async def put_document_labels(call: Call, body: LabelsBody) -> Reply:
         text = f"The body holds the label field of the project's kind, '{field}', and nothing else."
         raise InvalidArgument(text, target=next((name for name in body.root if name != field), field))
     labels = read_labels(project.kind, body.root[field])
-    version = etags.parse(call.header("if-match"))
+    version = etags.of_header(call.header("if-match"))
     return _shown(
         await call.container.documents.set_labels(
             call.project_name, call.path("documentId"), version, labels, call.caller.name
@@ -95,7 +95,7 @@ async def put_document_labels(call: Call, body: LabelsBody) -> Reply:
 @routes.add("PATCH", ONE, {200: DocumentModel}, headers=("ETag",))
 async def patch_document(call: Call, body: DocumentPatchBody) -> Reply:
     """Set dataset or language of a document, or confirm its labels after its content changed."""
-    version = etags.parse(call.header("if-match"))
+    version = etags.of_header(call.header("if-match"))
     patch = DocumentPatch(body.dataset, body.language, body.content_changed is False)
     if patch == DocumentPatch():
         raise InvalidArgument(
@@ -112,7 +112,7 @@ async def patch_document(call: Call, body: DocumentPatchBody) -> Reply:
 async def undo_document(call: Call) -> Reply:
     """Take back the last decision on a document."""
     given = call.header("if-match")
-    version = etags.parse(given) if given else etags.ANY
+    version = etags.of_header(given) if given else etags.ANY
     return _shown(
         await call.container.documents.undo(
             call.project_name, call.path("documentId"), version, call.caller.name, call.revision()

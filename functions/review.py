@@ -29,7 +29,7 @@ async def review_documents(call: Call, body: ReviewBody) -> Reply:
 def _submitted(one: DecisionModel) -> Submitted:
     decision = Decision(one.document_id, tuple(one.accept), tuple(one.reject), one.accept_all, one.reject_all)
     try:
-        return Submitted(decision, etags.parse(one.e_tag, "eTag"))
+        return Submitted(decision, etags.parse(one.e_tag))
     except InvalidArgument as fault:  # that document's own: the others are saved (V2)
         return Submitted(decision, fault)
 

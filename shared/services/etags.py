@@ -32,16 +32,21 @@ ANY = Version(None, None)
 STALE = Version(" ", " ")
 
 
-def parse(text: str | None, target: str = "If-Match") -> Version:
-    """Raises PreconditionRequired when it is missing, InvalidArgument when it is malformed or weak.
-
-    A well-formed tag that this app did not make is the version of no document: it is stale.
-    """
+def of_header(text: str | None) -> Version:
+    """The version in an If-Match header. Raises PreconditionRequired when it is missing, else as `parse`."""
     if text is None or not text.strip():
         raise PreconditionRequired(
             "The header If-Match is required: the eTag of the document as it was read, or * for any.",
-            target=target,
+            target="If-Match",
         )
+    return parse(text, "If-Match")
+
+
+def parse(text: str, target: str = "eTag") -> Version:
+    """Raises InvalidArgument when it is malformed or weak.
+
+    A well-formed tag that this app did not make is the version of no document: it is stale.
+    """
     if text.strip() == "*":
         return ANY
     match = _ETAG.fullmatch(text.strip())

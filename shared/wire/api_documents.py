@@ -119,7 +119,7 @@ class HistoryList(Wire):
 
 class DecisionModel(Strict):
     document_id: DocumentId
-    e_tag: Annotated[str, Field(min_length=1)]
+    e_tag: str
     accept: list[str] = Field(default_factory=list)
     reject: list[str] = Field(default_factory=list)
     accept_all: bool = False

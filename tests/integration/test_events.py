@@ -139,6 +139,13 @@ HOSTILE: dict[str, Callable[[str], Any]] = {
     "a rename from elsewhere": lambda c: event(
         RENAMED, c, "missing.txt", data={"sourceUrl": "file:///etc/passwd"}
     ),
+    "a rename from an address that is none": lambda c: event(
+        RENAMED, c, "missing.txt", data={"sourceUrl": "http://[bad"}
+    ),
+    "a name with half a surrogate pair": lambda c: event(CREATED, c, "\ud800.txt"),
+    "a rename from half a surrogate pair": lambda c: event(
+        RENAMED, c, "missing.txt", data={"sourceUrl": f"https://host/{c}/\ud800.txt"}
+    ),
     "a name out of the container": lambda c: event(CREATED, c, "../../labelbridge/x.txt"),
     "nothing": lambda c: {},
     "a CloudEvent of another source": lambda c: cloud_event(CREATED, c, "x.txt", source="/other"),

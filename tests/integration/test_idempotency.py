@@ -9,7 +9,8 @@ import pytest
 import function_app
 from functions.http import OPERATIONS
 from tests.integration.conftest import MakeProject
-from tests.support.api import Project, accept, unique
+from tests.integration.kinds.files import project_file
+from tests.support.api import SINGLE, Project, accept, unique
 
 type Json = dict[str, Any]
 assert function_app.app is not None  # it registers the operations
@@ -124,3 +125,50 @@ async def test_undo_again_gives_the_same_answer(new_project: MakeProject) -> Non
     assert again.json() == first.json()
     assert first.json()["suggestions"][0]["category"] == "Refund"
     assert third.status_code == 409
+
+
+async def deleted(project: Project) -> None:
+    answer = await project.http.delete(project.path)
+    assert (await project.ended(answer.headers["operation-location"]))["status"] == "succeeded"
+
+
+async def test_a_key_does_not_outlive_its_project(new_project: MakeProject) -> None:
+    """The same request to a project made again starts its own work, and only once."""
+    project = await new_project()
+    await project.define("Refund")
+    headers, url = {"Idempotency-Key": unique("key")}, f"{project.path}/autolabel/jobs"
+    first = await project.http.post(url, json={}, headers=headers)
+    await deleted(project)
+    assert (await project.http.post(url, json={}, headers=headers)).status_code == 404
+
+    await project.create()
+    await project.define("Refund")
+    answers = [await project.http.post(url, json={}, headers=headers) for _ in range(3)]
+
+    assert {a.status_code for a in answers} == {202}
+    assert len({a.headers["operation-location"] for a in answers}) == 1
+    [job] = (await project.get("/autolabel/jobs"))["value"]
+    assert answers[0].headers["operation-location"].partition("?")[0].endswith(job["jobId"])
+    assert first.status_code == 202
+
+
+async def test_an_import_again_is_the_same_until_its_project_is_deleted(new_project: MakeProject) -> None:
+    project = await new_project(create=False)
+    headers, url = {"Idempotency-Key": unique("key")}, f"{project.path}/:import"
+    file = project_file(SINGLE, project.container)
+
+    async def imported() -> str:
+        answer = await project.http.post(url, json=file, headers=headers)
+        assert (answer.status_code, answer.headers["operation-location"] != "") == (202, True)
+        assert (await project.ended(answer.headers["operation-location"]))["status"] == "succeeded"
+        return answer.headers["operation-location"]
+
+    first = await imported()
+    assert await imported() == first
+    await deleted(project)
+
+    again = await imported()
+
+    assert again != first
+    assert await imported() == again
+    assert len(await project.documents()) == len(file["assets"]["documents"])

@@ -183,3 +183,18 @@ async def test_labels_by_hand_drop_the_suggestions_that_would_not_be_made_now(
     assert after["status"] == "autoLabeled"
     [result] = await project.review([accept(document)])
     assert result["status"] == "conflict"
+
+
+async def test_a_version_that_is_none_stops_only_its_own_document(new_project: MakeProject) -> None:
+    project = await new_project()
+    documents = await project.suggested({f"{n}.txt": f"@Refund:8{n}" for n in range(5)}, "Refund")
+    etags = ["weak.0", 'W/"a.b"', "", '"stale"', documents[4]["eTag"]]
+
+    results = await project.review(
+        [accept(document, eTag=etag) for document, etag in zip(documents, etags, strict=True)]
+    )
+
+    assert [r["status"] for r in results] == ["invalid", "invalid", "invalid", "conflict", "saved"]
+    assert [r["error"]["target"] for r in results[:4]] == [f"decisions[{n}].eTag" for n in range(4)]
+    assert results[3]["error"]["code"] == "Conflict"
+    assert results[3]["document"] == await project.document(documents[3]["location"]) == documents[3]

@@ -95,9 +95,10 @@ describe("removing and changing", () => {
 });
 
 describe("a suggestion fits", () => {
-  it("a document without a class, for one class a document", () => {
+  it("an unlabeled document, for one class a document", () => {
     expect(fitter({ categories: ["B"], regions: [] }, SINGLE)(suggestion({}))).toBe(false);
-    expect(fitter(NOTHING, SINGLE)(suggestion({}))).toBe(true);
+    expect(fitter(NOTHING, SINGLE)(suggestion({}))).toBe(false);
+    expect(fitter(null, SINGLE)(suggestion({}))).toBe(true);
   });
 
   it("unless it repeats a class", () => {

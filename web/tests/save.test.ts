@@ -92,6 +92,23 @@ describe("saving", () => {
     expect(calls).toEqual(["review d@1"]);
   });
 
+  it("leaves changed content unconfirmed until a person confirms it", async () => {
+    const changed = { ...document("d"), contentChanged: true };
+    const flags: boolean[] = [];
+    const kept = async (...steps: Step[]) =>
+      save(
+        "p",
+        MULTI,
+        [draft("d", MULTI, ...steps)],
+        () => changed,
+        (one) => flags.push(one.result === "saved" && one.document.contentChanged),
+      );
+    await kept(accepted("d"));
+    await kept(accepted("d"), { do: "confirm" });
+    expect(flags).toEqual([true, false]);
+    expect(answers.patch).toHaveBeenLastCalledWith("d", { contentChanged: false }, "@2");
+  });
+
   it("reports each document alone", async () => {
     answers.review.mockImplementation(async () => [
       { documentId: "a", status: "saved", eTag: "@2" },

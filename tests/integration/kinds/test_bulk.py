@@ -129,7 +129,9 @@ async def test_undo_leaves_what_was_decided_since(new_project: MakeProject):
 
     undone = await run(project, f"/review/jobs/{job['jobId']}/:undo")
 
-    assert undone["result"]["undone"] == 2
+    assert undone["result"] == {"undone": 2, "documents": 3, "conflicts": 1, "percentComplete": 100}
+    again = await run(project, f"/review/jobs/{job['jobId']}/:undo")
+    assert again["result"] == {"undone": 0, "documents": 1, "conflicts": 1, "percentComplete": 100}
     assert categories_of(await project.document("in/high.txt"), MULTI) == ["Refund", "Login"]
     assert suggested(await project.document("in/low.txt")) == ["Refund", "Login"]
 
@@ -166,3 +168,15 @@ async def test_what_makes_no_sense_is_refused(new_project: MakeProject):
     ):
         status, error = await refused(project, "/documents/:review-all", body)
         assert (status, error["target"]) == (400, target), body
+
+
+async def test_bulk_decisions_are_listed_newest_first(new_project: MakeProject):
+    project = await made(new_project, MULTI)
+    jobs = [await bulk(project, decision="accept", dryRun=True) for _ in range(3)]
+    await run(project, f"/review/jobs/{jobs[0]['jobId']}/:undo")
+
+    first = await project.get("/review/jobs", top=2)
+    rest = await project.get("/review/jobs", top=2, continuationToken=first["continuationToken"])
+
+    assert first["value"] + rest["value"] == jobs[::-1]
+    assert "continuationToken" not in rest

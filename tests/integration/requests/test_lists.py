@@ -29,6 +29,29 @@ async def test_a_bad_query_names_the_parameter(sample: Project, query: Json, tar
     assert error(answer) == (400, "InvalidArgument", target)
 
 
+async def test_outcomes_are_filtered_and_paged_by_the_filter(new_project: MakeProject) -> None:
+    project = await new_project()
+    texts = {f"{n}.txt": f"@Refund:8{n}" if n % 2 else "nothing here" for n in range(6)}
+    await project.suggested(texts, "Refund")
+    [job] = (await project.get("/autolabel/jobs"))["value"]
+    path = f"/autolabel/jobs/{job['jobId']}/documents"
+    whole = (await project.get(path))["value"]
+    wanted = [one for one in whole if one["outcome"] == "suggested"]
+
+    first = await project.get(path, outcome="suggested", top=2)
+    token = first["continuationToken"]
+    rest = await project.get(path, outcome="suggested", top=2, continuationToken=token)
+
+    assert (len(wanted), first["value"] + rest["value"]) == (3, wanted)
+    assert (await project.get(path, outcome="failed"))["value"] == []
+    for query, target in (
+        ({"outcome": "done"}, "outcome"),
+        ({"continuationToken": token}, "continuationToken"),
+    ):
+        answer = await project.http.get(f"{project.path}{path}", params=query)
+        assert error(answer) == (400, "InvalidArgument", target)
+
+
 async def test_a_token_works_only_for_the_query_and_project_it_was_given_for(
     sample: Project, new_project: MakeProject
 ) -> None:

@@ -85,7 +85,7 @@ export function overlaps(
 /** A suggestion never repeats, contradicts or overlaps what a person said: tells whether one still fits. */
 export function fitter(labels: Labels | null, kind: Kind): (suggestion: Suggestion) => boolean {
   if (!labels) return () => true;
-  if (isSingle(kind)) return () => labels.categories.length === 0;
+  if (isSingle(kind)) return () => false; // also "labeled with nothing" is what a person said
   if (!isEntities(kind)) return (one) => !labels.categories.includes(one.category);
   const entities = entitiesOf(labels);
   return (one) => !entities.some((entity) => overlaps(entity, spanOf(one)));

@@ -150,7 +150,7 @@ class Save {
       dataset: this.wanted.dataset ?? base.dataset,
       status: suggestions.length ? "autoLabeled" : this.known ? "labeled" : "unlabeled",
       eTag: this.eTag,
-      contentChanged: !this.wanted.accept.length && (this.read?.contentChanged ?? false),
+      contentChanged: this.read?.contentChanged ?? false,
       missing: this.read?.missing ?? false,
       length: base.length,
       suggestions,

@@ -1,0 +1,96 @@
+"""What decisions, labels by hand and undo leave of labels, suggestions and flags (rules A3, A9, D2, V4)."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.document import Document, new_document, set_labels
+from shared.domain.kinds import DocumentStatus, ProjectKind, Studio
+from shared.domain.labels import EntityLabel, Labels, Region, span_faults
+from shared.domain.review import Decision, decide, undo
+from shared.domain.suggestions import Suggestion, SuggestionSet, suggestion_id
+from shared.domain.text import Offsets
+
+SINGLE, MULTI = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL
+
+
+def _suggestion(category: str) -> Suggestion:
+    return Suggestion(suggestion_id("c", category, 0, 0), category, 73)
+
+
+def _made(job_id: str, *categories: str) -> SuggestionSet:
+    return SuggestionSet(job_id, "embedded", None, 1, f"of {job_id}", tuple(map(_suggestion, categories)))
+
+
+def _document(*categories: str, labels: Labels | None = None, changed: bool = False) -> Document:
+    made = new_document("a.txt", "en-us", "first")
+    return replace(
+        made, content="c", labels=labels, content_changed=changed, suggestions=_made("old", *categories)
+    )
+
+
+def _decide(document: Document, kind: ProjectKind = MULTI, **decision: tuple[str, ...]) -> Document:
+    ids = {name: tuple(_suggestion(c).id for c in found) for name, found in decision.items()}
+    return decide(document, Decision(document.id, **ids), kind, 1, "decided").document
+
+
+def _pending(document: Document) -> list[str]:
+    found = document.pending(1)
+    return [one.category for one in found.items] if found else []
+
+
+def test_labeled_with_nothing_contradicts_every_class_of_a_single_label_document() -> None:
+    after = set_labels(_document("Refund"), SINGLE, Labels(), "later")
+    assert _pending(after) == []
+    assert after.status(1, Studio.LANGUAGE_STUDIO) is DocumentStatus.LABELED
+
+
+def test_labeled_with_nothing_repeats_no_class_of_a_multi_label_document() -> None:
+    assert _pending(set_labels(_document("Refund"), MULTI, Labels(), "later")) == ["Refund"]
+
+
+@pytest.mark.parametrize("decision", [{"accept": ("Login",)}, {"reject": ("Login",)}])
+def test_a_decision_confirms_no_label_of_changed_content(decision: dict[str, tuple[str, ...]]) -> None:
+    document = _document("Login", labels=Labels(("Refund",)), changed=True)
+    assert _decide(document, **decision).content_changed
+
+
+def test_labels_by_hand_confirm_the_changed_content() -> None:
+    document = _document(labels=Labels(("Refund",)), changed=True)
+    assert not set_labels(document, MULTI, Labels(("Refund",)), "later").content_changed
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_undo_takes_no_confirmation_back(confirmed: bool) -> None:
+    decided = _decide(_document("Login", labels=Labels(("Refund",)), changed=True), reject=("Login",))
+    after = undo(replace(decided, content_changed=not confirmed), MULTI, 1, "undone")
+    assert after.content_changed is not confirmed
+
+
+def test_undo_leaves_the_suggestions_of_a_later_job_as_far_as_they_fit() -> None:
+    decided = _decide(_document("Login", "Other", labels=Labels(("Refund",))), reject=("Login",))
+    later = replace(decided, suggestions=_made("new", "Refund", "Billing"))
+    after = undo(later, MULTI, 1, "undone")
+    assert after.suggestions is not None
+    assert (after.suggestions.job_id, _pending(after)) == ("new", ["Billing"])
+    assert after.etag(1) == ("undone", "undone")
+
+
+@pytest.mark.parametrize("later", [None, _made("old", "Other"), _made("new")])
+def test_undo_brings_back_what_no_later_suggestion_replaced(later: SuggestionSet | None) -> None:
+    decided = _decide(_document("Login", "Other"), accept=("Login",))
+    after = undo(replace(decided, suggestions=later), MULTI, 1, "undone")
+    assert after.suggestions is not None
+    assert (after.suggestions.job_id, _pending(after), after.labels) == ("old", ["Login", "Other"], None)
+
+
+def test_every_span_that_does_not_fit_is_told_with_its_path_and_reason() -> None:
+    """The text is `a`, an astral letter, `bc`: 5 units, of which 1 and 2 are one letter."""
+    spans = (EntityLabel("X", 0, 1), EntityLabel("X", 2, 1), EntityLabel("Y", 4, 2))
+    labels = Labels(regions=(Region(0, 5, spans), Region(2, 9)))
+    found = dict(span_faults(labels, Offsets("a\U0001f600bc")))
+    assert found == {
+        "[0].labels[1]": "The entity 'X' at 2 (length 1) splits a surrogate pair.",
+        "[0].labels[2]": "The entity 'Y' at 4 (length 2) ends beyond the text, which has 5.",
+        "[1]": "The region at 2 (length 9) ends beyond the text, which has 5.",
+    }
