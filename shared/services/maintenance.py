@@ -50,11 +50,8 @@ class MaintenanceService:
         What fails is logged, keeps nothing else waiting, and is tried again by the next sweep.
         """
         for project in await self._stores.projects.all():
-            if project.deleting:
-                await self._stores.projects.remove(project, self._stores.clock())
-                continue
             with _alone(f"project {project.name}"):
-                await self._sweep_project(project)
+                await (self._projects.take_out(project) if project.deleting else self._sweep_project(project))
         for job in await self._stores.jobs.open_jobs(None):
             with _alone(f"job {job.id}"):
                 await (
