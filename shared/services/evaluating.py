@@ -5,6 +5,7 @@ import json
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.domain.category_edits import by_present_names
 from shared.domain.document import Document
 from shared.domain.errors import InvalidArgument
 from shared.domain.evaluation import EvaluatedDocument
@@ -101,7 +102,10 @@ class Evaluator:
         predicted: list[list[Prediction]] = []
         for start in range(0, len(test), PREDICTED_AT_ONCE):
             predicted += await model.predict([one.text for one in test[start : start + PREDICTED_AT_ONCE]])
-        documents = [_evaluated(project.kind, one, found) for one, found in zip(test, predicted, strict=True)]
+        documents = [
+            _evaluated(project.kind, one, by_present_names(found, project))
+            for one, found in zip(test, predicted, strict=True)
+        ]
         evaluation = await asyncio.to_thread(
             evaluate, project.kind, project.category_names, documents, options
         )

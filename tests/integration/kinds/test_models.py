@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, override
+from typing import Any, ClassVar, override
 
 import pytest
 
@@ -11,6 +11,7 @@ from shared.domain.jobs import JobError, JobKind, JobStatus
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example
 from shared.domain.splitting import SplitOptions
+from shared.services.categories import CategoryChange
 from shared.services.training import TrainRequest
 from shared.storage import keys
 from shared.storage.gateways.memory import MemoryStorage
@@ -140,26 +141,25 @@ async def test_an_evaluation_is_found_under_its_own_model_only(app: Life):
 class Interrupted(ScriptedEngine):
     """While a model is loaded to be evaluated, something else happens, once."""
 
-    meanwhile: Callable[[], Awaitable[Any]] | None = None
+    meanwhile: ClassVar[list[Callable[[], Awaitable[Any]]]] = []
 
     @override
     async def load(self, artefact: bytes) -> Any:
-        happens, Interrupted.meanwhile = Interrupted.meanwhile, None
-        if happens is not None:
-            await happens()
+        while self.meanwhile:
+            await self.meanwhile.pop()()
         return await super().load(artefact)
 
 
 @pytest.fixture
 def interrupted(memory: MemoryStorage, clock: Clock) -> Life:
-    Interrupted.meanwhile = None
+    Interrupted.meanwhile.clear()
     return living(memory, clock, engine=Interrupted)
 
 
 async def evaluated_while(app: Life, happens: Callable[[], Awaitable[Any]]) -> tuple[JobStatus, list[str]]:
     """How an evaluation ends during which this happens."""
     await app.container.trained.evaluate(app.name, "m1", SplitOptions(), "e1")
-    Interrupted.meanwhile = happens
+    Interrupted.meanwhile.append(happens)
     await app.drain()
     job = await app.job(JobKind.EVALUATE, "e1")
     return job.status, [error.message for error in job.errors]
@@ -259,7 +259,7 @@ async def test_a_training_that_died_in_its_evaluation_was_trained(interrupted: L
         job = await app.job(JobKind.TRAIN, "train")
         await app.container.training.fail(job, JobError("JobFailed", "It failed five times."))
 
-    Interrupted.meanwhile = fails
+    Interrupted.meanwhile.append(fails)
     await app.drain()
     job = await app.job(JobKind.TRAIN, "train")
     assert (job.status, parts(job.result)) == (
@@ -267,3 +267,20 @@ async def test_a_training_that_died_in_its_evaluation_was_trained(interrupted: L
         [("succeeded", 100, True, True), ("failed", 10, True, True)],
     )
     assert await app.container.trained.list(app.name) == []
+
+
+async def test_an_evaluation_after_a_renaming_compares_under_the_names_of_today(app: Life):
+    await app.create(on_upload=False)
+    await app.upload({f"{n}.txt": f"@Refund:90 {n}" for n in range(4)}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+    await app.define("Login")
+    for number in range(4):
+        await app.label(f"{number}.txt", "Refund")
+    await app.train("m1")
+    await app.container.categories.put(app.name, [CategoryChange("Money", renames="Refund")], "tester")
+    await app.container.trained.evaluate(app.name, "m1", SplitOptions(testing=50), "e1")
+    await app.drain()
+    results = json.loads(await app.container.trained.results(app.name, "m1"))
+    found = [one["customSingleLabelClassificationResult"] for one in results]
+    assert {"expectedClass": "Money", "predictedClass": "Money"} in found
+    assert "Refund" not in {one["predictedClass"] for one in found}
