@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
@@ -13,12 +14,13 @@ from bench.autolabel import Api
 from bench.server import serve
 
 CONTAINER = "bench-scan"
+IN_MEMORY = Path(__file__).parent / "azurite-in-memory.sh"
 CHANGES = 100
 """Blobs that are changed, deleted and added between two scans."""
 
 
 async def measure(count: int) -> None:
-    with serve() as server:
+    with serve("--azurite", str(IN_MEMORY)) as server:
         api = Api(server)
         async with (
             api.client,
