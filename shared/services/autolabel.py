@@ -197,13 +197,21 @@ class AutolabelService:
         return found or job
 
     async def _check_model(self, project: Project, request: AutolabelRequest) -> None:
-        """Raises NotFound, which names the field of the request."""
+        """Raises NotFound, Conflict or InvalidArgument, which name the field of the request."""
         if request.model_label is None:
             return
         try:
-            await self._stores.models.get(project.incarnation, request.model_label)
+            model = await self._stores.models.get(project.incarnation, request.model_label)
         except ModelNotFound as error:
             raise NotFound(error.message, target="modelLabel") from None
+        if not model.fits(project.kind):
+            text = (
+                f"The model '{model.label}' was trained when the project was of another kind; train one anew."
+            )
+            raise Conflict(text, target="modelLabel")
+        if request.engine not in {None, model.engine}:
+            text = f"The model '{model.label}' is of the engine '{model.engine}', not '{request.engine}'."
+            raise InvalidArgument(text, target="engine")
 
     def _check(self, project: Project, request: AutolabelRequest, *, locks: bool = True) -> None:
         if locks and project.lock is not None:

@@ -245,7 +245,8 @@ def _step(
 def _source(job: Job, project: Project) -> Source:
     """Categories that were renamed since the job was planned go by their names of today."""
     p, former = job.parameters, dict(project.former)
-    wanted: frozenset[str] = frozenset(former.get(name, name) for name in p["categories"])
+    planned: Sequence[str] = p["categories"]
+    wanted = frozenset(former.get(name, name) for name in planned)
     rule = Filter(ProjectKind(p["kind"]), p["threshold"], wanted.intersection(project.category_names))
     return Source(job.id, p["engine"], p["modelLabel"], job.generation, p.get("source") == "http", rule)
 

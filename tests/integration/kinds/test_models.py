@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import pytest
 
-from shared.domain.errors import Conflict, JobNotFound, NotFound
-from shared.domain.jobs import JobError, JobKind, JobStatus
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, NotFound
+from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import ProjectKind
 from shared.domain.prediction import Example
 from shared.domain.splitting import SplitOptions
@@ -64,9 +65,23 @@ async def test_an_autolabel_job_after_an_import_of_another_kind_uses_no_old_mode
     await import_as(app, ProjectKind.ENTITIES)
     job = await app.autolabel("newest")
     assert job.result.get("modelLabel") is None
-    named = await app.autolabel("named", model_label="m1")
-    assert named.status is JobStatus.FAILED
-    assert "was trained for a project of kind" in named.errors[0].message
+    with pytest.raises(Conflict, match="another kind") as caught:
+        await app.autolabel("named", model_label="m1")
+    assert caught.value.target == "modelLabel"
+
+
+async def test_a_model_of_another_engine_than_the_one_asked_for_is_refused(app: Life):
+    await with_model(app)
+    models, project = app.container.stores.models, await app.container.projects.get(app.name)
+    other = replace(await models.get(project.incarnation, "m1"), engine="other")
+    job = Job(
+        "made", JobKind.EXPORT, app.name, project.incarnation, project.edition, other.trained, other.trained
+    )
+    job, _ = await app.container.stores.jobs.create(job)
+    await models.replace_with(job, other)
+    with pytest.raises(InvalidArgument, match="of the engine 'other', not 'scripted'") as caught:
+        await app.autolabel("job", model_label="m1", engine="scripted")
+    assert caught.value.target == "engine"
 
 
 async def test_an_import_of_the_same_kind_keeps_the_models(app: Life):
