@@ -90,11 +90,11 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
     if not isinstance(value, dict):
         raise _malformed("The body must be a JSON object.")
     if b"\\u" in body:
-        _check_text(value)
+        _check_text(cast("dict[str, Any]", value))
     return model.model_validate_json(body.removeprefix(BOM_UTF8), strict=True, by_name=False)
 
 
-def _check_text(value: object) -> None:
+def _check_text(value: dict[str, Any]) -> None:
     """Only the escapes of JSON can bring in half of a surrogate pair, which is no text and cannot be answered."""
     faults = Faults("body")
     for path in _halves(value, ""):

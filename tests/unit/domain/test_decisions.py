@@ -29,9 +29,9 @@ def _document(*categories: str, labels: Labels | None = None, changed: bool = Fa
     )
 
 
-def _decide(document: Document, kind: ProjectKind = MULTI, **decision: tuple[str, ...]) -> Document:
-    ids = {name: tuple(_suggestion(c).id for c in found) for name, found in decision.items()}
-    return decide(document, Decision(document.id, **ids), kind, 1, "decided").document
+def _decide(document: Document, *, accept: tuple[str, ...] = (), reject: tuple[str, ...] = ()) -> Document:
+    yes, no = (tuple(_suggestion(c).id for c in found) for found in (accept, reject))
+    return decide(document, Decision(document.id, yes, no), MULTI, 1, "decided").document
 
 
 def _pending(document: Document) -> list[str]:
