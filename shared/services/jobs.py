@@ -190,7 +190,9 @@ def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:
 def result_of(job: Job, progress: Progress) -> dict[str, Any]:
     """The `result` of a batch job on the wire."""
     if job.kind in {JobKind.REVIEW, JobKind.UNDO}:
-        names = ("matched", "changed", "conflicts") if job.kind is JobKind.REVIEW else ("undone",)
+        names = (
+            ("matched", "changed", "conflicts", "documents") if job.kind is JobKind.REVIEW else ("undone",)
+        )
         done = 100 * progress.batches_done // len(job.batches) if job.batches else 100
         return {**{name: progress.counts.get(name, 0) for name in names}, "percentComplete": done}
     total = max(progress.total, progress.done)
