@@ -1,6 +1,5 @@
 """HTTP: categories and counts."""
 
-
 from functions.http import Call, P, Routes
 from functions.reply import Reply
 from shared.domain.project import Project

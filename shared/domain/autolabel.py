@@ -8,7 +8,7 @@ from shared.domain.jobs import DocumentOutcome, JobError, Outcome
 from shared.domain.kinds import ProjectKind
 from shared.domain.page import HistoryEntry
 from shared.domain.prediction import Prediction
-from shared.domain.suggestions import Filter, SuggestionSet, select
+from shared.domain.suggestions import Filter, Rejected, SuggestionSet, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,20 @@ class Source:
 
 
 def look(
-    document: Document | None, location: str, language: str, reading: Reading | None, revision: str
+    document: Document | None,
+    location: str,
+    language: str,
+    reading: Reading | None,
+    revision: str,
+    rejected: frozenset[Rejected] = frozenset(),
 ) -> Looked:
-    """Fold what lies at the location into the document. The same look twice changes nothing."""
+    """Fold what lies at the location into the document. The same look twice changes nothing.
+
+    `rejected`: what people rejected when a blob lay there before (rule A4).
+    """
     if reading is None:
         return _gone(document)
-    base = document or new_document(location, language, revision)
+    base = document or replace(new_document(location, language, revision), rejected=rejected)
     after = fold(base, reading, revision)
     changed = document is not None and after.content_changed and not document.content_changed
     entry = HistoryEntry(after.id, "contentChanged", {"content": after.content})

@@ -8,7 +8,7 @@ from shared.domain.document import Document, Undo
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.prediction import Prediction
 from shared.domain.project import Category, Project
-from shared.domain.suggestions import SuggestionSet, suggestion_id
+from shared.domain.suggestions import Rejected, SuggestionSet, suggestion_id
 
 #: Former names that a project remembers, the latest ones.
 MAX_FORMER = 200
@@ -105,3 +105,9 @@ def by_present_names(predictions: Iterable[Prediction], project: Project) -> lis
     """What a model predicts that was made before a renaming, under the names of today."""
     former = dict(project.former)
     return [replace(p, category=former[p.category]) if p.category in former else p for p in predictions]
+
+
+def rejected_by_present_names(rejected: frozenset[Rejected], project: Project) -> frozenset[Rejected]:
+    """What was rejected before a renaming, under the names of today."""
+    former = dict(project.former)
+    return frozenset(one._replace(category=former.get(one.category, one.category)) for one in rejected)

@@ -5,19 +5,22 @@ pages one after the other, and a contiguous range of pages is a contiguous range
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from shared.domain.document import Document
 from shared.domain.kinds import Dataset, DocumentStatus, Studio
 from shared.domain.project import Project
 from shared.domain.review import suggestion_order
+from shared.domain.suggestions import Rejected
 
 #: base64url in the order in which strings compare.
 _ALPHABET: Final = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _RANK: Final = {character: rank for rank, character in enumerate(_ALPHABET)}
 _BUCKETS: Final = 64 * 64
 SLOTS: Final = 16
+#: Of so many deleted documents a page remembers what was rejected, the latest ones.
+MAX_GONE: Final = 100
 
 type Tallies = Mapping[int, tuple[int, int]]
 """Confidence band -> (accepted, rejected)."""
@@ -40,7 +43,10 @@ def is_document_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page as it was read. `etag` None: the row does not exist. `slots`: the numbers of locks that shut it."""
+    """One page as it was read. `etag` None: the row does not exist. `slots`: the numbers of locks that shut it.
+
+    `gone`: what was rejected in documents whose blobs were deleted, should they come back (rule A4).
+    """
 
     number: int
     documents: Mapping[str, Document] = field(default_factory=dict[str, Document])
@@ -48,6 +54,7 @@ class Page:
     seq: int = 0
     revision: str = ""
     slots: tuple[int, ...] = (0,) * SLOTS
+    gone: Mapping[str, frozenset[Rejected]] = field(default_factory=dict[str, frozenset[Rejected]])
     etag: str | None = None
 
     def shut(self, opened: int) -> bool:
@@ -73,6 +80,23 @@ class Edit:
     tallies: tuple[tuple[int, bool], ...] = ()
     #: -1 takes decisions back (undo).
     tally_sign: int = 1
+
+
+def edited(page: Page, edit: Edit) -> Page:
+    """The page with the documents and tallies of an edit; who writes it gives it its version."""
+    documents, gone = dict(page.documents), dict(page.gone)
+    for key, document in edit.documents.items():
+        if document is not None:
+            documents[key] = document
+            gone.pop(key, None)
+        elif (before := documents.pop(key, None)) is not None and before.rejected:
+            gone[key] = before.rejected
+    return replace(
+        page,
+        documents=dict(sorted(documents.items())),
+        gone=dict(list(gone.items())[-MAX_GONE:]),
+        tallies=add_tallies(page.tallies, edit.tallies, edit.tally_sign),
+    )
 
 
 type Change = Callable[[Page, Project], Edit | None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from shared.domain.autolabel import Looked, Source, fail, look, outcome, suggest
-from shared.domain.category_edits import by_present_names
+from shared.domain.category_edits import by_present_names, rejected_by_present_names
 from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.ids import random_id
@@ -182,7 +182,6 @@ class BatchRunner:
             await self._stores.pages.write(handle, numbers, change, author, passes_gate=True, closing=claim)
 
     def _change(self, work: _Work, author: Author, *, locked: bool = False) -> Change:
-
         def change(page: Page, project: Project) -> Edit | None:
             self._check(work.job, project)
             source = None if work.job.kind is JobKind.REGISTER else _source(work.job, project)
@@ -192,8 +191,14 @@ class BatchRunner:
             for key, reading in work.readings.items():
                 if page_of(key, project.pages) != page.number:
                     continue
+                rejected = rejected_by_present_names(page.gone.get(key, frozenset()), project)
                 looked = look(
-                    page.documents.get(key), work.locations[key], project.language, reading, author.revision
+                    page.documents.get(key),
+                    work.locations[key],
+                    project.language,
+                    reading,
+                    author.revision,
+                    rejected,
                 )
                 predictions = work.predictions.get(key)
                 if predictions:

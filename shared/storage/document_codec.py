@@ -65,6 +65,14 @@ def _encode_rejected(rejected: frozenset[Rejected], content: str) -> Json:
     return sorted(["=" if one.content == content else one.content, *one[1:]] for one in rejected)
 
 
+def encode_gone(gone: Mapping[str, frozenset[Rejected]]) -> Json:
+    return [[key, _encode_rejected(rejected, "")] for key, rejected in gone.items()]
+
+
+def decode_gone(data: Json) -> dict[str, frozenset[Rejected]]:
+    return {key: _decode_rejected(rejected, "") for key, rejected in data}
+
+
 def _decode_rejected(data: Json, content: str) -> frozenset[Rejected]:
     return frozenset(Rejected(content if c == "=" else c, *place) for c, *place in data)
 

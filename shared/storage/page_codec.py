@@ -18,11 +18,11 @@ type WriteSpill = Callable[[str, bytes], Awaitable[None]]
 async def encode(page: Page, spill_prefix: str, write_spill: WriteSpill) -> dict[str, Value]:
     """The values of the row; slots are carried along, for a replace would lose them."""
     documents = document_codec.encode_all(page.documents.values())
-    tallies = head_codec.encode_tallies(page.tallies)
-    packed = packing.pack([documents, tallies])
+    others = [head_codec.encode_tallies(page.tallies), document_codec.encode_gone(page.gone)]
+    packed = packing.pack([documents, *others])
     if len(packed) > packing.MAX_PACKED:
         documents = await _spill(documents, spill_prefix, write_spill)
-        packed = packing.pack([documents, tallies])
+        packed = packing.pack([documents, *others])
     values: dict[str, Value] = {"v": 1, "seq": page.seq, "rev": page.revision}
     values.update((name, number) for name, number in zip(SLOT_NAMES, page.slots, strict=True) if number)
     return values | packing.to_parts(packed)
@@ -51,7 +51,7 @@ async def decode(row: Row, read_spill: ReadSpill) -> Page:
     values = row.values
     packed = packing.from_parts(values)
     content: list[list[Any]] = packing.unpack(packed) if packed else [[], []]
-    documents, tallies = content
+    documents, tallies, *more = content  # rows of before know nothing of what is gone
     whole = [packing.unpack(await read_spill(d["spill"])) if "spill" in d else d for d in documents]
     return Page(
         number=keys.number_of(row.key),
@@ -60,5 +60,6 @@ async def decode(row: Row, read_spill: ReadSpill) -> Page:
         seq=packing.integer(values, "seq"),
         revision=packing.string(values, "rev"),
         slots=tuple(packing.integer(values, name) for name in SLOT_NAMES),
+        gone=document_codec.decode_gone(more[0] if more else []),
         etag=row.etag,
     )

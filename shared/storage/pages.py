@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.domain.errors import LabelingLocked, Unavailable
-from shared.domain.page import SLOTS, Change, Edit, HistoryEntry, Page, Written, add_tallies
+from shared.domain.page import SLOTS, Change, Edit, HistoryEntry, Page, Written, edited
 from shared.domain.project import Project, Scope
 from shared.storage import head_codec, keys, page_codec
 from shared.storage.artefacts import Artefacts
@@ -131,19 +131,8 @@ class PageStore(PageReader):
         return planned
 
     def _apply(self, page: Page, edit: Edit, author: Author) -> Page:
-        documents = dict(page.documents)
-        for key, document in edit.documents.items():
-            if document is None:
-                documents.pop(key, None)
-            else:
-                documents[key] = document
-        return replace(
-            page,
-            documents=dict(sorted(documents.items())),
-            tallies=add_tallies(page.tallies, edit.tallies, edit.tally_sign),
-            seq=max(page.seq + 1, int(self._clock().timestamp() * 1_000_000)),
-            revision=author.revision,
-        )
+        seq = max(page.seq + 1, int(self._clock().timestamp() * 1_000_000))
+        return replace(edited(page, edit), seq=seq, revision=author.revision)
 
     async def _commit(
         self, scope: Scope, planned: Mapping[int, Planned], author: Author, closing: Closing | None

@@ -54,6 +54,8 @@ class Model:
         self.blobs: dict[str, str] = {}
         self.docs: dict[str, Doc] = {}
         self.told: set[str] = set()
+        #: What was rejected in documents that are gone, should they come back (A4).
+        self.gone: dict[str, frozenset[tuple[str, Mark]]] = {}
         self.categories: set[str] = set()
         self.trained = False
 
@@ -64,9 +66,10 @@ class Model:
         for location in locations:
             text, doc = self.blobs.get(location), self.docs.get(location)
             if text is None:
-                self.docs.pop(location, None)
+                if (gone := self.docs.pop(location, None)) is not None:
+                    self.gone[location] = gone.rejected
             elif doc is None:
-                self.docs[location] = Doc(text)
+                self.docs[location] = Doc(text, rejected=self.gone.pop(location, frozenset()))
             elif doc.text != text:
                 doc.text, doc.pending, doc.before = text, (), None
                 doc.changed = doc.changed or doc.labels is not None

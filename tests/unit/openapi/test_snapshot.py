@@ -81,7 +81,9 @@ def test_every_list_of_azure_is_paged_by_the_same_parameters(described: dict[str
 def test_the_body_of_an_import_is_described(described: dict[str, Any]) -> None:
     body = operation(described, "import_project")["requestBody"]
     assert body["required"] is True
-    assert body["content"]["application/json"]["schema"]["$ref"].startswith("#/components/schemas/ProjectFileModel")
+    assert body["content"]["application/json"]["schema"]["$ref"].startswith(
+        "#/components/schemas/ProjectFileModel"
+    )
 
 
 def test_every_json_that_is_answered_has_a_schema(described: dict[str, Any]) -> None:

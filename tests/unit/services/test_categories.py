@@ -64,6 +64,27 @@ async def test_what_was_rejected_stays_rejected_under_the_new_name(app: App) -> 
     assert job.result["outcomes"] == {"suggested": 0, "nothingFound": 1, "skipped": 0, "failed": 0}
 
 
+async def test_what_was_rejected_stays_rejected_when_the_blob_is_deleted_and_comes_back(app: App) -> None:
+    await app.create()
+    await app.define("Refund", "Login")
+    await app.upload({"a.txt": "@Refund:73 or @Login:50", "b.txt": "@Refund:60"})
+    await app.drain()
+    await _review(app, "a.txt", accept=False)
+    await app.blobs.delete(app.documents, "a.txt")
+    await app.container.uploads.seen(app.documents, "a.txt")
+    await app.drain()
+    assert await app.document("a.txt") is None
+    await _rename(app, "Refund", "Money")
+
+    await app.upload({"a.txt": "@Refund:73 or @Login:50"})
+    await app.drain()
+
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    assert [s.category for s in document.suggestions.items] == ["Login"]
+
+
 async def _dies_under_the_lock(app: App, old: str, new: str) -> None:
     """Rename until the first page is to be written, and no further."""
 
