@@ -31,7 +31,7 @@ PROJECT = Project("p", KIND, "docs", "de", AT, AT, "i", "e", categories=(Categor
 type Drawn = tuple[str, Sequence[tuple[int, int]]]
 
 
-@settings(max_examples=1_200, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(spans())
 def test_labels_by_hand(drawn: Drawn):
     """Browser -> API -> storage -> engine, and -> project file -> import -> API: the same text each time."""
@@ -57,7 +57,7 @@ def test_labels_by_hand(drawn: Drawn):
     assert shown == covered
 
 
-@settings(max_examples=1_200, deadline=None)
+@settings(max_examples=5_000, deadline=None)
 @given(spans())
 def test_suggestions_of_an_engine(drawn: Drawn):
     """Engine -> suggestion -> storage -> browser, and accepted -> label -> engine: the same text each time."""
