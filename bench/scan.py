@@ -5,38 +5,47 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from bench import raw
 from bench.__main__ import texts
 from bench.autolabel import Api
-from bench.server import serve
+from bench.many_blobs import multiply
+from bench.server import Server, serve
 
 CONTAINER = "bench-scan"
-IN_MEMORY = Path(__file__).parent / "azurite-in-memory.sh"
+UPLOADED = 500
+"""Blobs that are uploaded; the others have their contents."""
 CHANGES = 100
 """Blobs that are changed, deleted and added between two scans."""
 
 
 async def measure(count: int) -> None:
-    with serve("--azurite", str(IN_MEMORY)) as server:
-        api = Api(server)
-        async with (
-            api.client,
-            BlobServiceClient.from_connection_string(server.connection_string) as service,
-        ):
-            container = service.get_container_client(CONTAINER)
-            await _timed("upload of the blobs", count, lambda: _upload(server.connection_string, count))
-            await _timed("raw: listing", count, lambda: _list(container))
-            read = count / await raw.read_rate(server.connection_string, CONTAINER, min(count, 5_000))
-            print(f"{'raw: reading every blob':<44}{read:>9.1f} s{count / read:>12,.0f} /s")
-            await api.import_project("scanned", CONTAINER, on_upload=False)
-            await _timed("first scan, until all are registered", count, lambda: _registered(api, count))
-            await _timed("scan again, nothing changed", count, lambda: _scan(api))
-            await _change(container, count)
-            await _timed(f"scan again, {3 * CHANGES} differences", count, lambda: _scan(api))
-            await _check(api, count)
+    with TemporaryDirectory() as folder:
+        data_dir = Path(folder)
+        with serve(data_dir) as server:
+            await raw.upload(server.connection_string, CONTAINER, texts(min(count, UPLOADED)))
+        multiply(data_dir, CONTAINER, count)
+        with serve(data_dir) as server:
+            await _measure(server, count)
+
+
+async def _measure(server: Server, count: int) -> None:
+    api = Api(server)
+    async with api.client, BlobServiceClient.from_connection_string(server.connection_string) as service:
+        container = service.get_container_client(CONTAINER)
+        await _timed("raw: listing", count, lambda: _list(container))
+        sample = min(count, 5_000)
+        read = count / await raw.read_rate(server.connection_string, CONTAINER, sample)
+        print(f"{f'raw: reading every blob (from {sample:,})':<44}{read:>9.1f} s{count / read:>12,.0f} /s")
+        await api.import_project("scanned", CONTAINER, on_upload=False)
+        await _timed("first scan, until all are registered", count, lambda: _registered(api, count))
+        await _timed("scan again, nothing changed", count, lambda: _scan(api))
+        await _change(container, count)
+        await _timed(f"scan again, {3 * CHANGES} differences", count, lambda: _scan(api))
+        await _check(api, count)
 
 
 async def _timed(name: str, count: int, work: Callable[[], Awaitable[object]]) -> None:
@@ -44,10 +53,6 @@ async def _timed(name: str, count: int, work: Callable[[], Awaitable[object]]) -
     result = await work()
     seconds = time.perf_counter() - started
     print(f"{name:<44}{seconds:>9.1f} s{count / seconds:>12,.0f} /s  {result or ''}", flush=True)
-
-
-async def _upload(connection: str, count: int) -> None:
-    await raw.upload(connection, CONTAINER, texts(count))
 
 
 async def _list(container: ContainerClient) -> None:

@@ -60,14 +60,15 @@ def connection_string(first_port: int) -> str:
 
 
 @contextmanager
-def serve(*arguments: str) -> Iterator[Server]:
-    """Start everything, wait until it answers, and stop it by SIGTERM at the end. `arguments` are the local host's."""
-    with tempfile.TemporaryDirectory() as folder:
+def serve(data_dir: Path | None = None) -> Iterator[Server]:
+    """Start everything, wait until it answers, and stop it by SIGTERM at the end. The data stays in `data_dir`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = str(data_dir or temporary)
         azurite, port = _free_port(3), _free_port()
         port = port if port > azurite + 2 or port < azurite else azurite + 5
         command = [
             *(sys.executable, "-m", "devhost", "run", "--app", str(ROOT), "--port", str(port)),
-            *("--azurite-port", str(azurite), "--data-dir", folder, *arguments),
+            *("--azurite-port", str(azurite), "--data-dir", folder),
             *(argument for prefix in QUIET for argument in ("--exclude", prefix)),
         ]
         process = subprocess.Popen(
