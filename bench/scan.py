@@ -16,6 +16,7 @@ from bench.many_blobs import multiply
 from bench.server import Server, serve
 
 CONTAINER = "bench-scan"
+BY_NAME = Path(__file__).parent / "blobs-by-name.cjs"
 UPLOADED = 500
 """Blobs that are uploaded; the others have their contents."""
 CHANGES = 100
@@ -28,7 +29,7 @@ async def measure(count: int) -> None:
         with serve(data_dir) as server:
             await raw.upload(server.connection_string, CONTAINER, texts(min(count, UPLOADED)))
         multiply(data_dir, CONTAINER, count)
-        with serve(data_dir) as server:
+        with serve(data_dir, NODE_OPTIONS=f"--require={BY_NAME}") as server:
             await _measure(server, count)
 
 

@@ -60,7 +60,7 @@ def connection_string(first_port: int) -> str:
 
 
 @contextmanager
-def serve(data_dir: Path | None = None) -> Iterator[Server]:
+def serve(data_dir: Path | None = None, **environment: str) -> Iterator[Server]:
     """Start everything, wait until it answers, and stop it by SIGTERM at the end. The data stays in `data_dir`."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = str(data_dir or temporary)
@@ -72,7 +72,7 @@ def serve(data_dir: Path | None = None) -> Iterator[Server]:
             *(argument for prefix in QUIET for argument in ("--exclude", prefix)),
         ]
         process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | SETTINGS, stdout=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=os.environ | SETTINGS | environment, stdout=subprocess.PIPE, text=True
         )
         try:
             _await_ready(process)
