@@ -1,0 +1,73 @@
+"""A large container is registered in rounds, so that what is outstanding stays small."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from shared.domain.jobs import JobKind, JobStatus
+from shared.services import registering
+from tests.support.services import App, Clock
+
+
+def _count_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many looks are outstanding after each time that a listing asked for some."""
+    asked: list[int] = []
+    todo = app.container.stores.todo
+    add_many = todo.add_many
+
+    async def noted(incarnation: str, locations: Iterable[str]) -> None:
+        await add_many(incarnation, locations)
+        project = await app.container.stores.projects.get(app.name)
+        asked.append(len(await todo.all(project.scope, 1_000)))
+
+    monkeypatch.setattr(todo, "add_many", noted)
+    return asked
+
+
+async def _registered(app: App) -> int:
+    return (await app.container.categories.statistics(app.name))["documents"]["total"]
+
+
+@pytest.fixture
+def small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registering, "LOOKS_AT_ONCE", 5)
+
+
+@pytest.mark.usefixtures("small_rounds")
+async def test_a_scan_in_rounds_finds_what_one_listing_finds(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create(on_upload=False)
+    await app.upload({"changed.txt": "before", "gone.txt": "gone soon"})
+    await app.drain()
+    await app.upload({f"{n:02}.txt": f"text {n}" for n in range(40)} | {"changed.txt": "after"}, events=False)
+    await app.blobs.delete(app.documents, "gone.txt")
+    asked = _count_asked(app, monkeypatch)
+
+    await app.container.registering.scan(app.name, "scan")
+    await app.drain()
+
+    job = await app.container.registering.get(app.name, "scan")
+    assert (job.status, job.parameters["rounds"] > 2) == (JobStatus.SUCCEEDED, True)
+    expected = {"blobs": 41, "new": 40, "changed": 1, "gone": 1, "looks": 42}
+    assert dict(job.result) | expected == job.result
+    assert await _registered(app) == 41
+    assert await app.document("gone.txt") is None
+    assert max(asked) == 5
+
+
+@pytest.mark.usefixtures("small_rounds")
+async def test_a_scan_whose_host_dies_between_rounds_goes_on_with_the_sweep(app: App, clock: Clock) -> None:
+    await app.create(on_upload=False)
+    await app.drain()
+    await app.upload({f"{n:02}.txt": f"text {n}" for n in range(40)}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+    for _ in range(3):
+        app.sent.waiting.clear()  # the host dies, and the messages are late
+        clock.move(60)
+        await app.container.maintenance.sweep()
+        await app.deliver(*app.sent.waiting.popleft())
+    await app.drain()
+    job = await app.container.registering.get(app.name, "scan")
+    assert (job.kind, job.status) == (JobKind.SCAN, JobStatus.SUCCEEDED)
+    assert await _registered(app) == 40
