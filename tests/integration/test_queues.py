@@ -125,7 +125,9 @@ async def test_garbage_on_every_queue_stops_neither_the_host_nor_other_work(
         await queues.get_queue_client(name).clear_messages()
 
 
-async def test_a_document_that_fails_five_times_ends_with_the_reason_and_no_other_does(new_project: MakeProject) -> None:
+async def test_a_document_that_fails_five_times_ends_with_the_reason_and_no_other_does(
+    new_project: MakeProject,
+) -> None:
     project = await new_project()
     await project.upload({"bad.txt": "@fail", "good.txt": "@Refund:73"})
     await project.define("Refund")
