@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -9,6 +10,8 @@ from hashlib import sha256
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import Job
 from shared.domain.project import Project
+
+_TOKEN = re.compile("[A-Za-z0-9_-]+")
 
 type Key = tuple[int | str, ...]
 
@@ -24,8 +27,10 @@ def read_token(token: str, project: Project, query: object) -> Key:
         "The continuationToken does not belong to this list: repeat the query that it was answered to.",
         target="continuationToken",
     )
+    if not _TOKEN.fullmatch(token):  # the decoder passes over what is no letter of its alphabet
+        raise fault
     try:
-        data = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError as error:
         raise fault from error
     signature, body = data[:16], data[16:]

@@ -64,6 +64,8 @@ async def test_a_token_works_only_for_the_query_and_project_it_was_given_for(
         (sample.path, {"continuationToken": altered}),
         (sample.path, {"continuationToken": token[:-4]}),
         (sample.path, {"continuationToken": token + "AAAA"}),
+        (sample.path, {"continuationToken": token + "="}),
+        (sample.path, {"continuationToken": token + "\n"}),
         (sample.path, {"continuationToken": token, "orderby": "location"}),
         (sample.path, {"continuationToken": token, "status": "labeled"}),
         (other.path, {"continuationToken": token}),
