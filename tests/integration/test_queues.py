@@ -119,7 +119,7 @@ async def test_garbage_on_every_queue_stops_neither_the_host_nor_other_work(
         clients = [queues.get_queue_client(name) for name in names if "poison" not in name]
         return all([await _has_taken(client, GARBAGE.values()) for client in clients])
 
-    await eventually("the garbage is gone", worked_off)
+    await eventually("the garbage is gone", worked_off, 120)
     assert host.process.poll() is None
     for name in names:  # what a queue with "-poison" cannot read stays there: the real host does so too
         await queues.get_queue_client(name).clear_messages()
