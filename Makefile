@@ -75,7 +75,7 @@ format: install ## format the code and sort its imports
 	$(PYTHON) -m ruff format $(CHECKED)
 
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.13 \
-	--generate-hashes --no-emit-index-url --no-header
+	--generate-hashes --no-header
 
 .PHONY: requirements
 requirements: ## compile both requirements files from pyproject.toml; UPGRADE=--upgrade takes newer versions

@@ -67,7 +67,7 @@ async def _registered(api: Api, count: int) -> None:
 
 async def _scan(api: Api) -> object:
     accepted = await api.client.post(f"{api.projects}/scanned/documents/:scan")
-    return (await api.wait(accepted, seconds=600))["result"]
+    return (await api.wait(accepted, seconds=3_600))["result"]
 
 
 async def _change(container: ContainerClient, count: int) -> None:

@@ -1,10 +1,8 @@
 """HTTP: autolabel jobs."""
 
-from typing import Any
-
 from functions import cancellation
 from functions.http import Call, P, Routes
-from functions.reply import Reply
+from functions.reply import Reply, listed
 from shared.services import paging
 from shared.services.autolabel import AutolabelRequest
 from shared.wire.answers import job_json, outcome_json
@@ -43,8 +41,7 @@ async def list_autolabel_jobs(call: Call, query: PageQuery) -> Reply:
     shown, token = paging.cut(
         jobs, paging.newest_first, query.top, query.continuation_token, project, "autolabel jobs"
     )
-    answer: dict[str, Any] = {"value": [job_json(job) for job in shown]}
-    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+    return listed([job_json(job) for job in shown], token)
 
 
 @routes.add("GET", ONE, {200: JobModel})
@@ -68,8 +65,7 @@ async def get_autolabel_outcomes(call: Call, query: OutcomeQuery) -> Reply:
         project,
         ("outcomes", job_id, query.outcome),
     )
-    answer: dict[str, Any] = {"value": [outcome_json(one) for one in shown]}
-    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+    return listed([outcome_json(one) for one in shown], token)
 
 
 @routes.add("POST", f"{ONE}/:cancel", {202: None}, headers=("operation-location",))

@@ -1,9 +1,7 @@
 """HTTP: bulk decisions and their undoing."""
 
-from typing import Any
-
 from functions.http import Call, P, Routes
-from functions.reply import Reply
+from functions.reply import Reply, listed
 from shared.domain.jobs import JobKind
 from shared.services import paging
 from shared.services.bulk import BulkRequest
@@ -39,8 +37,7 @@ async def list_review_jobs(call: Call, query: PageQuery) -> Reply:
     shown, token = paging.cut(
         jobs, paging.newest_first, query.top, query.continuation_token, project, "review jobs"
     )
-    answer: dict[str, Any] = {"value": [job_json(job) for job in shown]}
-    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+    return listed([job_json(job) for job in shown], token)
 
 
 @routes.add("GET", f"{P}/review/jobs/{{jobId}}", {200: JobModel})

@@ -1,9 +1,7 @@
 """HTTP: documents, their labels and their history."""
 
-from typing import Any
-
 from functions.http import Call, P, Routes
-from functions.reply import Reply
+from functions.reply import Reply, listed
 from shared.domain.errors import InvalidArgument
 from shared.services import etags, paging
 from shared.services.documents import DocumentPatch, Shown
@@ -36,10 +34,7 @@ async def list_documents(call: Call, query: DocumentListQuery) -> Reply:
     project, page = await call.container.documents.list(
         call.project_name, wanted, query.top, query.continuation_token
     )
-    answer: dict[str, Any] = {"value": [document_json(document, project) for document in page.documents]}
-    if page.token is not None:
-        answer["continuationToken"] = page.token
-    return Reply(200, answer)
+    return listed([document_json(document, project) for document in page.documents], page.token)
 
 
 @routes.add("GET", ONE, {200: DocumentModel}, headers=("ETag",))
@@ -71,8 +66,7 @@ async def get_document_history(call: Call, query: PageQuery) -> Reply:
         project,
         ("history", document_id),
     )
-    answer: dict[str, Any] = {"value": [history_json(one.by, one.at, one.entry) for one in shown]}
-    return Reply(200, answer | ({"continuationToken": token} if token else {}))
+    return listed([history_json(one.by, one.at, one.entry) for one in shown], token)
 
 
 @routes.add("PUT", f"{ONE}/labels", {200: DocumentModel}, headers=("ETag",))

@@ -9,6 +9,11 @@ import azure.functions as func
 JSON = "application/json; charset=utf-8"
 
 
+def listed(value: list[Any], token: str | None) -> "Reply":
+    """One page of a list; `token` tells where the next begins."""
+    return Reply(200, {"value": value} | ({"continuationToken": token} if token else {}))
+
+
 @dataclass(slots=True)
 class Reply:
     """`data` is JSON, or bytes together with their content type."""

@@ -58,6 +58,13 @@ class JobError:
     target: str | None = None
 
 
+#: Why a job ended that nobody cancelled.
+TRAINING_STARTED = JobError(
+    "TrainingStarted", "Training began, which ends all suggestions that were not accepted."
+)
+REPLACED = JobError("ProjectReplaced", "The project was replaced by an import.")
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentOutcome:
     document_id: str

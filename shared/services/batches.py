@@ -13,7 +13,17 @@ from shared.domain.category_edits import by_present_names, rejected_by_present_n
 from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.ids import random_id
-from shared.domain.jobs import Batch, BatchResult, DocumentOutcome, Job, JobError, JobKind, Outcome
+from shared.domain.jobs import (
+    REPLACED,
+    TRAINING_STARTED,
+    Batch,
+    BatchResult,
+    DocumentOutcome,
+    Job,
+    JobError,
+    JobKind,
+    Outcome,
+)
 from shared.domain.kinds import ProjectKind
 from shared.domain.page import Change, Edit, HistoryEntry, Page, page_of
 from shared.domain.prediction import Prediction
@@ -34,8 +44,6 @@ from shared.storage.page_rows import Author
 from shared.storage.todo import Todo
 
 SYSTEM = "labelbridge"
-TRAINING_STARTED = JobError("TrainingStarted", "Training began, which ends what was not accepted.")
-REPLACED = JobError("ProjectReplaced", "The project was replaced by an import.")
 
 
 class Superseded(Exception):

@@ -80,7 +80,7 @@ class CategoryService:
         asked = json.loads(holder.removeprefix(CATEGORY_EDIT))
         edit, gate = CategoryEdit.from_json(asked), self._stores.gate
         try:
-            await self._check_unused(name, edit.removed)
+            await self._check_again(name, edit)
             await self._edit_documents(name, holder, edit, asked["by"])
         except Overtaken:
             return await self._stores.directory.read(name)
@@ -89,10 +89,17 @@ class CategoryService:
             raise  # after any other error the lock stays, and the sweep goes on
         return await gate.unlock(name, holder, edit.in_project)
 
-    async def _check_unused(self, name: str, categories: frozenset[str]) -> None:
-        if not categories:
-            return
+    async def _check_again(self, name: str, edit: CategoryEdit) -> None:
+        """Under the lock, what the caller was told before it may hold no more. Raises Conflict."""
         project = await self._stores.directory.read(name)
+        for old, new in edit.renamed.items():
+            if old not in project.category_names or new in project.category_names:
+                text = f"Somebody else changed '{old}' or '{new}' meanwhile; look at the categories and try again."
+                raise Conflict(text, target="value")
+        if edit.removed:
+            await self._check_unused(project, edit.removed)
+
+    async def _check_unused(self, project: Project, categories: frozenset[str]) -> None:
         used = Counter[str]()
         for head in await self._stores.pages.heads(project.scope):
             used.update({c: head.categories.get(c, 0) + head.aml_categories.get(c, 0) for c in categories})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from shared.domain.document import PLANNED_WHEN_READ, Document, document_id
 from shared.domain.errors import Conflict
-from shared.domain.ids import derived_id
+from shared.domain.ids import derived_id, incarnation_of_import
 from shared.domain.jobs import Job
 from shared.domain.page import HistoryEntry, Page, page_of
 from shared.domain.project import Project, with_categories
@@ -38,7 +38,7 @@ def edition_of(job: Job) -> str:
 
 def incarnation_of(job: Job) -> str:
     """Of the project that the import creates: at most once, for creating it is noted on the job in one write."""
-    return derived_id(job.id, "incarnation")
+    return incarnation_of_import(job.id)
 
 
 def created(job: Job, file: ProjectFile) -> Project:

@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, LabelbridgeError, ProjectNotFound
 from shared.domain.ids import derived_id
-from shared.domain.jobs import Job, JobError, JobKind, JobStatus
+from shared.domain.jobs import REPLACED, Job, JobError, JobKind, JobStatus
 from shared.domain.project import Project
 from shared.domain.project_file import ProjectFile
 from shared.services.import_content import (
@@ -230,10 +230,9 @@ class ImportService:
         return ended
 
     async def _stop_jobs(self, project: Project) -> None:
-        reason = JobError("ProjectReplaced", "The project was replaced by an import.")
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             if job.edition != project.edition:
-                await self._jobs.stop(job, reason)
+                await self._jobs.stop(job, REPLACED)
 
     async def _clear(self, job: Job) -> None:
         """Purge what nobody reads, of an import that has landed or ended: it lands nowhere else."""

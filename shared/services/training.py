@@ -14,7 +14,7 @@ from shared.domain.errors import (
     Unavailable,
 )
 from shared.domain.ids import random_id
-from shared.domain.jobs import Job, JobError, JobKind, JobStatus
+from shared.domain.jobs import TRAINING_STARTED, Job, JobError, JobKind, JobStatus
 from shared.domain.kinds import Studio
 from shared.domain.page import Head
 from shared.domain.project import Project
@@ -196,12 +196,9 @@ class TrainingService:
         except LabelingLocked as error:
             raise await self._who_locks(job.project) or error from None
         dropped = _count(await self._stores.pages.heads(project.scope), project.generation - 1)
-        reason = JobError(
-            "TrainingStarted", "Training began, which ends all suggestions that were not accepted."
-        )
         for other in await self._stores.jobs.open_jobs(project.incarnation):
             if other.kind in {JobKind.AUTOLABEL, JobKind.REVIEW} and other.generation < project.generation:
-                await self._jobs.stop(other, reason)
+                await self._jobs.stop(other, TRAINING_STARTED)
         parameters = {**job.parameters, "generationEnded": True}
         result = {**job.result, "suggestionsDropped": dropped}
         return await self._stores.jobs.save(replace(job, parameters=parameters, result=result))

@@ -160,6 +160,27 @@ async def test_a_worker_that_comes_late_changes_nothing_any_more(app: App) -> No
     assert saved.labels.categories == ("Refund",)
 
 
+async def test_a_rename_to_a_name_that_was_defined_before_its_lock_is_refused(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    gate = app.container.stores.gate
+    lock = gate.lock
+
+    async def later(*arguments: Any) -> object:
+        monkeypatch.undo()
+        await app.container.categories.put(app.name, [CategoryChange("Money")], "somebody else")
+        return await lock(*arguments)
+
+    monkeypatch.setattr(gate, "lock", later)
+    with pytest.raises(Conflict, match="Somebody else changed 'Refund' or 'Money'"):
+        await _rename(app, "Refund", "Money")
+
+    project = await app.container.stores.projects.get(app.name)
+    assert (project.lock, project.category_names) == (None, ("Refund", "Money"))
+
+
 async def test_no_category_is_defined_while_one_is_renamed(app: App) -> None:
     await app.create()
     await app.define("Refund")
