@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.domain.errors import Conflict, InvalidArgument, NotFound
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, NotFound
 from shared.domain.jobs import DocumentOutcome, Job, JobKind, JobStatus, Outcome
 from shared.domain.page import is_document_id
 from shared.domain.project import Project
@@ -123,15 +123,18 @@ class AutolabelService:
 
     async def get(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
-        return await self._jobs.view(
+        job = await self._jobs.view(
             await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
         )
+        if not job.result:
+            raise JobNotFound(job_id)
+        return job
 
     async def list(self, name: str) -> "list[Job]":
-        """Newest first."""
+        """Newest first. An upload job that turns out to have planned nothing is none (A1): it has no result."""
         project = await self._stores.directory.read(name)
         jobs = await self._stores.jobs.list(project.incarnation, JobKind.AUTOLABEL)
-        return [await self._jobs.view(job) for job in jobs]
+        return [seen for job in jobs if (seen := await self._jobs.view(job)).result]
 
     async def outcomes(self, name: str, job_id: str) -> "list[DocumentOutcome]":
         """What became of each document so far, by document id."""

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from shared.domain.jobs import JobKind, Outcome
+from shared.domain.errors import JobNotFound
+from shared.domain.jobs import Job, JobKind, Outcome
 from shared.domain.kinds import DocumentStatus
 from shared.services.messages import PLAN_QUEUE
 from shared.storage.gateways.memory import MemoryStorage
@@ -107,6 +108,30 @@ async def test_an_event_for_content_that_was_planned_makes_no_second_job(app: Ap
     await app.drain()
 
     assert await app.rows() == before
+
+
+async def test_an_upload_job_that_planned_nothing_is_never_shown(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not when its worker dies before it removes it: whoever looks does so."""
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    shown = await app.container.autolabel.list(app.name)
+
+    async def dies(job: Job) -> Job:
+        return job
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.jobs, "settle", dies)
+        await app.container.uploads.seen(app.documents, "a.txt")
+        await app.drain()
+    [hidden] = {job.id for job in await app.jobs()} - {job.id for job in shown}
+
+    assert await app.container.autolabel.list(app.name) == shown
+    with pytest.raises(JobNotFound):
+        await app.container.autolabel.get(app.name, hidden)
 
 
 async def test_new_content_drops_suggestions_and_flags_labels(app: App) -> None:
