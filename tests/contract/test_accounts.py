@@ -223,9 +223,10 @@ def test_a_call_imports_the_sdk_of_its_service_only(azurite: Azurite, call: str,
     sdks = ["azure.data", "azure.storage", "azure.storage.blob", "azure.storage.queue", "azure.identity"]
     program = (
         "import asyncio, sys\n"
-        "from shared.storage.gateways.clients import Account, StorageClients\n"
+        "from shared.storage.gateways.clients import Account, StorageClients, StorageNames\n"
         "async def main():\n"
-        "    clients = StorageClients(Account.from_connection_string(sys.argv[1]))\n"
+        "    account = Account.from_connection_string(sys.argv[1])\n"
+        "    clients = StorageClients(account, names=StorageNames('alone'))\n"
         f"    await clients.{call}\n"
         "    await clients.close()\n"
         "asyncio.run(main())\n"
