@@ -1,10 +1,13 @@
+import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { person, signedIn, signOut } from "./auth/session";
 import { route } from "./router";
 import { setTheme, theme } from "./state/theme";
+import { titleOf } from "./state/title";
 import { Icon } from "./ui/icon";
+import { Failure } from "./ui/parts";
 import { Toasts } from "./ui/toasts";
-import { ProjectView } from "./views/project";
+import type { ProjectView } from "./views/project";
 import { ProjectsView } from "./views/projects";
 import { SignIn } from "./views/sign-in";
 
@@ -27,13 +30,40 @@ function View() {
   }, [title]);
   if (at.view === "projects") return <ProjectsView />;
   if (at.view === "project")
-    return <ProjectView key={at.project} name={at.project} tab={at.tab} query={at.query} />;
+    return <LazyProject key={at.project} name={at.project} tab={at.tab} query={at.query} />;
   return (
     <main class="page">
-      <h1>There is no such page</h1>
+      <h1>Page not found</h1>
       <p>
         Go to <a href="#/projects">Projects</a>.
       </p>
+    </main>
+  );
+}
+
+let loaded: typeof ProjectView | null = null;
+
+/** The views of a project are loaded with the first one that is opened: the list of projects needs none of them. */
+function LazyProject(props: Parameters<typeof ProjectView>[0]) {
+  const view = useSignal(loaded);
+  const failed = useSignal(false);
+  useEffect(() => {
+    if (view.value) return;
+    import("./views/project").then(
+      (module) => (view.value = loaded = module.ProjectView),
+      () => (failed.value = true),
+    );
+  }, []);
+  const Loaded = view.value;
+  if (Loaded) return <Loaded {...props} />;
+  return (
+    <main class="page">
+      {failed.value && (
+        <Failure
+          message="This part of the page could not be loaded. A newer version may be deployed: reload the page."
+          onRetry={() => window.location.reload()}
+        />
+      )}
     </main>
   );
 }
@@ -54,7 +84,7 @@ function Header() {
         {at.view === "project" && (
           <>
             <span aria-hidden="true">/</span>
-            <bdi class="crumb-project">{at.project}</bdi>
+            <bdi class="crumb-project">{titleOf(at.project)}</bdi>
           </>
         )}
       </nav>
@@ -62,8 +92,8 @@ function Header() {
         <button
           type="button"
           class="icon-button"
-          aria-label={dark ? "Light colours" : "Dark colours"}
-          title={dark ? "Light colours" : "Dark colours"}
+          aria-label={dark ? "Light colors" : "Dark colors"}
+          title={dark ? "Light colors" : "Dark colors"}
           onClick={() => setTheme(dark ? "light" : "dark")}
         >
           <Icon name={dark ? "sun" : "moon"} />

@@ -4,8 +4,12 @@ import { begin } from "./auth/session";
 import { messageOf } from "./api/http";
 import "./styles/base.css";
 import "./styles/parts.css";
+import "./styles/categories.css";
 import "./styles/views.css";
-import "./styles/review.css";
+import "./styles/text.css";
+import "./styles/panel.css";
+import "./styles/marks.css";
+import "./styles/review.css"; // last: its rules for narrow pages change those above
 
 const root = document.getElementById("app")!;
 
@@ -16,7 +20,7 @@ begin()
       <main class="sign-in">
         <h1>The page could not start</h1>
         <p role="alert">{messageOf(error)}</p>
-        <p>Reload the page; if it stays so, tell your administrator.</p>
+        <p>Reload the page. If the problem persists, contact your administrator.</p>
       </main>,
       root,
     );

@@ -1,8 +1,17 @@
-/** Views by the hash of the address, so that the server needs to know only one page. */
+/** Views by the hash of the address: the server has only one page. */
 
 import { computed, signal } from "@preact/signals";
 
-export const TABS = ["overview", "review", "label", "autolabel", "training", "connection"] as const;
+export const TABS = [
+  "overview",
+  "review",
+  "label",
+  "autolabel",
+  "training",
+  "team",
+  "connection",
+  "settings",
+] as const;
 export type Tab = (typeof TABS)[number];
 
 export type Route =
@@ -44,8 +53,20 @@ window.addEventListener("hashchange", () => (hash.value = window.location.hash))
 
 export const route = computed(() => parse(hash.value));
 
-/** Changes the address without a new entry in the browser's history, as filters and the current document do. */
+/** Changes the address without a new entry in the browser's history, as moving through the documents does. */
 export function replace(target: string): void {
   window.history.replaceState(null, "", target);
   hash.value = target;
+}
+
+/** The key in an address like `#key=…`, which is gone from the address and from the browser's history at once. */
+export function takeKey(): string | null {
+  const found = /^#key=(.+)$/.exec(window.location.hash);
+  if (!found) return null;
+  replace("#/projects");
+  try {
+    return decodeURIComponent(found[1]!);
+  } catch {
+    return found[1]!;
+  }
 }

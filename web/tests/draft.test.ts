@@ -47,7 +47,7 @@ describe("decisions", () => {
     expect(entitiesOf(changes(d, ENTITIES).labels)).toEqual([{ category: "Person", offset: 0, length: 5 }]);
   });
 
-  it("leave nothing behind when they are taken back", () => {
+  it("leave nothing behind when they are undone", () => {
     const d = draft(entities, { do: "accept", ids: ["a"] }, { do: "reopen", ids: ["a"] });
     expect(isIdle(d, ENTITIES)).toBe(true);
     expect(changes(d, ENTITIES).labels).toBeNull();
@@ -112,5 +112,22 @@ describe("states of a document", () => {
   it("say the dataset only when it changes", () => {
     const d = draft(base([]), { do: "dataset", dataset: "Test" }, { do: "dataset", dataset: "Train" });
     expect(isIdle(d, MULTI)).toBe(true);
+  });
+});
+
+describe("no label applies", () => {
+  it.each([SINGLE, MULTI])("is an empty label in %s and rejects every suggestion", (kind) => {
+    const b = base([one("s", "A"), one("t", "B")]);
+    const derived = derive(b, [{ do: "accept", ids: ["s"] }, { do: "nothing" }], kind);
+    expect(derived.labels).toEqual({ categories: [], regions: [] });
+    expect([...derived.verdicts.values()]).toEqual(["rejected", "rejected"]);
+    expect(pending(b, derived, kind)).toEqual([]);
+  });
+
+  it("keeps the regions of entities", () => {
+    const b = base([one("s", "A", 0, 3)]);
+    const derived = derive(b, [{ do: "nothing" }], ENTITIES);
+    expect(derived.labels?.regions).toEqual([{ offset: 0, length: 30, labels: [] }]);
+    expect(changes(draft(b, { do: "nothing" }), ENTITIES).reject).toEqual(["s"]);
   });
 });

@@ -3,6 +3,7 @@ import type { Kind, Suggestion } from "../src/api/types";
 import {
   add,
   change,
+  differences,
   entitiesOf,
   fitter,
   NOTHING,
@@ -40,10 +41,45 @@ describe("label fields", () => {
     expect(writeLabels(readLabels(fields as never, kind), kind)).toEqual(fields);
   });
 
-  it("tell labeled with nothing from not labeled", () => {
+  it("tell “no label applies” from not labeled", () => {
     expect(readLabels({ classes: [] }, MULTI)).toEqual(NOTHING);
     expect(readLabels({}, MULTI)).toBeNull();
     expect(sameLabels(NOTHING, null)).toBe(false);
+  });
+});
+
+describe("a label that is there already", () => {
+  const ada = { category: "A", offset: 0, length: 3 };
+  const labels = { categories: [], regions: [{ offset: 0, length: 9, labels: [ada] }] };
+
+  it("is not added twice", () => {
+    expect(add(labels, [ada, ada], ENTITIES, 9)).toEqual(labels);
+    expect(entitiesOf(add(null, [ada, ada], ENTITIES, 9))).toEqual([ada]);
+    expect(add({ categories: ["A"], regions: [] }, [{ category: "A" }], MULTI, 9).categories).toEqual(["A"]);
+  });
+
+  it("is not there twice after a change", () => {
+    const two = add(labels, [{ ...ada, category: "B" }], ENTITIES, 9);
+    expect(entitiesOf(change(two, ada, "B"))).toEqual([{ ...ada, category: "B" }]);
+    expect(change({ categories: ["A", "B"], regions: [] }, { category: "A" }, "B")?.categories).toEqual([
+      "B",
+    ]);
+  });
+});
+
+describe("differences", () => {
+  it("are what only one version has", () => {
+    const version = (...names: string[]) =>
+      add(
+        null,
+        names.map((category, n) => ({ category, offset: 10 * n, length: 3 })),
+        ENTITIES,
+        99,
+      );
+    const found = differences(version("A", "B"), version("A", "C"));
+    expect(found.shared).toBe(1);
+    expect([found.mine.map((p) => p.category), found.theirs.map((p) => p.category)]).toEqual([["B"], ["C"]]);
+    expect(differences(null, NOTHING)).toEqual({ mine: [], theirs: [], shared: 0 });
   });
 });
 
@@ -76,7 +112,7 @@ describe("removing and changing", () => {
     regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 1, length: 2 }] }],
   };
 
-  it("leaves an empty region: labeled with nothing", () => {
+  it("leaves an empty region: no label applies", () => {
     expect(remove(labels, { category: "A", offset: 1, length: 2 })?.regions).toEqual([
       { offset: 0, length: 9, labels: [] },
     ]);
@@ -117,5 +153,21 @@ describe("a suggestion fits", () => {
       regions: [{ offset: 0, length: 9, labels: [{ category: "A", offset: 2, length: 3 }] }],
     };
     expect(fitter(labels, ENTITIES)(suggestion({ offset, length }))).toBe(expected);
+  });
+});
+
+describe("whether a suggestion fits among many entities", () => {
+  it("is what comparing it with each of them gives", () => {
+    const spans = Array.from({ length: 60 }, (_, n) => ({
+      category: "A",
+      offset: (n * 37) % 200,
+      length: 1 + (n % 9),
+    }));
+    const labels = { categories: [], regions: [{ offset: 0, length: 300, labels: spans }] };
+    const fits = fitter(labels, ENTITIES);
+    for (let offset = 0; offset < 220; offset++) {
+      const expected = !spans.some((s) => s.offset < offset + 2 && offset < s.offset + s.length);
+      expect(fits(suggestion({ offset, length: 2 }))).toBe(expected);
+    }
   });
 });

@@ -23,6 +23,7 @@ vi.mock("../src/api/client", () => ({
   },
 }));
 const { save } = await import("../src/state/save");
+type Saved = import("../src/state/save").Saved;
 const { ApiError } = await import("../src/api/http");
 
 const SINGLE: Kind = "CustomSingleLabelClassification";
@@ -37,6 +38,7 @@ const document = (id: string, eTag = "@1"): DocumentItem => ({
   contentChanged: false,
   missing: false,
   length: 9,
+  flagged: false,
   suggestions: [{ id: `${id}-s`, category: "A", confidence: 0.5 }],
 });
 const draft = (id: string, kind: Kind, ...steps: Step[]): Draft =>
@@ -151,5 +153,47 @@ describe("saving", () => {
     expect((await run(MULTI, [draft("a", MULTI, { do: "add", place: { category: "B" } })]))[0]?.result).toBe(
       "conflict",
     );
+  });
+
+  it("keeps what is left when an outage comes between two calls, on top of what was saved", async () => {
+    answers.patch.mockImplementation(async () => {
+      throw new ApiError(503, { code: "ServiceUnavailable", message: "down" });
+    });
+    const steps: Step[] = [
+      accepted("d"),
+      { do: "add", place: { category: "B" } },
+      { do: "flag", flagged: true },
+      { do: "note", note: "Why?" },
+    ];
+    const reports: Saved[] = [];
+    await expect(
+      save("p", MULTI, [draft("d", MULTI, ...steps)], document, (one) => reports.push(one)),
+    ).rejects.toThrow("down");
+    expect(reports.map((one) => one.result)).toEqual(["partly"]);
+    const [partly] = reports as (Saved & { result: "partly" })[];
+    expect(partly!.document.eTag).toBe("@3");
+    expect(partly!.document.classes).toEqual([{ category: "A" }, { category: "B" }]);
+    expect(partly!.left).toEqual([
+      { do: "flag", flagged: true },
+      { do: "note", note: "Why?" },
+    ]);
+  });
+
+  it("takes our own decisions and labels, whose answers were lost, for saved, and goes on", async () => {
+    const decided = { ...document("d", "@2"), suggestions: [], classes: [{ category: "A" }] };
+    answers.review.mockImplementation(async () => [
+      { documentId: "d", status: "conflict", document: decided },
+    ]);
+    answers.labels.mockImplementation(async () => {
+      const now = { ...decided, eTag: "@3", classes: [{ category: "A" }, { category: "B" }] };
+      throw new ApiError(409, { code: "Conflict", message: "stale" }, null, now);
+    });
+    const steps: Step[] = [
+      accepted("d"),
+      { do: "add", place: { category: "B" } },
+      { do: "dataset", dataset: "Test" },
+    ];
+    expect((await run(MULTI, [draft("d", MULTI, ...steps)]))[0]?.result).toBe("saved");
+    expect(calls).toEqual(["review d@1", "labels d@2", "patch d@3"]);
   });
 });

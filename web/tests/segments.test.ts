@@ -56,7 +56,7 @@ describe("a selection", () => {
   it.each([
     ["white space goes", "  Ada \r\n", 0, 8, { offset: 2, length: 3 }],
     ["backwards is the same", "  Ada ", 6, 0, { offset: 2, length: 3 }],
-    ["only white space is none", "a   b", 1, 4, null],
+    ["only white space is no entity", "a   b", 1, 4, null],
     ["half of a pair takes the whole", "a😀b", 2, 4, { offset: 1, length: 3 }],
     ["to the middle of a pair takes the whole", "a😀b", 0, 2, { offset: 0, length: 3 }],
     ["beyond the text is cut", "Ada", 0, 99, { offset: 0, length: 3 }],

@@ -8,19 +8,27 @@ import type {
   BulkRequest,
   BulkResult,
   Category,
+  CategoryEdit,
   Connection,
   ConnectionEvent,
   ConnectRequest,
   Decision,
   DocumentItem,
   DocumentOutcome,
+  EngineFigures,
   Estimate,
+  Guidelines,
+  GuidelineVersion,
   HistoryItem,
   Job,
   LabelFields,
   Model,
+  OutcomeName,
   Page,
   Project,
+  PushRequest,
+  PushResult,
+  PushTarget,
   SaveResult,
 } from "./types";
 
@@ -50,11 +58,62 @@ export async function createProject(name: string, body: Record<string, unknown>)
   await call(project(name), { method: "PATCH", body });
 }
 
+export const changeProject = async (name: string, body: Record<string, unknown>): Promise<Project> =>
+  json(project(name), { method: "PATCH", body });
+
+export const getGuidelines = (name: string, version?: number): Promise<Guidelines> =>
+  json(`${project(name)}/guidelines${version === undefined ? "" : `/versions/${version}`}`);
+
+export const listGuidelineVersions = async (name: string): Promise<GuidelineVersion[]> =>
+  (await json<Page<GuidelineVersion>>(`${project(name)}/guidelines/versions`)).value;
+
+export const putGuidelines = (name: string, text: string, read: number): Promise<Guidelines> =>
+  json(`${project(name)}/guidelines`, { method: "PUT", body: { text }, ifMatch: `"${read}"` });
+
+/** Deletes the project; the documents in its container stay. */
+export const deleteProject = (name: string): Promise<Job> => run(project(name), { method: "DELETE" });
+
+/** A large export comes in parts, each a project file with other documents. */
+interface ProjectFilePart {
+  assets: { documents: unknown[] };
+  nextLink?: string;
+}
+
+/** The Azure project file of the project, as text. */
+export async function exportProject(name: string): Promise<string> {
+  const job = await run(`${project(name)}/:export`, { query: { stringIndexType: "Utf16CodeUnit" } });
+  const { resultUrl } = job as Job & { resultUrl?: string };
+  if (!resultUrl) throw new Error("The export has no file.");
+  const file = await follow<ProjectFilePart>(resultUrl);
+  for (let next = file.nextLink; next;) {
+    const part = await follow<ProjectFilePart>(next);
+    for (const document of part.assets.documents) file.assets.documents.push(document);
+    next = part.nextLink;
+  }
+  delete file.nextLink;
+  return JSON.stringify(file, null, 2);
+}
+
+/** Makes a project from an Azure project file, or replaces the project of this name. */
+export const importProject = (name: string, file: unknown): Promise<Job> =>
+  run(`${project(name)}/:import`, { body: file });
+
 export const getStatistics = (name: string, signal?: AbortSignal): Promise<Record<string, unknown>> =>
   json(`${project(name)}/statistics`, signal ? { signal } : {});
 
 export const listCategories = async (name: string): Promise<Category[]> =>
   (await json<Page<Category>>(`${project(name)}/categories`)).value;
+
+export const putCategories = async (name: string, value: readonly CategoryEdit[]): Promise<Category[]> =>
+  (await json<Page<Category>>(`${project(name)}/categories`, { method: "PUT", body: { value } })).value;
+
+export const removeCategories = async (name: string, categories: readonly string[]): Promise<Category[]> =>
+  (
+    await json<Page<Category>>(`${project(name)}/categories/:remove`, {
+      method: "POST",
+      body: { categories },
+    })
+  ).value;
 
 export interface DocumentQuery {
   status?: string;
@@ -62,8 +121,14 @@ export interface DocumentQuery {
   category?: string;
   jobId?: string;
   locationPrefix?: string;
+  minConfidence?: number;
+  maxConfidence?: number;
+  assignedTo?: string;
+  flagged?: boolean;
   orderby?: string;
   top?: number;
+  /** "true": the answer says how many documents match. */
+  count?: string;
   continuationToken?: string;
 }
 
@@ -71,12 +136,37 @@ export const listDocuments = (
   name: string,
   query: DocumentQuery,
   signal?: AbortSignal,
-): Promise<Page<DocumentItem>> =>
-  json(`${project(name)}/documents`, { query: { ...query }, ...(signal ? { signal } : {}) });
+): Promise<Page<DocumentItem> & { count?: number }> =>
+  json(`${project(name)}/documents`, {
+    query: { ...query, flagged: query.flagged === undefined ? undefined : String(query.flagged) },
+    ...(signal ? { signal } : {}),
+  });
+
+export interface Match {
+  document: DocumentItem;
+  matches: number;
+  /** The text around the first match in one line, and the place of the match in it. */
+  context: { text: string; offset: number; length: number };
+}
+
+export interface Found extends Page<Match> {
+  /** Documents that were searched so far, of `total`; `unread` of them have no text that could be read. */
+  searched: number;
+  unread: number;
+  total: number;
+}
+
+/** The next matches in the texts of documents. With a token there may be more, also after none. */
+export const searchDocuments = (
+  name: string,
+  body: Omit<DocumentQuery, "count"> & { text: string },
+  signal?: AbortSignal,
+): Promise<Found> =>
+  json(`${project(name)}/documents/:search`, { method: "POST", body, ...(signal ? { signal } : {}) });
 
 export const getDocument = (name: string, id: string): Promise<DocumentItem> => json(documentPath(name, id));
 
-/** The text with exactly the characters that offsets count. */
+/** The text, with exactly the characters that offsets count. */
 export async function getText(name: string, id: string): Promise<string> {
   const response = await call(`${documentPath(name, id)}/text`);
   if (!response.headers.get("content-type")?.includes("json")) return response.text();
@@ -94,10 +184,17 @@ export const putLabels = (
 ): Promise<DocumentItem> =>
   json(`${documentPath(name, id)}/labels`, { method: "PUT", body: labels, ifMatch });
 
+export interface DocumentPatch {
+  dataset?: string;
+  contentChanged?: boolean;
+  flagged?: boolean;
+  note?: string;
+}
+
 export const patchDocument = (
   name: string,
   id: string,
-  body: { dataset?: string; contentChanged?: boolean },
+  body: DocumentPatch,
   ifMatch: string,
 ): Promise<DocumentItem> => json(documentPath(name, id), { method: "PATCH", body, ifMatch });
 
@@ -121,7 +218,9 @@ export const reviewAll = (
 export const undoReviewAll = (name: string, jobId: string): Promise<Job<BulkResult>> =>
   run(`${project(name)}/review/jobs/${encodeURIComponent(jobId)}/:undo`);
 
-export const scan = (name: string): Promise<Job> => run(`${project(name)}/documents/:scan`);
+/** Compares the container with the documents. More than half of them are removed only when `confirmRemovals` is set. */
+export const scan = (name: string, confirmRemovals = false): Promise<Job<{ removalsHeldBack?: number }>> =>
+  run(`${project(name)}/documents/:scan`, { body: { confirmRemovals } });
 
 const autolabel = (name: string, rest = ""): string => `${project(name)}/autolabel${rest}`;
 const autolabelJob = (name: string, id: string, rest = ""): string =>
@@ -133,6 +232,8 @@ export const startAutolabel = (name: string, body: AutolabelRequest): Promise<st
   start(autolabel(name, "/jobs"), { body });
 export const estimateAutolabel = (name: string, body: AutolabelRequest): Promise<Estimate> =>
   json(autolabel(name, "/:estimate"), { method: "POST", body });
+export const listEngines = async (name: string): Promise<EngineFigures[]> =>
+  (await json<{ value: EngineFigures[] }>(`${project(name)}/engines`)).value;
 export const cancelAutolabel = (name: string, id: string): Promise<string> =>
   start(autolabelJob(name, id, "/:cancel"));
 export const retryAutolabel = (name: string, id: string): Promise<string> =>
@@ -140,7 +241,7 @@ export const retryAutolabel = (name: string, id: string): Promise<string> =>
 export const listOutcomes = (
   name: string,
   id: string,
-  query: { top?: number; continuationToken?: string } = {},
+  query: { top?: number; outcome?: OutcomeName; continuationToken?: string } = {},
 ): Promise<Page<DocumentOutcome>> => json(autolabelJob(name, id, "/documents"), { query });
 
 export const startTraining = (name: string, body: Record<string, unknown>): Promise<string> =>
@@ -159,6 +260,14 @@ export interface TrainingResult {
   trainingStatus?: { percentComplete?: number; status?: string };
   evaluationStatus?: { percentComplete?: number; status?: string };
 }
+
+export const getPushTarget = (name: string): Promise<PushTarget> => json(`${project(name)}/push`);
+export const startPush = (name: string, body: PushRequest): Promise<string> =>
+  start(`${project(name)}/:push`, { body });
+export const listPushJobs = async (name: string): Promise<Job<PushResult>[]> =>
+  (await json<Page<Job<PushResult>>>(`${project(name)}/push/jobs`)).value;
+export const cancelPush = (name: string, id: string): Promise<string> =>
+  start(`${project(name)}/push/jobs/${encodeURIComponent(id)}/:cancel`);
 
 const connection = (name: string, rest = ""): string => `${project(name)}/connection${rest}`;
 export const getConnection = (name: string): Promise<Connection> => json(connection(name));

@@ -1,5 +1,6 @@
-/** One way to call the API: credentials added, errors turned into `ApiError` with a message for people. */
+/** One way to call the API: credentials added, what passes tried again, errors turned into `ApiError` with a message. */
 
+import { hostAnswer, passes, UNREACHABLE } from "./host-answers";
 import type { DocumentItem, ErrorBody } from "./types";
 
 export const API_VERSION = { value: "2023-04-15-preview" };
@@ -28,6 +29,11 @@ export class ApiError extends Error {
   get locked(): boolean {
     return this.status === 409 && this.body.innererror?.code === "LabelingLocked";
   }
+
+  /** Whether the same call may succeed later. */
+  get passes(): boolean {
+    return passes(this.status, this.body.code);
+  }
 }
 
 export interface Call {
@@ -38,8 +44,28 @@ export interface Call {
   signal?: AbortSignal;
 }
 
-/** The answer of a call below `/language`; raises ApiError. */
+/** Milliseconds before each further try of a call that only reads. */
+const RETRY_MS = [300, 1_000, 3_000];
+const LONGEST_WAIT_MS = 10_000;
+
+/** The response of a call below `/language`; raises ApiError. Calls that only read are tried again while that may help. */
 export async function call(path: string, options: Call = {}): Promise<Response> {
+  const reads = (options.method ?? "GET") === "GET";
+  for (let tries = 0; ; tries++) {
+    try {
+      return await callOnce(path, options);
+    } catch (error) {
+      const wait = reads && error instanceof ApiError && error.passes ? RETRY_MS[tries] : undefined;
+      if (wait === undefined) throw error;
+      await delay(
+        Math.min((error as ApiError).retryAfter ?? 0, LONGEST_WAIT_MS / 1_000) * 1_000 || wait,
+        options.signal,
+      );
+    }
+  }
+}
+
+async function callOnce(path: string, options: Call): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json", ...(await authorize()) };
   const init: RequestInit = { method: options.method ?? "GET", headers, cache: "no-store" };
   if (options.body !== undefined) {
@@ -84,11 +110,7 @@ async function reach(address: string, init: RequestInit): Promise<Response> {
     return await fetch(address, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, {
-      code: "Unreachable",
-      message:
-        "The server cannot be reached. Your decisions are kept here; try again when you are back online.",
-    });
+    throw new ApiError(0, UNREACHABLE);
   }
 }
 
@@ -98,18 +120,25 @@ async function problem(response: Response): Promise<ApiError> {
     error?: ErrorBody;
     document?: DocumentItem;
   } | null;
-  const error = body?.error ?? {
-    code: String(response.status),
-    message: `The server answered with status ${response.status}. Try again; if it stays so, tell your administrator.`,
-  };
+  const error = body?.error?.message ? body.error : hostAnswer(response.status);
   return new ApiError(response.status, error, after > 0 ? after : null, body?.document ?? null);
 }
 
-/** What to tell a person about any failure. */
+/** The message about a failure for a person; details that the message holds already are not repeated. */
 export function messageOf(error: unknown): string {
   if (error instanceof ApiError) {
     const details = error.body.details?.map((d) => d.message) ?? [];
-    return [error.message, ...details].join(" ");
+    return [error.message, ...details.filter((text) => !error.message.includes(text))].join(" ");
   }
   return error instanceof Error ? error.message : String(error);
+}
+
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("The page moved on.", "AbortError"));
+    });
+  });
 }

@@ -1,10 +1,13 @@
-/** Long-running operations: a 202 with `operation-location`, asked again until the job has ended. */
+/** Long-running operations: a 202 with `operation-location`, polled until the job has ended. */
 
-import { call, follow, type Call } from "./http";
+import { ApiError, call, delay, follow, type Call } from "./http";
 import type { Job } from "./types";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled", "canceled", "partiallyCompleted"]);
 const POLL_MS = 700;
+/** How long a job is waited for while nobody can be asked about it: about a minute and a half. */
+const OUTAGE_MS = 5_000;
+const MOST_OUTAGES = 10;
 
 export const ended = (job: Pick<Job<unknown>, "status">): boolean => ENDED.has(job.status);
 
@@ -14,7 +17,7 @@ export class JobFailed extends Error {
   }
 }
 
-/** Starts an operation and answers its ended job. Raises JobFailed with the reasons when it did not succeed. */
+/** Starts an operation and returns its ended job. Raises JobFailed with the reasons when it did not succeed. */
 export async function run<R>(
   path: string,
   options: Call = {},
@@ -24,11 +27,11 @@ export async function run<R>(
   return watch<R>(location, onProgress, options.signal);
 }
 
-/** Starts an operation and answers where its job is. */
+/** Starts an operation and returns the address of its job. */
 export async function start(path: string, options: Call = {}): Promise<string> {
   const response = await call(path, { method: "POST", ...options });
   const location = response.headers.get("operation-location");
-  if (!location) throw new Error("The server started the operation but did not say where to follow it.");
+  if (!location) throw new Error("The server started the operation but returned no address of its job.");
   return location;
 }
 
@@ -37,8 +40,18 @@ export async function watch<R>(
   onProgress?: (job: Job<R>) => void,
   signal?: AbortSignal,
 ): Promise<Job<R>> {
+  let outages = 0;
   for (let wait = 150; ; wait = Math.min(wait * 2, POLL_MS)) {
-    const job = await follow<Job<R>>(location, signal ? { signal } : {});
+    const job = await follow<Job<R>>(location, signal ? { signal } : {}).catch((error: unknown) => {
+      // The job goes on while the server cannot be asked about it.
+      if (error instanceof ApiError && error.passes && ++outages <= MOST_OUTAGES) return null;
+      throw error;
+    });
+    if (!job) {
+      await delay(OUTAGE_MS, signal);
+      continue;
+    }
+    outages = 0;
     onProgress?.(job);
     if (ended(job)) {
       if (job.status === "failed") throw new JobFailed(job as Job);
@@ -54,15 +67,5 @@ export const jobIdOf = (location: string): string =>
 export function reasons(job: Pick<Job<unknown>, "errors" | "status">): string {
   const found =
     job.errors?.map((e) => [e.message, ...(e.details ?? []).map((d) => d.message)].join(" ")) ?? [];
-  return found.length ? found.join(" ") : `The job ended as '${job.status}' and gave no reason.`;
-}
-
-export function delay(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("The page moved on.", "AbortError"));
-    });
-  });
+  return found.length ? found.join(" ") : `The job ended as '${job.status}' without a reason.`;
 }

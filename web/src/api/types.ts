@@ -29,15 +29,60 @@ export interface Project {
   language: string;
   multilingual?: boolean;
   description?: string;
+  /** What people see in place of the name. */
+  displayName?: string;
   createdDateTime?: string;
   lastModifiedDateTime?: string;
   lastTrainedDateTime?: string;
+  /** Where the project was pushed to last. */
+  deployedModel?: { projectName: string; deploymentName: string };
   settings?: {
     confidenceThreshold?: number;
     amlProjectPath?: string | null;
     isLabelingLocked?: boolean;
     autolabel?: { onUpload?: boolean; engine?: string | null; modelLabel?: string | null };
   };
+}
+
+/** Where a push goes whose body names nothing. */
+export interface PushTarget {
+  endpoint: string;
+  projectName: string;
+  deploymentName: string;
+  modelLabel: string;
+  available: boolean;
+  unavailable?: string;
+  /** The project was pushed to that name before. */
+  replaces: boolean;
+}
+
+export interface PushRequest {
+  projectName: string;
+  deploymentName: string;
+  modelLabel: string;
+  evaluationOptions: Record<string, unknown>;
+}
+
+export interface PushResult {
+  projectName: string;
+  deploymentName: string;
+  modelLabel: string;
+  step: "import" | "train" | "deploy";
+  percentComplete: number;
+  documents?: number;
+  waitingFor?: string;
+}
+
+/** A version of the labeling guidelines without its text; 0: there are none. */
+export interface GuidelineVersion {
+  version: number;
+  by: string | null;
+  dateTime: string | null;
+  length: number;
+}
+
+export interface Guidelines extends GuidelineVersion {
+  text: string;
 }
 
 export interface Suggestion {
@@ -65,7 +110,7 @@ export interface WireRegion {
 
 /** The label field of the project's kind; absent on a document that is not labeled. */
 export interface LabelFields {
-  /** A null category is "labeled with nothing". */
+  /** A null category is "no label applies". */
   class?: { category: string | null } | null;
   classes?: { category: string }[] | null;
   entities?: WireRegion[] | null;
@@ -81,6 +126,10 @@ export interface DocumentItem extends LabelFields {
   contentChanged: boolean;
   missing: boolean;
   length: number | null;
+  /** The first words of the text. */
+  excerpt?: string;
+  flagged: boolean;
+  note?: string;
   suggestions: Suggestion[];
   rejection?: { code: string; message: string };
   labelProblems?: string[];
@@ -106,6 +155,13 @@ export interface Category {
   description?: string | null;
 }
 
+/** Defines or describes a category; `previousCategory` renames the one of that name. */
+export interface CategoryEdit {
+  category: string;
+  description?: string;
+  previousCategory?: string;
+}
+
 export interface Job<R = Record<string, unknown>> {
   jobId: string;
   status: JobStatus;
@@ -127,6 +183,45 @@ export interface AutolabelResult {
   percentComplete: number;
   outcomes: Record<OutcomeName, number>;
   textRecords: number;
+  /** Of services that are paid by the token; the cost only where the server knows their prices. */
+  tokens?: { input: number; output: number };
+  cost?: number;
+  /** Suggestions of a service that were dropped: not in the text, or of no category. */
+  leftOut?: number;
+  /** The model or deployment of a service. */
+  model?: string;
+}
+
+/** An engine of the server, and what became of its suggestions in a project. */
+export interface EngineFigures {
+  engine: string;
+  available: boolean;
+  unavailable?: string;
+  needsLabels: boolean;
+  /** What jobs use now, of an engine that runs elsewhere. */
+  model: string | null;
+  suggested: number;
+  accepted: number;
+  rejected: number;
+  precision: number | null;
+  bands: {
+    minConfidence: number;
+    maxConfidence: number;
+    suggested: number;
+    accepted: number;
+    rejected: number;
+    precision: number | null;
+  }[];
+  /** By the model or deployment that made them; null: those that name none. */
+  models: {
+    model: string | null;
+    suggested: number;
+    accepted: number;
+    rejected: number;
+    precision: number | null;
+  }[];
+  tokens: { input: number; output: number };
+  cost: number | null;
 }
 
 export interface AutolabelRequest {
@@ -140,6 +235,7 @@ export interface Estimate {
   documents: number;
   textRecords: number;
   tokens?: number;
+  cost?: number | null;
 }
 
 export interface DocumentOutcome {
@@ -156,6 +252,8 @@ export interface BulkRequest {
   categories?: string[];
   jobId?: string;
   locationPrefix?: string;
+  /** Only entities with exactly this text. */
+  text?: string;
   dryRun?: boolean;
 }
 
@@ -194,6 +292,7 @@ export interface HistoryItem {
   dateTime: string;
   by: string;
   action: string;
+  details: Record<string, unknown>;
 }
 
 export interface ConnectRequest {
@@ -228,5 +327,7 @@ export interface Evaluation {
   macroPrecision: number;
   macroRecall: number;
   scores: Record<string, Score>;
+  /** Which labels were left out or adjusted, with counts. */
+  warnings: string[];
   confusion: Record<string, Record<string, { normalizedValue: number; rawValue: number }>>;
 }

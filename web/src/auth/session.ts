@@ -1,8 +1,9 @@
-/** Who is at the page: settings from the server, sign-in, roles. The server decides everything again. */
+/** Who uses the page: settings from the server, sign-in, roles. The server checks every call again. */
 
 import { computed, signal } from "@preact/signals";
 import { listProjects, whoami } from "../api/client";
-import { API_VERSION, ApiError, useCredentials } from "../api/http";
+import { API_VERSION, ApiError, messageOf, useCredentials } from "../api/http";
+import { takeKey } from "../router";
 import { signInWithEntra, tokenFor } from "./entra";
 
 export interface Config {
@@ -11,12 +12,14 @@ export interface Config {
   clientId: string | null;
   scope: string | null;
   authority: string | null;
+  /** The studios that the server can connect to; absent on an older server. */
+  studios?: readonly string[];
   apiVersion: string;
 }
 
 export interface Person {
   name: string;
-  /** null: the server does not tell, so nothing is hidden. */
+  /** null: unknown, so nothing is hidden. */
   roles: ReadonlySet<string> | null;
 }
 
@@ -25,7 +28,7 @@ export type Role = "Labels.Read" | "Labels.Review" | "Projects.Write" | "Project
 const KEY = "labelbridge.key";
 export const config = signal<Config | null>(null);
 export const person = signal<Person | null>(null);
-/** Why the sign-in page is shown again, if there is something to say. */
+/** Why the sign-in page is shown again, if there is a reason to show. */
 export const signInNotice = signal<string | null>(null);
 export const signedIn = computed(() => person.value !== null);
 
@@ -36,12 +39,16 @@ export function may(role: Role): boolean {
 
 /** Reads the server's settings and resumes a session of this tab. */
 export async function begin(): Promise<void> {
+  const given = takeKey();
   const response = await fetch("/studio/config.json", { cache: "no-store" });
   if (!response.ok) throw new Error(`The server has no settings for this page (status ${response.status}).`);
   const settings = (await response.json()) as Config;
   API_VERSION.value = settings.apiVersion || API_VERSION.value;
   config.value = settings;
   useCredentials(headers, expire);
+  // In an open tab, only the hash of the address changes.
+  window.addEventListener("hashchange", () => void signInWithAddress(takeKey()));
+  if (given && settings.authMode === "local") return signInWithAddress(given);
   if (settings.authMode === "local" && !sessionStorage.getItem(KEY)) return;
   if (settings.authMode === "entra" && !(await tokenFor(settings, "resume"))) return;
   await identify().catch(() => forget());
@@ -56,6 +63,16 @@ export async function signInWithKey(key: string): Promise<void> {
     forget();
     throw error;
   }
+}
+
+/** Signs in with the key of an address that `make run` printed; where people sign in with accounts it is ignored. */
+async function signInWithAddress(key: string | null): Promise<void> {
+  if (!key || config.value?.authMode !== "local") return;
+  person.value = null;
+  await signInWithKey(key).catch((error: unknown) => {
+    const unknown = error instanceof ApiError && error.status === 401;
+    signInNotice.value = unknown ? "The server does not know the key in this address." : messageOf(error);
+  });
 }
 
 export async function signIn(): Promise<void> {

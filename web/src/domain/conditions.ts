@@ -1,4 +1,4 @@
-/** What must hold before a project may be connected. */
+/** What must hold before a project can be connected. */
 
 export interface Condition {
   readonly code: string;
@@ -8,9 +8,12 @@ export interface Condition {
 
 export function readConditions(answer: Record<string, unknown>): Condition[] {
   const rows = (answer["conditions"] ?? []) as Record<string, unknown>[];
-  return rows.map((row) => ({
+  const conditions = rows.map((row) => ({
     code: String(row["code"]),
     met: row["met"] === true,
     message: String(row["message"]),
   }));
+  // A name that was used up is not free, although the workspace no longer has it.
+  const used = conditions.some((one) => one.code === "NeverConnected" && !one.met);
+  return conditions.filter((one) => !(used && one.met && one.code === "NameIsFree"));
 }

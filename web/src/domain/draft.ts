@@ -1,6 +1,6 @@
 /**
  * What a reviewer did to one document and has not saved: the document as it was read, and a list of steps.
- * Everything else is derived from the two, so undo is taking the last step away and a reload loses nothing.
+ * Everything else is derived from the two: undo removes the last step, and a reload loses nothing.
  * A draft holds ids, categories and offsets, never the document's text.
  */
 
@@ -25,10 +25,14 @@ export type Step =
   | { do: "accept" | "reject" | "reopen"; ids: readonly string[] }
   | { do: "relabel"; id: string; category: string }
   | { do: "add" | "remove"; place: Place }
+  | { do: "addAll"; places: readonly Place[] }
   | { do: "change"; place: Place; category: string }
+  /** "nothing" is "no label applies": it rejects every suggestion as well. */
   | { do: "nothing" | "unlabel" | "confirm" }
   | { do: "set"; labels: Labels | null }
-  | { do: "dataset"; dataset: Dataset };
+  | { do: "dataset"; dataset: Dataset }
+  | { do: "flag"; flagged: boolean }
+  | { do: "note"; note: string };
 
 export interface Base {
   readonly eTag: string;
@@ -36,6 +40,9 @@ export interface Base {
   readonly suggestions: readonly Suggestion[];
   readonly dataset: Dataset;
   readonly length: number;
+  /** Absent in drafts of an earlier version. */
+  readonly flagged?: boolean;
+  readonly note?: string;
 }
 
 export interface Draft {
@@ -53,6 +60,8 @@ export interface Derived {
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly dataset: Dataset;
   readonly confirmed: boolean;
+  readonly flagged: boolean;
+  readonly note: string;
 }
 
 export function baseOf(document: DocumentItem, kind: Kind): Base {
@@ -62,6 +71,8 @@ export function baseOf(document: DocumentItem, kind: Kind): Base {
     suggestions: document.suggestions ?? [],
     dataset: document.dataset,
     length: document.length ?? 0,
+    flagged: document.flagged,
+    note: document.note ?? "",
   };
 }
 
@@ -74,12 +85,17 @@ export const withStep = (draft: Draft, step: Step, at: number): Draft => ({
   steps: [...draft.steps, { ...step, at }],
 });
 
+/** When the last step was taken; 0 before the first. */
+export const lastAt = (draft: Draft): number => draft.steps.at(-1)?.at ?? 0;
+
 export const withoutLastStep = (draft: Draft): Draft => ({ ...draft, steps: draft.steps.slice(0, -1) });
 
 export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived {
   let labels = base.labels;
   let dataset = base.dataset;
   let confirmed = false;
+  let flagged = base.flagged ?? false;
+  let note = base.note ?? "";
   const verdicts = new Map<string, Verdict>();
   const known = new Map(base.suggestions.map((s) => [s.id, s]));
   for (const step of steps) {
@@ -100,22 +116,27 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
         for (const id of step.ids) labels = withdraw(known.get(id), labels, verdicts, base, null);
         break;
       case "relabel": {
-        const one = known.get(step.id);
-        labels = withdraw(one, labels, verdicts, base, "rejected");
-        if (one) labels = add(labels, [{ ...placeOf(one), category: step.category }], kind, base.length);
+        const suggestion = known.get(step.id);
+        if (!suggestion) break;
+        labels = withdraw(suggestion, labels, verdicts, base, "rejected");
+        labels = add(labels, [{ ...placeOf(suggestion), category: step.category }], kind, base.length);
         break;
       }
       case "add":
         labels = add(labels, [step.place], kind, base.length);
         break;
+      case "addAll":
+        labels = add(labels, step.places, kind, base.length);
+        break;
       case "remove":
         labels = remove(labels, step.place);
-        if (isSingle(kind) && !labels?.categories.length) labels = null; // taking the one class away means: not labeled
+        if (isSingle(kind) && !labels?.categories.length) labels = null; // without its class it is not labeled
         break;
       case "change":
         labels = change(labels, step.place, step.category);
         break;
       case "nothing":
+        for (const suggestion of base.suggestions) verdicts.set(suggestion.id, "rejected");
         labels = emptied(labels, base.length, kind);
         break;
       case "set":
@@ -130,28 +151,48 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
       case "confirm":
         confirmed = true;
         break;
+      case "flag":
+        flagged = step.flagged;
+        break;
+      case "note":
+        note = step.note;
+        break;
     }
   }
-  return { labels, verdicts, dataset, confirmed };
+  return { labels, verdicts, dataset, confirmed, flagged, note };
 }
 
-/** The suggestions that still wait for a decision, in the order of the document. */
+const derivedDrafts = new WeakMap<Draft, Derived>();
+
+/** What the steps of a draft lead to; kept, since lists ask for it again at every change of any draft. */
+export function derivedOf(draft: Draft, kind: Kind): Derived {
+  const known = derivedDrafts.get(draft);
+  if (known) return known;
+  const derived = derive(draft.base, draft.steps, kind);
+  derivedDrafts.set(draft, derived);
+  return derived;
+}
+
+/** The suggestions without a decision, in the order of the document. */
 export function pending(base: Base, derived: Derived, kind: Kind): Suggestion[] {
   const fits = fitter(derived.labels, kind);
   return base.suggestions.filter((s) => !derived.verdicts.has(s.id) && fits(s));
 }
 
-/** What the server must be told, in this order: decisions, then labels that decisions do not give, then settings. */
+/** What is sent to the server, in this order: decisions, then labels that decisions do not give, then settings. */
 export interface Changes {
   readonly accept: string[];
   readonly reject: string[];
   readonly labels: Labels | null;
   readonly dataset: Dataset | null;
   readonly confirm: boolean;
+  /** Null: as it was. */
+  readonly flagged: boolean | null;
+  readonly note: string | null;
 }
 
 export function changes(draft: Draft, kind: Kind): Changes {
-  const { labels, verdicts, dataset, confirmed } = derive(draft.base, draft.steps, kind);
+  const { labels, verdicts, dataset, confirmed, flagged, note } = derivedOf(draft, kind);
   const ids = (verdict: Verdict): string[] =>
     [...verdicts].filter(([, v]) => v === verdict).map(([id]) => id);
   return {
@@ -160,13 +201,43 @@ export function changes(draft: Draft, kind: Kind): Changes {
     labels,
     dataset: dataset === draft.base.dataset ? null : dataset,
     confirm: confirmed,
+    flagged: flagged === (draft.base.flagged ?? false) ? null : flagged,
+    note: note === (draft.base.note ?? "") ? null : note,
   };
 }
 
-/** True when saving would change nothing, as after a decision that was taken back. */
+/** Steps that set what a save sets after the decisions: for a base that has these already. */
+export function stepsAfterDecisions(wanted: Changes, known: Labels | null): Step[] {
+  const steps: Step[] = [];
+  if (!sameLabels(wanted.labels, known)) steps.push({ do: "set", labels: wanted.labels });
+  if (wanted.dataset) steps.push({ do: "dataset", dataset: wanted.dataset });
+  if (wanted.confirm) steps.push({ do: "confirm" });
+  return [...steps, ...marksOf(wanted)];
+}
+
+/** Steps that set flag and note as they are wanted. */
+export function marksOf({ flagged, note }: Pick<Changes, "flagged" | "note">): Step[] {
+  return [
+    ...(flagged === null ? [] : [{ do: "flag", flagged } as const]),
+    ...(note === null ? [] : [{ do: "note", note } as const]),
+  ];
+}
+
+const idleDrafts = new WeakMap<Draft, boolean>();
+
+/** True when saving would change nothing, as after a decision that was undone. */
 export function isIdle(draft: Draft, kind: Kind): boolean {
-  const { accept: yes, reject: no, labels, dataset, confirm } = changes(draft, kind);
-  return !yes.length && !no.length && !dataset && !confirm && sameLabels(labels, draft.base.labels);
+  const known = idleDrafts.get(draft);
+  if (known !== undefined) return known;
+  const idle = changesNothing(draft, kind);
+  idleDrafts.set(draft, idle);
+  return idle;
+}
+
+function changesNothing(draft: Draft, kind: Kind): boolean {
+  const { accept: yes, reject: no, labels, dataset, confirm, flagged, note } = changes(draft, kind);
+  const settings = dataset || confirm || flagged !== null || note !== null;
+  return !yes.length && !no.length && !settings && sameLabels(labels, draft.base.labels);
 }
 
 export function placeOf(suggestion: Suggestion): Place {
@@ -185,11 +256,11 @@ function accept(
 ): Labels | null {
   const fits = fitter(labels, kind);
   const taken: Suggestion[] = [];
-  for (const one of suggestions) {
-    if (verdicts.get(one.id) === "accepted" || !fits(one) || taken.some((t) => excludes(t, one, kind)))
-      continue;
-    verdicts.set(one.id, "accepted");
-    taken.push(one);
+  for (const suggestion of suggestions) {
+    if (verdicts.get(suggestion.id) === "accepted" || !fits(suggestion)) continue;
+    if (taken.some((other) => excludes(other, suggestion, kind))) continue;
+    verdicts.set(suggestion.id, "accepted");
+    taken.push(suggestion);
   }
   return taken.length ? add(labels, taken.map(placeOf), kind, length) : labels;
 }
@@ -199,20 +270,20 @@ function excludes(a: Suggestion, b: Suggestion, kind: Kind): boolean {
   return isEntities(kind) ? overlaps(spanOf(a), spanOf(b)) : a.category === b.category;
 }
 
-/** Takes an accepted suggestion out of the labels again; a document that had no labels has none again. */
+/** Removes an accepted suggestion from the labels; a document that had no labels then has none again. */
 function withdraw(
-  one: Suggestion | undefined,
+  suggestion: Suggestion | undefined,
   labels: Labels | null,
   verdicts: Map<string, Verdict>,
   base: Base,
   verdict: Verdict | null,
 ): Labels | null {
-  if (!one) return labels;
-  const was = verdicts.get(one.id);
-  verdicts.delete(one.id);
-  if (verdict) verdicts.set(one.id, verdict);
+  if (!suggestion) return labels;
+  const was = verdicts.get(suggestion.id);
+  verdicts.delete(suggestion.id);
+  if (verdict) verdicts.set(suggestion.id, verdict);
   if (was !== "accepted") return labels;
-  const rest = remove(labels, placeOf(one));
+  const rest = remove(labels, placeOf(suggestion));
   const empty = !rest || (!rest.categories.length && !rest.regions.some((r) => r.labels.length));
   return empty && !base.labels ? null : rest;
 }

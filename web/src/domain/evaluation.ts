@@ -16,5 +16,6 @@ export function readEvaluation(summary: Raw): Evaluation {
     macroRecall: number("macroRecall"),
     scores: (body["classes"] ?? body["entities"] ?? {}) as Record<string, Score>,
     confusion: (body["confusionMatrix"] ?? {}) as Evaluation["confusion"],
+    warnings: ((summary["warnings"] ?? []) as { message: string }[]).map((warning) => warning.message),
   };
 }

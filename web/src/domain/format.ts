@@ -1,4 +1,4 @@
-/** How numbers, times and words of the API are shown. */
+/** How numbers, times and values of the API are shown. */
 
 import type { Kind, Studio } from "../api/types";
 
@@ -7,13 +7,17 @@ export const count = (n: number): string => n.toLocaleString("en");
 export const plural = (n: number, one: string, many = `${one}s`): string =>
   `${count(n)} ${n === 1 ? one : many}`;
 
+/** An amount in the currency of the server's prices, which it does not name. */
+export const money = (amount: number): string =>
+  amount.toLocaleString("en", { minimumFractionDigits: 2, maximumSignificantDigits: 3 });
+
 export const percent = (share: number): string => `${Math.round(share * 100)}%`;
 
 export const score = (value: number | null | undefined): string => (value == null ? "–" : value.toFixed(3));
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** "3 minutes ago"; the exact time belongs into the title. */
+/** "3 minutes ago"; the exact time goes into the title. */
 export function ago(iso: string | undefined, now = Date.now()): string {
   if (!iso) return "never";
   const seconds = Math.round((Date.parse(iso) - now) / 1000);
@@ -28,21 +32,30 @@ export function ago(iso: string | undefined, now = Date.now()): string {
   return Math.abs(seconds) < 5 ? "just now" : relative.format(seconds, "second");
 }
 
+export const trained = (iso: string | undefined): string => (iso ? `Trained ${ago(iso)}` : "Not trained yet");
+
 export const moment = (iso: string | undefined): string =>
   iso ? new Date(iso).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" }) : "never";
 
 const KINDS: Record<Kind, string> = {
-  CustomSingleLabelClassification: "One class a document",
-  CustomMultiLabelClassification: "Any number of classes",
-  CustomEntityRecognition: "Entities in text",
+  CustomSingleLabelClassification: "Single-label",
+  CustomMultiLabelClassification: "Multi-label",
+  CustomEntityRecognition: "Entities",
 };
 export const kindName = (kind: Kind): string => KINDS[kind];
 
 export const studioName = (studio: Studio | undefined): string =>
-  studio === "azureMachineLearning" ? "Azure Machine Learning" : "Language studio";
+  studio === "azureMachineLearning" ? "Azure Machine Learning" : "Labelbridge";
 
 /** "partiallyCompleted" as people write it: "partially completed". */
 export const words = (camel: string): string => camel.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+
+const EDGES_AND_RUNS = /^ +| +$| {2,}/g;
+const OTHER_BLANKS = /[^\S ]/g;
+
+/** A name with each blank shown that nobody would see: at its ends, beside another, and other than the common one. */
+export const visible = (name: string): string =>
+  name.replace(OTHER_BLANKS, "␣").replace(EDGES_AND_RUNS, (spaces) => "␣".repeat(spaces.length));
 
 /** The last part of a blob name, and the folder before it. */
 export function splitLocation(location: string): { folder: string; name: string } {

@@ -1,4 +1,4 @@
-/** The numbers of a project, read from the API in the one form that the pictures use. */
+/** The counts of a project, read from the API in the form that the charts use. */
 
 import type { Status } from "../api/types";
 
@@ -11,6 +11,9 @@ export interface Band {
 
 export interface Statistics {
   readonly total: number;
+  /** Documents whose blob is gone. */
+  readonly missing: number;
+  readonly flagged: number;
   readonly byStatus: Readonly<Record<Status, number>>;
   readonly byCategory: readonly { readonly category: string; readonly count: number }[];
   readonly calibration: readonly Band[];
@@ -29,6 +32,8 @@ export function readStatistics(raw: Raw): Statistics {
   const total = Object.values(byStatus).reduce((sum, n) => sum + n, 0);
   return {
     total,
+    missing: counts["missing"] ?? 0,
+    flagged: counts["flagged"] ?? 0,
     byStatus,
     byCategory: categories(raw["categories"]),
     calibration: bands(raw["calibration"]),

@@ -1,44 +1,68 @@
-/** One decision for many suggestions: the count is shown before it happens, and it can be undone after. */
+/** One decision for many suggestions: their count and ten of them are shown before, and it can be undone after. */
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { reviewAll } from "../api/client";
 import { messageOf } from "../api/http";
 import type { BulkRequest, BulkResult, Job } from "../api/types";
-import { count, percent, plural } from "../domain/format";
+import { count, plural } from "../domain/format";
+import { isEntities, MAX_ENTITY_LENGTH } from "../domain/labels";
+import { FLAGGED, type Filters } from "../state/filters";
 import type { Review } from "../state/review";
 import { toast } from "../state/toasts";
+import { CategorySelect } from "../ui/category";
 import { Dialog } from "../ui/dialog";
-import { Field, Progress } from "../ui/parts";
+import { ErrorNotice, Field, Progress } from "../ui/parts";
 import { useAction } from "../ui/use-action";
+import { Examples, examplesOf, type Example } from "./bulk-examples";
 
 const SETTLE_MS = 350;
 
-export function BulkDialog({ review, onClose }: { review: Review; onClose: () => void }) {
+interface Props {
+  review: Review;
+  /** The dialog starts from the filters of the list. */
+  filters: Filters;
+  /** Or from one entity: its text and category, in all documents. */
+  entity?: { readonly text: string; readonly category: string };
+  onClose: () => void;
+}
+
+export function BulkDialog({ review, filters, entity, onClose }: Props) {
   const name = review.open.name;
   const decision = useSignal<"accept" | "reject">("accept");
-  const confidence = useSignal(90);
-  const category = useSignal("");
-  const prefix = useSignal("");
+  const narrowed = !!entity || filters.min > 0 || filters.max < 1;
+  const from = useSignal(entity ? 0 : narrowed ? Math.round(filters.min * 100) : 90);
+  const to = useSignal(entity ? 100 : narrowed ? Math.round(filters.max * 100) : 100);
+  const category = useSignal(entity ? entity.category : filters.category);
+  const prefix = useSignal(entity ? "" : filters.prefix);
+  const jobId = useSignal(entity ? "" : filters.jobId);
+  const text = useSignal(entity?.text ?? "");
   const matched = useSignal<number | null>(null);
+  const examples = useSignal<readonly Example[] | null>(null);
   const job = useSignal<Job<BulkResult> | null>(null);
   const { busy, error, run } = useAction();
   const request = useComputed<BulkRequest>(() => ({
     decision: decision.value,
-    ...(decision.value === "accept"
-      ? { minConfidence: confidence.value / 100 }
-      : { maxConfidence: confidence.value / 100 }),
+    ...(from.value > 0 ? { minConfidence: from.value / 100 } : {}),
+    ...(to.value < 100 ? { maxConfidence: to.value / 100 } : {}),
     ...(category.value ? { categories: [category.value] } : {}),
     ...(prefix.value ? { locationPrefix: prefix.value } : {}),
+    ...(jobId.value ? { jobId: jobId.value } : {}),
+    ...(text.value ? { text: text.value } : {}),
   }));
 
   useEffect(() => {
     let live = true;
     matched.value = null;
+    examples.value = null;
     const timer = setTimeout(() => {
       reviewAll(name, { ...request.value, dryRun: true }).then(
         (answer) => live && (matched.value = answer.result?.matched ?? 0),
         (failure: unknown) => live && (error.value = messageOf(failure)),
+      );
+      examplesOf(name, request.value, isEntities(review.kind)).then(
+        (found) => live && (examples.value = found),
+        () => live && (examples.value = []),
       );
     }, SETTLE_MS);
     return () => {
@@ -61,6 +85,9 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
   return (
     <Dialog title="Bulk accept or reject" onClose={onClose}>
       <div class="stack">
+        {filters.assigned && (
+          <p class="notice">A bulk decision is for the documents of all people, not only of one.</p>
+        )}
         <fieldset class="segmented">
           <legend>Decision</legend>
           {(["accept", "reject"] as const).map((one) => (
@@ -71,40 +98,78 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
                 checked={decision.value === one}
                 onChange={() => {
                   decision.value = one;
-                  confidence.value = one === "accept" ? 90 : 20;
+                  if (!narrowed) [from.value, to.value] = one === "accept" ? [90, 100] : [0, 20];
                 }}
               />
               <span>{one === "accept" ? "Accept" : "Reject"}</span>
             </label>
           ))}
         </fieldset>
-        <label class="field">
-          <span class="field-label">
-            Confidence {accepts ? "of at least" : "of at most"}{" "}
-            <output class="number">{percent(confidence.value / 100)}</output>
-          </span>
-          <input
-            type="range"
-            min={0}
-            max={100}
-            value={confidence.value}
-            onInput={(event) => (confidence.value = Number(event.currentTarget.value))}
+        <fieldset class="field range">
+          <legend class="field-label">Confidence, %</legend>
+          <Percent
+            label="Lowest confidence to decide, in percent"
+            value={from.value}
+            onChange={(n) => (from.value = n)}
           />
-        </label>
+          <span aria-hidden="true">to</span>
+          <Percent
+            label="Highest confidence to decide, in percent"
+            value={to.value}
+            onChange={(n) => (to.value = n)}
+          />
+        </fieldset>
         <Field label="Category">
-          <select value={category.value} onChange={(event) => (category.value = event.currentTarget.value)}>
-            <option value="">All categories</option>
-            {review.open.categories.value.map((one) => (
-              <option key={one.category}>{one.category}</option>
-            ))}
-          </select>
+          <CategorySelect
+            any="All categories"
+            categories={review.open.categories.value.map((c) => c.category)}
+            value={category.value}
+            onChange={(next) => (category.value = next)}
+          />
         </Field>
+        {isEntities(review.kind) && (
+          <Field label="Only entities with exactly this text">
+            <input
+              autocomplete="off"
+              maxLength={MAX_ENTITY_LENGTH}
+              value={text.value}
+              onInput={(event) => (text.value = event.currentTarget.value)}
+            />
+          </Field>
+        )}
         <Field label="Only documents whose name begins with">
-          <input value={prefix.value} onInput={(event) => (prefix.value = event.currentTarget.value)} />
+          <input
+            autocomplete="off"
+            value={prefix.value}
+            onInput={(event) => (prefix.value = event.currentTarget.value)}
+          />
         </Field>
+        {jobId.value && (
+          <p class="notice">
+            <span>Only suggestions of the job that the list is filtered by.</span>
+            <button type="button" class="quiet small" onClick={() => (jobId.value = "")}>
+              Of all jobs
+            </button>
+          </p>
+        )}
+        {filters.dataset && !entity && (
+          <p class="notice">
+            The filter “Used for: {filters.dataset}” does not apply here: documents of both are decided.
+          </p>
+        )}
+        {filters.search && !entity && (
+          <p class="notice">
+            The search of the list does not apply here: documents without the text are decided too.
+          </p>
+        )}
+        {filters.status === FLAGGED && (
+          <p class="notice">
+            The filter “Flagged” does not apply here: documents without a flag are decided as well.
+          </p>
+        )}
         {review.drafts.unsaved.value.length > 0 && (
           <p class="notice">
-            Save your own decisions first; documents that change here would conflict with them.
+            Save your own decisions first, or documents that change here conflict with them.
           </p>
         )}
         <p class="bulk-count" role="status">
@@ -112,14 +177,13 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
             ? "Counting…"
             : `${plural(matched.value, "suggestion")} would be ${accepts ? "accepted" : "rejected"}.`}
         </p>
+        {!!examples.value?.length && (
+          <Examples review={review} examples={examples.value} all={examples.value.length === matched.value} />
+        )}
         {job.value && busy.value && (
-          <Progress value={progressOf(job.value, matched.value)} label="Deciding" />
+          <Progress value={progressOf(job.value, matched.value)} label="Bulk decision" />
         )}
-        {error.value && (
-          <p class="notice bad" role="alert">
-            {error.value}
-          </p>
-        )}
+        <ErrorNotice message={error.value} />
         <div class="actions">
           <button type="button" class="quiet" onClick={onClose}>
             Cancel
@@ -138,6 +202,28 @@ export function BulkDialog({ review, onClose }: { review: Review; onClose: () =>
   );
 }
 
+interface PercentProps {
+  label: string;
+  value: number;
+  onChange: (value: number) => void;
+}
+
+function Percent({ label, value, onChange }: PercentProps) {
+  return (
+    <input
+      type="number"
+      min={0}
+      max={100}
+      aria-label={label}
+      value={value}
+      onInput={(event) => {
+        const next = event.currentTarget.valueAsNumber;
+        if (next >= 0 && next <= 100) onChange(next);
+      }}
+    />
+  );
+}
+
 function progressOf(job: Job<BulkResult>, matched: number | null): number {
   if (job.status === "succeeded") return 1;
   return matched ? (job.result?.changed ?? 0) / matched : 0;
@@ -146,10 +232,10 @@ function progressOf(job: Job<BulkResult>, matched: number | null): number {
 function announce(review: Review, job: Job<BulkResult>, decision: string): void {
   const { changed = 0, conflicts = 0 } = job.result ?? {};
   const rest = conflicts
-    ? `; ${count(conflicts)} stayed as they are, for their documents changed meanwhile`
+    ? `; ${count(conflicts)} unchanged, because their documents were changed meanwhile`
     : "";
   toast(`${plural(changed, "suggestion")} ${decision}ed${rest}.`, "good", {
-    label: "Undo all",
-    run: () => void review.saving.undoBulk(job.jobId),
+    about: job.jobId,
+    action: { label: "Undo all", run: () => void review.saving.undoBulk(job.jobId) },
   });
 }

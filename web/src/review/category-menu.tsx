@@ -1,15 +1,13 @@
-/** Appears at selected text and at a label that was clicked: which category is it? */
+/** Appears at selected text and at a label that was clicked, to choose its category. */
 
-import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Entity } from "../api/types";
 import type { Selection } from "../state/labeling";
 import type { Review } from "../state/review";
+import { CategoryOption, NewCategory, shortList } from "./categories";
 import { labelKey } from "./document-text";
-import { may } from "../auth/session";
-import { numberKey } from "./commands";
 
-export function CategoryMenu({ review }: { review: Review }) {
+export function CategoryMenu({ review, onMore }: { review: Review; onMore: () => void }) {
   const ref = useRef<HTMLDivElement>(null);
   const selection = review.labeling.selection.value;
   useLayoutEffect(() => {
@@ -18,6 +16,7 @@ export function CategoryMenu({ review }: { review: Review }) {
   if (!selection) return null;
   const { label } = selection;
   const text = review.current.value?.text.slice(selection.offset, selection.offset + selection.length) ?? "";
+  const offered = shortList(review, label ? [label.category] : []);
   return (
     <div
       ref={ref}
@@ -33,23 +32,25 @@ export function CategoryMenu({ review }: { review: Review }) {
         Label <q dir="auto">{text.length > 60 ? `${text.slice(0, 57)}…` : text}</q> as
       </p>
       <div class="menu-options">
-        {review.open.categories.value.map(({ category }, index) => (
-          <button
+        {offered.map((category) => (
+          <CategoryOption
             key={category}
-            type="button"
-            class="chip option"
-            aria-pressed={label ? label.category === category : undefined}
-            onClick={() => review.labeling.addEntity(category)}
-          >
-            {numberKey(index) && <kbd aria-hidden="true">{numberKey(index)}</kbd>}
-            <bdi>{category}</bdi>
-          </button>
+            review={review}
+            category={category}
+            pressed={label ? label.category === category : undefined}
+            onChoose={() => review.labeling.addEntity(category)}
+          />
         ))}
       </div>
+      {offered.length < review.open.categories.value.length && (
+        <button type="button" class="small" aria-keyshortcuts="/ c" onClick={onMore}>
+          All {review.open.categories.value.length} categories… <kbd aria-hidden="true">/</kbd>
+        </button>
+      )}
       <NewCategory review={review} onDefined={(category) => review.labeling.addEntity(category, selection)} />
       {label && (
         <div class="actions">
-          <button type="button" class="quiet small" onClick={() => (review.labeling.selection.value = null)}>
+          <button type="button" class="quiet small" onClick={() => review.labeling.deselect()}>
             Close
           </button>
           <button type="button" class="danger small" onClick={() => review.labeling.remove(label)}>
@@ -61,41 +62,7 @@ export function CategoryMenu({ review }: { review: Review }) {
   );
 }
 
-/** Defines a category that is missing, and uses it at once. */
-export function NewCategory({
-  review,
-  onDefined,
-}: {
-  review: Review;
-  onDefined: (category: string) => void;
-}) {
-  const name = useSignal("");
-  if (!may("Labels.Review")) return null;
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    const category = name.value.trim();
-    if (!category) return;
-    review.labeling.define(category);
-    name.value = "";
-    onDefined(category);
-  };
-  return (
-    <form class="inline-form" onSubmit={submit}>
-      <input
-        aria-label="New category"
-        placeholder="New category"
-        maxLength={50}
-        value={name.value}
-        onInput={(event) => (name.value = event.currentTarget.value)}
-      />
-      <button type="submit" disabled={!name.value.trim()}>
-        Add
-      </button>
-    </form>
-  );
-}
-
-/** Below the selection, inside of the pane; a phone shows it at the foot of the page by style. */
+/** Below the selection, inside of the pane; on a phone the style puts it at the foot of the page. */
 function place(menu: HTMLElement, selection: Selection): void {
   const range = selection.label ? markOf(selection.label) : selectedRange();
   const pane = menu.parentElement?.getBoundingClientRect();

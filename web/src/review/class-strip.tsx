@@ -1,8 +1,10 @@
-/** Classes of the document above its text: labels in blue, suggestions in purple with check and cross. */
+/** Classes of the document above its text: labels, and suggestions with check and cross. */
 
 import type { Suggestion } from "../api/types";
+import { doubtOf } from "../domain/colors";
 import { percent } from "../domain/format";
 import type { Review } from "../state/review";
+import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
 import { Verdict } from "./panel";
 
@@ -11,55 +13,54 @@ export function ClassStrip({ review }: { review: Review }) {
   const derived = review.derived.value;
   const suggestions = review.base(document).suggestions;
   const labels = derived?.labels?.categories ?? [];
-  if (!suggestions.length && !labels.length) {
-    return (
-      <p class="class-strip hint">
-        {derived?.labels
-          ? "Labeled with nothing: a person said no class fits."
-          : "No class yet: choose one by its number."}
-      </p>
-    );
+  const undecided = suggestions.filter((s) => derived?.verdicts.get(s.id) !== "accepted");
+  const none = derived?.labels && !labels.length;
+  if (!undecided.length && !labels.length && !none) {
+    return <p class="class-strip hint">No class yet. A number key chooses one.</p>;
   }
   return (
     <ul class="class-strip" role="list" aria-label="Classes">
+      {none && <li class="chip label hue-none">No label applies</li>}
       {labels.map((category) => (
-        <li key={category} class="chip label">
-          <bdi>{category}</bdi>
+        <li key={category} class={`chip label hue-${review.open.hues.value.get(category) ?? "none"}`}>
+          <CategoryName name={category} hue={review.open.hues.value.get(category)} />
           <button
             type="button"
             class="chip-button"
             aria-label={`Remove ${category}`}
-            disabled={review.locked.value}
+            disabled={review.readOnly.value !== null}
             onClick={() => review.labeling.remove({ category })}
           >
             <Icon name="cross" size={12} />
           </button>
         </li>
       ))}
-      {suggestions
-        .filter((one) => derived?.verdicts.get(one.id) !== "accepted")
-        .map((one) => (
-          <SuggestionChip key={one.id} review={review} one={one} />
-        ))}
+      {undecided.map((suggestion) => (
+        <SuggestionChip key={suggestion.id} review={review} suggestion={suggestion} />
+      ))}
     </ul>
   );
 }
 
-function SuggestionChip({ review, one }: { review: Review; one: Suggestion }) {
-  const verdict = review.derived.value?.verdicts.get(one.id);
-  const moot = !verdict && !review.waitingIds.value.has(one.id);
-  const pointed = review.cursor.value === one.id;
+function SuggestionChip({ review, suggestion }: { review: Review; suggestion: Suggestion }) {
+  const { id, category, confidence } = suggestion;
+  const verdict = review.derived.value?.verdicts.get(id);
+  const moot = !verdict && !review.waitingIds.value.has(id);
+  const pointed = review.cursor.value === id;
+  const hue = review.open.hues.value.get(category);
+  const look = [verdict, moot && "moot", pointed && "pointed-at"].filter(Boolean).join(" ");
   return (
-    <li class={`chip suggestion ${verdict ?? ""}${moot ? " moot" : ""}${pointed ? " pointed-at" : ""}`}>
+    <li class={`chip suggestion hue-${hue ?? "none"} doubt-${doubtOf(confidence)} ${look}`}>
       <button
         type="button"
         class="chip-main"
         aria-current={pointed || undefined}
-        onClick={() => (review.cursor.value = one.id)}
+        aria-label={`${category}, ${percent(confidence)}`}
+        onClick={() => (review.cursor.value = id)}
       >
-        <bdi>{one.category}</bdi> <span class="number">{percent(one.confidence)}</span>
+        <CategoryName name={category} hue={hue} /> <span class="number share">{percent(confidence)}</span>
       </button>
-      <Verdict review={review} one={one} name={one.category} />
+      <Verdict review={review} suggestion={suggestion} name={category} />
     </li>
   );
 }

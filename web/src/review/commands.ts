@@ -14,7 +14,13 @@ export interface Command {
   readonly icon: IconName;
   readonly help: string;
   readonly run: (review: Review) => void;
+  /** Whether the control can be used now. */
+  readonly enabled: (review: Review) => boolean;
 }
+
+const hasDocument = (review: Review): boolean => review.current.value !== null;
+const hasSuggestion = (review: Review): boolean =>
+  review.readOnly.value === null && review.waiting.value.length > 0;
 
 export const MOVES: readonly Command[] = [
   {
@@ -23,8 +29,9 @@ export const MOVES: readonly Command[] = [
     name: "Previous suggestion",
     short: "Previous",
     icon: "previous",
-    help: "To the previous suggestion, back through the documents",
+    help: "Go to the previous suggestion, in this document or the one before",
     run: (review) => review.previous(),
+    enabled: hasDocument,
   },
   {
     id: "next",
@@ -32,8 +39,9 @@ export const MOVES: readonly Command[] = [
     name: "Next suggestion",
     short: "Next",
     icon: "next",
-    help: "To the next suggestion, on through the documents",
+    help: "Go to the next suggestion, in this document or the one after",
     run: (review) => review.next(),
+    enabled: hasDocument,
   },
 ];
 
@@ -44,8 +52,9 @@ export const DECISIONS: readonly Command[] = [
     name: "Accept",
     short: "Accept",
     icon: "check",
-    help: "Make the suggestion a label, and go to the next one that waits",
+    help: "Make the suggestion a label and go to the next one",
     run: (review) => review.accept(),
+    enabled: hasSuggestion,
   },
   {
     id: "reject",
@@ -53,8 +62,9 @@ export const DECISIONS: readonly Command[] = [
     name: "Reject",
     short: "Reject",
     icon: "cross",
-    help: "Drop the suggestion, and go to the next one that waits",
+    help: "Reject the suggestion and go to the next one",
     run: (review) => review.reject(),
+    enabled: hasSuggestion,
   },
   {
     id: "accept-all",
@@ -62,8 +72,9 @@ export const DECISIONS: readonly Command[] = [
     name: "Accept all and next",
     short: "Accept all",
     icon: "all",
-    help: "Accept everything that waits on this document, and open the next document",
+    help: "Accept all suggestions of this document and open the next document",
     run: (review) => review.acceptAllAndNext(),
+    enabled: hasSuggestion,
   },
   {
     id: "undo",
@@ -71,8 +82,9 @@ export const DECISIONS: readonly Command[] = [
     name: "Undo",
     short: "Undo",
     icon: "undo",
-    help: "Take the last step back; when all is saved, the last saved decision",
+    help: "Undo the last step; when everything is saved, the last saved change",
     run: (review) => void review.undo(),
+    enabled: (review) => review.saving.canUndo.value,
   },
 ];
 
@@ -82,11 +94,23 @@ export const SAVE: Command = {
   name: "Save labels",
   short: "Save",
   icon: "save",
-  help: "Send all unsaved decisions and labels to the server",
+  help: "Save all decisions and labels",
   run: (review) => void review.saving.save(true),
+  enabled: (review) => !review.locked.value,
 };
 
-/** Commands that the help lists but the toolbar does not need. */
+export const NO_LABEL: Command = {
+  id: "no-label",
+  key: "x",
+  name: "No label applies",
+  short: "No label",
+  icon: "none",
+  help: "Save that a person looked and no label applies; rejects all suggestions of the document",
+  run: (review) => review.noLabelApplies(),
+  enabled: (review) => hasDocument(review) && review.readOnly.value === null,
+};
+
+/** Commands beside the name of the document. */
 export const MORE: readonly Command[] = [
   {
     id: "back",
@@ -96,6 +120,17 @@ export const MORE: readonly Command[] = [
     icon: "previous",
     help: "Open the document before this one",
     run: (review) => void review.previousDocument(),
+    enabled: hasDocument,
+  },
+  {
+    id: "uncertain",
+    key: "d",
+    name: "Go to the next uncertain suggestion",
+    short: "Doubtful",
+    icon: "doubt",
+    help: "Go to the next suggestion below 60%, in this document or in one that follows",
+    run: (review) => void review.nextUncertain(),
+    enabled: hasDocument,
   },
   {
     id: "skip",
@@ -103,13 +138,55 @@ export const MORE: readonly Command[] = [
     name: "Skip to the next document",
     short: "Skip",
     icon: "next",
-    help: "Leave this document as it is, and open the next one",
+    help: "Leave this document as it is and open the next one",
     run: (review) => void review.nextDocument(),
+    enabled: hasDocument,
   },
 ];
 
-export const COMMANDS: readonly Command[] = [...MOVES, ...DECISIONS, SAVE, ...MORE];
+const canMark = (review: Review): boolean => hasDocument(review) && review.lockReason.value === null;
 
-/** The key of the category at this place: 1 to 9, then 0. */
-export const numberKey = (index: number): string | null =>
-  index < 9 ? String(index + 1) : index === 9 ? "0" : null;
+/** For other people: both are kept with the document and change no label. */
+export const FLAG: Command = {
+  id: "flag",
+  key: "f",
+  name: "Flag",
+  short: "Flag",
+  icon: "flag",
+  help: "Flag the document for other people, or take the flag off",
+  run: (review) => review.toggleFlag(),
+  enabled: canMark,
+};
+
+export const NOTE: Command = {
+  id: "note",
+  key: "m",
+  name: "Note",
+  short: "Note",
+  icon: "note",
+  help: "Write a note on the document for other people",
+  run: (review) => review.writeNote(),
+  enabled: canMark,
+};
+
+export const GUIDELINES: Command = {
+  id: "guidelines",
+  key: "g",
+  name: "Guidelines",
+  short: "Guidelines",
+  icon: "book",
+  help: "Show or hide the labeling guidelines beside the text",
+  run: (review) => review.toggleGuidelines(),
+  enabled: () => true,
+};
+
+export const COMMANDS: readonly Command[] = [
+  ...MOVES,
+  ...DECISIONS,
+  NO_LABEL,
+  SAVE,
+  ...MORE,
+  FLAG,
+  NOTE,
+  GUIDELINES,
+];

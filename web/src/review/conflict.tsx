@@ -1,11 +1,15 @@
-/** Two people changed one document: both versions side by side, and nothing is lost without a choice. */
+/** Two people changed one document: what differs, both versions side by side, and nothing is lost without a choice. */
 
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { getHistory } from "../api/client";
-import { ago } from "../domain/format";
+import { derivedOf } from "../domain/draft";
+import { ago, plural } from "../domain/format";
 import {
   add,
+  differences,
+  end,
   entitiesOf,
   isEntities,
   isSingle,
@@ -13,9 +17,11 @@ import {
   readLabels,
   sameLabels,
   type Labels,
+  type Place,
 } from "../domain/labels";
 import type { Review } from "../state/review";
 import type { Conflict } from "../state/saving";
+import { CategoryName } from "../ui/category";
 import { Dialog } from "../ui/dialog";
 import { MarkedText, spansOf } from "./document-text";
 
@@ -24,7 +30,7 @@ export function ConflictDialog({ review }: { review: Review }) {
   if (!conflict || !review.saving.showConflicts.value) return null;
   return (
     <Dialog
-      title="Somebody else changed this document"
+      title="Someone else changed this document"
       wide
       onClose={() => (review.saving.showConflicts.value = false)}
     >
@@ -48,19 +54,27 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
     );
   }, []);
   const current = readLabels(theirs, review.kind);
+  const wanted = derivedOf(conflict.draft, review.kind);
+  const saved = { flagged: theirs.flagged, note: theirs.note ?? "" };
+  const marksDiffer = wanted.flagged !== saved.flagged || wanted.note !== saved.note;
   const both = merge(mine, current, conflict, review);
   return (
     <div class="stack">
       <p>
-        <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi> after you had opened
-        it. Choose what the document should say.
+        <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi>, after you had opened
+        it. Choose which labels to keep.
       </p>
+      <DifferenceList review={review} mine={mine} theirs={current} text={text.value} />
       <div class="versions">
-        <Version title="Your version" labels={mine} review={review} text={text.value} />
-        <Version title="Saved version" labels={current} review={review} text={text.value} />
+        <Version title="Your version" labels={mine} review={review} text={text.value}>
+          {marksDiffer && <MarksOf {...wanted} />}
+        </Version>
+        <Version title="Saved version" labels={current} review={review} text={text.value}>
+          {marksDiffer && <MarksOf {...saved} />}
+        </Version>
       </div>
-      {sameLabels(mine, current) && (
-        <p class="hint">Both have the same labels; your remaining decisions can be saved.</p>
+      {sameLabels(mine, current) && !marksDiffer && (
+        <p class="hint">Both versions have the same labels; your other decisions can be saved.</p>
       )}
       <div class="actions">
         <button type="button" class="quiet" onClick={() => (review.saving.showConflicts.value = false)}>
@@ -82,41 +96,100 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
   );
 }
 
+function MarksOf({ flagged, note }: { flagged: boolean; note: string }) {
+  return (
+    <p class="version-marks" dir="auto">
+      {flagged ? "Flagged." : "Not flagged."} {note ? `Note: ${note}` : "No note."}
+    </p>
+  );
+}
+
 function Version({
   title,
   labels,
   review,
   text,
+  children,
 }: {
+  children?: ComponentChildren;
   title: string;
   labels: Labels | null;
   review: Review;
   text: string | null;
 }) {
   const entities = isEntities(review.kind);
-  const derived = { labels, verdicts: new Map(), dataset: "Train" as const, confirmed: false };
+  const spans = entities ? spansOf({ labels }, [], review.open.hues.value) : [];
   return (
     <section class="version" aria-label={title}>
       <h3>{title}</h3>
+      {children}
       {!labels && <p class="hint">Not labeled.</p>}
       {labels && !entitiesOf(labels).length && !labels.categories.length && (
-        <p class="hint">Labeled with nothing.</p>
+        <p class="hint">No label applies.</p>
       )}
       <ul class="class-strip" role="list">
         {labels?.categories.map((category) => (
-          <li key={category} class="chip label">
-            <bdi>{category}</bdi>
+          <li key={category} class={`chip label hue-${review.open.hues.value.get(category) ?? "none"}`}>
+            <CategoryName name={category} hue={review.open.hues.value.get(category)} />
           </li>
         ))}
       </ul>
       <div class="document-text small" dir="auto" tabIndex={0} role="region" aria-label={`${title}: text`}>
-        {text === null ? (
-          "Reading the text…"
-        ) : (
-          <MarkedText text={text} spans={entities ? spansOf(derived, []) : []} />
-        )}
+        {text === null ? "Loading the text…" : <MarkedText text={text} spans={spans} />}
       </div>
     </section>
+  );
+}
+
+const MOST_LISTED = 50;
+const AROUND = 30;
+
+interface DifferenceProps {
+  review: Review;
+  mine: Labels | null;
+  theirs: Labels | null;
+  text: string | null;
+}
+
+/** The labels that only one version has, each with the words around it: nobody compares two long texts by eye. */
+function DifferenceList({ review, mine, theirs, text }: DifferenceProps) {
+  const found = differences(mine, theirs);
+  const rows = [
+    ...found.mine.map((place) => ({ side: "Only yours", place })),
+    ...found.theirs.map((place) => ({ side: "Only saved", place })),
+  ].sort((a, b) => (a.place.offset ?? 0) - (b.place.offset ?? 0));
+  if (!rows.length) return null;
+  return (
+    <section aria-labelledby="differences-title">
+      <h3 id="differences-title">What differs</h3>
+      <ul class="differences" role="list" aria-labelledby="differences-title" tabIndex={0}>
+        {rows.slice(0, MOST_LISTED).map(({ side, place }) => (
+          <li key={`${side}${JSON.stringify(place)}`}>
+            <span class={`badge ${side === "Only yours" ? "" : "calm"}`}>{side}</span>
+            <CategoryName name={place.category} hue={review.open.hues.value.get(place.category)} />
+            {text !== null && <Context text={text} place={place} />}
+          </li>
+        ))}
+      </ul>
+      {rows.length > MOST_LISTED && <p class="hint">and {rows.length - MOST_LISTED} more</p>}
+      {found.shared > 0 && (
+        <p class="hint">{plural(found.shared, "label is", "labels are")} the same in both.</p>
+      )}
+    </section>
+  );
+}
+
+function Context({ text, place: { offset, length } }: { text: string; place: Place }) {
+  if (offset === undefined || length === undefined) return null;
+  const to = end({ offset, length });
+  return (
+    <span class="difference-text" dir="auto">
+      {offset > AROUND ? "…" : ""}
+      {text.slice(Math.max(0, offset - AROUND), offset)}
+      <strong>{text.slice(offset, to)}</strong>
+      {text.slice(to, to + AROUND)}
+      {to + AROUND < text.length ? "…" : ""}
+    </span>
   );
 }
 

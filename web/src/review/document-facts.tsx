@@ -1,4 +1,4 @@
-/** Train or Test, labeled with nothing, changed content, problems, history. */
+/** Dataset, changed content, problems and history of the document. */
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -11,7 +11,7 @@ import type { Review } from "../state/review";
 export function DocumentFacts({ review }: { review: Review }) {
   const { document } = review.current.value!;
   const derived = review.derived.value;
-  const locked = review.locked.value;
+  const locked = review.readOnly.value !== null;
   return (
     <section aria-labelledby="facts-title">
       <div class="panel-title">
@@ -32,11 +32,8 @@ export function DocumentFacts({ review }: { review: Review }) {
           </label>
         ))}
       </fieldset>
-      <div class="actions start">
-        <button type="button" class="small" disabled={locked} onClick={() => review.step({ do: "nothing" })}>
-          Label with nothing
-        </button>
-        {derived?.labels && (
+      {derived?.labels && (
+        <div class="actions start">
           <button
             type="button"
             class="small"
@@ -45,8 +42,8 @@ export function DocumentFacts({ review }: { review: Review }) {
           >
             Clear labels
           </button>
-        )}
-      </div>
+        </div>
+      )}
       <History key={document.id} review={review} id={document.id} />
     </section>
   );
@@ -55,39 +52,48 @@ export function DocumentFacts({ review }: { review: Review }) {
 /** Direction overrides and isolates, zero-width space and word joiner, a byte order mark inside the text. */
 const HIDDEN = /[\u202A-\u202E\u2066-\u2069\u200B\u2060\uFEFF]/;
 
-/** What needs a person's eye before anything else; shown above the text. */
+/** What to do about a file that cannot be read. The codes of files that are there and closed begin with `Blob`. */
+function adviceFor(code: string | undefined): string {
+  return code?.startsWith("Blob")
+    ? "Its labels are kept. Labelbridge reads it again when the storage account allows it; training leaves it out until then."
+    : "Replace it in the container, and Labelbridge reads it again.";
+}
+
+/** What a person must see first; shown above the text. */
 export function DocumentNotices({ review }: { review: Review }) {
   const { document, text } = review.current.value!;
-  const refusal = review.saving.refusals.value.get(document.id);
+  const locked = review.readOnly.value !== null;
+  const refusal = review.saving.refusals.value.get(document.id)?.message;
   const hidden = useMemo(() => HIDDEN.test(text), [text]);
   return (
     <>
       {hidden && (
         <p class="hint">
-          The text holds invisible characters; they can change how it looks, not what is saved.
+          The text contains invisible characters. They can change how it looks, not what is saved.
         </p>
       )}
       {document.status === "rejected" && (
         <div class="notice bad">
           <p>
-            This file cannot be labeled: {document.rejection?.message ?? "it is not a text document."} Replace
-            it in the storage account, and it is read again.
+            Unreadable file, which cannot be labeled:{" "}
+            {document.rejection?.message ?? "It is not a text document."}{" "}
+            {adviceFor(document.rejection?.code)}
           </p>
         </div>
       )}
       {document.missing && (
         <div class="notice">
           <p>
-            The file of this document is not in the container. Upload it, or the document is left out of
-            training.
+            The file of this document is missing from the container. Its labels are kept; training leaves it
+            out until the file is back.
           </p>
         </div>
       )}
       {document.contentChanged && !review.derived.value?.confirmed && (
         <div class="notice">
           <p>The text has changed since these labels were set. Check them, then confirm.</p>
-          <button type="button" disabled={review.locked.value} onClick={() => review.step({ do: "confirm" })}>
-            The labels are still right
+          <button type="button" disabled={locked} onClick={() => review.step({ do: "confirm" })}>
+            The labels still fit
           </button>
         </div>
       )}
@@ -108,6 +114,29 @@ export function DocumentNotices({ review }: { review: Review }) {
       )}
     </>
   );
+}
+
+interface Settings {
+  dataset?: string;
+  language?: string;
+  contentChanged?: boolean;
+  flagged?: boolean;
+  note?: string;
+}
+
+/** What a change of a document's settings changed, in words; rows of the first version keep only what came after. */
+function settingsChanged(row: HistoryItem): string[] {
+  if (row.action !== "documentChanged") return [];
+  const before = (row.details["before"] ?? null) as Settings | null;
+  const after = (row.details["after"] ?? {}) as Settings;
+  const changed = (what: keyof Settings): boolean => !!before && before[what] !== after[what];
+  return [
+    ...(changed("flagged") ? [after.flagged ? "Flagged" : "Flag taken off"] : []),
+    ...(changed("note") ? [after.note ? `Note: ${after.note}` : "Note removed"] : []),
+    ...(changed("dataset") ? [`Used for: ${after.dataset}`] : []),
+    ...(changed("language") ? [`Language: ${after.language}`] : []),
+    ...(changed("contentChanged") ? ["Labels confirmed for the changed text"] : []),
+  ];
 }
 
 function History({ review, id }: { review: Review; id: string }) {
@@ -132,6 +161,11 @@ function History({ review, id }: { review: Review; id: string }) {
               {words(row.action)} by <bdi>{row.by}</bdi>
             </span>
             <time class="hint">{moment(row.dateTime)}</time>
+            {settingsChanged(row).map((change) => (
+              <span key={change} class="history-detail" dir="auto">
+                {change}
+              </span>
+            ))}
           </li>
         ))}
       </ol>

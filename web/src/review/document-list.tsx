@@ -1,13 +1,15 @@
-import { percent, plural, splitLocation, count as written } from "../domain/format";
-import { derive } from "../domain/draft";
+import type { Kind } from "../api/types";
+import { count, percent, plural, splitLocation } from "../domain/format";
+import { derivedOf, pending, type Draft } from "../domain/draft";
 import { queryFrom, type Filters } from "../state/filters";
-import type { Row } from "../state/list";
+import { categoriesOf, namesOf, uncertainty, type DocumentList, type Row } from "../state/list";
 import type { Review } from "../state/review";
 import { href, type Tab } from "../router";
+import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
 import { VirtualList } from "../ui/virtual-list";
 
-const ROW = 58;
+const ROW = 78;
 
 interface Props {
   review: Review;
@@ -21,9 +23,9 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   if (!list) return null;
   const rows = list.rows.value;
   const done = list.done.value;
-  const expected = done
-    ? rows.length
-    : Math.max(rows.length + (list.error.value ? 0 : 3), expectedCount(review, filters));
+  const counted = list.count.value;
+  const complete = done || list.paused.value;
+  const expected = complete ? rows.length : Math.max(rows.length + (list.error.value ? 0 : 3), counted ?? 0);
   if (list.error.value) {
     return (
       <div class="notice bad" role="alert">
@@ -34,17 +36,24 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
       </div>
     );
   }
-  if (done && !rows.length) return <Nothing review={review} filters={filters} />;
+  if (done && !rows.length) {
+    return (
+      <>
+        {filters.search && <SearchState review={review} list={list} />}
+        <Nothing review={review} filters={filters} />
+      </>
+    );
+  }
   return (
     <>
-      <p class="list-count hint">
-        {done ? plural(rows.length, "document") : `about ${written(expected)} documents`}
-      </p>
+      {filters.search && <SearchState review={review} list={list} />}
+      {counted !== null && <p class="list-count hint">{plural(counted, "document")}</p>}
       <VirtualList
         count={expected}
         rowHeight={ROW}
         index={review.index.value}
         label="Documents"
+        open={!done}
         onReach={(last) => void list.ensure(last)}
         renderRow={(index) => {
           const row = rows[index];
@@ -65,12 +74,28 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   );
 }
 
-/** The whole length of the list, where the project's counts tell it. */
-function expectedCount(review: Review, filters: Filters): number {
-  const numbers = review.open.statistics.value;
-  const { category, jobId, dataset, prefix, min, max } = filters;
-  if (!numbers || category || jobId || dataset || prefix || min > 0 || max < 1) return 0;
-  return filters.status === "all" ? numbers.total : (numbers.byStatus[filters.status as "labeled"] ?? 0);
+/** How much was searched, and what to do when a search waits. */
+function SearchState({ review, list }: { review: Review; list: DocumentList }) {
+  const state = list.searched.value;
+  if (!state) return <p class="list-count hint">Searching…</p>;
+  const { searched, total, unread } = state;
+  const on = async (): Promise<void> => {
+    await list.searchOn();
+    if (!review.current.value && list.rows.value.length) await review.openRow(0);
+  };
+  return (
+    <div class="list-count">
+      <p class="hint" role="status">
+        {count(list.rows.value.length)} found. Searched {count(searched)} of {plural(total, "document")}
+        {unread > 0 ? `, ${count(unread)} without a readable text` : ""}.
+      </p>
+      {list.paused.value && (
+        <button type="button" class="small" onClick={() => void on()}>
+          Search on
+        </button>
+      )}
+    </div>
+  );
 }
 
 function DocumentRow({
@@ -91,8 +116,8 @@ function DocumentRow({
   const { folder, name } = splitLocation(row.location);
   const current = review.current.value?.document.id === row.id;
   const draft = review.drafts.all.value.get(row.id);
-  const decided = draft ? derive(draft.base, draft.steps, review.kind).verdicts.size : 0;
   const conflict = review.saving.conflicts.value.has(row.id);
+  const shown = draft ? afterDraft(row, draft, review.kind) : row;
   return (
     <a
       class="row"
@@ -109,40 +134,88 @@ function DocumentRow({
         {folder && <bdi class="row-folder">{folder}</bdi>}
         <bdi>{name}</bdi>
       </span>
+      {(shown.match || shown.words) && (
+        <span class="row-text">
+          <bdi>{shown.match ? <Matched parts={shown.match} /> : shown.words}</bdi>
+        </span>
+      )}
       <span class="row-meta">
-        <span class={`dot ${row.status}`} aria-hidden="true" />
-        {describe(row)}
-        {draft && (
-          <span class="row-draft">{conflict ? "conflict" : decided ? `${decided} decided` : "changed"}</span>
-        )}
+        {draft && <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>}
+        <span class={`dot ${shown.status}`} aria-hidden="true" />
+        {shown.categories.map((category) => (
+          <CategoryName key={category} name={category} hue={review.open.hues.value.get(category)} />
+        ))}
+        <span class="row-words">{describe(shown)}</span>
+        {shown.flagged && <Mark name="flag" title="flagged" />}
+        {shown.note && <Mark name="note" title="with a note" />}
       </span>
     </a>
   );
 }
 
+function Matched({ parts: [before, match, after] }: { parts: readonly [string, string, string] }) {
+  return (
+    <>
+      {before}
+      <mark class="found">{match}</mark>
+      {after}
+    </>
+  );
+}
+
+function Mark({ name, title }: { name: "flag" | "note"; title: string }) {
+  return (
+    <span class={`row-mark ${name}`} title={title}>
+      <Icon name={name} size={14} />
+      <span class="sr-only">{title}</span>
+    </span>
+  );
+}
+
+/** The row as it will be once the draft is saved. */
+function afterDraft(row: Row, draft: Draft, kind: Kind): Row {
+  const derived = derivedOf(draft, kind);
+  const waiting = pending(draft.base, derived, kind);
+  const labels = categoriesOf(derived.labels);
+  return {
+    ...row,
+    status: waiting.length ? "autoLabeled" : derived.labels ? "labeled" : "unlabeled",
+    suggestions: waiting.length,
+    confidence: uncertainty(waiting, kind),
+    labels: labels.length,
+    categories: namesOf(waiting.length ? waiting.map((s) => s.category) : labels),
+    flagged: derived.flagged,
+    note: !!derived.note,
+  };
+}
+
+/** What the categories before it do not say. */
 function describe(row: Row): string {
-  if (row.status === "rejected") return "rejected file";
-  if (row.suggestions)
-    return `${plural(row.suggestions, "suggestion")}${row.confidence === null ? "" : `, ${percent(row.confidence)}`}`;
-  if (row.status === "labeled") return row.labels ? plural(row.labels, "label") : "labeled with nothing";
-  return "unlabeled";
+  if (row.status === "rejected") return "unreadable file";
+  if (row.suggestions) {
+    const share = row.confidence === null ? "" : percent(row.confidence);
+    return row.suggestions === 1 ? share : `${share} of ${count(row.suggestions)}`;
+  }
+  if (row.status !== "labeled") return "unlabeled";
+  return row.labels === 0 ? "no label applies" : row.labels === 1 ? "" : plural(row.labels, "label");
 }
 
 function Nothing({ review, filters }: { review: Review; filters: Filters }) {
   const name = review.open.name;
-  if (filters.status === "autoLabeled") {
+  const empty = review.open.statistics.value?.total === 0;
+  if (filters.status === "autoLabeled" && !empty) {
     return (
       <div class="empty small">
         <Icon name="check" size={28} />
         <p>
           <strong>
-            Nothing waits for review
+            Nothing to review
             {filters.category || filters.jobId || filters.prefix ? " with these filters" : ""}.
           </strong>
         </p>
         <p>
           <a href={href(name, "autolabel")}>Get suggestions</a> from an engine, or{" "}
-          <a href={href(name, "label")}>choose labels yourself</a>.
+          <a href={href(name, "label")}>label by hand</a>.
         </p>
       </div>
     );
@@ -150,9 +223,15 @@ function Nothing({ review, filters }: { review: Review; filters: Filters }) {
   return (
     <div class="empty small">
       <p>
-        <strong>No document is shown by these filters.</strong>
+        <strong>
+          {empty ? "The project has no documents yet." : "No document is shown by these filters."}
+        </strong>
       </p>
-      <p>Widen the filters, or upload .txt files to the project’s container.</p>
+      <p>
+        {empty ? "" : "Widen the filters, or "}
+        {empty ? "Upload" : "upload"} .txt files to the container{" "}
+        <bdi>{review.open.project.value?.storageInputContainerName}</bdi>.
+      </p>
     </div>
   );
 }

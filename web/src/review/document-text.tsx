@@ -2,29 +2,38 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Entity, Suggestion } from "../api/types";
+import { doubtOf } from "../domain/colors";
 import type { Derived } from "../domain/draft";
 import { percent } from "../domain/format";
-import { entitiesOf } from "../domain/labels";
+import { entitiesOf, isEntities } from "../domain/labels";
 import { blocks, cut, trimSelection, type Piece, type Span } from "../domain/segments";
+import type { Selection } from "../state/labeling";
 import type { Review } from "../state/review";
 
 export interface TextSpan extends Span {
   readonly kind: "label" | "suggestion";
   readonly category: string;
-  readonly tag: string;
+  readonly hue: number | undefined;
+  /** Of a suggestion. */
+  readonly confidence?: number;
 }
 
 /** From this length on, the text is laid out in blocks, of which the browser paints only those in view. */
-const LONG = 12_000;
+const LONG = 4_000;
+const BLOCK = 1_500;
 
 export const labelKey = (e: Entity): string => `label|${e.offset}|${e.length}|${e.category}`;
 
-export function spansOf(derived: Derived | null, waiting: readonly Suggestion[]): TextSpan[] {
+export function spansOf(
+  derived: Pick<Derived, "labels"> | null,
+  waiting: readonly Suggestion[],
+  hues: ReadonlyMap<string, number>,
+): TextSpan[] {
   const labels = entitiesOf(derived?.labels ?? null).map((e): TextSpan => ({
     key: labelKey(e),
     kind: "label",
     category: e.category,
-    tag: e.category,
+    hue: hues.get(e.category),
     offset: e.offset,
     length: e.length,
   }));
@@ -35,7 +44,8 @@ export function spansOf(derived: Derived | null, waiting: readonly Suggestion[])
       key: s.id,
       kind: "suggestion",
       category: s.category,
-      tag: `${s.category} ${percent(s.confidence)}`,
+      hue: hues.get(s.category),
+      confidence: s.confidence,
       offset: s.offset!,
       length: s.length!,
     })),
@@ -51,7 +61,7 @@ interface Props {
 export function MarkedText({ text, spans }: Props) {
   const groups = useMemo(() => {
     const pieces = cut(text.length, spans);
-    return text.length > LONG ? blocks(text, pieces) : [pieces];
+    return text.length > LONG ? blocks(text, pieces, BLOCK) : [pieces];
   }, [text, spans]);
   if (groups.length === 1) return <>{groups[0]!.map((piece) => renderPiece(text, piece))}</>;
   return (
@@ -67,28 +77,43 @@ export function MarkedText({ text, spans }: Props) {
 
 function renderPiece(text: string, piece: Piece<TextSpan>) {
   const part = text.slice(piece.start, piece.end);
-  const top = piece.spans[0];
+  const [top, ...below] = piece.spans;
   if (!top) return part;
-  const ends = top.offset + top.length === piece.end;
+  const ends = (span: TextSpan): boolean => span.offset + span.length === piece.end;
   return (
     <mark
-      class={`span ${top.kind}`}
+      class={`span ${top.kind} ${lookOf(top)}${below.length ? " nested" : ""}`}
       data-key={top.key}
       data-category={top.category}
-      data-tag={ends ? top.tag : undefined}
+      data-tag={ends(top) ? top.category : undefined}
+      data-share={ends(top) && top.confidence !== undefined ? percent(top.confidence) : undefined}
+      title={piece.spans.map((span) => span.category).join(", ")}
     >
       {part}
+      {below.filter(ends).map((span) => (
+        <span
+          key={span.key}
+          class={`tag ${lookOf(span)}`}
+          data-tag={span.category}
+          data-share={span.confidence === undefined ? undefined : percent(span.confidence)}
+        />
+      ))}
     </mark>
   );
 }
+
+const lookOf = ({ hue, confidence }: TextSpan): string =>
+  `hue-${hue ?? "none"}${confidence === undefined ? "" : ` doubt-${doubtOf(confidence)}`}`;
 
 export function DocumentText({ review }: { review: Review }) {
   const ref = useRef<HTMLDivElement>(null);
   const loaded = review.current.value!;
   const derived = review.derived.value;
   const waiting = review.waiting.value;
-  const cursor = review.cursor.value;
-  const spans = useMemo(() => spansOf(derived, waiting), [derived, waiting]);
+  const latest = review.labeling.latest.value;
+  const cursor = latest ? labelKey(latest) : review.cursor.value;
+  const hues = review.open.hues.value;
+  const spans = useMemo(() => spansOf(derived, waiting, hues), [derived, waiting, hues]);
 
   // A text of thousands of marks is not rendered again only because another one is pointed at.
   const marked = useMemo(
@@ -128,34 +153,53 @@ export function DocumentText({ review }: { review: Review }) {
 }
 
 function editLabel(review: Review, { category, offset, length }: TextSpan): void {
-  if (!review.locked.value)
+  if (!review.readOnly.value)
     review.labeling.selection.value = { offset, length, label: { category, offset, length } };
 }
 
-/** Tells the review which stretch of the text is selected, once the selection rests. */
+/** Keeps the part of the text that is selected, once the selection rests. */
 function watchSelection(element: () => HTMLElement | null, review: Review): () => void {
   let timer = 0;
+  const read = (range: Range | null): Selection | null => {
+    const text = review.current.value?.text ?? "";
+    return range && !range.collapsed && isEntities(review.kind) ? spanOf(element()!, range, text) : null;
+  };
   const changed = (): void => {
     clearTimeout(timer);
     timer = window.setTimeout(() => {
-      const root = element();
       const selection = document.getSelection();
-      if (!root || !selection?.rangeCount || review.locked.value) return;
-      const range = selection.getRangeAt(0);
-      if (!root.contains(range.startContainer) || !root.contains(range.endContainer)) return;
-      const text = review.current.value?.text ?? "";
+      if (!selection?.rangeCount) {
+        if (!review.labeling.selection.value?.label) clear(review);
+        return;
+      }
+      const range = rangeIn(element());
+      if (!range || review.readOnly.value) return;
       // A click into the text ends a selection; a click on a label began one of its own.
       if (range.collapsed && review.labeling.selection.value?.label) return;
-      review.labeling.selection.value = range.collapsed ? null : spanOf(root, range, text);
+      review.labeling.selection.value = read(range);
       showPending(review.labeling.selection.value ? range : null);
     }, 80);
   };
+  review.labeling.readSelection = () => read(rangeIn(element()));
   document.addEventListener("selectionchange", changed);
   return () => {
     clearTimeout(timer);
+    review.labeling.readSelection = () => null;
     document.removeEventListener("selectionchange", changed);
     showPending(null);
   };
+}
+
+function clear(review: Review): void {
+  review.labeling.selection.value = null;
+  showPending(null);
+}
+
+/** The browser's selection where it lies in the element. */
+function rangeIn(root: HTMLElement | null): Range | null {
+  const selection = document.getSelection();
+  const range = selection?.rangeCount ? selection.getRangeAt(0) : null;
+  return range && root?.contains(range.startContainer) && root.contains(range.endContainer) ? range : null;
 }
 
 function spanOf(root: HTMLElement, range: Range, text: string): { offset: number; length: number } | null {

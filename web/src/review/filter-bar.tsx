@@ -1,10 +1,12 @@
 import { useSignal } from "@preact/signals";
 import { listAutolabelJobs } from "../api/client";
+import { listAssignments } from "../api/team";
 import type { AutolabelResult, Job } from "../api/types";
 import { moment } from "../domain/format";
-import type { Filters } from "../state/filters";
+import { FLAGGED, type Filters } from "../state/filters";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
+import { CategorySelect } from "../ui/category";
 import { Field } from "../ui/parts";
 
 interface Props {
@@ -18,18 +20,31 @@ const STATUSES = [
   ["all", "All"],
   ["unlabeled", "Unlabeled"],
   ["labeled", "Labeled"],
-  ["rejected", "Rejected files"],
+  ["rejected", "Unreadable files"],
+  [FLAGGED, "Flagged"],
 ] as const;
 
 export function FilterBar({ review, filters, onChange }: Props) {
   const jobs = useSignal<Job<AutolabelResult>[]>([]);
+  const people = useSignal<string[]>([]);
   const set = (part: Partial<Filters>): void => onChange({ ...filters, ...part });
   const active =
-    [filters.category, filters.jobId, filters.dataset, filters.prefix].filter(Boolean).length +
-    (filters.min > 0 || filters.max < 1 ? 1 : 0);
+    [filters.category, filters.jobId, filters.dataset, filters.prefix, filters.assigned].filter(Boolean)
+      .length + (filters.min > 0 || filters.max < 1 ? 1 : 0);
   const expanded = useSignal(active > 0);
   return (
     <div class="filters">
+      <div class="filter-search">
+        <Field label="Search the texts">
+          <input
+            type="search"
+            autocomplete="off"
+            maxLength={200}
+            value={filters.search}
+            onChange={(event) => set({ search: event.currentTarget.value.trim() })}
+          />
+        </Field>
+      </div>
       <div class="filter-main">
         <select
           aria-label="Status"
@@ -62,6 +77,11 @@ export function FilterBar({ review, filters, onChange }: Props) {
               (found) => (jobs.value = found),
               () => undefined,
             );
+          if (event.currentTarget.open && !people.value.length)
+            void listAssignments(review.open.name).then(
+              (found) => (people.value = found.flatMap((one) => one.assignee ?? [])),
+              () => undefined,
+            );
         }}
       >
         <summary>
@@ -69,15 +89,12 @@ export function FilterBar({ review, filters, onChange }: Props) {
         </summary>
         <div class="filter-grid">
           <Field label="Category">
-            <select
+            <CategorySelect
+              any="Any"
+              categories={review.open.categories.value.map((c) => c.category)}
               value={filters.category}
-              onChange={(event) => set({ category: event.currentTarget.value })}
-            >
-              <option value="">Any</option>
-              {review.open.categories.value.map(({ category }) => (
-                <option key={category}>{category}</option>
-              ))}
-            </select>
+              onChange={(category) => set({ category })}
+            />
           </Field>
           <Field label="Job">
             <select value={filters.jobId} onChange={(event) => set({ jobId: event.currentTarget.value })}>
@@ -96,8 +113,25 @@ export function FilterBar({ review, filters, onChange }: Props) {
           <Field label="Used for">
             <select value={filters.dataset} onChange={(event) => set({ dataset: event.currentTarget.value })}>
               <option value="">Any</option>
-              <option>Train</option>
-              <option>Test</option>
+              <option value="Train">Train</option>
+              <option value="Test">Test</option>
+            </select>
+          </Field>
+          <Field label="Assigned to">
+            <select
+              value={filters.assigned}
+              onChange={(event) => set({ assigned: event.currentTarget.value })}
+            >
+              <option value="">Anybody</option>
+              <option value="@me">Me</option>
+              <option value="@none">Nobody</option>
+              {[...new Set([...people.value, filters.assigned])]
+                .filter((name) => name && !name.startsWith("@"))
+                .map((name) => (
+                  <option key={name} value={name}>
+                    {name}
+                  </option>
+                ))}
             </select>
           </Field>
           <Field label="Name begins with">
@@ -107,7 +141,9 @@ export function FilterBar({ review, filters, onChange }: Props) {
             <button
               type="button"
               class="quiet small"
-              onClick={() => set({ category: "", jobId: "", dataset: "", prefix: "", min: 0, max: 1 })}
+              onClick={() =>
+                set({ category: "", jobId: "", dataset: "", prefix: "", assigned: "", min: 0, max: 1 })
+              }
             >
               Clear filters
             </button>

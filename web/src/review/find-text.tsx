@@ -1,8 +1,10 @@
-/** Adds entities without a pointer: type the text, take its first place or all of them. */
+/** Labels entities without a pointer: type the text, label its first occurrence or all of them. */
 
 import { useComputed, useSignal } from "@preact/signals";
 import { overlaps, entitiesOf, MAX_ENTITY_LENGTH } from "../domain/labels";
 import type { Review } from "../state/review";
+import { CategorySelect } from "../ui/category";
+import { Field } from "../ui/parts";
 
 const MOST = 200;
 
@@ -18,8 +20,8 @@ export function FindText({ review }: { review: Review }) {
   const categories = review.open.categories.value.map((c) => c.category);
   const chosen = category.value || categories[0] || "";
   const add = (all: boolean): void => {
-    for (const place of all ? places.value : places.value.slice(0, 1))
-      review.labeling.addEntity(chosen, place);
+    const found = all ? places.value : places.value.slice(0, 1);
+    review.labeling.addAll(found.map((place) => ({ ...place, category: chosen })));
   };
   return (
     <details class="find">
@@ -31,35 +33,34 @@ export function FindText({ review }: { review: Review }) {
           add(false);
         }}
       >
-        <input
-          aria-label="Text to label"
-          placeholder="Text to label"
-          value={wanted.value}
-          onInput={(event) => (wanted.value = event.currentTarget.value)}
-        />
-        <select
-          aria-label="Its category"
-          value={chosen}
-          onChange={(event) => (category.value = event.currentTarget.value)}
-        >
-          {categories.map((one) => (
-            <option key={one}>{one}</option>
-          ))}
-        </select>
+        <Field label="Text to label">
+          <input
+            autocomplete="off"
+            value={wanted.value}
+            onInput={(event) => (wanted.value = event.currentTarget.value)}
+          />
+        </Field>
+        <Field label="Its category">
+          <CategorySelect
+            categories={categories}
+            value={chosen}
+            onChange={(next) => (category.value = next)}
+          />
+        </Field>
         <div class="actions start">
-          <button type="submit" disabled={!places.value.length || !chosen || review.locked.value}>
+          <button type="submit" disabled={!places.value.length || !chosen || !!review.readOnly.value}>
             Label the first
           </button>
           <button
             type="button"
-            disabled={places.value.length < 2 || !chosen || review.locked.value}
+            disabled={places.value.length < 2 || !chosen || !!review.readOnly.value}
             onClick={() => add(true)}
           >
             Label all {places.value.length > 1 ? places.value.length : ""}
           </button>
         </div>
         <p class="hint" role="status">
-          {wanted.value && !places.value.length ? "This text does not occur unlabeled." : ""}
+          {wanted.value && !places.value.length ? "No unlabeled occurrence of this text." : ""}
         </p>
       </form>
     </details>

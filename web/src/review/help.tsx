@@ -1,10 +1,11 @@
 import type { Review } from "../state/review";
 import { Dialog } from "../ui/dialog";
-import { COMMANDS, numberKey } from "./commands";
+import { keyCap } from "../state/keyboard";
+import { COMMANDS } from "./commands";
 
 export function Help({ review, onClose }: { review: Review; onClose: () => void }) {
   return (
-    <Dialog title="Keys" onClose={onClose}>
+    <Dialog title="Keyboard shortcuts" onClose={onClose}>
       <table class="keys">
         <thead class="sr-only">
           <tr>
@@ -16,7 +17,7 @@ export function Help({ review, onClose }: { review: Review; onClose: () => void 
           {COMMANDS.map((command) => (
             <tr key={command.id}>
               <td>
-                <kbd>{command.key}</kbd>
+                <Key name={command.key} />
               </td>
               <td>
                 <strong>{command.name}</strong>
@@ -29,13 +30,21 @@ export function Help({ review, onClose }: { review: Review; onClose: () => void 
               <kbd>1</kbd>…<kbd>0</kbd>
             </td>
             <td>
-              <strong>Name the selection, the suggestion or the document</strong>
-              <span class="hint">
-                {review.open.categories.value
-                  .slice(0, 10)
-                  .map(({ category }, index) => `${numberKey(index)} ${category}`)
-                  .join(" · ") || "Categories get their numbers in the order they were defined."}
+              <strong>Choose a category</strong>
+              <span class="hint break">
+                {[...review.choices.byDigit.value]
+                  .map(([digit, category]) => `${digit} ${category}`)
+                  .join(" · ") || "The number keys follow the order in which categories are defined."}
               </span>
+            </td>
+          </tr>
+          <tr>
+            <td>
+              <kbd>/</kbd> <Key name="c" />
+            </td>
+            <td>
+              <strong>Find a category</strong>
+              <span class="hint">Type a part of its name; Enter chooses it</span>
             </td>
           </tr>
           <tr>
@@ -43,12 +52,23 @@ export function Help({ review, onClose }: { review: Review; onClose: () => void 
               <kbd>?</kbd>
             </td>
             <td>
-              <strong>This help</strong>
+              <strong>Show this list</strong>
               <span class="hint">Escape closes it</span>
             </td>
           </tr>
         </tbody>
       </table>
     </Dialog>
+  );
+}
+
+/** A key as it is printed on the keyboard in use, with its Latin letter where the two differ. */
+function Key({ name }: { name: string }) {
+  const cap = keyCap(name);
+  return (
+    <>
+      <kbd>{cap}</kbd>
+      {cap !== name && <span class="hint"> ({name})</span>}
+    </>
   );
 }

@@ -1,39 +1,51 @@
 /** Keys for the whole page, silent while somebody types or a dialog is open. */
 
+import { commandKey } from "../state/keyboard";
 import type { Review } from "../state/review";
 import { COMMANDS } from "./commands";
 
-export function listenToKeys(review: Review, openHelp: () => void): () => void {
+export interface Dialogs {
+  readonly help: () => void;
+  readonly picker: () => void;
+}
+
+export function listenToKeys(review: Review, dialogs: Dialogs): () => void {
   const pressed = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || document.querySelector("dialog[open]") || isTyping(event.target)) return;
-    if (act(event, review, openHelp)) event.preventDefault();
+    if (act(event, review, dialogs)) event.preventDefault();
   };
   document.addEventListener("keydown", pressed);
   return () => document.removeEventListener("keydown", pressed);
 }
 
-function act(event: KeyboardEvent, review: Review, openHelp: () => void): boolean {
-  const key = event.key.toLowerCase();
+/** Does what the key means; false when it means nothing here. */
+function act(event: KeyboardEvent, review: Review, dialogs: Dialogs): boolean {
+  const key = commandKey(event);
   if (event.ctrlKey || event.metaKey) {
-    if (key === "s") return done(review.saving.save(true));
-    if (key === "z") return done(review.undo());
-    return false;
-  }
-  if (event.altKey) return false;
-  if (key === "?") return done(openHelp());
-  if (key === "escape" && review.labeling.selection.value) {
-    review.labeling.selection.value = null;
+    if (key === "s") void review.saving.save(true);
+    else if (key === "z") void review.undo();
+    else return false;
     return true;
   }
-  const command = COMMANDS.find((one) => one.key === key);
-  if (command) return done(command.run(review));
-  if (!/^[0-9]$/.test(key)) return false;
-  const category = review.open.categories.value[(Number(key) + 9) % 10];
-  if (category) review.labeling.choose(category.category);
-  return category !== undefined;
+  if (event.altKey) return false;
+  if (key === "?") dialogs.help();
+  else if (key === "/" || key === "c") dialogs.picker();
+  else if (key === "escape" && review.labeling.selection.value) review.labeling.deselect();
+  else return command(key, review) || category(key, review);
+  return true;
 }
 
-const done = (_: unknown): true => true;
+function command(key: string, review: Review): boolean {
+  const found = COMMANDS.find((one) => one.key === key);
+  found?.run(review);
+  return found !== undefined;
+}
+
+function category(digit: string, review: Review): boolean {
+  const found = review.choices.byDigit.value.get(digit);
+  if (found !== undefined) review.labeling.choose(found);
+  return found !== undefined;
+}
 
 function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;

@@ -1,22 +1,31 @@
-/** Everything that can be said about the document in hand: suggestions, labels, its settings. */
+/** Beside the text: the suggestions, the labels, the categories, and the settings of the document. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Suggestion } from "../api/types";
-import { percent } from "../domain/format";
-import { entitiesOf, isEntities, type Place } from "../domain/labels";
+import { doubtOf } from "../domain/colors";
+import { count, percent } from "../domain/format";
+import { entitiesOf, isEntities, samePlace, type Place } from "../domain/labels";
 import type { Review } from "../state/review";
+import { CategoryName, CategorySelect } from "../ui/category";
 import { Icon } from "../ui/icon";
+import { VirtualList } from "../ui/virtual-list";
 import { Categories } from "./categories";
 import { DocumentFacts } from "./document-facts";
 import { FindText } from "./find-text";
 
-export function Panel({ review }: { review: Review }) {
+interface Props {
+  review: Review;
+  onMore: () => void;
+  onNumbers: () => void;
+}
+
+export function Panel({ review, onMore, onNumbers }: Props) {
   const loaded = review.current.value!;
   const entities = isEntities(review.kind);
   const suggestions = review.base(loaded.document).suggestions;
   const ref = useRef<HTMLElement>(null);
   const cursor = review.cursor.value;
-  const shown = around(suggestions, cursor);
   useEffect(() => scrollInto(ref.current), [cursor]);
   return (
     <aside class="panel" aria-label="Suggestions and labels" ref={ref}>
@@ -24,102 +33,125 @@ export function Panel({ review }: { review: Review }) {
         <section aria-labelledby="suggestions-title">
           <div class="panel-title">
             <h2 id="suggestions-title">Suggestions</h2>
-            <span class="hint">{review.waiting.value.length} waiting</span>
+            <span class="hint">{count(review.waiting.value.length)} left</span>
             <button
               type="button"
               class="quiet small"
-              disabled={review.locked.value || !review.waiting.value.length}
+              disabled={!!review.readOnly.value || !review.waiting.value.length}
               onClick={() => review.rejectAll()}
             >
-              Drop all
+              Reject all
             </button>
           </div>
-          <ul class="suggestions" role="list">
-            {shown.map((one) => (
-              <SuggestionRow key={one.id} review={review} one={one} />
-            ))}
-          </ul>
-          {shown.length < suggestions.length && (
-            <p class="hint">
-              {shown.length} of {suggestions.length} are listed, those around the one pointed at.
-            </p>
-          )}
+          <Rows
+            label="Suggestions"
+            height={54}
+            count={suggestions.length}
+            index={suggestions.findIndex((s) => s.id === cursor)}
+            renderRow={(index) => <SuggestionRow review={review} suggestion={suggestions[index]!} />}
+          />
         </section>
       )}
       {entities && <EntityLabels review={review} />}
-      <Categories review={review} />
+      <Categories review={review} onMore={onMore} onNumbers={onNumbers} />
       {entities && <FindText review={review} />}
       <DocumentFacts review={review} />
     </aside>
   );
 }
 
-const MOST_LISTED = 200;
+/** From so many rows on, a list scrolls by itself: what stands below it stays within reach. */
+const LONG_LIST = 12;
+const ROWS_IN_VIEW = 6;
 
-/** All suggestions, or of very many those around the one pointed at. */
-function around(suggestions: readonly Suggestion[], cursor: string | null): readonly Suggestion[] {
-  if (suggestions.length <= MOST_LISTED) return suggestions;
-  // The window moves in steps, so that the list does not shift with every key.
-  const at = Math.max(
-    0,
-    suggestions.findIndex((s) => s.id === cursor),
+interface RowsProps {
+  label: string;
+  height: number;
+  count: number;
+  index: number;
+  renderRow: (index: number) => ComponentChildren;
+}
+
+function Rows({ label, height, count: rows, index, renderRow }: RowsProps) {
+  if (rows > LONG_LIST) {
+    return (
+      <div class="long-list" style={{ blockSize: `${ROWS_IN_VIEW * height}px` }}>
+        <VirtualList count={rows} rowHeight={height} index={index} label={label} renderRow={renderRow} />
+      </div>
+    );
+  }
+  return (
+    <ul role="list" aria-label={label}>
+      {Array.from({ length: rows }, (_, i) => (
+        <li key={i}>{renderRow(i)}</li>
+      ))}
+    </ul>
   );
-  const start = Math.max(0, Math.floor(at / (MOST_LISTED / 2)) * (MOST_LISTED / 2) - MOST_LISTED / 4);
-  return suggestions.slice(start, start + MOST_LISTED);
 }
 
 /** Keeps the suggestion pointed at in view where the panel scrolls by itself; a phone's page must not jump. */
 function scrollInto(panel: HTMLElement | null): void {
   const row = panel?.querySelector<HTMLElement>(".suggestion-row.pointed-at");
-  if (!panel || !row || panel.scrollHeight <= panel.clientHeight) return;
+  if (!panel || !row || row.closest(".long-list") || panel.scrollHeight <= panel.clientHeight) return;
   const [seen, wanted] = [panel.getBoundingClientRect(), row.getBoundingClientRect()];
   if (wanted.top < seen.top) panel.scrollTop -= seen.top - wanted.top + 8;
   else if (wanted.bottom > seen.bottom) panel.scrollTop += wanted.bottom - seen.bottom + 8;
 }
 
-function SuggestionRow({ review, one }: { review: Review; one: Suggestion }) {
-  const verdict = review.derived.value?.verdicts.get(one.id);
-  const waits = review.waitingIds.value.has(one.id);
-  const text = review.current.value?.text.slice(one.offset ?? 0, (one.offset ?? 0) + (one.length ?? 0)) ?? "";
-  const name = `${one.category} “${text.slice(0, 40)}”`;
-  const pointed = review.cursor.value === one.id;
+function SuggestionRow({ review, suggestion }: { review: Review; suggestion: Suggestion }) {
+  const { id, category, confidence } = suggestion;
+  const verdict = review.derived.value?.verdicts.get(id);
+  const waits = review.waitingIds.value.has(id);
+  const start = suggestion.offset ?? 0;
+  const text = review.current.value?.text.slice(start, start + (suggestion.length ?? 0)) ?? "";
+  const name = `${category} “${text.slice(0, 40)}”`;
+  const pointed = review.cursor.value === id;
   return (
-    <li class={`suggestion-row ${verdict ?? (waits ? "waiting" : "moot")}${pointed ? " pointed-at" : ""}`}>
+    <div class={`suggestion-row ${verdict ?? (waits ? "waiting" : "moot")}${pointed ? " pointed-at" : ""}`}>
       <button
         type="button"
         class="suggestion-main"
         aria-current={pointed || undefined}
-        aria-label={`${name}, ${percent(one.confidence)}${verdict ? `, ${verdict}` : ""}`}
-        onClick={() => (review.cursor.value = one.id)}
+        aria-label={`${name}, ${percent(confidence)}${verdict ? `, ${verdict}` : ""}`}
+        onClick={() => (review.cursor.value = id)}
       >
         <span class="suggestion-text" dir="auto">
           {text}
         </span>
-        <span class="suggestion-meta">
-          <bdi>{one.category}</bdi> <span class="number">{percent(one.confidence)}</span>
+        <span class={`suggestion-meta doubt-${doubtOf(confidence)}`}>
+          <CategoryName name={category} hue={review.open.hues.value.get(category)} />{" "}
+          <span class="number share">{percent(confidence)}</span>
         </span>
       </button>
-      <Verdict review={review} one={one} name={name} />
-    </li>
+      <Verdict review={review} suggestion={suggestion} name={name} />
+    </div>
   );
 }
 
-/** Check and cross of one suggestion, or the way back from a decision. */
-export function Verdict({ review, one, name }: { review: Review; one: Suggestion; name: string }) {
-  const verdict = review.derived.value?.verdicts.get(one.id);
+/** Check and cross of a suggestion, or its decision, which a click reopens. */
+export function Verdict({
+  review,
+  suggestion: { id },
+  name,
+}: {
+  review: Review;
+  suggestion: Suggestion;
+  name: string;
+}) {
+  const verdict = review.derived.value?.verdicts.get(id);
   if (verdict) {
     return (
       <button
         type="button"
         class="quiet small"
         aria-label={`${name}: decide again`}
-        onClick={() => review.reopen(one.id)}
+        onClick={() => review.reopen(id)}
       >
         {verdict}
       </button>
     );
   }
-  const off = review.locked.value || !review.waitingIds.value.has(one.id);
+  const off = !!review.readOnly.value || !review.waitingIds.value.has(id);
   return (
     <span class="verdicts">
       <button
@@ -128,7 +160,7 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
         disabled={off}
         aria-label={`${name}: accept`}
         title="Accept"
-        onClick={() => review.accept(one.id)}
+        onClick={() => review.accept(id)}
       >
         <Icon name="check" size={16} />
       </button>
@@ -138,7 +170,7 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
         disabled={off}
         aria-label={`${name}: reject`}
         title="Reject"
-        onClick={() => review.reject(one.id)}
+        onClick={() => review.reject(id)}
       >
         <Icon name="cross" size={16} />
       </button>
@@ -149,65 +181,67 @@ export function Verdict({ review, one, name }: { review: Review; one: Suggestion
 function EntityLabels({ review }: { review: Review }) {
   const labels = review.derived.value?.labels ?? null;
   const entities = useMemo(() => entitiesOf(labels), [labels]);
+  const names = useMemo(
+    () => review.open.categories.value.map((c) => c.category),
+    [review.open.categories.value],
+  );
   const text = review.current.value?.text ?? "";
+  const latest = review.labeling.latest.value;
   return (
     <section aria-labelledby="labels-title">
       <div class="panel-title">
         <h2 id="labels-title">Labels</h2>
-        <span class="hint">{entities.length}</span>
+        <span class="hint">{count(entities.length)}</span>
       </div>
       {!entities.length && (
         <p class="hint">
-          {labels
-            ? "Labeled with nothing: a person said there is no entity."
-            : "Select text to add an entity; click a label to change it."}
+          {labels ? "No label applies." : "Select text to label it; click a label to change it."}
         </p>
       )}
-      <ul class="labels" role="list">
-        {entities.slice(0, MOST_LISTED).map((entity) => (
-          <EntityRow
-            key={`${entity.offset}|${entity.length}|${entity.category}`}
-            review={review}
-            place={entity}
-            text={text}
-          />
-        ))}
-      </ul>
-      {entities.length > MOST_LISTED && (
-        <p class="hint">The first {MOST_LISTED} are listed; click a label in the text to change any other.</p>
-      )}
+      <Rows
+        label="Labels"
+        height={42}
+        count={entities.length}
+        index={latest ? entities.findIndex((e) => samePlace(e, latest)) : -1}
+        renderRow={(index) => (
+          <EntityRow review={review} place={entities[index]!} names={names} text={text} />
+        )}
+      />
     </section>
   );
 }
 
-function EntityRow({ review, place, text }: { review: Review; place: Required<Place>; text: string }) {
+interface EntityProps {
+  review: Review;
+  place: Required<Place>;
+  names: readonly string[];
+  text: string;
+}
+
+function EntityRow({ review, place, names, text }: EntityProps) {
   const part = text.slice(place.offset, place.offset + place.length);
   return (
-    <li class="label-row">
-      <span class="label-text" dir="auto">
+    <div class={`label-row hue-${review.open.hues.value.get(place.category) ?? "none"}`}>
+      <span class="label-text" dir="auto" title={part}>
         {part}
       </span>
-      <select
+      <CategorySelect
         aria-label={`Category of “${part.slice(0, 40)}”`}
-        disabled={review.locked.value}
+        title={place.category}
+        disabled={!!review.readOnly.value}
+        categories={names}
         value={place.category}
-        onChange={(event) => review.labeling.change(place, event.currentTarget.value)}
-      >
-        {[...new Set([place.category, ...review.open.categories.value.map((c) => c.category)])].map(
-          (category) => (
-            <option key={category}>{category}</option>
-          ),
-        )}
-      </select>
+        onChange={(category) => review.labeling.change(place, category)}
+      />
       <button
         type="button"
         class="icon-button"
         aria-label={`Remove ${place.category} “${part.slice(0, 40)}”`}
-        disabled={review.locked.value}
+        disabled={!!review.readOnly.value}
         onClick={() => review.labeling.remove(place)}
       >
         <Icon name="cross" size={14} />
       </button>
-    </li>
+    </div>
   );
 }

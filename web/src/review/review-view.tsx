@@ -1,15 +1,17 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { may } from "../auth/session";
 import { isEntities } from "../domain/labels";
 import { href, replace, type Tab } from "../router";
 import { filtersFrom, queryFrom, type Filters } from "../state/filters";
+import { keyCap, readLayout } from "../state/keyboard";
 import type { OpenProject } from "../state/project";
 import { Review } from "../state/review";
 import { Icon } from "../ui/icon";
 import { Empty, Failure, Loading } from "../ui/parts";
 import { BulkDialog } from "./bulk";
 import { CategoryMenu } from "./category-menu";
+import { CategoryPicker } from "./category-picker";
 import { ClassStrip } from "./class-strip";
 import { ConflictDialog } from "./conflict";
 import { DocumentNotices } from "./document-facts";
@@ -18,9 +20,14 @@ import { DocumentText } from "./document-text";
 import { FilterBar } from "./filter-bar";
 import { MORE } from "./commands";
 import { Help } from "./help";
+import { GuidelinesPane } from "./guidelines";
 import { listenToKeys } from "./keys";
+import { MarkTools, NoteDialog, NoteNotice } from "./marks";
+import { NumberKeys } from "./number-keys";
 import { Panel } from "./panel";
 import { Toolbar } from "./toolbar";
+
+type OpenDialog = "help" | "bulk" | "everywhere" | "picker" | "numbers" | null;
 
 interface Props {
   open: OpenProject;
@@ -31,36 +38,47 @@ interface Props {
 export function ReviewView({ open, tab, query }: Props) {
   const review = useMemo(() => new Review(open), [open]);
   const inReview = tab === "review";
-  const filters = useSignal(filtersFrom(query, inReview));
-  const help = useSignal(false);
-  const bulk = useSignal(false);
+  const shown = useSignal<OpenDialog>(null);
   const listOpen = useSignal(false);
+  const selected = entityOf(review);
+  const close = (): void => void (shown.value = null);
 
-  const show = (next: Filters, id: string | null = null): void => {
-    filters.value = next;
-    void review.filter(next, id);
-  };
+  // The address holds filters and document: what it says is shown, however it was changed.
+  const filters = filtersFrom(query, inReview);
+  const filterKey = JSON.stringify(filters);
+  const wanted = query.get("doc");
+  const filtered = useRef("");
+  const filter = (next: Filters): void =>
+    void (window.location.hash = href(open.name, tab, queryFrom(next, inReview)));
+  useEffect(() => {
+    if (filtered.current !== filterKey) void review.filter(filters, wanted);
+    else if (wanted) void review.goTo(wanted);
+    filtered.current = filterKey;
+  }, [review, filterKey, wanted]);
 
   useEffect(() => {
-    show(filters.value, query.get("doc"));
     void open.refreshStatistics();
-    const silent = listenToKeys(review, () => (help.value = true));
+    void readLayout();
+    const silent = listenToKeys(review, {
+      help: () => (shown.value = "help"),
+      picker: () => (shown.value = "picker"),
+    });
     return () => {
       silent();
       review.close();
     };
   }, [review]);
 
-  // With the document itself, not after the paint: whoever reloads now must find it again.
+  // With the document itself, not after the paint: a reload must find it again.
   const id = review.current.value?.document.id;
   useLayoutEffect(() => {
-    if (review.list.value) replace(href(open.name, tab, { ...queryFrom(filters.value, inReview), doc: id }));
-  }, [id, filters.value]);
+    if (id) replace(href(open.name, tab, { ...queryFrom(filters, inReview), doc: id }));
+  }, [id]);
 
   return (
-    <main class="desk">
+    <main class={`desk${review.choices.percentages.value ? "" : " no-shares"}`}>
       <h1 class="sr-only">{inReview ? "Review" : "Label by hand"}</h1>
-      <Toolbar review={review} onHelp={() => (help.value = true)} />
+      <Toolbar review={review} onHelp={() => (shown.value = "help")} />
       <section class={`list-pane${listOpen.value ? " open" : ""}`} aria-label="Documents of the project">
         <button
           type="button"
@@ -71,35 +89,57 @@ export function ReviewView({ open, tab, query }: Props) {
           <Icon name="list" /> Documents
         </button>
         <div class="list-body">
-          <FilterBar review={review} filters={filters.value} onChange={(next) => show(next)} />
+          <FilterBar review={review} filters={filters} onChange={filter} />
           {inReview && may("Labels.Review") && (
             <button
               type="button"
               class="bulk-open"
               disabled={review.locked.value}
-              onClick={() => (bulk.value = true)}
+              onClick={() => (shown.value = "bulk")}
             >
               Bulk accept or reject…
             </button>
           )}
           <DocumentListView
             review={review}
-            filters={filters.value}
+            filters={filters}
             tab={tab}
             onOpen={() => (listOpen.value = false)}
           />
         </div>
       </section>
-      <Sheet review={review} tab={tab} />
-      {help.value && <Help review={review} onClose={() => (help.value = false)} />}
-      {bulk.value && <BulkDialog review={review} onClose={() => (bulk.value = false)} />}
+      <Sheet review={review} tab={tab} filters={filters} show={(dialog) => (shown.value = dialog)} />
+      {shown.value === "help" && <Help review={review} onClose={close} />}
+      {shown.value === "bulk" && <BulkDialog review={review} filters={filters} onClose={close} />}
+      {shown.value === "everywhere" && selected && (
+        <BulkDialog review={review} filters={filters} entity={selected} onClose={close} />
+      )}
+      {shown.value === "picker" && <CategoryPicker review={review} onClose={close} />}
+      {shown.value === "numbers" && <NumberKeys review={review} onClose={close} />}
+      <NoteDialog review={review} />
       <ConflictDialog review={review} />
     </main>
   );
 }
 
-/** The document in hand, or what to do when there is none. */
-function Sheet({ review, tab }: { review: Review; tab: Tab }) {
+/** Text and category of the suggested entity that is selected, if it is one. */
+function entityOf(review: Review): { text: string; category: string } | null {
+  const loaded = review.current.value;
+  const found = loaded?.document.suggestions.find((s) => s.id === review.cursor.value);
+  if (!loaded || !found?.length) return null;
+  const { offset = 0, length, category } = found;
+  return { text: loaded.text.slice(offset, offset + length), category };
+}
+
+interface SheetProps {
+  review: Review;
+  tab: Tab;
+  filters: Filters;
+  show: (dialog: OpenDialog) => void;
+}
+
+/** The current document, or what to do when there is none. */
+function Sheet({ review, tab, filters, show }: SheetProps) {
   const loaded = review.current.value;
   const list = review.list.value;
   if (!loaded) {
@@ -108,25 +148,12 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
         {review.failure.value && <Failure message={review.failure.value} />}
         {(list?.loading.value || review.opening.value) && <Loading what="the documents" />}
         {list?.done.value && !list.rows.value.length && (
-          <Empty title={tab === "review" ? "All reviewed" : "No documents here"}>
-            <p>
-              {tab === "review"
-                ? "Nothing waits for a decision. Train a model with the new labels, or let another job suggest more."
-                : "Change the filters to see other documents."}
-            </p>
-            <p class="actions start">
-              <a class="button" href={href(review.open.name, "autolabel")}>
-                Get more suggestions
-              </a>
-              <a class="button" href={href(review.open.name, "training")}>
-                Train a model
-              </a>
-            </p>
-          </Empty>
+          <NoDocument review={review} tab={tab} filters={filters} />
         )}
       </div>
     );
   }
+  const { percentages } = review.choices;
   return (
     <>
       <div class="sheet">
@@ -135,6 +162,7 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
           <h2>
             <bdi>{loaded.document.location}</bdi>
           </h2>
+          <MarkTools review={review} />
           <div class="sheet-moves">
             {MORE.map((command) => (
               <button
@@ -147,23 +175,78 @@ function Sheet({ review, tab }: { review: Review; tab: Tab }) {
                 onClick={() => command.run(review)}
               >
                 <Icon name={command.icon} size={15} />
-                <kbd aria-hidden="true">{command.key}</kbd>
+                <kbd aria-hidden="true">{keyCap(command.key)}</kbd>
               </button>
             ))}
+            <button
+              type="button"
+              class="quiet small"
+              aria-label="Show percentages"
+              aria-pressed={percentages.value}
+              title={percentages.value ? "Hide percentages" : "Show percentages"}
+              onClick={() => review.choices.showPercentages(!percentages.value)}
+            >
+              %
+            </button>
           </div>
+          {entityOf(review) && may("Labels.Review") && (
+            <button
+              type="button"
+              class="quiet small"
+              title="Accept or reject this text with this category in all documents"
+              disabled={review.locked.value}
+              onClick={() => show("everywhere")}
+            >
+              In all documents…
+            </button>
+          )}
           {review.drafts.unstored.value && (
-            <span class="hint bad">This browser stores nothing: save before you close the page.</span>
+            <span class="hint bad-text">This browser stores nothing: save before you close the page.</span>
           )}
         </header>
         {!isEntities(review.kind) && <ClassStrip review={review} />}
+        <GuidelinesPane review={review} />
+        <NoteNotice review={review} />
         <DocumentNotices review={review} />
         <div class="text-pane" tabIndex={0} role="region" aria-label="Document text">
           <DocumentText key={loaded.document.id} review={review} />
         </div>
-        {isEntities(review.kind) && <CategoryMenu review={review} />}
+        {isEntities(review.kind) && <CategoryMenu review={review} onMore={() => show("picker")} />}
       </div>
-      <Panel review={review} />
+      <Panel review={review} onMore={() => show("picker")} onNumbers={() => show("numbers")} />
     </>
+  );
+}
+
+function NoDocument({ review, tab, filters }: Omit<SheetProps, "show">) {
+  const name = review.open.name;
+  if (review.open.statistics.value?.total === 0) {
+    return (
+      <Empty title="No documents yet">
+        <p>
+          Upload .txt files to the container <bdi>{review.open.project.value?.storageInputContainerName}</bdi>
+          , then <a href={href(name, "overview")}>rescan it</a>.
+        </p>
+      </Empty>
+    );
+  }
+  const reviewed = tab === "review" && filters.status === "autoLabeled";
+  return (
+    <Empty title={reviewed ? "All reviewed" : "No documents here"}>
+      <p>
+        {reviewed
+          ? "No suggestion is left to decide. Train a model with the new labels, or start another job."
+          : "Change the filters to see other documents."}
+      </p>
+      <p class="actions start">
+        <a class="button" href={href(name, "autolabel")}>
+          Get more suggestions
+        </a>
+        <a class="button" href={href(name, "training")}>
+          Train a model
+        </a>
+      </p>
+    </Empty>
   );
 }
 
@@ -173,7 +256,7 @@ function ConflictNotice({ review }: { review: Review }) {
   return (
     <div class="notice" role="alert">
       <p>
-        {count === 1 ? "One document was" : `${count} documents were`} changed by somebody else while you
+        {count === 1 ? "One document was" : `${count} documents were`} changed by someone else while you
         worked on
         {count === 1 ? " it" : " them"}. Your version is kept.
       </p>

@@ -1,6 +1,8 @@
 import { may } from "../auth/session";
-import { percent } from "../domain/format";
+import { percent, plural } from "../domain/format";
+import { keyCap } from "../state/keyboard";
 import type { Review } from "../state/review";
+import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
 import { DECISIONS, MOVES, SAVE, type Command } from "./commands";
 
@@ -9,13 +11,13 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
     <div class="toolbar" role="toolbar" aria-label="Review commands">
       <div class="tool-group">
         {MOVES.map((command) => (
-          <Tool key={command.id} review={review} command={command} disabled={!review.current.value} />
+          <Tool key={command.id} review={review} command={command} />
         ))}
       </div>
       {may("Labels.Review") && (
         <div class="tool-group">
           {DECISIONS.map((command) => (
-            <Tool key={command.id} review={review} command={command} disabled={isDisabled(review, command)} />
+            <Tool key={command.id} review={review} command={command} />
           ))}
         </div>
       )}
@@ -24,12 +26,11 @@ export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void
         <button
           type="button"
           class="tool minor"
-          aria-label="Help: keys"
+          aria-label="Keyboard shortcuts"
           aria-keyshortcuts="?"
-          title="Help (?)"
+          title="Keyboard shortcuts (?)"
           onClick={onHelp}
         >
-          <Icon name="help" />
           <kbd aria-hidden="true">?</kbd>
         </button>
         {may("Labels.Review") && <SaveTools review={review} />}
@@ -42,75 +43,89 @@ function SaveTools({ review }: { review: Review }) {
   const unsaved = review.drafts.unsaved.value.length;
   return (
     <>
-      <label class="check autosave" title="Save by itself a moment after each decision">
-        <input
-          type="checkbox"
-          checked={review.saving.autosave.value}
-          onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
-        />
-        Autosave
-      </label>
+      <div class="saving">
+        <label class="check autosave" title="Save at least every 5 seconds and at each document left">
+          <input
+            type="checkbox"
+            checked={review.saving.autosave.value}
+            onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
+          />
+          Autosave
+        </label>
+        <SaveStatus review={review} />
+      </div>
       <button
         type="button"
         class="tool save primary"
         aria-label={unsaved ? `Save labels, ${unsaved} not saved yet` : "Save labels"}
         aria-keyshortcuts={SAVE.key}
-        title={`Save labels (${SAVE.key})`}
-        disabled={review.locked.value}
+        title={`Save labels (${keyCap(SAVE.key)})`}
+        disabled={!SAVE.enabled(review)}
         onClick={() => SAVE.run(review)}
       >
         <Icon name="save" />
-        <span class="tool-name">{review.saving.busy.value ? "Saving…" : "Save labels"}</span>
+        <span class="tool-name">Save labels</span>
         {unsaved > 0 && <span class="save-count">{unsaved}</span>}
-        <kbd aria-hidden="true">{SAVE.key}</kbd>
+        <kbd aria-hidden="true">{keyCap(SAVE.key)}</kbd>
       </button>
     </>
   );
 }
 
-function Tool({ review, command, disabled }: { review: Review; command: Command; disabled: boolean }) {
+/** Whether everything is saved: in view at all times. */
+function SaveStatus({ review }: { review: Review }) {
+  const state = review.saving.state.value;
+  const title =
+    state.is === "failed" ? `${state.message} ${plural(state.documents, "document")} not saved.` : undefined;
+  const text = {
+    saved: "All saved",
+    saving: "Saving…",
+    unsaved: "Not saved",
+    failed: "Not saved, retrying",
+  }[state.is];
+  return (
+    <span class={`save-state ${state.is}`} role="status" title={title}>
+      {text}
+    </span>
+  );
+}
+
+function Tool({ review, command }: { review: Review; command: Command }) {
   return (
     <button
       type="button"
       class={`tool ${command.id}`}
       aria-label={command.name}
       aria-keyshortcuts={command.key}
-      title={`${command.name} (${command.key})`}
-      disabled={disabled}
+      title={`${command.name} (${keyCap(command.key)})`}
+      disabled={!command.enabled(review)}
       onClick={() => command.run(review)}
     >
       <Icon name={command.icon} />
       <span class="tool-name">{command.short}</span>
-      <kbd aria-hidden="true">{command.key}</kbd>
+      <kbd aria-hidden="true">{keyCap(command.key)}</kbd>
     </button>
   );
-}
-
-function isDisabled(review: Review, command: Command): boolean {
-  if (command.id === "undo") return !review.saving.canUndo.value;
-  if (review.locked.value || !review.current.value) return true;
-  return command.id !== "accept-all" && review.waiting.value.length === 0;
 }
 
 /** What the keys mean at the moment, for the eye and for screen readers. */
 function Pointed({ review }: { review: Review }) {
   const loaded = review.current.value;
-  const one = loaded && review.base(loaded.document).suggestions.find((s) => s.id === review.cursor.value);
-  const verdict = one && review.derived.value?.verdicts.get(one.id);
+  const latest = review.labeling.latest.value;
+  const suggestion =
+    loaded && review.base(loaded.document).suggestions.find((s) => s.id === review.cursor.value);
+  const span = latest ?? suggestion;
+  const verdict = !latest && suggestion && review.derived.value?.verdicts.get(suggestion.id);
+  if (!span) return <p class="pointed">{loaded && <span class="hint">No suggestion</span>}</p>;
   return (
     <p class="pointed" aria-live="polite">
-      {one ? (
-        <>
-          <bdi class="pointed-category">{one.category}</bdi>
-          <span class="number">{percent(one.confidence)}</span>
-          {one.offset !== undefined && one.length !== undefined && (
-            <q dir="auto">{loaded.text.slice(one.offset, one.offset + Math.min(one.length, 60))}</q>
-          )}
-          {verdict && <span class="verdict">{verdict}</span>}
-        </>
-      ) : (
-        loaded && <span class="hint">No suggestion</span>
+      <CategoryName name={span.category} hue={review.open.hues.value.get(span.category)} />
+      {!latest && suggestion && <span class="number share">{percent(suggestion.confidence)}</span>}
+      {span.offset !== undefined && span.length !== undefined && (
+        <q dir="auto">{loaded!.text.slice(span.offset, span.offset + Math.min(span.length, 60))}</q>
       )}
+      {verdict && <span class="verdict">{verdict}</span>}
+      {latest && <span class="verdict">labeled</span>}
     </p>
   );
 }

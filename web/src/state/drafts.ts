@@ -1,10 +1,11 @@
-/** Unsaved work of one project, kept in this browser document by document so that a reload or a second tab loses nothing. */
+/** Unsaved work of one person in one project, kept in this browser: a reload, a second tab or another person loses nothing. */
 
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import type { DocumentItem, Kind } from "../api/types";
 import {
   baseOf,
   isIdle,
+  lastAt,
   startDraft,
   withoutLastStep,
   withStep,
@@ -22,11 +23,13 @@ export class Drafts {
   private clock = 0;
 
   constructor(
+    person: string,
     project: string,
     private readonly kind: Kind,
     private readonly storage: Storage = window.localStorage,
   ) {
-    this.prefix = `labelbridge.draft|${project}|`;
+    this.prefix = `labelbridge.draft|${encodeURIComponent(person)}|${project}|`;
+    this.adopt(`labelbridge.draft|${project}|`);
     this.all.value = this.read();
     this.unsaved = computed(() => [...this.all.value.values()].filter((d) => !isIdle(d, this.kind)));
   }
@@ -47,7 +50,7 @@ export class Drafts {
     return Math.max(0, ...[...this.all.value.values()].map(lastAt));
   }
 
-  /** Takes the newest step of all documents back and answers it with its document, or null. */
+  /** Removes the newest step of all documents and returns it with its draft; null when there is none. */
   undo(): { draft: Draft; step: Step } | null {
     const drafts = [...this.all.value.values()];
     const newest = drafts.reduce((a, b) => (lastAt(b) > lastAt(a) ? b : a), drafts[0]!);
@@ -58,12 +61,21 @@ export class Drafts {
     return { draft, step };
   }
 
-  /** After a save: what was done meanwhile stays, on top of the document as it is now. */
+  /** After a save: steps taken meanwhile stay, on top of the document as it is now. */
   saved(saved: Draft, document: DocumentItem): void {
     const now = this.get(saved.documentId);
     if (!now) return;
     const later = now.steps.slice(saved.steps.length);
     this.put({ ...now, base: baseOf(document, this.kind), steps: later });
+  }
+
+  /** After a part of a save: what is `left` of it, and steps taken meanwhile, on top of the document as it is now. */
+  partlySaved(saved: Draft, document: DocumentItem, left: readonly Step[]): void {
+    const now = this.get(saved.documentId);
+    if (!now) return;
+    const later = now.steps.slice(saved.steps.length);
+    const rest = left.map((step) => ({ ...step, at: lastAt(saved) }));
+    this.put({ ...now, base: baseOf(document, this.kind), steps: [...rest, ...later] });
   }
 
   /** Puts the draft on another base, with the one step list that gives the wanted state. */
@@ -85,6 +97,17 @@ export class Drafts {
     };
     window.addEventListener("storage", heard);
     return () => window.removeEventListener("storage", heard);
+  }
+
+  /** Drafts without a person, as they were kept before, belong to whoever opens the project first. */
+  private adopt(former: string): void {
+    const keys = Array.from({ length: this.storage.length }, (_, i) => this.storage.key(i) ?? "");
+    for (const key of keys) {
+      const id = key.startsWith(former) ? key.slice(former.length) : "";
+      if (!id || id.includes("|")) continue;
+      this.storage.setItem(this.prefix + id, this.storage.getItem(key) ?? "");
+      this.storage.removeItem(key);
+    }
   }
 
   private put(draft: Draft): void {
@@ -120,8 +143,6 @@ export class Drafts {
     return found;
   }
 }
-
-const lastAt = (draft: Draft): number => draft.steps.at(-1)?.at ?? 0;
 
 function parseDraft(text: string | null): Draft | null {
   try {

@@ -1,7 +1,6 @@
 /** Which documents the list shows; kept in the address so that a list can be shared and reloaded. */
 
 import type { DocumentQuery } from "../api/client";
-import type { Confidence } from "./list";
 
 export interface Filters {
   readonly status: string;
@@ -9,11 +8,17 @@ export interface Filters {
   readonly jobId: string;
   readonly dataset: string;
   readonly prefix: string;
+  /** What the texts must contain. */
+  readonly search: string;
+  /** A person's name, `@me` or `@none`; empty: anybody's. */
+  readonly assigned: string;
   readonly order: "uncertainty" | "location" | "id";
   readonly min: number;
   readonly max: number;
 }
 
+/** Chosen in place of a status: a document can have both. */
+export const FLAGGED = "flagged";
 const ORDERS = ["uncertainty", "location", "id"] as const;
 
 /** The review begins with what the model knows least about; labeling by hand with every document by name. */
@@ -25,6 +30,8 @@ export function filtersFrom(query: URLSearchParams, review: boolean): Filters {
     jobId: query.get("job") ?? "",
     dataset: query.get("dataset") ?? "",
     prefix: query.get("prefix") ?? "",
+    search: query.get("search") ?? "",
+    assigned: query.get("assigned") ?? "",
     order: order ?? (review ? "uncertainty" : "location"),
     min: fraction(query.get("min"), 0),
     max: fraction(query.get("max"), 1),
@@ -39,6 +46,8 @@ export function queryFrom(filters: Filters, review: boolean): Record<string, str
     job: filters.jobId || undefined,
     dataset: filters.dataset || undefined,
     prefix: filters.prefix || undefined,
+    search: filters.search || undefined,
+    assigned: filters.assigned || undefined,
     order: filters.order === usual.order ? undefined : filters.order,
     min: filters.min > 0 ? String(filters.min) : undefined,
     max: filters.max < 1 ? String(filters.max) : undefined,
@@ -46,15 +55,16 @@ export function queryFrom(filters: Filters, review: boolean): Record<string, str
 }
 
 export const apiQuery = (f: Filters): DocumentQuery => ({
-  ...(f.status === "all" ? {} : { status: f.status }),
+  ...(f.status === FLAGGED ? { flagged: true } : f.status === "all" ? {} : { status: f.status }),
   ...(f.category ? { category: f.category } : {}),
   ...(f.jobId ? { jobId: f.jobId } : {}),
   ...(f.dataset ? { dataset: f.dataset } : {}),
   ...(f.prefix ? { locationPrefix: f.prefix } : {}),
+  ...(f.min > 0 ? { minConfidence: f.min } : {}),
+  ...(f.max < 1 ? { maxConfidence: f.max } : {}),
+  ...(f.assigned ? { assignedTo: f.assigned } : {}),
   ...(f.order === "id" ? {} : { orderby: f.order }),
 });
-
-export const confidenceOf = (f: Filters): Confidence => ({ min: f.min, max: f.max });
 
 function fraction(text: string | null, otherwise: number): number {
   const value = text === null ? Number.NaN : Number(text);

@@ -1,13 +1,12 @@
-/** Labels by hand: for the document, for a stretch of its text, for a suggestion that is called something else. */
+/** Labels set by hand: for the document, for selected text, for a suggestion with another category. */
 
-import { signal } from "@preact/signals";
+import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import type { Entity } from "../api/types";
-import type { Step } from "../domain/draft";
-import { isEntities, MAX_ENTITY_LENGTH, type Place } from "../domain/labels";
+import { entitiesOf, isEntities, MAX_ENTITY_LENGTH, samePlace, type Place } from "../domain/labels";
 import type { Review } from "./review";
 import { toast } from "./toasts";
 
-/** A stretch of text that a category is chosen for; `label` when it is one already. */
+/** A part of the text that a category is chosen for; `label` when it is labeled already. */
 export interface Selection {
   readonly offset: number;
   readonly length: number;
@@ -16,34 +15,62 @@ export interface Selection {
 
 export class Labeling {
   readonly selection = signal<Selection | null>(null);
+  /** The label just set by hand, unless a suggestion is pointed at: another number key changes its category. */
+  readonly latest: ReadonlySignal<Entity | null>;
+  /** Reads the selection of the browser at once; the text under review sets it. */
+  readSelection: () => Selection | null = () => null;
+  private readonly set = signal<{ entity: Entity; at: number; cursor: string | null } | null>(null);
 
-  constructor(private readonly review: Review) {}
+  constructor(private readonly review: Review) {
+    this.latest = computed(() => {
+      const set = this.set.value;
+      if (!set || set.at !== review.drafts.newest || set.cursor !== review.cursor.value) return null;
+      if (set.cursor && review.waitingIds.value.has(set.cursor)) return null;
+      const labels = entitiesOf(review.derived.value?.labels ?? null);
+      return labels.find((entity) => samePlace(entity, set.entity)) ?? null;
+    });
+  }
 
   /** A number key or a click on a category: for the selected text, the suggestion pointed at, or the document. */
   choose(category: string): void {
-    const selected = this.selection.value;
-    if (selected) return this.addEntity(category);
-    const one = this.review.waiting.value.find((s) => s.id === this.review.cursor.value);
-    if (one?.category === category) return this.review.accept(one.id);
-    if (one) {
-      if (this.review.step({ do: "relabel", id: one.id, category })) this.review.advance(one.id);
-      return;
+    const { review } = this;
+    const selected = this.selection.value ?? this.readSelection();
+    if (selected) return this.addEntity(category, selected);
+    const latest = this.latest.value;
+    if (latest) return this.addEntity(category, { ...latest, label: latest });
+    const suggestion = review.waiting.value.find((s) => s.id === review.cursor.value);
+    if (suggestion?.category === category) return review.accept(suggestion.id);
+    if (suggestion) {
+      if (!review.step({ do: "relabel", id: suggestion.id, category })) return;
+      review.choices.used(category);
+      return review.advance(suggestion.id);
     }
-    if (isEntities(this.review.kind))
+    if (isEntities(review.kind))
       return toast("Select text first, or point at a suggestion, then choose its category.");
-    const has = this.review.derived.value?.labels?.categories.includes(category);
-    this.review.step({ do: has ? "remove" : "add", place: { category } });
+    const has = review.derived.value?.labels?.categories.includes(category);
+    if (review.step({ do: has ? "remove" : "add", place: { category } })) review.choices.used(category);
   }
 
+  /** Labels a part of the text; a part that is labeled already gets the category instead of its own. */
   addEntity(category: string, span: Selection | null = this.selection.value): void {
     if (!span) return;
     if (span.length > MAX_ENTITY_LENGTH)
       return toast(`An entity has at most ${MAX_ENTITY_LENGTH} characters.`, "bad");
-    const { offset, length, label } = span;
-    const step: Step = label
-      ? { do: "change", place: label, category }
-      : { do: "add", place: { category, offset, length } };
-    if (this.review.step(step)) this.selection.value = null;
+    const entity = { category, offset: span.offset, length: span.length };
+    const there = span.label ? [span.label] : this.labelsAt(span);
+    const same = there.some((label) => label.category === category);
+    const done =
+      same ||
+      this.review.step(there[0] ? { do: "change", place: there[0], category } : { do: "add", place: entity });
+    if (!done) return;
+    this.review.choices.used(category);
+    this.deselect();
+    this.set.value = { entity, at: this.review.drafts.newest, cursor: this.review.cursor.value };
+  }
+
+  /** Labels several parts of the text in one step. */
+  addAll(places: readonly Place[]): void {
+    if (places.length) this.review.step({ do: "addAll", places });
   }
 
   change(place: Place, category: string): void {
@@ -51,13 +78,25 @@ export class Labeling {
   }
 
   remove(place: Place): void {
-    if (this.review.step({ do: "remove", place })) this.selection.value = null;
+    if (this.review.step({ do: "remove", place })) this.deselect();
   }
 
-  /** A category that is new here is defined by the first save of a label with it. */
+  deselect(): void {
+    this.selection.value = null;
+    const selection = document.getSelection();
+    if (selection && !selection.isCollapsed) selection.removeAllRanges();
+  }
+
+  /** The first save of a label with a new category defines it; until then it is known here. */
   define(category: string): void {
     const known = this.review.open.categories.value;
     if (!known.some((c) => c.category === category))
       this.review.open.categories.value = [...known, { category }];
+  }
+
+  private labelsAt(span: { offset: number; length: number }): Entity[] {
+    return entitiesOf(this.review.derived.value?.labels ?? null).filter(
+      (entity) => entity.offset === span.offset && entity.length === span.length,
+    );
   }
 }

@@ -1,13 +1,15 @@
 /** A list of up to 100,000 documents, read page by page as far as somebody looks. */
 
-import { signal } from "@preact/signals";
-import { listDocuments, type DocumentQuery } from "../api/client";
+import { batch, signal } from "@preact/signals";
+import { listDocuments, searchDocuments, type DocumentQuery, type Match } from "../api/client";
 import { messageOf } from "../api/http";
-import type { Dataset, DocumentItem, Kind, Status } from "../api/types";
-import { entitiesOf, isEntities, readLabels } from "../domain/labels";
+import type { Dataset, DocumentItem, Kind, Status, Suggestion } from "../api/types";
+import { entitiesOf, isEntities, readLabels, type Labels } from "../domain/labels";
 
 /** What a row of the list shows; the whole document would be too much for 100,000 of them. */
 export interface Row {
+  /** What it is labeled or, while suggestions wait, suggested as: the first few categories, none twice. */
+  readonly categories: readonly string[];
   readonly id: string;
   readonly location: string;
   readonly status: Status;
@@ -15,22 +17,53 @@ export interface Row {
   readonly suggestions: number;
   readonly confidence: number | null;
   readonly labels: number;
+  /** The first words of the text. */
+  readonly words: string;
+  readonly flagged: boolean;
+  readonly note: boolean;
+  /** In a search: the text before the first match, the match, and the text after it. */
+  readonly match?: readonly [string, string, string];
 }
 
-export interface Confidence {
-  readonly min: number;
-  readonly max: number;
+/** How far a search is: documents of all that the filters select, and those of them without a readable text. */
+export interface Searched {
+  readonly searched: number;
+  readonly unread: number;
+  readonly total: number;
 }
 
+/** A list as far as it was read, so that it can be read on later. */
+export interface Snapshot {
+  readonly rows: readonly Row[];
+  readonly token: string | undefined;
+  readonly done: boolean;
+  readonly count: number | null;
+  readonly searched: Searched | null;
+}
+
+/** As far as a document is looked for that an address names. */
+const MOST_SEARCHED = 5_000;
+const MOST_CATEGORIES = 2;
 const FIRST_PAGE = 100;
 const NEXT_PAGE = 250;
 const FAR_PAGE = 1_000;
+const FOUND_PAGE = 50;
+/** A search that finds little pauses after so many documents until the reader continues it. */
+const SEARCHED_AT_ONCE = 1_500;
+/** So much of the text before a match is shown that the match is in view. */
+const BEFORE = 14;
 
 export class DocumentList {
   readonly rows = signal<readonly Row[]>([]);
   readonly loading = signal(false);
   readonly error = signal<string | null>(null);
   readonly done = signal(false);
+  /** How many documents matched when the first of them were read; null: not known yet. */
+  readonly count = signal<number | null>(null);
+  readonly searched = signal<Searched | null>(null);
+  /** Whether a search is paused until the reader continues it. */
+  readonly paused = signal(false);
+  private searchedBefore = 0;
   private token: string | undefined;
   private wanted = 0;
   private readonly abort = new AbortController();
@@ -40,9 +73,38 @@ export class DocumentList {
     private readonly project: string,
     private readonly kind: Kind,
     private readonly query: DocumentQuery,
-    private readonly confidence: Confidence,
+    private readonly search: string,
     private readonly seen: (document: DocumentItem) => void,
-  ) {}
+    snapshot?: Snapshot,
+  ) {
+    if (!snapshot) return;
+    this.rows.value = snapshot.rows;
+    this.token = snapshot.token;
+    this.done.value = snapshot.done;
+    this.count.value = snapshot.count;
+    this.searched.value = snapshot.searched;
+  }
+
+  snapshot(): Snapshot {
+    return {
+      rows: this.rows.value,
+      token: this.token,
+      done: this.done.value,
+      count: this.count.value,
+      searched: this.searched.value,
+    };
+  }
+
+  /** Reads on until the document is here, the list has ended, or it is not among the first 5,000. */
+  async find(id: string): Promise<void> {
+    const here = (): boolean => this.rows.value.some((row) => row.id === id);
+    await this.ensure(0);
+    while (!here() && !this.done.value && !this.paused.value && !this.error.value) {
+      if (this.abort.signal.aborted) return;
+      if (this.rows.value.length >= MOST_SEARCHED) return;
+      await this.ensure(this.rows.value.length);
+    }
+  }
 
   /** Reads on until row `index` is here or the list has ended. */
   ensure(index: number): Promise<void> {
@@ -56,6 +118,13 @@ export class DocumentList {
     return this.ensure(this.wanted);
   }
 
+  /** Searches the next documents. */
+  searchOn(): Promise<void> {
+    this.searchedBefore = this.searched.value?.searched ?? 0;
+    this.paused.value = false;
+    return this.ensure(this.rows.value.length);
+  }
+
   close(): void {
     this.abort.abort();
   }
@@ -63,14 +132,17 @@ export class DocumentList {
   /** Shows a document as it now is, without moving its row. */
   update(document: DocumentItem): void {
     const index = this.rows.value.findIndex((row) => row.id === document.id);
-    if (index >= 0) this.rows.value = this.rows.value.with(index, rowOf(document, this.kind));
+    const { match } = this.rows.value[index] ?? {};
+    const row = { ...rowOf(document, this.kind), ...(match ? { match } : {}) };
+    if (index >= 0) this.rows.value = this.rows.value.with(index, row);
   }
 
   private async read(): Promise<void> {
     this.loading.value = true;
     try {
-      while (!this.done.value && !this.error.value && this.rows.value.length <= this.wanted)
-        await this.readPage();
+      const ended = (): boolean => this.done.value || this.paused.value || this.error.value !== null;
+      while (!ended() && this.rows.value.length <= this.wanted)
+        await (this.search ? this.searchPage() : this.readPage());
     } catch (error) {
       if (!this.abort.signal.aborted) this.error.value = messageOf(error);
     } finally {
@@ -81,50 +153,77 @@ export class DocumentList {
   private async readPage(): Promise<void> {
     const missing = this.wanted - this.rows.value.length;
     const top = this.token === undefined ? FIRST_PAGE : missing > NEXT_PAGE ? FAR_PAGE : NEXT_PAGE;
-    const query = { ...this.query, top, ...(this.token ? { continuationToken: this.token } : {}) };
+    const first = this.token === undefined;
+    const query = {
+      ...this.query,
+      top,
+      ...(first ? { count: "true" } : { continuationToken: this.token! }),
+    };
     const page = await listDocuments(this.project, query, this.abort.signal);
     const rows: Row[] = [];
     for (const document of page.value) {
       this.seen(document);
-      if (this.shows(document)) rows.push(rowOf(document, this.kind));
+      rows.push(rowOf(document, this.kind));
     }
     this.rows.value = this.rows.value.concat(rows);
     this.token = page.continuationToken;
-    this.done.value = !this.token || this.passedRange(page.value);
+    this.done.value = !this.token;
+    if (page.count !== undefined) this.count.value = page.count;
   }
 
-  /** The API's lists know no range of confidence, so it is applied here. */
-  private shows(document: DocumentItem): boolean {
-    if (this.confidence.min <= 0 && this.confidence.max >= 1) return true;
-    return (document.suggestions ?? []).some(
-      (s) => s.confidence >= this.confidence.min && s.confidence <= this.confidence.max,
+  private async searchPage(): Promise<void> {
+    const token = this.token ? { continuationToken: this.token } : {};
+    const body = { ...this.query, text: this.search, top: FOUND_PAGE, ...token };
+    const { value, searched, unread, total, continuationToken } = await searchDocuments(
+      this.project,
+      body,
+      this.abort.signal,
     );
+    for (const { document } of value) this.seen(document);
+    const rows = value.map((found) => ({ ...rowOf(found.document, this.kind), match: partsOf(found) }));
+    batch(() => {
+      this.rows.value = this.rows.value.concat(rows);
+      this.token = continuationToken;
+      this.done.value = !this.token;
+      this.searched.value = { searched, unread, total };
+      this.paused.value = !!this.token && searched - this.searchedBefore >= SEARCHED_AT_ONCE;
+    });
   }
+}
 
-  /** Ordered by rising confidence, nothing can follow behind the highest that is asked for. */
-  private passedRange(page: DocumentItem[]): boolean {
-    if (this.query.orderby !== "uncertainty" || this.confidence.max >= 1) return false;
-    const last = page.at(-1);
-    return !!last && (uncertainty(last, this.kind) ?? 2) > this.confidence.max;
-  }
+function partsOf({ context: { text, offset, length } }: Match): [string, string, string] {
+  const before = text.slice(0, offset);
+  const shown = before.length > BEFORE ? `…${before.slice(-BEFORE)}` : before;
+  return [shown, text.slice(offset, offset + length), text.slice(offset + length)];
 }
 
 export function rowOf(document: DocumentItem, kind: Kind): Row {
   const labels = readLabels(document, kind);
+  const suggested = document.suggestions?.map((s) => s.category) ?? [];
   return {
+    categories: namesOf(suggested.length ? suggested : categoriesOf(labels)),
     id: document.id,
     location: document.location,
     status: document.status,
     dataset: document.dataset,
     suggestions: document.suggestions?.length ?? 0,
-    confidence: uncertainty(document, kind),
+    confidence: uncertainty(document.suggestions ?? [], kind),
+    words: document.excerpt ?? "",
     labels: isEntities(kind) ? entitiesOf(labels).length : (labels?.categories.length ?? 0),
+    flagged: document.flagged,
+    note: !!document.note,
   };
 }
 
+export const categoriesOf = (labels: Labels | null): string[] =>
+  labels ? [...labels.categories, ...entitiesOf(labels).map((e) => e.category)] : [];
+
+export const namesOf = (categories: readonly string[]): string[] =>
+  [...new Set(categories)].slice(0, MOST_CATEGORIES);
+
 /** What the order by uncertainty compares: the lowest confidence of entities, the highest of classes. */
-export function uncertainty(document: DocumentItem, kind: Kind): number | null {
-  const all = (document.suggestions ?? []).map((s) => s.confidence);
+export function uncertainty(suggestions: readonly Suggestion[], kind: Kind): number | null {
+  const all = suggestions.map((s) => s.confidence);
   if (!all.length) return null;
   return isEntities(kind) ? Math.min(...all) : Math.max(...all);
 }

@@ -1,11 +1,15 @@
-/** The project that is open: what it is, whether its labels can be changed now, and its numbers. */
+/** The open project: its settings, whether its labels can be changed now, and its counts. */
 
 import { computed, signal } from "@preact/signals";
-import { getConnection, getProject, getStatistics, listCategories } from "../api/client";
+import { getConnection, getGuidelines, getProject, getStatistics, listCategories } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import { parseKind } from "../domain/labels";
+import { huesOf } from "../domain/colors";
 import { readStatistics, type Statistics } from "../domain/statistics";
-import type { Category, Connection, Kind, Project } from "../api/types";
+import type { Filters } from "./filters";
+import type { Snapshot } from "./list";
+import { setTitle } from "./title";
+import type { Category, Connection, Guidelines, Kind, Project } from "../api/types";
 
 const CALM_MS = 10_000;
 const LOCKED_MS = 2_000;
@@ -21,10 +25,18 @@ export class OpenProject {
   readonly connection = signal<Connection | null>(null);
   readonly statistics = signal<Statistics | null>(null);
   readonly categories = signal<readonly Category[]>([]);
+  /** How to label; null until it was read. */
+  readonly guidelines = signal<Guidelines | null>(null);
   readonly error = signal<{ message: string; missing: boolean } | null>(null);
   readonly lock = signal<Lock | null>(null);
+  /** What people call the project. */
+  readonly title = computed(() => this.project.value?.displayName || this.name);
   readonly kind = computed<Kind>(() => parseKind(this.project.value?.projectKind ?? ""));
-  /** Told when labels can be changed again. */
+  /** The color of each category. */
+  readonly hues = computed(() => huesOf(this.categories.value.map((c) => c.category)));
+  /** The list that was left last, for coming back to it. */
+  lastList: { readonly filters: Filters; readonly snapshot: Snapshot } | null = null;
+  /** Called when labels can be changed again. */
   onUnlock: () => void = () => {};
   private timer = 0;
   private closed = false;
@@ -62,12 +74,20 @@ export class OpenProject {
     try {
       this.statistics.value = readStatistics(await getStatistics(this.name));
     } catch {
-      // The numbers are an extra: the page works without them, and the next poll asks again.
+      // The page works without the counts, and the next poll asks again.
     }
   }
 
   async refreshCategories(): Promise<void> {
     this.categories.value = await listCategories(this.name);
+  }
+
+  async refreshGuidelines(): Promise<void> {
+    try {
+      this.guidelines.value = await getGuidelines(this.name);
+    } catch {
+      // Those that were read before stay; who opens them asks again.
+    }
   }
 
   async refreshConnection(): Promise<void> {
@@ -78,7 +98,7 @@ export class OpenProject {
     }
   }
 
-  /** A call was refused because labeling is locked: show it at once and look out for its end. */
+  /** A call was refused because labeling is locked: show it at once and poll for its end. */
   locked(error: ApiError): void {
     this.lock.value = {
       reason: error.message,
@@ -106,7 +126,7 @@ export class OpenProject {
         this.take(project);
         await this.refreshLock(project);
       } catch {
-        // A poll that fails says nothing new; the next one may not.
+        // The next poll asks again.
       }
     }
     this.plan();
@@ -114,6 +134,7 @@ export class OpenProject {
 
   private take(project: Project): void {
     if (JSON.stringify(project) !== JSON.stringify(this.project.value)) this.project.value = project;
+    setTitle(this.name, project.displayName);
   }
 
   private async refreshLock(project: Project): Promise<void> {
@@ -134,21 +155,21 @@ function lockOf(connection: Connection | null): Lock {
   const state = connection?.state;
   if (state === "connecting") {
     return {
-      reason: "The project is being connected with Azure Machine Learning.",
+      reason: "The project is being connected to Azure Machine Learning.",
       until: until(connection, true),
     };
   }
   if (state === "switching" || state === "disconnecting") {
     const what =
       state === "switching"
-        ? "Labels are being moved between the studios."
+        ? "Labels are being transferred between Labelbridge and Azure Machine Learning."
         : "The project is being disconnected.";
     return { reason: what, until: until(connection, true) };
   }
   if (connection?.activeStudio === "azureMachineLearning") {
     const where = connection.amlProjectName ? ` in the project “${connection.amlProjectName}”` : "";
     return {
-      reason: `Labels are changed in Azure Machine Learning${where} now.`,
+      reason: `Labeling happens in Azure Machine Learning${where}.`,
       until: until(connection, false),
     };
   }
@@ -157,7 +178,7 @@ function lockOf(connection: Connection | null): Lock {
 
 function until(connection: Connection | null, soon: boolean): string {
   if (soon && connection?.activeStudio !== "azureMachineLearning") {
-    return "This takes up to a few minutes; the page opens by itself.";
+    return "This takes up to a few minutes; the page unlocks automatically.";
   }
-  return "It opens by itself once labeling is switched back to the language studio (tab Connection).";
+  return "The page unlocks automatically when labeling is switched back to Labelbridge (tab Connection).";
 }

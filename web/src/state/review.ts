@@ -1,26 +1,32 @@
-/** The reviewer's desk: the list, the document in hand, the suggestion pointed at, and the commands. */
+/** The state of the review page: the list, the current document, the suggestion pointed at, and the commands. */
 
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { messageOf } from "../api/http";
-import { may } from "../auth/session";
+import { may, person } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
-import { baseOf, derive, pending, type Base, type Derived, type Step } from "../domain/draft";
+import { UNCERTAIN } from "../domain/colors";
+import { baseOf, derive, derivedOf, pending, type Base, type Derived, type Step } from "../domain/draft";
+import { isEntities } from "../domain/labels";
+import { Choices } from "./choices";
 import { Documents, type Loaded } from "./documents";
 import { Drafts } from "./drafts";
-import { apiQuery, confidenceOf, type Filters } from "./filters";
+import { apiQuery, type Filters } from "./filters";
 import { DocumentList, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
 import { Saving } from "./saving";
+import { readStored, writeStored } from "./storage";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
+const NONE_LEFT = "This document has no suggestion left to decide.";
 
 export class Review {
   readonly drafts: Drafts;
   readonly documents: Documents;
   readonly saving: Saving;
-  readonly labeling = new Labeling(this);
+  readonly labeling: Labeling;
+  readonly choices: Choices;
   readonly list = signal<DocumentList | null>(null);
   readonly current = signal<Loaded | null>(null);
   readonly index = signal(-1);
@@ -31,21 +37,29 @@ export class Review {
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
   readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
-  /** Why labels cannot be changed here now, or null. */
-  readonly barred: ReadonlySignal<string | null>;
+  /** Whether the guidelines are shown beside the text. */
+  readonly showsGuidelines = signal(readStored("guidelines", false));
+  /** Whether the dialog of the note is open. */
+  readonly editsNote = signal(false);
+  /** Why no label of the project can be changed now, or null. */
+  readonly lockReason: ReadonlySignal<string | null>;
   readonly locked: ReadonlySignal<boolean>;
+  /** Why the labels of the current document cannot be changed now, or null. */
+  readonly readOnly: ReadonlySignal<string | null>;
   private readonly stops: (() => void)[] = [];
   private filters: Filters | null = null;
 
   constructor(readonly open: OpenProject) {
-    this.drafts = new Drafts(open.name, this.kind);
+    this.drafts = new Drafts(person.value?.name ?? "", open.name, this.kind);
     this.documents = new Documents(open.name);
+    this.choices = new Choices(open.name, open.categories);
     this.saving = new Saving(this);
+    this.labeling = new Labeling(this);
     this.derived = computed(() => {
       const loaded = this.current.value;
       if (!loaded) return null;
       const draft = this.drafts.all.value.get(loaded.document.id);
-      return derive(draft?.base ?? baseOf(loaded.document, this.kind), draft?.steps ?? [], this.kind);
+      return draft ? derivedOf(draft, this.kind) : derive(baseOf(loaded.document, this.kind), [], this.kind);
     });
     this.waiting = computed(() => {
       const loaded = this.current.value;
@@ -54,12 +68,18 @@ export class Review {
         : [];
     });
     this.waitingIds = computed(() => new Set(this.waiting.value.map((s) => s.id)));
-    this.barred = computed(() => {
+    this.lockReason = computed(() => {
       const lock = open.lock.value;
       if (lock) return `${lock.reason} ${lock.until}`;
-      return may("Labels.Review") ? null : "You may read here. Deciding needs the role Labels.Review.";
+      return may("Labels.Review") ? null : "You can only read here: labeling needs the role Labels.Review.";
     });
-    this.locked = computed(() => this.barred.value !== null);
+    this.locked = computed(() => this.lockReason.value !== null);
+    this.readOnly = computed(() => {
+      const unreadable = this.current.value?.document.status === "rejected";
+      return (
+        this.lockReason.value ?? (unreadable ? "This file is not a text document: it has no labels." : null)
+      );
+    });
     open.onUnlock = () => void this.unlocked();
     this.stops.push(this.drafts.listen(), this.saving.watch());
   }
@@ -70,6 +90,8 @@ export class Review {
 
   close(): void {
     for (const stop of this.stops) stop();
+    if (this.list.value && this.filters)
+      this.open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
     this.open.onUnlock = () => {};
     if (this.saving.autosave.value) void this.saving.save();
@@ -81,15 +103,13 @@ export class Review {
   async filter(filters: Filters, id: string | null): Promise<void> {
     this.filters = filters;
     this.list.value?.close();
-    const list = new DocumentList(this.open.name, this.kind, apiQuery(filters), confidenceOf(filters), (d) =>
-      this.documents.keep(d),
-    );
+    const list = this.listOf(filters, id);
     batch(() => {
       this.list.value = list;
       this.index.value = -1;
       if (!id) this.current.value = null;
     });
-    const reading = list.ensure(0);
+    const reading = id ? list.find(id) : list.ensure(0);
     if (id) await this.openId(id);
     await reading;
     if (this.list.value !== list) return;
@@ -97,12 +117,32 @@ export class Review {
     else if (list.rows.value.length) await this.openRow(0);
   }
 
+  /** Whoever comes back to a document finds it in the list as it was left. */
+  private listOf(filters: Filters, id: string | null): DocumentList {
+    const last = this.open.lastList;
+    const same = id && last && JSON.stringify(last.filters) === JSON.stringify(filters);
+    const snapshot = same && last.snapshot.rows.some((row) => row.id === id) ? last.snapshot : undefined;
+    return new DocumentList(
+      this.open.name,
+      this.kind,
+      apiQuery(filters),
+      filters.search,
+      (d) => this.documents.keep(d),
+      snapshot,
+    );
+  }
+
+  /** The address names another document of the list. */
+  async goTo(id: string): Promise<void> {
+    if (id !== this.current.value?.document.id && id !== this.opening.value) await this.jumpTo(id);
+  }
+
   async openRow(index: number, at: "first" | "last" = "first"): Promise<void> {
     const row = this.list.value?.rows.value[index];
     if (!row) return;
     this.index.value = index;
     const opened = this.openId(row.id, at);
-    setTimeout(() => this.lookAhead(index)); // the document in hand is painted first
+    setTimeout(() => this.lookAhead(index)); // the current document is painted first
     await opened;
   }
 
@@ -131,7 +171,7 @@ export class Review {
     return this.moveTo(this.index.value - 1, "last");
   }
 
-  /** To the next suggestion, through the documents. */
+  /** To the next suggestion, in this document or the one after. */
   next(): void {
     const ids = this.suggestionIds();
     const at = ids.indexOf(this.cursor.value ?? "");
@@ -144,6 +184,24 @@ export class Review {
     const at = ids.indexOf(this.cursor.value ?? "");
     if (at > 0) this.cursor.value = ids[at - 1]!;
     else if (!this.previousDocument()) toast("This is the first document.");
+  }
+
+  /** To the next suggestion below `UNCERTAIN` that waits, in this document or in one that follows. */
+  async nextUncertain(): Promise<void> {
+    const uncertain = (ids: readonly string[]): string | undefined => {
+      const doubtful = new Set(this.waiting.value.filter((s) => s.confidence < UNCERTAIN).map((s) => s.id));
+      return ids.find((id) => doubtful.has(id));
+    };
+    const ids = this.suggestionIds();
+    const here = uncertain(ids.slice(ids.indexOf(this.cursor.value ?? "") + 1));
+    if (here) return void (this.cursor.value = here);
+    const rows = this.list.value?.rows.value ?? [];
+    const index = rows.findIndex(
+      (row, at) => at > this.index.value && (row.confidence ?? 1) < UNCERTAIN && !this.drafts.get(row.id),
+    );
+    if (index < 0) return this.atTheEnd("No uncertain suggestion follows in this list.");
+    await this.openRow(index);
+    this.cursor.value = uncertain(this.suggestionIds()) ?? this.cursor.value;
   }
 
   // --- deciding -----------------------------------------------------------------------------------------------
@@ -163,8 +221,8 @@ export class Review {
 
   acceptAllAndNext(): void {
     const ids = this.waiting.value.map((s) => s.id);
-    if (ids.length && !this.step({ do: "accept", ids })) return;
-    if (!this.nextDocument()) this.atTheEnd();
+    if (!ids.length) return toast(this.readOnly.value ?? NONE_LEFT);
+    if (this.step({ do: "accept", ids }) && !this.nextDocument()) this.atTheEnd();
   }
 
   rejectAll(): void {
@@ -172,19 +230,50 @@ export class Review {
     if (ids.length) this.step({ do: "reject", ids });
   }
 
-  /** A step on the current document; false when labels cannot be changed now. */
+  /** Goes on to the next document when this decided suggestions, as every decision does. */
+  noLabelApplies(): void {
+    const decides = this.waiting.value.length > 0;
+    if (this.step({ do: "nothing" }) && decides && !this.nextDocument()) this.atTheEnd();
+  }
+
+  /** Flags and notes are for other people: files that cannot be labeled have them too. */
+  toggleFlag(): void {
+    const flagged = this.derived.value?.flagged;
+    if (flagged !== undefined) this.mark({ do: "flag", flagged: !flagged });
+  }
+
+  mark(step: Step & { do: "flag" | "note" }): void {
+    const loaded = this.current.value;
+    if (!loaded) return;
+    if (this.lockReason.value) return toast(this.lockReason.value, "bad");
+    this.drafts.add(loaded.document, step);
+  }
+
+  toggleGuidelines(): void {
+    this.showsGuidelines.value = !this.showsGuidelines.value;
+    writeStored("guidelines", this.showsGuidelines.value);
+    if (this.showsGuidelines.value) void this.open.refreshGuidelines();
+  }
+
+  /** Opens the note of the current document. */
+  writeNote(): void {
+    if (this.lockReason.value) toast(this.lockReason.value, "bad");
+    else this.editsNote.value = this.current.value !== null;
+  }
+
+  /** A step on the current document; false when its labels cannot be changed now. */
   step(step: Step): boolean {
     const loaded = this.current.value;
     if (!loaded) return false;
-    if (this.barred.value) {
-      toast(this.barred.value, "bad");
+    if (this.readOnly.value) {
+      toast(this.readOnly.value, "bad");
       return false;
     }
     this.drafts.add(loaded.document, step);
     return true;
   }
 
-  /** Takes the last step back wherever it was; with nothing unsaved, the last saved decision on the server. */
+  /** Undoes the last step in whichever document; with nothing unsaved, the last saved change on the server. */
   async undo(): Promise<void> {
     const undone = this.saving.newest > this.drafts.newest ? null : this.drafts.undo();
     if (!undone) {
@@ -229,6 +318,7 @@ export class Review {
   }
 
   private show(loaded: Loaded, at: "first" | "last"): void {
+    if (loaded.document.id !== this.current.value?.document.id) this.saving.documentLeft();
     batch(() => {
       this.opening.value = null;
       this.failure.value = null;
@@ -240,7 +330,14 @@ export class Review {
 
   private pointAtFirst(at: "first" | "last" = "first"): void {
     const ids = this.suggestionIds();
-    this.cursor.value = (at === "last" ? ids.at(-1) : (this.waiting.value[0]?.id ?? ids[0])) ?? null;
+    this.cursor.value = (at === "last" ? ids.at(-1) : (this.firstToDecide()?.id ?? ids[0])) ?? null;
+  }
+
+  /** The first in the text; in a list by uncertainty, the entity that put the document where it is. */
+  private firstToDecide(): Suggestion | undefined {
+    const [first, ...others] = this.waiting.value;
+    if (!first || !isEntities(this.kind) || this.filters?.order !== "uncertainty") return first;
+    return others.reduce((least, one) => (one.confidence < least.confidence ? one : least), first);
   }
 
   private suggestionIds(): string[] {
@@ -251,13 +348,13 @@ export class Review {
   private decide(what: "accept" | "reject", id: string | null): void {
     if (!id || !this.waitingIds.value.has(id)) {
       if (this.waiting.value[0]) this.cursor.value = this.waiting.value[0].id;
-      else toast("No suggestion is left on this document.");
+      else toast(this.readOnly.value ?? NONE_LEFT);
       return;
     }
     if (this.step({ do: what, ids: [id] })) this.advance(id);
   }
 
-  /** To the next suggestion that waits, in this document or in the next. */
+  /** To the next suggestion without a decision, in this document or in the next. */
   advance(from: string): void {
     const ids = this.suggestionIds();
     const waiting = this.waitingIds.value;
@@ -280,10 +377,10 @@ export class Review {
     else await this.openId(id);
   }
 
-  private atTheEnd(): void {
+  private atTheEnd(message = "That was the last document of this list."): void {
     const list = this.list.value;
-    if (list && !list.done.value && !list.error.value) toast("The next documents are being read.");
-    else toast("That was the last document of this list.", "good");
+    if (list && !list.done.value && !list.error.value) toast("The next documents are still loading.");
+    else toast(message, "good");
   }
 
   private lookAhead(index: number): void {

@@ -3,11 +3,14 @@
 import { patchDocument, putLabels, saveDecisions } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem, ErrorBody, Kind } from "../api/types";
-import { changes, derive, type Changes, type Draft } from "../domain/draft";
-import { fitter, sameLabels, writeLabels, type Labels } from "../domain/labels";
+import { changes, derive, stepsAfterDecisions, type Changes, type Draft, type Step } from "../domain/draft";
+import { fitter, readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
 
 export type Saved =
-  | { result: "saved"; draft: Draft; document: DocumentItem }
+  /** `changes`: how many changes of labels the server made of it, each of which it can undo. */
+  | { result: "saved"; draft: Draft; document: DocumentItem; changes: number }
+  /** An outage came between two calls: what is left to save, on top of the document as it is now. */
+  | { result: "partly"; draft: Draft; document: DocumentItem; changes: number; left: Step[] }
   | { result: "conflict"; draft: Draft; mine: Labels | null; theirs: DocumentItem }
   | { result: "gone"; draft: Draft }
   | { result: "refused"; draft: Draft; message: string };
@@ -27,6 +30,22 @@ export async function save(
   report: (saved: Saved) => void,
 ): Promise<void> {
   const work = drafts.map((draft) => new Save(project, kind, draft, known(draft.documentId)));
+  try {
+    await saveAll(project, work, report);
+  } catch (error) {
+    for (const one of work) {
+      const partly = one.partly();
+      if (partly) report(partly);
+    }
+    throw error;
+  }
+}
+
+async function saveAll(
+  project: string,
+  work: readonly Save[],
+  report: (saved: Saved) => void,
+): Promise<void> {
   const decided = work.filter((one) => one.decides);
   for (let i = 0; i < decided.length; i += BATCH) {
     const batch = decided.slice(i, i + BATCH);
@@ -35,11 +54,15 @@ export async function save(
       batch.map((one) => one.decision()),
     );
     for (const [index, one] of batch.entries()) one.decided(results[index]!);
-    for (const one of batch) if (!one.open) report(one.outcome());
+    for (const one of batch) if (!one.open) report(one.finished());
   }
   const rest = work.filter((one) => one.open);
   for (let i = 0; i < rest.length; i += PARALLEL) {
-    await Promise.all(rest.slice(i, i + PARALLEL).map(async (one) => report(await one.finish())));
+    const ended = await Promise.allSettled(
+      rest.slice(i, i + PARALLEL).map(async (one) => report(await one.finish())),
+    );
+    const failure = ended.find((one) => one.status === "rejected");
+    if (failure) throw failure.reason;
   }
 }
 
@@ -49,6 +72,7 @@ class Save {
   private known: Labels | null;
   private readonly wanted: Changes;
   private ended: Saved | null = null;
+  private changes = 0;
 
   constructor(
     private readonly project: string,
@@ -66,9 +90,12 @@ class Save {
   }
 
   get open(): boolean {
-    return (
-      this.ended === null && (this.relabels || !!this.wanted.dataset || this.wanted.confirm || !this.decides)
-    );
+    return this.ended === null && (!!this.left().length || !this.decides);
+  }
+
+  /** What is to be saved after the decisions. */
+  private left(): Step[] {
+    return stepsAfterDecisions(this.wanted, this.known);
   }
 
   private get relabels(): boolean {
@@ -82,8 +109,13 @@ class Save {
 
   decided(result: { status: string; eTag?: string; document?: DocumentItem; error?: ErrorBody }): void {
     if (result.status === "saved") {
+      this.changes++;
       this.eTag = result.eTag ?? result.document?.eTag ?? this.eTag;
       this.known = derive(this.draft.base, [{ do: "accept", ids: this.wanted.accept }], this.kind).labels;
+    } else if (result.status === "conflict" && result.document && this.hasDecisions(result.document)) {
+      this.changes++; // an answer was lost: these are our own decisions
+      this.eTag = result.document.eTag;
+      this.known = readLabels(result.document, this.kind);
     } else if (result.status === "conflict" && result.document) {
       this.ended = {
         result: "conflict",
@@ -98,8 +130,26 @@ class Save {
     }
   }
 
-  outcome(): Saved {
-    return this.ended ?? { result: "saved", draft: this.draft, document: this.after() };
+  /** Whether a document is as our decisions leave it. */
+  private hasDecisions(now: DocumentItem): boolean {
+    const { accept, reject } = this.wanted;
+    const open = new Set(now.suggestions.map((s) => s.id));
+    const expected = derive(this.draft.base, [{ do: "accept", ids: accept }], this.kind).labels;
+    return (
+      ![...accept, ...reject].some((id) => open.has(id)) && sameLabels(expected, readLabels(now, this.kind))
+    );
+  }
+
+  /** What was saved before an outage, if that was not all; null when nothing was. */
+  partly(): Saved | null {
+    if (this.ended || !this.changes) return null;
+    const { draft, changes } = this;
+    return { result: "partly", draft, document: this.after(), changes, left: this.left() };
+  }
+
+  /** What became of a draft that the decisions were all of. */
+  finished(): Saved {
+    return (this.ended ??= this.saved(this.after()));
   }
 
   /** Labels by hand and settings; each answer brings the ETag for the next. */
@@ -108,23 +158,40 @@ class Save {
       let last: DocumentItem | null = null;
       const { documentId } = this.draft;
       if (this.relabels) {
-        last = await putLabels(
-          this.project,
-          documentId,
-          writeLabels(this.wanted.labels, this.kind),
-          this.eTag,
-        );
+        last = await this.putLabels();
         this.eTag = last.eTag;
+        this.known = this.wanted.labels;
+        this.changes++;
       }
       const body = {
         ...(this.wanted.dataset ? { dataset: this.wanted.dataset } : {}),
         ...(this.wanted.confirm && !(last && !last.contentChanged) ? { contentChanged: false } : {}),
+        ...(this.wanted.flagged === null ? {} : { flagged: this.wanted.flagged }),
+        ...(this.wanted.note === null ? {} : { note: this.wanted.note }),
       };
       if (Object.keys(body).length) last = await patchDocument(this.project, documentId, body, this.eTag);
-      return { result: "saved", draft: this.draft, document: last ?? this.after() };
+      this.ended = this.saved(last ?? this.after());
     } catch (error) {
-      return this.failed(error);
+      this.ended = this.failed(error);
     }
+    return this.ended;
+  }
+
+  /** Sets the labels; those of a try whose answer was lost are there already. */
+  private async putLabels(): Promise<DocumentItem> {
+    const { documentId } = this.draft;
+    const { labels } = this.wanted;
+    try {
+      return await putLabels(this.project, documentId, writeLabels(labels, this.kind), this.eTag);
+    } catch (error) {
+      const now = error instanceof ApiError ? error.document : undefined;
+      if (now && sameLabels(readLabels(now, this.kind), labels)) return now;
+      throw error;
+    }
+  }
+
+  private saved(document: DocumentItem): Saved {
+    return { result: "saved", draft: this.draft, document, changes: this.changes };
   }
 
   private failed(error: unknown): Saved {
@@ -153,6 +220,8 @@ class Save {
       contentChanged: this.read?.contentChanged ?? false,
       missing: this.read?.missing ?? false,
       length: base.length,
+      flagged: base.flagged ?? false,
+      ...(base.note ? { note: base.note } : {}),
       suggestions,
       ...writeLabels(this.known, this.kind),
     };

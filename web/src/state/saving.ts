@@ -1,18 +1,22 @@
-/** Unsaved work on its way to the server: saving, autosave, conflicts, and taking back what was saved. */
+/** Unsaved work on its way to the server: saving, autosave, retries, conflicts, and undo of what was saved. */
 
 import { batch, computed, effect, signal, type ReadonlySignal } from "@preact/signals";
 import { undoDocument, undoReviewAll } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem } from "../api/types";
-import { baseOf, derive, type Draft, type Step } from "../domain/draft";
-import type { Labels } from "../domain/labels";
+import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } from "../domain/draft";
+import { readLabels, sameLabels, type Labels } from "../domain/labels";
 import { plural } from "../domain/format";
 import type { Review } from "./review";
 import { save, type Saved } from "./save";
-import { toast } from "./toasts";
+import { readStored, writeStored } from "./storage";
+import { dismissAbout, toast } from "./toasts";
 
-const AUTOSAVE_MS = 1_500;
-const AUTOSAVE_KEY = "labelbridge.autosave";
+/** Autosave waits for a pause in the work, but never longer than the second. */
+const PAUSE_MS = 1_500;
+const LONGEST_MS = 5_000;
+/** Seconds until the next try after each failure of the same kind. */
+const RETRY_SECONDS = [2, 5, 10, 20, 30];
 
 export interface Conflict {
   readonly draft: Draft;
@@ -20,33 +24,53 @@ export interface Conflict {
   readonly theirs: DocumentItem;
 }
 
-/** What the server has and can take back, newest last. */
-type Done = { readonly at: number } & ({ readonly documentId: string } | { readonly bulkJob: string });
+/** What was saved and can be undone, newest last. */
+type Done = { readonly at: number } & (
+  { readonly documentId: string; readonly changes: number } | { readonly bulkJob: string }
+);
+
+/** How unsaved work stands: shown at all times. */
+export type SaveState =
+  | { readonly is: "saved" | "saving" }
+  | { readonly is: "unsaved"; readonly documents: number }
+  | { readonly is: "failed"; readonly documents: number; readonly message: string };
 
 export class Saving {
   readonly busy = signal(false);
-  readonly autosave = signal(localStorage.getItem(AUTOSAVE_KEY) === "on");
+  readonly autosave = signal(readStored("autosave", false));
   readonly conflicts = signal<ReadonlyMap<string, Conflict>>(new Map());
   readonly showConflicts = signal(false);
-  /** Why a document was refused, by its id. */
-  readonly refusals = signal<ReadonlyMap<string, string>>(new Map());
+  /** Why a document was refused, by its id, and the step that was its last then. */
+  readonly refusals = signal<ReadonlyMap<string, { message: string; at: number }>>(new Map());
   readonly canUndo: ReadonlySignal<boolean>;
+  readonly state: ReadonlySignal<SaveState>;
   private readonly done = signal<readonly Done[]>([]);
+  /** Why the last save failed, and how often in a row. */
+  private readonly outage = signal<{ message: string; tries: number } | null>(null);
+  private again = false;
+  private unsavedSince = 0;
 
   constructor(private readonly review: Review) {
     this.canUndo = computed(() => review.drafts.all.value.size > 0 || this.done.value.length > 0);
+    this.state = computed((): SaveState => {
+      const documents = review.drafts.unsaved.value.length;
+      if (this.busy.value) return { is: "saving" };
+      if (!documents) return { is: "saved" };
+      const message = this.outage.value?.message;
+      return message === undefined ? { is: "unsaved", documents } : { is: "failed", documents, message };
+    });
   }
 
   setAutosave(on: boolean): void {
     this.autosave.value = on;
-    localStorage.setItem(AUTOSAVE_KEY, on ? "on" : "off");
+    writeStored("autosave", on);
   }
 
-  /** Saves all unsaved work. `loud`: the reviewer asked for it, so say how it went. */
+  /** Saves all unsaved work. `loud`: the reviewer asked for it, so a message says how it went. */
   async save(loud = false): Promise<void> {
     const { drafts, documents, open, kind } = this.review;
-    if (this.busy.value) return;
-    const unsaved = drafts.unsaved.value.filter((d) => !this.conflicts.value.has(d.documentId));
+    if (this.busy.value) return void (this.again = true);
+    const unsaved = this.waiting();
     if (!unsaved.length) return this.nothingToSave(loud);
     this.busy.value = true;
     let saved = 0;
@@ -61,10 +85,15 @@ export class Saving {
           this.report(one, loud);
         },
       );
+      this.outage.value = null;
     } catch (error) {
-      this.failed(error);
+      this.failed(error, loud);
     } finally {
       this.busy.value = false;
+    }
+    if (this.again) {
+      this.again = false;
+      if (!this.outage.value && drafts.unsaved.value.length) void this.save();
     }
     if (!saved) return;
     if (loud) toast(`Saved the labels of ${plural(saved, "document")}.`, "good");
@@ -72,22 +101,42 @@ export class Saving {
     void open.refreshCategories().catch(() => undefined);
   }
 
-  /** Saves by itself a moment after each step, while that is switched on. */
+  /** Another document is opened: with autosave, what was done on the last one is saved at once. */
+  documentLeft(): void {
+    if (!this.autosave.value || this.review.locked.value || this.outage.value) return;
+    setTimeout(() => this.hopeful().length && void this.save()); // the next document is painted first
+  }
+
+  /** Saves by itself while autosave is on, and tries again after an outage. Returns how to end it. */
   watch(): () => void {
     let timer = 0;
     const stop = effect(() => {
       clearTimeout(timer);
-      const waiting = this.review.drafts.unsaved.value.some((d) => !this.conflicts.value.has(d.documentId));
-      if (!this.autosave.value || !waiting || this.review.locked.value) return;
-      timer = window.setTimeout(() => void this.save(), AUTOSAVE_MS);
+      const unsaved = this.hopeful().length > 0;
+      if (!unsaved) this.unsavedSince = 0;
+      if (!unsaved || this.busy.value || this.review.locked.value) return;
+      const outage = this.outage.value;
+      if (!outage && !this.autosave.value) return;
+      this.unsavedSince ||= Date.now();
+      const seconds = outage && RETRY_SECONDS[Math.min(outage.tries, RETRY_SECONDS.length) - 1]!;
+      const pause = Math.max(0, Math.min(PAUSE_MS, this.unsavedSince + LONGEST_MS - Date.now()));
+      timer = window.setTimeout(() => void this.save(), seconds ? seconds * 1_000 : pause);
     });
+    const now = (): void => {
+      if (this.outage.value || (this.autosave.value && document.visibilityState === "hidden"))
+        void this.save();
+    };
+    window.addEventListener("online", now);
+    document.addEventListener("visibilitychange", now);
     return () => {
       clearTimeout(timer);
       stop();
+      window.removeEventListener("online", now);
+      document.removeEventListener("visibilitychange", now);
     };
   }
 
-  /** Remembers a decision on many documents, so that undo takes it back as one. */
+  /** Remembers a bulk decision, so that undo takes it as one change. */
   bulkDone(bulkJob: string): void {
     this.done.value = [...this.done.value, { bulkJob, at: Date.now() }];
   }
@@ -96,7 +145,7 @@ export class Saving {
     return this.done.value.at(-1)?.at ?? 0;
   }
 
-  /** Takes back the newest thing that was saved; answers the id of the document to show, if it was one. */
+  /** Undoes the newest saved change; returns the id of its document, or null when it was no single document. */
   async undoSaved(): Promise<string | null> {
     const last = this.done.value.at(-1);
     if (!last) {
@@ -106,13 +155,14 @@ export class Saving {
     this.done.value = this.done.value.slice(0, -1);
     try {
       if ("bulkJob" in last) {
+        dismissAbout(last.bulkJob);
         await undoReviewAll(this.review.open.name, last.bulkJob);
-        toast("The decision on many was undone.", "good");
+        toast("The bulk decision was undone.", "good");
         this.review.reread();
         return null;
       }
-      await this.undoDocument(last.documentId);
-      toast("The saved decision was undone.", "good");
+      await this.undoDocument(last.documentId, last.changes);
+      toast("The saved change was undone.", "good");
       return last.documentId;
     } catch (error) {
       toast(messageOf(error), "bad");
@@ -122,7 +172,7 @@ export class Saving {
     }
   }
 
-  /** Takes back one decision on many, as its message offers. */
+  /** Undoes one bulk decision, as its message offers. */
   async undoBulk(bulkJob: string): Promise<void> {
     const rest = this.done.value.filter((one) => !("bulkJob" in one) || one.bulkJob !== bulkJob);
     this.done.value = [...rest, { bulkJob, at: Date.now() }];
@@ -145,6 +195,16 @@ export class Saving {
     void this.save(true);
   }
 
+  /** Drafts that a save can send: those in conflict wait for a person. */
+  private waiting(): Draft[] {
+    return this.review.drafts.unsaved.value.filter((d) => !this.conflicts.value.has(d.documentId));
+  }
+
+  /** Of those, what may succeed without a person: a refused draft is sent again only after another step. */
+  private hopeful(): Draft[] {
+    return this.waiting().filter((d) => this.refusals.value.get(d.documentId)?.at !== lastAt(d));
+  }
+
   /** Steps that lead from the document as it is now to the labels that the reviewer wants. */
   private stepsTo(labels: Labels | null, { draft, theirs }: Conflict): Step[] {
     const { verdicts } = derive(draft.base, draft.steps, this.review.kind);
@@ -156,8 +216,10 @@ export class Saving {
       { do: "reject", ids: pick("rejected") },
       { do: "set", labels },
     ];
-    const dataset = draft.steps.findLast((s) => s.do === "dataset");
-    return dataset ? [...steps, dataset] : steps;
+    const settings = (["dataset", "flag", "note"] as const).flatMap(
+      (what) => draft.steps.findLast((s) => s.do === what) ?? [],
+    );
+    return [...steps, ...settings];
   }
 
   private nothingToSave(loud: boolean): void {
@@ -169,44 +231,100 @@ export class Saving {
     const id = one.draft.documentId;
     const refusals = new Map(this.refusals.value);
     refusals.delete(id);
-    if (one.result === "refused") refusals.set(id, one.message);
+    if (one.result === "refused") refusals.set(id, { message: one.message, at: lastAt(one.draft) });
     batch(() => {
       this.refusals.value = refusals;
-      if (one.result === "saved") this.saved(one.draft, one.document);
+      if (one.result === "saved") this.saved(one.draft, one.document, one.changes);
+      if (one.result === "partly") this.partlySaved(one.draft, one.document, one.changes, one.left);
       if (one.result === "conflict") this.conflict(one, loud);
       if (one.result === "gone") this.review.drafts.drop(id);
     });
-    if (one.result === "refused") toast(`“${one.draft.location}” could not be saved: ${one.message}`, "bad");
+    if (one.result === "refused") toast(`“${one.draft.location}” was not saved: ${one.message}`, "bad");
     if (one.result === "gone") {
-      toast(
-        `“${one.draft.location}” is no longer in the project; what was decided on it cannot be saved.`,
-        "bad",
-      );
+      toast(`“${one.draft.location}” is no longer in the project; its decisions cannot be saved.`, "bad");
     }
   }
 
   private conflict({ draft, mine, theirs }: Conflict, loud: boolean): void {
+    if (this.isThere(draft, mine, theirs)) return this.saved(draft, theirs, 1);
+    if (this.onlyMarked(draft, theirs)) {
+      this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), [...draft.steps]);
+      this.review.keep(theirs);
+      this.again = true;
+      return;
+    }
     this.conflicts.value = new Map(this.conflicts.value).set(draft.documentId, { draft, mine, theirs });
     if (loud) this.showConflicts.value = true;
   }
 
-  private saved(draft: Draft, document: DocumentItem): void {
+  /** A save whose answer was lost, or that somebody else made as well: the document is already as it should be. */
+  private isThere(draft: Draft, mine: Labels | null, theirs: DocumentItem): boolean {
+    const { kind } = this.review;
+    const { accept, reject, dataset, confirm, flagged, note } = changes(draft, kind);
+    const open = new Set(theirs.suggestions.map((s) => s.id));
+    return (
+      sameLabels(mine, readLabels(theirs, kind)) &&
+      ![...accept, ...reject].some((id) => open.has(id)) &&
+      (dataset === null || dataset === theirs.dataset) &&
+      !(confirm && theirs.contentChanged) &&
+      (flagged === null || flagged === theirs.flagged) &&
+      (note === null || note === (theirs.note ?? ""))
+    );
+  }
+
+  /**
+   * Somebody else only flagged the document or wrote a note, and this person did not: nothing to choose. The same
+   * suggestions tell that the text is the same, for their ids follow from it.
+   */
+  private onlyMarked({ base, ...draft }: Draft, theirs: DocumentItem): boolean {
+    const { kind } = this.review;
+    const now = baseOf(theirs, kind);
+    const ids = (of: Base): string => of.suggestions.map((s) => s.id).join();
+    const marked = now.flagged !== (base.flagged ?? false) || now.note !== (base.note ?? "");
+    return (
+      marked &&
+      !draft.steps.some((step) => step.do === "flag" || step.do === "note") &&
+      base.suggestions.length > 0 &&
+      ids(base) === ids(now) &&
+      base.dataset === now.dataset &&
+      sameLabels(base.labels, now.labels)
+    );
+  }
+
+  private partlySaved(draft: Draft, document: DocumentItem, changes: number, left: readonly Step[]): void {
+    this.review.drafts.partlySaved(draft, document, left);
+    this.kept(draft, document, changes);
+  }
+
+  private saved(draft: Draft, document: DocumentItem, changes: number): void {
     this.review.drafts.saved(draft, document);
+    this.kept(draft, document, changes);
+  }
+
+  private kept(draft: Draft, document: DocumentItem, changes: number): void {
     this.review.keep(document);
+    if (!changes) return;
     const rest = this.done.value.filter(
       (one) => !("documentId" in one) || one.documentId !== draft.documentId,
     );
-    this.done.value = [...rest, { documentId: draft.documentId, at: Date.now() }];
+    this.done.value = [...rest, { documentId: draft.documentId, changes, at: Date.now() }];
   }
 
-  private failed(error: unknown): void {
-    if (error instanceof ApiError && error.locked) this.review.open.locked(error);
-    else if (!(error instanceof ApiError && error.status === 401)) toast(messageOf(error), "bad");
+  private failed(error: unknown, loud: boolean): void {
+    if (error instanceof ApiError && error.locked) return this.review.open.locked(error);
+    if (error instanceof ApiError && error.status === 401) return;
+    const tries = this.outage.value?.tries ?? 0;
+    this.outage.value = { message: messageOf(error), tries: tries + 1 };
+    if (loud || !tries) toast(messageOf(error), "bad");
   }
 
-  private async undoDocument(id: string): Promise<void> {
+  /** Undoes all that one save changed: a decision, and the labels that were set after it. */
+  private async undoDocument(id: string, changes: number): Promise<void> {
     const { documents, open } = this.review;
-    const known = documents.peek(id) ?? (await documents.load(id)).document;
-    this.review.keep(await undoDocument(open.name, id, known.eTag));
+    let known = documents.peek(id) ?? (await documents.load(id)).document;
+    for (let n = 0; n < changes; n++) {
+      known = await undoDocument(open.name, id, known.eTag);
+      this.review.keep(known);
+    }
   }
 }

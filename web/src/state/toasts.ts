@@ -7,16 +7,26 @@ export interface Toast {
   readonly tone: "info" | "good" | "bad";
   readonly text: string;
   readonly action?: { readonly label: string; readonly run: () => void };
+  /** What the message is about; it goes when that has changed. */
+  readonly about?: string;
 }
 
 export const toasts = signal<readonly Toast[]>([]);
 let next = 1;
 
-export function toast(text: string, tone: Toast["tone"] = "info", action?: Toast["action"]): void {
-  const one: Toast = { id: next++, tone, text, ...(action ? { action } : {}) };
-  toasts.value = [...toasts.value.filter((t) => t.text !== text).slice(-2), one];
-  const seconds = tone === "bad" ? 12 : action ? 10 : 4;
-  setTimeout(() => dismiss(one.id), seconds * 1000);
+export function toast(
+  text: string,
+  tone: Toast["tone"] = "info",
+  more: Pick<Toast, "action" | "about"> = {},
+): void {
+  const shown: Toast = { id: next++, tone, text, ...more };
+  toasts.value = [...toasts.value.filter((t) => t.text !== text).slice(-2), shown];
+  const seconds = tone === "bad" ? 12 : more.action ? 10 : 4;
+  setTimeout(() => dismiss(shown.id), seconds * 1000);
+}
+
+export function dismissAbout(about: string): void {
+  toasts.value = toasts.value.filter((t) => t.about !== about);
 }
 
 export function dismiss(id: number): void {

@@ -1,5 +1,6 @@
 /** Small parts that several views share. */
 
+import type { Signal } from "@preact/signals";
 import { cloneElement, type ComponentChildren, type VNode } from "preact";
 import { useId } from "preact/hooks";
 import { percent } from "../domain/format";
@@ -9,7 +10,7 @@ import { words } from "../domain/format";
 export function Loading({ what }: { what: string }) {
   return (
     <p class="loading" role="status">
-      <span class="spinner" aria-hidden="true" /> Reading {what}…
+      <span class="spinner" aria-hidden="true" /> Loading {what}…
     </p>
   );
 }
@@ -24,6 +25,51 @@ export function Failure({ message, onRetry }: { message: string; onRetry?: () =>
         </button>
       )}
     </div>
+  );
+}
+
+/** Why what a person asked for failed, if it did. */
+export function ErrorNotice({ message }: { message: string | null }) {
+  return message ? (
+    <p class="notice bad" role="alert">
+      {message}
+    </p>
+  ) : null;
+}
+
+/** The field where a person types a name to confirm what is permanent. */
+export function ConfirmName({ name, typed }: { name: string; typed: Signal<string> }) {
+  return (
+    <label class="field">
+      <span class="field-label">
+        Type <bdi class="strong">{name}</bdi> to confirm
+      </span>
+      <input
+        autocomplete="off"
+        spellcheck={false}
+        value={typed.value}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+/** Cancels a job that runs. */
+export function CancelJob({
+  what,
+  status,
+  busy,
+  onCancel,
+}: {
+  what: string;
+  status: JobStatus | string;
+  busy: boolean;
+  onCancel: () => void;
+}) {
+  return (
+    <button type="button" class="danger" disabled={busy || status === "cancelling"} onClick={onCancel}>
+      Cancel {what}
+    </button>
   );
 }
 
@@ -65,7 +111,7 @@ export function Bar({ share, tone = "label" }: { share: number; tone?: "label" |
   );
 }
 
-/** A control with its label; the label is beside the control, so that options are no part of the name. */
+/** A control with its label beside it, so that the options of a select are not part of the label. */
 export function Field({ label, hint, children }: { label: string; hint?: string; children: VNode }) {
   const id = useId();
   return (

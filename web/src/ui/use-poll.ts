@@ -8,7 +8,7 @@ export interface Poll<T> {
   readonly again: () => void;
 }
 
-/** Asks now and again after `interval(data)` milliseconds while the page is seen; null ends it. */
+/** Calls `ask` now, and again after `interval(data)` milliseconds while the page is visible; null ends it. */
 export function usePoll<T>(
   ask: () => Promise<T>,
   interval: (data: T | null) => number | null,

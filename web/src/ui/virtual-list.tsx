@@ -3,21 +3,23 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 interface Props {
-  /** How many rows there are, those that were not read yet included. */
+  /** How many rows there are, with those that are not read yet. */
   count: number;
   rowHeight: number;
   /** The row to keep in view. */
   index: number;
   label: string;
   renderRow: (index: number) => ComponentChildren;
-  /** The last row that is seen or about to be. */
-  onReach: (last: number) => void;
+  /** Called with the last row that is in view or nearly so. */
+  onReach?: (last: number) => void;
+  /** Whether `count` is a guess. */
+  open?: boolean;
 }
 
 const EXTRA = 8;
 
 /** Rows of one height, of which only those in view exist: 100,000 scroll like 20. */
-export function VirtualList({ count, rowHeight, index, label, renderRow, onReach }: Props) {
+export function VirtualList({ count, rowHeight, index, label, renderRow, onReach, open }: Props) {
   const ref = useRef<HTMLDivElement>(null);
   const first = useSignal(0);
   const shown = useSignal(20);
@@ -46,14 +48,14 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
   }, [index]);
 
   const last = Math.min(count, first.value + shown.value);
-  useEffect(() => onReach(last), [last]);
+  useEffect(() => onReach?.(last), [last]);
 
   const rows = [];
   for (let i = first.value; i < last; i++) {
     rows.push(
       <li
         key={i}
-        aria-setsize={count}
+        aria-setsize={open ? -1 : count}
         aria-posinset={i + 1}
         style={{ transform: `translateY(${i * rowHeight}px)`, blockSize: `${rowHeight}px` }}
       >

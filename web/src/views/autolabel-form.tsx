@@ -1,25 +1,27 @@
 import { useSignal } from "@preact/signals";
 import { estimateAutolabel, listDocuments, listModels, startAutolabel } from "../api/client";
-import type { AutolabelRequest, Estimate, Model } from "../api/types";
-import { count, plural } from "../domain/format";
+import type { AutolabelRequest, EngineFigures, Estimate, Model } from "../api/types";
+import { ENGINES, engineName, FEW_LABELS, howWithoutLabels, withoutLabels } from "../domain/engines";
+import { count, money, plural, visible } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Field } from "../ui/parts";
+import { ErrorNotice, Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { useEffect } from "preact/hooks";
 
-const ENGINES = [
-  ["", "The project’s engine"],
-  ["embedded", "Embedded model (learns from your labels)"],
-  ["azure-language", "Azure AI Language (a deployed model)"],
-  ["azure-openai", "Azure OpenAI (knows categories by name)"],
-] as const;
-
-/** Most documents that one job names; more are a job over everything unlabeled. */
+/** A job lists at most so many documents; a job for everything unlabeled has no such limit. */
 const MOST_NAMED = 20_000;
 
-export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarted: () => void }) {
-  const engine = useSignal("");
+interface Props {
+  open: OpenProject;
+  engines: readonly EngineFigures[];
+  /** The engine that the address names; empty: that of the project. */
+  proposed: string;
+  onStarted: () => void;
+}
+
+export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
+  const engine = useSignal(proposed);
   const model = useSignal("");
   const models = useSignal<Model[]>([]);
   const left = useSignal<ReadonlySet<string>>(new Set());
@@ -30,6 +32,7 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
   const categories = open.categories.value.map((c) => c.category);
 
   useEffect(() => {
+    void open.refreshStatistics();
     void listModels(open.name).then(
       (found) => (models.value = found),
       () => undefined,
@@ -59,25 +62,40 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
       toast("The job has started.", "good");
       onStarted();
     });
+  const unavailable = new Set(engines.filter((one) => !one.available).map((one) => one.engine));
+  const labeled = open.statistics.value?.byStatus.labeled;
+  const without = withoutLabels(engines);
+  const offered = without && labeled !== undefined && labeled < FEW_LABELS && engine.value !== without.engine;
   const nothingChosen = categories.length > 0 && left.value.size >= categories.length;
   return (
     <section class="card stack" aria-labelledby="new-job">
       <h2 id="new-job">New job</h2>
+      {offered && (
+        <p class="notice">
+          The embedded engine needs labels to learn from. {engineName(without.engine)}{" "}
+          {howWithoutLabels(without.engine)}{" "}
+          <button type="button" class="small" onClick={() => (engine.value = without.engine)}>
+            Use {engineName(without.engine)}
+          </button>
+        </p>
+      )}
       <div class="form-grid">
         <Field label="Engine">
           <select value={engine.value} onChange={(event) => (engine.value = event.currentTarget.value)}>
             {ENGINES.map(([value, name]) => (
-              <option key={value} value={value}>
-                {name}
+              <option key={value} value={value} disabled={unavailable.has(value)}>
+                {unavailable.has(value) ? `${name}: not available` : name}
               </option>
             ))}
           </select>
         </Field>
         <Field label="Model">
           <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
-            <option value="">Newest, or fitted on the labels so far</option>
-            {models.value.map((one) => (
-              <option key={one.label}>{one.label}</option>
+            <option value="">The newest, or one fitted to the current labels</option>
+            {models.value.map(({ label }) => (
+              <option key={label} value={label}>
+                {label}
+              </option>
             ))}
           </select>
         </Field>
@@ -86,8 +104,8 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
             value={which.value}
             onChange={(event) => (which.value = event.currentTarget.value as "unlabeled")}
           >
-            <option value="unlabeled">Every unlabeled document (recommended)</option>
-            <option value="all">Every document</option>
+            <option value="unlabeled">All unlabeled documents (recommended)</option>
+            <option value="all">All documents</option>
             <option value="prefix">Documents whose name begins with…</option>
           </select>
         </Field>
@@ -105,11 +123,7 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
           {estimate.value}
         </p>
       )}
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <div class="actions start">
         <button type="button" disabled={busy.value || nothingChosen} onClick={ask}>
           Estimate
@@ -122,7 +136,7 @@ export function AutolabelForm({ open, onStarted }: { open: OpenProject; onStarte
         >
           {busy.value ? "Working…" : "Start job"}
         </button>
-        {open.lock.value && <span class="hint">Jobs wait while labeling is locked.</span>}
+        {open.lock.value && <span class="hint">Jobs cannot start while labeling is locked.</span>}
       </div>
     </section>
   );
@@ -153,7 +167,7 @@ function CategoryChoice({
             checked={!left.has(category)}
             onChange={(event) => toggle(category, event.currentTarget.checked)}
           />{" "}
-          <bdi>{category}</bdi>
+          <bdi>{visible(category)}</bdi>
         </label>
       ))}
     </fieldset>
@@ -173,13 +187,14 @@ async function named(project: string, prefix: string): Promise<string[]> {
     ids.push(...page.value.filter((d) => d.status !== "rejected").map((d) => d.id));
     token = page.continuationToken;
     if (ids.length > MOST_NAMED)
-      throw new Error(`One job names at most ${count(MOST_NAMED)} documents. Narrow the selection.`);
+      throw new Error(`A job can list at most ${count(MOST_NAMED)} documents. Narrow the selection.`);
   } while (token);
   return ids;
 }
 
-function describe({ documents, textRecords, tokens }: Estimate): string {
+function describe({ documents, textRecords, tokens, cost }: Estimate): string {
   const parts = [plural(documents, "document"), plural(textRecords, "text record")];
   if (tokens !== undefined) parts.push(`about ${plural(tokens, "token")}`);
-  return `This job would read ${parts.join(", ")}.`;
+  const price = cost == null ? "" : ` It would cost about ${money(cost)}.`;
+  return `This job would read ${parts.join(", ")}.${price}`;
 }

@@ -1,13 +1,16 @@
-import { cancelAutolabel, listAutolabelJobs, retryAutolabel } from "../api/client";
+import { cancelAutolabel, listAutolabelJobs, listEngines, retryAutolabel } from "../api/client";
 import { ended, reasons } from "../api/operations";
-import type { AutolabelResult, Job } from "../api/types";
+import type { AutolabelResult, EngineFigures, Job } from "../api/types";
 import { may } from "../auth/session";
 import { useSignal } from "@preact/signals";
-import { ago, count, moment, plural } from "../domain/format";
+import { Fragment } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { engineName } from "../domain/engines";
+import { ago, count, moment, money, percent, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Badge, Failure, Loading, Progress } from "../ui/parts";
+import { Badge, ErrorNotice, Failure, Loading, Progress } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { AutolabelForm } from "./autolabel-form";
@@ -16,46 +19,140 @@ import { Outcomes } from "./outcomes";
 const LIVE_MS = 700;
 const CALM_MS = 10_000;
 
-export function Autolabel({ open }: { open: OpenProject }) {
+export function Autolabel({ open, query }: { open: OpenProject; query: URLSearchParams }) {
   const jobs = usePoll(
     () => listAutolabelJobs(open.name),
     (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS),
     open.name,
   );
   const list = jobs.data.value;
+  // What became of suggestions changes with each job that ends.
+  const finished = list?.filter((job) => ended(job)).length ?? 0;
+  const engines = usePoll(
+    () => listEngines(open.name),
+    () => CALM_MS,
+    `${open.name}|${finished}`,
+  );
   return (
     <>
       <h1>Autolabel</h1>
       <p class="lead">
-        A job lets an engine suggest labels. Nothing becomes a label before somebody accepts it.
+        In an autolabel job an engine suggests labels. A suggestion becomes a label when a person accepts it.
       </p>
-      {may("Projects.Write") && <AutolabelForm open={open} onStarted={jobs.again} />}
+      {may("Projects.Write") && (
+        <AutolabelForm
+          open={open}
+          engines={engines.data.value ?? []}
+          proposed={query.get("engine") ?? ""}
+          onStarted={jobs.again}
+        />
+      )}
+      <Engines engines={engines.data.value ?? []} />
       <h2>Jobs</h2>
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
       {!list && !jobs.error.value && <Loading what="the jobs" />}
       {list?.length === 0 && (
-        <p class="hint">No job has run yet. Uploads start one by themselves when an engine is ready.</p>
+        <p class="hint">No jobs yet. Uploads start one by themselves as soon as the engine is ready.</p>
       )}
       <ul class="jobs" role="list">
         {list?.map((job) => (
-          <JobCard key={job.jobId} open={open} job={job} onChange={jobs.again} />
+          <JobCard
+            key={job.jobId}
+            open={open}
+            job={job}
+            wanted={job.jobId === query.get("job")}
+            onChange={jobs.again}
+          />
         ))}
       </ul>
     </>
   );
 }
 
+/** What people decided on the suggestions of each engine: shows when one is as good as another that costs money. */
+function Engines({ engines }: { engines: readonly EngineFigures[] }) {
+  const used = engines.filter((one) => one.suggested > 0);
+  if (!used.length) return null;
+  return (
+    <section class="card stack" aria-labelledby="engines">
+      <h2 id="engines">Engines</h2>
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Engines, table">
+        <table class="bars">
+          <thead>
+            <tr>
+              <th scope="col">Engine</th>
+              <th scope="col">Suggested</th>
+              <th scope="col">Accepted</th>
+              <th scope="col">Rejected</th>
+              <th scope="col">Accepted share</th>
+              <th scope="col">Cost</th>
+            </tr>
+          </thead>
+          <tbody>
+            {used.map((one) => (
+              <Fragment key={one.engine}>
+                <tr>
+                  <th scope="row">{engineName(one.engine)}</th>
+                  <Figures of={one} title={bands(one)} />
+                  <td>{one.cost === null ? "–" : money(one.cost)}</td>
+                </tr>
+                {one.models
+                  .filter(({ model }) => model !== null || one.models.length > 1)
+                  .map((figures) => (
+                    <tr key={`${one.engine} ${figures.model}`} class="part">
+                      <th scope="row">{figures.model === null ? "others" : <bdi>{figures.model}</bdi>}</th>
+                      <Figures of={figures} />
+                      <td />
+                    </tr>
+                  ))}
+              </Fragment>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Figures({ of, title }: { of: EngineFigures["models"][number]; title?: string }) {
+  return (
+    <>
+      <td>{count(of.suggested)}</td>
+      <td>{count(of.accepted)}</td>
+      <td>{count(of.rejected)}</td>
+      <td title={title}>{of.precision === null ? "–" : percent(of.precision)}</td>
+    </>
+  );
+}
+
+/** The share accepted by confidence, one line a band. */
+function bands({ bands }: EngineFigures): string {
+  return bands
+    .filter((one) => one.precision !== null)
+    .map(
+      (one) => `${percent(one.minConfidence)} to ${percent(one.maxConfidence)}: ${percent(one.precision!)}`,
+    )
+    .join("\n");
+}
+
 function JobCard({
   open,
   job,
+  wanted,
   onChange,
 }: {
   open: OpenProject;
   job: Job<AutolabelResult>;
+  /** The address names this job. */
+  wanted: boolean;
   onChange: () => void;
 }) {
   const { busy, error, run } = useAction();
-  const shown = useSignal(false);
+  const shown = useSignal(wanted);
+  const card = useRef<HTMLLIElement>(null);
+  useEffect(() => {
+    if (wanted) card.current?.scrollIntoView({ block: "nearest" });
+  }, [wanted]);
   const { result } = job;
   const failed = result?.outcomes?.failed ?? 0;
   const live = !ended(job);
@@ -66,11 +163,13 @@ function JobCard({
       onChange();
     });
   return (
-    <li class="card job">
+    <li class="card job" ref={card}>
       <div class="job-head">
         <Badge status={job.status} />
         <strong>{result?.engine ?? "Autolabel"}</strong>
-        {result?.modelLabel && <bdi class="hint">{result.modelLabel}</bdi>}
+        {(result?.modelLabel ?? result?.model) && (
+          <bdi class="hint">{result?.modelLabel ?? result?.model}</bdi>
+        )}
         <time class="hint" title={moment(job.createdDateTime)}>
           {ago(job.createdDateTime)}
         </time>
@@ -85,9 +184,13 @@ function JobCard({
         <p class="job-counts">
           {count(result.documentsDone)} of {plural(result.documentsTotal, "document")} ·{" "}
           {count(result.outcomes?.suggested ?? 0)} with suggestions ·{" "}
-          {count(result.outcomes?.nothingFound ?? 0)} without · {count(result.outcomes?.skipped ?? 0)} skipped
-          · <span class={failed ? "bad-text" : ""}>{count(failed)} failed</span> ·{" "}
+          {count(result.outcomes?.nothingFound ?? 0)} without suggestions ·{" "}
+          {count(result.outcomes?.skipped ?? 0)} skipped ·{" "}
+          <span class={failed ? "bad-text" : ""}>{count(failed)} failed</span> ·{" "}
           {plural(result.textRecords ?? 0, "text record")}
+          {result.tokens && <> · {plural(result.tokens.input + result.tokens.output, "token")}</>}
+          {result.cost !== undefined && <> · cost {money(result.cost)}</>}
+          {!!result.leftOut && <> · {plural(result.leftOut, "suggestion")} left out</>}
         </p>
       )}
       {!!job.errors?.length && <p class="notice bad">{reasons(job)}</p>}
@@ -96,18 +199,14 @@ function JobCard({
           {warning.message}
         </p>
       ))}
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <div class="actions start">
         {live && may("Projects.Write") && (
           <button
             type="button"
             class="danger"
             disabled={busy.value || job.status === "cancelling"}
-            onClick={() => act(cancelAutolabel, "The job was cancelled.")}
+            onClick={() => act(cancelAutolabel, "The job was canceled.")}
           >
             Cancel job
           </button>

@@ -2,15 +2,22 @@ import { useSignal } from "@preact/signals";
 import { checkConnection, connect } from "../api/client";
 import { watch } from "../api/operations";
 import type { ConnectRequest } from "../api/types";
+import { config } from "../auth/session";
 import { readConditions, type Condition } from "../domain/conditions";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { Icon } from "../ui/icon";
-import { Field } from "../ui/parts";
+import { ErrorNotice, Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
+const STUDIOS = [
+  ["azure-ml", "Azure Machine Learning"],
+  ["workspace", "Label files in a container"],
+] as const;
+
 export function ConnectForm({ open }: { open: OpenProject }) {
-  const studio = useSignal<ConnectRequest["studio"]>("azure-ml");
+  const offered = STUDIOS.filter(([value]) => config.value?.studios?.includes(value) ?? true);
+  const studio = useSignal<ConnectRequest["studio"]>(offered[0]?.[0] ?? "workspace");
   const workspace = useSignal("");
   const name = useSignal("");
   const instructions = useSignal("");
@@ -34,7 +41,7 @@ export function ConnectForm({ open }: { open: OpenProject }) {
       await open.refreshConnection();
       await watch(location);
       await open.refresh();
-      toast("The project is connected.", "good");
+      toast("Project connected.", "good");
     }).then(() => open.refreshConnection());
   };
   const azure = studio.value === "azure-ml";
@@ -47,13 +54,20 @@ export function ConnectForm({ open }: { open: OpenProject }) {
             value={studio.value}
             onChange={(event) => (studio.value = event.currentTarget.value as "workspace")}
           >
-            <option value="azure-ml">Azure Machine Learning</option>
-            <option value="workspace">Label files in a container</option>
+            {offered.map(([value, name]) => (
+              <option key={value} value={value}>
+                {name}
+              </option>
+            ))}
           </select>
         </Field>
         <Field
           label={azure ? "Workspace" : "Container"}
-          hint={azure ? "Resource id: /subscriptions/…/workspaces/…" : "Holds NAME/labels.jsonl"}
+          hint={
+            azure
+              ? "Resource ID of the workspace, /subscriptions/…/workspaces/…"
+              : "Its label file is NAME/labels.jsonl"
+          }
         >
           <input
             required
@@ -64,7 +78,7 @@ export function ConnectForm({ open }: { open: OpenProject }) {
         </Field>
         <Field
           label="Name of the Azure Machine Learning project"
-          hint="A new name: one that was ever used cannot be used again"
+          hint="A new name: no name can be used twice"
         >
           <input
             required
@@ -76,7 +90,7 @@ export function ConnectForm({ open }: { open: OpenProject }) {
         </Field>
         <Field
           label="Instructions for the people who label"
-          hint={azure ? "Address of a page with the instructions; optional" : "Optional"}
+          hint={azure ? "Optional: the address of a page with the instructions" : "Optional"}
         >
           <input
             autocomplete="off"
@@ -86,14 +100,10 @@ export function ConnectForm({ open }: { open: OpenProject }) {
         </Field>
       </div>
       {conditions.value && <Conditions conditions={conditions.value} />}
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <p class="hint">
-        The connection is one to one. Ending it is permanent: that Azure Machine Learning project can never be
-        connected again.
+        The connection is one to one. Disconnecting is permanent: the Azure Machine Learning project can never
+        be connected again.
       </p>
       <div class="actions start">
         <button

@@ -7,7 +7,8 @@ import { may } from "../auth/session";
 import { ago, moment, plural, studioName, words } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Badge, Failure } from "../ui/parts";
+import { Dialog } from "../ui/dialog";
+import { Badge, ErrorNotice, Failure } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { ConnectForm } from "./connect-form";
 import { Disconnect } from "./disconnect";
@@ -29,8 +30,8 @@ export function ConnectionView({ open }: { open: OpenProject }) {
     <>
       <h1>Connection</h1>
       <p class="lead">
-        People label here, or in one Azure Machine Learning project that this project is connected with; never
-        in both at once.
+        Labeling happens in Labelbridge, or in one Azure Machine Learning project that this project is
+        connected to; never in both at once.
       </p>
       {!connection && open.error.value && (
         <Failure message={open.error.value.message} onRetry={() => void open.refresh()} />
@@ -60,7 +61,7 @@ function State({ connection }: { connection: Connection }) {
       {connection.error && (
         <p class="notice bad">
           {connection.error.message}
-          {MOVING.has(connection.state) && " It is tried again by itself."}
+          {MOVING.has(connection.state) && " Labelbridge retries automatically."}
         </p>
       )}
       {connection.warnings?.map((warning) => (
@@ -70,12 +71,12 @@ function State({ connection }: { connection: Connection }) {
       ))}
       <dl class="facts">
         <div>
-          <dt>Labels are changed in</dt>
+          <dt>Labeling happens in</dt>
           <dd>{studioName(connection.activeStudio)}</dd>
         </div>
         {connection.amlProjectName && (
           <div>
-            <dt>{connection.state === "disconnected" ? "Last connected with" : "Connected with"}</dt>
+            <dt>{connection.state === "disconnected" ? "Last connected to" : "Connected to"}</dt>
             <dd>
               <bdi>{connection.amlProjectName}</bdi>{" "}
               {connection.studio && <span class="hint">({connection.studio})</span>}
@@ -112,7 +113,8 @@ function State({ connection }: { connection: Connection }) {
 function Bound({ open, connection, moving }: { open: OpenProject; connection: Connection; moving: boolean }) {
   const { busy, error, run } = useAction();
   const warnings = useSignal<string[]>([]);
-  const ending = useSignal(false);
+  const dialog = useSignal<"switch" | "disconnect" | null>(null);
+  const close = (): void => void (dialog.value = null);
   const there = connection.activeStudio === "azureMachineLearning";
   const follow = (start: () => Promise<string>, done: string): void =>
     void run(async () => {
@@ -128,7 +130,7 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
     <section class="card stack" aria-label="What you can do">
       {busy.value && (
         <p class="loading" role="status">
-          <span class="spinner" aria-hidden="true" /> Working; labels cannot be changed meanwhile.
+          <span class="spinner" aria-hidden="true" /> Working. Labels cannot be changed until this is done.
         </p>
       )}
       {warnings.value.map((warning) => (
@@ -136,27 +138,16 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
           {warning}
         </p>
       ))}
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <div class="actions start">
         {may("Labeling.Switch") && (
           <button
             type="button"
             class="primary"
             disabled={busy.value || moving}
-            onClick={() =>
-              follow(
-                () => switchStudio(open.name, there ? "languageStudio" : "azureMachineLearning"),
-                there
-                  ? "Labels are changed here again."
-                  : "Labels are changed in Azure Machine Learning now.",
-              )
-            }
+            onClick={() => (dialog.value = "switch")}
           >
-            {there ? "Switch to the language studio" : "Switch to Azure Machine Learning"}
+            {there ? "Switch back to Labelbridge" : "Switch to Azure Machine Learning"}
           </button>
         )}
         {may("Projects.Write") && (
@@ -169,20 +160,66 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
           </button>
         )}
         {may("Projects.Own") && (
-          <button type="button" class="danger" onClick={() => (ending.value = true)}>
+          <button type="button" class="danger" onClick={() => (dialog.value = "disconnect")}>
             Disconnect…
           </button>
         )}
       </div>
-      <p class="hint">
-        {there
-          ? "Switching back imports all labels of Azure Machine Learning first: a document labeled there takes those labels, and its old ones stay in the history."
-          : "Switching hands the labels over where the studio can take them. While it is active, labels here cannot be changed and no autolabel job can start; training goes on."}
-      </p>
-      {ending.value && (
-        <Disconnect open={open} connection={connection} onClose={() => (ending.value = false)} />
+      {dialog.value === "switch" && (
+        <SwitchDialog
+          there={there}
+          onClose={close}
+          onSwitch={() => {
+            close();
+            follow(
+              () => switchStudio(open.name, there ? "languageStudio" : "azureMachineLearning"),
+              `Labeling happens in ${there ? "Labelbridge" : "Azure Machine Learning"} now.`,
+            );
+          }}
+        />
       )}
+      {dialog.value === "disconnect" && <Disconnect open={open} connection={connection} onClose={close} />}
     </section>
+  );
+}
+
+/** What a switch means, before it locks the labels for everybody. */
+function SwitchDialog({
+  there,
+  onSwitch,
+  onClose,
+}: {
+  there: boolean;
+  onSwitch: () => void;
+  onClose: () => void;
+}) {
+  const title = there ? "Switch back to Labelbridge?" : "Switch to Azure Machine Learning?";
+  const effects = there
+    ? [
+        "All labels of Azure Machine Learning are imported first. A document labeled there takes those labels; its former labels stay in its history.",
+        "Until the import is done, nobody can change labels. Then everybody labels in Labelbridge again.",
+      ]
+    : [
+        "Nobody can change labels in Labelbridge until labeling is switched back. Unsaved work of reviewers stays in their browsers.",
+        "Labels are transferred where Azure Machine Learning can take them.",
+        "No autolabel job can start. Training still works.",
+      ];
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <ul class="losses">
+        {effects.map((effect) => (
+          <li key={effect}>{effect}</li>
+        ))}
+      </ul>
+      <div class="actions">
+        <button type="button" class="quiet" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="button" class="primary" onClick={onSwitch}>
+          Switch
+        </button>
+      </div>
+    </Dialog>
   );
 }
 

@@ -6,8 +6,9 @@ import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { Dialog } from "../ui/dialog";
 import { useAction } from "../ui/use-action";
+import { ErrorNotice, ConfirmName } from "../ui/parts";
 
-/** Says what is lost, and goes on only when the name was typed. */
+/** Shows what is lost, and disconnects only when the name was typed. */
 export function Disconnect({
   open,
   connection,
@@ -30,22 +31,22 @@ export function Disconnect({
       await open.refreshConnection();
       await watch(location);
       await open.refresh();
-      toast("The project is disconnected.", "good");
+      toast("Project disconnected.", "good");
       onClose();
     });
   };
   return (
-    <Dialog title="Disconnect for ever" onClose={onClose}>
+    <Dialog title="Disconnect permanently" onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         <p>What happens:</p>
         <ul class="losses">
           <li>
-            <bdi class="strong">{name}</bdi> can never be connected again, to this or any other project, also
-            not after this project is deleted or the app is deployed again.
+            <bdi class="strong">{name}</bdi> can never be connected again: not to this or any other project,
+            not after this project is deleted, not after the app is redeployed.
           </li>
           <li>Its labeling job is paused, not deleted; labels made there stay there.</li>
           <li>
-            Labels of this project stay. It may be connected with another Azure Machine Learning project.
+            This project keeps its labels. It can be connected to another Azure Machine Learning project.
           </li>
           {unsynced && (
             <li class="bad-text">
@@ -61,31 +62,17 @@ export function Disconnect({
               checked={discard.value}
               onChange={(event) => (discard.value = event.currentTarget.checked)}
             />
-            Give up the labels that were not imported
+            Discard the labels that were not imported
           </label>
         )}
-        <label class="field">
-          <span class="field-label">
-            Type <bdi class="strong">{name}</bdi> to confirm
-          </span>
-          <input
-            autocomplete="off"
-            spellcheck={false}
-            value={typed.value}
-            onInput={(event) => (typed.value = event.currentTarget.value)}
-          />
-        </label>
-        {error.value && (
-          <p class="notice bad" role="alert">
-            {error.value}
-          </p>
-        )}
+        <ConfirmName name={name} typed={typed} />
+        <ErrorNotice message={error.value} />
         <div class="actions">
           <button type="button" class="quiet" onClick={onClose}>
             Keep the connection
           </button>
           <button type="submit" class="danger" disabled={!ready || busy.value}>
-            {busy.value ? "Disconnecting…" : "Disconnect for ever"}
+            {busy.value ? "Disconnecting…" : "Disconnect permanently"}
           </button>
         </div>
       </form>

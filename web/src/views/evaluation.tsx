@@ -1,8 +1,9 @@
 import type { Evaluation } from "../api/types";
-import { count, percent, score } from "../domain/format";
+import { count, percent, score, visible } from "../domain/format";
+import { href } from "../router";
 import { Bar } from "../ui/parts";
 
-export function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
+export function EvaluationView({ evaluation, project }: { evaluation: Evaluation; project: string }) {
   const figures = [
     ["F1, micro", evaluation.microF1],
     ["Precision, micro", evaluation.microPrecision],
@@ -25,7 +26,7 @@ export function EvaluationView({ evaluation }: { evaluation: Evaluation }) {
         </dl>
       </section>
       <Scores evaluation={evaluation} />
-      <Confusion confusion={evaluation.confusion} />
+      <Confusion evaluation={evaluation} project={project} />
     </div>
   );
 }
@@ -49,13 +50,13 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
                 Recall
               </th>
               <th scope="col" class="number">
-                Right
+                True positives
               </th>
               <th scope="col" class="number">
-                Wrong
+                False positives
               </th>
               <th scope="col" class="number">
-                Missed
+                False negatives
               </th>
             </tr>
           </thead>
@@ -63,7 +64,7 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
             {Object.entries(evaluation.scores).map(([category, one]) => (
               <tr key={category}>
                 <th scope="row">
-                  <bdi>{category}</bdi>
+                  <bdi>{visible(category)}</bdi>
                 </th>
                 <td class="bar-cell">
                   <Bar share={one.f1} /> <span class="number">{score(one.f1)}</span>
@@ -82,15 +83,18 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
   );
 }
 
-/** Rows are what people said, columns what the model said; the darker, the larger the share of the row. */
-function Confusion({ confusion }: { confusion: Evaluation["confusion"] }) {
+/** Rows are the labels of people, columns the predictions; the darker, the larger the share of the row. */
+function Confusion({ evaluation, project }: { evaluation: Evaluation; project: string }) {
+  const { confusion, scores } = evaluation;
   const rows = Object.keys(confusion);
   if (!rows.length) return null;
   const columns = [...new Set(rows.flatMap((row) => Object.keys(confusion[row]!)))];
   return (
     <section class="card wide">
       <h3>Confusion matrix</h3>
-      <p class="hint">Rows: what people said. Columns: what the model said.</p>
+      <p class="hint">
+        Rows: labels set by people. Columns: predictions. A number opens the documents of its row.
+      </p>
       <div class="table-scroll" tabIndex={0} role="region" aria-label="Confusion matrix">
         <table class="confusion">
           <thead>
@@ -98,7 +102,7 @@ function Confusion({ confusion }: { confusion: Evaluation["confusion"] }) {
               <td />
               {columns.map((column) => (
                 <th key={column} scope="col">
-                  <bdi>{column}</bdi>
+                  <bdi>{visible(column)}</bdi>
                 </th>
               ))}
             </tr>
@@ -107,10 +111,17 @@ function Confusion({ confusion }: { confusion: Evaluation["confusion"] }) {
             {rows.map((row) => (
               <tr key={row}>
                 <th scope="row">
-                  <bdi>{row}</bdi>
+                  <bdi>{visible(row)}</bdi>
                 </th>
                 {columns.map((column) => (
-                  <Cell key={column} right={row === column} cell={confusion[row]?.[column]} />
+                  <Cell
+                    key={column}
+                    project={project}
+                    row={row}
+                    linked={row in scores}
+                    column={column}
+                    cell={confusion[row]?.[column]}
+                  />
                 ))}
               </tr>
             ))}
@@ -121,19 +132,33 @@ function Confusion({ confusion }: { confusion: Evaluation["confusion"] }) {
   );
 }
 
-function Cell({
-  cell,
-  right,
-}: {
+interface CellProps {
+  project: string;
+  row: string;
+  /** Whether the row is a category: the last row counts what has no label, which no list shows. */
+  linked: boolean;
+  column: string;
   cell: { normalizedValue: number; rawValue: number } | undefined;
-  right: boolean;
-}) {
+}
+
+function Cell({ project, row, linked, column, cell }: CellProps) {
   // Azure writes the share of the row in percent.
   const share = Math.min(1, (cell?.normalizedValue ?? 0) / 100);
-  const step = Math.ceil(share * 5);
+  const number = cell?.rawValue ?? 0;
+  const step = number ? Math.ceil(share * 5) : 0;
+  const text = `${count(number)} labeled ${row}, predicted ${column} (${percent(share)} of the row)`;
   return (
-    <td class={`cell ${right ? "right" : "wrong"} step-${cell?.rawValue ? step : 0}`} title={percent(share)}>
-      {count(cell?.rawValue ?? 0)}
+    <td class={`cell ${row === column ? "right" : "wrong"} step-${step}`} title={text}>
+      {linked && number > 0 ? (
+        <a
+          href={href(project, "label", { status: "labeled", category: row })}
+          aria-label={`${text}: open the documents labeled ${row}`}
+        >
+          {count(number)}
+        </a>
+      ) : (
+        count(number)
+      )}
     </td>
   );
 }

@@ -1,12 +1,14 @@
 import { createProject, scan } from "../api/client";
 import { messageOf } from "../api/http";
+import { kindName } from "../domain/format";
+import { KINDS } from "../domain/labels";
 import { href } from "../router";
 import { toast } from "../state/toasts";
 import { Dialog } from "../ui/dialog";
-import { Field } from "../ui/parts";
+import { ErrorNotice, Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
-/** A new project of the documents in one container; the server reads the container by itself. */
+/** A new project for the documents of one container, which the server scans by itself. */
 export function NewProject({ onClose }: { onClose: () => void }) {
   const { busy, error, run } = useAction();
   const submit = (event: SubmitEvent): void => {
@@ -23,7 +25,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         description: text("description"),
         multilingual: form.get("multilingual") === "on",
       });
-      // Creating scans too; this makes it sooner, and says at once when the container cannot be read.
+      // Creating scans too; this scans sooner and shows at once why a container cannot be read.
       scan(name).catch((failure: unknown) => toast(messageOf(failure), "bad"));
       window.location.hash = href(name);
     });
@@ -34,17 +36,22 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         <Field label="Name" hint="Letters, digits, and _ . -">
           <input name="name" required maxLength={50} pattern="[A-Za-z0-9_.\-]+" autocomplete="off" />
         </Field>
-        <Field label="What is labeled">
+        <Field
+          label="What is labeled"
+          hint="Single-label: one class per document. Multi-label: any number of classes. Entities: parts of the text."
+        >
           <select name="kind">
-            <option value="CustomSingleLabelClassification">One class a document</option>
-            <option value="CustomMultiLabelClassification">Any number of classes</option>
-            <option value="CustomEntityRecognition">Entities in text</option>
+            {KINDS.map((kind) => (
+              <option key={kind} value={kind}>
+                {kindName(kind)}
+              </option>
+            ))}
           </select>
         </Field>
         <Field label="Container" hint="The blob container with the .txt documents">
           <input name="container" required autocomplete="off" />
         </Field>
-        <Field label="Language" hint="As in en-us or de">
+        <Field label="Language" hint="For example en-us or de">
           <input name="language" required value="en-us" autocomplete="off" />
         </Field>
         <Field label="Description">
@@ -53,11 +60,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         <label class="check">
           <input type="checkbox" name="multilingual" /> Documents in several languages
         </label>
-        {error.value && (
-          <p class="notice bad" role="alert">
-            {error.value}
-          </p>
-        )}
+        <ErrorNotice message={error.value} />
         <div class="actions">
           <button type="button" class="quiet" onClick={onClose}>
             Cancel

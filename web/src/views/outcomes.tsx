@@ -2,21 +2,20 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { listOutcomes } from "../api/client";
 import { messageOf } from "../api/http";
-import type { AutolabelResult, DocumentOutcome, Job } from "../api/types";
+import type { AutolabelResult, DocumentOutcome, Job, OutcomeName } from "../api/types";
 import { plural, words } from "../domain/format";
 import { href } from "../router";
 import { Failure, Loading } from "../ui/parts";
 
-const MOST = 5_000;
-const SHOWN = 200;
+const MOST = 200;
 
-/** What became of each document of a job, failures first and with their reasons. */
+/** The outcome of each document of a job, failures first and with their reasons. */
 export function Outcomes({ project, job }: { project: string; job: Job<AutolabelResult> }) {
   const rows = useSignal<DocumentOutcome[] | null>(null);
   const error = useSignal<string | null>(null);
   useEffect(() => {
     let live = true;
-    readAll(project, job.jobId).then(
+    failuresFirst(project, job).then(
       (found) => live && (rows.value = found),
       (failure: unknown) => live && (error.value = messageOf(failure)),
     );
@@ -24,9 +23,7 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
   }, [job.jobId, job.status]);
   if (error.value) return <Failure message={error.value} />;
   if (!rows.value) return <Loading what="the outcomes" />;
-  const sorted = [...rows.value].sort(
-    (a, b) => Number(b.outcome === "failed") - Number(a.outcome === "failed"),
-  );
+  const more = (job.result?.documentsDone ?? 0) - rows.value.length;
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label="Outcomes">
       <table class="outcomes">
@@ -38,7 +35,7 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
           </tr>
         </thead>
         <tbody>
-          {sorted.slice(0, SHOWN).map((row) => (
+          {rows.value.map((row) => (
             <tr key={row.documentId}>
               <td>
                 <a href={href(project, "label", { doc: row.documentId })}>
@@ -51,21 +48,18 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
           ))}
         </tbody>
       </table>
-      {sorted.length > SHOWN && <p class="hint">and {plural(sorted.length - SHOWN, "more document")}</p>}
+      {more > 0 && <p class="hint">and {plural(more, "more document")}</p>}
     </div>
   );
 }
 
-async function readAll(project: string, jobId: string): Promise<DocumentOutcome[]> {
-  const found: DocumentOutcome[] = [];
-  let token: string | undefined;
-  do {
-    const page = await listOutcomes(project, jobId, {
-      top: 1_000,
-      ...(token ? { continuationToken: token } : {}),
-    });
-    found.push(...page.value);
-    token = page.continuationToken;
-  } while (token && found.length < MOST);
-  return found;
+/** The first outcomes of the job: failed ones, then all others in the order of the job. */
+async function failuresFirst(project: string, job: Job<AutolabelResult>): Promise<DocumentOutcome[]> {
+  const failures = job.result?.outcomes?.failed ?? 0;
+  const failed = failures ? await readSome(project, job.jobId, "failed") : [];
+  const all = failed.length < MOST ? await readSome(project, job.jobId) : [];
+  return [...failed, ...all.filter((row) => row.outcome !== "failed")].slice(0, MOST);
 }
+
+const readSome = async (project: string, jobId: string, outcome?: OutcomeName): Promise<DocumentOutcome[]> =>
+  (await listOutcomes(project, jobId, { top: MOST, ...(outcome ? { outcome } : {}) })).value;

@@ -1,14 +1,28 @@
+import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { getEvaluation, listAutolabelJobs, listModels, scan } from "../api/client";
+import { getEvaluation, listAutolabelJobs, listEngines, listModels, scan } from "../api/client";
 import { ended } from "../api/operations";
+import { listAssignments } from "../api/team";
 import type { Band, Statistics } from "../domain/statistics";
+import { engineName, FEW_LABELS, howWithoutLabels, withoutLabels } from "../domain/engines";
 import { readEvaluation } from "../domain/evaluation";
-import { ago, count, kindName, moment, percent, plural, score, studioName } from "../domain/format";
-import { may } from "../auth/session";
+import {
+  ago,
+  count,
+  kindName,
+  moment,
+  percent,
+  plural,
+  score,
+  studioName,
+  trained,
+  visible,
+} from "../domain/format";
+import { may, person } from "../auth/session";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Bar, Failure, Loading, Progress } from "../ui/parts";
+import { Bar, ErrorNotice, Failure, Loading, Progress } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { StatusBar } from "./status-bar";
@@ -30,33 +44,66 @@ export function Overview({ open }: { open: OpenProject }) {
     return () => clearInterval(timer);
   }, [open, running.length]);
   const statistics = open.statistics.value;
+  const { busy, error, warnings, unconfirmed, rescan } = useRescan(open);
+  const empty = statistics?.total === 0;
+  useEffect(() => {
+    // Of an empty project the first question is whether its container can be read at all.
+    if (empty && may("Projects.Write")) rescan(false);
+  }, [empty]);
   return (
     <>
       <div class="title-row">
         <h1>
-          <bdi>{open.name}</bdi>
+          <bdi>{open.title.value}</bdi>
         </h1>
-        <Actions open={open} suggested={statistics?.byStatus.autoLabeled ?? 0} />
+        <Actions
+          open={open}
+          suggested={statistics?.byStatus.autoLabeled ?? 0}
+          busy={busy.value}
+          onRescan={() => rescan(true)}
+        />
       </div>
       <p class="meta">
         {kindName(open.kind.value)} · container <bdi>{project.storageInputContainerName}</bdi> ·{" "}
-        <bdi>{project.language}</bdi> · labels in{" "}
+        <bdi>{project.language}</bdi> · Labeling happens in{" "}
         <strong>{studioName(open.connection.value?.activeStudio)}</strong> ·{" "}
-        <span title={moment(project.lastTrainedDateTime)}>trained {ago(project.lastTrainedDateTime)}</span>
+        <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
       </p>
       {project.description && (
         <p>
           <bdi>{project.description}</bdi>
         </p>
       )}
+      <ErrorNotice message={error.value} />
+      {warnings.value.map((warning) => (
+        <p key={warning} class="notice" role="alert">
+          {warning}
+        </p>
+      ))}
+      {unconfirmed.value && may("Projects.Write") && (
+        <p class="actions">
+          <button type="button" disabled={busy.value} onClick={() => rescan(true, true)}>
+            Remove these documents
+          </button>
+        </p>
+      )}
+      {!!statistics?.missing && (
+        <p class="notice">
+          {plural(statistics.missing, "labeled document is", "labeled documents are")} missing from the
+          container. Their labels are kept; training leaves them out until the files are back.
+        </p>
+      )}
+      {!!statistics?.total && statistics.byStatus.labeled < FEW_LABELS && may("Projects.Write") && (
+        <WithoutLabels open={open} />
+      )}
       <div class="grid">
         <section class="card wide">
           <h2>Documents</h2>
           {statistics ? <StatusBar statistics={statistics} /> : <Loading what="the counts" />}
-          {statistics?.total === 0 && (
+          {empty && (
             <p class="hint">
-              Upload .txt files to the container <bdi>{project.storageInputContainerName}</bdi>, and they
-              appear here.
+              Upload .txt files to the container <bdi>{project.storageInputContainerName}</bdi>. They appear
+              here by themselves, or after “Rescan container”.
             </p>
           )}
         </section>
@@ -66,7 +113,7 @@ export function Overview({ open }: { open: OpenProject }) {
             {running.map((job) => (
               <div key={job.jobId} class="running">
                 <a href={href(open.name, "autolabel", { job: job.jobId })}>
-                  Job with {job.result?.engine ?? "the engine"}
+                  Autolabel job with {job.result?.engine ?? "the engine of the project"}
                 </a>
                 <Progress value={(job.result?.percentComplete ?? 0) / 100} label="Autolabel job" />
                 <span class="hint">
@@ -86,27 +133,63 @@ export function Overview({ open }: { open: OpenProject }) {
   );
 }
 
-function Actions({ open, suggested }: { open: OpenProject; suggested: number }) {
+const heldBack = (documents: number): string =>
+  `The container no longer has the ${documents === 1 ? "file" : "files"} of ${plural(documents, "document")}, ` +
+  "more than half of all. Nothing was removed. Check that the container is the right one and complete. " +
+  (may("Projects.Write")
+    ? "“Remove these documents” removes those without labels."
+    : "A lead can remove those without labels here.");
+
+/** Rescans the container, and holds what the person should know about it. */
+function useRescan(open: OpenProject) {
   const { busy, error, run } = useAction();
-  useEffect(() => {
-    if (error.value) toast(error.value, "bad");
-  }, [error.value]);
-  const read = (): void =>
+  const warnings = useSignal<readonly string[]>([]);
+  /** Most documents have no blob any more; they stay until a person confirms their removal. */
+  const unconfirmed = useSignal(false);
+  const rescan = (loud: boolean, confirmRemovals = false): void =>
     void run(async () => {
-      await scan(open.name);
+      const job = await scan(open.name, confirmRemovals);
+      const held = job.result?.removalsHeldBack ?? 0;
+      warnings.value =
+        job.warnings?.map((warning) =>
+          warning.code === "RemovalsNotConfirmed" ? heldBack(held) : warning.message,
+        ) ?? [];
+      unconfirmed.value = job.warnings?.some((warning) => warning.code === "RemovalsNotConfirmed") ?? false;
       await open.refreshStatistics();
-      toast("The container was read.", "good");
+      if (loud && !warnings.value.length) toast("The container was rescanned.", "good");
     });
+  return { busy, error, warnings, unconfirmed, rescan };
+}
+
+interface ActionProps {
+  open: OpenProject;
+  suggested: number;
+  busy: boolean;
+  onRescan: () => void;
+}
+
+function Actions({ open, suggested, busy, onRescan }: ActionProps) {
+  const assignments = usePoll(
+    () => listAssignments(open.name),
+    () => REFRESH_MS,
+    open.name,
+  );
+  const mine = assignments.data.value?.find((one) => one.assignee === person.value?.name)?.autoLabeled ?? 0;
   return (
     <div class="actions">
       {may("Projects.Write") && (
-        <button type="button" disabled={busy.value} onClick={read}>
-          {busy.value ? "Reading…" : "Read the container again"}
+        <button type="button" disabled={busy} onClick={onRescan}>
+          {busy ? "Rescanning…" : "Rescan container"}
         </button>
+      )}
+      {mine > 0 && (
+        <a class="button" href={href(open.name, "review", { assigned: "@me" })}>
+          Review {plural(mine, "document")} assigned to you
+        </a>
       )}
       {suggested > 0 && (
         <a class="button primary" href={href(open.name, "review")}>
-          Decide the {count(suggested)} suggested
+          Review {plural(suggested, "document")}
         </a>
       )}
     </div>
@@ -119,9 +202,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
   return (
     <section class="card">
       <h2>Labels by category</h2>
-      {!rows.length && (
-        <p class="hint">No category is defined yet. The first label of a new category defines it.</p>
-      )}
+      {!rows.length && <p class="hint">No categories yet. The first label with a new category defines it.</p>}
       {rows.length > 0 && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Labels by category, table">
           <table class="bars">
@@ -136,7 +217,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
               {rows.map((row) => (
                 <tr key={row.category}>
                   <th scope="row">
-                    <bdi>{row.category}</bdi>
+                    <bdi>{visible(row.category)}</bdi>
                   </th>
                   <td class="bar-cell">
                     <Bar share={row.count / most} />
@@ -152,7 +233,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
   );
 }
 
-/** How honest confidences are: of what was decided in a band, how much was accepted; the tick is where it should be. */
+/** Calibration: the share accepted of what was decided in each band of confidence; the tick marks the ideal share. */
 function Calibration({ bands }: { bands: readonly Band[] }) {
   const decided = bands.reduce((sum, b) => sum + b.accepted + b.rejected, 0);
   return (
@@ -160,7 +241,7 @@ function Calibration({ bands }: { bands: readonly Band[] }) {
       <h2>Accepted by confidence</h2>
       {decided === 0 && (
         <p class="hint">
-          Once suggestions are decided, this shows whether a confidence of 80% is accepted 80% of the time.
+          After some reviews, this shows whether suggestions with 80% confidence are accepted 80% of the time.
         </p>
       )}
       {decided > 0 && (
@@ -231,7 +312,7 @@ function LatestModel({ open }: { open: OpenProject }) {
       <h2>Newest model</h2>
       {found.data.value && !model && (
         <p class="hint">
-          No model is trained yet. <a href={href(open.name, "training")}>Train one</a> when there are enough
+          Not trained yet. <a href={href(open.name, "training")}>Train a model</a> when there are enough
           labels.
         </p>
       )}
@@ -262,5 +343,23 @@ function LatestModel({ open }: { open: OpenProject }) {
         </>
       )}
     </section>
+  );
+}
+
+/** Offers an engine that needs no labels where there are too few for the embedded one. */
+function WithoutLabels({ open }: { open: OpenProject }) {
+  const engines = usePoll(
+    () => listEngines(open.name),
+    () => null,
+    open.name,
+  );
+  const without = withoutLabels(engines.data.value ?? []);
+  if (!without) return null;
+  return (
+    <p class="notice">
+      The embedded engine needs labels to learn from. {engineName(without.engine)}{" "}
+      {howWithoutLabels(without.engine)}{" "}
+      <a href={href(open.name, "autolabel", { engine: without.engine })}>Suggest without labels</a>
+    </p>
   );
 }

@@ -7,6 +7,8 @@ import { Failure, Loading } from "../ui/parts";
 import { Autolabel } from "./autolabel";
 import { ConnectionView } from "./connection";
 import { Overview } from "./overview";
+import { Settings } from "./settings";
+import { Team } from "./team";
 import { Training } from "./training";
 
 const NAMES: Record<Tab, string> = {
@@ -15,7 +17,9 @@ const NAMES: Record<Tab, string> = {
   label: "Label by hand",
   autolabel: "Autolabel",
   training: "Training",
+  team: "Team",
   connection: "Connection",
+  settings: "Settings",
 };
 
 export function ProjectView({ name, tab, query }: { name: string; tab: Tab; query: URLSearchParams }) {
@@ -26,7 +30,7 @@ export function ProjectView({ name, tab, query }: { name: string; tab: Tab; quer
   }, [open]);
   const tabs = useRef<HTMLElement>(null);
   useEffect(() => {
-    // On a phone the row of tabs scrolls sideways: the open one must be seen.
+    // On a phone the row of tabs scrolls sideways: the current one must be in view.
     tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   }, [tab]);
   return (
@@ -51,9 +55,11 @@ function Body({ open, tab, query }: { open: OpenProject; tab: Tab; query: URLSea
       <main class="page">
         {error.missing ? (
           <>
-            <h1>There is no project “{open.name}”</h1>
+            <h1>
+              Project “<bdi>{open.name}</bdi>” not found
+            </h1>
             <p>
-              It may have been deleted or renamed. Go back to <a href="#/projects">Projects</a>.
+              It may have been deleted. Go back to <a href="#/projects">Projects</a>.
             </p>
           </>
         ) : (
@@ -74,9 +80,11 @@ function Body({ open, tab, query }: { open: OpenProject; tab: Tab; query: URLSea
   return (
     <main class="page">
       {tab === "overview" && <Overview open={open} />}
-      {tab === "autolabel" && <Autolabel open={open} />}
-      {tab === "training" && <Training open={open} />}
+      {tab === "autolabel" && <Autolabel open={open} query={query} />}
+      {tab === "training" && <Training open={open} query={query} />}
+      {tab === "team" && <Team open={open} />}
       {tab === "connection" && <ConnectionView open={open} />}
+      {tab === "settings" && <Settings open={open} />}
     </main>
   );
 }

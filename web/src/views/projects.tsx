@@ -4,13 +4,14 @@ import { getConnection, getStatistics, listAutolabelJobs, listProjects } from ".
 import { ended } from "../api/operations";
 import type { Project, Studio } from "../api/types";
 import { may } from "../auth/session";
-import { ago, count, kindName, moment, studioName } from "../domain/format";
+import { count, kindName, moment, studioName, trained } from "../domain/format";
 import { parseKind } from "../domain/labels";
 import { readStatistics, type Statistics } from "../domain/statistics";
 import { href } from "../router";
 import { Icon } from "../ui/icon";
 import { Empty, Failure, Loading } from "../ui/parts";
 import { usePoll } from "../ui/use-poll";
+import { ImportProject } from "./import-project";
 import { NewProject } from "./new-project";
 import { StatusBar } from "./status-bar";
 
@@ -18,16 +19,22 @@ const REFRESH_MS = 15_000;
 
 export function ProjectsView() {
   const { data, error, again } = usePoll(listProjects, () => REFRESH_MS, "projects");
-  const creating = useSignal(false);
+  const dialog = useSignal<"new" | "import" | null>(null);
+  const close = (): void => void (dialog.value = null);
   const projects = data.value;
   return (
     <main class="page">
       <div class="title-row">
         <h1>Projects</h1>
         {may("Projects.Write") && (
-          <button type="button" onClick={() => (creating.value = true)}>
-            <Icon name="plus" /> New project
-          </button>
+          <div class="actions">
+            <button type="button" onClick={() => (dialog.value = "import")}>
+              Import project…
+            </button>
+            <button type="button" onClick={() => (dialog.value = "new")}>
+              <Icon name="plus" /> New project
+            </button>
+          </div>
         )}
       </div>
       {error.value && <Failure message={error.value} onRetry={again} />}
@@ -40,17 +47,20 @@ export function ProjectsView() {
           ))}
         </ul>
       )}
-      {creating.value && <NewProject onClose={() => (creating.value = false)} />}
+      {dialog.value === "new" && <NewProject onClose={close} />}
+      {dialog.value === "import" && (
+        <ImportProject existing={projects?.map((project) => project.projectName) ?? []} onClose={close} />
+      )}
     </main>
   );
 }
 
 function NoProjects() {
   return (
-    <Empty title="There is no project yet">
+    <Empty title="No projects yet">
       <p>
-        A project watches one container of your storage account. Make one here, or import a project file with
-        the Azure client; its documents appear as soon as the container was read.
+        A project labels the documents of one container in your storage account. Create one, or import a
+        project file. The documents appear as soon as the container has been scanned.
       </p>
     </Empty>
   );
@@ -70,10 +80,16 @@ function ProjectCard({ project }: { project: Project }) {
     <li class="card project-card">
       <h2>
         <a id={`project-${project.projectName}`} href={href(project.projectName)} class="cover">
-          <bdi>{project.projectName}</bdi>
+          <bdi>{project.displayName || project.projectName}</bdi>
         </a>
       </h2>
       <p class="meta">
+        {project.displayName && (
+          <>
+            <bdi>{project.projectName}</bdi>
+            {" · "}
+          </>
+        )}
         {kindName(parseKind(project.projectKind))} · <bdi>{project.language}</bdi>
         {project.description && (
           <>
@@ -83,24 +99,22 @@ function ProjectCard({ project }: { project: Project }) {
         )}
       </p>
       {statistics ? <StatusBar statistics={statistics} /> : <div class="status-bar-space" />}
-      <p class="meta card-foot">
-        <span class="studio">
-          {locked && <Icon name="lock" size={14} />} {studioName(studio)}
-        </span>
-        {running !== null && <span class="badge live">Autolabel {count(Math.round(running))}%</span>}
-        <span title={moment(project.lastTrainedDateTime)}>
-          {project.lastTrainedDateTime ? `trained ${ago(project.lastTrainedDateTime)}` : "never trained"}
-        </span>
-      </p>
-      {(statistics?.byStatus.autoLabeled ?? 0) > 0 && (
-        <a
-          class="button primary raised"
-          href={href(project.projectName, "review")}
-          aria-describedby={`project-${project.projectName}`}
-        >
-          Review
-        </a>
-      )}
+      <div class="card-foot">
+        <p class="meta">
+          {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)} ·{" "}
+          <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
+          {running !== null && <span class="badge live">Autolabel {count(Math.round(running))}%</span>}
+        </p>
+        {(statistics?.byStatus.autoLabeled ?? 0) > 0 && (
+          <a
+            class="button primary raised"
+            href={href(project.projectName, "review")}
+            aria-describedby={`project-${project.projectName}`}
+          >
+            Review
+          </a>
+        )}
+      </div>
     </li>
   );
 }

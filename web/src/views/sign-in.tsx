@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import { config, signIn, signInNotice, signInWithKey } from "../auth/session";
 import { ApiError } from "../api/http";
 import { useAction } from "../ui/use-action";
+import { ErrorNotice } from "../ui/parts";
 
 export function SignIn() {
   const local = config.value?.authMode === "local";
@@ -9,7 +10,7 @@ export function SignIn() {
     <main class="sign-in">
       <img src="/studio/icon.svg" alt="" width="56" height="56" />
       <h1>Labelbridge</h1>
-      <p class="lead">Review what the model suggests, one key a decision.</p>
+      <p class="lead">Review the labels that a model suggests, one key per decision.</p>
       {signInNotice.value && <p class="notice">{signInNotice.value}</p>}
       {local ? <KeyForm /> : <AccountButton />}
     </main>
@@ -26,7 +27,7 @@ function KeyForm() {
         await signInWithKey(key.value);
       } catch (failure) {
         if (!(failure instanceof ApiError) || failure.status !== 401) throw failure;
-        throw new Error("The server does not know this key. Copy it again from the settings of the app.");
+        throw new Error("The server does not know this key. Copy it again from the app settings.");
       }
     });
   };
@@ -35,9 +36,9 @@ function KeyForm() {
       <label class="field">
         <span class="field-label">Access key</span>
         <input
-          type="text"
+          type="password"
           name="key"
-          autocomplete="off"
+          autocomplete="current-password"
           autocapitalize="none"
           spellcheck={false}
           autofocus
@@ -48,14 +49,10 @@ function KeyForm() {
         />
       </label>
       <p id="key-hint" class="hint">
-        On a developer’s machine the key is <code>labelbridge-local</code>. It stays in this tab and is
-        forgotten when you close it.
+        On a local machine it is <code>labelbridge-local</code>. It is kept in this tab only, until you close
+        it.
       </p>
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <button type="submit" class="primary" disabled={busy.value}>
         {busy.value ? "Signing in…" : "Sign in"}
       </button>
@@ -67,12 +64,8 @@ function AccountButton() {
   const { busy, error, run } = useAction();
   return (
     <div class="card stack">
-      <p>Sign in with your work account. What you may do here is decided by your roles.</p>
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <p>Sign in with your work account. Your roles decide what you can do here.</p>
+      <ErrorNotice message={error.value} />
       <button type="button" class="primary" disabled={busy.value} onClick={() => void run(signIn)}>
         Sign in with Microsoft
       </button>

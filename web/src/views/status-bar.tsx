@@ -5,10 +5,10 @@ const PARTS = [
   ["labeled", "labeled"],
   ["autoLabeled", "suggested"],
   ["unlabeled", "unlabeled"],
-  ["rejected", "rejected"],
+  ["rejected", "unreadable"],
 ] as const;
 
-/** How far a project is: one bar, and the counts that it is made of. */
+/** The progress of a project: one bar, and its counts. */
 export function StatusBar({ statistics }: { statistics: Statistics }) {
   const { byStatus, total } = statistics;
   return (

@@ -1,4 +1,3 @@
-import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import {
   cancelTraining,
@@ -13,17 +12,19 @@ import type { Job, Model } from "../api/types";
 import { may } from "../auth/session";
 import { readEvaluation } from "../domain/evaluation";
 import { ago, moment, plural } from "../domain/format";
+import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Badge, Failure, Field, Loading, Progress } from "../ui/parts";
+import { Badge, CancelJob, ErrorNotice, Failure, Field, Loading, Progress } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { EvaluationView } from "./evaluation";
+import { Push } from "./push";
 
 const LIVE_MS = 700;
 const CALM_MS = 15_000;
 
-export function Training({ open }: { open: OpenProject }) {
+export function Training({ open, query }: { open: OpenProject; query: URLSearchParams }) {
   const jobs = usePoll(
     () => listTrainingJobs(open.name),
     (found) => (found?.some((j) => !ended(j)) ? LIVE_MS : CALM_MS),
@@ -35,35 +36,26 @@ export function Training({ open }: { open: OpenProject }) {
     () => CALM_MS,
     `${open.name}|${finished}`,
   );
-  const chosen = useSignal<string | null>(null);
   const list = [...(models.data.value ?? [])].sort((a, b) =>
     (a.lastTrainedDateTime ?? "") < (b.lastTrainedDateTime ?? "") ? 1 : -1,
   );
-  const shown = list.find((m) => m.label === chosen.value) ?? list[0];
+  const shown = list.find((m) => m.label === query.get("model")) ?? list[0];
   const running = jobs.data.value?.filter((job) => !ended(job)) ?? [];
-  const failed = jobs.data.value?.find((job) => ended(job));
+  const latest = jobs.data.value?.find((job) => ended(job));
   return (
     <>
       <h1>Training</h1>
-      {may("Projects.Write") && (
-        <TrainForm open={open} models={list} busy={running.length > 0} onStarted={jobs.again} />
-      )}
+      {may("Projects.Write") && <TrainForm open={open} busy={running.length > 0} onStarted={jobs.again} />}
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
       {running.map((job) => (
         <RunningJob key={job.jobId} open={open} job={job} onChange={jobs.again} />
       ))}
-      {!running.length && failed?.status === "failed" && (
-        <div class="notice bad">
-          <p>
-            The last training ({moment(failed.createdDateTime)}) failed: {reasons(failed)}
-          </p>
-        </div>
-      )}
+      {!running.length && latest && <LatestJob job={latest} />}
       <h2>Models</h2>
       {models.error.value && <Failure message={models.error.value} onRetry={models.again} />}
       {!models.data.value && !models.error.value && <Loading what="the models" />}
       {models.data.value?.length === 0 && (
-        <p class="hint">No model is trained yet. Label a few dozen documents, then train.</p>
+        <p class="hint">Not trained yet. Label a few dozen documents, then train a model.</p>
       )}
       {list.length > 0 && (
         <div class="chips" role="group" aria-label="Model to show">
@@ -73,7 +65,7 @@ export function Training({ open }: { open: OpenProject }) {
               type="button"
               class="chip option"
               aria-pressed={model.label === shown?.label}
-              onClick={() => (chosen.value = model.label)}
+              onClick={() => (window.location.hash = href(open.name, "training", { model: model.label }))}
             >
               <bdi>{model.label}</bdi>
               <span class="hint">{ago(model.lastTrainedDateTime)}</span>
@@ -82,7 +74,35 @@ export function Training({ open }: { open: OpenProject }) {
         </div>
       )}
       {shown && <ModelResult key={shown.label} project={open.name} model={shown} />}
+      <Push open={open} />
     </>
+  );
+}
+
+/** Why the training that ended last failed, if it did. */
+function LatestJob({ job }: { job: Job<TrainingResult> }) {
+  if (job.status !== "failed") return null;
+  return (
+    <>
+      <p class="notice bad">
+        The latest training ({moment(job.createdDateTime)}) failed: {reasons(job)}
+      </p>
+      <LeftOut title="These labels could not be used:" messages={job.warnings?.map((w) => w.message) ?? []} />
+    </>
+  );
+}
+
+function LeftOut({ title, messages }: { title: string; messages: readonly string[] }) {
+  if (!messages.length) return null;
+  return (
+    <section class="notice" aria-label="Labels left out or adjusted">
+      <p>{title}</p>
+      <ul>
+        {messages.map((message) => (
+          <li key={message}>{message}</li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
@@ -94,7 +114,10 @@ function ModelResult({ project, model }: { project: string; model: Model }) {
   );
   if (result.error.value) return <Failure message={result.error.value} onRetry={result.again} />;
   return result.data.value ? (
-    <EvaluationView evaluation={result.data.value} />
+    <>
+      <LeftOut title="Not every label was used as it is:" messages={result.data.value.warnings} />
+      <EvaluationView evaluation={result.data.value} project={project} />
+    </>
   ) : (
     <Loading what="the evaluation" />
   );
@@ -123,19 +146,17 @@ function RunningJob({
       <Progress value={training / 100} label="Training" />
       <Progress value={evaluation / 100} label="Evaluation" />
       {may("Projects.Write") && (
-        <button
-          type="button"
-          class="danger"
-          disabled={busy.value || job.status === "cancelling"}
-          onClick={() =>
+        <CancelJob
+          what="training"
+          status={job.status}
+          busy={busy.value}
+          onCancel={() =>
             void run(async () => {
               await cancelTraining(open.name, job.jobId);
               onChange();
             })
           }
-        >
-          Cancel training
-        </button>
+        />
       )}
     </section>
   );
@@ -143,18 +164,16 @@ function RunningJob({
 
 function TrainForm({
   open,
-  models,
   busy: running,
   onStarted,
 }: {
   open: OpenProject;
-  models: Model[];
   busy: boolean;
   onStarted: () => void;
 }) {
   const { busy, error, run } = useAction();
   const suggested = open.statistics.value?.byStatus.autoLabeled ?? 0;
-  useEffect(() => void open.refreshStatistics(), [open]);
+  useEffect(() => void open.refreshStatistics(), [open, running]);
   const connected = open.connection.value?.state === "connected";
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
@@ -178,26 +197,19 @@ function TrainForm({
     <form class="card stack" onSubmit={submit}>
       <h2>New model</h2>
       <div class="form-grid">
-        <Field label="Name" hint="Letters, digits, and _ . -">
-          <input
-            name="label"
-            required
-            maxLength={50}
-            pattern="[A-Za-z0-9_.\-]+"
-            autocomplete="off"
-            placeholder={`model-${models.length + 1}`}
-          />
+        <Field label="Name" hint="Letters, digits, and _ . -, for example model-1">
+          <input name="label" required maxLength={50} pattern="[A-Za-z0-9_.\-]+" autocomplete="off" />
         </Field>
-        <Field label="Documents for the test">
+        <Field label="Test set">
           <select name="split">
-            <option value="percentage">20% of the training set, by chance</option>
-            <option value="manual">Those marked Test</option>
+            <option value="percentage">A random 20% of the labeled documents</option>
+            <option value="manual">The documents used for Test</option>
           </select>
         </Field>
         {connected && (
           <Field label="Labels">
             <select name="origin">
-              <option value="">Of the active studio, as they are here</option>
+              <option value="">As they are in Labelbridge</option>
               <option value="azureMachineLearning">
                 Import the latest from Azure Machine Learning first
               </option>
@@ -207,18 +219,14 @@ function TrainForm({
       </div>
       {suggested > 0 && (
         <p class="notice">
-          Training ends the suggestions: those of {plural(suggested, "document")} that nobody has accepted are
-          dropped.
+          When the training succeeds, the pending suggestions of {plural(suggested, "document")} are removed.
+          You can review them until then, but the new model learns only the labels that are saved now.
         </p>
       )}
-      {error.value && (
-        <p class="notice bad" role="alert">
-          {error.value}
-        </p>
-      )}
+      <ErrorNotice message={error.value} />
       <div class="actions start">
         <button type="submit" class="primary" disabled={busy.value || running}>
-          {running ? "Training runs…" : "Train"}
+          {running ? "Training…" : "Train"}
         </button>
       </div>
     </form>

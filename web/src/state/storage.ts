@@ -1,0 +1,23 @@
+/** What the page keeps in this browser, under the name of the person who is signed in. */
+
+import { person } from "../auth/session";
+
+const key = (name: string): string => `labelbridge.${name}|${person.value?.name ?? ""}`;
+
+/** The stored value, or `otherwise` when there is none or it cannot be read. */
+export function readStored<T>(name: string, otherwise: T): T {
+  try {
+    const text = localStorage.getItem(key(name));
+    return text === null ? otherwise : (JSON.parse(text) as T);
+  } catch {
+    return otherwise;
+  }
+}
+
+export function writeStored(name: string, value: unknown): void {
+  try {
+    localStorage.setItem(key(name), JSON.stringify(value));
+  } catch {
+    // A browser that stores nothing forgets the choice with the tab.
+  }
+}
