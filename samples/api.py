@@ -1,12 +1,14 @@
-"""A small client of the HTTP API: it waits for long-running operations, and says what went wrong."""
+"""The client of the HTTP API (`labelbridge.client`) as the samples use it: it reports what went wrong in one line."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Self
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, cast
 
 import httpx
 
-VERSION = "2023-04-15-preview"
+from labelbridge.client import ApiError, Client, LabelbridgeError
+
 PROJECTS = "/language/authoring/analyze-text/projects"
 ENDED = {"succeeded", "partiallyCompleted", "failed", "cancelled"}
 PAUSE = 0.2
@@ -15,78 +17,69 @@ type Json = dict[str, Any]
 
 
 class ApiFailed(Exception):
-    """The API refused a call, or a job failed; the message is the API's own."""
+    """The API refused a call, or a job failed; the message is that of the API."""
 
 
 class Refused(ApiFailed):
     """The API answered with an error. `reason`: `409 LabelingLocked: ...`."""
 
-    def __init__(self, call: str, reason: str) -> None:
-        super().__init__(f"{call}: {reason}")
-        self.reason = reason
+    def __init__(self, error: ApiError) -> None:
+        where = f" ({error.target})" if error.target else ""
+        self.reason = f"{error.status} {error.inner_code or error.code}{where}: {error.reason}"
+        super().__init__(self.reason)
 
 
 class Api:
-    """`check` is called while something is waited for, and raises when there is no use in waiting on."""
+    """`check` is called while waiting, and raises when there is no point in waiting on."""
 
     def __init__(self, url: str, key: str, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
-        self._client = httpx.Client(
-            base_url=url,
-            headers={"Ocp-Apim-Subscription-Key": key},
-            params={"api-version": VERSION},
-            timeout=60,
-        )
+        self.client = Client(url, key=key, pauses=())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self.client.close()
 
     def project(self, name: str) -> "ProjectApi":
         """The calls of one project."""
         return ProjectApi(self, name)
 
+    @contextmanager
+    def reported(self) -> Generator[None]:
+        """What the client raises, as Refused or ApiFailed."""
+        try:
+            yield
+        except ApiError as error:
+            raise Refused(error) from error
+        except LabelbridgeError as error:
+            self._check()
+            raise ApiFailed(str(error)) from error
+
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One request. Raises Refused with the message of the answer, ApiFailed when none comes."""
-        try:
-            answer = self._client.request(method, path, **more)
-        except httpx.TransportError as error:
-            self._check()
-            raise ApiFailed(f"{method} {path}: no answer ({error}).") from error
-        if answer.is_error:
-            raise Refused(f"{method} {path}", f"{answer.status_code} {_message(answer)}")
-        return answer
+        with self.reported():
+            return self.client.call(method, path, **more)
 
     def wait(self, begun: httpx.Response, seen: Callable[[Json], None] = lambda _: None) -> Json:
         """Follow `operation-location` until the operation has ended; its last state. Raises ApiFailed."""
-        # The address is absolute and carries its api-version.
-        url = httpx.URL(begun.headers["operation-location"])
-        while True:
-            state: Json = self.call("GET", str(url), params=url.params).json()
-            seen(state)
-            if state["status"] == "succeeded":
-                return state
-            if state["status"] in ENDED:
-                reasons = "; ".join(error["message"] for error in state["errors"])
-                raise ApiFailed(f"The operation is '{state['status']}': {reasons or 'no reason given'}")
-            self.pause()
+        with self.reported():
+            job = self.client.job(begun.headers["operation-location"])
+            state = job.wait(lambda state: seen(cast("Json", state)), poll=(PAUSE, PAUSE))
+        return cast("Json", state)
 
     def until[T](self, what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
-        """Look again and again until there is something. Raises ApiFailed when nothing comes in time."""
+        """Call `look` until it returns something. Raises ApiFailed after the timeout."""
         deadline = time.monotonic() + seconds
         while True:
             found = look()
             if found is not None:
                 return found
             if time.monotonic() > deadline:
-                raise ApiFailed(f"Waited {seconds:.0f} s in vain for {what}.")
-            self.pause()
-
-    def pause(self) -> None:
-        self._check()
-        time.sleep(PAUSE)
+                raise ApiFailed(f"Waited {seconds:.0f} s for {what}, without success.")
+            self._check()
+            time.sleep(PAUSE)
 
 
 class ProjectApi:
@@ -95,14 +88,15 @@ class ProjectApi:
     def __init__(self, api: Api, name: str) -> None:
         self.api = api
         self.name = name
-        self.path = f"{PROJECTS}/{name}"
+        self.client = api.client.project(name)
+        self.path = self.client.path
 
     def get(self, rest: str = "", **query: Any) -> Json:
         answer: Json = self.api.call("GET", f"{self.path}{rest}", params=query).json()
         return answer
 
     def post(self, rest: str, body: Json | None = None, **query: Any) -> httpx.Response:
-        return self.api.call("POST", f"{self.path}{rest}", json=body or {}, params=query)
+        return self.api.call("POST", f"{self.path}{rest}", body=body or {}, params=query)
 
     def create(self, kind: str, container: str, language: str = "en-us") -> None:
         """Create the project; its container is scanned at once."""
@@ -113,59 +107,45 @@ class ProjectApi:
             "language": language,
             "multilingual": False,
         }
-        self.api.call("PATCH", self.path, json=body)
+        self.api.call("PATCH", self.path, body=body)
 
     def change(self, settings: Json) -> None:
         """Change settings of the project; the others stay."""
-        self.api.call("PATCH", self.path, json={"settings": settings})
+        self.api.call("PATCH", self.path, body={"settings": settings})
 
     def delete(self) -> bool:
         """Delete the project if there is one; its blobs stay."""
-        names = self.api.call("GET", PROJECTS).json()["value"]
-        if self.name not in {project["projectName"] for project in names}:
-            return False
-        self._leave_studio()
-        self.api.wait(self.api.call("DELETE", self.path))
+        with self.api.reported():
+            if self.name not in {project["projectName"] for project in self.api.client.projects()}:
+                return False
+            self._leave_studio()
+            self.client.delete().wait()
         return True
 
     def _leave_studio(self) -> None:
-        """A run that was cut short leaves the project connected, and a connected one cannot be deleted."""
+        """An interrupted run leaves the project connected, and a connected project cannot be deleted."""
 
         def settled() -> Json | None:
             connection = self.get("/connection")
             return None if connection["state"] in {"connecting", "disconnecting"} else connection
 
-        connection = self.api.until("the connection to come to rest", settled)
+        connection = self.api.until("the connection to settle", settled)
         if connection["state"] in {"connected", "switching"}:
-            body = {"confirm": connection["amlProjectName"], "discardUnsyncedLabels": True}
-            self.api.wait(self.post("/connection/:disconnect", body))
+            self.client.disconnect(connection["amlProjectName"], discard_unsynced_labels=True).wait()
 
     def documents(self, **query: Any) -> Iterator[Json]:
         """The documents of a query, through all pages of the answer."""
-        token: Json = {}
-        while True:
-            page = self.get("/documents", **query, **token)
-            yield from page["value"]
-            if "continuationToken" not in page:
-                return
-            token = {"continuationToken": page["continuationToken"]}
+        with self.api.reported():
+            yield from cast("Iterator[Json]", self.client.documents(**query))
 
     def set_labels(self, document: Json, labels: Json) -> None:
-        """Label a document by hand, as it was read: 409 if somebody else changed it since."""
-        path = f"{self.path}/documents/{document['id']}/labels"
-        self.api.call("PUT", path, json=labels, headers={"If-Match": document["eTag"]})
+        """Label a document by hand, as it was read: 409 if someone else changed it since."""
+        given: Any = document
+        with self.api.reported():
+            self.client.set_labels(given, cast("Any", labels))
 
     def review(self, decisions: list[Json]) -> list[Json]:
-        """Save the decisions on up to 100 documents; one result a document, in their order."""
-        results: list[Json] = self.post("/documents/:review", {"decisions": decisions}).json()["results"]
-        return results
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        error = answer.json()["error"]
-        where = f" ({error['target']})" if error.get("target") else ""
-        code = error.get("innererror", error)["code"]
-        return f"{code}{where}: {error['message']}"
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+        """Save the decisions on up to 100 documents; one result per document, in their order."""
+        given: Any = decisions
+        with self.api.reported():
+            return cast("list[Json]", self.client.review(given))

@@ -1,4 +1,4 @@
-"""Part 3: the mails of part 1 are labeled elsewhere for a while: the connection with a labeling studio.
+"""Part 3: the mails of part 1 are labeled elsewhere: the connection to a labeling studio.
 
 The studio is `workspace`: a file in a container, which any tool may write while it is active. With a workspace of
 Azure Machine Learning the calls are the same; `studio` and `workspaceId` of the body are others.
@@ -20,15 +20,15 @@ from samples.shop import Shop
 from samples.texts import mails as all_mails
 
 CONTAINER = "bike-shop-labeling"
-#: What the other team says of a mail that fits none of our categories.
+#: The other team's category for a mail that fits none of ours.
 OTHER = "Other"
-#: Storage refuses a write of a blob that somebody has leased.
+#: The error of storage for a write to a leased blob.
 LEASED = 412
 
 
 def show(shop: Shop) -> None:
-    """There, back, and the end that is for ever."""
-    # Used up by this run: no name can be connected a second time.
+    """Connect, switch there and back, disconnect permanently."""
+    # Used up by this run: a name can be connected only once.
     name = f"mails-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     file = shop.container(CONTAINER).get_blob_client(f"{name}/labels.jsonl")
     studio = Studio(shop, shop.api.project(mails.NAME), name, LabelFile(file))
@@ -42,7 +42,7 @@ def show(shop: Shop) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The other team's tool: it knows the label file, and nothing of this product."""
+    """The other team's tool: it knows the label file, and nothing about Labelbridge."""
 
     blob: BlobClient
 
@@ -53,7 +53,7 @@ class LabelFile:
         return {line["image_url"]: line["label"] for line in lines}, download.properties.etag
 
     def put(self, labels: dict[str, str]) -> int:
-        """Add and replace lines, if nobody else wrote meanwhile; how many say something else than before."""
+        """Add and replace lines, unless the file changed in the meantime; the number of changed lines."""
         before, etag = self.read()
         lines = [json.dumps({"image_url": k, "label": v}) + "\n" for k, v in (before | labels).items()]
         self.blob.upload_blob(
@@ -62,7 +62,7 @@ class LabelFile:
         return sum(before.get(url) != label for url, label in labels.items())
 
     def refusal(self) -> str:
-        """What storage says to a write of the file while labeling there is shut."""
+        """The error of storage for a write to the file while labeling there is locked."""
         try:
             self.blob.upload_blob(b"", overwrite=True)
         except HttpResponseError as refused:
@@ -74,7 +74,7 @@ class LabelFile:
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """The project, the labeling project it is tied to, and the other team's tool."""
+    """The project, the labeling project it is connected to, and the other team's tool."""
 
     shop: Shop
     project: ProjectApi
@@ -87,48 +87,50 @@ class Studio:
 
     def connect(self) -> None:
         say = self.shop.console.say
-        with self.shop.console.step("The conditions are checked, and the project is connected"):
+        with self.shop.console.step("Check the conditions, and connect the project"):
             answer = self.project.post("/connection/:check", self.body).json()
             rows = [
                 (one["code"], "yes" if one["met"] else "no", one["message"]) for one in answer["conditions"]
             ]
             self.shop.console.table(("condition", "met", "message"), rows)
             self._done("PUT", "", self.body)
-            say(f"Connected with '{self.name}', a label file in container '{CONTAINER}'.")
-            say("Labeling is still here, so a lease shuts the file. Another tool that writes it is told:")
+            say(f"Connected to '{self.name}', a label file in container '{CONTAINER}'.")
+            say("Labeling is still here, so a lease locks the file. Another tool that writes to it gets:")
             say(self.file.refusal())
-            say("Reversible: disconnect. For ever: the name is used up.")
+            say("Reversible: disconnect. Permanent: the name is used up.")
 
     def switch_there(self) -> None:
         say = self.shop.console.say
-        with self.shop.console.step("Labeling is switched to the other studio"):
+        with self.shop.console.step("Switch labeling to the other studio"):
             self._done("POST", "/:switch", {"to": "azureMachineLearning"})
             labels, _ = self.file.read()
-            say(f"It was locked here, {len(labels)} labels were handed over, and the file was opened.")
+            say(
+                f"Labeling was locked here, {len(labels)} labels were handed over, and the file was unlocked."
+            )
             document = next(self.project.documents(status="labeled"))
             say(f"A save here is refused: {_refusal(lambda: self._save(document))}")
-            say("Reversible: switch back, as often as you like. Reading, training and export go on.")
+            say("Reversible: switch back, as often as you like. Reading, training and export continue.")
 
     def label_there(self) -> None:
-        """The other team labels all mails, also those that part 1 left without a category."""
+        """The other team labels all mails, including those that part 1 left without a category."""
         say = self.shop.console.say
         samples = [sample for part in all_mails() for sample in part]
         place = f"AmlDatastore://{mails.CONTAINER}"
         labels = {f"{place}/{one.location}": one.truth.get("category", OTHER) for one in samples}
-        with self.shop.console.step("Another tool labels, by writing the file"):
+        with self.shop.console.step("Label with another tool, which writes the file"):
             changed = self.file.put(labels)
-            say(f"{len(labels)} lines, {changed} of them new or changed; the category '{OTHER}' is new, too.")
+            say(f"{len(labels)} lines, {changed} of them new or changed; the category '{OTHER}' is new.")
             waiting = self.project.get("/connection")["unsyncedLabels"]
             say(
-                f"Nothing changed here: '{OTHER}' has {self._count(OTHER)} labels. The connection says that "
-                f"{waiting} lines wait, all of them, for none was imported so far."
+                f"Nothing changed here: '{OTHER}' has {self._count(OTHER)} labels. The connection reports "
+                f"{waiting} labels to import, all of them, because none has been imported yet."
             )
 
     def switch_back(self) -> None:
         say = self.shop.console.say
-        with self.shop.console.step("Labeling is switched back, and the labels come in"):
+        with self.shop.console.step("Switch labeling back, and import the labels"):
             result = self._done("POST", "/:switch", {"to": "languageStudio"})
-            say("The file was shut first, then imported, and only then was labeling here opened.")
+            say("The file was locked first, then imported, and only then was labeling unlocked here.")
             say(
                 f"{result['documentsImported']} documents imported; '{OTHER}' has {self._count(OTHER)} labels."
             )
@@ -136,31 +138,35 @@ class Studio:
             entry = self.project.get(f"/documents/{document['id']}/history")["value"][0]
             say(f"The history of {document['location']} begins with '{entry['action']}' by '{entry['by']}'.")
             self._save(document)
-            say("A save here works again. For each document, its history keeps what we said before.")
+            say("A save here works again. The history of each document keeps our earlier labels.")
 
     def disconnect(self) -> None:
         say = self.shop.console.say
-        with self.shop.console.step("The project is disconnected, after the name was typed"):
+        with self.shop.console.step("Disconnect the project, with its name as confirmation"):
             wrong = _refusal(lambda: self._done("POST", "/:disconnect", {"confirm": "mails"}))
             say(f"A wrong name is refused: {wrong}")
             self._done("POST", "/:disconnect", {"confirm": self.name})
-            say(f"The right one: the project is {self.project.get('/connection')['state']}, its labels stay.")
-            say("For ever: that labeling project. The project itself may be connected with another one.")
+            say(
+                f"With the right name: the project is {self.project.get('/connection')['state']}, and its labels stay."
+            )
+            say("Permanent for that labeling project. The project itself can be connected to another one.")
 
     def connect_again(self) -> None:
-        with self.shop.console.step("Nobody can connect with that labeling project again"):
+        with self.shop.console.step("Try to connect to that labeling project again"):
             shouted = self.body | {"amlProjectName": self.name.upper()}
             self.shop.console.say(_refusal(lambda: self._done("PUT", "", shouted)))
-            self.shop.console.say("So for every spelling and every project, also after this one was deleted.")
+            self.shop.console.say(
+                "The same holds for every spelling and every project, also after this one is deleted."
+            )
 
     def _done(self, method: str, rest: str, body: Json) -> Json:
-        """One operation on the connection, to its end; its result."""
-        begun = self.shop.api.call(method, f"{self.project.path}/connection{rest}", json=body)
+        """Run one operation on the connection to its end; its result."""
+        begun = self.shop.api.call(method, f"{self.project.path}/connection{rest}", body=body)
         result: Json = self.shop.api.wait(begun).get("result", {})
         return result
 
     def _save(self, document: Json) -> None:
-        """What a reviewer's save is: the labels as they are, with the ETag that was read."""
+        """A save as a reviewer makes it: the current labels, with the ETag that was read."""
         self.project.set_labels(document, {"class": document["class"]})
 
     def _count(self, category: str) -> int:
@@ -169,7 +175,7 @@ class Studio:
 
 
 def _refusal(call: Callable[[], object]) -> str:
-    """What the API says to a call that it must refuse: `409 LabelingLocked: ...`."""
+    """The error of a call that the API must refuse: `409 LabelingLocked: ...`."""
     try:
         call()
     except Refused as refused:

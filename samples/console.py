@@ -1,4 +1,4 @@
-"""What the demo prints: steps with the time they took, progress, tables. Bold only on a terminal."""
+"""The output of the demo: steps with the time they took, progress, tables. Bold only on a terminal."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ class Console:
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
         self._terminal = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._colour = self._terminal and "NO_COLOR" not in os.environ
+        self._color = self._terminal and "NO_COLOR" not in os.environ
         self._steps = 0
         self._shown = ""
 
@@ -25,7 +25,7 @@ class Console:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """One numbered step; when it is done, how long it took."""
+        """One numbered step, and how long it took."""
         self._steps += 1
         self._line(f"\n{self.bold(f'{self._steps}. {text}')}")
         began = time.monotonic()
@@ -39,11 +39,11 @@ class Console:
         )
 
     def show(self, text: str) -> None:
-        """Lines below the step, as they are."""
+        """Lines below the step, unchanged."""
         self._line(textwrap.indent(text, "   "))
 
     def progress(self, text: str) -> None:
-        """What runs now: on a terminal one line that changes, elsewhere a line for each change."""
+        """Progress: on a terminal one line that changes, elsewhere a line for each change."""
         if text == self._shown:
             return
         self._shown = text
@@ -55,7 +55,7 @@ class Console:
             self._out.flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as they need to be; what is too wide for the line is cut."""
+        """A table with columns as wide as their content; lines that are too long are cut."""
         columns = zip(heads, *rows, strict=True)
         widths = [max(map(len, column)) for column in columns]
         lines = [
@@ -65,10 +65,10 @@ class Console:
         self.show("\n".join(line.rstrip()[:WIDTH] for line in [head, "-" * min(len(head), WIDTH), *lines]))
 
     def bold(self, text: str) -> str:
-        return f"\x1b[1m{text}\x1b[0m" if self._colour else text
+        return f"\x1b[1m{text}\x1b[0m" if self._color else text
 
     def dim(self, text: str) -> str:
-        return f"\x1b[2m{text}\x1b[0m" if self._colour else text
+        return f"\x1b[2m{text}\x1b[0m" if self._color else text
 
     def _line(self, text: str) -> None:
         if self._shown and self._terminal:

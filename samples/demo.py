@@ -1,4 +1,4 @@
-"""`make demo`: the whole product on this machine, from an upload to a saved label, told step by step.
+"""`make demo`: the whole product on this machine, from an upload to a saved label, step by step.
 
     python -m samples.demo      PORT (7071), AZURITE_PORT (10000), DATA_DIR (.data), KEEP=1 leaves it running
 
@@ -26,7 +26,7 @@ from samples.shop import Shop
 PARTS = (
     ("Part 1: classes. Mails to a bike shop", mails.show),
     ("Part 2: entities. Orders to the same shop", orders.show),
-    ("Part 3: another studio. The mails are labeled elsewhere for a while", connection.show),
+    ("Part 3: another studio. The mails are labeled elsewhere, and come back", connection.show),
 )
 
 
@@ -38,7 +38,7 @@ class Stopped(BaseException):
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
-    # Once: what ends now is not disturbed by a second signal.
+    # Only once: a second signal must not interrupt the cleanup.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise Stopped(number)
@@ -48,7 +48,7 @@ def _number(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdecimal() or int(text) > 65_533:
         raise ServerFailed(
-            f"{name}={text} is no port: set {name} to a number from 0 (any free one) to 65533."
+            f"{name}={text} is not a port: set {name} to a number from 0 (any free port) to 65533."
         )
     return int(text)
 
@@ -58,9 +58,9 @@ def _run(console: Console) -> None:
     data_dir = Path(os.environ.get("DATA_DIR") or ".data").resolve()
     server = Server(_number("PORT", 7071), _number("AZURITE_PORT", 10000), data_dir)
     with ExitStack() as stack:
-        with console.step("Azurite, the local Functions host and the event forwarder start"):
+        with console.step("Start Azurite, the local Functions host and the event forwarder"):
             stack.enter_context(server)
-            console.say(f"They answer at {server.url}; what they keep is in {data_dir}.")
+            console.say(f"Serving at {server.url}; the data is in {data_dir}.")
         api = stack.enter_context(Api(server.url, KEY, server.check))
         blobs = BlobServiceClient.from_connection_string(server.connection_string)
         shop = Shop(api, stack.enter_context(blobs), console)
@@ -77,9 +77,9 @@ def _run(console: Console) -> None:
 
 
 def _keep(console: Console, server: Server) -> None:
-    """Leave it running until a signal comes, or until it ends by itself."""
+    """Keep it running until a signal arrives, or until it ends by itself."""
     console.show(
-        f"It keeps running until Ctrl-C or SIGTERM.\n"
+        f"Running until Ctrl-C or SIGTERM.\n"
         f"API          {server.url}/language\n"
         f"review page  {server.url}/studio/\n"
         f"key          {KEY}   (header Ocp-Apim-Subscription-Key)\n"
@@ -90,7 +90,7 @@ def _keep(console: Console, server: Server) -> None:
             server.check()
             time.sleep(0.5)
     except Stopped:
-        console.say("Everything is being stopped.")
+        console.say("Stopping.")
 
 
 def main() -> int:
@@ -101,12 +101,12 @@ def main() -> int:
     try:
         _run(console)
     except Stopped as stopped:
-        console.say("Stopped before the end; everything that was started has ended.")
+        console.say("Stopped before the end; all started processes have ended.")
         return 128 + stopped.number
     except (ServerFailed, ApiFailed, AzureError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         print(
-            "What to do: PORT and AZURITE_PORT choose other ports, DATA_DIR another folder, as in\n"
+            "To use other ports or another folder, set PORT, AZURITE_PORT and DATA_DIR:\n"
             "  make demo PORT=7080 AZURITE_PORT=10010 DATA_DIR=.data/other\n"
             "If that does not help, run 'make install' and try again.",
             file=sys.stderr,

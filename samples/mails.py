@@ -1,4 +1,4 @@
-"""Part 1: a single-label project. Mails to a bike shop are uploaded, suggested for, and reviewed."""
+"""Part 1: a single-label project. Mails to a bike shop are uploaded, get suggestions, and are reviewed."""
 
 from samples.api import Json, ProjectApi
 from samples.console import bar
@@ -7,7 +7,7 @@ from samples.texts import mails
 
 NAME = "bike-shop-mails"
 CONTAINER = "bike-shop-mails"
-#: Documents that are reviewed one by one, least certain first; what is surer is accepted in bulk.
+#: Documents that are reviewed one by one, least certain first; the more certain ones are accepted in bulk.
 BY_HAND = 15
 SURE = 0.8
 
@@ -25,15 +25,15 @@ def show(shop: Shop) -> None:
 def _prepare(shop: Shop, project: ProjectApi) -> None:
     labeled, _ = mails()
     truth = {sample.location: sample.truth for sample in labeled}
-    with shop.console.step(f"A project, and {len(labeled)} mails that people have labeled"):
+    with shop.console.step(f"Create a project with {len(labeled)} mails, and label them"):
         shop.upload(shop.fresh(project, CONTAINER), labeled)
         project.create("CustomSingleLabelClassification", CONTAINER)
 
         def registered() -> list[Json] | None:
-            found = list(project.documents(locationPrefix="labeled/"))
+            found = list(project.documents(location_prefix="labeled/"))
             return found if len(found) == len(labeled) else None
 
-        # Creating a project scans its container: no event is needed for what lies there already.
+        # Creating a project scans its container: existing blobs need no event.
         for document in shop.api.until("the documents to be registered", registered):
             project.set_labels(document, {"class": truth[document["location"]]})
         shop.console.say(
@@ -43,19 +43,17 @@ def _prepare(shop: Shop, project: ProjectApi) -> None:
 
 def _upload(shop: Shop, project: ProjectApi) -> None:
     _, unlabeled = mails()
-    with shop.console.step(f"{len(unlabeled)} new mails arrive as blobs; nothing else is called"):
+    with shop.console.step(f"Upload {len(unlabeled)} new mails as blobs, and do nothing else"):
         shop.upload(shop.blobs.get_container_client(CONTAINER), unlabeled)
         jobs = shop.watch_uploads(project, len(unlabeled))
         engine = jobs[0]["result"]["engine"]
-        shop.console.say(
-            f"Events came, and a job started by itself. Engine '{engine}', fitted on the labels above."
-        )
+        shop.console.say(f"Their events started a job. Engine '{engine}', fitted on the labels above.")
 
 
 def _review(shop: Shop, project: ProjectApi) -> None:
     _, unlabeled = mails()
     samples = {sample.location: sample for sample in unlabeled}
-    with shop.console.step(f"Review: the {BY_HAND} least certain, each accepted or rejected, in one save"):
+    with shop.console.step(f"Review: accept or reject the {BY_HAND} least certain, in one save"):
         page = project.get("/documents", status="autoLabeled", orderby="uncertainty", top=BY_HAND)["value"]
         decisions, rows = list[Json](), list[tuple[str, ...]]()
         for document in page:
@@ -71,17 +69,17 @@ def _review(shop: Shop, project: ProjectApi) -> None:
 
 
 def _accept_sure_ones(shop: Shop, project: ProjectApi) -> None:
-    with shop.console.step(f"Bulk: accept every suggestion of at least {SURE}"):
+    with shop.console.step(f"Bulk: accept every suggestion with a confidence of at least {SURE}"):
         body: Json = {"decision": "accept", "minConfidence": SURE}
         count = shop.api.wait(project.post("/documents/:review-all", body | {"dryRun": True}))["result"][
             "matched"
         ]
         result = shop.api.wait(project.post("/documents/:review-all", body))["result"]
-        shop.console.say(f"A dry run counted {count}; then {result['changed']} were accepted by a job.")
+        shop.console.say(f"A dry run counted {count}; then a job accepted {result['changed']}.")
 
 
 def _report(shop: Shop, project: ProjectApi) -> None:
-    with shop.console.step("What is labeled now"):
+    with shop.console.step("The labels now"):
         statistics = project.get("/statistics")
         rows = [(one["category"], str(one["labels"])) for one in statistics["categories"]]
         shop.console.table(("category", "labels"), rows)
@@ -90,7 +88,7 @@ def _report(shop: Shop, project: ProjectApi) -> None:
             f"{counts['labeled']} of {counts['total']} documents are labeled, {counts['autoLabeled']} still "
             f"have suggestions, {counts['unlabeled']} have neither."
         )
-        document = next(project.documents(status="labeled", locationPrefix="inbox/"))
+        document = next(project.documents(status="labeled", location_prefix="inbox/"))
         entry = project.get(f"/documents/{document['id']}/history")["value"][0]
         accepted = entry["details"]["accepted"][0]
         shop.console.say(

@@ -1,8 +1,7 @@
-"""Part 2: an entity project. Orders come in as an Azure project file, a model is trained, new ones reviewed."""
+"""Part 2: an entity project. Orders are imported from a project file, a model is trained, new orders are reviewed."""
 
+import json
 from typing import Any
-
-import httpx
 
 from samples.api import Json, ProjectApi
 from samples.console import bar
@@ -17,7 +16,7 @@ SHOWN = 16
 
 
 def show(shop: Shop) -> None:
-    """From an Azure project file to reviewed entities, and out again."""
+    """From an Azure project file to reviewed entities, and back to a file."""
     project = shop.api.project(NAME)
     _bring_in(shop, project)
     _train(shop, project)
@@ -54,16 +53,16 @@ def project_file(samples: list[Sample]) -> Json:
 
 def _bring_in(shop: Shop, project: ProjectApi) -> None:
     labeled, _ = orders()
-    with shop.console.step(
-        f"An Azure project file with {len(labeled)} orders and their entities is imported"
-    ):
+    with shop.console.step(f"Import an Azure project file with {len(labeled)} orders and their entities"):
         shop.upload(shop.fresh(project, CONTAINER), labeled)
         result = shop.api.wait(project.post("/:import", project_file(labeled)))["result"]
-        shop.console.say(f"{result['documents']} documents and {result['categories']} categories came in.")
+        shop.console.say(
+            f"{result['documents']} documents and {result['categories']} categories were imported."
+        )
 
 
 def _train(shop: Shop, project: ProjectApi) -> None:
-    with shop.console.step(f"A model '{MODEL}' is trained; a fifth of the orders is held back to test it"):
+    with shop.console.step(f"Train a model '{MODEL}'; a fifth of the orders is kept to test it"):
         body: Json = {
             "modelLabel": MODEL,
             "trainingConfigVersion": "latest",
@@ -83,26 +82,24 @@ def _train(shop: Shop, project: ProjectApi) -> None:
         ]
         shop.console.table(("entity", "precision", "recall", "F1"), rows)
         shop.console.say(
-            f"Micro F1 {figures['microF1']:.2f}. So few orders, so alike, say little of real ones."
+            f"Micro F1 {figures['microF1']:.2f}. With so few and similar orders, this says little about real ones."
         )
         project.change({"autolabel": {"onUpload": True}})
-        shop.console.say("From now on, uploads get suggestions by themselves (setting 'onUpload').")
+        shop.console.say("From now on, uploads get suggestions automatically (setting 'onUpload').")
 
 
 def _upload(shop: Shop, project: ProjectApi) -> None:
     _, unlabeled = orders()
-    with shop.console.step(f"{len(unlabeled)} new orders arrive as blobs"):
+    with shop.console.step(f"Upload {len(unlabeled)} new orders as blobs"):
         shop.upload(shop.blobs.get_container_client(CONTAINER), unlabeled)
         jobs = shop.watch_uploads(project, len(unlabeled))
-        shop.console.say(
-            f"The job that started by itself used the model '{jobs[0]['result']['modelLabel']}'."
-        )
+        shop.console.say(f"The upload job used the model '{jobs[0]['result']['modelLabel']}'.")
 
 
 def _review(shop: Shop, project: ProjectApi) -> None:
     _, unlabeled = orders()
     samples = {sample.location: sample for sample in unlabeled}
-    with shop.console.step("Review: each entity is accepted or rejected"):
+    with shop.console.step("Review: accept or reject each entity"):
         decisions, rows, counts = list[Json](), list[list[str]](), {"accept": 0, "reject": 0}
         for document in project.documents(status="autoLabeled", orderby="uncertainty"):
             sample = samples[document["location"]]
@@ -120,7 +117,7 @@ def _review(shop: Shop, project: ProjectApi) -> None:
 
 
 def _decide(sample: Sample, document: Json) -> tuple[Json, list[list[str]]]:
-    """The decision of somebody who knows the truth, and a row of the table for each entity."""
+    """The decision of a person who knows the right labels, and a row of the table for each entity."""
     truth = {(one["category"], one["offset"], one["length"]) for one in sample.truth[0]["labels"]}
     decision: Json = {"documentId": document["id"], "eTag": document["eTag"], "accept": [], "reject": []}
     rows: list[list[str]] = []
@@ -133,10 +130,11 @@ def _decide(sample: Sample, document: Json) -> tuple[Json, list[list[str]]]:
 
 
 def _take_out(shop: Shop, project: ProjectApi) -> None:
-    with shop.console.step("The project goes out again as an Azure project file"):
-        state = shop.api.wait(project.post("/:export", stringIndexType="Utf16CodeUnit"))
-        url = state["resultUrl"]
-        file: Any = shop.api.call("GET", url, params=httpx.URL(url).params).json()
+    with shop.console.step("Export the project as an Azure project file"):
+        with shop.api.reported():
+            export = project.client.export()
+            export.wait()
+            file: Any = json.loads(project.client.export_result(export.id))
         entities = sum(
             len(region["labels"]) for one in file["assets"]["documents"] for region in one.get("entities", ())
         )

@@ -1,4 +1,4 @@
-"""The product on this machine: starts `python -m devhost run`, watches it, and ends it."""
+"""The product on this machine: starts `python -m devhost run`, watches it, and stops it."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
-#: The local key of `local.settings.sample.json`; it holds every role, and works on no Azure deployment.
+#: The local key of `local.settings.sample.json`; it has every role, and does not work on Azure.
 KEY = "labelbridge-local"
 # The emulator's account, published by Microsoft and the same everywhere.
 ACCOUNT = "devstoreaccount1"
@@ -26,7 +26,7 @@ TAIL_LINES = 12
 
 
 class ServerFailed(Exception):
-    """The product did not start, or ended by itself; the message says what is known and what to do."""
+    """The product did not start, or ended by itself; the message says why and what to do."""
 
 
 class Server:
@@ -53,6 +53,7 @@ class Server:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "devhost", "run", "--app", str(ROOT), "--port", str(self._port)]
         command += ["--azurite-port", str(self._azurite_port), "--data-dir", str(self._data_dir)]
+        command += ["--exclude", "labelbridge", "--exclude", "%TABLE_PREFIX%"]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with self._log.open("ab") as log:
             self._from = log.tell()
@@ -76,12 +77,12 @@ class Server:
         """Raises ServerFailed when the product ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             raise ServerFailed(
-                f"Labelbridge ended by itself (exit status {self._process.returncode}). It said:\n"
-                f"{self._tail()}\nIts whole log is {self._log}."
+                f"Labelbridge ended by itself (exit status {self._process.returncode}). Its output:\n"
+                f"{self._tail()}\nThe log is {self._log}."
             )
 
     def blame(self) -> None:
-        """After a failed call: raises ServerFailed if the reason is that the product is ending by itself."""
+        """After a failed call: raises ServerFailed if the product is ending by itself."""
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(BLAME_SECONDS)
@@ -119,7 +120,9 @@ class Server:
                         return address
                     process.wait(STOP_SECONDS)
                 self.check()
-        raise ServerFailed(f"Labelbridge did not answer within {START_SECONDS} s. It said:\n{self._tail()}")
+        raise ServerFailed(
+            f"Labelbridge did not answer within {START_SECONDS} s. Its output:\n{self._tail()}"
+        )
 
     def _tail(self) -> str:
         with self._log.open("rb") as log:
@@ -129,9 +132,9 @@ class Server:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
+    """The first of `count` consecutive free ports."""
     while True:
-        # Below the ports that systems give to outgoing connections: those are taken again in a moment.
+        # Below the range of outgoing connections, whose ports are taken again quickly.
         first = random.randrange(20_000, 32_000)
         with suppress(OSError):
             for port in range(first, first + count):

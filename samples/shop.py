@@ -21,28 +21,28 @@ class Shop:
     console: Console
 
     def fresh(self, project: ProjectApi, container: str) -> ContainerClient:
-        """Remove what a former run of the demo left, and see that the container exists."""
+        """Remove what an earlier run of the demo left, and create the container."""
         if project.delete():
-            self.console.say(f"The project '{project.name}' of a former run is deleted.")
+            self.console.say(f"Deleted the project '{project.name}' of an earlier run.")
         client = self.container(container)
         for blob in client.list_blob_names():
             client.delete_blob(blob)
         return client
 
     def container(self, name: str) -> ContainerClient:
-        """A container, made if there is none."""
+        """A container, created if it does not exist."""
         client = self.blobs.get_container_client(name)
         with suppress(ResourceExistsError):
             client.create_container()
         return client
 
     def upload(self, container: ContainerClient, samples: Iterable[Sample]) -> None:
-        """Write texts as blobs: all that a user has to do."""
+        """Write texts as blobs: a user needs to do nothing else."""
         for sample in samples:
             container.upload_blob(sample.location, sample.text.encode(), overwrite=True)
 
     def watch_uploads(self, project: ProjectApi, count: int) -> list[Json]:
-        """Follow the jobs that start by themselves until so many documents have suggestions; those that made them."""
+        """Follow the jobs that uploads start until `count` documents have suggestions; the jobs that made them."""
 
         def look() -> list[Json] | None:
             jobs: list[Json] = project.get("/autolabel/jobs")["value"]
@@ -57,19 +57,19 @@ class Shop:
 
 
 def _suggested(job: Json) -> int:
-    """For so many documents the job made suggestions; one that was planned twice makes none."""
+    """The number of documents for which the job made suggestions."""
     outcomes: dict[str, int] = job.get("result", {}).get("outcomes", {})
     return outcomes.get("suggested", 0)
 
 
 def _progress(job: Json | None, done: int, count: int) -> str:
     if job is None:
-        return "no job yet: the events are on their way"
+        return "no job yet: waiting for the events"
     percent = job.get("result", {}).get("percentComplete", 0)
     return f"job {job['jobId'][:8]}  {job['status']:<10}  {percent:>3} %   {done} of {count} have suggestions"
 
 
 def reviewed(results: Sequence[Json]) -> str:
-    """How a save went: `25 saved`, or what else there was."""
+    """The outcome of a save: `25 saved`, or counts of other statuses."""
     statuses = [one["status"] for one in results]
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))

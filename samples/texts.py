@@ -1,4 +1,4 @@
-"""The sample texts: mails with a class each, and orders with their entities marked."""
+"""The sample texts: mails with one class each, and orders with marked entities."""
 
 import re
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _MARK = re.compile(r"\[([^]]+)]\((\w+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One document: its blob's name, its text, and what a person says of it (JSON of the label field).
+    """One document: the name of its blob, its text, and its right labels (JSON of the label field).
 
-    `class` is {"category": name}, or {} for a text of no class. `entities` is one region over the whole text;
+    `class` is {"category": name}, or {} for a text without a class. `entities` is one region over the whole text;
     offsets are UTF-16 code units, as the Azure project file has them.
     """
 
@@ -35,7 +35,7 @@ def orders() -> tuple[list[Sample], list[Sample]]:
 
 
 def utf16(text: str) -> int:
-    """Length in UTF-16 code units: an emoji counts two."""
+    """Length in UTF-16 code units: an emoji counts as two."""
     return len(text.encode("utf-16-le")) // 2
 
 

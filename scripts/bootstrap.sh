@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes everything that the Makefile's targets need and the machine may lack: .venv with the pinned
+# Installs what the Makefile's targets need and the machine may lack: .venv with the pinned
 # Python packages, node_modules with Azurite. A run with nothing to do takes a fraction of a second;
-# runs at the same time wait for each other; an interrupted run is made good by the next.
+# runs at the same time wait for each other; the next run repairs an interrupted one.
 #
 #   scripts/bootstrap.sh           Python packages and Azurite
 #   scripts/bootstrap.sh python    Python packages only
@@ -12,11 +12,11 @@ cd "$(dirname "$0")/.."
 readonly VERSION=3.13
 readonly REQUIREMENTS=requirements-dev.txt
 readonly PYTHON=.venv/bin/python
-# Copies of what was installed, beside what was installed: they go when it goes.
+# Copies of the lock files beside what was installed, so that they are deleted with it.
 readonly PYTHON_STAMP=.venv/.installed NODE_STAMP=node_modules/.installed
 readonly STARTED=.bootstrap/venv.started
 
-is_wanted_python() { # an interpreter that really runs (a pyenv shim may not) and is the right version
+is_wanted_python() { # an interpreter that runs (a pyenv shim may not) and has the right version
     "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$VERSION')" >/dev/null 2>&1
 }
 
@@ -35,7 +35,7 @@ find_python() {
     return 1
 }
 
-borrow_uv() { # uv in a throw-away environment of whatever Python there is
+borrow_uv() { # uv in a temporary environment of any Python
     local name
     for name in python3 python; do
         "$name" -c 'import ensurepip, venv' >/dev/null 2>&1 || continue
@@ -51,17 +51,17 @@ make_venv() {
     local python uv
     rm -rf .venv
     if python=$(find_python); then
-        say "making .venv with $python"
+        say "creating .venv with $python"
         run "$python" -m venv .venv
         return
     fi
     uv=$(command -v uv || true)
     if [ -z "$uv" ]; then
-        say "no Python $VERSION here: fetching uv, which can fetch it"
+        say "Python $VERSION not found: installing uv, which can download it"
         if borrow_uv; then uv=.bootstrap/uv/bin/uv; fi
     fi
     if [ -n "$uv" ] && run "$uv" venv --quiet --seed --python "$VERSION" .venv; then return; fi
-    fail "Python $VERSION is missing, and uv could not be had or could not fetch it." \
+    fail "Python $VERSION is missing, and uv could not be installed or could not download it." \
         "Fix: install Python $VERSION with its venv module (Debian: apt-get install python$VERSION-venv;" \
         "     macOS: brew install python@$VERSION), or install uv (https://docs.astral.sh/uv/)" \
         "     and let it reach the network, then run the same command again."
@@ -78,7 +78,7 @@ with_uv() {
         requirement uv >"$pins"
         run "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$pins" || return
     fi
-    # Byte code is compiled here, since PYTHONDONTWRITEBYTECODE may forbid it at the first run.
+    # Compile byte code now: PYTHONDONTWRITEBYTECODE may prevent it at the first run.
     run .venv/bin/uv pip install --quiet --compile-bytecode --python "$PYTHON" --require-hashes -r "$REQUIREMENTS"
 }
 
@@ -87,7 +87,7 @@ with_pip() {
 }
 
 install_python() {
-    # A run that was interrupted may have left half a package behind, which no installer repairs.
+    # An interrupted run may have left a partial package, which no installer repairs.
     if [ -e "$STARTED" ]; then rm -rf .venv; fi
     touch "$STARTED"
     is_wanted_python "$PYTHON" || make_venv
@@ -106,7 +106,7 @@ install_azurite() {
     local version
     version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo none)
     if [ "$version" = none ] || [ "$version" -lt 20 ] || ! command -v npm >/dev/null; then
-        fail "Node.js 20 or newer with npm is needed for Azurite; found: $(node --version 2>/dev/null || echo none)." \
+        fail "Node.js 20 or later with npm is needed for Azurite; found: $(node --version 2>/dev/null || echo none)." \
             "Fix: install it (Debian: apt-get install nodejs npm; macOS: brew install node; https://nodejs.org/)."
     fi
     say "installing Azurite (npm, about 190 MB)"
@@ -121,7 +121,7 @@ main() {
     if [ "${1:-}" = python ]; then azurite=no; fi
     if python_is_ready && { [ $azurite = no ] || azurite_is_ready; }; then return; fi
     lock bootstrap
-    # Asked again: another run may have done it while this one waited.
+    # Check again: another run may have installed it while this one waited.
     python_is_ready || install_python
     [ $azurite = no ] || azurite_is_ready || install_azurite
 }

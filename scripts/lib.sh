@@ -1,7 +1,7 @@
-# Shared by the scripts beside it (sourced; bash). Three things that each of them needs:
-#   run COMMAND...   runs a command so that it, with all it started, ends when this script is ended
-#   lock NAME        waits until no other script holds NAME; a holder that died does not hold it
-#   fail TEXT...     says what is wrong and how to put it right, and exits 1
+# Shared by the other scripts (sourced; bash):
+#   run COMMAND...   runs a command that ends, with all its children, when this script ends
+#   lock NAME        waits until no other script holds NAME; a lock whose holder ended is free
+#   fail TEXT...     prints what is wrong and how to fix it, and exits with 1
 
 fail() {
     printf '%s\n' "$@" >&2
@@ -13,7 +13,7 @@ say() { printf '== %s\n' "$*" >&2; }
 # --- run -------------------------------------------------------------------------------------
 # bash acts on a signal only between commands, unless it is in `wait`; and make signals this script
 # alone, not what it started. So the command runs in the background, in a process group of its own
-# (set -m), and the whole group is ended: asked first, made to after 10 s.
+# (set -m), and the whole group is ended: with SIGTERM first, with SIGKILL after 10 s.
 group=""
 
 run() {
@@ -46,7 +46,7 @@ trap 'end_group 129' HUP
 
 # --- lock ------------------------------------------------------------------------------------
 # flock's lock goes with the process. Without flock (macOS) a folder is the lock and the pid in it
-# tells whether its holder still lives. `run` waits in both, so that a signal is acted on at once.
+# shows whether its holder still runs. `run` waits in both, so that a signal is acted on at once.
 lock_folder=""
 
 lock() {
@@ -75,13 +75,13 @@ take_folder() {
         return 0
     fi
     holder=$(cat "$folder/pid" 2>/dev/null || true)
-    # No pid yet: its maker is between two lines, or died there. Ten seconds tell which.
+    # No pid yet: the holder is between two lines, or ended there. Wait ten seconds to know.
     if [ -z "$holder" ]; then
         [ -z "$(find "$folder" -maxdepth 0 -not -newermt '-10 seconds' 2>/dev/null)" ] && return 1
     elif kill -0 "$holder" 2>/dev/null; then
         return 1
     fi
-    # Of several that find a dead holder one succeeds in renaming the folder; the others try again.
+    # Of several scripts that find a dead holder, one succeeds in renaming the folder; the others try again.
     mv "$folder" "$folder.dead.$$" 2>/dev/null && rm -rf "$folder.dead.$$"
     return 1
 }

@@ -1,6 +1,6 @@
 """Runs the tests in two parts and adds up their counts.
 
-    python scripts/test.py                    every folder of tests/
+    python scripts/test.py                    every folder of tests/ but those of ON_REQUEST
     python scripts/test.py unit architecture  the named ones
 
 Two processes share the files of tests; each starts a host and a storage of its own, on free ports.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from xml.etree import ElementTree
@@ -26,6 +26,9 @@ ALONE = "test_speed.py"
 # A test that hangs takes its process with it; in a new one xdist would try it again, and again wait for its end.
 TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
 TOGETHER += [f"--ignore-glob=*/{ALONE}"]
+#: Folders of tests that run only when they are named.
+ON_REQUEST = {"llm"}
+SLOWEST = 25
 NO_TESTS = 5  # pytest's status when it collected nothing
 
 
@@ -37,6 +40,8 @@ class Counts:
     failed: int = 0
     skipped: int = 0
     stopped: bool = False
+    #: Seconds by file.
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, report: Path) -> None:
         """Add the counts of one JUnit report; an error counts as a failure."""
@@ -47,6 +52,9 @@ class Counts:
             self.failed += failed
             self.skipped += skipped
             self.passed += tests - failed - skipped
+            for case in suite.iter("testcase"):
+                name = case.get("classname", "")
+                self.seconds[name] = self.seconds.get(name, 0) + float(case.get("time", 0))
 
 
 def folders(names: list[str]) -> list[str]:
@@ -58,7 +66,7 @@ def folders(names: list[str]) -> list[str]:
         sys.exit(
             f"no tests in {', '.join(f'tests/{name}' for name in unknown)}; there are: {', '.join(present)}"
         )
-    return names or present
+    return names or [name for name in present if name not in ON_REQUEST]
 
 
 def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
@@ -94,6 +102,10 @@ def main(names: list[str]) -> int:
     if alone and not counts.stopped:
         statuses.append(run_pytest(alone, [], counts))
     failed = next((status for status in statuses if status), 0)
+    if not names:
+        slowest = sorted(counts.seconds.items(), key=lambda entry: -entry[1])[:SLOWEST]
+        slow = (f"{seconds:6.1f} s  {file}" for file, seconds in slowest)
+        print("\n".join(["The slowest files, two at a time:", *slow]))
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped", flush=True)
     return failed or int(counts.passed + counts.failed == 0)
 

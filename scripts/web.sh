@@ -15,7 +15,7 @@ if is_built; then exit 0; fi
 lock web
 if is_built; then exit 0; fi
 if ! cmp -s web/package-lock.json "$PACKAGES"; then
-    say "installing what the review page is built with"
+    say "installing the build tools of the review page"
     run npm --prefix web ci --no-update-notifier --no-audit --no-fund --loglevel=error
     cp web/package-lock.json "$PACKAGES"
 fi

@@ -1,0 +1,97 @@
+"""Where the command line keeps the address and the key: a file that only its owner can read.
+
+Environment variables go first: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN, LABELBRIDGE_STORAGE,
+LABELBRIDGE_PROJECT; LABELBRIDGE_CONFIG names another file.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import cast
+
+import typer
+
+from labelbridge.cli.output import Stop, Usage
+
+PREFIX = "LABELBRIDGE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the file holds. `key` or `scope` says how to sign in; `token` comes from the environment only.
+
+    `storage` is a connection string or the URL of the storage account, for uploads.
+    """
+
+    url: str = ""
+    key: str = ""
+    scope: str = ""
+    storage: str = ""
+    project: str = ""
+    token: str = ""
+
+
+def path() -> Path:
+    """The file: in the folder that the platform has for settings, unless LABELBRIDGE_CONFIG names another."""
+    given = os.environ.get(f"{PREFIX}CONFIG")
+    return Path(given) if given else Path(typer.get_app_dir("labelbridge")) / "config.json"
+
+
+def stored() -> Config:
+    """What the file says; nothing when there is no file. Raises Stop."""
+    file = path()
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except (OSError, ValueError) as error:
+        raise Stop(
+            f"The settings in {file} cannot be read ({error}). Delete the file and sign in again."
+        ) from error
+    known = {field.name for field in fields(Config)} - {"token"}
+    found = cast("dict[str, object]", values) if isinstance(values, dict) else {"": 0}
+    if not all(isinstance(value, str) for value in found.values()):
+        raise Stop(f"{file} is not a file of settings. Delete it and sign in again.")
+    return Config(**{name: str(value) for name, value in found.items() if name in known})
+
+
+def load() -> Config:
+    """The file and the environment. A stored key belongs to the stored address and goes to no other one."""
+    config = stored()
+    given = {
+        field.name: value
+        for field in fields(Config)
+        if (value := os.environ.get(f"{PREFIX}{field.name.upper()}"))
+    }
+    if "url" in given and given["url"].rstrip("/") != config.url:
+        config = replace(config, key="", scope="")
+    if "key" in given or "token" in given:
+        config = replace(config, key="", scope="")
+    return replace(config, **given)
+
+
+def save(config: Config) -> Path:
+    """Write the file for its owner alone; the path. Raises Stop."""
+    file = path()
+    values = {name: value for name, value in asdict(config).items() if value and name != "token"}
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            json.dump(values, out, indent=2)
+            out.write("\n")
+        part.replace(file)
+    except OSError as error:
+        raise Stop(f"The settings cannot be written to {file}: {error.strerror}.") from error
+    return file
+
+
+def signed_in() -> Config:
+    """The settings, with an address. Raises Usage."""
+    config = load()
+    if not config.url:
+        raise Usage(
+            "You are not signed in. Run 'labelbridge login URL', or set LABELBRIDGE_URL and LABELBRIDGE_KEY."
+        )
+    return config

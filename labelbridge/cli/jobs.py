@@ -1,0 +1,339 @@
+"""Commands that start jobs or follow them: autolabel, watch, accept, reject, undo, train, metrics, export."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from rich.table import Table
+
+from labelbridge.cli import session
+from labelbridge.cli.output import PARTLY, JsonOption, NotThere, Output, Stop, YesOption, counted, table
+from labelbridge.cli.session import ProjectOption, WaitOption, ended
+from labelbridge.client import ApiError, Job, JobFailed, ProjectClient
+from labelbridge.client.models import BulkBody, Estimate, EvaluationSummary, JobState
+
+#: Paths of the kinds of jobs; an id does not say its kind.
+KINDS = {
+    "autolabel/jobs": "Autolabel job", "review/jobs": "Bulk decision", "review/undo-jobs": "Undo",
+    "train/jobs": "Training", "import/jobs": "Import", "export/jobs": "Export", "documents/scan/jobs": "Scan",
+    "connection/jobs": "Connection", "push/jobs": "Push",
+}  # fmt: skip
+
+CategoryOption = Annotated[
+    list[str] | None, typer.Option("--category", help="Only this category; may be repeated.")
+]
+
+
+def autolabel(
+    project: ProjectOption = "",
+    category: CategoryOption = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model to use; default: the newest.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine to use; default: that of the project.")] = None,
+    cost_limit: Annotated[
+        float | None, typer.Option(help="Money that the job may cost; what is done by then is kept.")
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
+    wait: WaitOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Have labels suggested for every unlabeled document."""
+    out = Output(as_json)
+    body: Any = {
+        "engine": engine, "modelLabel": model, "categories": category or None, "costLimit": cost_limit,
+    }  # fmt: skip
+    body = {name: value for name, value in body.items() if value is not None}
+    with session.project(out, project) as api:
+        if estimate:
+            found = api.estimate(body)
+            out.result(found, _estimated(found))
+            return
+        state = ended(out, api.autolabel(body), "Autolabel job", wait=wait, partly=True)
+    if state:
+        _finish(out, state, "Autolabel job")
+
+
+def _estimated(found: Estimate) -> str:
+    """Tokens and money only of an engine that is paid by the token, money only where the app knows the prices."""
+    text = (
+        f"The job would read {counted(found['documents'], 'document')}, "
+        f"which are {counted(found['textRecords'], 'text record')}"
+    )
+    tokens, cost = found.get("tokens"), found.get("cost")
+    if tokens is not None:
+        text += f", about {counted(tokens, 'token')} for the engine '{found['engine']}'"
+    return text + (f", and cost about {cost:.2g}." if cost is not None else ".")
+
+
+def watch(
+    job: Annotated[
+        str, typer.Argument(help="Id or address of a job; default: the newest autolabel job.")
+    ] = "",
+    project: ProjectOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a job to its end."""
+    out = Output(as_json)
+    with session.project(out, project) as api:
+        what, found = _find_job(api, job)
+        try:
+            state = session.follow(out, found, what)
+        except JobFailed as error:
+            state = error.state
+    _finish(out, state, what)
+
+
+def _find_job(api: ProjectClient, given: str) -> tuple[str, Job]:
+    """The job and its kind in words. Raises NotThere."""
+    if not given:
+        newest = next(iter(api.autolabel_jobs()), None)
+        if newest is None:
+            raise NotThere(f"The project '{api.name}' has no autolabel job.")
+        return "Autolabel job", api.job("autolabel/jobs", newest["jobId"])
+    if given.startswith(("http://", "https://")):
+        return "Job", api.client.job(given)
+    for kind, what in KINDS.items():
+        found = api.job(kind, given)
+        try:
+            found.state()
+        except ApiError as error:
+            if error.status != 404 or error.code == "ProjectNotFound":
+                raise
+        else:
+            return what, found
+    raise NotThere(f"The project '{api.name}' has no job '{given}'.")
+
+
+def _finish(out: Output, state: JobState, what: str) -> None:
+    """The last state of a job as a result; the exit status says whether it succeeded."""
+    result = state.get("result") or {}
+    parts = [f"{what} {state['jobId']}: {session.describe(state)}."]
+    parts += [error["message"] for error in state.get("errors", [])]
+    parts += [f"Warning: {warning['message']}" for warning in state.get("warnings", [])]
+    if "changed" in result:
+        parts.append(f"{counted(result['changed'], 'suggestion')} decided on.")
+    out.result(state, *parts)
+    if state["status"] != "succeeded":
+        raise SystemExit(PARTLY)
+
+
+MinOption = Annotated[float | None, typer.Option("--min-confidence", min=0, max=1, help="Lowest confidence.")]
+MaxOption = Annotated[
+    float | None, typer.Option("--max-confidence", min=0, max=1, help="Highest confidence.")
+]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="Only documents whose name begins with this.")
+]
+TextOption = Annotated[str | None, typer.Option("--text", help="Only entities with exactly this text.")]
+JobFilter = Annotated[str | None, typer.Option("--job", help="Only suggestions of this autolabel job.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
+
+
+def accept(
+    project: ProjectOption = "",
+    min_confidence: MinOption = None,
+    max_confidence: MaxOption = None,
+    category: CategoryOption = None,
+    prefix: PrefixOption = None,
+    text: TextOption = None,
+    job: JobFilter = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept all suggestions that match, after a count.
+
+    Undo it with 'labelbridge undo'.
+    """
+    body = _bulk("accept", min_confidence, max_confidence, category, prefix, job)
+    if text is not None:
+        body["text"] = text
+    _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
+
+
+def reject(
+    project: ProjectOption = "",
+    min_confidence: MinOption = None,
+    max_confidence: MaxOption = None,
+    category: CategoryOption = None,
+    prefix: PrefixOption = None,
+    text: TextOption = None,
+    job: JobFilter = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Reject all suggestions that match, after a count.
+
+    They are not suggested again. Undo it with 'labelbridge undo'.
+    """
+    body = _bulk("reject", min_confidence, max_confidence, category, prefix, job)
+    if text is not None:
+        body["text"] = text
+    _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
+
+
+def _bulk(
+    decision: Literal["accept", "reject"],
+    low: float | None,
+    high: float | None,
+    categories: list[str] | None,
+    prefix: str | None,
+    job: str | None,
+) -> BulkBody:
+    body: Any = {
+        "decision": decision, "minConfidence": low, "maxConfidence": high, "categories": categories or None,
+        "locationPrefix": prefix, "jobId": job,
+    }  # fmt: skip
+    return cast(BulkBody, {name: value for name, value in body.items() if value is not None})
+
+
+def _decide(out: Output, name: str, body: BulkBody, *, dry_run: bool, yes: bool) -> None:
+    word = body["decision"]
+    with session.project(out, name) as api:
+        counted_state = session.follow(out, api.review_all({**body, "dryRun": True}), "Counting")
+        count = (counted_state.get("result") or {})["matched"]
+        matching = counted(count, "suggestion matches", "suggestions match")
+        if dry_run or not count:
+            out.result(counted_state, f"{matching}; nothing was changed.")
+            return
+        out.confirm(f"{matching}. {word.capitalize()} {'it' if count == 1 else 'all of them'}?", yes=yes)
+        state = ended(out, api.review_all(body), "Bulk decision", wait=True, partly=True)
+    result = (state or {}).get("result") or {}
+    did = (
+        f"{'Accepted' if word == 'accept' else 'Rejected'} {counted(result.get('changed', 0), 'suggestion')}"
+    )
+    left = f"; {counted(result['conflicts'], 'suggestion')} need a person" if result.get("conflicts") else ""
+    out.result(state, f"{did}{left}. To undo it: labelbridge undo {(state or {}).get('jobId')}")
+
+
+def undo(
+    job: Annotated[str, typer.Argument(help="Id of a bulk decision, as 'accept' and 'reject' print it.")],
+    project: ProjectOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Undo a bulk decision.
+
+    Documents stay as they are where somebody decided again since.
+    """
+    out = Output(as_json)
+    with session.project(out, project) as api:
+        state = ended(out, api.undo_review(job), "Undo", wait=True, partly=True)
+    result = (state or {}).get("result") or {}
+    out.result(state, f"Undone in {counted(result.get('undone', 0), 'document')}.")
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="Label of the model; an existing one is trained again.")],
+    project: ProjectOption = "",
+    test: Annotated[
+        int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")
+    ] = 20,
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")
+    ] = False,
+    yes: YesOption = False,
+    wait: WaitOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model on the labels.
+
+    When it succeeds, suggestions that nobody decided on are removed.
+    """
+    out = Output(as_json)
+    options: Any = {"kind": "manual"}
+    if not manual:
+        options = {
+            "kind": "percentage",
+            "trainingSplitPercentage": 100 - test,
+            "testingSplitPercentage": test,
+        }
+    with session.project(out, project) as api:
+        pending = api.statistics()["documents"]["autoLabeled"]
+        if pending:
+            has = counted(pending, "document has", "documents have")
+            out.confirm(
+                f"{has} suggestions that nobody decided on; a training that succeeds removes them. Train?",
+                yes=yes,
+            )
+        job = api.train(
+            {"modelLabel": model, "trainingConfigVersion": "latest", "evaluationOptions": options}
+        )
+        state = ended(out, job, "Training", wait=wait)
+        if state:
+            for warning in state.get("warnings", []):
+                out.say(f"Warning: {warning['message']}")
+            summary = api.evaluation_summary(model)
+            data = {"job": state, "model": api.model(model), "evaluation": summary}
+            out.result(data, f"Trained the model '{model}'.", *_figures(summary))
+
+
+def metrics(
+    model: Annotated[str, typer.Argument(help="Label of the model; default: the newest.")] = "",
+    project: ProjectOption = "",
+    confusion: Annotated[
+        bool, typer.Option("--confusion", help="Also show what was taken for what.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how good a model is, category by category."""
+    out = Output(as_json)
+    with session.project(out, project) as api:
+        found = api.model(model) if model else next(iter(api.models()), None)
+        if found is None:
+            raise NotThere(f"The project '{api.name}' has no model. Train one with: labelbridge train NAME")
+        summary = api.evaluation_summary(found["label"])
+    title = f"Model '{found['label']}', trained {found['lastTrainedDateTime']} with the engine '{found['engine']}'."
+    out.result({"model": found, "evaluation": summary}, title, *_figures(summary, confusion=confusion))
+
+
+def _figures(summary: EvaluationSummary, *, confusion: bool = False) -> list[str | Table]:
+    by_kind: dict[str, Any] = dict(summary)
+    figures = next(value for name, value in by_kind.items() if name.startswith("custom") and value)
+    by_category: dict[str, Any] = figures.get("classes") or figures.get("entities") or {}
+    rows: list[tuple[object, ...]] = [
+        (name, *(f"{scores[key]:.2f}" for key in ("precision", "recall", "f1")),
+         scores["truePositiveCount"], scores["falsePositiveCount"], scores["falseNegativeCount"])
+        for name, scores in sorted(by_category.items())
+    ]  # fmt: skip
+    for name in ("micro", "macro"):
+        shares = (f"{figures[f'{name}{key}']:.2f}" for key in ("Precision", "Recall", "F1"))
+        rows.append((f"{name} average", *shares, "", "", ""))
+    heads = ("category", "precision", "recall", "F1", "right", "wrong", "not found")
+    lines: list[str | Table] = [table(heads, rows, right=range(1, 7))]
+    matrix: dict[str, Any] = figures.get("confusionMatrix") or {}
+    if confusion and matrix:
+        cells = [(row, *(f"{matrix[row][column]['rawValue']:g}" for column in matrix)) for row in matrix]
+        lines += ["", table(("expected \\ found", *matrix), cells, right=range(1, len(matrix) + 1))]
+    elif confusion:
+        lines += ["", "Multi-label models have no confusion matrix."]
+    return lines
+
+
+def export(
+    output: Annotated[str, typer.Option("--output", "-o", help="File to write; '-' is stdout.")] = "-",
+    project: ProjectOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Export the project as an Azure project file (JSON).
+
+    It can be imported here and in Azure AI Language.
+    """
+    out = Output(as_json)
+    with session.project(out, project) as api:
+        job = api.export()
+        state = session.follow(out, job, "Export")
+        file = api.export_result(job.id)
+    if output == "-":
+        sys.stdout.write(file.decode("utf-8"))
+        return
+    write_file(Path(output), file)
+    out.result({"job": state, "file": output, "bytes": len(file)}, f"Wrote {len(file):,} bytes to {output}.")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file. Raises Stop."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Stop(f"{path} cannot be written: {error.strerror}.") from error

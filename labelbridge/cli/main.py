@@ -1,0 +1,193 @@
+"""The command `labelbridge`: its commands, and how errors end it."""
+
+import os
+import sys
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+import labelbridge
+from labelbridge.cli import config as settings
+from labelbridge.cli import connection, documents, guidelines, jobs, labels, projects, session, team
+from labelbridge.cli.config import Config
+from labelbridge.cli.output import INTERRUPTED, JsonOption, Output, Stop, Usage, fail
+from labelbridge.cli.push import push
+from labelbridge.cli.review import review
+from labelbridge.cli.upload import upload
+from labelbridge.client import LabelbridgeError
+
+EXIT_CODES = """Exit codes:
+0 done; 1 done in part, or a job failed; 2 wrong usage or unreadable file; 3 no answer; 4 not signed in, or a role is
+missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
+
+app = typer.Typer(
+    name="labelbridge",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    rich_markup_mode=None,
+    epilog=EXIT_CODES,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"labelbridge {labelbridge.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Label texts with Labelbridge: upload, have labels suggested, review, train, export.
+
+    Begin with 'labelbridge login URL'. Results go to stdout, with --json as one JSON document; messages go to stderr.
+    """
+
+
+@app.command()
+def login(
+    url: Annotated[
+        str, typer.Argument(help="Address of the function app, such as https://NAME.azurewebsites.net.")
+    ],
+    key: Annotated[
+        str,
+        typer.Option(
+            help="Access key; '-' reads it from stdin. Without it, it is asked for.", show_default=False
+        ),
+    ] = "",
+    entra: Annotated[
+        bool, typer.Option("--entra", help="Sign in with Microsoft Entra ID, as Azure CLI does.")
+    ] = False,
+    storage: Annotated[
+        str,
+        typer.Option(
+            help="Storage account for uploads: connection string, SAS URL or URL.", show_default=False
+        ),
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Sign in, and keep address and key in a private file.
+
+    Environment variables go before the file: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN (a bearer token),
+    LABELBRIDGE_STORAGE, LABELBRIDGE_PROJECT. LABELBRIDGE_CONFIG names another file.
+    """
+    out = Output(as_json)
+    url = _checked(url)
+    if entra and key:
+        raise Usage("Give --key or --entra, not both.")
+    before = settings.stored()
+    kept = before if before.url == url else Config()
+    config = Config(url, storage=storage or kept.storage, project=kept.project)
+    if entra:
+        config = replace(config, scope=_scope(out, url))
+    else:
+        config = replace(config, key=_key(out, key))
+        if url.startswith("http://") and urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
+            out.say(f"Warning: {url} is not encrypted; others on the network can read the key.")
+    with session.client(out, config) as api:
+        caller = api.who_am_i()
+    file = settings.save(config)
+    data = {"url": url, "name": caller["name"], "roles": caller["roles"], "configFile": str(file)}
+    out.result(data, f"Signed in to {url} as '{caller['name']}'. {_roles(caller['roles'])}")
+
+
+def _roles(roles: list[str]) -> str:
+    if "*" in roles:
+        return "Every role."
+    return f"Roles: {', '.join(roles)}." if roles else "No role: ask whoever runs the app for one."
+
+
+def _checked(url: str) -> str:
+    """The address without what follows the host, or a path of a gateway. Raises Usage."""
+    wrong = Usage(f"'{url}' is not an address such as https://NAME.azurewebsites.net.")
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        _ = parts.port  # raises for one that is no number
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise wrong
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _scope(out: Output, url: str) -> str:
+    with session.client(out, Config(url)) as api:
+        scope = api.studio_config()["scope"]
+    if not scope:
+        raise Usage(f"{url} takes access keys only: use 'labelbridge login {url} --key KEY'.")
+    return scope
+
+
+def _key(out: Output, given: str) -> str:
+    """The key: as given, from stdin, or typed without being shown. Raises Usage."""
+    if given == "-":
+        given = sys.stdin.readline().strip()
+    elif not given and sys.stdin.isatty():
+        import getpass
+
+        given = getpass.getpass("Access key: ", stream=sys.stderr).strip()
+    if not given:
+        raise Usage("Give the access key with --key, or '--key -' to read it from stdin; or use --entra.")
+    return given
+
+
+@app.command()
+def logout(as_json: JsonOption = False) -> None:
+    """Delete the file with address and key."""
+    file = settings.path()
+    existed = file.exists()
+    file.unlink(missing_ok=True)
+    Output(as_json).result({"configFile": str(file), "deleted": existed}, "Signed out.")
+
+
+@app.command()
+def whoami(as_json: JsonOption = False) -> None:
+    """Show who is signed in where, with which roles."""
+    out = Output(as_json)
+    config = settings.signed_in()
+    with session.client(out, config) as api:
+        caller = api.who_am_i()
+    data: dict[str, Any] = {"url": config.url, **caller, "project": config.project or None}
+    lines = [f"'{caller['name']}' at {config.url}.", _roles(caller["roles"])]
+    out.result(
+        data, *lines, *([f"Commands work on the project '{config.project}'."] if config.project else [])
+    )
+
+
+app.add_typer(projects.app, name="projects")
+app.command()(upload)
+app.command()(jobs.autolabel)
+app.command()(jobs.watch)
+app.command()(review)
+app.command()(jobs.accept)
+app.command()(jobs.reject)
+app.command()(jobs.undo)
+app.add_typer(documents.app, name="documents")
+app.add_typer(guidelines.app, name="guidelines")
+app.add_typer(labels.app, name="labels")
+app.command()(jobs.train)
+app.command()(jobs.metrics)
+app.command()(jobs.export)
+app.command()(push)
+app.add_typer(team.app, name="team")
+app.add_typer(connection.app, name="connection")
+
+
+def main() -> None:
+    """Run a command; every error that can be expected is one sentence and an exit status."""
+    try:
+        app()
+    except (Stop, LabelbridgeError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        Output().say("Interrupted.")
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None

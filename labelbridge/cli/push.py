@@ -1,0 +1,75 @@
+"""`labelbridge push`: train in Azure Language what was labeled here."""
+
+from typing import Annotated, Any
+
+import typer
+
+from labelbridge.cli import session
+from labelbridge.cli.output import JsonOption, Output, YesOption, counted
+from labelbridge.cli.session import ProjectOption, WaitOption, ended
+from labelbridge.client.models import JobState, PushBody, PushTarget
+
+
+def push(
+    project: ProjectOption = "",
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name of the project there; default: the same name.")
+    ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="Deployment of the model; default: that of the app's settings.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Label of the model there; default: labelbridge, trained again.")
+    ] = None,
+    test: Annotated[
+        int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")
+    ] = 20,
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")
+    ] = False,
+    yes: YesOption = False,
+    wait: WaitOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and deploy a model of the project in Azure Language.
+
+    The project is imported there, and its jobs then use the model. A project of that name in the Language resource is
+    replaced. The resource is the one of the app's settings.
+    """
+    out = Output(as_json)
+    options: Any = {"kind": "manual"}
+    if not manual:
+        options = {
+            "kind": "percentage", "trainingSplitPercentage": 100 - test, "testingSplitPercentage": test,
+        }  # fmt: skip
+    body: PushBody = {
+        "projectName": name, "deploymentName": deployment, "modelLabel": model, "evaluationOptions": options,
+    }  # fmt: skip
+    with session.project(out, project) as api:
+        target = api.push_target()
+        if target["available"]:  # else the app refuses, and says which setting is missing
+            out.confirm(_question(target, body), yes=yes)
+        state = ended(out, api.push(body), "Push", wait=wait)
+    if state:
+        out.result(state, *lines(state))
+
+
+def _question(target: PushTarget, body: PushBody) -> str:
+    project = body.get("projectName") or target["projectName"]
+    model = body.get("modelLabel") or target["modelLabel"]
+    deployment = body.get("deploymentName") or target["deploymentName"]
+    return (
+        f"This replaces the project '{project}' at {target['endpoint']}, if it exists, trains the model '{model}' "
+        f"there and deploys it as '{deployment}'. Push?"
+    )
+
+
+def lines(state: JobState) -> list[str]:
+    """What a push that succeeded did, for people."""
+    result: dict[str, Any] = state.get("result") or {}
+    place = f"{result.get('projectName')}/{result.get('deploymentName')}"
+    return [
+        f"Pushed {counted(result.get('documents') or 0, 'document')}. Jobs with the engine 'azure-language' use the "
+        f"deployment {place} from now on.",
+        *(f"Warning: {warning['message']}" for warning in state.get("warnings", [])),
+    ]

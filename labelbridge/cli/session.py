@@ -1,0 +1,170 @@
+"""The signed-in client of a command, the project it works on, and jobs that it follows."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from labelbridge.cli import config as settings
+from labelbridge.cli.config import Config
+from labelbridge.cli.output import Output, Stop, Usage, safe
+from labelbridge.client import Client, Job, JobFailed, LabelbridgeError, ProjectClient
+from labelbridge.client.models import JobState
+
+
+def _complete_project(incomplete: str) -> list[str]:
+    """Names of projects for the shell; none when the app does not answer at once."""
+    try:
+        config = settings.load()
+        with Client(config.url, **credentials(config), timeout=2, pauses=()) as client:
+            names = [project["projectName"] for project in client.projects()]
+    except (LabelbridgeError, Stop, ValueError, httpx.InvalidURL):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+ProjectOption = Annotated[
+    str,
+    typer.Option(
+        "--project", "-p", help="Name of the project; default: LABELBRIDGE_PROJECT, or that of 'projects use'.",
+        autocompletion=_complete_project, show_default=False,
+    ),
+]  # fmt: skip
+ProjectArgument = Annotated[
+    str, typer.Argument(help="Name of the project.", autocompletion=_complete_project)
+]
+
+
+class _Token:
+    """A bearer token that somebody else got, such as `az account get-access-token`."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *_: str) -> Any:
+        return SimpleNamespace(token=self._token, expires_on=time.time() + 3600)
+
+
+def entra_credential() -> Any:
+    """The credential of azure-identity: environment, managed identity, Azure CLI and others. Raises Usage."""
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError as error:
+        raise Usage(
+            "Signing in with Microsoft Entra ID needs azure-identity: install the extras 'cli' and 'entra'."
+        ) from error
+    return DefaultAzureCredential()
+
+
+def credentials(config: Config) -> dict[str, Any]:
+    """How the client signs in."""
+    if config.token:
+        return {"credential": _Token(config.token)}
+    if config.key:
+        return {"key": config.key}
+    return {"credential": entra_credential(), "scope": config.scope} if config.scope else {}
+
+
+@contextmanager
+def client(out: Output, config: Config | None = None) -> Generator[Client]:
+    """The client for the settings; says when it tries again."""
+    config = config or settings.signed_in()
+
+    def again(reason: str, pause: float) -> None:
+        out.say(f"{reason} Trying again in {max(1, round(pause))} s.")
+
+    try:
+        made = Client(config.url, **credentials(config), on_retry=again)
+    except (ValueError, httpx.InvalidURL) as error:  # such as a port that is not a number
+        raise Usage(f"'{config.url}' is not an address.") from error
+    with made:
+        yield made
+
+
+@contextmanager
+def project(out: Output, name: str) -> Generator[ProjectClient]:
+    """The client of the project that a command names, or of the chosen one."""
+    config = settings.signed_in()
+    chosen = name or config.project
+    if not chosen:
+        raise Usage(
+            "Name the project with --project NAME, or choose one with 'labelbridge projects use NAME'."
+        )
+    with client(out, config) as made:
+        yield made.project(chosen)
+
+
+@contextmanager
+def bar(out: Output, *, transient: bool = False) -> Generator[Progress]:
+    """A progress bar on stderr; nothing where that is not a terminal."""
+    shown = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(), console=out.err, transient=transient, disable=not out.err.is_terminal,
+    )  # fmt: skip
+    with shown:
+        yield shown
+
+
+def follow(out: Output, job: Job, what: str) -> JobState:
+    """Show a job until it has ended; its last state. Raises JobFailed."""
+    last = ""
+    with bar(out, transient=True) as progress:
+        task = progress.add_task(what, total=100)
+
+        def seen(state: JobState) -> None:
+            nonlocal last
+            text = f"{what}: {describe(state)}"
+            progress.update(task, description=safe(text), completed=percent(state))
+            if progress.disable and text != last and state["status"] in {"running", "cancelling"}:
+                out.say(text)
+            last = text
+
+        return job.wait(seen)
+
+
+def percent(state: JobState) -> int:
+    """How far a job is."""
+    if state["status"] == "succeeded":
+        return 100
+    result = state.get("result") or {}
+    halves: list[dict[str, Any]] = [result.get(f"{half}Status") or {} for half in ("training", "evaluation")]
+    if any(halves):
+        return round(sum(half.get("percentComplete", 0) for half in halves) / 2)
+    return result.get("percentComplete", 0)
+
+
+def describe(state: JobState) -> str:
+    """`running, 3 suggested, 1 failed`."""
+    words = {
+        "notStarted": "not started", "partiallyCompleted": "completed in part", "nothingFound": "nothing found",
+        "cancelling": "being canceled", "cancelled": "canceled",
+    }  # fmt: skip
+    result = state.get("result") or {}
+    outcomes: dict[str, int] = result.get("outcomes") or {}
+    parts = [f"{count:,} {words.get(name, name)}" for name, count in outcomes.items() if count]
+    if state["status"] == "running" and "step" in result:  # of a push
+        steps = {"import": "importing", "train": "training", "deploy": "deploying"}
+        parts += [f"{steps.get(result['step'], result['step'])} in Azure Language"]
+        parts += [f"waiting: {result['waitingFor']}"] if result.get("waitingFor") else []
+    return ", ".join([words.get(state["status"], state["status"]), *parts])
+
+
+def ended(out: Output, job: Job, what: str, *, wait: bool, partly: bool = False) -> JobState | None:
+    """Follow a job, unless `wait` is off; then print how to. `partly`: a partial end is a result, too."""
+    if not wait:
+        out.result({"jobId": job.id, "url": job.url}, f"Started. Follow it with: labelbridge watch {job.id}")
+        return None
+    try:
+        return follow(out, job, what)
+    except JobFailed as error:
+        if partly and error.state["status"] == "partiallyCompleted":
+            return error.state
+        raise
+
+
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]

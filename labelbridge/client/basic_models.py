@@ -1,0 +1,87 @@
+"""Bodies of the API that several subjects share: errors, jobs, and the values that fields may have."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+type ProjectKind = Literal[
+    "CustomSingleLabelClassification", "CustomMultiLabelClassification", "CustomEntityRecognition"
+]
+type Dataset = Literal["Train", "Test"]
+type DocumentStatus = Literal["unlabeled", "autoLabeled", "labeled", "rejected"]
+type JobStatus = Literal[
+    "notStarted", "running", "succeeded", "partiallyCompleted", "failed", "cancelling", "cancelled"
+]
+type Outcome = Literal["suggested", "nothingFound", "skipped", "failed"]
+type Studio = Literal["languageStudio", "azureMachineLearning"]
+type StudioKind = Literal["azure-ml", "workspace"]
+type SplitKind = Literal["percentage", "manual"]
+type OffsetUnit = Literal["utf16", "codePoint"]
+type ConnectionState = Literal[
+    "none", "connecting", "connected", "switching", "disconnecting", "disconnected"
+]
+
+ENDED = frozenset({"succeeded", "partiallyCompleted", "failed", "cancelled"})
+
+
+class Health(TypedDict):
+    status: Literal["healthy"]
+    version: str
+
+
+class Check(TypedDict):
+    name: Literal["tables", "blobs", "queues", "engine"]
+    status: Literal["ok", "failed"]
+    reason: NotRequired[str | None]
+
+
+class Readiness(TypedDict):
+    status: Literal["ready", "notReady"]
+    checks: list[Check]
+
+
+class WhoAmI(TypedDict):
+    name: str
+    roles: list[str]
+
+
+class StudioConfig(TypedDict):
+    authMode: Literal["local", "entra", "easyauth"]
+    tenantId: str | None
+    clientId: str | None
+    scope: str | None
+    authority: str | None
+    studios: list[str]
+    apiVersion: str
+
+
+class InnerError(TypedDict):
+    code: str
+    message: NotRequired[str | None]
+
+
+class Error(TypedDict):
+    code: str
+    message: str
+    target: NotRequired[str | None]
+    details: NotRequired["list[Error] | None"]
+    innererror: NotRequired[InnerError | None]
+
+
+class JobState(TypedDict):
+    jobId: str
+    createdDateTime: str
+    lastUpdatedDateTime: str
+    expirationDateTime: NotRequired[str | None]
+    status: JobStatus
+    warnings: NotRequired[list[Error]]
+    errors: NotRequired[list[Error]]
+    result: NotRequired[dict[str, Any] | None]
+
+
+class ExportJobState(JobState):
+    resultUrl: NotRequired[str | None]
+
+
+class Entity(TypedDict):
+    category: str
+    offset: int
+    length: int

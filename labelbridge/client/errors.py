@@ -1,0 +1,162 @@
+"""What goes wrong as exceptions with a sentence, and which requests are worth a repeat.
+
+Some answers are the Functions host's own: they have no body, or a text of one line, and no `Retry-After`.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any, cast
+
+import httpx
+
+from labelbridge.client.models import Document, JobState
+
+#: The answer of a host that is starting; the app has not seen the request.
+STARTING = "Function host is not running."
+#: Longest pause that a `Retry-After` of the server is followed for, in seconds.
+LONGEST_PAUSE = 30.0
+
+_HOST_ANSWERS = {
+    400: "The request has a header that the Functions host cannot read.",
+    401: "The Functions host refused the key.",
+    403: "The Functions host refused the key.",
+    404: "Nothing is served at this address; check the URL, which is that of the function app without a path.",
+    408: "The upload was too slow for the Functions host; repeat it on a faster connection.",
+    414: "The request line is longer than 8 KiB; use shorter filters.",
+    429: "The function app is throttled; wait a few seconds and repeat.",
+    431: "The request has more than 100 headers or more than 32 KiB of them.",
+    500: "The worker of the function app ended during the request, or the body was too large; repeat the request once.",
+    502: "The gateway in front of the function app got no answer; wait a few seconds and repeat.",
+    503: "The function app is starting; wait a few seconds and repeat.",
+    504: "The gateway in front of the function app waited too long for its answer; repeat the request.",
+}
+
+
+class LabelbridgeError(Exception):
+    """Base of everything that this client raises on purpose; the text is one or more sentences for people."""
+
+
+class NotReachable(LabelbridgeError):
+    """No answer arrived: wrong address, no network, or the connection broke."""
+
+
+class ApiError(LabelbridgeError):
+    """An answer with an error.
+
+    `code` and `inner_code` are those of docs/reference/errors.md, "" for answers of the Functions host.
+    `target` names the field, header or parameter; `body` is the JSON, {} where there is none.
+    `document` is the current document of a 409, if it came.
+    `repeated`: the request was sent more than once, so an earlier try may have succeeded.
+    """
+
+    def __init__(self, answer: httpx.Response, *, repeated: bool = False) -> None:
+        body = _json(answer)
+        error = body.get("error")
+        error = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+        inner = cast("dict[str, Any]", error.get("innererror") or {})
+        self.status = answer.status_code
+        self.code: str = error.get("code", "")
+        self.inner_code: str = inner.get("code", "")
+        self.target: str = error.get("target") or ""
+        self.reason: str = error.get("message") or _host_sentence(answer)
+        self.details: list[dict[str, Any]] = error.get("details") or []
+        self.document = cast("Document | None", body.get("document"))
+        self.body = body
+        self.repeated = repeated
+        self.from_host = not error
+        super().__init__(self.reason)
+
+    def __str__(self) -> str:
+        """All reasons: a message that only counts the invalid values is followed by each of them."""
+        more = [detail for detail in self.details if str(detail.get("message")) not in self.reason]
+        return " ".join(
+            [self.reason, *(f"{detail.get('target')}: {detail.get('message')}" for detail in more)]
+        )
+
+
+class JobFailed(LabelbridgeError):
+    """A long-running operation ended otherwise than `succeeded`; `state` is its last state.
+
+    The text has the errors, and the warnings, which say for instance what a training left out.
+    """
+
+    def __init__(self, state: JobState) -> None:
+        self.state = state
+        found = (*state.get("errors", []), *state.get("warnings", []))
+        reasons = " ".join(problem["message"] for problem in found)
+        super().__init__(f"The job {state['jobId']} ended with status '{state['status']}'. {reasons}".strip())
+
+
+class TimedOut(LabelbridgeError):
+    """A job did not end within the time that the caller gave it; it goes on."""
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+
+
+def _host_sentence(answer: httpx.Response) -> str:
+    known = _HOST_ANSWERS.get(answer.status_code)
+    return known or f"The server answered with status {answer.status_code} and without a message."
+
+
+def unreachable(base: httpx.URL, error: httpx.TransportError) -> NotReachable:
+    """The sentence for a request without an answer."""
+    if isinstance(error, httpx.ReadTimeout):
+        return NotReachable(f"{base} did not answer in time.")
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return NotReachable(f"{base} cannot be reached ({_cause(error)}).")
+    return NotReachable(f"The connection to {base} broke ({_cause(error)}).")
+
+
+def _cause(error: httpx.TransportError) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+class Retry:
+    """Decides on repeats of one request: what can succeed later, and cannot do its work twice, is sent again.
+
+    `repeatable`: doing it twice is doing it once, as with GET, a POST with an `Idempotency-Key`, or a PUT with
+    `If-Match`. Other requests are repeated only when the app has not seen them. `reached`: this client had an
+    answer before; an address that never answered is probably wrong, and is not tried again.
+    """
+
+    def __init__(self, pauses: Sequence[float], *, repeatable: bool, reached: bool) -> None:
+        self._pauses = pauses
+        self._repeatable = repeatable
+        self._reached = reached
+        self.tries = 0
+
+    def pause_after_error(self, error: httpx.TransportError) -> float | None:
+        """Seconds to wait before the next try; None when there is none."""
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return self._next() if self._reached else None
+        return self._next() if self._repeatable else None
+
+    def pause_after(self, answer: httpx.Response) -> float | None:
+        """Seconds to wait before the next try; None when the answer stands."""
+        if not self._can_change(answer):
+            return None
+        asked = answer.headers.get("retry-after", "")
+        pause = self._next()
+        if pause is None or not asked.isdecimal():
+            return pause
+        return max(pause, float(asked)) if int(asked) <= LONGEST_PAUSE else None
+
+    def _can_change(self, answer: httpx.Response) -> bool:
+        status = answer.status_code
+        if status == 429 or (status == 503 and answer.text.strip() == STARTING):
+            return True
+        if status == 500 and answer.content:  # a defect of the app, which the next try meets again
+            return False
+        return self._repeatable and status in {408, 500, 502, 503, 504}
+
+    def _next(self) -> float | None:
+        self.tries += 1
+        if self.tries > len(self._pauses):
+            return None
+        return self._pauses[self.tries - 1] * random.uniform(0.8, 1.2)

@@ -1,0 +1,189 @@
+"""The synchronous client, made from `aio.py` by `python -m scripts.unasync`; do not change it."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self, cast
+
+import httpx
+
+from labelbridge.client import models as m
+from labelbridge.client.errors import ApiError, Retry, unreachable
+from labelbridge.client.project_sync import PROJECTS, Job, Json, ProjectClient
+
+API_VERSION = "2023-04-15-preview"
+#: Pauses before the repeats of a request, in seconds.
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+#: A token is renewed when it is valid for less than this, in seconds.
+TOKEN_MARGIN = 300
+
+
+class Credential(Protocol):
+    """Of `azure-identity`, or anything else that has tokens: `token`, and `expires_on` in seconds since 1970."""
+
+    def get_token(self, *scopes: str) -> Any: ...
+
+
+class Client:
+    """The API of one function app, signed in with an access key or with tokens of Microsoft Entra ID.
+
+        with Client("https://app.azurewebsites.net", key="...") as client:
+            for document in client.project("mine").documents(status="autoLabeled"):
+                ...
+
+    Answers are the JSON of the API, typed as dictionaries. Everything raises NotReachable and ApiError. Requests
+    are repeated after `pauses` where that is safe; `on_retry` is called before each repeat with the reason and the
+    seconds to wait. `transport` is for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        credential: Credential | None = None,
+        scope: str = "",
+        timeout: float = 60,
+        pauses: Sequence[float] = PAUSES,
+        on_retry: Callable[[str, float], None] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.http = httpx.Client(
+            base_url=url.rstrip("/"),
+            headers={"Ocp-Apim-Subscription-Key": key} if key else {},
+            timeout=timeout,
+            transport=transport,
+        )
+        self._credential = credential
+        self._scope = scope
+        self._token: tuple[str, float] = ("", 0)
+        self._pauses = tuple(pauses)
+        self._on_retry = on_retry
+        self._reached = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.http.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Json = None,
+        headers: Mapping[str, str | None] | None = None,
+        repeatable: bool = True,
+        version: str | None = API_VERSION,
+    ) -> httpx.Response:
+        """One request to a path, or to an address that the API gave. A POST gets an `Idempotency-Key`.
+
+        Parameters and headers that are None are left out.
+        """
+        given = {k: v for k, v in (params or {}).items() if v is not None}
+        if version and "api-version=" not in path:
+            given["api-version"] = version
+        sent = {k: v for k, v in (headers or {}).items() if v is not None}
+        if method == "POST":
+            sent.setdefault("Idempotency-Key", uuid.uuid4().hex)
+        retry = Retry(self._pauses, repeatable=repeatable, reached=self._reached)
+        url = self._url(path).copy_merge_params(given)
+        while True:
+            try:
+                request = self.http.build_request(
+                    method, url, json=body, headers=sent | self._authorization()
+                )
+                answer = self.http.send(request)
+            except httpx.TransportError as error:
+                failure = unreachable(self.http.base_url, error)
+                pause = retry.pause_after_error(error)
+                if pause is None:
+                    raise failure from error
+            else:
+                self._reached = True
+                if not answer.is_error:
+                    return answer
+                failure = ApiError(answer, repeated=retry.tries > 0)
+                pause = retry.pause_after(answer)
+                if pause is None:
+                    raise failure
+            if self._on_retry is not None:
+                self._on_retry(str(failure), pause)
+            time.sleep(pause)
+
+    def _url(self, path: str) -> httpx.URL:
+        """The address to call. Of an absolute one only path and query count: keys go to our own server alone."""
+        base = self.http.base_url
+        if not path.startswith(("http://", "https://")):
+            return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + path.encode())
+        return base.copy_with(raw_path=httpx.URL(path).raw_path)
+
+    def _authorization(self) -> dict[str, str]:
+        if self._credential is None:
+            return {}
+        token, expires = self._token
+        if expires - time.time() < TOKEN_MARGIN:
+            made = self._credential.get_token(self._scope)
+            token = made.token
+            self._token = (token, made.expires_on)
+        return {"Authorization": f"Bearer {token}"}
+
+    def pages(self, path: str, **params: Any) -> Iterator[Any]:
+        """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`."""
+        while True:
+            page: dict[str, Any] = self.call("GET", path, params=params).json()
+            for item in page["value"]:
+                yield item
+            if page.get("nextLink"):
+                path, params = page["nextLink"], {}
+            elif page.get("continuationToken"):
+                params["continuationToken"] = page["continuationToken"]
+            else:
+                return
+
+    def health(self) -> m.Health:
+        return self.call("GET", "/health", version=None).json()
+
+    def ready(self) -> m.Readiness:
+        """Each dependency of the app; also when one of them is not well."""
+        try:
+            return self.call("GET", "/health/ready", version=None, repeatable=False).json()
+        except ApiError as error:
+            if "checks" not in error.body:
+                raise
+            return cast("m.Readiness", error.body)
+
+    def who_am_i(self) -> m.WhoAmI:
+        return self.call("GET", "/language/whoami", version=None).json()
+
+    def openapi(self) -> dict[str, Any]:
+        return self.call("GET", "/language/openapi.json", version=None).json()
+
+    def studio_config(self) -> m.StudioConfig:
+        """How people sign in, and the studios that projects can be connected to."""
+        return self.call("GET", "/studio/config.json", version=None).json()
+
+    def projects(self) -> Iterator[m.Project]:
+        return self.pages(PROJECTS)
+
+    def languages(self) -> dict[str, str]:
+        """Names of the languages that documents may have, by code."""
+        found = self.pages(f"{PROJECTS}/global/languages")
+        return {language["languageCode"]: language["languageName"] for language in found}
+
+    def training_config_versions(self) -> list[str]:
+        found = self.pages(f"{PROJECTS}/global/training-config-versions")
+        return [version["trainingConfigVersion"] for version in found]
+
+    def project(self, name: str) -> ProjectClient:
+        """The operations of one project, which need not exist yet."""
+        return ProjectClient(self, name)
+
+    def job(self, url: str) -> Job:
+        """A job by its address, as `operation-location` gave it."""
+        return Job(self, url)

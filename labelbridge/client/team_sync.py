@@ -1,0 +1,88 @@
+"""The synchronous client, made from `team_aio.py` by `python -m scripts.unasync`; do not change it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from labelbridge.client import models as m
+
+if TYPE_CHECKING:
+    from labelbridge.client.sync import Client
+
+
+class TeamOperations:
+    """The part of a project's client for progress by person and day, for assignments and second reviews."""
+
+    client: "Client"
+    path: str
+
+    def _get(self, rest: str, **params: Any) -> Any:
+        raise NotImplementedError
+
+    def _post(self, rest: str, body: Any = None, key: str | None = None, **params: Any) -> Any:
+        raise NotImplementedError
+
+    def progress(self, *, from_date: str | None = None, to_date: str | None = None) -> list[m.Work]:
+        """What each person did on each day of UTC, the newest first; by default, in the last 30 days.
+
+        Dates are ISO 8601, both included. The server counts a bounded part of what is new in each request: this asks
+        until all is counted.
+        """
+        found: list[m.Work] = []
+        token: str | None = None
+        while True:
+            answer = cast(
+                "m.ProgressAnswer",
+                self._get("/progress", fromDate=from_date, toDate=to_date, continuationToken=token),
+            )
+            if not answer.get("complete", True):
+                found, token = [], None
+                continue
+            found += answer["value"]
+            token = answer.get("continuationToken")
+            if token is None:
+                return found
+
+    def assign(self, body: m.AssignBody, *, key: str | None = None) -> m.AssignAnswer:
+        """Assign the first documents of a filter, at most 1,000, to a person; `assignee` `@none`: to nobody."""
+        return self._post("/documents/:assign", body, key)
+
+    def assignments(self) -> list[m.Assignment]:
+        """How many documents each person has, by status; `assignee` None: those of nobody."""
+        return self._get("/assignments")["value"]
+
+    def second_review(self, body: m.SecondReviewBody, *, key: str | None = None) -> m.SecondReview:
+        """Have a sample of labeled documents labeled again by a person who sees nothing of the first."""
+        return self._post("/second-reviews", body, key)
+
+    def second_reviews(self) -> Iterator[m.SecondReview]:
+        return self.client.pages(f"{self.path}/second-reviews")
+
+    def blind_documents(self, review_id: str) -> Iterator[m.BlindItem]:
+        """The documents of a second review, without labels."""
+        return self.client.pages(f"{self.path}/second-reviews/{review_id}/documents")
+
+    def blind_document(self, review_id: str, document_id: str) -> dict[str, Any]:
+        """Name and text of a document, and in its label field what the second person said, for that person alone."""
+        return self._get(f"/second-reviews/{review_id}/documents/{document_id}")
+
+    def set_blind_labels(self, review_id: str, document_id: str, labels: Mapping[str, Any]) -> None:
+        """Set what the second person says; the labels of the document stay."""
+        path = f"{self.path}/second-reviews/{review_id}/documents/{document_id}/labels"
+        self.client.call("PUT", path, body=labels)
+
+    def agreement(self, review_id: str) -> m.AgreementAnswer:
+        """How far both agree, of the documents that both labeled. Not for the second person."""
+        return self._get(f"/second-reviews/{review_id}/agreement")
+
+    def disagreements(self, review_id: str) -> Iterator[m.Disagreement]:
+        return self.client.pages(f"{self.path}/second-reviews/{review_id}/disagreements")
+
+    def resolve(self, review_id: str, document: m.Document, body: m.ResolveBody) -> m.Document:
+        """Make the first, the second or other labels those of the document, as it was read."""
+        path = f"{self.path}/second-reviews/{review_id}/documents/{document['id']}/:resolve"
+        match = {"If-Match": document["eTag"]}
+        return self.client.call("POST", path, body=body, headers=match).json()
+
+    def reopen(self, review_id: str, document_id: str) -> m.Document:
+        """Undo a resolution."""
+        return self._post(f"/second-reviews/{review_id}/documents/{document_id}/:reopen")

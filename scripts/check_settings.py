@@ -1,0 +1,140 @@
+"""Checks the settings before `make run` starts anything: all problems in one message, exit code 2.
+
+python -m scripts.check_settings [--port PORT] [--azurite-port PORT] [--data-dir DIR] [--machine]
+
+Values of settings are never printed. `--machine` also checks Python and Node, for `make doctor`.
+"""
+
+import argparse
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from shared.runtime.settings import Settings, read_settings
+
+APP: Final = Path(__file__).parents[1]
+FILE, SAMPLE = "local.settings.json", "local.settings.sample.json"
+#: How near to a setting of ours an unknown name must be to be taken for a typing error.
+NEAR: Final = 0.85
+SHORTEST_NAME: Final = 8
+NODE: Final = (20, 19)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="check_settings")
+    for name in ("--port", "--azurite-port", "--data-dir"):
+        parser.add_argument(name)
+    parser.add_argument("--machine", action="store_true")
+    options = parser.parse_args()
+    found = machine_problems() if options.machine else []
+    found += local_problems(APP, os.environ)
+    for name in ("port", "azurite_port"):
+        found += port_problems(name.upper(), getattr(options, name))
+    found += data_dir_problems(options.data_dir)
+    if found:
+        lines = "\n".join(f"  - {problem}" for problem in found)
+        print(f"Labelbridge cannot start; correct this and try again:\n{lines}", file=sys.stderr)
+        return 2
+    if options.machine:
+        print("This machine and the settings are fine.")
+    return 0
+
+
+def local_problems(app: Path, environment: Mapping[str, str]) -> list[str]:
+    """What is wrong with local.settings.json, or the sample where it does not exist, and the environment over it."""
+    try:
+        values = local_values(app)
+    except ValueError as error:
+        return [str(error)]
+    sample = _values(app / SAMPLE) if (app / SAMPLE).exists() else {}
+    known = {name.upper() for name in (*Settings.model_fields, *sample)}
+    given = values | dict(environment)
+    return [*unknown_settings(values, environment, known), *read_settings(given)[1]]
+
+
+def local_values(app: Path) -> dict[str, str]:
+    """`Values` of local.settings.json, or of the sample where it does not exist. Raises ValueError with its name."""
+    file = app / FILE if (app / FILE).exists() else app / SAMPLE
+    try:
+        return _values(file)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from None
+
+
+def _values(file: Path) -> dict[str, str]:
+    """`Values` of a file of local settings. Raises ValueError."""
+    try:
+        data: Any = json.loads(file.read_text("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read ({type(error).__name__}).") from None
+    values: Any = cast("dict[str, Any]", data).get("Values", {}) if isinstance(data, dict) else None
+    if not isinstance(values, dict):
+        raise ValueError("it must be an object with an object 'Values'.")  # noqa: TRY004 - invalid input
+    settings = cast("dict[str, Any]", values)
+    wrong = [name for name, value in settings.items() if not isinstance(value, str)]
+    if wrong:
+        raise ValueError(f"the values must be strings: {', '.join(sorted(wrong))}.")
+    return settings
+
+
+def unknown_settings(
+    values: Mapping[str, str], environment: Mapping[str, str], known: Iterable[str]
+) -> list[str]:
+    """Names near ours that are no settings. Of the environment, which is full of other names, only long ones count."""
+    ours = set(known)
+    names = [*values, *(name for name in environment if len(name) >= SHORTEST_NAME)]
+    return [
+        f"Unknown setting {name}, did you mean {near[0]}?"
+        for name in dict.fromkeys(names)
+        if name.upper() not in ours and (near := difflib.get_close_matches(name.upper(), ours, 1, NEAR))
+    ]
+
+
+def port_problems(name: str, value: str | None) -> list[str]:
+    if value is None or (value.isdecimal() and int(value) <= 65_535):
+        return []
+    return [f"{name} must be a number from 0 to 65535."]
+
+
+def data_dir_problems(value: str | None) -> list[str]:
+    if value is None:
+        return []
+    if not value.strip():
+        return ["DATA_DIR must not be empty; it is the folder where the local storage keeps its data."]
+    folder = Path(value).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return [f"DATA_DIR cannot be used: {folder} is not a folder that you can write to."]
+    return []
+
+
+def machine_problems() -> list[str]:
+    found: list[str] = []
+    if sys.version_info[:2] != (3, 13):
+        found.append("Python 3.13 is required; run 'make clean install' after installing it.")
+    node = shutil.which("node")
+    if node is None:
+        return [
+            *found,
+            "Node is not installed; install version 20.19 or later for Azurite and the review page.",
+        ]
+    text = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    parts = text.strip().removeprefix("v").split(".")
+    if not all(part.isdecimal() for part in parts[:2]) or tuple(map(int, parts[:2])) < NODE:
+        found.append("Node 20.19 or later is required for Azurite and the review page.")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
