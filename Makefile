@@ -1,4 +1,4 @@
-# The front door. `make` alone lists what there is. GNU make 4.3 or newer.
+# `make` alone lists the targets. GNU make 4.3 or later.
 #
 # Settings, on the command line or in the environment (make run PORT=7080):
 PORT ?= 7071
@@ -8,12 +8,12 @@ KEEP ?=
 export PORT AZURITE_PORT DATA_DIR KEEP
 
 PYTHON := .venv/bin/python
-CHECKED := $(wildcard function_app.py functions shared devhost samples bench scripts tests)
+CHECKED := $(wildcard function_app.py functions shared devhost labelbridge samples bench scripts tests)
 WEB := $(if $(wildcard web/package.json),web)
 CHROMIUM := $(if $(wildcard tests/browser),chromium)
 
-# A recipe that starts something long-lived is one line with `exec`: the program is then make's own
-# child, to which make passes a SIGTERM on and for whose end it waits.
+# A recipe that starts a long-running program is one line with `exec`: the program is then a direct
+# child of make, which forwards SIGTERM to it and waits for its end.
 
 .PHONY: help
 help: ## list the targets
@@ -21,11 +21,11 @@ help: ## list the targets
 	@echo "  settings: PORT=$(PORT) AZURITE_PORT=$(AZURITE_PORT) DATA_DIR=$(DATA_DIR) KEEP=$(KEEP) PYTEST_ARGS=$(PYTEST_ARGS)"
 
 .PHONY: install
-install: ## install what everything else needs: .venv and Azurite (done by the others when needed)
+install: ## install .venv and Azurite (other targets do it when needed)
 	@exec scripts/bootstrap.sh
 
 .PHONY: web
-web: ## build the review page, when it changed
+web: ## build the review page, if it changed
 	@exec scripts/web.sh
 
 .PHONY: chromium
@@ -33,12 +33,23 @@ chromium:
 	@exec scripts/chromium.sh
 
 .PHONY: demo
-demo: install $(WEB) ## show the whole path from an upload to a saved label; KEEP=1 leaves it running
+demo: install $(WEB) ## show the path from an upload to a saved label; KEEP=1 leaves it running
 	@exec $(PYTHON) -m samples.demo
 
+CHECK := $(PYTHON) -m scripts.check_settings --port "$(PORT)" --azurite-port "$(AZURITE_PORT)" --data-dir "$(DATA_DIR)"
+
+.PHONY: checked-settings
+checked-settings: install
+	@$(CHECK)
+
+.PHONY: doctor
+doctor: install ## check this machine and the settings
+	@$(CHECK) --machine
+
 .PHONY: run
-run: install $(WEB) ## serve in the foreground until Ctrl-C or SIGTERM
-	@exec $(PYTHON) -m devhost run --app . --port "$(PORT)" --azurite-port "$(AZURITE_PORT)" --data-dir "$(DATA_DIR)"
+run: install checked-settings $(WEB) ## serve in the foreground until Ctrl-C or SIGTERM
+	@exec $(PYTHON) -m devhost run --app . --port "$(PORT)" --azurite-port "$(AZURITE_PORT)" --data-dir "$(DATA_DIR)" \
+		--exclude labelbridge --exclude %TABLE_PREFIX% --say "$$($(PYTHON) -m scripts.welcome)"
 
 .PHONY: test
 test: install $(WEB) $(CHROMIUM) ## run all tests
@@ -54,20 +65,43 @@ test-browser: $(CHROMIUM)
 test-%: install $(WEB) ## run the tests of one folder of tests/, as make test-integration
 	@exec $(PYTHON) scripts/test.py $*
 
+# The model answers by chance; these tests hold the app to the contract of a real server, which no fake does.
+.PHONY: test-llm
+test-llm: install ## run the tests against a real language model; the first run builds a server for up to an hour
+	@scripts/llm.sh
+	@exec $(PYTHON) scripts/test.py llm
+
 .PHONY: bench
-bench: install ## measure against raw storage in the same run
+bench: install ## measure against raw storage in the same run; FULL=1 adds 100,000 documents
 	@exec $(PYTHON) -m bench
+
+.PHONY: bench-idle
+bench-idle: install ## count storage calls with nothing to do, with 1 and with 300 projects
+	@exec $(PYTHON) -m bench --idle
+
+.PHONY: bench-memory
+bench-memory: install ## measure peak memory of large imports, in a body and from a blob, and of bodies that are refused
+	@exec $(PYTHON) -m bench.memory
+
+.PHONY: bench-compare
+bench-compare: install ## print the ratios of two results: OLD=a.json NEW=b.json
+	@exec $(PYTHON) -m bench --compare "$(OLD)" "$(NEW)"
 
 .PHONY: bench-engines
 bench-engines: install ## measure the engines' quality and speed
 	@exec $(PYTHON) -m bench.engines
 
+.PHONY: compare-storage
+compare-storage: install ## compare the answers of both storage clients to many random inputs (minutes); EXAMPLES=500
+	@COMPARE_EXAMPLES="$${EXAMPLES:-500}" exec $(PYTHON) -m pytest tests/contract/test_clients_agree.py --timeout 3600
+
 .PHONY: lint
-lint: install ## check style, types and the direction of imports
+lint: install ## check style, types, the direction of imports and what a deployment would index
 	$(PYTHON) -m ruff check $(CHECKED)
 	$(PYTHON) -m ruff format --check $(CHECKED)
 	$(PYTHON) -m pyright --project pyproject.toml
 	.venv/bin/lint-imports
+	$(PYTHON) scripts/index_functions.py
 
 .PHONY: format
 format: install ## format the code and sort its imports
@@ -78,13 +112,14 @@ COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-
 	--generate-hashes --no-header
 
 .PHONY: requirements
-requirements: ## compile both requirements files from pyproject.toml; UPGRADE=--upgrade takes newer versions
+requirements: ## compile the requirements files from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@scripts/bootstrap.sh python
-	$(COMPILE) $(UPGRADE) --output-file requirements.txt
-	$(COMPILE) $(UPGRADE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) $(UPGRADE) --extra app --output-file requirements.txt
+	$(COMPILE) $(UPGRADE) --extra app --extra cli --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) $(UPGRADE) --extra cli --extra entra --constraint requirements-dev.txt --output-file requirements-cli.txt
 
 .PHONY: clean
-clean: ## remove everything that can be made again; the data in DATA_DIR stays
+clean: ## remove everything that can be rebuilt; the data in DATA_DIR stays
 	rm -rf .venv node_modules web/node_modules web/dist .bootstrap
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

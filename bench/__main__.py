@@ -1,48 +1,97 @@
-"""`make bench`: the product against raw storage in the same run. Absolute rates swing with the machine; ratios tell."""
+"""`make bench`: the product against storage by hand in the same run. Absolute rates vary with the machine; ratios tell.
+
+python -m bench                                1,000 and 10,000 documents; FULL=1 adds 100,000
+python -m bench --documents 2000 --repeat 3    one size, the median of three runs
+python -m bench --idle                         what the app costs with nothing to do (minutes)
+python -m bench --compare OLD.json NEW.json    ratios of two results
+"""
 
 import argparse
 import asyncio
-import random
-import statistics
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
 
-from bench.autolabel import Api, Figure, by_events, over_http
-from bench.server import serve
+from bench.idle import PROJECTS, idle, import_cpu
+from bench.measure import Figure, Report
+from bench.scenarios import Scenarios
+from bench.server import ROOT, serve
 
-WORDS = "please order refund bicycle invoice login password account delivery late broken wheel chain".split()
-
-
-def texts(count: int) -> list[str]:
-    """Documents of 60 to 120 words, the same in every run."""
-    source = random.Random(0)
-    return [" ".join(source.choices(WORDS, k=source.randint(60, 120))) + f" {i}" for i in range(count)]
+RESULTS = ROOT / "bench" / "results"
+SIZES = (1_000, 10_000)
 
 
-async def measure(documents: list[str]) -> list[Figure]:
-    with serve() as server:
-        api = Api(server)
-        try:
-            return [await over_http(server, api, documents), await by_events(server, api, documents)]
-        finally:
-            await api.client.aclose()
+def machine() -> dict[str, str | int | None]:
+    load = os.getloadavg()[0]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "load before": f"{load:.1f}",
+    }
+
+
+def compare(old: Path, new: Path) -> str:
+    """NEW divided by OLD for each figure that both have."""
+    before, after = (json.loads(path.read_text())["figures"] for path in (old, new))
+    lines = [f"{'figure':<58}{'old':>10}{'new':>10}{'new/old':>9}{'host CPU':>10}{'azurite':>9}"]
+    for name in before.keys() & after.keys():
+        one, two = before[name], after[name]
+        line = f"{name:<58}{one['value']:>10,.4g}{two['value']:>10,.4g}{_ratio(one, two, 'value'):>9}"
+        lines.append(f"{line}{_ratio(one, two, 'host_cpu'):>10}{_ratio(one, two, 'azurite_cpu'):>9}")
+    return "\n".join([lines[0], *sorted(lines[1:])])
+
+
+def _ratio(old: dict[str, float | None], new: dict[str, float | None], key: str) -> str:
+    one, two = old[key], new[key]
+    return f"{two / one:.2f}" if one and two else ""
+
+
+def measure(arguments: argparse.Namespace) -> Report:
+    report = Report(machine())
+    sizes = (
+        [arguments.documents]
+        if arguments.documents
+        else [*SIZES, *((100_000,) if os.environ.get("FULL") else ())]
+    )
+    for _ in range(arguments.repeat):
+        if not arguments.idle:
+            report.add(
+                "start",
+                [
+                    Figure("import of function_app, CPU", "ms", import_cpu(), None, "1,200 ms", "start"),
+                    Figure("  without any byte code", "ms", import_cpu(compiled=False), None, "", "start"),
+                ],
+            )
+        for size in () if arguments.idle else sizes:
+            with serve() as server:
+                report.add(f"{size:,}", asyncio.run(Scenarios(server, size).run()))
+        for projects in PROJECTS if arguments.idle else ():
+            report.add("idle", asyncio.run(idle(projects)))
+    return report
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--documents", type=int, default=2_000)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--documents", type=int, help="one size instead of 1,000 and 10,000")
+    parser.add_argument("--repeat", type=int, default=1, help="runs, of which the median is shown")
+    parser.add_argument("--idle", action="store_true", help="measure storage calls with nothing to do")
+    parser.add_argument("--out", type=Path, help="where the JSON goes; default bench/results/")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two results")
     arguments = parser.parse_args()
-    documents = texts(arguments.documents)
-    runs = [asyncio.run(measure(documents)) for _ in range(arguments.repeat)]
-    print(f"{arguments.documents:,} documents, median of {arguments.repeat} runs on Azurite")
-    print(f"{'figure':<48}{'ours/s':>9}{'raw/s':>9}{'ratio':>8}{'least':>8}")
-    good = True
-    for figures in zip(*runs, strict=True):
-        ratio = statistics.median(one.ratio for one in figures)
-        ours = statistics.median(one.ours for one in figures)
-        baseline = statistics.median(one.baseline for one in figures)
-        good &= ratio >= figures[0].floor
-        print(f"{figures[0].name:<48}{ours:>9,.0f}{baseline:>9,.0f}{ratio:>8.2f}{figures[0].floor:>8.2f}")
-    return 0 if good else 1
+    if arguments.compare:
+        print(compare(*arguments.compare))
+        return 0
+    report = measure(arguments)
+    out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": report.machine, "figures": report.medians()}, indent=1))
+    print(report.table())
+    print(f"{report.machine}\nwritten to {out}")
+    return 0
 
 
 if __name__ == "__main__":

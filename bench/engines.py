@@ -1,4 +1,8 @@
-"""How good and how fast an engine is, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
+"""How good and how fast engines are, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
+
+Of the services, `azure-openai` has rows where it is configured (docs/engines.md): without labels, and with examples
+out of so many. It is asked about fewer documents (`--asked`), for each costs time and perhaps money. The last column is
+the tokens of a document; `CPU ms` is what a document took of this process.
 
 Score: accuracy (single-label), micro-F1 (multi-label), strict span micro-F1 (entities). Each figure is the mean
 over the seeds; a seed draws the labeled documents.
@@ -7,6 +11,7 @@ over the seeds; a seed draws the labeled documents.
 import argparse
 import asyncio
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,14 +19,26 @@ from dataclasses import astuple, dataclass
 from statistics import fmean
 
 from bench.data_sets import FOLDER, KINDS, DataSet, read
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction, Span
-from shared.engines import Engine, Engines, NotEnoughExamples, local_engines
+from shared.domain.project import Category
+from shared.engines import (
+    Engine,
+    EngineNotConfigured,
+    Engines,
+    NotEnoughExamples,
+    ServiceEngine,
+    Task,
+    local_engines,
+)
+from shared.engines.azure_openai.engine import AzureOpenAIEngine
 from shared.engines.embedded import sentences
+from shared.engines.registry import AZURE_OPENAI
+from shared.runtime.container import service_engines
+from shared.runtime.settings import read_settings
 
 CONFIDENT = 0.8
 _BINS = 10
-_HEADER = "set         labeled   score    ECE   P@.8  cov@.8  train s  docs/s    MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +52,11 @@ class Figures:
     """Share of predictions with such a confidence."""
     train_seconds: float
     documents_per_second: float
+    cpu_milliseconds: float
+    """CPU time of this process for a document: what a busy machine does not change much."""
     megabytes: float
+    tokens: float = 0.0
+    """Per document, of services that are paid by the token."""
 
 
 async def measure(engine: Engine, data: DataSet, size: int, seed: int, most: int = 500) -> Figures | None:
@@ -44,21 +65,58 @@ async def measure(engine: Engine, data: DataSet, size: int, seed: int, most: int
     test = data.held_out(most)
     started = time.perf_counter()
     try:
-        artefact = await engine.fit(data.kind, labeled, unlabeled=others, seed=seed)
+        artifact = await engine.fit(data.kind, labeled, unlabeled=others, seed=seed)
     except NotEnoughExamples:
         return None
     trained = time.perf_counter()
-    model = await engine.load(artefact)
+    model = await engine.load(artifact)
     await model.predict([test[0].text])
-    sentences.PREDICTING.forget()  # as fast as on texts that are new
-    loaded = time.perf_counter()
+    sentences.MEMORY.forget()  # as fast as on texts that are new
+    loaded, used = time.perf_counter(), time.process_time()
     predictions = await model.predict([example.text for example in test])
     speed = len(test) / (time.perf_counter() - loaded)
+    milliseconds = (time.process_time() - used) / len(test) * 1e3
     items = list(judge(data.kind, test, predictions))
     return Figures(
         score(data.kind, test, items), calibration_error(items), *confident(items),
-        trained - started, speed, len(artefact) / 1e6,
+        trained - started, speed, milliseconds, len(artifact) / 1e6,
     )  # fmt: skip
+
+
+async def ask(engine: ServiceEngine, data: DataSet, size: int, seed: int, most: int) -> Figures:
+    """As `measure`, for a service: it gets the names of the categories, and examples out of `size` documents."""
+    labeled = data.sample(size, seed)[0] if size else []
+    names = {
+        name
+        for one in (*data.train, *data.test)
+        for name in (*one.categories, *(s.category for s in one.spans))
+    }
+    shortest = sorted(labeled, key=lambda one: len(one.text))[: engine.max_examples]
+    task = Task(data.kind, tuple(map(Category, sorted(names))), tuple(shortest))
+    model = await engine.load(await engine.prepare(task))
+    test = data.held_out(most)
+    started, used = time.perf_counter(), time.process_time()
+    answers = await model.answer([example.text for example in test])
+    speed = len(test) / (time.perf_counter() - started)
+    milliseconds = (time.process_time() - used) / len(test) * 1e3
+    if failed := [one.failure.message for one in answers if one.failure is not None]:
+        print(f"{data.name}: {len(failed)} of {len(test)} documents failed: {failed[0]}", file=sys.stderr)
+    items = list(judge(data.kind, test, [one.predictions for one in answers]))
+    tokens = sum(one.tokens.input + one.tokens.output for one in answers) / len(test)
+    return Figures(
+        score(data.kind, test, items), calibration_error(items), *confident(items),
+        0.0, speed, milliseconds, 0.0, tokens,
+    )  # fmt: skip
+
+
+def service(name: str) -> ServiceEngine | None:
+    """The service where it is configured by the environment."""
+    settings, _ = read_settings(os.environ)
+    try:
+        engine = Engines(service_engines(settings)).get(name)
+    except EngineNotConfigured:
+        return None
+    return engine if isinstance(engine, ServiceEngine) else None
 
 
 def judge(
@@ -108,23 +166,33 @@ def mean(runs: Sequence[Figures]) -> Figures:
 
 async def main(arguments: argparse.Namespace) -> None:
     engine = Engines(local_engines()).get(arguments.engine)
-    print(
-        f"{'set':<11}{'labeled':>8}{'score':>8}{'ECE':>7}{'P@.8':>7}{'cov@.8':>8}{'train s':>9}{'docs/s':>8}{'MB':>6}"
-    )
+    language_model = service(AZURE_OPENAI)
+    titles = f"{'score':>8}{'ECE':>7}{'P@.8':>7}{'cov@.8':>8}"
+    titles += f"{'train s':>9}{'docs/s':>8}{'CPU ms':>8}{'MB':>6}{'tokens':>8}"
+    print(f"{'set':<11}{'engine':<13}{'labeled':>8}{titles}")
+    if language_model is None:
+        print(f"{AZURE_OPENAI} is not configured, and has no rows.", file=sys.stderr)
     for name in arguments.sets:
         data = read(name)
         for size in arguments.sizes:
             runs = [await measure(engine, data, size, seed) for seed in range(arguments.seeds)]
-            print(_row(name, size, [run for run in runs if run is not None]), flush=True)
+            print(_row(name, engine.name, size, [run for run in runs if run is not None]), flush=True)
+        if language_model is not None:
+            for size in (0, max(arguments.sizes)):
+                run = await ask(language_model, data, size, 0, arguments.asked)
+                print(_row(name, language_model.name, size, [run]), flush=True)
+    if isinstance(language_model, AzureOpenAIEngine):
+        await language_model.aclose()
 
 
-def _row(name: str, size: int, runs: Sequence[Figures]) -> str:
+def _row(name: str, engine: str, size: int, runs: Sequence[Figures]) -> str:
     if not runs:
-        return f"{name:<11}{size:>8}   too few labels"
+        return f"{name:<11}{engine:<13}{size:>8}   too few labels"
     f = mean(runs)
     quality = f"{f.score:>8.3f}{f.calibration_error:>7.3f}{f.precision:>7.3f}{f.coverage:>8.3f}"
-    cost = f"{f.train_seconds:>9.2f}{f.documents_per_second:>8.0f}{f.megabytes:>6.2f}"
-    return f"{name:<11}{size:>8}{quality}{cost}"
+    cost = f"{f.train_seconds:>9.2f}{f.documents_per_second:>8.1f}{f.cpu_milliseconds:>8.2f}"
+    cost += f"{f.megabytes:>6.2f}{f.tokens:>8.0f}"
+    return f"{name:<11}{engine:<13}{size:>8}{quality}{cost}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -133,6 +201,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[10, 30, 100, 300])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--asked", type=int, default=100, help="documents that a service is asked about, per row"
+    )
     parser.add_argument("--quick", action="store_true", help="100 labeled documents and one seed")
     arguments = parser.parse_args()
     if arguments.quick:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction
-from shared.engines import ArtefactError, Capabilities, NotEnoughExamples
+from shared.engines import ArtifactError, Capabilities, NotEnoughExamples
 
 _CONFIDENCE = 0.5
 
@@ -30,12 +30,12 @@ class InstantEngine:
             raise NotEnoughExamples("The instant engine needs at least 1 category.")
         return json.dumps({"kind": kind, "categories": sorted(seen)}).encode()
 
-    async def load(self, artefact: bytes) -> "InstantModel":
+    async def load(self, artifact: bytes) -> "InstantModel":
         try:
-            stored = json.loads(artefact)
+            stored = json.loads(artifact)
             return InstantModel(ProjectKind(stored["kind"]), tuple(stored["categories"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise ArtefactError("These bytes are not a model of the instant engine.") from error
+            raise ArtifactError("These bytes are not a model of the instant engine.") from error
 
 
 class InstantModel:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.raw import name_of
+from bench.texts import name_of
 
 DATABASE = "__azurite_db_blob__.json"
 BLOBS = "$BLOBS_COLLECTION$"

@@ -1,68 +1,155 @@
-"""What Azurite alone can do through the official SDK: the baseline of every ratio."""
+"""Storage by hand, the baseline of every ratio: plain REST calls over one connection pool, no SDK."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+import base64
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Self
+from urllib.parse import quote
 
-from azure.data.tables.aio import TableServiceClient
-from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+import aiohttp
+from azure.storage.blob.aio import BlobServiceClient
+from yarl import URL
 
 CONCURRENCY = 32
+OPERATIONS = 99  # of a transaction; 100 at the most
+VERSION = "2019-02-02"
+JSON = "application/json;odata=minimalmetadata"
 
 
-async def upload(connection: str, container: str, texts: Sequence[str]) -> None:
-    """Put the texts into a fresh container as doc00000.txt, ..."""
+class RawStorage:
+    """The blobs and tables of Azurite by hand."""
+
+    def __init__(self, connection_string: str) -> None:
+        pairs = (part.partition("=") for part in connection_string.split(";"))
+        parts = {name: value for name, _, value in pairs}
+        self._account, self._key = parts["AccountName"], base64.b64decode(parts["AccountKey"])
+        self._blob, self._table = parts["BlobEndpoint"], parts["TableEndpoint"]
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def read(self, container: str, name: str) -> bytes:
+        path = f"/{container}/{quote(name)}"
+        return (await self._send("GET", self._blob, path, self._blob_headers("GET", path)))[1]
+
+    async def row(self, table: str, partition: str, key: str) -> dict[str, Any]:
+        path = f"/{table}(PartitionKey='{quote(partition)}',RowKey='{quote(key)}')"
+        body = (await self._send("GET", self._table, path, self._table_headers(path)))[1]
+        row: dict[str, Any] = json.loads(body)
+        return row
+
+    async def rows(self, table: str, partition: str, low: str = "", high: str = "~") -> list[dict[str, Any]]:
+        """All rows whose keys are in the range, page by page."""
+        path = f"/{table}()"
+        condition = f"PartitionKey eq '{partition}' and RowKey ge '{low}' and RowKey lt '{high}'"
+        query = {"$filter": condition, "$top": "1000"}
+        found: list[dict[str, Any]] = []
+        while True:
+            headers, body = await self._send(
+                "GET", self._table, path, self._table_headers(path), params=query
+            )
+            found += json.loads(body)["value"]
+            if "x-ms-continuation-NextPartitionKey" not in headers:
+                return found
+            for name in ("NextPartitionKey", "NextRowKey"):
+                query[name] = headers.get(f"x-ms-continuation-{name}", "")
+
+    async def create_table(self, table: str) -> None:
+        body = json.dumps({"TableName": table}).encode()
+        await self._send("POST", self._table, "/Tables", self._table_headers("/Tables"), body, allow={409})
+
+    async def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        path = f"/{table}"
+        await self._send("POST", self._table, path, self._table_headers(path), json.dumps(row).encode())
+
+    async def commit(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert or replace rows of one partition in one transaction."""
+        batch, changes = f"batch_{uuid.uuid4()}", f"changeset_{uuid.uuid4()}"
+        lines = [f"--{batch}", f"Content-Type: multipart/mixed; boundary={changes}", ""]
+        for row in rows:
+            key = f"PartitionKey='{quote(row['PartitionKey'])}',RowKey='{quote(row['RowKey'])}'"
+            lines += [
+                f"--{changes}", "Content-Type: application/http", "Content-Transfer-Encoding: binary", "",
+                f"PUT {self._table}/{table}({key}) HTTP/1.1", "Content-Type: application/json",
+                f"Accept: {JSON}", "DataServiceVersion: 3.0", "", json.dumps(row),
+            ]  # fmt: skip
+        lines += [f"--{changes}--", f"--{batch}--", ""]
+        headers = self._table_headers("/$batch") | {"Content-Type": f"multipart/mixed; boundary={batch}"}
+        await self._send("POST", self._table, "/$batch", headers, "\r\n".join(lines).encode())
+
+    async def _send(
+        self, method: str, base: str, path: str, headers: Mapping[str, str], body: bytes = b"",
+        params: Mapping[str, str] | None = None, allow: Iterable[int] = (),
+    ) -> tuple[Mapping[str, str], bytes]:  # fmt: skip
+        assert self._http is not None
+        url = URL(f"{base}{path}", encoded=True)
+        sent = url.update_query(params) if params else url
+        async with self._http.request(method, sent, headers=headers, data=body or None) as answer:
+            content = await answer.read()
+            if answer.status >= 400 and answer.status not in allow:
+                raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+            return answer.headers, content
+
+    def _blob_headers(self, method: str, path: str) -> dict[str, str]:
+        date = _now()
+        canonical = f"/{self._account}/{self._account}{path}"
+        text = f"{method}{chr(10) * 12}x-ms-date:{date}\nx-ms-version:{VERSION}\n{canonical}"
+        return {"x-ms-date": date, "x-ms-version": VERSION, "Authorization": self._sign("SharedKey", text)}
+
+    def _table_headers(self, path: str) -> dict[str, str]:
+        date = _now()
+        text = f"{date}\n/{self._account}/{self._account}{path}"
+        return {
+            "x-ms-date": date,
+            "x-ms-version": VERSION,
+            "Accept": JSON,
+            "Content-Type": "application/json",
+            "DataServiceVersion": "3.0",
+            "Authorization": self._sign("SharedKeyLite", text),
+        }
+
+    def _sign(self, scheme: str, text: str) -> str:
+        digest = hmac.new(self._key, text.encode(), hashlib.sha256).digest()
+        return f"{scheme} {self._account}:{base64.b64encode(digest).decode()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+async def upload(
+    connection: str, container: str, texts: Sequence[str], names: Callable[[int], str], *, first: int = 0
+) -> None:
+    """Put the texts into a container, which is fresh unless the number of the `first` says that some are there."""
     async with BlobServiceClient.from_connection_string(connection) as service:
         client = service.get_container_client(container)
-        await client.create_container()
+        if not first:
+            await client.create_container()
         await each(
-            range(len(texts)), lambda i: client.upload_blob(name_of(i), texts[i].encode(), overwrite=True)
+            enumerate(texts, first),
+            lambda pair: client.upload_blob(names(pair[0]), pair[1].encode(), overwrite=True),
         )
 
 
-def name_of(index: int) -> str:
-    return f"doc{index:05d}.txt"
-
-
-async def read_rate(connection: str, container: str, count: int) -> float:
-    """Blobs a second, read whole through the aio SDK."""
-    async with BlobServiceClient.from_connection_string(connection) as service:
-        client = service.get_container_client(container)
-        started = time.perf_counter()
-        await each(range(count), lambda i: _read(client, name_of(i)))
-        return count / (time.perf_counter() - started)
-
-
-async def read_and_insert_rate(connection: str, container: str, count: int) -> float:
-    """Documents a second, for one blob read and one row inserted for each."""
-    async with (
-        BlobServiceClient.from_connection_string(connection) as blobs,
-        TableServiceClient.from_connection_string(connection) as tables,
-    ):
-        client = blobs.get_container_client(container)
-        table = await tables.create_table_if_not_exists("rawbaseline")
-        run = str(time.time_ns())
-
-        async def one(index: int) -> None:
-            await table.create_entity({"PartitionKey": run, "RowKey": str(index), "location": name_of(index)})
-            await _read(client, name_of(index))
-
-        started = time.perf_counter()
-        await each(range(count), one)
-        return count / (time.perf_counter() - started)
-
-
-async def _read(client: ContainerClient, name: str) -> bytes:
-    stream = await client.download_blob(name)
-    return await stream.readall()
-
-
-async def each(items: Sequence[int], work: Callable[[int], Awaitable[object]]) -> None:
-    """The work for every item, CONCURRENCY at a time."""
+async def each(
+    items: Iterable[Any], work: Callable[[Any], Awaitable[object]], concurrency: int = CONCURRENCY
+) -> None:
+    """The work for every item, `concurrency` at a time."""
     waiting = iter(items)
 
     async def worker() -> None:
         for item in waiting:
             await work(item)
 
-    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+    await asyncio.gather(*(worker() for _ in range(concurrency)))

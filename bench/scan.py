@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from bench import raw
-from bench.__main__ import texts
-from bench.autolabel import Api
+from bench.api import Api
 from bench.many_blobs import multiply
 from bench.server import Server, serve
+from bench.texts import documents, name_of
 
 CONTAINER = "bench-scan"
 BY_NAME = Path(__file__).parent / "blobs-by-name.cjs"
@@ -27,7 +27,12 @@ async def measure(count: int) -> None:
     with TemporaryDirectory() as folder:
         data_dir = Path(folder)
         with serve(data_dir) as server:
-            await raw.upload(server.connection_string, CONTAINER, texts(min(count, UPLOADED)))
+            await raw.upload(
+                server.connection_string,
+                CONTAINER,
+                [text for _, text in documents(min(count, UPLOADED))],
+                name_of,
+            )
         multiply(data_dir, CONTAINER, count)
         with serve(data_dir, NODE_OPTIONS=f"--require={BY_NAME}") as server:
             await _measure(server, count)
@@ -39,9 +44,12 @@ async def _measure(server: Server, count: int) -> None:
         container = service.get_container_client(CONTAINER)
         await _timed("raw: listing", count, lambda: _list(container))
         sample = min(count, 5_000)
-        read = count / await raw.read_rate(server.connection_string, CONTAINER, sample)
+        async with raw.RawStorage(server.connection_string) as storage:
+            started = time.perf_counter()
+            await raw.each(range(sample), lambda i: storage.read(CONTAINER, name_of(i)))
+            read = count / sample * (time.perf_counter() - started)
         print(f"{f'raw: reading every blob (from {sample:,})':<44}{read:>9.1f} s{count / read:>12,.0f} /s")
-        await api.import_project("scanned", CONTAINER, on_upload=False)
+        await api.create("scanned", CONTAINER)
         await _timed("first scan, until all are registered", count, lambda: _registered(api, count))
         await _timed("scan again, nothing changed", count, lambda: _scan(api))
         await _change(container, count)
@@ -72,9 +80,9 @@ async def _scan(api: Api) -> object:
 
 async def _change(container: ContainerClient, count: int) -> None:
     for index in range(CHANGES):
-        await container.upload_blob(raw.name_of(index + 1), b"The text is another now.", overwrite=True)
-        await container.delete_blob(raw.name_of(index + 1 + CHANGES))
-        await container.upload_blob(raw.name_of(count + index), b"This document came later.")
+        await container.upload_blob(name_of(index + 1), b"The text is another now.", overwrite=True)
+        await container.delete_blob(name_of(index + 1 + CHANGES))
+        await container.upload_blob(name_of(count + index), b"This document came later.")
 
 
 async def _check(api: Api, count: int) -> None:

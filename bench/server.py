@@ -8,15 +8,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from bench.processes import children, command_line
 
 ROOT = Path(__file__).parent.parent
 KEY = "labelbridge-local"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 #: Containers whose blobs make no events; the prefix `bench-` lets a measurement post its own.
-QUIET = ("bench-", "labelbridge", "azure-webjobs-")
+QUIET = ("bench-", "labelbridge")
 SETTINGS = {
     "DEFAULT_ENGINE": "instant",
     "EXTRA_ENGINES": '{"instant": "bench.instant_engine:InstantEngine"}',
@@ -24,13 +27,22 @@ SETTINGS = {
     "RECONCILE_SCHEDULE": "0 0 0 1 1 *",
 }
 
+#: The defaults on Azure; the sample settings have quicker ones for a developer's machine.
+SCHEDULES_ON_AZURE = {
+    "SWEEP_SCHEDULE": "0 * * * * *",
+    "RECONCILE_SCHEDULE": "0 0 * * * *",
+    "SYNC_SCHEDULE": "0 */15 * * * *",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running product: the base of its API, and its storage account."""
+    """A running product: the base of its API, its storage account, the process ids of the host and of Azurite."""
 
     base: str
     connection_string: str
+    host: int
+    azurite: int
 
 
 def _free_port(count: int = 1) -> int:
@@ -76,7 +88,10 @@ def serve(data_dir: Path | None = None, **environment: str) -> Iterator[Server]:
         )
         try:
             _await_ready(process)
-            yield Server(f"http://127.0.0.1:{port}", connection_string(azurite))
+            ids = {name: _child(process.pid, name) for name in ("devhost host", "azurite")}
+            yield Server(
+                f"http://127.0.0.1:{port}", connection_string(azurite), ids["devhost host"], ids["azurite"]
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -92,3 +107,49 @@ def _await_ready(process: subprocess.Popen[str]) -> None:
         if not line:
             break
     raise RuntimeError("The product did not start; its messages are above.")
+
+
+def _child(pid: int, program: str) -> int:
+    """The process among the children that runs this program."""
+    return next(one for one in children(pid) if program in command_line(one))
+
+
+@contextmanager
+def logged_server(folder: Path, **environment: str) -> Iterator[tuple[Server, Path]]:
+    """Azurite with its log of requests and the host, without events; the log grows with every storage call."""
+    azurite, port = _free_port(3), _free_port()
+    port = port if port > azurite + 2 or port < azurite else azurite + 5
+    log = folder / "azurite.log"
+    ports = zip(("blob", "queue", "table"), range(azurite, azurite + 3), strict=True)
+    options = [f"--{service}Port={number}" for service, number in ports]
+    program = str(ROOT / "node_modules/.bin/azurite")
+    command = [program, "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder), *options]
+    settings = (
+        SETTINGS | {"AzureWebJobsStorage": connection_string(azurite)} | SCHEDULES_ON_AZURE | environment
+    )
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("w"))
+        storage = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        stack.callback(_stop, storage)
+        _await_text(log, "Table service is successfully listening")
+        host = subprocess.Popen(
+            [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port)],
+            cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        stack.callback(_stop, host)
+        _await_ready(host)
+        server = Server(f"http://127.0.0.1:{port}", connection_string(azurite), host.pid, storage.pid)
+        yield server, log
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+
+
+def _await_text(file: Path, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in file.read_text():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"'{text}' did not appear: {file.read_text()}")
+        time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Output bindings: what a function sets through `Out` or returns goes to a queue or a blob."""
+"""Output bindings: what a function sets through `Out` or returns is written to a queue or a blob."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,8 @@ from devhost.protos import TypedData
 from devhost.settings import connection_string, encode_message
 from devhost.worker import Function
 
-# The SDK's own pauses (15 s and more) would hold up the end of the host when the emulator is gone; listeners
-# and callers try again themselves.
+# The SDK's own pauses (15 s and more) would delay the end of the host when the emulator is gone; listeners and
+# callers retry themselves.
 _RETRIES: dict[str, Any] = {
     "retry_total": 2,
     "initial_backoff": 0,
@@ -26,33 +26,32 @@ _RETRIES: dict[str, Any] = {
 
 
 class Storage:
-    """Clients by connection, made once. Messages are coded by the host itself, never by the SDK."""
+    """Clients by connection, made once. The host encodes and decodes messages itself, not the SDK."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, QueueServiceClient] = {}
-        self._blobs: dict[str, BlobServiceClient] = {}
+        self._clients: dict[tuple[type, str], Any] = {}
 
     def queues(self, connection: str | None = None) -> QueueServiceClient:
         """The queue service behind a binding's `connection`."""
-        text = connection_string(connection)
-        if text not in self._queues:
-            self._queues[text] = QueueServiceClient.from_connection_string(text, **_RETRIES)
-        return self._queues[text]
+        return self._client(QueueServiceClient, connection)
 
     def blobs(self, connection: str | None = None) -> BlobServiceClient:
         """The blob service behind a binding's `connection`."""
-        text = connection_string(connection)
-        if text not in self._blobs:
-            self._blobs[text] = BlobServiceClient.from_connection_string(text, **_RETRIES)
-        return self._blobs[text]
+        return self._client(BlobServiceClient, connection)
+
+    def _client(self, kind: type[Any], connection: str | None) -> Any:
+        key = kind, connection_string(connection)
+        if key not in self._clients:
+            self._clients[key] = kind.from_connection_string(key[1], **_RETRIES)
+        return self._clients[key]
 
     async def close(self) -> None:
         """Close every client."""
-        await asyncio.gather(*(client.close() for client in (*self._queues.values(), *self._blobs.values())))
+        await asyncio.gather(*(client.close() for client in self._clients.values()))
 
 
 async def send(queue: QueueClient, text: str) -> None:
-    """Send a message as it stands; the queue is made when it is missing."""
+    """Send a message unchanged; the queue is created when it is missing."""
     try:
         await queue.send_message(text)
     except ResourceNotFoundError:
@@ -61,26 +60,24 @@ async def send(queue: QueueClient, text: str) -> None:
         await queue.send_message(text)
 
 
-def _bytes(value: TypedData) -> bytes:
-    text = value.string if value.string is not None else value.json
-    return text.encode() if text is not None else value.bytes or b""
-
-
 def _messages(value: TypedData) -> list[bytes]:
-    """A JSON list is many messages, as in the real host; of an SDK message only its body counts."""
-    if value.json is None:
-        return [_bytes(value)]
-    parsed: Any = json.loads(value.json)
-    items = cast("list[Any]", parsed) if isinstance(parsed, list) else [parsed]
-    return [_message_body(item).encode() for item in items]
+    """The bodies of the messages, as the real host writes them: of a list one for each item."""
+    try:
+        parsed: Any = json.loads(value.json or value.string or "")
+    except ValueError:
+        return [value.encoded()]
+    if isinstance(parsed, list):
+        return [_message_body(item).encode() for item in cast("list[Any]", parsed)]
+    is_text = value.json is None and not isinstance(parsed, dict)
+    return [value.encoded() if is_text else _message_body(parsed).encode()]
 
 
 def _message_body(item: Any) -> str:
     if isinstance(item, str):
         return item
     if isinstance(item, dict) and cast("dict[str, Any]", item).keys() == {"id", "body"}:
-        return str(cast("dict[str, Any]", item)["body"])
-    return json.dumps(item)
+        return str(cast("dict[str, Any]", item)["body"])  # of an SDK message only the body counts
+    return json.dumps(item, indent=2, ensure_ascii=False)
 
 
 class Outputs:
@@ -115,10 +112,10 @@ class Outputs:
         container, _, blob = fill(binding["path"], names).partition("/")
         client = self._storage.blobs(binding.get("connection")).get_container_client(container)
         try:
-            await client.upload_blob(blob, _bytes(value), overwrite=True)
+            await client.upload_blob(blob, value.encoded(), overwrite=True)
         except ResourceNotFoundError:
             await client.create_container()
-            await client.upload_blob(blob, _bytes(value), overwrite=True)
+            await client.upload_blob(blob, value.encoded(), overwrite=True)
 
 
 def fill(pattern: str, names: Mapping[str, str]) -> str:

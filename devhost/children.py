@@ -1,12 +1,16 @@
-"""Child processes that do not outlive their parent, however it ends."""
+"""Child processes that do not outlive their parent, however it ends; files that one process locks."""
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from pathlib import Path
+
+from devhost.settings import HostError
 
 # Runs in the child before the program itself: asks the kernel for SIGTERM when the parent is gone (which also
 # holds after exec), and gives up when it is gone already. A preexec_fn would be unsafe beside threads.
@@ -19,27 +23,15 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-async def start(
-    command: list[str],
-    *,
-    environment: Mapping[str, str] | None = None,
-    capture: bool = False,
-    cwd: Path | None = None,
-) -> asyncio.subprocess.Process:
-    """Start a program in a process group of its own. `capture`: its standard output can be read."""
+async def start(command: list[str], environment: Mapping[str, str] | None = None) -> Process:
+    """Start a program in a process group of its own; its standard output can be read."""
     wrapper = [sys.executable, "-S", "-E", "-c", _WRAPPER, str(os.getpid())]
     return await asyncio.create_subprocess_exec(
-        *wrapper,
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE if capture else asyncio.subprocess.DEVNULL,
-        env=dict(environment) if environment is not None else None,
-        cwd=cwd,
-        process_group=0,
+        *wrapper, *command, stdin=DEVNULL, stdout=PIPE, env=environment, process_group=0
     )
 
 
-async def stop(process: asyncio.subprocess.Process, seconds: float, kill: bool) -> bool:
+async def stop(process: Process, seconds: float, kill: bool) -> bool:
     """Ask a process to end; True when it did in time. `kill`: make it end when it does not."""
     if process.returncode is not None:
         return True
@@ -54,3 +46,14 @@ async def stop(process: asyncio.subprocess.Process, seconds: float, kill: bool) 
             await process.wait()
         return False
     return True
+
+
+def lock_file(path: Path, in_use: str) -> int:
+    """The descriptor of a file, locked until it is closed. HostError `in_use` when another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise HostError(in_use) from error
+    return file

@@ -1,7 +1,7 @@
-"""The part of Event Grid over Azurite, which emits no events: sees what changes in containers and posts it.
+"""Event Grid for Azurite, which emits no events: posts an event for what changes in the containers.
 
-Subscriptions are as in the deployed app: blobs written to the documents container go to the blob trigger,
-everything else (other containers, every deletion) to the Event Grid trigger. Delivery is at least once and in
+Who gets them follows from the app's functions: blobs written to the container of a blob trigger go to it,
+everything else (other containers, every deletion) to the Event Grid triggers. Delivery is at least once and in
 no order.
 """
 
@@ -18,17 +18,18 @@ from urllib.parse import unquote
 import aiohttp
 
 from devhost.acknowledged import GONE, Acknowledged
-from devhost.delivery import BLOB_FUNCTION, EVENT_FUNCTION, Delivery, DeliveryOptions, Event
+from devhost.delivery import Delivery, DeliveryOptions, Event, Subscriber
 from devhost.listing import Account, Blob, EmulatorError
 from devhost.output import log
 from devhost.settings import ACCOUNT
 
-FEW = 32  # up to so many changed blobs are asked for one by one, more by listing the container
+FEW = 32  # up to this many changed blobs are requested one by one, more by listing the container
+LONGEST_PAUSE = 5.0  # seconds between two scans of all containers, however long one takes
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What goes wrong on purpose, for tests: chances (0 to 1), the most `delay` in seconds, a window."""
+    """Faults for tests: chances (0 to 1), the longest `delay` in seconds, the size of a group to shuffle."""
 
     duplicate: float = 0.0
     drop: float = 0.0
@@ -43,89 +44,87 @@ class EventOptions:
 
     azurite_port: int
     data_dir: Path
-    documents_container: str
     exclude: tuple[str, ...]
-    interval: float
     delivery: DeliveryOptions
+    interval: float = 0.5
     disturbance: Disturbance = field(default_factory=Disturbance)
 
 
 class Forwarder:
     """Watches one emulator for one host.
 
-    Without hints it lists every container at an interval that never takes more than a tenth of the time. With
-    hints (`follow`), which the supervisor takes from Azurite's access log, it looks only at what was written.
+    Without hints it lists every container at an interval, for about a tenth of the time but with no longer pause
+    than LONGEST_PAUSE. With hints (`follow`), which the supervisor takes from Azurite's access log, it inspects only
+    what was written.
     """
 
     def __init__(self, options: EventOptions, session: aiohttp.ClientSession) -> None:
         self._options = options
         self._account = Account(session, options.azurite_port)
         self._acknowledged = Acknowledged(options.data_dir / "events.jsonl")
-        self._delivery = Delivery(options.delivery, session, self._account.blob_url, self._done)
-        self._pending: dict[tuple[str, str], str] = {}
+        self._delivery = Delivery(options.delivery, session, self._account.blob_url, self._delivered)
+        # The last change of a blob, and who has not got it yet.
+        self._pending: dict[tuple[str, str], tuple[str, set[Subscriber]]] = {}
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._hinted = asyncio.Event()
         self._random = random.Random(options.disturbance.seed)
-        self._functions: set[str] = set()
+        self._subscribers: list[Subscriber] = []
 
     async def run(self, follow: bool = False) -> None:
-        """Watch and deliver until cancelled. `follow`: after the first look, only at what `hint` names."""
-        self._functions = await self._delivery.functions()
+        """Watch and deliver until cancelled. `follow`: after the first scan inspect only what `hint` names."""
+        self._subscribers = await self._delivery.subscribers()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._delivery.run())
             await self._watch(follow)
 
     def hint(self, line: str) -> None:
-        """Take notice of a line of Azurite's access log."""
+        """Note what a line of Azurite's access log says was written."""
         match = _WRITTEN.search(line)
         if match is None or "popreceipt=" in (match[3] or ""):
             return
         container = match[1]
-        if self._is_watched(container):
+        if not container.startswith(self._options.exclude):
             self._hints[container].add(unquote(match[2]))
             self._hinted.set()
 
     def close(self) -> None:
-        """Let go of the data directory."""
+        """Release the data directory."""
         self._acknowledged.close()
 
     async def _watch(self, follow: bool) -> None:
-        loop, looked = asyncio.get_running_loop(), False
+        loop, scanned = asyncio.get_running_loop(), False
         while True:
             started = loop.time()
             try:
-                if follow and looked:
-                    await self._look_at_hints()
+                if follow and scanned:
+                    await self._inspect_hints()
                 else:
-                    await self._look_at_all()
-                    looked = True
+                    await self._scan()
+                    scanned = True
             except EmulatorError as error:
                 log(f"events: {error}")
                 await asyncio.sleep(1.0)
                 continue
             if follow:
                 await self._hinted.wait()
-                await asyncio.sleep(0.05)  # what is written together is looked at together
+                await asyncio.sleep(0.05)  # what is written together is inspected together
             else:
-                await asyncio.sleep(max(self._options.interval, 9 * (loop.time() - started)))
+                pause = min(9 * (loop.time() - started), LONGEST_PAUSE)
+                await asyncio.sleep(max(self._options.interval, pause))
 
-    def _is_watched(self, container: str) -> bool:
-        return not container.startswith(self._options.exclude)
-
-    async def _look_at_all(self) -> None:
-        existing = {name for name in await self._account.containers() if self._is_watched(name)}
+    async def _scan(self) -> None:
+        names = await self._account.containers()
+        existing = {name for name in names if not name.startswith(self._options.exclude)}
         for container in sorted(existing):
-            await self._look_at_container(container)
+            await self._scan_container(container)
         for container in self._acknowledged.containers() - existing:
             # Deleting a container makes no events of its blobs.
-            for name in self._acknowledged.names(container):
+            for name in list(self._acknowledged.names(container)):
                 self._acknowledged.add(container, name, GONE)
 
-    async def _look_at_container(self, container: str) -> None:
-        missing = self._acknowledged.names(container)
-        missing |= {
-            name for (other, name), etag in self._pending.items() if other == container and etag != GONE
-        }
+    async def _scan_container(self, container: str) -> None:
+        pending = {name for (other, name), (etag, _) in self._pending.items() if other == container and etag}
+        missing = pending.union(self._acknowledged.names(container))
         found: list[Event] = []
         async for blob in self._account.blobs(container):
             missing.discard(blob.name)
@@ -134,15 +133,15 @@ class Forwarder:
             found += self._change(container, name, None)
         self._emit(found)
 
-    async def _look_at_hints(self) -> None:
+    async def _inspect_hints(self) -> None:
         self._hinted.clear()
         hints, self._hints = self._hints, defaultdict(set)
         try:
             for container in list(hints):
                 names = hints[container]
-                # A page of a listing costs as much as some hundred single looks.
-                if len(names) > FEW + self._acknowledged.count(container) // 20:
-                    await self._look_at_container(container)
+                # A page of a listing costs as much as some hundred single requests.
+                if len(names) > FEW + len(self._acknowledged.names(container)) // 20:
+                    await self._scan_container(container)
                 else:
                     blobs = await asyncio.gather(*(self._account.blob(container, name) for name in names))
                     pairs = zip(names, blobs, strict=True)
@@ -155,37 +154,45 @@ class Forwarder:
             raise
 
     def _change(self, container: str, name: str, blob: Blob | None) -> Iterable[Event]:
-        """The event that tells what a blob has become, none when nothing is new."""
-        last = self._acknowledged.etag(container, name)
-        known, etag = self._pending.get((container, name), last), blob.etag if blob else GONE
+        """The events for a change of a blob, none when nothing is new."""
+        key, etag = (container, name), blob.etag if blob else GONE
+        known = (
+            self._pending[key][0]
+            if key in self._pending
+            else self._acknowledged.names(container).get(name, GONE)
+        )
         if known == etag:
             return ()
-        to_blob = blob is not None and container == self._options.documents_container
-        function = BLOB_FUNCTION if to_blob else EVENT_FUNCTION
+        triggers = [s for s in self._subscribers if blob is not None and s.container == container]
+        subscribers = triggers or [s for s in self._subscribers if s.container is None]
         shown = blob or Blob(container, name, known, 0, "application/octet-stream", "BlockBlob")
-        return (Event(shown, etag, function),)
+        if subscribers:
+            self._pending[key] = etag, set(subscribers)
+        else:
+            self._acknowledged.add(container, name, etag)
+        return [Event(shown, etag, subscriber) for subscriber in subscribers]
 
     def _emit(self, events: list[Event]) -> None:
         wrong, window = self._options.disturbance, max(1, self._options.disturbance.reorder)
-        for event in events:
-            self._pending[event.key] = event.etag
         for start in range(0, len(events), window):
             part = events[start : start + window]
             if window > 1:
                 self._random.shuffle(part)
             for event in part:
-                if event.function not in self._functions or self._random.random() < wrong.drop:
-                    self._done(event)
+                if self._random.random() < wrong.drop:
+                    self._delivered(event)
                     continue
                 for _ in range(2 if self._random.random() < wrong.duplicate else 1):
                     self._delivery.post_later(event, self._random.uniform(0, wrong.delay))
 
-    def _done(self, event: Event) -> None:
-        """The event was delivered, or given up: it does not go out again."""
-        container, name = event.key
-        self._acknowledged.add(container, name, event.etag)
-        if self._pending.get(event.key) == event.etag:
-            del self._pending[event.key]
+    def _delivered(self, event: Event) -> None:
+        """A subscriber has the event, or it was given up: not sent again, unless a newer change is pending."""
+        etag, subscribers = self._pending.get(event.key, (None, set[Subscriber]()))
+        if etag == event.etag:
+            subscribers.discard(event.subscriber)
+            if not subscribers:
+                del self._pending[event.key]
+                self._acknowledged.add(*event.key, event.etag)
 
 
 _WRITTEN = re.compile(rf'"(?:PUT|DELETE) /{ACCOUNT}/([^/? "]+)/([^? "]+)(\?[^ "]*)? HTTP/1\.[01]" 20[0-9]')

@@ -1,4 +1,4 @@
-"""The host: loads the app, listens, and stops in good order."""
+"""The host: loads the app, listens, and stops in order."""
 
 import asyncio
 import contextlib
@@ -8,81 +8,114 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
 from azure.core.exceptions import AzureError
 
+from devhost.answers import Answers
 from devhost.bindings import Outputs, Storage, send
-from devhost.blobs import POISON_QUEUE, blob_deliver, blob_handler
-from devhost.eventgrid import event_grid_deliver, webhook
-from devhost.http import HttpApp, Keys
+from devhost.eventgrid import POISON_QUEUE, blob_handler, blob_webhook, event_grid_webhook
+from devhost.http import HttpApp
+from devhost.keys import Keys
 from devhost.output import announce, log, take_stdout
-from devhost.queues import Invisibility, QueueListener, queue_handler
+from devhost.queues import QueueListener, queue_handler
+from devhost.server import HttpServer
 from devhost.settings import (
     HostError,
     HostOptions,
     QueueOptions,
+    connection_string,
     host_id,
     load_environment,
     read_host_options,
+    read_json,
 )
 from devhost.timers import TimerListener
-from devhost.worker import Function, Worker
+from devhost.worker import Function, HostDown, Worker, reported
+
+# What a host passes to the process that replaces it when its worker ended.
+LISTENER, RESTARTS = "DEVHOST_LISTENER", "DEVHOST_RESTARTS"
+MAX_WORKER_EXITS = 3  # then the host ends
 
 
 @dataclass(frozen=True, slots=True)
 class HostArguments:
-    """The command line of `devhost host`; `stop_seconds` bounds the wait for running invocations."""
+    """The options of `devhost host`. `stop_seconds` bounds the wait for running invocations."""
 
     app: Path
     port: int
     azurite_port: int | None
-    keys: Keys | None
+    enable_auth: Path | None
     stop_seconds: float
     message_invisibility: int
     verbose: bool
+    strict: bool = False
+    settings_file: bool = True
+    answers: Path | None = None
 
 
 class Host:
-    """One app with its listeners."""
+    """One app with its listeners. `stopping` is set when it must end, `restarting` when a new one follows."""
 
-    def __init__(self, arguments: HostArguments, options: HostOptions, worker: Worker) -> None:
+    def __init__(self, arguments: HostArguments, options: HostOptions) -> None:
         self._arguments = arguments
         self._options = options
-        self._worker = worker
+        self.worker = Worker(arguments.app, options.function_timeout, self._worker_ended)
         self._storage = Storage()
-        self._hidden = Invisibility(arguments.message_invisibility)
+        self._hidden = arguments.message_invisibility
         self._queues: list[QueueListener] = []
         self._timers: list[TimerListener] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self.broken = False
+        self.stopping = asyncio.Event()
+        self.restarting = self.broken = self._ending = False
 
-    def build(self, functions: list[Function]) -> HttpApp:
-        """Make the listeners and the HTTP application; nothing runs yet."""
+    async def load(self) -> HttpApp:
+        """Index the app and make its listeners and the HTTP application; nothing runs yet.
+
+        What cannot be served is left out and logged, as the real host does; HostError in strict mode.
+        """
+        functions, errors = list[Function](), list[str]()
+        try:
+            functions = await self.worker.load()
+        except HostError as error:
+            errors = [str(error)]
+        app = self._build(functions)
+        errors += [f"function {f.name} is left out: {f.error}" for f in functions if f.error is not None]
+        if errors and self._arguments.strict:
+            raise HostError("\n".join(errors))
+        for error in errors:
+            log(f"devhost: {error}")
+        return app
+
+    def end(self) -> None:
+        """End the host, also when its worker is about to be replaced."""
+        self._ending, self.restarting = True, False
+        self.stopping.set()
+
+    def _worker_ended(self) -> None:
+        self.restarting = not self._ending
+        self.stopping.set()
+
+    def _build(self, functions: list[Function]) -> HttpApp:
         by_trigger: dict[str, list[Function]] = {}
         for function in functions:
-            by_trigger.setdefault(function.trigger["type"], []).append(function)
-        app = HttpApp(self._worker, functions, self._options.route_prefix, self._options.max_body)
-        app.keys = self._arguments.keys
-        for hidden, hiding in app.router.shadowed():
-            log(
-                f"route {hidden.template} of {hidden.function} is hidden by {hiding.template} of"
-                f" {hiding.function}: the host tries functions in the order of their names"
-            )
-        self._worker.write_outputs = Outputs(
-            self._storage, self._options.queues.base64_messages, self._wake
-        ).write
+            if function.error is None and not function.disabled:
+                by_trigger.setdefault(function.trigger["type"], []).append(function)
+        arguments, prefix, own_id = self._arguments, self._options.route_prefix, host_id(self._arguments.app)
+        keys = Keys(read_json(arguments.enable_auth)) if arguments.enable_auth else None
+        answers, http = Answers(arguments.answers), by_trigger.get("httpTrigger", [])
+        app = HttpApp(self.worker, functions, http, prefix, own_id, keys, answers)
+        outputs = Outputs(self._storage, self._options.queues.base64_messages, self._wake)
+        self.worker.write_outputs = outputs.write
         for function in by_trigger.get("queueTrigger", []):
-            self._queues.append(self._queue_listener(function))
+            with reported(function):
+                self._queues.append(self._queue_listener(function))
         for function in by_trigger.get("timerTrigger", []):
-            blobs, name = self._storage.blobs(), host_id(self._arguments.app)
-            self._timers.append(TimerListener(self._worker, function, blobs, name, self._options))
-        app.webhooks["eventgrid"] = webhook(
-            event_grid_deliver(self._worker, by_trigger.get("eventGridTrigger", []))
-        )
+            with reported(function):
+                blobs = self._storage.blobs()
+                self._timers.append(TimerListener(self.worker, function, blobs, own_id, self._options))
+        app.webhooks["eventgrid"] = event_grid_webhook(self.worker, by_trigger.get("eventGridTrigger", []))
         self._add_blob_triggers(app, by_trigger.get("blobTrigger", []))
         return app
 
@@ -90,36 +123,28 @@ class Host:
         service = self._storage.queues(function.trigger.get("connection"))
         name = function.trigger["queueName"]
         # A queue that is itself for poison has none, nor has one whose poison queue's name would be too long.
-        poison = (
-            f"{name}-poison" if not name.endswith("-poison") and len(name) + len("-poison") <= 63 else None
-        )
-        return QueueListener(
-            service.get_queue_client(name),
-            service.get_queue_client(poison) if poison else None,
-            queue_handler(self._worker, function, self._options.queues.base64_messages),
-            self._options.queues,
-            self._hidden,
-        )
+        has_poison = not name.endswith("-poison") and len(name) + len("-poison") <= 63
+        poison = service.get_queue_client(f"{name}-poison") if has_poison else None
+        handler = queue_handler(self.worker, function, self._options.queues.base64_messages)
+        queue = service.get_queue_client(name)
+        return QueueListener(queue, poison, handler, self._options.queues, self._hidden)
 
     def _add_blob_triggers(self, app: HttpApp, functions: list[Function]) -> None:
         for function in functions:
-            if function.trigger.get("source") != "EventGrid":
-                raise HostError(
-                    f"function {function.name}: only blob triggers with source EventGrid are supported"
-                )
-        base64_messages = self._options.queues.base64_messages
+            with reported(function):
+                connection_string(function.trigger.get("connection"))
+                if function.trigger.get("source") != "EventGrid":
+                    raise HostError("only blob triggers with source EventGrid are supported")
+        functions = [function for function in functions if function.error is None]
+        queues, half = self._options.queues, self._options.blob_parallelism // 2
         service = self._storage.queues()
         queue = service.get_queue_client(f"azure-webjobs-blobtrigger-{host_id(self._arguments.app)}")
-        half = self._options.blob_parallelism // 2
         options = QueueOptions(
-            batch_size=min(32, half + 1),
-            new_batch_threshold=half,
-            max_polling_interval=self._options.queues.max_polling_interval,
-            base64_messages=base64_messages,
+            min(32, half + 1), half, 5, 0.0, queues.max_polling_interval, queues.base64_messages
         )
-        handler = blob_handler(self._worker, self._storage, functions, base64_messages)
+        handler = blob_handler(self.worker, self._storage, functions, queues.base64_messages)
         poison = service.get_queue_client(POISON_QUEUE)
-        listener = QueueListener(queue, poison, handler, options, self._hidden, poison_unreadable=False)
+        listener = QueueListener(queue, poison, handler, options, self._hidden)
         if functions:
             self._queues.append(listener)
 
@@ -127,7 +152,7 @@ class Host:
             await send(queue, text)
             listener.wake()
 
-        app.webhooks["blobs"] = webhook(blob_deliver(enqueue, base64_messages))
+        app.webhooks["blobs"] = blob_webhook(enqueue, queues.base64_messages)
 
     def _wake(self, queue: str) -> None:
         for listener in self._queues:
@@ -136,20 +161,23 @@ class Host:
 
     def start(self) -> None:
         """Start every listener."""
-        self._tasks = [asyncio.create_task(listener.run()) for listener in (*self._queues, *self._timers)]
-        for task in self._tasks:
-            task.add_done_callback(self._report)
+        for listener in (*self._queues, *self._timers):
+            self._tasks.append(asyncio.create_task(listener.run()))
+            self._tasks[-1].add_done_callback(self._report)
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        """A listener that broke is a defect of this host: better no host than one that is half deaf."""
-        if not task.cancelled() and (error := task.exception()) is not None:
+        """A listener that broke is a defect of this host, which ends rather than serve without it."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, HostDown):
+            log(f"devhost: the host ends as the real host does: {error}")
+        else:
             log("devhost: a listener broke\n" + "".join(traceback.format_exception(error)))
             self.broken = True
-            os.kill(os.getpid(), signal.SIGTERM)
+        self.stopping.set()
 
-    async def stop(self) -> None:
-        """Take nothing new, give what runs the agreed time, let go of the leases."""
-        deadline = asyncio.get_running_loop().time() + self._arguments.stop_seconds
+    async def stop(self, deadline: float) -> None:
+        """Start nothing new, wait until the loop's `deadline` for what runs, and release the leases."""
         for timer in self._timers:
             timer.stop()
         await asyncio.gather(*(queue.stop(deadline) for queue in self._queues))
@@ -161,13 +189,16 @@ class Host:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def close(self) -> None:
-        """Close the storage clients, when nothing uses them any more."""
+        """Close the storage clients, when nothing uses them anymore."""
         with contextlib.suppress(AzureError):
             await self._storage.close()
-        self._worker.stop()
+        self.worker.stop()
 
 
 def _listen(port: int) -> socket.socket:
+    inherited = int(os.environ.get(LISTENER, "-1"))
+    if inherited >= 0:
+        return socket.socket(fileno=inherited)
     # With the protocol named, asyncio turns Nagle's algorithm off; else answers with a body wait some 40 ms.
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -178,65 +209,58 @@ def _listen(port: int) -> socket.socket:
     return server
 
 
-async def _serve(arguments: HostArguments, stdout: int | None) -> int:
-    load_environment(arguments.app, arguments.azurite_port)
+async def _serve(arguments: HostArguments, stdout: int | None) -> int | socket.socket:
+    """The exit status, or the socket for the process that replaces this one."""
+    load_environment(arguments.app, arguments.azurite_port, arguments.settings_file)
     options = read_host_options(arguments.app)
-    server_socket = _listen(arguments.port)
-    worker = Worker(arguments.app, options.function_timeout)
-    host = Host(arguments, options, worker)
-    app = host.build(await worker.load())
-    server = _Server(
-        uvicorn.Config(
-            app,
-            access_log=False,
-            log_level="info" if arguments.verbose else "error",
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=max(1, int(arguments.stop_seconds)),
-        )
-    )
-    stopping = asyncio.Event()
+    listener = _listen(arguments.port)
+    spare = listener.dup()
+    host = Host(arguments, options)
+    server = HttpServer(await host.load(), options.max_body)
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-
-    def started() -> None:
-        host.start()
-        announce(stdout, f"ready http://127.0.0.1:{server_socket.getsockname()[1]}")
-
-    server.on_started = started
-    serving = asyncio.create_task(server.serve(sockets=[server_socket]))
-    await stopping.wait()
-    server.should_exit = True
-    await asyncio.gather(host.stop(), serving)
+        loop.add_signal_handler(number, host.end)
+    loop.add_signal_handler(signal.SIGUSR1, host.worker.end)
+    await server.start(listener)
+    host.start()
+    announce(stdout, f"ready http://127.0.0.1:{spare.getsockname()[1]}")
+    await host.stopping.wait()
+    deadline = loop.time() + arguments.stop_seconds
+    await asyncio.gather(host.stop(deadline), server.stop(deadline))
     await host.close()
+    if host.restarting:
+        return spare
     return 1 if host.broken else 0
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, and with a call when it listens."""
-
-    on_started: Callable[[], None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_started()
+def _replace(listener: socket.socket) -> None:
+    """Start this program again in this process, on the same socket; return when the worker ended too often."""
+    exits = int(os.environ.get(RESTARTS, "0")) + 1
+    if exits >= MAX_WORKER_EXITS:
+        log(f"devhost: the worker ended {exits} times; the host ends")
+        return
+    listener.set_inheritable(True)
+    os.environ |= {LISTENER: str(listener.fileno()), RESTARTS: str(exits)}
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line that started this process
 
 
 def run_host(arguments: HostArguments) -> int:
-    """Run until SIGTERM or SIGINT; the exit status."""
-    stdout = take_stdout()
+    """Run until SIGTERM or SIGINT; the exit status. SIGUSR1 ends the worker, which is then replaced."""
+    folder, stdout = Path.cwd(), take_stdout()
+    if os.environ.get(LISTENER) and stdout is not None:
+        stdout = os.close(stdout)  # the ready line was written before
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, stream=sys.stderr)
     for name in ("azure_functions_runtime", "azure.core", "azure.functions.AsgiMiddleware"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        status = asyncio.run(_serve(arguments, stdout))
+        ended = asyncio.run(_serve(arguments, stdout))
     except HostError as error:
         log(f"devhost: {error}")
         return 1
+    if isinstance(ended, socket.socket):
+        os.chdir(folder)
+        _replace(ended)
+        ended = 0
     sys.stdout.flush()
-    # Threads of sync functions that still run must not hold up the end of the process.
-    os._exit(status)
+    # Threads of sync functions that still run must not delay the end of the process.
+    os._exit(ended)

@@ -1,223 +1,214 @@
-"""HTTP: the functions' routes, the extensions' webhooks and the host's own path, as one ASGI app."""
+"""HTTP: the functions' routes, the extensions' webhooks and the host's own paths under /admin."""
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
-from http import HTTPStatus
-from http.cookies import SimpleCookie
+import os
+from collections.abc import Iterable
+from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import urlsplit
 
+from devhost.answers import TEXT, Answers
+from devhost.keys import Keys
 from devhost.protos import RpcHttp, RpcHttpCookie, TypedData
-from devhost.routes import Route, Router, decode_path
-from devhost.worker import Function, InvocationFailed, Worker
+from devhost.routes import Route, Router
+from devhost.server import Handler, Request, Response
+from devhost.timers import timer_info
+from devhost.worker import Function, InvocationFailed, Worker, reported
 
-type Scope = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-WEBHOOKS = "/runtime/webhooks/"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as the real host sees it: header names in lower case, query values never empty."""
-
-    method: str
-    path: str
-    url: str
-    headers: dict[str, str]
-    query: dict[str, str]
-    body: bytes
+WEBHOOKS, ADMIN = "/runtime/webhooks/", "/admin/"
+VERSION = "4.1037.0.0"  # the host whose answers the tests replay
+PING = (("Cache-Control", "no-store,no-cache"), ("Pragma", "no-cache"))
+HOME_PAGE_SETTING = "AzureWebJobsDisableHomepage"
+HOME_PAGE = b"<!DOCTYPE html><title>Functions</title><p>Your Functions app is up and running.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Status, headers in order (names may repeat) and body."""
-
-    status: int
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+def text_response(status: int, text: str) -> Response:
+    """A text that the host itself answers."""
+    return Response(status, text.encode(), TEXT)
 
 
-type Webhook = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Access keys; without them (as Core Tools do locally) every level is open."""
-
-    master: str
-    function: str
-    system: str
-
-    def allow(self, level: str, given: str | None) -> bool:
-        """Whether a key opens a level: `anonymous`, `function`, `system` or `admin`."""
-        accepted = {"function": {self.function, self.master}, "system": {self.system, self.master}}
-        return level == "anonymous" or given in accepted.get(level, {self.master})
-
-
-def json_response(status: int, value: object) -> Response:
-    """A JSON answer of the host itself."""
-    return Response(
-        status, json.dumps(value).encode(), (("content-type", "application/json; charset=utf-8"),)
-    )
+def _json(value: object) -> Response:
+    body = json.dumps(value).encode()
+    return Response(200, body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
 def build_router(functions: Iterable[Function], prefix: str) -> Router:
-    """Routes of the HTTP functions; the default route is the function's name."""
+    """Routes of the HTTP functions; a function with a route that is not valid gets an error and none."""
     routes: list[Route] = []
     for function in functions:
-        template = str(function.trigger.get("route") or function.name).strip("/")
-        full = f"{prefix}/{template}" if prefix else template
-        routes.append(Route(function.name, full, function.trigger.get("methods")))
+        with reported(function):
+            routes.append(Route(function.name, function.path(prefix), function.trigger.get("methods")))
     return Router(routes)
 
 
 class HttpApp:
-    """The ASGI application. `max_body` in bytes; a longer body is answered 413."""
+    """Answers requests. `functions` are all of the app, `http` the HTTP functions that it serves."""
 
-    def __init__(self, worker: Worker, functions: list[Function], prefix: str, max_body: int) -> None:
-        http = [function for function in functions if function.trigger["type"] == "httpTrigger"]
-        self.router = build_router(http, prefix)
-        self.webhooks: dict[str, Webhook] = {}
-        self.keys: Keys | None = None
-        self._functions = {function.name: function for function in http}
-        self._names = [{"name": f.name, "trigger": f.trigger["type"]} for f in functions]
-        self._worker = worker
-        self._max_body = max_body
+    def __init__(
+        self,
+        worker: Worker,
+        functions: list[Function],
+        http: list[Function],
+        prefix: str,
+        host_id: str,
+        keys: Keys | None,
+        answers: Answers,
+    ) -> None:
+        self.webhooks: dict[str, Handler] = {}
+        self._worker, self._prefix, self._host_id = worker, prefix, host_id
+        self._functions = {f.name.lower(): f for f in sorted(functions, key=lambda f: f.name.lower())}
+        self._router = build_router(http, prefix)
+        self._keys, self._answers = keys, answers
+        self._started: set[asyncio.Future[Any]] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
-        response = await self._respond(scope, receive)
-        headers = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in response.headers]
-        empty = response.status in {204, 304} or response.status < 200
-        if not empty:
-            headers.append((b"content-length", str(len(response.body)).encode()))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if empty else response.body})
+        path = request.path.lower()
+        if (answer := self._answers.find(request)) is not None:
+            return answer
+        if path.startswith(ADMIN):
+            return self._admin(request, path.removeprefix(ADMIN).split("/"))
+        if path.startswith(WEBHOOKS):
+            return await self._webhook(path.removeprefix(WEBHOOKS).partition("/")[0], request)
+        found = self._router.find(request.method, request.path)
+        if found is not None:
+            return await self._call(self._functions[found[0].lower()], request, found[1])
+        return self._home_page(request) if path == "/" else Response(404)
 
-    async def _respond(self, scope: Scope, receive: Receive) -> Response:
-        path = decode_path(scope["raw_path"])
-        if path is None:
-            return Response(400)
-        headers = _headers(scope["headers"])
-        length = headers.get("content-length", "0")
-        if not length.isdigit():
-            return Response(400)
-        if int(length) > self._max_body:
-            return Response(413)
-        body = await _read(receive) if int(length) > 0 else b""
-        query, raw_query = scope["query_string"], scope["raw_path"].decode("latin-1")
-        url = f"{scope['scheme']}://{headers.get('host', '')}{raw_query}"
-        if query:
-            url = f"{url}?{query.decode('latin-1')}"
-        request = Request(scope["method"], path, url, headers, _query(query) if query else {}, body)
-        if path.startswith(WEBHOOKS) or path == "/admin/functions":
-            return await self._host_path(request)
-        found = self.router.find(request.method, path)
-        if found is None:
+    async def _webhook(self, extension: str, request: Request) -> Response:
+        if not extension or request.method.upper() not in {"GET", "PUT", "POST", "DELETE", "OPTIONS"}:
             return Response(404)
-        return await self._call(self._functions[found[0]], request, found[1])
+        refusal = self._keys.refusal(extension, request) if self._keys else None
+        if refusal is None and extension in self.webhooks:
+            return await self.webhooks[extension](request)
+        return refusal or Response(404)
 
-    def _allowed(self, level: str, request: Request) -> bool:
-        given = request.headers.get("x-functions-key") or request.query.get("code")
-        return self.keys is None or self.keys.allow(level, given)
-
-    async def _host_path(self, request: Request) -> Response:
-        if request.path == "/admin/functions":
-            return json_response(200, self._names) if self._allowed("admin", request) else Response(401)
-        webhook = self.webhooks.get(request.path.removeprefix(WEBHOOKS).strip("/").lower())
-        if webhook is None or request.method not in {"GET", "PUT", "POST", "DELETE", "OPTIONS"}:
-            return Response(404)
-        if not self._allowed("system", request):
-            return Response(401)
-        return await webhook(request)
+    def _home_page(self, request: Request) -> Response:
+        """Microsoft's page, which the host answers to every method until a function takes the route `/`."""
+        if request.method == "CONNECT":
+            return Response(500)
+        if os.environ.get(HOME_PAGE_SETTING, "").lower() == "true":
+            return Response(204)
+        return Response(200, HOME_PAGE, (("Content-Type", "text/html"),))
 
     async def _call(self, function: Function, request: Request, values: dict[str, str]) -> Response:
-        if not self._allowed(str(function.trigger.get("authLevel", "function")).lower(), request):
+        level = str(function.trigger.get("authLevel", "function")).lower()
+        if self._keys is not None and not self._keys.opens_function(level, request):
             return Response(401)
-        http = RpcHttp(
-            method=request.method,
-            url=request.url,
-            headers=request.headers,
-            query=request.query,
-            params=values,
-            body=TypedData(bytes=request.body) if request.body else TypedData(),
-        )
         try:
-            return _response(await self._worker.invoke(function, TypedData(http=http), names=values))
+            http = _to_worker(request, values)
+            return _from_worker(await self._worker.invoke(function, TypedData(http=http), names=values))
         except InvocationFailed:
             return Response(500)
 
+    def _admin(self, request: Request, parts: list[str]) -> Response:
+        """The host's own paths, as far as tools and tests ask for them; the master key opens them all."""
+        refusal = self._keys.refusal(None, request) if self._keys else None
+        match (request.method.upper(), *parts):
+            case ("GET", "host", "ping"):
+                return Response(200, headers=PING)
+            case ("GET", "host", "status"):
+                return refusal or _json({"id": self._host_id, "state": "Running", "version": VERSION})
+            case ("GET", "functions"):
+                base = f"https://{os.environ.get('WEBSITE_HOSTNAME') or request.headers.get('host')}"
+                return refusal or _json([self._shown(f, base) for f in self._functions.values()])
+            case (("GET" | "POST"), "functions", name, *rest) if name and rest in ([], ["status"]):
+                function = self._functions.get(name)
+                if refusal is not None or function is None:
+                    return refusal or Response(404)
+                if request.method.upper() == "POST":
+                    return Response(404) if rest else self._start(function, request)
+                if rest:
+                    return _json({"errors": [function.error]} if function.error else {})
+                address = urlsplit(request.url)
+                return _json(self._shown(function, f"{address.scheme}://{address.netloc}"))
+            case _:
+                return Response(404)
 
-async def _read(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    more = True
-    while more:
-        message = await receive()
-        chunks.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(chunks)
+    def _shown(self, function: Function, base: str) -> dict[str, Any]:
+        is_http = function.trigger.get("type") == "httpTrigger"
+        names = {"name": function.name, "language": "python"}
+        files = {"entryPoint": function.entry_point, "scriptFile": function.script_file}
+        unused = {"script_root_path_href": None, "config_href": None, "files": None, "test_data": ""}
+        return (
+            names
+            | unused
+            | {
+                "href": f"{base}/admin/functions/{function.name}",
+                "invoke_url_template": f"{base}/{function.path(self._prefix).lower()}" if is_http else None,
+                "config": names | files | {"bindings": function.bindings},
+                "isDisabled": function.disabled,
+                "isDirect": False,
+                "isProxy": False,
+            }
+        )
+
+    def _start(self, function: Function, request: Request) -> Response:
+        """Run a function on `{"input": text}`; the answer does not wait for it."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return Response(415)
+        try:
+            text = str(json.loads(request.body).get("input") or "")
+        except (ValueError, AttributeError):
+            return Response(400)
+        data = {
+            "timerTrigger": TypedData(json=timer_info()),
+            "eventGridTrigger": TypedData(json=text),
+            "httpTrigger": TypedData(http=RpcHttp(method="POST")),
+        }
+        given = data.get(str(function.trigger.get("type")), TypedData(string=text))
+        started = asyncio.ensure_future(self._worker.invoke(function, given))
+        self._started.add(started)
+        started.add_done_callback(self._finished)
+        return Response(202)
+
+    def _finished(self, started: asyncio.Future[Any]) -> None:
+        self._started.discard(started)
+        _ = started.cancelled() or started.exception()
 
 
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
+def _to_worker(request: Request, values: dict[str, str]) -> RpcHttp:
+    """The message for a function: no body without Content-Length, no empty values in the query."""
+    joined = {name: ",".join(filter(None, found)) for name, found in request.query.items()}
+    body = request.body if "content-length" in request.headers else b""
+    return RpcHttp(
+        method=request.method.upper(),
+        url=request.url,
+        headers=request.headers,
+        query={name: value for name, value in joined.items() if value},
+        params=values,
+        body=TypedData(bytes=body) if body else TypedData(),
+    )
 
 
-def _query(raw: bytes) -> dict[str, str]:
-    """Values of one name joined by commas, names without case, empty values dropped."""
-    spelling: dict[str, str] = {}
-    values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
-        values.setdefault(spelling.setdefault(name.lower(), name), []).append(value)
-    joined = {name: ",".join(found) for name, found in values.items()}
-    return {name: value for name, value in joined.items() if value}
-
-
-def _response(value: TypedData | None) -> Response:
+def _from_worker(value: TypedData | None) -> Response:
     if value is None:
         return Response(200)
     if value.http is None:
-        text = value.string if value.string is not None else value.json
-        body = text.encode() if text is not None else value.bytes or b""
-        return Response(200, body, (("content-type", "text/plain; charset=utf-8"),))
+        return Response(200, value.encoded(), TEXT, chunked=True)
     http = value.http
-    status = int(http.status_code)
-    headers = [(name, text) for name, text in http.headers.items() if name.lower() != "content-length"]
+    own = {"content-length", "transfer-encoding", "connection"}
+    headers = [(name, text) for name, text in http.headers.items() if name.lower() not in own]
     headers += [("set-cookie", _cookie(cookie)) for cookie in http.cookies or ()]
-    content = http.body
-    body = (content.bytes or (content.string or "").encode()) if content is not None else b""
-    return Response(status, body, tuple(headers)) if status in HTTPStatus or status > 199 else Response(500)
+    body = http.body.encoded() if http.body is not None else b""
+    return Response(int(http.status_code), body, tuple(headers), chunked=True)
 
 
 def _cookie(cookie: RpcHttpCookie) -> str:
-    jar: SimpleCookie = SimpleCookie()
-    jar[cookie.name] = cookie.value
-    morsel = jar[cookie.name]
-    for attribute, nullable in (
-        ("domain", cookie.domain),
-        ("path", cookie.path),
-        ("max-age", cookie.max_age),
-    ):
-        if nullable is not None and nullable.value != "":
-            morsel[attribute] = f"{nullable.value:g}" if isinstance(nullable.value, float) else nullable.value
+    """A cookie as ASP.NET writes it."""
+    parts = [f"{cookie.name}={cookie.value}"]
     if cookie.expires is not None:
-        morsel["expires"] = _http_date(cookie.expires.value.seconds)
-    morsel["secure"] = bool(cookie.secure and cookie.secure.value)
-    morsel["httponly"] = bool(cookie.http_only and cookie.http_only.value)
+        parts.append(f"expires={formatdate(cookie.expires.value.seconds, usegmt=True)}")
+    if cookie.max_age is not None:
+        parts.append(f"max-age={cookie.max_age.value:g}")
+    for attribute, nullable in (("domain", cookie.domain), ("path", cookie.path)):
+        if nullable is not None:
+            parts.append(f"{attribute}={nullable.value}")
+    if cookie.secure and cookie.secure.value:
+        parts.append("secure")
     if cookie.same_site:
-        morsel["samesite"] = ("", "Lax", "Strict", "None")[cookie.same_site]
-    return morsel.OutputString()
-
-
-def _http_date(seconds: int) -> str:
-    from email.utils import formatdate
-
-    return formatdate(seconds, usegmt=True)
+        parts.append(f"samesite={('', 'lax', 'strict', 'none')[cookie.same_site]}")
+    if cookie.http_only and cookie.http_only.value:
+        parts.append("httponly")
+    return "; ".join(parts)

@@ -1,9 +1,9 @@
-"""What is in the emulator's containers, read at the least cost: plain HTTP, whole pages, no SDK models."""
+"""Lists the emulator's containers and blobs cheaply: plain HTTP, whole pages, no SDK models."""
 
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
@@ -46,7 +46,7 @@ class Account:
 
     async def containers(self) -> list[str]:
         """Names of all containers."""
-        return [name async for page in self._pages("") for name in map(_name, page.iter("Container"))]
+        return [c.findtext("Name", "") async for page in self._pages("") for c in page.iter("Container")]
 
     async def blobs(self, container: str) -> AsyncIterator[Blob]:
         """Every blob of a container; none when the container is gone."""
@@ -63,72 +63,45 @@ class Account:
 
     async def blob(self, container: str, name: str) -> Blob | None:
         """One blob, None when it does not exist."""
-        url = f"{self.blob_url(container, name)}?{self._sas}"
-        try:
-            async with self._session.head(_as_is(url), headers={"x-ms-version": API_VERSION}) as answer:
-                if answer.status == 404:
-                    return None
-                if answer.status != 200:
-                    raise EmulatorError(f"status {answer.status} for a blob of {container}")
-                headers = answer.headers
-                return Blob(
-                    container,
-                    name,
-                    headers.get("ETag", "").strip('"'),
-                    int(headers.get("Content-Length", "0")),
-                    headers.get("Content-Type") or "application/octet-stream",
-                    headers.get("x-ms-blob-type", "BlockBlob"),
-                )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise EmulatorError(f"no answer for a blob of {container}: {type(error).__name__}") from error
+        answer = await self._request("HEAD", f"{self.blob_url(container, name)}?{self._sas}")
+        if answer is None:
+            return None
+        headers, _ = answer
+        etag, size = headers.get("ETag", "").strip('"'), int(headers.get("Content-Length", "0"))
+        kind = headers.get("Content-Type") or "application/octet-stream"
+        return Blob(container, name, etag, size, kind, headers.get("x-ms-blob-type", "BlockBlob"))
 
     async def _pages(self, container: str) -> AsyncIterator[ElementTree.Element]:
-        marker = ""
-        while True:
-            query = {"comp": "list", "maxresults": "5000", "marker": marker}
-            if container:
-                query["restype"] = "container"
-            page = await self._page(f"{self.url}/{container}?{urlencode(query)}&{self._sas}")
-            if page is None:
-                return
+        query = {"comp": "list", "maxresults": "5000"} | ({"restype": "container"} if container else {})
+        url, marker = f"{self.url}/{container}?{urlencode(query)}&{self._sas}&marker=", ""
+        while (answer := await self._request("GET", url + quote(marker, safe=""))) is not None:
+            try:
+                page = ElementTree.fromstring(answer[1])  # noqa: S314 - from our own emulator
+            except ElementTree.ParseError as error:
+                raise EmulatorError("a listing is not XML") from error
             yield page
             marker = page.findtext("NextMarker") or ""
             if not marker:
                 return
 
-    async def _page(self, url: str) -> ElementTree.Element | None:
+    async def _request(self, method: str, url: str) -> tuple[Mapping[str, str], bytes] | None:
+        """Headers and body of an answer, None for 404. The URL is sent without aiohttp's normalization."""
+        headers = {"x-ms-version": API_VERSION}
         try:
-            async with self._session.get(_as_is(url), headers={"x-ms-version": API_VERSION}) as answer:
-                body = await answer.read()
+            async with self._session.request(method, URL(url, encoded=True), headers=headers) as answer:
                 if answer.status == 404:
                     return None
                 if answer.status != 200:
-                    raise EmulatorError(f"a listing was answered {answer.status}")
-            return ElementTree.fromstring(body)  # noqa: S314 - from our own emulator
-        except (aiohttp.ClientError, TimeoutError, ElementTree.ParseError) as error:
-            raise EmulatorError(f"a listing failed: {type(error).__name__}") from error
-
-
-def _name(item: ElementTree.Element) -> str:
-    return item.findtext("Name", "")
-
-
-def _as_is(url: str) -> URL:
-    """The URL without aiohttp's own normalization, which would decode names."""
-    return URL(url, encoded=True)
+                    raise EmulatorError(f"a {method} request was answered {answer.status}")
+                return answer.headers, await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise EmulatorError(f"a {method} request failed: {type(error).__name__}") from error
 
 
 def _read_only_signature() -> str:
-    """An account SAS that lists and reads, written out here to spare the import of the SDK."""
-    fields = {
-        "sp": "rl",
-        "ss": "b",
-        "srt": "sco",
-        "st": "",
-        "se": "2100-01-01T00:00:00Z",
-        "sip": "",
-        "spr": "",
-    }
+    """An account SAS that lists and reads, made here to avoid the import of the SDK."""
+    values = ("rl", "b", "sco", "", "2100-01-01T00:00:00Z", "", "")
+    fields = dict(zip(("sp", "ss", "srt", "st", "se", "sip", "spr"), values, strict=True))
     text = "\n".join((ACCOUNT, *fields.values(), API_VERSION, "", ""))
     digest = hmac.digest(base64.b64decode(ACCOUNT_KEY), text.encode(), hashlib.sha256)
     given = {name: value for name, value in fields.items() if value}

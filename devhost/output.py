@@ -1,4 +1,4 @@
-"""Where the words go: one ready line to standard output, everything else to standard error."""
+"""Output: the ready line to standard output, with what the caller wants said after it; all else to standard error."""
 
 import contextlib
 import os
@@ -25,9 +25,9 @@ def take_stdout() -> int | None:
     return kept
 
 
-def announce(stdout: int | None, line: str) -> None:
-    """Write the one line that standard output is for, and close it."""
+def announce(stdout: int | None, line: str, more: str = "") -> None:
+    """Write the line that standard output is for, and `more` after it, and close it."""
     if stdout is not None:
         with contextlib.suppress(OSError):
-            os.write(stdout, f"{line}\n".encode())
+            os.write(stdout, "".join(f"{part.rstrip()}\n" for part in (line, more) if part).encode())
         os.close(stdout)

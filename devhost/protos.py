@@ -1,15 +1,16 @@
 """The messages that host and worker library exchange, as plain classes.
 
-The library expects the module that protoc makes of FunctionRpc.proto; this module stands in for it and is
-handed over whole. It is as strict as protobuf where it matters: an unknown field is a TypeError, and so is a
-value of the wrong type in the messages that carry a function's data.
+The library expects the module that protoc generates from FunctionRpc.proto and is given this one instead. It
+is as strict as protobuf where it matters: an unknown field is a TypeError, and so is a value of the wrong type
+in the messages that carry a function's data.
 """
 # ruff: noqa: N802 - names and meanings are those of FunctionRpc.proto
 
 import builtins  # for the field named bytes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, dataclass_transform
 
 
 def _check(owner: object, name: str, value: object, expected: type) -> None:
@@ -24,9 +25,16 @@ def _check_text_map(owner: object, name: str, values: Mapping[str, str]) -> None
         _check(owner, f"{name}[{key!r}]", value, str)
 
 
-@dataclass(slots=True, kw_only=True)
-class ModelBindingData:
-    """What stands for a blob when the function takes a client and not the content."""
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+class _Message:
+    """Makes each message a dataclass with keyword arguments."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(kw_only=True)(cls)
+
+
+class ModelBindingData(_Message):
+    """A reference to a blob, for a function that takes a client and not the content."""
 
     version: str
     source: str
@@ -34,8 +42,7 @@ class ModelBindingData:
     content: bytes
 
 
-@dataclass(slots=True, kw_only=True)
-class TypedData:
+class TypedData(_Message):
     """One value; at most one of the fields is set."""
 
     string: str | None = None
@@ -55,14 +62,15 @@ class TypedData:
 
     def WhichOneof(self, group: str) -> str | None:
         """The name of the field that is set, None when the value is empty."""
-        for kind in self._KINDS:
-            if getattr(self, kind) is not None:
-                return kind
-        return None
+        return next((kind for kind in self._KINDS if getattr(self, kind) is not None), None)
+
+    def encoded(self) -> "builtins.bytes":
+        """A text or bytes value as bytes."""
+        text = self.string if self.string is not None else self.json
+        return text.encode() if text is not None else self.bytes or b""
 
 
-@dataclass(slots=True, kw_only=True)
-class RpcHttp:
+class RpcHttp(_Message):
     """A request on the way in, a response on the way out."""
 
     method: str = ""
@@ -77,45 +85,25 @@ class RpcHttp:
 
     def __post_init__(self) -> None:
         _check(self, "status_code", self.status_code, str)
-        _check_text_map(self, "headers", self.headers)
-        _check_text_map(self, "params", self.params)
-        _check_text_map(self, "query", self.query)
+        for name in ("headers", "params", "query"):
+            _check_text_map(self, name, getattr(self, name))
 
 
 TypedData._KINDS.update(  # pyright: ignore[reportPrivateUsage] - filled here, as RpcHttp comes after TypedData
-    http=RpcHttp,
-    json=str,
-    string=str,
-    bytes=bytes,
-    int=int,
-    double=float,
+    {"http": RpcHttp, "json": str, "string": str, "bytes": bytes, "int": int, "double": float},
     model_binding_data=ModelBindingData,
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Timestamp:
+class Timestamp(_Message):
     seconds: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class NullableString:
-    value: str
+class _Nullable(_Message):
+    value: Any
 
 
-@dataclass(slots=True, kw_only=True)
-class NullableBool:
-    value: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class NullableDouble:
-    value: float
-
-
-@dataclass(slots=True, kw_only=True)
-class NullableTimestamp:
-    value: Timestamp
+NullableString = NullableBool = NullableDouble = NullableTimestamp = _Nullable
 
 
 class _SameSite:
@@ -125,23 +113,21 @@ class _SameSite:
 setattr(_SameSite, "None", 0)
 
 
-@dataclass(slots=True, kw_only=True)
-class RpcHttpCookie:
+class RpcHttpCookie(_Message):
     name: str
     value: str
-    domain: NullableString | None = None
-    path: NullableString | None = None
-    expires: NullableTimestamp | None = None
-    secure: NullableBool | None = None
-    http_only: NullableBool | None = None
+    domain: _Nullable | None = None
+    path: _Nullable | None = None
+    expires: _Nullable | None = None
+    secure: _Nullable | None = None
+    http_only: _Nullable | None = None
     same_site: int = 0
-    max_age: NullableDouble | None = None
+    max_age: _Nullable | None = None
 
     SameSite: ClassVar[type[_SameSite]] = _SameSite
 
 
-@dataclass(slots=True, kw_only=True)
-class ParameterBinding:
+class ParameterBinding(_Message):
     name: str
     data: TypedData | None = None
 
@@ -149,15 +135,12 @@ class ParameterBinding:
         return "data"
 
 
-@dataclass(slots=True, kw_only=True)
-class RpcException:
+class RpcException(_Message):
     message: str
     stack_trace: str = ""
-    source: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
-class StatusResult:
+class StatusResult(_Message):
     status: int
     exception: RpcException | None = None
 
@@ -166,8 +149,7 @@ class StatusResult:
     Cancelled: ClassVar[int] = 2
 
 
-@dataclass(slots=True, kw_only=True)
-class BindingInfo:
+class BindingInfo(_Message):
     type: str
     direction: int
     data_type: int | None = None
@@ -177,69 +159,13 @@ class BindingInfo:
     inout: ClassVar[int] = 2
 
 
-@dataclass(slots=True, kw_only=True)
-class RpcRetryOptions:
-    max_retry_count: int
-    retry_strategy: str
-    delay_interval: Any = None
-    minimum_interval: Any = None
-    maximum_interval: Any = None
+# Made by the library, and read without checks.
+WorkerMetadata = RpcRetryOptions = RpcFunctionMetadata = SimpleNamespace
+WorkerInitResponse = FunctionMetadataResponse = FunctionLoadResponse = SimpleNamespace
+FunctionEnvironmentReloadResponse = SimpleNamespace
 
 
-@dataclass(slots=True, kw_only=True)
-class RpcFunctionMetadata:
-    name: str
-    function_id: str
-    directory: str
-    script_file: str
-    entry_point: str
-    managed_dependency_enabled: bool
-    is_proxy: bool
-    language: str
-    bindings: dict[str, BindingInfo]
-    raw_bindings: list[str]
-    retry_options: RpcRetryOptions | None
-    properties: dict[str, str]
-
-
-@dataclass(slots=True, kw_only=True)
-class WorkerMetadata:
-    runtime_name: str
-    runtime_version: str
-    worker_version: str
-    worker_bitness: str
-    custom_properties: dict[str, str]
-
-
-@dataclass(slots=True, kw_only=True)
-class WorkerInitResponse:
-    capabilities: dict[str, str]
-    worker_metadata: WorkerMetadata
-    result: StatusResult
-
-
-@dataclass(slots=True, kw_only=True)
-class FunctionMetadataResponse:
-    use_default_metadata_indexing: bool
-    function_metadata_results: list[RpcFunctionMetadata] | None
-    result: StatusResult
-
-
-@dataclass(slots=True, kw_only=True)
-class FunctionLoadResponse:
-    function_id: str
-    result: StatusResult
-
-
-@dataclass(slots=True, kw_only=True)
-class FunctionEnvironmentReloadResponse:
-    result: StatusResult
-    capabilities: dict[str, str] = field(default_factory=dict[str, str])
-    worker_metadata: WorkerMetadata | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class InvocationResponse:
+class InvocationResponse(_Message):
     invocation_id: str
     result: StatusResult
     return_value: TypedData | None = None

@@ -1,13 +1,14 @@
 """Route templates by ASP.NET's rules, as the real host matches them.
 
 The real host does not rank routes: it tries the functions in the order of their names, without case, and
-takes the first whose template and method fit. A method that no function takes makes 404, not 405, and HEAD is
-a method like any other.
+takes the first whose template and method fit. A method that no function takes is answered 404, not 405, and
+HEAD is a method like any other.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from devhost.settings import HostError
@@ -26,27 +27,31 @@ def _accepts(convert: Callable[[str], object]) -> Constraint:
     return check
 
 
-def _boolean(value: str) -> None:
-    if value.lower() not in {"true", "false"}:
+def _integer(bits: int) -> Constraint:
+    low, high, digits = -(2 ** (bits - 1)), 2 ** (bits - 1), re.compile(r"[+-]?[0-9]+")
+    return lambda value: digits.fullmatch(value) is not None and low <= int(value) < high
+
+
+def _double(value: str) -> float:
+    """Numbers as .NET reads them: commas may separate digits."""
+    if "_" in value:
         raise ValueError(value)
+    return float(value.replace(",", ""))
 
 
-def _integer(bits: int) -> Callable[[str], None]:
-    def convert(value: str) -> None:
-        if not re.fullmatch(r"[+-]?[0-9]+", value) or not -(2 ** (bits - 1)) <= int(value) < 2 ** (bits - 1):
-            raise ValueError(value)
-
-    return convert
+def _is_decimal(value: str) -> bool:
+    return re.fullmatch(r"[\s+\-.,0-9]+", value) is not None and _accepts(_double)(value)
 
 
 _PLAIN: dict[str, Constraint] = {
-    "int": _accepts(_integer(32)),
-    "long": _accepts(_integer(64)),
-    "bool": _accepts(_boolean),
+    "int": _integer(32),
+    "long": _integer(64),
+    "bool": lambda value: value.lower() in {"true", "false"},
     "guid": _accepts(UUID),
-    "decimal": _accepts(float),
-    "double": _accepts(float),
-    "float": _accepts(float),
+    "decimal": _is_decimal,
+    "double": _accepts(_double),
+    "float": _accepts(_double),
+    "datetime": _accepts(datetime.fromisoformat),
     "alpha": lambda value: re.fullmatch(r"[A-Za-z]*", value) is not None,
     "required": bool,
 }
@@ -100,28 +105,23 @@ def _parameter(body: str) -> _Parameter:
 
 
 def _parts(segment: str) -> Iterator[str | _Parameter]:
-    """The literals and parameters of one segment; doubled braces stand for themselves."""
-    position, literal = 0, ""
-    while position < len(segment):
-        if segment[position] in "{}" and segment[position : position + 2] in {"{{", "}}"}:
-            literal, position = literal + segment[position], position + 2
-        elif segment[position] == "{":
-            match = re.compile(r"((?:[^{}]|\{\{|\}\})*)\}").match(segment, position + 1)
-            if match is None:
-                raise HostError(f"route segment {segment!r} has an open brace")
-            if literal:
-                yield literal
-            yield _parameter(match[1].replace("{{", "{").replace("}}", "}"))
-            literal, position = "", match.end()
-        else:
-            literal, position = literal + segment[position], position + 1
+    """The literals and parameters of one segment; doubled braces are literals."""
+    literal = ""
+    for token in re.finditer(r"\{\{|\}\}|\{((?:[^{}]|\{\{|\}\})*)\}|[^{}]+|[{}]", segment):
+        if token[0] in {"{", "}"}:
+            raise HostError(f"route segment {segment!r} has an open brace")
+        if token[1] is None:
+            literal += {"{{": "{", "}}": "}"}.get(token[0], token[0])
+            continue
+        if literal:
+            yield literal
+        literal = ""
+        yield _parameter(token[1].replace("{{", "{").replace("}}", "}"))
     if literal:
         yield literal
 
 
-def _segments(template: str) -> list[str]:
-    """Split at slashes that are not inside a parameter."""
-    return re.findall(r"(?:\{(?:\{\{|\}\}|[^{}])*\}|[^/])+", template)
+_SEGMENT = re.compile(r"(?:\{(?:\{\{|\}\}|[^{}])*\}|[^/])+")  # a slash inside a parameter does not end one
 
 
 class Route:
@@ -132,25 +132,28 @@ class Route:
         self.template = template
         self.methods = None if methods is None else frozenset(method.upper() for method in methods)
         self._parameters: list[_Parameter] = []
-        pattern = "".join(self._segment(list(_parts(segment))) for segment in _segments(template))
+        pattern = "".join(self._segment(list(_parts(segment))) for segment in _SEGMENT.findall(template))
         self._pattern = re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL)
 
     def _segment(self, parts: list[str | _Parameter]) -> str:
-        pattern, missing = "", False
-        for part in parts:
-            if isinstance(part, str):
-                pattern += re.escape(part)
-                continue
-            group = f"p{len(self._parameters)}"
-            self._parameters.append(part)
-            missing = len(parts) == 1 and (part.catch_all or part.optional or part.default is not None)
-            pattern += f"(?P<{group}>.*)" if part.catch_all else f"(?P<{group}>[^/]+)"
-        return f"(?:/{pattern})?" if missing else f"/{pattern}"
+        if len(parts) == 1 and isinstance(parts[0], _Parameter):
+            parameter = parts[0]
+            pattern = self._group(parameter, "[^/].*" if parameter.catch_all else "[^/]+")
+            missing = parameter.catch_all or parameter.optional or parameter.default is not None
+            return f"(?:/{pattern})?" if missing else f"/{pattern}"
+        end = ""
+        if len(parts) > 2 and isinstance(parts[-1], _Parameter) and parts[-1].optional and parts[-2] == ".":
+            parts, last = parts[:-2], parts[-1]  # {x}.{y?}: without y there is no dot either
+            end = rf"(?:\.{self._group(last, '[^/.]+')}|(?<!\.))"
+        lazy = "?" if end else ""
+        texts = [
+            re.escape(part) if isinstance(part, str) else self._group(part, f"[^/]+{lazy}") for part in parts
+        ]
+        return f"/{''.join(texts)}{end}"
 
-    @property
-    def literal_start(self) -> str:
-        """The part of the template before its first parameter, lower case, with a leading slash."""
-        return "/" + self.template.partition("{")[0].lower()
+    def _group(self, parameter: _Parameter, pattern: str) -> str:
+        self._parameters.append(parameter)
+        return f"(?P<p{len(self._parameters) - 1}>{pattern})"
 
     def match(self, path: str) -> dict[str, str] | None:
         """Route values when the path (decoded, leading slash) fits; an absent value is left out."""
@@ -176,54 +179,10 @@ class Router:
 
     def find(self, method: str, path: str) -> tuple[str, dict[str, str]] | None:
         """Name of the function that answers, and its route values; None for 404."""
+        method = method.upper()
         for route in self.routes:
             if route.methods is None or method in route.methods:
                 values = route.match(path)
                 if values is not None:
                     return route.function, values
         return None
-
-    def shadowed(self) -> list[tuple[Route, Route]]:
-        """Pairs (hidden, hiding): the hidden route's own template is caught by one tried before it."""
-        pairs: list[tuple[Route, Route]] = []
-        for position, hidden in enumerate(self.routes):
-            sample = "/" + re.sub(r"\{.*?\}", "0", hidden.template)
-            for hiding in self.routes[:position]:
-                common = hiding.methods is None or hidden.methods is None or hiding.methods & hidden.methods
-                if common and hiding.match(sample) is not None:
-                    pairs.append((hidden, hiding))
-        return pairs
-
-
-def decode_path(raw: bytes) -> str | None:
-    """Path of a request target as Kestrel decodes it; None when it answers 400.
-
-    Escapes that are not UTF-8, and `%2F`, stay as they are; dot segments are resolved after decoding.
-    """
-    if b"%" in raw:
-        if re.search(rb"%00", raw):
-            return None
-        raw = re.sub(rb"(?:%(?!2[Ff])[0-9A-Fa-f]{2})+", _decode_escapes, raw)
-    try:
-        path = raw.decode()
-    except UnicodeDecodeError:
-        return None
-    return _without_dots(path) if "/." in path else path
-
-
-def _decode_escapes(match: re.Match[bytes]) -> bytes:
-    decoded = bytes.fromhex(match[0].replace(b"%", b"").decode()).decode(errors="surrogateescape")
-    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in decoded).encode()
-
-
-def _without_dots(path: str) -> str:
-    kept: list[str] = []
-    segments = path.split("/")[1:]
-    for position, segment in enumerate(segments):
-        if segment == "..":
-            kept[-1:] = []
-        elif segment != ".":
-            kept.append(segment)
-        if segment in {".", ".."} and position == len(segments) - 1:
-            kept.append("")
-    return "/" + "/".join(kept)

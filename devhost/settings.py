@@ -36,7 +36,7 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """What of host.json the host obeys; times in seconds, `function_timeout` None for no limit."""
+    """What the host takes from host.json and settings; times in seconds (None: no limit), `max_body` in bytes."""
 
     route_prefix: str
     queues: QueueOptions
@@ -44,7 +44,7 @@ class HostOptions:
     function_timeout: float | None
     timer_lease: int
     timer_lease_retry: float
-    max_body: int = 104_857_600
+    max_body: int
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def parse_time_span(text: str) -> float:
 
 
 def override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put settings such as `AzureFunctionsJobHost__extensions__queues__batchSize` over host.json."""
+    """Let settings such as `AzureFunctionsJobHost__extensions__queues__batchSize` override host.json."""
     for setting, value in environment.items():
         prefix, *path = setting.split("__")
         if prefix != "AzureFunctionsJobHost" or not path:
@@ -93,16 +93,24 @@ def override(data: dict[str, Any], environment: Mapping[str, str]) -> None:
 
 
 def read_host_options(app: Path) -> HostOptions:
-    """host.json and its overrides, with the real host's defaults (and its lease times for development)."""
+    """host.json and its overrides, with the real host's defaults; the lease is that for development."""
     data = read_json(app / "host.json")
     override(data, os.environ)
     queues, cpus = section(data, "extensions", "queues"), os.cpu_count() or 1
     batch = int(queues.get("batchSize", 16))
     timeout = parse_time_span(str(data.get("functionTimeout", "00:30:00")))
-    lease = int(parse_time_span(section(data, "singleton").get("listenerLockPeriod", "00:00:15")))
-    retry = section(data, "singleton").get("listenerLockRecoveryPollingInterval")
+    singleton = section(data, "singleton")
+    lease = int(parse_time_span(singleton.get("listenerLockPeriod", "00:00:15")))
+    retry = parse_time_span(singleton.get("listenerLockRecoveryPollingInterval", "00:01:00"))
+    limit = os.environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "104857600")
     if not 1 <= batch <= 32:
         raise HostError("host.json: extensions.queues.batchSize must be 1 to 32")
+    if not 15 <= lease <= 60:
+        raise HostError("host.json: singleton.listenerLockPeriod must be 15 s to 60 s")
+    if retry < 15:
+        raise HostError("host.json: singleton.listenerLockRecoveryPollingInterval must be at least 15 s")
+    if not limit.isdecimal():
+        raise HostError("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT must be a number of bytes")
     return HostOptions(
         route_prefix=str(section(data, "extensions", "http").get("routePrefix", "api")).strip("/"),
         queues=QueueOptions(
@@ -116,16 +124,17 @@ def read_host_options(app: Path) -> HostOptions:
         blob_parallelism=int(section(data, "extensions", "blobs").get("maxDegreeOfParallelism", 8 * cpus)),
         function_timeout=None if timeout < 0 else timeout,
         timer_lease=lease,
-        timer_lease_retry=parse_time_span(retry) if retry else float(lease),
+        timer_lease_retry=retry,
+        max_body=int(limit),
     )
 
 
 def azurite_connection(blob_port: int) -> str:
     """Connection string of an Azurite whose blob, queue and table ports follow each other."""
-    parts = [f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"]
-    for offset, service in enumerate(("Blob", "Queue", "Table")):
-        parts.append(f"{service}Endpoint=http://127.0.0.1:{blob_port + offset}/{ACCOUNT};")
-    return "".join(parts)
+    services = enumerate(("Blob", "Queue", "Table"))
+    endpoints = (f"{name}Endpoint=http://127.0.0.1:{blob_port + n}/{ACCOUNT};" for n, name in services)
+    account = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
+    return account + "".join(endpoints)
 
 
 def local_values(app: Path) -> dict[str, str]:
@@ -135,28 +144,29 @@ def local_values(app: Path) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
-def load_environment(app: Path, azurite_port: int | None) -> None:
+def load_environment(app: Path, azurite_port: int | None, settings_file: bool = True) -> None:
     """Put the app's local settings into the environment; what is already there wins.
 
-    An Azurite port replaces AzureWebJobsStorage, and `UseDevelopmentStorage=true` in any setting.
+    An Azurite port replaces AzureWebJobsStorage, and `UseDevelopmentStorage=true` in any setting. Without
+    `settings_file` the environment holds all settings.
     """
     connection = azurite_connection(azurite_port) if azurite_port else None
-    for name, text in local_values(app).items():
+    for name, text in (local_values(app) if settings_file else {}).items():
         os.environ.setdefault(name, connection if connection and text == DEVELOPMENT_STORAGE else text)
     if connection:
         os.environ[STORAGE_SETTING] = connection
     if not os.environ.get(STORAGE_SETTING):
         raise HostError(
-            "AzureWebJobsStorage is not set: give --azurite-port, or set it to a connection string"
+            "AzureWebJobsStorage is not set: set it to a connection string, or give --azurite-port"
         )
 
 
-def resolve(text: str) -> str:
+def resolve(text: str, settings: Mapping[str, str] = os.environ) -> str:
     """Replace `%NAME%` by the setting NAME, as the host does in binding expressions."""
 
     def value_of(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1])
-        if value is None:
+        value = settings.get(match[1])
+        if not value:
             raise HostError(f"'%{match[1]}%' in {text!r} does not resolve to a value: set {match[1]}")
         return value
 
@@ -166,10 +176,9 @@ def resolve(text: str) -> str:
 def connection_setting(name: str | None) -> str:
     """Name of the setting that holds a binding's connection string."""
     name = name or STORAGE_SETTING
-    for candidate in (f"AzureWebJobs{name}", name):
-        if os.environ.get(candidate):
-            return candidate
-    raise HostError(f"the connection {name!r} of a binding is not set")
+    if not (found := [setting for setting in (f"AzureWebJobs{name}", name) if os.environ.get(setting)]):
+        raise HostError(f"the connection {name!r} of a binding is not set")
+    return found[0]
 
 
 def connection_string(name: str | None) -> str:
@@ -183,14 +192,11 @@ def host_id(app: Path) -> str:
     return os.environ.get(HOST_ID_SETTING) or f"local-{zlib.crc32(str(app).encode()):08x}"
 
 
-def is_disabled(function: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """True when the setting `AzureWebJobs.<function>.Disabled` switches the function off."""
-    return environment.get(f"AzureWebJobs.{function}.Disabled", "").lower() in {"true", "1"}
-
-
 def decode_message(text: str, base64_messages: bool) -> bytes:
-    """The body of a queue message; ValueError when it must be base64 and is not."""
-    return base64.b64decode(text, validate=True) if base64_messages else text.encode()
+    """The body of a queue message; ValueError when it must be base64 and is not. White space is skipped."""
+    if not base64_messages:
+        return text.encode()
+    return base64.b64decode(re.sub(r"[ \t\r\n]", "", text), validate=True)
 
 
 def encode_message(body: bytes, base64_messages: bool) -> str:

@@ -1,15 +1,15 @@
-"""Azurite, the host and the events as one program: started in order, ended in order, whatever happens."""
+"""Azurite, the host and the events as one program: started and ended in order, whatever happens."""
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -29,7 +29,7 @@ HOST_SECONDS, HOST_GRACE, AZURITE_SECONDS = 7.0, 2.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class SupervisorArguments:
-    """The command line of `python -m devhost run`; ports of 0 are chosen."""
+    """The options of `devhost run`; ports of 0 are chosen."""
 
     app: Path
     port: int
@@ -38,6 +38,7 @@ class SupervisorArguments:
     data_dir: Path
     health: str
     verbose: bool
+    say: str
     events: EventOptions
 
 
@@ -46,22 +47,9 @@ def find_azurite(given: Path | None) -> str:
     here = ROOT / "node_modules" / ".bin" / "azurite"
     found = str(given) if given else str(here) if here.exists() else shutil.which("azurite")
     if found is None or not os.access(found, os.X_OK):
-        raise HostError(
-            f"Azurite was not found{f' at {given}' if given else ''}: run npm install, or give --azurite"
-        )
+        where = f" at {given}" if given else ""
+        raise HostError(f"Azurite was not found{where}: run npm install, or give --azurite")
     return found
-
-
-@contextlib.contextmanager
-def locked(data_dir: Path) -> Generator[None]:
-    """Only one supervisor at a time works on a data directory."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise HostError(f"{data_dir} is in use by another run (DATA_DIR)") from error
-        yield
 
 
 def _is_free(port: int) -> bool:
@@ -97,9 +85,6 @@ class Stopped(Exception):
     """A signal came before everything was up."""
 
 
-type Test = Callable[[], Awaitable[bool]]
-
-
 class Supervisor:
     """One run. `stopping` is set by SIGTERM and SIGINT."""
 
@@ -110,15 +95,15 @@ class Supervisor:
         self.stopping = asyncio.Event()
 
     async def run(self) -> int:
-        """The exit status: 0 after a signal, 1 when a part ended by itself."""
+        """The exit status: 0 after a signal, 1 when a part ended unexpectedly."""
         async with (
             self._azurite() as azurite,
             self._host() as (host, address),
             self._events(address) as events,
         ):
             parts: dict[asyncio.Task[object], str] = {
-                asyncio.create_task(_ended(azurite)): "Azurite",
-                asyncio.create_task(_ended(host)): "the host",
+                asyncio.create_task(azurite.wait()): "Azurite",
+                asyncio.create_task(host.wait()): "the host",
                 events: "the event forwarder",
             }
             signalled = asyncio.create_task(self.stopping.wait())
@@ -130,39 +115,31 @@ class Supervisor:
                 for task in (*parts, signalled):
                     task.cancel()
         for part in ended:
-            how = part.exception() or part.result()
-            log(f"devhost: {parts[part]} ended by itself ({how}); everything is stopped")
+            how = part.exception() or f"exit status {part.result()}"
+            log(f"devhost: {parts[part]} ended unexpectedly ({how}); everything is stopped")
         return 1 if ended else 0
 
     @contextlib.asynccontextmanager
-    async def _azurite(self) -> AsyncGenerator[asyncio.subprocess.Process]:
+    async def _azurite(self) -> AsyncGenerator[Process]:
         port, folder = self._arguments.azurite_port, self._arguments.data_dir / "azurite"
         command = [find_azurite(self._arguments.azurite), "--location", str(folder)]
         command += ["--skipApiVersionCheck", "--disableTelemetry"]
         for offset, service in enumerate(("blob", "queue", "table")):
             command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port + offset)]
-        process = await children.start(command, capture=True)
-        reading = asyncio.create_task(self._read_access_log(process))
+        process, reading = await children.start(command), None
         try:
-            await self._wait_for("Azurite", process, self._listens)
+            await self._printed("Azurite", process, rb"successfully listening", 3)
+            reading = asyncio.create_task(self._read_access_log(process))
             yield process
         finally:
-            # Never killed: it writes its data to disk when it is asked to end.
+            # Never killed: it writes its data to disk on SIGTERM.
             if not await children.stop(process, AZURITE_SECONDS, kill=False):
-                log("devhost: Azurite has not ended yet; it will when it has saved its data")
-            reading.cancel()
+                log("devhost: Azurite has not ended yet; it ends when it has saved its data")
+            if reading is not None:
+                reading.cancel()
 
-    async def _listens(self) -> bool:
-        for offset in range(3):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self._arguments.azurite_port + offset)
-                writer.close()
-            except OSError:
-                return False
-        return True
-
-    async def _read_access_log(self, azurite: asyncio.subprocess.Process) -> None:
-        output = cast("asyncio.StreamReader", azurite.stdout)  # it was captured
+    async def _read_access_log(self, azurite: Process) -> None:
+        output = cast("asyncio.StreamReader", azurite.stdout)
         while True:
             try:
                 line = await output.readline()
@@ -174,31 +151,36 @@ class Supervisor:
                 self._forwarder.hint(line.decode(errors="replace"))
 
     @contextlib.asynccontextmanager
-    async def _host(self) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+    async def _host(self) -> AsyncGenerator[tuple[Process, str]]:
         arguments = self._arguments
         command = [sys.executable, "-m", "devhost", "host", "--app", str(arguments.app)]
         command += ["--port", str(arguments.port), "--azurite-port", str(arguments.azurite_port)]
-        command += ["--stop-seconds", str(HOST_SECONDS), *(["--verbose"] if arguments.verbose else [])]
+        command += ["--strict", "--stop-seconds", str(HOST_SECONDS)]
+        command += ["--verbose"] if arguments.verbose else []
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        process = await children.start(command, environment={**os.environ, "PYTHONPATH": path}, capture=True)
+        process = await children.start(command, {**os.environ, "PYTHONPATH": path})
         try:
-            yield process, await self._address(process)
+            [address] = await self._printed("the host", process, rb"ready (\S+)", 1)
+            yield process, address.decode()
         finally:
             if not await children.stop(process, HOST_SECONDS + HOST_GRACE, kill=True):
                 log("devhost: the host did not end in time and was killed")
 
-    async def _address(self, host: asyncio.subprocess.Process) -> str:
-        output = cast("asyncio.StreamReader", host.stdout)  # it was captured
-        line = asyncio.create_task(output.readline())
-        stop = asyncio.create_task(self.stopping.wait())
-        await asyncio.wait({line, stop}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if line.done() and (match := re.match(rb"ready (\S+)", line.result())):
-            return match[1].decode()
-        line.cancel()
-        if self.stopping.is_set():
-            raise Stopped
-        raise HostError("the host did not start: see above")
+    async def _printed(self, name: str, process: Process, pattern: bytes, count: int) -> list[bytes]:
+        """What a starting program says it is ready by: matches of a pattern in its output."""
+        output, found = cast("asyncio.StreamReader", process.stdout), list[bytes]()
+
+        async def read() -> None:
+            while len(found) < count and (line := await output.readline()):
+                found.extend(re.findall(pattern, line))
+
+        reading, stop = asyncio.create_task(read()), asyncio.create_task(self.stopping.wait())
+        await asyncio.wait({reading, stop}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for task in (reading, stop):
+            task.cancel()
+        if len(found) < count:
+            raise Stopped if self.stopping.is_set() else HostError(f"{name} did not start: see above")
+        return found
 
     @contextlib.asynccontextmanager
     async def _events(self, address: str) -> AsyncGenerator[asyncio.Task[None]]:
@@ -225,48 +207,33 @@ class Supervisor:
                 except aiohttp.ClientError as error:
                     status = type(error).__name__
                 if status in {200, 404}:
-                    announce(self._stdout, f"ready {address}")
+                    announce(
+                        self._stdout, f"ready {address}", self._arguments.say.replace("{address}", address)
+                    )
                     return
                 await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 pause = min(1.0, 2 * pause)
         if not any(task.done() for task in ends):
             raise HostError(f"the app is not healthy: {self._arguments.health} answers {status}")
 
-    async def _wait_for(self, name: str, process: asyncio.subprocess.Process, test: Test) -> None:
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
-        while not await test():
-            if self.stopping.is_set():
-                raise Stopped
-            if process.returncode is not None:
-                raise HostError(f"{name} ended at once, exit status {process.returncode}")
-            if asyncio.get_running_loop().time() > deadline:
-                raise HostError(f"{name} did not start in {START_SECONDS:g} s")
-            await asyncio.sleep(0.05)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> str:
-    return f"exit status {await process.wait()}"
-
 
 async def _supervise(arguments: SupervisorArguments, stdout: int | None) -> int:
     supervisor = Supervisor(arguments, stdout)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stopping.set)
-    try:
+    with contextlib.suppress(Stopped):
         return await supervisor.run()
-    except Stopped:
-        return 0
+    return 0
 
 
 def run_supervisor(arguments: SupervisorArguments) -> int:
-    """Run until SIGTERM or SIGINT, or until a part ends by itself; the exit status."""
+    """Run until SIGTERM or SIGINT, or until a part ends unexpectedly; the exit status. HostError on failure."""
     stdout = take_stdout()
-    try:
-        with locked(arguments.data_dir):
-            base = arguments.azurite_port or _free_triple()
-            check_ports(arguments.port, base)
-            events = replace(arguments.events, azurite_port=base, data_dir=arguments.data_dir)
-            return asyncio.run(_supervise(replace(arguments, azurite_port=base, events=events), stdout))
-    except HostError as error:
-        log(f"devhost: {error}")
-        return 1
+    # Until this process ends.
+    children.lock_file(
+        arguments.data_dir / ".lock", f"{arguments.data_dir} is in use by another run (DATA_DIR)"
+    )
+    base = arguments.azurite_port or _free_triple()
+    check_ports(arguments.port, base)
+    events = replace(arguments.events, azurite_port=base)
+    return asyncio.run(_supervise(replace(arguments, azurite_port=base, events=events), stdout))

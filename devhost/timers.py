@@ -1,11 +1,10 @@
-"""Timer triggers: schedules, the status blob that remembers them, the lease that makes one host run them."""
+"""Timer triggers: schedules, the status blob that keeps them, the lease by which one host runs them."""
 
 import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient, ContainerClient
@@ -16,6 +15,7 @@ from devhost.protos import TypedData
 from devhost.settings import HostError, HostOptions, parse_time_span
 from devhost.worker import Function, InvocationFailed, Worker
 
+KEYS, NEVER = ("Last", "Next", "LastUpdated"), "0001-01-01T00:00:00"
 CONTAINER = "azure-webjobs-hosts"
 MONITORED = timedelta(minutes=1)  # shorter schedules are not remembered
 
@@ -29,12 +29,9 @@ class Schedule:
     """An NCRONTAB expression (six fields, seconds first; five are taken as from second 0) or a time span."""
 
     def __init__(self, expression: str) -> None:
-        self._expression, self._every = expression.strip(), None
-        fields = len(self._expression.split())
-        if fields == 1:
-            self._every = timedelta(seconds=parse_time_span(self._expression))
-        if fields == 5:
-            self._expression = f"0 {self._expression}"
+        fields = len(expression.split())
+        self._every = timedelta(seconds=parse_time_span(expression)) if fields == 1 else None
+        self._expression = f"0 {expression}" if fields == 5 else expression
         try:
             self.next(now())
         except (ValueError, KeyError) as error:
@@ -45,10 +42,8 @@ class Schedule:
         if self._every is not None:
             return after + self._every
         # Day of month and day of week must both fit, unlike in crontab.
-        found: datetime = croniter(self._expression, after, second_at_beginning=True, day_or=False).get_next(
-            datetime
-        )
-        return found
+        times = croniter(self._expression, after, second_at_beginning=True, day_or=False)
+        return times.get_next(datetime)
 
     def is_monitored(self) -> bool:
         """False when two occurrences are less than a minute apart."""
@@ -58,27 +53,30 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is remembered of a timer; `last` is None before the first run."""
+    """What is kept of a timer; `last` is None before the first run."""
 
     last: datetime | None
     next: datetime
     last_updated: datetime
 
     def to_json(self) -> dict[str, str]:
-        """The form that the real host stores and hands to the function."""
-        last = self.last.isoformat() if self.last else "0001-01-01T00:00:00"
-        return {"Last": last, "Next": self.next.isoformat(), "LastUpdated": self.last_updated.isoformat()}
+        """The form that the real host stores and gives the function."""
+        times = (self.last, self.next, self.last_updated)
+        texts = (time.isoformat() if time else NEVER for time in times)
+        return dict(zip(KEYS, texts, strict=True))
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Status":
+    def from_json(cls, value: dict[str, str]) -> "Status":
         """Read back `to_json`; ValueError or KeyError when it is something else."""
-        last = (
-            None if value["Last"].startswith("0001") else datetime.fromisoformat(value["Last"]).astimezone()
-        )
-        updated, next_run = (
-            datetime.fromisoformat(value[key]).astimezone() for key in ("LastUpdated", "Next")
-        )
-        return cls(last, next_run, updated)
+        last, following, updated = (value[key] for key in KEYS)
+        times = [datetime.fromisoformat(text).astimezone() for text in (following, updated)]
+        return cls(None if last.startswith("0001") else datetime.fromisoformat(last).astimezone(), *times)
+
+
+def timer_info(status: Status | None = None, past_due: bool = False) -> str:
+    """What a timer function is given, as JSON."""
+    stored = status.to_json() if status else None
+    return json.dumps({"Schedule": {"AdjustForDST": True}, "ScheduleStatus": stored, "IsPastDue": past_due})
 
 
 class TimerListener:
@@ -107,7 +105,7 @@ class TimerListener:
                     await self._hold(lease)
                     continue
             except AzureError as error:
-                log(f"timer {self._function.name}: {type(error).__name__}, trying again")
+                log(f"timer {self._function.name}: {type(error).__name__}, retrying")
             await self._pause(self._retry)
 
     def stop(self) -> None:
@@ -161,7 +159,7 @@ class TimerListener:
                 status = await self._fire(status, False)
 
     async def _start_status(self) -> tuple[Status, bool]:
-        """The status to start from, and whether an occurrence was missed meanwhile."""
+        """The status to start from, and whether an occurrence was missed."""
         start = now()
         fresh = Status(None, self._schedule.next(start), start)
         if not self._monitored:
@@ -181,13 +179,9 @@ class TimerListener:
     async def _fire(self, status: Status, past_due: bool) -> Status:
         """One run. The next occurrence counts from its start, so a run that overran fires once, at once."""
         started = now()
-        info = {
-            "Schedule": {"AdjustForDST": True},
-            "ScheduleStatus": status.to_json() if self._monitored else None,
-            "IsPastDue": past_due,
-        }
-        with contextlib.suppress(InvocationFailed):  # a timer is not tried again before its next occurrence
-            await self._worker.invoke(self._function, TypedData(json=json.dumps(info)))
+        data = TypedData(json=timer_info(status if self._monitored else None, past_due))
+        with contextlib.suppress(InvocationFailed):  # a timer is not retried before its next occurrence
+            await self._worker.invoke(self._function, data)
         # Woken a little early, the same occurrence must not count as the next one.
         at = started if past_due else max(started, status.next)
         done = Status(at, self._schedule.next(at), at)

@@ -1,1 +1,1 @@
-"""The functions of the app: one file a feature. Each body parses, calls one use case, and answers."""
+"""The functions of the app: one file per feature. Each parses the request, calls one use case, and responds."""

@@ -1,49 +1,86 @@
 """HTTP: documents, their labels and their history."""
 
-from functions.http import Call, P, Routes
-from functions.reply import Reply, listed
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from functions.call import Call, P, Reply, job_state, listed
+from functions.http import Routes
+from functions.request import hundredths, in_thread, require
+from shared.domain.document import ANY_VERSION, Document, version_of_header
 from shared.domain.errors import InvalidArgument
-from shared.services import etags, paging
-from shared.services.documents import DocumentPatch, Shown
-from shared.services.listing import DocumentQuery
-from shared.wire.answers import history_json, job_json
+from shared.domain.labels import Labels
+from shared.domain.names import Dataset, ProjectKind
+from shared.domain.project import Project
+from shared.runtime.auth import Role
 from shared.wire.api import JobModel
-from shared.wire.api_documents import (
+from shared.wire.autolabel import SearchBody, SearchModel
+from shared.wire.documents import (
+    DocumentFilters,
     DocumentListModel,
     DocumentListQuery,
     DocumentModel,
     DocumentPatchBody,
     HistoryList,
+    LabelsBody,
     PageQuery,
+    ScanBody,
+    document_json,
+    etag,
+    history_json,
+    read_labels,
 )
-from shared.wire.documents import document_json, etag
-from shared.wire.label_body import LabelsBody
-from shared.wire.labels import read_labels
+
+if TYPE_CHECKING:
+    from shared.services.review.documents import DocumentView
+    from shared.services.review.listing import DocumentQuery
 
 routes = Routes()
 DOCUMENTS = f"{P}/documents"
 ONE = f"{DOCUMENTS}/{{documentId}}"
 
 
-@routes.add("GET", DOCUMENTS, {200: DocumentListModel})
+@routes.add("GET", DOCUMENTS, {200: DocumentListModel}, role=Role.READ)
 async def list_documents(call: Call, query: DocumentListQuery) -> Reply:
-    """List documents, filtered and ordered, page by page."""
-    wanted = DocumentQuery(
-        query.status, query.dataset, query.category, query.job_id, query.location_prefix, query.orderby
-    )
+    """List documents, filtered and ordered, in pages."""
     project, page = await call.container.documents.list(
-        call.project_name, wanted, query.top, query.continuation_token
+        call.project_name, document_query(call, query), query.top, query.continuation_token, count=query.count
     )
-    return listed([document_json(document, project) for document in page.documents], page.token)
+    answer = listed([document_json(document, project) for document in page.documents], page.token)
+    return answer if page.count is None else replace(answer, data=answer.data | {"count": page.count})
 
 
-@routes.add("GET", ONE, {200: DocumentModel}, headers=("ETag",))
+@routes.add("POST", f"{DOCUMENTS}/:search", {200: SearchModel}, role=Role.READ)
+async def search_documents(call: Call, body: SearchBody) -> Reply:
+    """Search the texts of documents, at most 300 at a call, and say how many were searched."""
+    from shared.services.review.searching import Search
+
+    search = Search(document_query(call, body), body.text, body.match_case)
+    project, found = await call.container.searches.search(
+        call.project_name, search, body.top, body.continuation_token
+    )
+    value = [
+        {
+            "document": document_json(match.document, project),
+            "matches": match.matches,
+            "offset": match.offset,
+            "length": match.length,
+            "context": {"text": match.context, "offset": match.start, "length": match.length},
+        }
+        for match in found.matches
+    ]
+    answer = listed(value, found.token)
+    counts = {"searched": found.searched, "unread": found.unread, "total": found.total}
+    return replace(answer, data=answer.data | counts)
+
+
+@routes.add("GET", ONE, {200: DocumentModel}, role=Role.READ)
 async def get_document(call: Call) -> Reply:
     """Get a document with its labels and suggestions."""
     return _shown(await call.container.documents.get(call.project_name, call.path("documentId")))
 
 
-@routes.add("GET", f"{ONE}/text", {200: "text/plain"})
+@routes.add("GET", f"{ONE}/text", {200: "text/plain"}, role=Role.READ)
 async def get_document_text(call: Call) -> Reply:
     """Get the text of a document: plain, or as JSON for `Accept: application/json`."""
     document, text = await call.container.documents.text(call.project_name, call.path("documentId"))
@@ -52,33 +89,31 @@ async def get_document_text(call: Call) -> Reply:
     return Reply(200, text.encode(), content_type="text/plain; charset=utf-8")
 
 
-@routes.add("GET", f"{ONE}/history", {200: HistoryList})
+@routes.add("GET", f"{ONE}/history", {200: HistoryList}, role=Role.READ)
 async def get_document_history(call: Call, query: PageQuery) -> Reply:
     """List the changes of a document, newest first."""
+    from shared.services.review import paging
+
     document_id = call.path("documentId")
     project = await call.container.projects.get(call.project_name)
     changes = await call.container.documents.history(call.project_name, document_id)
-    shown, token = paging.cut(
+    shown, token = paging.paginate(
         changes,
-        lambda one: one.key,
+        lambda change: change.key,
         query.top,
         query.continuation_token,
         project,
         ("history", document_id),
     )
-    return listed([history_json(one.by, one.at, one.entry) for one in shown], token)
+    return listed([history_json(change.by, change.at, change.entry, project.kind) for change in shown], token)
 
 
-@routes.add("PUT", f"{ONE}/labels", {200: DocumentModel}, headers=("ETag",))
+@routes.add("PUT", f"{ONE}/labels", {200: DocumentModel}, role=Role.REVIEW)
 async def put_document_labels(call: Call, body: LabelsBody) -> Reply:
     """Set the labels of a document by hand: the label field of the project's kind, or null to remove them."""
     project = await call.container.projects.get(call.project_name)
-    field = project.kind.label_field
-    if set(body.root) != {field}:
-        text = f"The body holds the label field of the project's kind, '{field}', and nothing else."
-        raise InvalidArgument(text, target=next((name for name in body.root if name != field), field))
-    labels = read_labels(project.kind, body.root[field])
-    version = etags.of_header(call.header("if-match"))
+    labels = await submitted_labels(call, project.kind, body.root)
+    version = version_of_header(call.header("if-match"))
     return _shown(
         await call.container.documents.set_labels(
             call.project_name, call.path("documentId"), version, labels, call.caller.name
@@ -86,15 +121,21 @@ async def put_document_labels(call: Call, body: LabelsBody) -> Reply:
     )
 
 
-@routes.add("PATCH", ONE, {200: DocumentModel}, headers=("ETag",))
+@routes.add("PATCH", ONE, {200: DocumentModel}, role=Role.REVIEW)
 async def patch_document(call: Call, body: DocumentPatchBody) -> Reply:
-    """Set dataset or language of a document, or confirm its labels after its content changed."""
-    version = etags.of_header(call.header("if-match"))
-    patch = DocumentPatch(body.dataset, body.language, body.content_changed is False)
+    """Set dataset, language, flag or note of a document, or confirm its labels after its content changed."""
+    from shared.services.review.documents import DocumentPatch
+
+    version = version_of_header(call.header("if-match"))
+    removed = {name for name in body.model_fields_set if getattr(body, name) is None}
+    require(removed, body, ("language", "content_changed"))
+    dataset = Dataset.TRAIN if "dataset" in removed else body.dataset
+    flagged = False if "flagged" in removed else body.flagged
+    note = "" if "note" in removed else body.note if body.note is None else body.note.strip()
+    patch = DocumentPatch(dataset, body.language, body.content_changed is False, flagged, note)
     if patch == DocumentPatch():
-        raise InvalidArgument(
-            "The body changes nothing: give 'dataset', 'language' or 'contentChanged'.", target="body"
-        )
+        text = "The body changes nothing; set 'dataset', 'language', 'contentChanged', 'flagged' or 'note'."
+        raise InvalidArgument(text, target="body")
     return _shown(
         await call.container.documents.patch(
             call.project_name, call.path("documentId"), version, patch, call.caller.name
@@ -102,11 +143,11 @@ async def patch_document(call: Call, body: DocumentPatchBody) -> Reply:
     )
 
 
-@routes.add("POST", f"{ONE}/:undo", {200: DocumentModel}, headers=("ETag",))
+@routes.add("POST", f"{ONE}/:undo", {200: DocumentModel}, role=Role.REVIEW)
 async def undo_document(call: Call) -> Reply:
-    """Take back the last decision on a document."""
+    """Undo the last change of a document's labels: a decision, or labels set by hand."""
     given = call.header("if-match")
-    version = etags.of_header(given) if given else etags.ANY
+    version = version_of_header(given) if given else ANY_VERSION
     return _shown(
         await call.container.documents.undo(
             call.project_name, call.path("documentId"), version, call.caller.name, call.revision()
@@ -114,20 +155,54 @@ async def undo_document(call: Call) -> Reply:
     )
 
 
-@routes.add("POST", f"{DOCUMENTS}/:scan", {202: None}, headers=("operation-location",))
-async def scan_documents(call: Call) -> Reply:
+@routes.add("POST", f"{DOCUMENTS}/:scan", {202: None}, role=Role.WRITE)
+async def scan_documents(call: Call, body: ScanBody) -> Reply:
     """Register every blob of the project's container."""
-    job = await call.container.registering.scan(call.project_name, call.job_id())
+    job = await call.container.registering.scan(
+        call.project_name, call.job_id(), confirm_removals=body.confirm_removals
+    )
     return call.accepted(f"documents/scan/jobs/{job.id}")
 
 
-@routes.add("GET", f"{DOCUMENTS}/scan/jobs/{{jobId}}", {200: JobModel})
+@routes.add("GET", f"{DOCUMENTS}/scan/jobs/{{jobId}}", {200: JobModel}, role=Role.READ)
 async def get_scan_job(call: Call) -> Reply:
     """Get the state of a scan."""
     job = await call.container.registering.get(call.project_name, call.path("jobId"))
-    return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
+    return job_state(job)
 
 
-def _shown(shown: Shown) -> Reply:
-    data = document_json(shown.document, shown.project)
-    return Reply(200, data, {"ETag": etag(shown.document, shown.project.generation)})
+def _shown(shown: "DocumentView") -> Reply:
+    return document_reply(shown.document, shown.project)
+
+
+def document_reply(document: Document, project: Project) -> Reply:
+    """A document with the version that a write of it names."""
+    return Reply(200, document_json(document, project), {"ETag": etag(document, project.generation)})
+
+
+async def submitted_labels(call: Call, kind: ProjectKind, given: Mapping[str, Any]) -> Labels | None:
+    """The labels in the label field of an object, None for null. Raises InvalidArgument for another field."""
+    field = kind.label_field
+    if set(given) != {field}:
+        text = f"The body must have the label field of the project's kind, '{field}', and no other field."
+        raise InvalidArgument(text, target=next((name for name in given if name != field), field))
+    return await in_thread(len(call.request.get_body()), lambda: read_labels(kind, given[field]))
+
+
+def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
+    """The filters of a request. `@me` is the caller, `@none` nobody."""
+    from shared.services.review.listing import DocumentQuery
+
+    person = asked.assigned_to
+    return DocumentQuery(
+        asked.status,
+        asked.dataset,
+        asked.category,
+        asked.job_id,
+        asked.location_prefix,
+        asked.flagged,
+        {"@me": call.caller.name, "@none": ""}.get(person, person) if person is not None else None,
+        asked.orderby,
+        hundredths(asked.min_confidence, up=True),
+        hundredths(asked.max_confidence, up=False),
+    )

@@ -1,43 +1,56 @@
-"""The one wrapper of all HTTP functions: it authenticates, authorises, parses, calls, and answers in Azure's shapes.
+"""The one wrapper of all HTTP functions: it authenticates, authorizes, parses, calls, and answers in Azure's shapes.
 
 A feature declares operations with `Routes`; the parameters `query` and `body` of a handler name the models that the
 request is parsed into. The order of checks: 401, 403, api-version, names in the path, query, body.
 """
 
+import asyncio
+import hashlib
 import inspect
+import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_type_hints
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
-from functions.idempotency import once
-from functions.reply import Reply
-from functions.request import check_names, check_version, header_of, parse_body, parse_query
-from shared.domain.errors import Forbidden, LabelbridgeError
-from shared.domain.ids import derived_id, derived_job_id, random_id, random_job_id
+from functions.call import Call, Reply, container
+from functions.request import (
+    ProjectNames,
+    check_names,
+    check_version,
+    parse_body,
+    parse_query,
+    require_length,
+)
+from shared import telemetry
+from shared.domain.errors import Conflict, Forbidden, InvalidArgument, LabelbridgeError, Unavailable
+from shared.domain.names import derived_id, incarnation_of_import
 from shared.runtime import problems
-from shared.runtime.auth import Caller
-from shared.runtime.container import Container, container
-from shared.runtime.policy import POLICY, Access, allowed
-from shared.storage.gateways.errors import StorageUnavailable
+from shared.runtime.auth import Access, Caller, Permission, allowed
+from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.idempotency import Answer, Remembered
+from shared.wire.validation import invalid
+
+if TYPE_CHECKING:
+    from shared.runtime.container import Container
 
 log = logging.getLogger("labelbridge.http")
-PROJECTS = "language/authoring/analyze-text/projects"
-P = f"{PROJECTS}/{{projectName}}"
+ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: Seconds that a request may take. Azure's load balancer gives up after 230.
+REQUEST_SECONDS = 200
 SMALL_BODY = 4 * 1024 * 1024
 ANONYMOUS_CALLER = Caller("anonymous", frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP operation: what the route, the policy and the OpenAPI description are made from.
+    """One HTTP operation: route, authorization, documentation and OpenAPI are made from it.
 
-    `body` is what the body is parsed into; `reads` describes one that the handler reads itself.
+    `role`: what a caller needs. `body`: the model of the parsed body; `reads` describes one that the handler reads.
     """
 
     id: str
@@ -48,61 +61,18 @@ class Operation:
     query: type[BaseModel] | None
     body: type[BaseModel] | None
     answers: Mapping[int, type[BaseModel] | str | None]
+    role: Permission
     versioned: bool
     max_body: int
-    headers: tuple[str, ...] = ()
-    reads: type[BaseModel] | None = None
-
-
-@dataclass(slots=True)
-class Call:
-    """One request, after all checks. `operation_id` is the same for the same `Idempotency-Key` of a caller."""
-
-    container: Container
-    caller: Caller
-    request: func.HttpRequest
-    api_version: str
-    key: str | None = None
-    operation: Operation = field(init=False)
+    reads: type[BaseModel] | None
+    project_names: ProjectNames
 
     @property
-    def project_name(self) -> str:
-        return self.request.route_params["projectName"]
-
-    def path(self, name: str) -> str:
-        return self.request.route_params[name]
-
-    def header(self, name: str) -> str | None:
-        return header_of(self.request, name)
-
-    def job_id(self) -> str:
-        """Id of the job that this request begins: a repeat with the same key means the same job."""
-        return derived_job_id(*self._identity()) if self.key else random_job_id()
-
-    def revision(self) -> str:
-        return derived_id(*self._identity()) if self.key else random_id()
-
-    def _identity(self) -> tuple[str, ...]:
-        return self.caller.name, self.request.method, urlsplit(self.request.url).path, self.key or ""
-
-    def url(self, path: str, query: str = "") -> str:
-        """An absolute address under `language/`, with the api-version of the request."""
-        base = self.container.settings.public_endpoint.rstrip("/")
-        if not base:
-            parts = urlsplit(self.request.url)
-            base = f"{parts.scheme}://{parts.netloc}"
-        more = f"&{query}" if query else ""
-        return f"{base}/{path}?api-version={self.api_version}{more}"
-
-    def project_url(self, path: str, query: str = "") -> str:
-        return self.url(f"{PROJECTS}/{self.project_name}/{path}", query)
-
-    def accepted(self, path: str) -> Reply:
-        """202 for a long-running operation whose state is at `path` of the project."""
-        return self.accepted_at(self.project_url(path))
-
-    def accepted_at(self, url: str) -> Reply:
-        return Reply(202, headers={"operation-location": url, "Retry-After": "1"})
+    def methods(self) -> tuple[str, ...]:
+        """The methods that the route takes; `*` stands for all. What anyone may get answers HEAD, too."""
+        if self.method == "*":
+            return ALL_METHODS
+        return ("GET", "HEAD") if self.role is Access.ANONYMOUS and self.method == "GET" else (self.method,)
 
 
 OPERATIONS: list[Operation] = []
@@ -120,11 +90,11 @@ class Routes:
         path: str,
         answers: Mapping[int, type[BaseModel] | str | None],
         *,
+        role: Permission,
         versioned: bool = True,
         max_body: int = SMALL_BODY,
-        headers: tuple[str, ...] = (),
-        methods: tuple[str, ...] = (),
         reads: type[BaseModel] | None = None,
+        project_names: ProjectNames = "existing",
     ) -> Callable[[Callable[..., Awaitable[Reply]]], Callable[..., Awaitable[Reply]]]:
         """Register a handler; its name is the operation's id and its first docstring line the summary."""
 
@@ -133,22 +103,22 @@ class Routes:
             summary = (inspect.getdoc(handler) or "").partition("\n")[0]
             name: str = handler.__name__
             operation = Operation(
-                name, method, path, handler, summary, hints.get("query"), hints.get("body"), answers, versioned,
-                max_body, headers, reads,
+                name, method, path, handler, summary, hints.get("query"), hints.get("body"), answers, role,
+                versioned, max_body, reads, project_names,
             )  # fmt: skip
             OPERATIONS.append(operation)
-            self._serve(operation, methods or (method,))
+            self._serve(operation)
             return handler
 
         return register
 
-    def _serve(self, operation: Operation, methods: tuple[str, ...]) -> None:
+    def _serve(self, operation: Operation) -> None:
         async def main(req: func.HttpRequest) -> func.HttpResponse:
             return await serve(operation, req)
 
         main.__name__ = operation.id
         route = self.blueprint.route(
-            route=operation.path, methods=methods, auth_level=func.AuthLevel.ANONYMOUS
+            route=operation.path, methods=operation.methods, auth_level=func.AuthLevel.ANONYMOUS
         )
         self.blueprint.function_name(operation.id)(route(main))
 
@@ -156,41 +126,115 @@ class Routes:
 async def serve(operation: Operation, request: func.HttpRequest) -> func.HttpResponse:
     """Run one operation and answer, whatever happens."""
     request_id = str(uuid.uuid4())
-    try:
-        reply = await _run(operation, request, container())
-    except LabelbridgeError as error:
-        reply = Reply(problems.status_of(error), problems.body_of(error), problems.headers_of(error))
-    except StorageUnavailable as error:
-        log.warning("Storage unavailable in %s (%s)", operation.id, request_id)
-        unavailable = problems.from_storage(error)
-        reply = Reply(503, problems.body_of(unavailable), problems.headers_of(unavailable))
-    except Exception:
-        log.exception("Unexpected error in %s (%s)", operation.id, request_id)
-        defect = LabelbridgeError(f"An unexpected error happened; it is in the log under '{request_id}'.")
-        reply = Reply(500, problems.body_of(defect))
+    named: dict[str, telemetry.Attribute] = {"operation": operation.id, "request": request_id}
+    if project := request.route_params.get("projectName"):
+        named["project"] = project[:100]
+    parent = cast("Mapping[str, str]", request.headers).get("traceparent", "")
+    with telemetry.span(f"{operation.method} {operation.path}", kind="server", parent=parent, **named):
+        reply = await _reply(operation, request, request_id)
+        telemetry.annotate(status=reply.status)
     reply.headers.setdefault("apim-request-id", request_id)
     return reply.render()
 
 
-async def _run(operation: Operation, request: func.HttpRequest, app: Container) -> Reply:
-    permission = POLICY[operation.id]
+async def _reply(operation: Operation, request: func.HttpRequest, request_id: str) -> Reply:
+    limit = asyncio.timeout(REQUEST_SECONDS)
+    try:
+        async with limit:
+            return await _run(operation, request, container())
+    except LabelbridgeError as error:
+        return _refusal(error)
+    except StorageUnavailable as error:
+        log.warning("Storage unavailable in %s (%s)", operation.id, request_id)
+        return _refusal(problems.from_storage(error))
+    except Exception as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            log.warning("%s took longer than %d s (%s)", operation.id, REQUEST_SECONDS, request_id)
+            text = f"The request took longer than {REQUEST_SECONDS} seconds and was stopped; try again."
+            return _refusal(Unavailable(text, retry_after=10))
+        log.exception("Unexpected error in %s (%s)", operation.id, request_id)
+        defect = LabelbridgeError(f"An unexpected error occurred; the log has it under '{request_id}'.")
+        return Reply(500, problems.body_of(defect))
+
+
+def _refusal(error: LabelbridgeError) -> Reply:
+    return Reply(problems.status_of(error), problems.body_of(error), problems.headers_of(error))
+
+
+async def _run(operation: Operation, request: func.HttpRequest, app: "Container") -> Reply:
+    app.check_proxy(request.url, request.headers)
     caller = ANONYMOUS_CALLER
-    if permission is not Access.ANONYMOUS:
+    if operation.role is not Access.ANONYMOUS:
         caller = await app.authenticator.identify(request.headers)
-        if not allowed(caller.roles, permission):
-            raise Forbidden(f"The caller '{caller.name}' lacks the role {permission}.")
+        if not allowed(caller.roles, operation.role):
+            raise Forbidden(f"The caller '{caller.name}' lacks the role {operation.role}.")
     version = check_version(request) if operation.versioned else request.params.get("api-version", "")
-    check_names(operation.id, request)
-    call = Call(app, caller, request, version)
-    call.operation = operation
+    check_names(operation.project_names, request)
+    if request.method not in {"GET", "HEAD"}:
+        require_length(request)
+    call = Call(app, caller, request, operation.id, version)
     arguments: dict[str, Any] = {}
     try:
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request)
-        if operation.body is not None:
-            arguments["body"] = parse_body(operation.body, request, operation.max_body)
     except ValidationError as error:
-        raise problems.from_validation(error) from error
+        raise invalid(error) from error
+    if operation.body is not None:
+        arguments["body"] = await parse_body(operation.body, request, operation.max_body)
     if operation.method == "POST":
         return await once(call, lambda: operation.handler(call, **arguments))
     return await operation.handler(call, **arguments)
+
+
+MAX_KEY = 200
+
+
+async def once(call: Call, work: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Run the work, or give the answer that it had. Failures of ours (5xx) are not kept."""
+    key = call.header("idempotency-key")
+    if key is None:
+        return await work()
+    if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+        raise InvalidArgument(
+            f"An Idempotency-Key must have 1 to {MAX_KEY} printable characters.", target="Idempotency-Key"
+        )
+    row = derived_id(*call.identity, key)
+    query = json.dumps(sorted(call.request.params.items())).encode()
+    digest = hashlib.sha256(query + b"\0" + call.request.get_body()).hexdigest()
+    store = call.container.stores.idempotency
+    known = await store.begin(row, digest) or Remembered(digest)
+    call.key = _salted(key, known.salt)
+    if known.answer is not None:
+        now = await _incarnation(call)
+        if _is_of_another_project(call, known.project, now):
+            known = Remembered(digest, salt=known.project or now)
+            call.key = _salted(key, known.salt)
+            await store.begin_again(row, digest, known.salt)
+    if known.body_hash != digest:
+        raise Conflict(
+            "The Idempotency-Key was already used for a different request.", target="Idempotency-Key"
+        )
+    if known.answer is not None:
+        answer = known.answer
+        return Reply(answer.status, answer.body, dict(answer.headers), answer.content_type)
+    reply = await work()
+    if reply.status < 500:
+        answer = Answer(reply.status, dict(reply.headers), reply.body(), reply.content_type)
+        await store.finish(row, Remembered(digest, answer, await _incarnation(call), known.salt))
+    return reply
+
+
+def _salted(key: str, salt: str) -> str:
+    return f"{key}\n{salt}" if salt else key  # a key holds no line break
+
+
+async def _incarnation(call: Call) -> str:
+    """Of the project that the request names; "" where there is none."""
+    name = call.request.route_params.get("projectName")
+    project = await call.container.stores.projects.find(name) if name else None
+    return project.incarnation if project else ""
+
+
+def _is_of_another_project(call: Call, stored: str, current: str) -> bool:
+    """Whether the project of the stored answer is gone. An import may have created it only after its answer."""
+    return current not in {stored, incarnation_of_import(call.job_id())}

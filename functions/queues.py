@@ -1,102 +1,75 @@
-"""Queue functions: one a queue, and one for what failed too often.
+"""Queue functions: one for each kind of work, which the platform scales alone.
 
-They raise on failure, and the host delivers again; what is poisoned ends as a failed outcome with its reason. Only a
-message that can never be read is dropped, with a line in the log.
+A message that fails is sent again, and after five tries its work ends with the reason. No function reads a poison
+queue, where the host puts what ended its worker five times: the sweep does.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import azure.functions as func
 
+from functions.call import container
 from functions.triggers import Triggers
-from shared.runtime.container import Container, container
-from shared.services.messages import BadMessage, BatchMessage, JobMessage, Message, PlanMessage, parse
+from shared import telemetry
+from shared.runtime.settings import load_settings
+from shared.services.jobs.messages import (
+    BATCH_QUEUE,
+    EVENT_QUEUE,
+    FIT_QUEUE,
+    WORK_QUEUE,
+    BadMessage,
+    parse,
+    parse_event,
+    queue_of,
+)
 
 triggers = Triggers()
 log = logging.getLogger("labelbridge.queues")
-TOO_OFTEN = "The work failed five times; the log has the reason of each try."
+SETTINGS = load_settings()
+PREFIX = SETTINGS.table_prefix
 
 
-async def handle[M: Message](
-    message: func.QueueMessage, kind: type[M], work: Callable[[Container, M], Awaitable[object]]
-) -> None:
-    """Read the message and do its work."""
+async def handle(message: func.QueueMessage) -> None:
+    """Do the work of a message; one that can never be read is dropped."""
     try:
-        parsed = parse(kind, message.get_body().decode("utf-8", "replace"))
+        work = parse(message.get_body().decode("utf-8", "replace"))
     except BadMessage as error:
-        log.error("A queue message is dropped: %s", error)  # noqa: TRY400 - the trace says nothing more
+        log.error("Dropped an unreadable queue message: %s", error)  # noqa: TRY400 - the trace says nothing more
         return
-    await work(container(), parsed)
+    age = (datetime.now(UTC) - message.insertion_time).total_seconds() if message.insertion_time else None
+    if age is not None:
+        telemetry.measure("labelbridge.queue.age", max(age, 0), queue=queue_of(work))
+    await container().dispatcher.run_or_retry(work)
 
 
-@triggers.queue("autolabel-plan")
-async def plan_autolabel(message: func.QueueMessage) -> None:
-    """Plan the uploads of a project, or a job that a caller began."""
-    await handle(message, PlanMessage, lambda app, one: app.planner.plan(one))
+@triggers.queue(f"{PREFIX}-{WORK_QUEUE}")
+async def run_work(message: func.QueueMessage) -> None:
+    """Do a short step: a plan, a job, a batch of a bulk decision, or steps of a connection."""
+    await handle(message)
 
 
-@triggers.queue("autolabel-plan-poison")
-async def plan_autolabel_poison(message: func.QueueMessage) -> None:
-    """Nothing is lost: the uploads wait in their rows, and the sweep plans them again."""
-    log.error("Planning failed too often; the sweep tries again. Message: %s", message.id)
+@triggers.queue(f"{PREFIX}-{BATCH_QUEUE}")
+async def run_batch(message: func.QueueMessage) -> None:
+    """Run one batch of documents, with an engine if there are suggestions to make."""
+    await handle(message)
 
 
-@triggers.queue("autolabel-batch")
-async def run_autolabel_batch(message: func.QueueMessage) -> None:
-    """Run one batch of a job."""
-    await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
-
-
-@triggers.queue("autolabel-batch-poison")
-async def run_autolabel_batch_poison(message: func.QueueMessage) -> None:
-    """The documents of the batch get a failed outcome with the reason."""
-    await handle(message, BatchMessage, lambda app, one: app.batches.give_up(one, TOO_OFTEN))
-
-
-@triggers.queue("jobs")
-async def run_job(message: func.QueueMessage) -> None:
-    """Begin, or go on with, a job that is no batch job: scan, autolabel plan, reconcile."""
-    await handle(message, JobMessage, lambda app, one: app.runner.run(one))
-
-
-@triggers.queue("jobs-poison")
-async def run_job_poison(message: func.QueueMessage) -> None:
-    """The job ends as failed with the reason."""
-    await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
-
-
-@triggers.queue("training")
-async def run_training(message: func.QueueMessage) -> None:
+@triggers.queue(f"{PREFIX}-{FIT_QUEUE}")
+async def run_fit(message: func.QueueMessage) -> None:
     """Train or evaluate a model."""
-    await handle(message, JobMessage, lambda app, one: app.runner.run(one))
+    await handle(message)
 
 
-@triggers.queue("training-poison")
-async def run_training_poison(message: func.QueueMessage) -> None:
-    """The training ends as failed with the reason."""
-    await handle(message, JobMessage, lambda app, one: app.runner.give_up(one, TOO_OFTEN))
+async def send_events(message: func.QueueMessage) -> None:
+    """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
+    try:
+        event = parse_event(message.get_body().decode("utf-8", "replace"))
+    except BadMessage as error:
+        log.error("Dropped an unreadable queue message: %s", error)  # noqa: TRY400 - the trace says nothing more
+        return
+    await container().events.run(event)
 
 
-@triggers.queue("review-bulk")
-async def run_bulk_review(message: func.QueueMessage) -> None:
-    """Run one batch of a bulk decision."""
-    await handle(message, BatchMessage, lambda app, one: app.runner.run_batch(one))
-
-
-@triggers.queue("review-bulk-poison")
-async def run_bulk_review_poison(message: func.QueueMessage) -> None:
-    """The batch of the bulk decision ends with the reason."""
-    await handle(message, BatchMessage, lambda app, one: app.bulk.give_up(one, TOO_OFTEN))
-
-
-@triggers.queue("connection")
-async def advance_connection(message: func.QueueMessage) -> None:
-    """Do the due steps of a connection."""
-    await handle(message, JobMessage, lambda app, one: app.connection.run(one))
-
-
-@triggers.queue("connection-poison")
-async def advance_connection_poison(message: func.QueueMessage) -> None:
-    """The operation is taken back where that is possible; its job says why."""
-    await handle(message, JobMessage, lambda app, one: app.connection.give_up(one, TOO_OFTEN))
+if SETTINGS.has_receivers:  # else the host would ask an empty queue, thirty times a minute
+    triggers.queue(f"{PREFIX}-{EVENT_QUEUE}")(send_events)

@@ -1,33 +1,40 @@
-"""Requests, parsed and checked: every fault names the field and the rule."""
+"""Requests, parsed and checked: every error names the field and the rule."""
 
+import asyncio
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from functions.call import header_of
 from shared.domain.errors import (
     InvalidArgument,
     InvalidRequest,
     JobNotFound,
+    LengthRequired,
+    ModelNotFound,
+    NotFound,
     ProjectNotFound,
     TooLarge,
     UnsupportedMediaType,
 )
 from shared.domain.names import model_label_fault, project_name_fault
-from shared.storage.models import ModelNotFound
+from shared.domain.text import ascii_safe, has_lone_surrogate
 from shared.wire.api import API_VERSIONS
-from shared.wire.faults import Faults, ascii_safe, has_lone_surrogate
 from shared.wire.json_reader import JsonReader
+from shared.wire.validation import ValidationErrors, invalid
 
+#: Larger bodies are parsed in a thread, so that other requests do not wait.
+INLINE_BODY = 256 * 1024
+#: A document with as many entities as 4 MiB can hold has fewer values.
+MAX_VALUES = 400_000
+#: No object of a request has so many members.
+MAX_MEMBERS = 1_000
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-
-
-def header_of(request: func.HttpRequest, name: str) -> str | None:
-    """A header by its name in lower case, as the host gives them."""
-    return cast("Mapping[str, str]", request.headers).get(name)
 
 
 def check_version(request: func.HttpRequest) -> str:
@@ -42,18 +49,29 @@ def check_version(request: func.HttpRequest) -> str:
     )
 
 
-def check_names(operation: str, request: func.HttpRequest) -> None:
-    """Names that nothing can have are answered like names that nothing has."""
+type ProjectNames = Literal["existing", "new", "any"]
+"""Which names of projects an operation takes: those of existing ones, valid ones, or any."""
+
+
+def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
+    """An invalid name is answered like one that does not exist, unless the operation creates what it names.
+
+    A DELETE whose path ends in `/` deletes nothing: some client removed `..` from a longer path.
+    """
+    if request.method == "DELETE" and urlsplit(request.url).path.endswith("/"):
+        raise NotFound("The path of a DELETE must not end in '/'.")
     project = request.route_params.get("projectName")
-    open_to_all = {"put_project", "zy_not_offered"}  # it says so itself, or tells what to use instead
-    fault = project_name_fault(project) if project is not None and operation not in open_to_all else None
+    fault = project_name_fault(project) if project is not None and names != "any" else None
     if project is not None and fault:
-        if operation in {"import_project", "import_labels"}:  # they make the project
+        if names == "new":
             raise InvalidArgument(fault, target="projectName")
         raise ProjectNotFound(project[:60])
     job = request.route_params.get("jobId")
     if job is not None and not _JOB_ID.fullmatch(job):
         raise JobNotFound(job[:60])
+    review = request.route_params.get("reviewId")
+    if review is not None and not _JOB_ID.fullmatch(review):
+        raise NotFound(f"There is no second review '{review[:60]}'.", target="reviewId")
     model = request.route_params.get("trainedModelLabel")
     if model is not None and model_label_fault(model):
         raise ModelNotFound(model)
@@ -66,21 +84,47 @@ def parse_query[M: BaseModel](model: type[M], request: func.HttpRequest) -> M:
     )
 
 
-def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
-    """The JSON object of the body: a number is no text, and a text no boolean.
-
-    No body stands for `{}`, as far as the model allows that.
-    """
+def read_body(request: func.HttpRequest, limit: int) -> bytes:
+    """The bytes of the body. Raises TooLarge."""
     body = request.get_body()
     if len(body) > limit:
         raise TooLarge(
             f"The body has {len(body):,} bytes; this operation takes at most {limit:,}.", target="body"
         )
+    return body
+
+
+def require_length(request: func.HttpRequest) -> None:
+    """Raises LengthRequired for a chunked body: without a Content-Length the Functions host passes on no body."""
+    if header_of(request, "transfer-encoding") is not None:
+        text = "The body must be sent with a Content-Length; Transfer-Encoding is not supported."
+        raise LengthRequired(text, target="Content-Length")
+
+
+async def in_thread[T](size: int, work: Callable[[], T]) -> T:
+    """The result of the work, which is done in a thread if the body that it reads is large."""
+    return await asyncio.to_thread(work) if size > INLINE_BODY else work()
+
+
+async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
+    """The JSON object of the body, types taken strictly: a number is not a string, a string not a boolean.
+
+    An absent body stands for `{}`, unless that would mean everything (`needs_body` of the model).
+    """
+    body = read_body(request, limit)
     if not body.strip():
-        return model.model_validate({}, by_name=False)
+        if getattr(model, "needs_body", False):
+            raise _malformed("The body is missing; send a JSON object.")
+        return _validated(lambda: model.model_validate({}, by_name=False))
     _check_content_type(header_of(request, "content-type") or "")
+    return await in_thread(len(body), lambda: _parse(model, body))
+
+
+def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
+    if body.count(b",") > MAX_VALUES:  # to decode millions of values holds up the other threads
+        raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
     try:
-        reader = JsonReader(body)
+        reader = JsonReader(body, MAX_MEMBERS)
         value = reader.value()
         reader.end()
     except InvalidRequest as error:
@@ -91,29 +135,47 @@ def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: i
         raise _malformed("The body must be a JSON object.")
     if b"\\u" in body:
         _check_text(cast("dict[str, Any]", value))
-    return model.model_validate_json(body.removeprefix(BOM_UTF8), strict=True, by_name=False)
+    text = body.removeprefix(BOM_UTF8)
+    return _validated(lambda: model.model_validate_json(text, strict=True, by_name=False))
+
+
+def _validated[M: BaseModel](read: Callable[[], M]) -> M:
+    """What was read. Raises InvalidArgument with all that is wrong."""
+    try:
+        return read()
+    except ValidationError as error:
+        raise invalid(error) from error
 
 
 def _check_text(value: dict[str, Any]) -> None:
     """Only the escapes of JSON can bring in half of a surrogate pair, which is no text and cannot be answered."""
-    faults = Faults("body")
+    errors = ValidationErrors("body")
     for path in _halves(value, ""):
-        faults.add(path or "body", "A text is valid Unicode (it holds half of a surrogate pair).")
-    faults.raise_any()
+        errors.add(path or "body", "The text must be valid Unicode; it contains half of a surrogate pair.")
+    errors.raise_any()
 
 
 def _halves(value: object, path: str) -> Iterator[str]:
     """Paths of texts with half of a surrogate pair; of an object with such a key, its own."""
-    if isinstance(value, str) and has_lone_surrogate(value):
-        yield path
-    elif isinstance(value, list):
-        for index, item in enumerate(cast("list[object]", value)):
-            yield from _halves(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, item in cast("dict[str, Any]", value).items():
-            if has_lone_surrogate(key):
-                yield path
-            yield from _halves(item, f"{path}.{ascii_safe(key)}" if path else ascii_safe(key))
+    waiting = [(value, path)]  # no recursion: lists may be nested thousands deep
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, str) and has_lone_surrogate(value):
+            yield path
+        elif isinstance(value, list):
+            items = enumerate(cast("list[object]", value))
+            inner = [(item, f"{path}[{index}]") for index, item in items if _may_hold_text(item)]
+            waiting.extend(reversed(inner))
+        elif isinstance(value, dict):
+            members = cast("dict[str, Any]", value)
+            yield from (path for key in members if has_lone_surrogate(key))
+            names = {key: ascii_safe(key) for key in members}
+            inner = [(item, f"{path}.{names[key]}" if path else names[key]) for key, item in members.items()]
+            waiting.extend(reversed(inner))
+
+
+def _may_hold_text(value: object) -> bool:
+    return isinstance(value, str | list | dict)
 
 
 def _malformed(message: str) -> InvalidRequest:
@@ -129,7 +191,18 @@ def _check_content_type(header: str) -> None:
         )
 
 
-def required_text(value: str | None, target: str) -> str:
-    if not value:
-        raise InvalidArgument(f"'{target}' is required.", target=target)
-    return value
+def hundredths(confidence: float | None, *, up: bool) -> int | None:
+    """A bound in whole hundredths, rounded inwards: 0.805 is 81 as a least and 80 as a greatest confidence."""
+    if confidence is None:
+        return None
+    exact = round(confidence * 100, 6)
+    return -int(-exact // 1) if up else int(exact // 1)
+
+
+def require(removed: Container[str], body: BaseModel, names: Iterable[str]) -> None:
+    """Raises InvalidArgument with every field of a merge patch that is null, and that cannot be removed."""
+    errors = ValidationErrors()
+    fields = type(body).model_fields
+    for alias in (fields[name].alias or name for name in names if name in removed):
+        errors.add(alias, f"'{alias}' is required and cannot be removed.")
+    errors.raise_any()

@@ -1,16 +1,29 @@
-"""HTTP: health, the API description, who calls, and what Azure has and we have not."""
+"""HTTP: health, the API description, who calls, events that could not be sent, and what Azure has and we have not."""
 
-from functions.http import OPERATIONS, PROJECTS, Call, P, Routes
-from functions.reply import Reply
-from shared.domain.errors import NotFound, NotOffered
+import asyncio
+import logging
+from collections.abc import Awaitable
+from functools import cache
+
+from functions.call import PROJECTS, Call, P, Reply, listed
+from functions.http import OPERATIONS, Routes
+from functions.request import check_version
+from shared.domain.errors import Forbidden, NotFound, NotOffered
+from shared.engines.base import EngineError
+from shared.runtime.auth import Access, Role, allowed
 from shared.runtime.openapi import describe
-from shared.wire.api import ErrorAnswer, Health, WhoAmI
+from shared.services.jobs.messages import WORK_QUEUE
+from shared.storage.gateways.ports import StorageUnavailable
+from shared.wire.api import EmptyList, ErrorAnswer, Health, Readiness, WhoAmI
+from shared.wire.events import DeadLetterList, DeadLetterQuery, ResendBody, Resent, cloud_event
+from shared.wire.records import moment
 
 routes = Routes()
+log = logging.getLogger("labelbridge.health")
 VERSION = "0.1.0"
-ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _INSTEAD = {
-    "deployments": "a trained model is used by autolabel jobs by its label; no deployment is needed",
+    "deployments": "a trained model is used by autolabel jobs by its label, without a deployment; "
+    "to train and deploy in Azure Language, push the project",
     "exported-models": "models stay in the storage account and are used by autolabel jobs by their label",
     ":copy": "export the project and import it under another name",
     "copy": "export the project and import it under another name",
@@ -22,36 +35,134 @@ _INSTEAD_GLOBAL = {
 }
 
 
-@routes.add("GET", "health", {200: Health}, versioned=False)
+#: Azure's lists of what Labelbridge has none of: clients ask for them before they do anything else.
+_LISTS = frozenset({"deployments", "exported-models", "resources"})
+_GLOBAL_LISTS = frozenset({"deployments/resources", "prebuilt-entities"})
+
+
+@routes.add("GET", "health", {200: Health}, role=Access.ANONYMOUS, versioned=False)
 async def health(call: Call) -> Reply:
-    """Tell that the app answers and reaches its storage."""
+    """Check that the app runs and reaches its storage."""
     await call.container.stores.projects.find("-")
     return Reply(200, {"status": "healthy", "version": VERSION}, {"Cache-Control": "no-store"})
 
 
-@routes.add("GET", "language/openapi.json", {200: "application/json"}, versioned=False)
+@routes.add("GET", "health/ready", {200: Readiness, 503: Readiness}, role=Access.ANONYMOUS, versioned=False)
+async def ready(call: Call) -> Reply:
+    """Check each dependency: tables, blobs and queues of the storage account, and the default engine."""
+    stores, app = call.container.stores, call.container
+
+    async def engine() -> None:
+        app.engines.get(app.settings.default_engine)
+
+    checks = {
+        "tables": stores.projects.find("-"),
+        "blobs": stores.artifacts.exists("-"),
+        "queues": stores.queues.create(WORK_QUEUE),
+        "engine": engine(),
+    }
+    reasons = await asyncio.gather(*map(_reason, checks.values()))
+    shown = [
+        {"name": name, "status": "failed", "reason": reason} if reason else {"name": name, "status": "ok"}
+        for name, reason in zip(checks, reasons, strict=True)
+    ]
+    status, text = (503, "notReady") if any(reasons) else (200, "ready")
+    return Reply(status, {"status": text, "checks": shown}, {"Cache-Control": "no-store"})
+
+
+async def _reason(check: Awaitable[object]) -> str:
+    """Why it fails, for a person; "" when it does not."""
+    try:
+        await check
+    except EngineError as error:
+        return str(error)
+    except StorageUnavailable as error:
+        log.warning("A check of the storage account failed: %s", error)
+        return (
+            "The storage account refuses the app." if not error.retryable else "The service does not respond."
+        )
+    return ""
+
+
+@routes.add("GET", "language/openapi.json", {200: "application/json"}, role=Access.SIGNED_IN, versioned=False)
 async def openapi(call: Call) -> Reply:
     """Get this description as OpenAPI 3.1."""
-    return Reply(200, describe(OPERATIONS, VERSION))
+    return Reply(200, _description())
 
 
-@routes.add("GET", "language/whoami", {200: WhoAmI}, versioned=False)
+@cache
+def _description() -> bytes:
+    """The description as JSON, made once: that takes tens of milliseconds."""
+    return Reply(200, describe(OPERATIONS, VERSION)).body()
+
+
+@routes.add("GET", "language/whoami", {200: WhoAmI}, role=Access.SIGNED_IN, versioned=False)
 async def who_am_i(call: Call) -> Reply:
-    """Tell who the caller is, and what roles it has."""
+    """Get the name and the roles of the caller."""
     return Reply(200, {"name": call.caller.name, "roles": sorted(call.caller.roles)})
 
 
+DEAD_LETTERS = "language/events/dead-letters"
+#: Dead letters that one request sends again.
+MOST_RESENT = 100
+
+
+@routes.add("GET", DEAD_LETTERS, {200: DeadLetterList}, role=Role.OWN)
+async def list_dead_letters(call: Call, query: DeadLetterQuery) -> Reply:
+    """List the events that a receiver did not take in ten attempts."""
+    found = await call.container.events.dead_letters(query.continuation_token or "", query.top + 1)
+    shown = found[: query.top]
+    token = shown[-1].id if len(found) > query.top else None
+    values = [
+        {
+            "id": letter.id,
+            "receiver": letter.receiver,
+            "attempts": letter.attempts,
+            "reason": letter.reason,
+            "failedDateTime": moment(letter.at),
+            "event": cloud_event(letter.event),
+        }
+        for letter in shown
+    ]
+    return listed(values, token)
+
+
+@routes.add("POST", f"{DEAD_LETTERS}/:resend", {200: Resent}, role=Role.OWN)
+async def resend_dead_letters(call: Call, body: ResendBody) -> Reply:
+    """Send dead letters again: those named, or without names all, 100 a request."""
+    return Reply(200, {"resent": await call.container.events.resend(body.ids, MOST_RESENT)})
+
+
+async def _empty_list(call: Call) -> Reply:
+    """Raises Forbidden, InvalidRequest and ProjectNotFound, as every list."""
+    if not allowed(call.caller.roles, Role.READ):
+        raise Forbidden(f"The caller '{call.caller.name}' lacks the role {Role.READ}.")
+    check_version(call.request)
+    if call.project_name != "global":
+        await call.container.projects.get(call.project_name)
+    return Reply(200, {"value": []})
+
+
 def _not_offered(feature: str, instead: str) -> NotOffered:
-    return NotOffered(f"Labelbridge does not offer this operation of Azure: {instead}.", target=feature)
+    return NotOffered(f"Labelbridge does not support this Azure operation: {instead}.", target=feature)
 
 
 # The host tries functions in the order of their names, so these two, which take everything, are called last.
 
 
-@routes.add("*", f"{P}/{{*rest}}", {501: ErrorAnswer, 404: ErrorAnswer}, versioned=False, methods=ALL_METHODS)
+@routes.add(
+    "*",
+    f"{P}/{{*rest}}",
+    {200: EmptyList, 501: ErrorAnswer, 404: ErrorAnswer},
+    role=Access.SIGNED_IN,
+    versioned=False,
+    project_names="any",
+)
 async def zy_not_offered(call: Call) -> Reply:
-    """Answer operations of Azure that have no meaning here, saying what to use instead."""
+    """Answer unsupported Azure operations with what to use instead, and their lists with an empty list."""
     rest = call.request.route_params.get("rest", "")
+    if call.request.method == "GET" and rest in (_GLOBAL_LISTS if call.project_name == "global" else _LISTS):
+        return await _empty_list(call)
     first = rest.split("/", 1)[0]
     instead = _INSTEAD | (_INSTEAD_GLOBAL if call.project_name == "global" else {})
     if first in instead:
@@ -60,11 +171,11 @@ async def zy_not_offered(call: Call) -> Reply:
         raise NotOffered(
             "Labelbridge keeps no snapshots: export the project instead.", target="load-snapshot"
         )
-    raise NotFound(f"There is no operation {call.request.method} {PROJECTS}/.../{rest[:100]}.")
+    raise NotFound(f"The operation does not exist: {call.request.method} {PROJECTS}/.../{rest[:100]}.")
 
 
-@routes.add("*", "language/{*rest}", {404: ErrorAnswer}, versioned=False, methods=ALL_METHODS)
+@routes.add("*", "language/{*rest}", {404: ErrorAnswer}, role=Access.SIGNED_IN, versioned=False)
 async def zz_unknown_route(call: Call) -> Reply:
     """Answer all other addresses."""
     rest = call.request.route_params.get("rest", "")
-    raise NotFound(f"There is no operation {call.request.method} language/{rest[:100]}.")
+    raise NotFound(f"The operation does not exist: {call.request.method} language/{rest[:100]}.")

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from functions import cancellation
-from functions.http import PROJECTS, Call, P, Routes
-from functions.reply import Reply
-from shared.domain.trained import TrainedModel
-from shared.services.training import TrainRequest
-from shared.wire.answers import job_json
-from shared.wire.api import JobModel
-from shared.wire.evaluation import DocumentEvaluationList, EvaluationSummaryModel
+from functions.call import PROJECTS, Call, P, Reply, cancel_state, job_state
+from functions.http import Routes
+from shared.domain.training import TrainedModel
+from shared.runtime.auth import Role
+from shared.wire.api import JobModel, job_json
 from shared.wire.training import (
+    DocumentEvaluationList,
     EvaluationOptionsModel,
     EvaluationResultQuery,
+    EvaluationSummaryModel,
     GlobalQuery,
     LanguageList,
     ListQuery,
@@ -34,100 +33,115 @@ MODELS = f"{P}/models"
 ONE = f"{MODELS}/{{trainedModelLabel}}"
 
 
-@routes.add("POST", f"{P}/:train", {202: None}, headers=("operation-location",))
+@routes.add("POST", f"{P}/:train", {202: None}, role=Role.WRITE)
 async def train(call: Call, body: TrainBody) -> Reply:
-    """Train a model on the labels of the active studio; suggestions that were not accepted vanish."""
+    """Train a model on the labels of the active studio; its success removes suggestions that were not accepted."""
+    from shared.services.training.service import TrainRequest
+
     request = TrainRequest(body.model_label, body.split(), body.label_origin)
     job = await call.container.training.start(call.project_name, request, call.job_id())
     return call.accepted(f"train/jobs/{job.id}")
 
 
-@routes.add("GET", JOBS, {200: TrainJobList})
+@routes.add("GET", JOBS, {200: TrainJobList}, role=Role.READ)
 async def list_train_jobs(call: Call, query: ListQuery) -> Reply:
     """List train jobs, newest first."""
     jobs = [job_json(job) for job in await call.container.training.list(call.project_name)]
     return _page(jobs, query, call.project_url("train/jobs"))
 
 
-@routes.add("GET", f"{JOBS}/{{jobId}}", {200: JobModel})
+@routes.add("GET", f"{JOBS}/{{jobId}}", {200: JobModel}, role=Role.READ)
 async def get_train_job(call: Call) -> Reply:
     """Get the state of a train job."""
     job = await call.container.training.get(call.project_name, call.path("jobId"))
-    return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
+    return job_state(job)
 
 
-@routes.add("POST", f"{JOBS}/{{jobId}}/:cancel", {202: None}, headers=("operation-location",))
+@routes.add("POST", f"{JOBS}/{{jobId}}/:cancel", {202: None}, role=Role.WRITE)
 async def cancel_train_job(call: Call) -> Reply:
     """Cancel a train job."""
     job = await call.container.training.cancel(call.project_name, call.path("jobId"))
-    return cancellation.accepted(call, job, f"train/jobs/{job.id}")
+    return call.cancel_accepted(job, f"train/jobs/{job.id}")
 
 
-@routes.add("GET", f"{JOBS}/{{jobId}}/cancellation", {200: JobModel})
+@routes.add("GET", f"{JOBS}/{{jobId}}/cancellation", {200: JobModel}, role=Role.READ)
 async def get_train_cancellation(call: Call) -> Reply:
     """Get the state of the cancellation of a train job; it ends `succeeded`."""
-    return cancellation.state(await call.container.training.get(call.project_name, call.path("jobId")))
+    return cancel_state(await call.container.training.get(call.project_name, call.path("jobId")))
 
 
-@routes.add("GET", MODELS, {200: TrainedModelList})
+@routes.add("GET", MODELS, {200: TrainedModelList}, role=Role.READ)
 async def list_models(call: Call, query: ListQuery) -> Reply:
     """List trained models, newest first."""
-    models = [_model_json(one) for one in await call.container.trained.list(call.project_name)]
+    models = [_model_json(model) for model in await call.container.trained_models.list(call.project_name)]
     return _page(models, query, call.project_url("models"))
 
 
-@routes.add("GET", ONE, {200: TrainedModelModel})
+@routes.add("GET", ONE, {200: TrainedModelModel}, role=Role.READ)
 async def get_model(call: Call) -> Reply:
     """Get a trained model."""
-    return Reply(200, _model_json(await call.container.trained.get(call.project_name, _label(call))))
+    return Reply(200, _model_json(await call.container.trained_models.get(call.project_name, _label(call))))
 
 
-@routes.add("DELETE", ONE, {204: None})
+@routes.add("DELETE", ONE, {204: None}, role=Role.OWN)
 async def delete_model(call: Call) -> Reply:
     """Delete a trained model."""
-    await call.container.trained.delete(call.project_name, _label(call))
+    await call.container.trained_models.delete(call.project_name, _label(call))
     return Reply(204)
 
 
-@routes.add("GET", f"{ONE}/evaluation/summary-result", {200: EvaluationSummaryModel})
+@routes.add("GET", f"{ONE}/evaluation/summary-result", {200: EvaluationSummaryModel}, role=Role.READ)
 async def get_evaluation_summary(call: Call) -> Reply:
     """Get the figures of a model's evaluation."""
-    return Reply(200, await call.container.trained.summary(call.project_name, _label(call)))
+    return Reply(200, await call.container.trained_models.summary(call.project_name, _label(call)))
 
 
-@routes.add("GET", f"{ONE}/evaluation/result", {200: DocumentEvaluationList})
+@routes.add("GET", f"{ONE}/evaluation/result", {200: DocumentEvaluationList}, role=Role.READ)
 async def get_evaluation_result(call: Call, query: EvaluationResultQuery) -> Reply:
     """Get the evaluation of each test document."""
-    results = json.loads(await call.container.trained.results(call.project_name, _label(call)))
+    results = json.loads(await call.container.trained_models.results(call.project_name, _label(call)))
     url = call.project_url(f"models/{_label(call)}/evaluation/result", _known(query, "stringIndexType"))
     return _page(results, query, url)
 
 
-@routes.add("POST", f"{ONE}/:evaluate", {202: None}, headers=("operation-location",))
+@routes.add("POST", f"{ONE}/:evaluate", {202: None}, role=Role.WRITE)
 async def evaluate_model(call: Call, body: EvaluationOptionsModel) -> Reply:
-    """Evaluate a model again, on the labels as they are now."""
-    job = await call.container.trained.evaluate(call.project_name, _label(call), body.split(), call.job_id())
+    """Evaluate a model again, on the current labels."""
+    job = await call.container.trained_models.evaluate(
+        call.project_name, _label(call), body.split(), call.job_id()
+    )
     return call.accepted(f"models/{_label(call)}/evaluate/jobs/{job.id}")
 
 
-@routes.add("GET", f"{ONE}/evaluate/jobs/{{jobId}}", {200: JobModel})
+@routes.add("GET", f"{ONE}/evaluate/jobs/{{jobId}}", {200: JobModel}, role=Role.READ)
 async def get_evaluate_job(call: Call) -> Reply:
     """Get the state of an evaluation."""
-    job = await call.container.trained.get_evaluation(call.project_name, _label(call), call.path("jobId"))
-    return Reply(200, job_json(job), {} if job.status.ended else {"Retry-After": "1"})
+    job = await call.container.trained_models.get_evaluation(
+        call.project_name, _label(call), call.path("jobId")
+    )
+    return job_state(job)
 
 
-@routes.add("GET", f"{PROJECTS}/global/languages", {200: LanguageList})
+@routes.add("GET", f"{PROJECTS}/global/languages", {200: LanguageList}, role=Role.READ)
 async def list_languages(call: Call, query: GlobalQuery) -> Reply:
     """List the languages that documents may have."""
-    return _page(languages().to_wire()["value"], query, _global_url(call, "languages", query))
+    return _page(_of_kind(languages(), query), query, _global_url(call, "languages", query))
 
 
-@routes.add("GET", f"{PROJECTS}/global/training-config-versions", {200: TrainingConfigVersionList})
+@routes.add(
+    "GET", f"{PROJECTS}/global/training-config-versions", {200: TrainingConfigVersionList}, role=Role.READ
+)
 async def list_training_config_versions(call: Call, query: GlobalQuery) -> Reply:
     """List the versions that a train request may name."""
-    versions = training_config_versions().to_wire()["value"]
-    return _page(versions, query, _global_url(call, "training-config-versions", query))
+    return _page(
+        _of_kind(training_config_versions(), query),
+        query,
+        _global_url(call, "training-config-versions", query),
+    )
+
+
+def _of_kind(listed: LanguageList | TrainingConfigVersionList, query: GlobalQuery) -> list[Any]:
+    return [] if query.is_of_other_kind else listed.to_wire()["value"]
 
 
 def _label(call: Call) -> str:

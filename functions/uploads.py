@@ -1,24 +1,119 @@
-"""Events of the storage account. A body only says where to look; nothing in an event is fetched or believed."""
+"""Events of the storage account. An event only names what to inspect; nothing in it is fetched or trusted."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
-from azurefunctions.extensions.bindings import blob  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
-from functions.events import blobs_of
-from functions.triggers import Triggers
-from shared.runtime.container import container
+from functions.call import container
+from functions.triggers import BlobReference, Triggers
+from shared import telemetry
+from shared.domain.text import ascii_safe, has_lone_surrogate
+from shared.runtime.settings import load_settings
+
+log = logging.getLogger("labelbridge.events")
+_PREFIX = "/blobServices/default/containers/"
+_LOST = "\ufffd"
+"""In a subject, in the place of a character beyond 16 bits: the address in the event still has it."""
+_CREATED = "Microsoft.Storage.BlobCreated"
+_FOLDERS = frozenset({"Microsoft.Storage.DirectoryDeleted", "Microsoft.Storage.DirectoryRenamed"})
+_KINDS = _FOLDERS | {_CREATED, "Microsoft.Storage.BlobDeleted", "Microsoft.Storage.BlobRenamed"}
+_EMPTY = "CreateFile"
+"""The call that makes an empty file in a hierarchical namespace; the event of its `FlushWithClose` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A blob to inspect; or a folder, whose name ends with `/`, with all that is in it."""
+
+    container: str
+    name: str
+    folder: bool = False
+
+
+def places_of(event: func.EventGridEvent | func.CloudEvent, account: str) -> list[Place]:
+    """What to inspect; nothing for other accounts and other kinds of events.
+
+    A rename has two places: the new name and the old one, which may be in another container. What names no blob that
+    there can be is logged and left out: sent again, it would name none either.
+    """
+    if isinstance(event, func.CloudEvent):
+        kind, topic, subject, given = event.type, event.source, event.subject, event.get_json()
+    else:
+        kind, topic, subject, given = event.event_type, event.topic, event.subject, event.get_json()
+    data = cast("dict[str, Any]", given if isinstance(given, dict) else {})
+    if kind not in _KINDS or not _is_of(topic, account) or (kind, data.get("api")) == (_CREATED, _EMPTY):
+        return []
+    names = _from_subject(subject)
+    if names is None:
+        return []
+    if _LOST in names[1]:
+        whole = _from_address(data.get("destinationUrl") or data.get("url"), account)
+        names = whole if whole is not None and whole[0] == names[0] else names
+    former = _from_address(data.get("sourceUrl"), account) if "Renamed" in kind else None
+    found = (_place(*address, folder=kind in _FOLDERS) for address in (names, former) if address is not None)
+    return [place for place in found if place is not None]
+
+
+def _is_of(topic: Any, account: str) -> bool:
+    """The topic is the resource id of the storage account: `.../storageAccounts/{name}`."""
+    parts = topic.rstrip("/").rsplit("/", 2) if isinstance(topic, str) else []
+    return len(parts) == 3 and parts[1].lower() == "storageaccounts" and parts[2].lower() == account.lower()
+
+
+def _from_subject(subject: Any) -> tuple[str, str] | None:
+    if not isinstance(subject, str) or not subject.startswith(_PREFIX):
+        return None
+    container, separator, name = subject.removeprefix(_PREFIX).partition("/blobs/")
+    return (container, name) if separator else None
+
+
+def _from_address(address: Any, account: str) -> tuple[str, str] | None:
+    """Container and blob of `https://{account}.…/{container}/{blob}`; None for an address elsewhere.
+
+    An emulator's host is an IP address, and the account comes first in its path.
+    """
+    if not isinstance(address, str):
+        return None
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError as error:
+        log.warning("Ignored the address '%s' in an event: %s", ascii_safe(address[:200]), error)
+        return None
+    path = parts.path.removeprefix("/")
+    owner = host.partition(".")[0]
+    if owner == "localhost" or owner.isdecimal():
+        owner, _, path = path.partition("/")
+    container, _, name = path.partition("/")
+    return (unquote(container), unquote(name)) if owner.lower() == account.lower() else None
+
+
+def _place(container: str, name: str, *, folder: bool) -> Place | None:
+    name = f"{name.rstrip('/')}/" if folder else name
+    if container and name != "/" and 1 <= len(name) <= 1_024 and not has_lone_surrogate(container + name):
+        return Place(container, name, folder)
+    log.warning("Ignored an event: '%s' is not the name of a blob", ascii_safe(f"{container}/{name}"[:200]))
+    return None
+
 
 triggers = Triggers()
 
 
-@triggers.blob("%DOCUMENTS_CONTAINER%/{name}")
-async def document_uploaded(client: blob.BlobClient) -> None:
-    """A blob of the documents container was written. Only the names of the client are used: no content is read."""
-    await container().uploads.seen(str(client.container_name), str(client.blob_name))
+@triggers.blob(f"{load_settings().documents_container}/{{name}}")
+async def document_uploaded(blob: BlobReference) -> None:
+    """A blob of the documents container was written."""
+    names: Any = blob  # the converter of the annotation makes BlobNames
+    with telemetry.span("upload", kind="consumer", container=names.container):
+        await container().uploads.seen(names.container, names.name)
 
 
 @triggers.event()
 async def storage_event(event: func.EventGridEvent) -> None:
-    """A blob of another container was written, or any blob was deleted or renamed."""
+    """A blob of another container was written, or any blob or directory was deleted or renamed."""
     app = container()
-    for container_name, name in blobs_of(event, app.settings.account_name):
-        await app.uploads.seen(container_name, name)
+    for place in places_of(event, app.account_name):
+        with telemetry.span("storage event", kind="consumer", container=place.container):
+            await app.uploads.seen(place.container, place.name, folder=place.folder)

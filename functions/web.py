@@ -1,11 +1,16 @@
 """HTTP: the files of the review page, and what it needs to sign a person in."""
 
+import hashlib
 import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from functions.http import Call, Routes
-from functions.reply import Reply
+from functions.call import Call, Reply
+from functions.http import Routes
 from shared.domain.errors import NotFound
+from shared.runtime.auth import Access
 from shared.wire.api import StudioConfig
 
 routes = Routes()
@@ -21,12 +26,14 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+#: Content encodings by the ending of the file that the build stores beside the original, best first.
+ENCODINGS = {"br": ".br", "gzip": ".gz"}
 PREVIEW = "2023-04-15-preview"
 
 
-@routes.add("GET", "studio/config.json", {200: StudioConfig}, versioned=False)
+@routes.add("GET", "studio/config.json", {200: StudioConfig}, role=Access.ANONYMOUS, versioned=False)
 async def studio_config(call: Call) -> Reply:
-    """Tell the review page how people sign in."""
+    """Get the settings of the review page: how people sign in, and which studios projects can be connected to."""
     settings = call.container.settings
     client = settings.entra_client_id or settings.entra_audience
     entra = settings.auth_mode != "local"
@@ -40,26 +47,79 @@ async def studio_config(call: Call) -> Reply:
             "authority": f"{settings.entra_authority.rstrip('/')}/{settings.entra_tenant_id}"
             if entra
             else None,
+            # Without the ID of the storage account no workspace can be checked.
+            "studios": ["azure-ml", "workspace"] if settings.storage_account_id else ["workspace"],
             "apiVersion": PREVIEW,
         },
         {"Cache-Control": "no-store"},
     )
 
 
-@routes.add("GET", "studio/{*file}", {200: "text/html"}, versioned=False)
+@routes.add("GET", "studio/{*file}", {200: "text/html"}, role=Access.ANONYMOUS, versioned=False)
 async def studio_files(call: Call) -> Reply:
     """Serve the files of the review page."""
-    return _file(call.request.route_params.get("file") or "index.html")
+    name = call.request.route_params.get("file") or "index.html"
+    file = page_files(DIST).get(name)
+    if file is None:
+        built = bool(page_files(DIST))
+        raise NotFound(
+            "The file does not exist." if built else "The review page is not built; run 'make web'."
+        )
+    # Files with a hash in their name never change.
+    caching = "public, max-age=31536000, immutable" if name.startswith("assets/") else "no-cache"
+    headers = {**HEADERS, "Cache-Control": caching, "ETag": file.etag, "Vary": "Accept-Encoding"}
+    if file.etag in (call.header("if-none-match") or ""):
+        return Reply(304, headers=headers)
+    content, encoding = file.body(call.header("accept-encoding") or "")
+    if encoding is not None:
+        headers["Content-Encoding"] = encoding
+    return Reply(200, content, headers, file.content_type)
 
 
-def _file(name: str) -> Reply:
-    path = (DIST / name).resolve()
-    if not path.is_relative_to(DIST.resolve()) or not path.is_file():
-        built = (DIST / "index.html").is_file()
-        raise NotFound("There is no such file." if built else "The review page is not built; run 'make web'.")
+@routes.add("GET", "/", {302: None}, role=Access.ANONYMOUS, versioned=False)
+async def home(call: Call) -> Reply:
+    """Redirect to the review page."""
+    return Reply(302, headers={"Location": "/studio/"})
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """One file; `encoded` holds its compressed content by encoding. `etag` is weak: it is that of all encodings."""
+
+    content: bytes
+    content_type: str
+    etag: str
+    encoded: Mapping[str, bytes]
+
+    def body(self, accepted: str) -> tuple[bytes, str | None]:
+        """The content and its encoding, the best of those that an Accept-Encoding header accepts."""
+        names = {part.partition(";")[0].strip().lower() for part in accepted.split(",") if not _refused(part)}
+        encoding = next((name for name in self.encoded if name in names), None)
+        return (self.encoded[encoding], encoding) if encoding else (self.content, None)
+
+
+def _refused(part: str) -> bool:
+    """Whether a part of Accept-Encoding has the weight 0, as in `br;q=0`."""
+    weight = part.partition(";")[2].replace(" ", "").lower()
+    return weight.startswith("q=0") and not weight.strip("q=0.")
+
+
+@cache
+def page_files(dist: Path) -> Mapping[str, PageFile]:
+    """The files by their names in URLs, read once; a request names one of them, never a path of the file system."""
+    paths = {path.relative_to(dist).as_posix(): path for path in sorted(dist.rglob("*")) if path.is_file()}
+    compressed = tuple(ENCODINGS.values())
+    return {name: _read(path) for name, path in paths.items() if not name.endswith(compressed)}
+
+
+def _read(path: Path) -> PageFile:
+    content = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     text = kind.startswith("text/") or kind in {"application/javascript", "application/json", "image/svg+xml"}
-    # Files with a hash in their name never change.
-    cache = "public, max-age=31536000, immutable" if name.startswith("assets/") else "no-cache"
-    content_type = f"{kind}; charset=utf-8" if text else kind
-    return Reply(200, path.read_bytes(), {**HEADERS, "Cache-Control": cache}, content_type)
+    stored = {name: path.with_name(path.name + ending) for name, ending in ENCODINGS.items()}
+    return PageFile(
+        content,
+        f"{kind}; charset=utf-8" if text else kind,
+        f'W/"{hashlib.sha256(content).hexdigest()[:20]}"',
+        {name: file.read_bytes() for name, file in stored.items() if file.is_file()},
+    )

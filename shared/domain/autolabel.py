@@ -1,19 +1,20 @@
-"""What one job does to one document: look at its blob, and suggest (rules A1 to A5, A9, D1 to D3)."""
+"""What one job does to one document: select it, inspect its blob, and suggest (rules A1 to A5, A9, D1 to D3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.domain.document import Document, Reading, fold, new_document
-from shared.domain.jobs import DocumentOutcome, JobError, Outcome
-from shared.domain.kinds import ProjectKind
-from shared.domain.page import HistoryEntry
+from shared.domain.document import Document, Reading, apply, new_document
+from shared.domain.jobs import AutolabelParameters, DocumentOutcome, JobError, JobSource, Outcome
+from shared.domain.names import DocumentStatus, ProjectKind
+from shared.domain.page import Action, ContentChange, Deletion, HistoryEntry
 from shared.domain.prediction import Prediction
+from shared.domain.project import Project
 from shared.domain.suggestions import Filter, Rejected, SuggestionSet, select
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What a look made of a document. `after` None: it is gone. `changed`: anything differs from before."""
+class Inspection:
+    """What an inspection made of a document. `after` None: it is gone. `changed`: anything differs from before."""
 
     before: Document | None
     after: Document | None
@@ -37,33 +38,54 @@ class Source:
     rule: Filter
 
 
-def look(
+def selected(document: Document, project: Project, parameters: AutolabelParameters) -> bool:
+    """Whether a job that is not about uploads is about this document: it is named, or waits, or is unlabeled."""
+    if parameters.documents is not None:
+        return document.id in parameters.documents
+    if parameters.source is JobSource.WAITING:
+        return waits(document, project)
+    return is_unlabeled(document, project)
+
+
+def waits(document: Document, project: Project) -> bool:
+    return document.waiting and document.pending(project.generation) is None
+
+
+def is_unlabeled(document: Document, project: Project) -> bool:
+    unlabeled = document.status(project.generation, project.active_studio) is DocumentStatus.UNLABELED
+    return unlabeled and not document.missing
+
+
+def inspect(
     document: Document | None,
     location: str,
     language: str,
     reading: Reading | None,
     revision: str,
     rejected: frozenset[Rejected] = frozenset(),
-) -> Looked:
-    """Fold what lies at the location into the document. The same look twice changes nothing.
+) -> Inspection:
+    """Apply what is at the location to the document. The same inspection twice changes nothing.
 
     `rejected`: what people rejected when a blob lay there before (rule A4).
     """
     if reading is None:
         return _gone(document)
     base = document or replace(new_document(location, language, revision), rejected=rejected)
-    after = fold(base, reading, revision)
+    after = apply(base, reading, revision)
     changed = document is not None and after.content_changed and not document.content_changed
-    entry = HistoryEntry(after.id, "contentChanged", {"content": after.content})
-    return Looked(document, after, (entry,) if changed else ())
+    entry = HistoryEntry(after.id, Action.CONTENT_CHANGED, ContentChange(after.content))
+    return Inspection(document, after, (entry,) if changed else ())
 
 
-def _gone(document: Document | None) -> Looked:
-    if document is None or document.missing:
-        return Looked(document, document)
-    if not document.content and document.rejection is None:  # imported, and never seen as a blob
-        return Looked(document, replace(document, missing=True))
-    return Looked(document, None, (HistoryEntry(document.id, "deleted", {"location": document.location}),))
+def _gone(document: Document | None) -> Inspection:
+    if document is None:
+        return Inspection(document, document)
+    if document.stays_without_blob:
+        # Without its ETag, the blob is read again even if the same version of it comes back.
+        flagged = document if document.missing else replace(document, missing=True, blob_etag="")
+        return Inspection(document, flagged)
+    entry = HistoryEntry(document.id, Action.DELETED, Deletion(document.location))
+    return Inspection(document, None, (entry,))
 
 
 def suggest(
@@ -77,7 +99,7 @@ def suggest(
             document if document.planned == document.content else replace(document, planned=document.content)
         )
         return after, outcome(
-            document, Outcome.SKIPPED, "AlreadyLabeled", "The document has a label by hand."
+            document, Outcome.SKIPPED, "AlreadyLabeled", "The document was labeled by hand."
         )
     items = select(predictions, text, document.content, document.labels, document.rejected, source.rule)
     made = SuggestionSet(source.job_id, source.engine, source.model, source.generation, revision, items)
@@ -91,7 +113,7 @@ def suggest(
 
 
 def fail(document: Document, source: Source, error: JobError) -> tuple[Document, DocumentOutcome | None]:
-    """The document when the job failed too often: its content counts as planned, so that it is not tried for ever."""
+    """The document when the job failed too often: its content counts as planned, so that it is not retried."""
     if not source.named and not document.unplanned:
         return _again(document, source)
     after = document if document.planned == document.content else replace(document, planned=document.content)

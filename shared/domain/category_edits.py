@@ -1,17 +1,16 @@
 """Renaming and removing categories, in a project and in every document that bears their names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.document import Document, Undo
-from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.prediction import Prediction
-from shared.domain.project import Category, Project
-from shared.domain.suggestions import Rejected, SuggestionSet, suggestion_id
+from shared.domain.labels import Labels
+from shared.domain.project import Category, FormerName, Project
+from shared.domain.suggestions import SuggestionSet, suggestion_id
 
 #: Former names that a project remembers, the latest ones.
-MAX_FORMER = 200
+MAX_FORMER = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,11 @@ class CategoryEdit:
         return self.renamed.get(old, old)
 
     def in_project(self, project: Project) -> Project:
-        """Settings follow, and what models call by a former name is remembered."""
+        """Settings follow, and what the categories were called is remembered."""
         names = [c for c in project.categories if c.name not in self.removed]
-        former = {old: self.name(now) for old, now in project.former} | dict(self.renamed)
-        kept = [(old, now) for old, now in former.items() if now not in self.removed and old != now]
+        edit = project.edits + 1
+        former = [replace(former_name, now=self._now(former_name.now)) for former_name in project.former]
+        former += [FormerName(old, self._now(old), edit) for old in (*self.renamed, *sorted(self.removed))]
         autolabel = project.settings.autolabel
         wanted = autolabel.categories
         if wanted is not None:
@@ -43,9 +43,13 @@ class CategoryEdit:
         return replace(
             project,
             categories=tuple(Category(self.name(c.name), c.description) for c in names),
-            former=tuple(kept[-MAX_FORMER:]),
+            edits=edit,
+            former=tuple(former[-MAX_FORMER:]),
             settings=replace(project.settings, autolabel=replace(autolabel, categories=wanted)),
         )
+
+    def _now(self, name: str | None) -> str | None:
+        return None if name is None or name in self.removed else self.name(name)
 
     def in_document(self, document: Document, revision: str) -> Document:
         """The document itself where nothing changes."""
@@ -70,20 +74,11 @@ class CategoryEdit:
             labels=self._labels(last.labels),
             suggestions=self._suggestions(content, last.suggestions, revision),
             rejected=frozenset(r._replace(category=self.name(r.category)) for r in last.rejected),
+            earlier=self._undo(content, last.earlier, revision),
         )
 
     def _labels(self, labels: Labels | None) -> Labels | None:
-        if labels is None or not any(name in self.renamed for name in labels.used_categories()):
-            return labels
-        regions = tuple(
-            Region(
-                r.offset,
-                r.length,
-                tuple(EntityLabel(self.name(e.category), e.offset, e.length) for e in r.labels),
-            )
-            for r in labels.regions
-        )
-        return Labels(tuple(map(self.name, labels.categories)), regions)
+        return labels and labels.renamed(self.name)
 
     def _suggestions(self, content: str, made: SuggestionSet | None, revision: str) -> SuggestionSet | None:
         touched = self.renamed.keys() | self.removed
@@ -99,15 +94,3 @@ class CategoryEdit:
             if s.category not in self.removed
         )
         return replace(made, items=items, revision=revision) if items else None
-
-
-def by_present_names(predictions: Iterable[Prediction], project: Project) -> list[Prediction]:
-    """What a model predicts that was made before a renaming, under the names of today."""
-    former = dict(project.former)
-    return [replace(p, category=former[p.category]) if p.category in former else p for p in predictions]
-
-
-def rejected_by_present_names(rejected: frozenset[Rejected], project: Project) -> frozenset[Rejected]:
-    """What was rejected before a renaming, under the names of today."""
-    former = dict(project.former)
-    return frozenset(one._replace(category=former.get(one.category, one.category)) for one in rejected)

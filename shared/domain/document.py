@@ -1,16 +1,19 @@
 """The state of one document, and every rule that changes it. Functions return a new document."""
 
 import hashlib
+import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 
-from shared.domain.kinds import Dataset, DocumentStatus, ProjectKind, Studio
-from shared.domain.labels import Labels, span_faults
+from shared.domain.errors import InvalidArgument, PreconditionRequired
+from shared.domain.labels import Labels, fit_regions, span_faults
+from shared.domain.names import Dataset, DocumentStatus, ProjectKind, Studio
 from shared.domain.suggestions import Rejected, SuggestionSet, fits
-from shared.domain.text import Offsets, Rejection, content_hash
+from shared.domain.text import Offsets, Rejection, content_hash, first_words
 
 NO_SUGGESTIONS = "0"
-#: `planned` of an imported document: its content, when it is first read, counts as planned (rule A1).
+#: `planned` of an imported document: its content, when it is first read, counts as planned (rule A1). Until then the
+#: document stays without a blob (rule D5), unless a person clears its labels.
 PLANNED_WHEN_READ = "*"
 
 
@@ -25,7 +28,7 @@ def document_id(location: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """What the last decision on a document changed, so that it can be taken back until training (rule V4)."""
+    """What the last change of a document's labels changed, so that it can be undone until training (rule V4)."""
 
     generation: int
     job_id: str | None
@@ -34,6 +37,14 @@ class Undo:
     rejected: frozenset[Rejected]
     content_changed: bool
     tallies: tuple[tuple[int, bool], ...] = ()
+    #: The change was labels set by hand, not a decision: these confirm changed content and its problems.
+    by_hand: bool = False
+    problems: tuple[str, ...] = ()
+    #: The change before it: one save of a reviewer decides and then sets labels. It goes back no further.
+    earlier: "Undo | None" = None
+    #: The content that `labels` were set for, once the text has changed since ("" where it is not known), and then
+    #: `problems` are those of `labels` in the text now. None while it has not changed.
+    former: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +63,32 @@ class Document:
     planned: str = ""
     length: int | None = None
     characters: int = 0
+    #: The first words of the text, for lists; "" where no text was read since documents have them.
+    excerpt: str = ""
     labels: Labels | None = None
     aml_labels: Labels | None = None
     content_changed: bool = False
+    #: The content that the labels were set for, while `content_changed`; "" where it is not known.
+    labeled_content: str = ""
     missing: bool = False
     rejection: Rejection | None = None
     problems: tuple[str, ...] = ()
     suggestions: SuggestionSet | None = None
     rejected: frozenset[Rejected] = field(default_factory=frozenset[Rejected])
     undo: Undo | None = None
+    #: What people tell each other about the document; neither changes what is suggested or learned.
+    flagged: bool = False
+    note: str = ""
+    #: Who is to review the document; "" nobody in particular. Advice, no lock: it changes no version.
+    assignee: str = ""
 
     def active_labels(self, studio: Studio) -> Labels | None:
         return self.labels if studio is Studio.LANGUAGE_STUDIO else self.aml_labels
 
     def pending(self, generation: int) -> SuggestionSet | None:
         """The suggestions that exist: those of an older generation do not, wherever they still lie (rule T4)."""
-        one = self.suggestions
-        return one if one is not None and one.generation == generation and one.items else None
+        found = self.suggestions
+        return found if found is not None and found.generation == generation and found.items else None
 
     def status(self, generation: int, studio: Studio) -> DocumentStatus:
         if self.rejection is not None:
@@ -81,6 +101,19 @@ class Document:
         """The two parts of the version a client sees: labels and settings; suggestions."""
         pending = self.pending(generation)
         return self.revision, pending.revision if pending else NO_SUGGESTIONS
+
+    def has_stale_labels(self, kind: ProjectKind) -> bool:
+        """Whether offsets of entities are of another content than the document has now: nothing to learn from."""
+        return kind is ProjectKind.ENTITIES and self.content_changed
+
+    @property
+    def stays_without_blob(self) -> bool:
+        """Whether the document outlives its blob: what a person labeled, flagged or noted, and imported ones that
+        never had any (D3, D5).
+        """
+        imported = self.planned == PLANNED_WHEN_READ and self.rejection is None
+        marked = self.flagged or bool(self.note)
+        return imported or marked or self.labels is not None or self.aml_labels is not None
 
     @property
     def unplanned(self) -> bool:
@@ -95,34 +128,45 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a look at a blob found: its text, or why it is none."""
+    """What was found at a blob: its text, or why it is not a document."""
 
     blob_etag: str
     text: str | None
     rejection: Rejection | None
+    #: The blob is there, and the service refuses to read it: what is known of its text stays.
+    unreadable: bool = False
 
 
 def new_document(location: str, language: str, revision: str) -> Document:
     return Document(id=document_id(location), location=location, language=language, revision=revision)
 
 
-def fold(document: Document, reading: Reading, revision: str) -> Document:
-    """The document after a look at its blob (rule D2). Looking twice at the same content changes nothing."""
+def apply(document: Document, reading: Reading, revision: str) -> Document:
+    """The document after an inspection of its blob (rule D2). The same content again changes nothing."""
+    if reading.unreadable:
+        same = document.rejection == reading.rejection and not document.missing
+        # Without its ETag, the blob is read again with each comparison of the container.
+        return (
+            document
+            if same
+            else replace(
+                document, revision=revision, blob_etag="", rejection=reading.rejection, missing=False
+            )
+        )
     if reading.text is None:
         same = document.rejection == reading.rejection and document.blob_etag == reading.blob_etag
         return document if same and not document.missing else _reject(document, reading, revision)
     content = content_hash(reading.text)
     if content == document.content and document.rejection is None and not document.missing:
-        return (
-            document
-            if document.blob_etag == reading.blob_etag
-            else replace(document, blob_etag=reading.blob_etag)
-        )
+        if document.blob_etag == reading.blob_etag and document.excerpt:
+            return document
+        return replace(document, blob_etag=reading.blob_etag, excerpt=first_words(reading.text))
     offsets = Offsets(reading.text)
     known = document.content not in {"", content}
-    labeled = document.labels is not None or document.aml_labels is not None
-    problems = tuple(f.message for f in span_faults(document.labels, offsets)) if document.labels else ()
-    # A first look, and a blob found again, take no version away from who labels the document meanwhile.
+    changed, labeled_content = _changed(document, content)
+    labels = fit_regions(document.labels, offsets.utf16_length)
+    problems = tuple(fault.message for fault in span_faults(labels, offsets)) if labels else ()
+    # A first inspection, and a blob found again, keep the version, which whoever labels the document meanwhile holds.
     new_version = known or document.rejection is not None
     return replace(
         document,
@@ -132,17 +176,52 @@ def fold(document: Document, reading: Reading, revision: str) -> Document:
         planned=content if document.planned == PLANNED_WHEN_READ else document.planned,
         length=offsets.utf16_length,
         characters=offsets.length,
-        content_changed=document.content_changed or (known and labeled),
+        excerpt=first_words(reading.text),
+        labels=labels,
+        aml_labels=fit_regions(document.aml_labels, offsets.utf16_length),
+        content_changed=changed,
+        labeled_content=labeled_content,
         missing=False,
         rejection=None,
         problems=problems,
         suggestions=document.suggestions if not known else None,
-        undo=document.undo if not known else None,
+        undo=_fit_undo(_outdate(document.undo, document.content) if known else document.undo, offsets),
     )
 
 
+def _fit_undo(undo: Undo | None, offsets: Offsets) -> Undo | None:
+    if undo is None:
+        return None
+    labels = fit_regions(undo.labels, offsets.utf16_length)
+    problems = undo.problems
+    if undo.former is not None:
+        problems = tuple(fault.message for fault in span_faults(labels, offsets)) if labels else ()
+    return replace(undo, labels=labels, problems=problems, earlier=_fit_undo(undo.earlier, offsets))
+
+
+def _outdate(undo: Undo | None, content: str) -> Undo | None:
+    """The undo of a change that was made for this content, which another takes the place of (rules D2, V4)."""
+    if undo is None or undo.former is not None or not content:
+        return undo
+    former = "" if undo.content_changed else content
+    return replace(undo, former=former, earlier=_outdate(undo.earlier, content))
+
+
+def _changed(document: Document, content: str) -> tuple[bool, str]:
+    """`content_changed` and `labeled_content` with a new content, "" for bytes that are no text.
+
+    The content that was labeled clears the flag. Labels that were imported before a text was read are of the first one.
+    """
+    if document.labels is None and document.aml_labels is None:
+        return document.content_changed, ""
+    labeled = document.labeled_content if document.content_changed else document.content
+    if not labeled:
+        return document.content_changed, ""
+    return (False, "") if labeled == content else (True, labeled)
+
+
 def _reject(document: Document, reading: Reading, revision: str) -> Document:
-    labeled = document.labels is not None or document.aml_labels is not None
+    changed, labeled_content = _changed(document, "")
     return replace(
         document,
         revision=revision,
@@ -150,27 +229,105 @@ def _reject(document: Document, reading: Reading, revision: str) -> Document:
         content="",
         length=None,
         characters=0,
-        content_changed=document.content_changed or labeled,
+        excerpt="",
+        content_changed=changed,
+        labeled_content=labeled_content,
         missing=False,
         rejection=reading.rejection,
         suggestions=None,
-        undo=None,
+        undo=_outdate(document.undo, document.content),
     )
 
 
-def set_labels(document: Document, kind: ProjectKind, labels: Labels | None, revision: str) -> Document:
-    """Labels set by hand win: pending suggestions that would now not be made are dropped (rule A3)."""
+def set_labels(
+    document: Document, kind: ProjectKind, labels: Labels | None, revision: str, undo: Undo | None = None
+) -> Document:
+    """Labels set by hand win: pending suggestions that would now not be made are dropped (rule A3).
+
+    `undo` is what a person can go back to; None: nothing can be undone.
+    """
     kept = document.suggestions
     if kept is not None:
         items = tuple(s for s in kept.items if fits(kind, labels, s))
         if items != kept.items:
             kept = replace(kept, items=items, revision=revision)
+    forgotten = document.missing and labels is None and document.planned == PLANNED_WHEN_READ
     return replace(
         document,
         labels=labels,
+        planned="" if forgotten else document.planned,
         suggestions=kept,
         content_changed=False,
+        labeled_content="",
         problems=(),
-        undo=None,
+        undo=undo,
         revision=revision,
     )
+
+
+def undo_of_labels(document: Document, generation: int) -> Undo:
+    """What undoes labels that are about to be set by hand."""
+    last = document.undo
+    return Undo(
+        generation,
+        None,
+        document.labels,
+        document.suggestions,
+        document.rejected,
+        document.content_changed,
+        by_hand=True,
+        problems=document.problems,
+        earlier=replace(last, earlier=None) if last is not None and last.generation == generation else None,
+    )
+
+
+#: One strong entity tag in its quotes, as RFC 9110 writes it.
+_ETAG = re.compile(r'"([!#-~\x80-\xff]*)"')
+_OURS = re.compile(r"([A-Za-z0-9_-]{1,40})\.([A-Za-z0-9_-]{1,40})")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The version of a document that a client has read, from its eTag. None for a part: any."""
+
+    labels: str | None
+    suggestions: str | None
+
+    def matches_labels(self, document: Document) -> bool:
+        return self.labels is None or self.labels == document.revision
+
+    def matches(self, document: Document, generation: int) -> bool:
+        """Labels and suggestions, as `:review` compares them."""
+        _, suggestions = document.etag(generation)
+        return self.matches_labels(document) and self.suggestions in {None, suggestions}
+
+
+ANY_VERSION = Version(None, None)
+#: What no document ever had: revisions hold no spaces.
+_STALE = Version(" ", " ")
+
+
+def version_of_header(text: str | None) -> Version:
+    """The version in an If-Match header. Raises PreconditionRequired when it is missing, else as `parse_version`."""
+    if text is None or not text.strip():
+        raise PreconditionRequired(
+            "The header If-Match is required: the document's eTag, or * for any version.",
+            target="If-Match",
+        )
+    return parse_version(text, "If-Match")
+
+
+def parse_version(text: str, target: str = "eTag") -> Version:
+    """Raises InvalidArgument when it is malformed or weak.
+
+    A well-formed tag that this app did not make is the version of no document: it is stale.
+    """
+    if text.strip() == "*":
+        return ANY_VERSION
+    match = _ETAG.fullmatch(text.strip())
+    if match is None:
+        raise InvalidArgument(
+            "The eTag is malformed; send it as it was returned, with its quotes.", target=target
+        )
+    ours = _OURS.fullmatch(match[1])
+    return Version(*ours.groups()) if ours else _STALE

@@ -11,14 +11,18 @@ LabelbridgeError
 │   └── StaleDocument        somebody else changed the document first                    409
 ├── PreconditionRequired     If-Match is missing                                         428
 ├── TooLarge                 the body is over the limit                                  413
+├── LengthRequired           the body has no Content-Length                              411
 ├── UnsupportedMediaType     the body says it is no JSON                                 415
 ├── QuotaExceeded            the monthly budget of an engine is used up                  403
 ├── NotOffered               an operation of Azure that has no meaning here              501
 └── Unavailable              storage or an engine does not answer; try again             503
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from shared.domain.document import Document
+    from shared.domain.project import Project
 
 
 class LabelbridgeError(Exception):
@@ -81,7 +85,12 @@ class JobNotFound(NotFound):
     code = "OperationNotFound"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"The project has no such job '{job_id}'.", target="jobId")
+        super().__init__(f"The project has no job '{job_id}'.", target="jobId")
+
+
+class ModelNotFound(NotFound):
+    def __init__(self, label: str) -> None:
+        super().__init__(f"The project has no model '{label[:60]}'.", target="trainedModelLabel")
 
 
 class Conflict(LabelbridgeError):
@@ -93,13 +102,14 @@ class LabelingLocked(Conflict):
 
 
 class StaleDocument(Conflict):
-    """`document` is the current state on the wire, so that nobody's work is lost without a word."""
+    """Carries the current document and its project for the answer, so that nobody's work is lost silently."""
 
-    def __init__(self, document: Mapping[str, Any], target: str = "If-Match") -> None:
+    def __init__(self, document: "Document", project: "Project", target: str = "If-Match") -> None:
         super().__init__(
-            "The document was changed since it was read; its current state is in 'document'.", target=target
+            "The document has changed since it was read; 'document' has its current state.", target=target
         )
         self.document = document
+        self.project = project
 
 
 class PreconditionRequired(LabelbridgeError):
@@ -107,6 +117,10 @@ class PreconditionRequired(LabelbridgeError):
 
 
 class TooLarge(LabelbridgeError):
+    code = "InvalidRequest"
+
+
+class LengthRequired(LabelbridgeError):
     code = "InvalidRequest"
 
 

@@ -1,11 +1,14 @@
 """User-defined labels of a document, for the three project kinds. Offsets are UTF-16 code units."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
-from shared.domain.kinds import ProjectKind
-from shared.domain.text import Offsets
+from shared.domain.names import ProjectKind
+from shared.domain.text import MAX_CHARACTERS, Offsets
+
+#: The end of a region that covers a text of unknown length: no text has more UTF-16 code units.
+END_OF_TEXT: Final = 2 * MAX_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,46 @@ class Labels:
         yield from self.categories
         for entity in self.entities():
             yield entity.category
+
+    def renamed(self, name: Callable[[str], str | None]) -> "Labels":
+        """The labels under the names that `name` gives their categories, without those that it gives None."""
+        if all(name(category) == category for category in set(self.used_categories())):
+            return self
+        classes = tuple(now for category in self.categories if (now := name(category)) is not None)
+        return Labels(classes, tuple(_renamed(region, name) for region in self.regions))
+
+
+def _renamed(region: Region, name: Callable[[str], str | None]) -> Region:
+    labels = ((name(entity.category), entity) for entity in region.labels)
+    return replace(
+        region, labels=tuple(replace(entity, category=now) for now, entity in labels if now is not None)
+    )
+
+
+def fit_regions(labels: Labels | None, length: int) -> Labels | None:
+    """The labels when the length of the text is known: regions up to END_OF_TEXT end with the text."""
+    if labels is None or all(region.offset + region.length != END_OF_TEXT for region in labels.regions):
+        return labels
+    return replace(labels, regions=tuple(_fit_region(region, length) for region in labels.regions))
+
+
+def without_open_end(labels: Labels, length: int | None) -> Labels:
+    """The labels to show: a region up to the end of a text of unknown length ends with its last entity."""
+    if length is not None or all(region.offset + region.length != END_OF_TEXT for region in labels.regions):
+        return labels
+    return replace(labels, regions=tuple(map(_without_open_end, labels.regions)))
+
+
+def _without_open_end(region: Region) -> Region:
+    if region.offset + region.length != END_OF_TEXT:
+        return region
+    end = max((entity.end for entity in region.labels), default=region.offset)
+    return replace(region, length=end - region.offset)
+
+
+def _fit_region(region: Region, length: int) -> Region:
+    open_ended = region.offset + region.length == END_OF_TEXT
+    return replace(region, length=max(0, length - region.offset)) if open_ended else region
 
 
 class SpanFault(NamedTuple):

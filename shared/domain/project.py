@@ -1,15 +1,16 @@
 """A custom text project: what people set, and the counters that order what happens to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
-from shared.domain.errors import InvalidArgument, LabelingLocked
-from shared.domain.kinds import ProjectKind, Studio
+from shared.domain.errors import Conflict, InvalidArgument, LabelingLocked
+from shared.domain.names import ProjectKind, Studio
 
 DEFAULT_PAGES = 1_024
 MAX_CATEGORIES = 200
-MAX_DOCUMENTS = 100_000
+MAX_PROJECT_DOCUMENTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,22 @@ class Category:
     description: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FormerName:
+    """A name that a category had until the project's edit number `edit`; `now`: its current name, None: removed."""
+
+    name: str
+    now: str | None
+    edit: int
+
+
 #: Begins the holder of a lock under which categories are renamed or removed.
 CATEGORY_EDIT = "categories "
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who keeps labels from changing, and what to tell those who try. `number` orders locks (section 5, the gate)."""
+    """Who locks the labels, and the reason for callers. `number` is the fence number."""
 
     number: int
     holder: str
@@ -52,6 +62,41 @@ class Lock:
     @property
     def edits_categories(self) -> bool:
         return self.holder.startswith(CATEGORY_EDIT)
+
+
+class HasIncarnation(Protocol):
+    @property
+    def incarnation(self) -> str: ...
+
+
+class OfProject:
+    """What is about one incarnation of a project: a job, a message, a connection."""
+
+    __slots__ = ()
+
+    def applies_to(self: HasIncarnation, project: "Project") -> bool:
+        """Whether this is the project that was meant, and not one made later under its name."""
+        return project.incarnation == self.incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """A model in an Azure Language resource, by the names of its project and deployment there."""
+
+    project: str
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guidelines:
+    """How to label, in Markdown: one version, numbered from 1. Version 0 is the absence of any."""
+
+    version: int = 0
+    text: str = ""
+    by: str | None = None
+    at: datetime | None = None
+    #: In code points; of a version that is only listed, without its text.
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +111,34 @@ class Project:
     edition: str
     multilingual: bool = False
     description: str = ""
+    #: What people call the project; "": its name. The name is its identity and never changes.
+    display_name: str = ""
     settings: ProjectSettings = ProjectSettings()
     categories: tuple[Category, ...] = ()
-    #: (former name, name of today) of renamed categories: models trained before still use the former.
-    former: tuple[tuple[str, str], ...] = ()
+    #: How often categories were renamed or removed, and what they were called before, oldest first.
+    edits: int = 0
+    former: tuple[FormerName, ...] = ()
     last_trained: datetime | None = None
     generation: int = 0
     active_studio: Studio = Studio.LANGUAGE_STUDIO
     aml_project_path: str | None = None
     pages: int = DEFAULT_PAGES
-    #: Highest lock number given out, and the highest that is open again: a page with a slot above `opened` is shut.
+    #: Highest fence number given out, and the highest that was released: a page with a higher one is locked.
     locks: int = 0
-    opened: int = 0
+    released: int = 0
     lock: Lock | None = None
     #: Id of the train job that runs: one at a time (rule T1).
     training: str | None = None
+    #: Its model is visible: from the write that ended the generation on (rule T4), also before the model has its row.
+    trained: bool = False
     deleting: bool = False
+    #: Where the project was pushed to last, for the engine `azure-language`.
+    deployed: DeployedModel | None = None
     etag: str = field(default="", compare=False)
+
+    def same_as(self, other: "Project") -> bool:
+        """Whether both are states of one project, and not of two that had the same name one after the other."""
+        return self.incarnation == other.incarnation
 
     @property
     def scope(self) -> "Scope":
@@ -92,10 +148,19 @@ class Project:
     def category_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.categories)
 
+    def current_name(self, name: str, edits: int) -> str | None:
+        """What a name meant after so many edits is called now; None: removed since.
+
+        A model that was trained then means that category, also where the name was given to another since.
+        """
+        return next(
+            (former.now for former in self.former if former.name == name and former.edit > edits), name
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where the content of a project lies: what left-over messages of a deleted or replaced content do not match."""
+    """Where the content of a project is stored; messages about deleted or replaced content do not match it."""
 
     project: str
     incarnation: str
@@ -104,11 +169,52 @@ class Scope:
 
 
 def with_categories(project: Project, categories: tuple[Category, ...]) -> Project:
-    """The project with exactly these categories; a former name that is taken again means no other any more."""
+    """The project with exactly these categories, as an import has them.
+
+    Former names of categories that it does not have are forgotten: its own names mean what they say.
+    """
     names = {category.name for category in categories}
-    return replace(
-        project, categories=categories, former=tuple(pair for pair in project.former if pair[0] not in names)
+    known = tuple(
+        former
+        for former in project.former
+        if (former.now in names if former.now is not None else former.name not in names)
     )
+    return replace(project, categories=categories, former=known)
+
+
+def released(project: Project, training: str) -> Project:
+    """The project without this training, if it is its current one."""
+    return replace(project, training=None, trained=False) if project.training == training else project
+
+
+def former_names(project: Project) -> dict[str, str | None]:
+    """Names that no category has any more, and what each is called now; None: it was removed."""
+    known = set(project.category_names)
+    return {former.name: former.now for former in project.former if former.name not in known}
+
+
+def require_current_names(project: Project, names: Iterable[str], target: str) -> None:
+    """Raises Conflict for a name that a category had: only an explicit definition makes it again (rule D7)."""
+    former = former_names(project)
+    for name in names:
+        if name not in former:
+            continue
+        now = former[name]
+        if now is None:
+            text = f"The category '{name}' was removed; define it again to use it."
+            raise Conflict(text, target=target, inner_code="CategoryRemoved")
+        text = f"The category '{name}' was renamed; its current name is '{now}'."
+        raise Conflict(text, target=target, inner_code="CategoryRenamed")
+
+
+def unknown_categories(project: Project, names: Iterable[str]) -> dict[str, str]:
+    """What is wrong with `categories` of a request that must exist: a message for each, by path."""
+    known = set(project.category_names)
+    return {
+        f"categories[{index}]": f"The project has no category '{name}'."
+        for index, name in enumerate(names)
+        if name not in known
+    }
 
 
 def define(project: Project, names: Sequence[str], target: str = "category") -> Project:
@@ -124,4 +230,4 @@ def define(project: Project, names: Sequence[str], target: str = "category") -> 
         raise LabelingLocked(project.lock.reason, retry_after=project.lock.retry_after)
     if len(known) + len(fresh) > MAX_CATEGORIES:
         raise InvalidArgument(f"A project has at most {MAX_CATEGORIES} categories.", target=target)
-    return with_categories(project, (*project.categories, *(Category(name) for name in fresh)))
+    return replace(project, categories=(*project.categories, *(Category(name) for name in fresh)))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.jobs import JobError
-from shared.domain.kinds import Dataset, ProjectKind
 from shared.domain.labels import Labels
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.project import Category, ProjectSettings
 
 

@@ -1,17 +1,12 @@
 """Decisions of a reviewer on the suggestions of one document (rules V1, V2, V4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.domain.document import Document, Undo
 from shared.domain.errors import Conflict, InvalidArgument
-from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, add_category, add_entity
-from shared.domain.suggestions import Rejected, Suggestion, SuggestionSet, fits
-
-#: Width of a confidence band of the calibration picture, in hundredths; the last band ends at 100.
-BAND = 10
-BANDS = 10
+from shared.domain.names import ProjectKind
+from shared.domain.suggestions import RAW_BANDS, Rejected, Suggestion, SuggestionSet, band, fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +31,12 @@ class Decided:
     source: SuggestionSet
 
     def tallies(self) -> tuple[tuple[int, bool], ...]:
-        """(confidence band, accepted?) of each decided suggestion."""
+        """(confidence band, accepted?) of each decided suggestion; where there is a raw confidence, also of that."""
+        decided = (*((s, True) for s in self.accepted), *((s, False) for s in self.rejected))
         return (
-            *((band(s.confidence), True) for s in self.accepted),
-            *((band(s.confidence), False) for s in self.rejected),
+            *((band(s.confidence), accepted) for s, accepted in decided),
+            *((RAW_BANDS + band(s.raw), accepted) for s, accepted in decided if s.raw is not None),
         )
-
-
-def band(confidence: int) -> int:
-    return min(confidence // BAND, BANDS - 1)
 
 
 def decide(
@@ -62,7 +54,7 @@ def decide(
     pending = document.pending(generation)
     accepted, rejected = _chosen(decision, pending)
     if pending is None or not (accepted or rejected):
-        raise InvalidArgument("The decision names no pending suggestion.")
+        raise InvalidArgument("The decision contains no pending suggestion.")
     taken = frozenset(s.id for s in (*accepted, *rejected))
     labels = document.labels
     for suggestion in accepted:
@@ -73,6 +65,9 @@ def decide(
         document,
         revision=revision,
         labels=labels,
+        labeled_content=""
+        if accepted
+        else document.labeled_content,  # what is accepted is of the content now
         suggestions=replace(pending, items=left, revision=revision),
         rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected},
         undo=Undo(
@@ -89,29 +84,57 @@ def decide(
 
 
 def undo(document: Document, kind: ProjectKind, generation: int, revision: str) -> Document:
-    """The document before its last decision. Raises Conflict when there is none to take back."""
+    """The document before the last change of its labels. Raises Conflict when there is nothing to undo."""
     last = document.undo
     if last is None or last.generation != generation:
-        raise Conflict(
-            "There is no decision on this document that can be undone (training ends what can be undone).",
-            target="documentId",
-        )
-    return replace(
+        raise Conflict(_nothing_to_undo(last), target="documentId")
+    undone = replace(
         document,
         revision=revision,
         labels=last.labels,
         suggestions=_suggestions_after_undo(document, last, kind, revision),
         rejected=last.rejected,
-        content_changed=document.content_changed and last.content_changed,
-        undo=None,
+        undo=last.earlier,
     )
+    if last.former is not None:
+        return _of_former_content(undone, last)
+    return replace(
+        undone,
+        # A confirmation since the decision stays; labels set by hand confirmed only themselves.
+        content_changed=last.content_changed and (last.by_hand or document.content_changed),
+        problems=last.problems if last.by_hand else document.problems,
+    )
+
+
+def _of_former_content(undone: Document, last: Undo) -> Document:
+    """Labels that were set for an earlier text come back as such: flagged, unless that text is back, too (rule D2)."""
+    labeled = last.labels is not None or undone.aml_labels is not None
+    changed = labeled and last.former != undone.content
+    return replace(
+        undone,
+        content_changed=changed,
+        labeled_content=last.former or "" if changed else "",
+        problems=last.problems,
+    )
+
+
+def _nothing_to_undo(last: Undo | None) -> str:
+    if last is None:
+        return (
+            "This document has no change of labels to undo: none was made since the last training or import, or "
+            "it was undone."
+        )
+    return "The last change of this document's labels came before a training, which ends its undo."
 
 
 def _suggestions_after_undo(
     document: Document, last: Undo, kind: ProjectKind, revision: str
 ) -> SuggestionSet | None:
-    """Those that were there before it, unless those of a later job are there now: these stay (A9)."""
-    before, now = last.suggestions, document.suggestions
+    """Those that were there before it, unless those of a later job are there now: these stay (A9).
+
+    Those of an earlier text never come back.
+    """
+    before, now = last.suggestions if last.former is None else None, document.suggestions
     if now is None or not now.items or (before is not None and now.job_id == before.job_id):
         return replace(before, revision=revision) if before else None
     return replace(now, items=tuple(s for s in now.items if fits(kind, last.labels, s)), revision=revision)
@@ -133,32 +156,24 @@ def _chosen(
 
 def _check_names(decision: Decision, known: dict[str, Suggestion]) -> None:
     if decision.accept_all and decision.reject_all:
-        raise InvalidArgument("'acceptAll' and 'rejectAll' exclude each other.", target="acceptAll")
+        raise InvalidArgument("'acceptAll' and 'rejectAll' cannot both be true.", target="acceptAll")
     seen: set[str] = set()
     for field, ids in (("accept", decision.accept), ("reject", decision.reject)):
-        for one in ids:
-            if one in seen:
-                raise InvalidArgument(f"The suggestion '{one}' is named twice.", target=field)
-            if one not in known:
-                raise InvalidArgument(f"The document has no pending suggestion '{one}'.", target=field)
-            seen.add(one)
+        for chosen in ids:
+            if chosen in seen:
+                raise InvalidArgument(f"The suggestion '{chosen}' is listed twice.", target=field)
+            if chosen not in known:
+                raise InvalidArgument(f"The document has no pending suggestion '{chosen}'.", target=field)
+            seen.add(chosen)
 
 
 def _accept(document: Document, kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> Labels:
     if not fits(kind, labels, suggestion):
         raise InvalidArgument(
-            f"The suggestion '{suggestion.category}' contradicts a label of the document or another accepted one.",
+            f"The suggestion '{suggestion.category}' conflicts with a label or another accepted suggestion.",
             target="accept",
         )
     if kind is not ProjectKind.ENTITIES:
         return add_category(kind, labels, suggestion.category)
     entity = EntityLabel(suggestion.category, suggestion.offset, suggestion.length)
     return add_entity(labels, entity, document.length or 0)
-
-
-def suggestion_order(items: Sequence[Suggestion], kind: ProjectKind) -> int | None:
-    """Uncertainty of a document in hundredths: the highest confidence of a classification, the lowest of entities."""
-    if not items:
-        return None
-    choose = min if kind is ProjectKind.ENTITIES else max
-    return choose(s.confidence for s in items)

@@ -14,6 +14,8 @@ MAX_CHARACTERS: Final = 128_000
 #: UTF-8 needs at most 4 bytes a character, and a byte-order mark 3; a longer blob cannot be a valid document.
 MAX_BYTES: Final = 4 * MAX_CHARACTERS + 3
 CHARACTERS_PER_RECORD: Final = 1_000
+#: Of the first words that a list shows of a document.
+EXCERPT: Final = 80
 
 
 def utf16_length(text: str) -> int:
@@ -81,17 +83,40 @@ class Rejection:
     message: str
 
 
+#: Codes of documents that are not rejected, and still have no text that their labels are of.
+MISSING: Final = "BlobMissing"
+CHANGED: Final = "ContentChanged"
+_REASONS: Final = {
+    MISSING: "the blob does not exist",
+    CHANGED: "the content changed after it was labeled; confirm the labels",
+    "UnsupportedFileType": "the file is not a .txt file",
+    "EmptyDocument": "the file contains no text",
+    "InvalidEncoding": "the file is not UTF-8",
+    "InvalidCharacter": "the file contains a NUL character",
+    "DocumentTooLong": "the file has more than 128,000 characters",
+    "BlobArchived": "the blob is in the archive tier",
+    "BlobBeingRehydrated": "the blob is being moved from the archive tier",
+    "BlobUsesCustomerSpecifiedEncryption": "the blob is encrypted with a key that only its writer has",
+    "BlobLeased": "the blob has a lease that prevents reading it",
+}
+
+
+def why_not_a_document(code: str) -> str:
+    """The reason of a rejection, or of `MISSING` and `CHANGED`, for any number of documents."""
+    return _REASONS.get(code, f"the storage account refuses to read the blob: {code}")
+
+
 def reject_by_name(location: str) -> Rejection | None:
     """Rule D1 as far as the name tells it. The ending is compared without case: `A.TXT` is a document."""
     if location.lower().endswith(".txt"):
         return None
-    return Rejection("UnsupportedFileType", "Only .txt files can be documents; this file has another ending.")
+    return Rejection("UnsupportedFileType", "Only .txt files can be documents.")
 
 
 def reject_by_size(size: int) -> Rejection | None:
     """Rule D1 as far as the size in bytes tells it, so that a huge blob need not be read."""
     if size == 0:
-        return Rejection("EmptyDocument", "The file is empty; a document has 1 to 128,000 characters.")
+        return Rejection("EmptyDocument", "The file is empty; a document must have 1 to 128,000 characters.")
     if size > MAX_BYTES:
         return _too_long(f"The file has {size:,} bytes")
     return None
@@ -100,19 +125,43 @@ def reject_by_size(size: int) -> Rejection | None:
 def decode_document(data: bytes) -> str | Rejection:
     """The text of a document, without its byte-order mark, or why the bytes are not one (rule D1)."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Rejection("InvalidEncoding", "The file is UTF-16; a document must be UTF-8.")
+        return Rejection("InvalidEncoding", "The file is UTF-16; documents must be UTF-8.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return Rejection("InvalidEncoding", f"The file is not valid UTF-8: byte {error.start} does not fit.")
+        return Rejection(
+            "InvalidEncoding", f"The file is not valid UTF-8: invalid byte at position {error.start}."
+        )
     if "\x00" in text:
-        return Rejection("InvalidCharacter", "The file holds a NUL character, so it is not a text file.")
+        return Rejection("InvalidCharacter", "The file contains a NUL character; it is not a text file.")
     if not text or text.isspace():
-        return Rejection("EmptyDocument", "The file holds no text; a document has 1 to 128,000 characters.")
+        return Rejection(
+            "EmptyDocument", "The file contains no text; a document must have 1 to 128,000 characters."
+        )
     if len(text) > MAX_CHARACTERS:
         return _too_long(f"The file has {len(text):,} characters")
     return text
 
 
 def _too_long(fact: str) -> Rejection:
-    return Rejection("DocumentTooLong", f"{fact}; a document has at most 128,000 characters.")
+    return Rejection("DocumentTooLong", f"{fact}; a document must have at most 128,000 characters.")
+
+
+def first_words(text: str) -> str:
+    """The beginning of a text in one line of at most 81 characters; an ellipsis at its end where the text goes on."""
+    start = text.lstrip()[: 8 * EXCERPT]
+    words = " ".join(start.split())
+    if len(words) <= EXCERPT and len(start) < 8 * EXCERPT:
+        return words
+    cut = words[: EXCERPT + 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut[:EXCERPT]) + "…"
+
+
+def ascii_safe(text: str) -> str:
+    """The text with lone surrogates written as escapes, so that any answer can carry it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether the text holds half of a surrogate pair, which only the escapes of JSON can bring in."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

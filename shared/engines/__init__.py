@@ -3,20 +3,27 @@ needed.
 """
 
 from shared.engines.base import (
-    ArtefactError,
+    Answer,
+    ArtifactError,
     Capabilities,
     Engine,
     EngineError,
     EngineNotConfigured,
     EngineUnavailable,
+    FitReport,
     Model,
     NotEnoughExamples,
+    ServiceEngine,
+    ServiceModel,
+    Task,
     UnknownEngine,
+    fit_report,
 )
 from shared.engines.registry import Engines, Factory, local_engines
 
 __all__ = [
-    "ArtefactError",
+    "Answer",
+    "ArtifactError",
     "Capabilities",
     "Engine",
     "EngineError",
@@ -24,8 +31,13 @@ __all__ = [
     "EngineUnavailable",
     "Engines",
     "Factory",
+    "FitReport",
     "Model",
     "NotEnoughExamples",
+    "ServiceEngine",
+    "ServiceModel",
+    "Task",
     "UnknownEngine",
+    "fit_report",
     "local_engines",
 ]

@@ -4,16 +4,19 @@ EngineError                  an answer to the caller; the message is meant for a
 ├── UnknownEngine            no engine has this name
 ├── EngineNotConfigured      a setting is missing
 ├── NotEnoughExamples        the engine cannot be fitted on these labels yet
-├── ArtefactError            the bytes are not a model of this engine
+├── ArtifactError            the bytes are not a model of this engine
 └── EngineUnavailable        a remote engine does not answer; try again
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Literal, Protocol
 
-from shared.domain.kinds import ProjectKind
-from shared.domain.prediction import Example, Prediction
+from shared.domain.jobs import JobError
+from shared.domain.names import ProjectKind
+from shared.domain.prediction import NO_PRICES, NO_TOKENS, Example, Prediction, Prices, Tokens
+from shared.domain.project import Category, DeployedModel
 
 type CostUnit = Literal["none", "textRecord", "token"]
 
@@ -34,7 +37,7 @@ class NotEnoughExamples(EngineError):
     """The engine cannot be fitted on these labels yet."""
 
 
-class ArtefactError(EngineError):
+class ArtifactError(EngineError):
     """The bytes are not a model that this engine can read."""
 
 
@@ -54,6 +57,46 @@ class Capabilities:
     """Characters in one call of `predict`, over all its documents."""
     languages: frozenset[str] | None = None
     cost_unit: CostUnit = "none"
+    batch_documents: int | None = None
+    """Documents in one batch of a job, about: a batch must end within the time limit of a function."""
+
+
+#: Labels that a fit could not use. An engine may add reasons of its own.
+LEFT_OUT: Final = {
+    "blank": "Entities left out because they contain only whitespace",
+    "outsideText": "Entities left out because they do not lie within the text",
+    "overlap": "Entities left out because they overlap another entity",
+    "unread": "Entities left out because they are beyond the part of a long document that is read",
+    "unreadDocument": "Documents left out because all documents together are too long",
+    "noClass": "Documents left out because they have no class",
+    "severalClasses": "Documents left out because they have several classes",
+}
+#: Labels that a fit used otherwise than they are.
+ADJUSTED: Final = {
+    "blankEdges": "Entities trained without the whitespace at their ends",
+    "partOfWord": "Entities extended to whole words",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a fit left out or adjusted, and how often: keys of `LEFT_OUT` and `ADJUSTED`, counts above 0."""
+
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
+    adjusted: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def lines(self) -> list[str]:
+        """For people, one line a reason."""
+        texts = LEFT_OUT | ADJUSTED
+        counts = {**self.left_out, **self.adjusted}
+        return [f"{texts.get(reason, reason)}: {count}." for reason, count in counts.items()]
+
+
+def fit_report(model: "Model") -> FitReport:
+    """The report of the fit that made the model; an empty one where the engine keeps none."""
+    report = getattr(model, "report", None)
+    return report if isinstance(report, FitReport) else FitReport()
 
 
 class Model(Protocol):
@@ -65,7 +108,7 @@ class Model(Protocol):
         ...
 
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
-        """One list a text, in the order of the texts.
+        """One list per text, in the order of the texts.
 
         Single-label: the best categories, surest first, never empty. Multi-label: the categories that the
         model decides for, surest first. Entities: spans in the order of the text, which do not overlap.
@@ -106,6 +149,192 @@ class Engine(Protocol):
         """
         ...
 
-    async def load(self, artefact: bytes) -> Model:
-        """The model that `fit` made. Raises ArtefactError."""
+    async def load(self, artifact: bytes) -> Model:
+        """The model that `fit` made. Raises ArtifactError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a service is given with each job instead of learning it: categories (those that the job asks for), and
+    some labeled documents, at most `ServiceEngine.max_examples`. `language` is the project's; `deployed` is where the
+    project was pushed to. `decided`: how many suggestions of the engine were accepted and rejected, in evenly spaced
+    bands of their raw confidence.
+    """
+
+    kind: ProjectKind
+    categories: tuple[Category, ...]
+    examples: tuple[Example, ...] = ()
+    language: str = ""
+    deployed: DeployedModel | None = None
+    decided: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service said of one document: predictions, or why there are none.
+
+    `left_out`: predictions that were dropped because they are not of the text or name no category of the task.
+    """
+
+    predictions: tuple[Prediction, ...] = ()
+    failure: JobError | None = None
+    tokens: Tokens = NO_TOKENS
+    left_out: int = 0
+
+
+class ServiceModel(ABC):
+    """A service with its task: answers document by document, so that one failure is one document's."""
+
+    categories: tuple[str, ...]
+
+    @abstractmethod
+    async def answer(self, texts: Sequence[str], allowance: float | None = None) -> list[Answer]:
+        """One answer per text, in the order of the texts. What fails is an answer, too: nothing is raised for it.
+
+        `allowance`: money that may be spent; texts beyond it are not sent and fail with `CostLimitReached`.
+        """
+        ...
+
+    def minutes(self, texts: Sequence[str]) -> float:
+        """How long the texts take at least, by the limits per minute that are set; 0 without any."""
+        return 0.0
+
+    async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
+        """As `Model.predict`. Raises EngineError for the first text that failed."""
+        answers = await self.answer(texts)
+        failure = next((answer.failure for answer in answers if answer.failure is not None), None)
+        if failure is not None:
+            raise EngineError(failure.message)
+        return [list(answer.predictions) for answer in answers]
+
+
+def require_settings(engine: str, settings: Mapping[str, str], instead: str = "") -> None:
+    """Raises EngineNotConfigured that names the settings without a value, and what may be set instead."""
+    missing = [name for name, value in settings.items() if not value]
+    if missing:
+        names = " and ".join(missing) if len(missing) < 3 else f"{', '.join(missing[:-1])} and {missing[-1]}"
+        raise EngineNotConfigured(f"The engine '{engine}' is not configured: set {names}{instead}.")
+
+
+class ServiceEngine(ABC):
+    """An engine that runs elsewhere. It is not trained here, and needs no labels."""
+
+    name: str
+    capabilities: Capabilities
+    max_examples: ClassVar[int] = 0
+    """Labeled documents that a task may have; 0: it is given none."""
+    deferred: ClassVar[bool] = False
+    """Whether its models are DeferredModels."""
+    model_name: str | None = None
+    """What the service calls the model that every project uses; see `model_of`."""
+    prices: Prices = NO_PRICES
+    limited: bool = False
+    """Whether limits per minute are set, which hold over all instances of the app; see `ServiceModel.minutes`."""
+    cost_limit: float | None = None
+    """Money that a job may cost where its request does not say."""
+
+    def missing_for(
+        self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
+    ) -> str | None:
+        """As `Engine.missing_for`: nothing is ever missing."""
+        return None
+
+    async def fit(
+        self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
+    ) -> bytes:
+        """Raises EngineError."""
+        raise EngineError(f"The engine '{self.name}' is not trained here.")
+
+    def model_of(self, deployed: DeployedModel | None) -> str | None:
+        """What suggestions name as their model, for a project that was pushed there, or (None) was not."""
+        return self.model_name
+
+    def missing_model(self, deployed: DeployedModel | None) -> str | None:
+        """Why the engine has no model for a project that was pushed there, or (None) was not; None when it has."""
+        return None
+
+    @abstractmethod
+    async def prepare(self, task: Task) -> bytes:
+        """The task as bytes for `load`; the same task gives the same bytes. Raises EngineError."""
+        ...
+
+    @abstractmethod
+    async def load(self, artifact: bytes) -> ServiceModel:
+        """The service with the task. Raises ArtifactError."""
+        ...
+
+    def estimate(self, task: Task, documents: int, characters: int) -> Tokens | None:
+        """About what documents of so many characters in all take; None for engines that are not paid by the token."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document for a service: its text and its language, "" where that is not known."""
+
+    text: str
+    language: str = ""
+
+
+type Keep = Callable[[bytes], Awaitable[None]]
+"""Stores the state of an exchange."""
+type Permit = Callable[[int], Awaitable[tuple[int, float]]]
+"""Asks for so many calls of a service now: how many are allowed, and if none, after how many seconds."""
+
+
+class Exchange(Protocol):
+    """Documents on their way to a service that answers later, and the answers so far.
+
+    Its state can be stored, and the exchange be continued by another process: nothing is sent twice. The calls raise
+    EngineUnavailable for what passes; what was sent by then was given to `keep`.
+    """
+
+    wait: float
+    """Seconds after which another call is worth it."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether `send`, which needs the texts, has something to do."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether answers are missing."""
+        ...
+
+    def plan(self, texts: Mapping[str, Text]) -> None:
+        """Take in documents by their keys; those that it has with the same text stay as they are."""
+        ...
+
+    async def send(self, texts: Mapping[str, Text], keep: Keep, permit: Permit) -> None:
+        """Send what was not sent."""
+        ...
+
+    async def poll(self, keep: Keep, permit: Permit) -> None:
+        """Ask for answers to what was sent."""
+        ...
+
+    def give_up(self, reason: JobError) -> None:
+        """Let every document without an answer fail for this reason."""
+        ...
+
+    def answers(self, texts: Mapping[str, Text]) -> dict[str, "Answer"]:
+        """The answers to these documents."""
+        ...
+
+    def dump(self) -> bytes:
+        """The state."""
+        ...
+
+
+class DeferredModel(ServiceModel):
+    """A service that answers later: a batch leaves its exchange for a later message."""
+
+    calls_per_minute: ClassVar[int]
+    """What the service allows, over all instances of the app."""
+
+    @abstractmethod
+    def exchange(self, state: bytes | None = None) -> Exchange:
+        """A new exchange, or the one with this state."""
         ...

@@ -10,13 +10,13 @@ Micro and macro averages are over the categories that occur in the test document
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shared.domain.evaluation import EvaluatedDocument, Evaluation
-from shared.domain.kinds import ProjectKind
-from shared.domain.labels import EntityLabel, Region
-from shared.domain.splitting import SplitKind, SplitOptions
+from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.names import ProjectKind
+from shared.domain.text import Offsets
+from shared.domain.training import EvaluatedDocument, Evaluation, SplitKind, SplitOptions
 
 #: Azure's word for "no category"; the other one serves where a project has a category of that name.
 NONE: Final = "None"
@@ -51,6 +51,32 @@ def evaluate(
         f"{_field(kind)}Evaluation": figures,
     }
     return Evaluation(summary, [_result(kind, document, none) for document in documents])
+
+
+def without_outer_spaces(labels: Labels, text: str) -> Labels:
+    """The labels with each entity trimmed to what it covers but whitespace; entities of only spaces are left out.
+
+    Engines predict no spaces at the edges, so labels that have some can only be compared trimmed.
+    """
+    offsets = Offsets(text)
+    return replace(labels, regions=tuple(_trim_region(region, text, offsets) for region in labels.regions))
+
+
+def _trim_region(region: Region, text: str, offsets: Offsets) -> Region:
+    trimmed = (_trim(entity, text, offsets) for entity in region.labels)
+    return replace(region, labels=tuple(entity for entity in trimmed if entity is not None))
+
+
+def _trim(entity: EntityLabel, text: str, offsets: Offsets) -> EntityLabel | None:
+    span = offsets.span_to_code_points(entity.offset, entity.length)
+    if span is None:
+        return entity  # not a place in this text: nothing to trim, and never predicted
+    covered = text[span[0] : span[0] + span[1]]
+    if not covered.strip():
+        return None
+    before, after = len(covered) - len(covered.lstrip()), len(covered) - len(covered.rstrip())
+    # A blank is one UTF-16 code unit.
+    return replace(entity, offset=entity.offset + before, length=entity.length - before - after)
 
 
 def _field(kind: ProjectKind) -> str:

@@ -1,9 +1,15 @@
 """Engines by name. An engine is made when it is first asked for, and may then say which setting it misses."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from shared.engines.base import Engine, UnknownEngine
 from shared.engines.embedded.engine import NAME, EmbeddedEngine
+
+AZURE_LANGUAGE: Final = "azure-language"
+AZURE_OPENAI: Final = "azure-openai"
+#: Engines that run elsewhere, and so need settings. First the one that needs no model of the project.
+SERVICES: Final = (AZURE_OPENAI, AZURE_LANGUAGE)
 
 type Factory = Callable[[], Engine]
 """Makes an engine; raises EngineNotConfigured, naming the setting that is missing."""

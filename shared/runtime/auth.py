@@ -1,4 +1,4 @@
-"""Who calls: an API key, an Entra ID bearer token, or the principal of App Service authentication."""
+"""Callers and their roles: API keys, Entra ID bearer tokens, the principal of App Service authentication."""
 
 import asyncio
 import base64
@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, cast
 
 from shared.domain.errors import Unauthorized
@@ -15,6 +16,34 @@ from shared.runtime.settings import Settings
 KEY_HEADER = "ocp-apim-subscription-key"
 PRINCIPAL_HEADER = "x-ms-client-principal"
 LEEWAY_SECONDS = 60
+
+
+class Role(StrEnum):
+    """Roles of callers. Every role may read; nothing else is implied."""
+
+    READ = "Labels.Read"
+    REVIEW = "Labels.Review"
+    WRITE = "Projects.Write"
+    OWN = "Projects.Own"
+    SWITCH = "Labeling.Switch"
+
+
+class Access(StrEnum):
+    """What needs no particular role."""
+
+    ANONYMOUS = "anonymous"
+    SIGNED_IN = "signedIn"
+
+
+type Permission = Role | Access
+
+
+def allowed(roles: frozenset[str], permission: Permission) -> bool:
+    """Whether a signed-in caller with these roles may do it."""
+    if isinstance(permission, Access):
+        return True
+    known = roles & {*Role, "*"}
+    return "*" in known or permission in known or (permission is Role.READ and bool(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +77,7 @@ class Authenticator:
         ways = "the header Ocp-Apim-Subscription-Key" + (
             "" if self._tokens is None else " or a bearer token of Entra ID"
         )
-        raise Unauthorized(f"The request carries no credentials; send {ways}.")
+        raise Unauthorized(f"The request has no credentials; send {ways}.")
 
     def _by_key(self, key: str) -> Caller:
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
@@ -57,7 +86,7 @@ class Authenticator:
             if hmac.compare_digest(digest, known):
                 found = caller
         if found is None:
-            raise Unauthorized("The key in Ocp-Apim-Subscription-Key is not known.")
+            raise Unauthorized("The key in Ocp-Apim-Subscription-Key is invalid.")
         return found
 
 
@@ -72,13 +101,11 @@ class _Tokens:
         import jwt
 
         if not self._settings.entra_tenant_id or not self._settings.entra_audience:
-            raise Unauthorized(
-                "Bearer tokens are not set up: ENTRA_TENANT_ID and ENTRA_AUDIENCE are missing."
-            )
+            raise Unauthorized("Bearer tokens are not configured; set ENTRA_TENANT_ID and ENTRA_AUDIENCE.")
         try:
             claims = await asyncio.to_thread(self._claims, token)
         except jwt.PyJWTError as error:
-            raise Unauthorized(f"The bearer token is not valid: {type(error).__name__}.") from error
+            raise Unauthorized(f"The bearer token is invalid: {type(error).__name__}.") from error
         roles: Any = claims.get("roles")
         name = claims.get("preferred_username") or claims.get("oid") or claims.get("sub")
         return Caller(

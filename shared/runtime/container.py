@@ -1,47 +1,62 @@
 """The composition root: everything that lives as long as the process, built once and on first use."""
 
 import importlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from azure.core.credentials_async import AsyncTokenCredential
-
-from shared.engines.base import Engine
-from shared.engines.registry import Engines, local_engines
+from shared.connection.factory import ConnectionOptions, connection_service
+from shared.connection.service import ConnectionService
+from shared.connection.studios.arm import CallerCredentials
+from shared.domain.names import LOOPBACK, EventType, Names
+from shared.engines.azure_language.authoring import LanguageAuthoring
+from shared.engines.base import Engine, require_settings
+from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, Engines, local_engines
+from shared.events.delivery import EventDelivery, Receiver
+from shared.events.receivers import Topic, Webhook, WebhookOptions
 from shared.runtime.auth import Authenticator, Caller
-from shared.runtime.connections import ConnectionOptions, connection_service
-from shared.runtime.settings import Settings
-from shared.services.autolabel import AutolabelService
-from shared.services.batches import BatchRunner
-from shared.services.budgets import BudgetService
-from shared.services.bulk import BulkService
-from shared.services.categories import CategoryService
-from shared.services.connection import ConnectionService
-from shared.services.documents import DocumentService
-from shared.services.evaluating import Evaluator
-from shared.services.exports import ExportService
-from shared.services.import_labels import ImportLabelsService
-from shared.services.imports import ImportService
-from shared.services.jobs import JobService
-from shared.services.maintenance import MaintenanceService
-from shared.services.models import ModelProvider
-from shared.services.planning import Planner
-from shared.services.projects import ProjectService
-from shared.services.registering import RegisterService
-from shared.services.review import ReviewService
-from shared.services.runner import JobRunner
-from shared.services.stores import Names, Stores, build
-from shared.services.trained import ModelService
-from shared.services.training import TrainingService
-from shared.services.uploads import UploadService
+from shared.runtime.settings import Settings, load_settings
+from shared.services.autolabel.batches import BatchRunner
+from shared.services.autolabel.planning import Planner
+from shared.services.autolabel.registering import RegisterService, UploadService
+from shared.services.autolabel.service import AutolabelService
+from shared.services.jobs.dispatch import Dispatcher, Handlers, QueueSweep
+from shared.services.jobs.lifecycle import BudgetService, JobService
+from shared.services.jobs.stores import Stores, build
+from shared.services.project_files.exports import ExportService
+from shared.services.project_files.import_labels import ImportLabelsService
+from shared.services.project_files.imports import ImportService
+from shared.services.project_files.push import PushService
+from shared.services.projects.categories import CategoryService
+from shared.services.projects.maintenance import MaintenanceService
+from shared.services.projects.service import ProjectService
+from shared.services.review.bulk import BulkService
+from shared.services.review.documents import DocumentService
+from shared.services.review.searching import SearchService
+from shared.services.review.second import SecondReviewService
+from shared.services.review.service import ReviewService
+from shared.services.review.team import TeamService
+from shared.services.training.evaluating import Evaluator
+from shared.services.training.model_cache import ModelCache
+from shared.services.training.service import TrainingService
+from shared.services.training.trained_models import TrainedModelService
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames
 from shared.storage.gateways.ports import Table
-from shared.studios.caller import CallerCredentials
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AzureKeyCredential
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    from shared.engines.azure_language.service import LanguageOptions
+
+log = logging.getLogger("labelbridge")
 
 
 class Container:
-    """The services over one set of stores. Made by `container()` for the app, by hand in tests over the twin."""
+    """The services over one set of stores. Made by `container()` for the app, by hand in tests."""
 
     def __init__(
         self,
@@ -51,26 +66,40 @@ class Container:
         connections: Table | None = None,
     ) -> None:
         self.settings = settings
+        self.account_name = settings.account_name
         self.stores = stores
         self._connections = connections or stores.table  # a partition of its own, wherever it lies
+        self._warned = False
         self.engines = Engines(factories)
         self.authenticator = Authenticator(settings)
         self.budgets = BudgetService(stores, settings.engine_budgets)
         self.jobs = JobService(stores, self.budgets)
-        self.models = ModelProvider(stores)
+        self.model_cache = ModelCache(stores)
         window = settings.collect_window_seconds
         self.planner = Planner(
             stores,
             self.engines,
-            self.models,
+            self.model_cache,
             self.jobs,
             budgets=self.budgets,
             default_engine=settings.default_engine,
             window=window,
         )
-        self.batches = BatchRunner(stores, self.engines, self.models, self.jobs)
+        self.batches = BatchRunner(stores, self.engines, self.model_cache, self.jobs)
         self.evaluator = Evaluator(stores)
         self.registering = RegisterService(stores, self.planner, self.jobs)
+
+    def check_proxy(self, url: str, headers: Mapping[str, str]) -> None:
+        """Warn once if links in responses have another scheme than the one that callers use."""
+        used = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        linked = urlsplit(self.settings.public_endpoint or url).scheme
+        if used and used != linked and not self._warned:
+            self._warned = True
+            log.warning(
+                "Links in responses begin with %s://, but callers use %s://. Set PUBLIC_ENDPOINT.",
+                linked,
+                used,
+            )
 
     @cached_property
     def projects(self) -> ProjectService:
@@ -79,6 +108,10 @@ class Container:
     @cached_property
     def documents(self) -> DocumentService:
         return DocumentService(self.stores)
+
+    @cached_property
+    def searches(self) -> SearchService:
+        return SearchService(self.stores)
 
     @cached_property
     def review(self) -> ReviewService:
@@ -92,6 +125,7 @@ class Container:
             self.planner,
             self.batches,
             self.jobs,
+            models=self.model_cache,
             default_engine=self.settings.default_engine,
         )
 
@@ -102,6 +136,14 @@ class Container:
     @cached_property
     def bulk(self) -> BulkService:
         return BulkService(self.stores, self.jobs)
+
+    @cached_property
+    def second(self) -> SecondReviewService:
+        return SecondReviewService(self.stores)
+
+    @cached_property
+    def team(self) -> TeamService:
+        return TeamService(self.stores)
 
     @cached_property
     def categories(self) -> CategoryService:
@@ -142,7 +184,11 @@ class Container:
     def import_labels(self) -> ImportLabelsService:
         return ImportLabelsService(self.stores, self.imports)
 
-    async def caller_credential(self, caller: Caller) -> AsyncTokenCredential | None:
+    @cached_property
+    def push(self) -> PushService:
+        return PushService(self.stores, self.jobs, LanguageAuthoring(_language(self.settings)))
+
+    async def caller_credential(self, caller: Caller) -> "AsyncTokenCredential | None":
         """The caller's own identity towards Azure, where there is a bearer token to exchange for it."""
         settings = self.settings
         if caller.token is None or not settings.storage_account_id:
@@ -152,29 +198,74 @@ class Container:
         return await makes.of(caller.token)
 
     @cached_property
-    def trained(self) -> ModelService:
-        return ModelService(self.stores, self.engines, self.jobs, self.evaluator)
+    def trained_models(self) -> TrainedModelService:
+        return TrainedModelService(self.stores, self.engines, self.jobs, self.evaluator)
 
     @cached_property
-    def runner(self) -> JobRunner:
-        runs = {
-            "autolabel": self.autolabel.plan,
-            "scan": self.registering.run,
-            "reconcile": self.registering.reconcile,
-            "import": self.imports.run,
-            "export": self.exports.run,
-            "train": self.training.run,
-            "evaluate": self.trained.run,
-            "connection": self.connection.run,
+    def dispatcher(self) -> Dispatcher:
+        bulk = Handlers(run_batch=self.bulk.run_batch, give_up_batch=self.bulk.give_up)
+        batches, give_up = self.batches.run, self.batches.give_up
+        handlers = {
+            "autolabel": Handlers(run=self.autolabel.plan, run_batch=batches, give_up_batch=give_up),
+            "register": Handlers(run_batch=batches, give_up_batch=give_up),
+            "review": bulk,
+            "undo": bulk,
+            "scan": Handlers(run=self.registering.run),
+            "reconcile": Handlers(run=self.registering.reconcile),
+            "import": Handlers(run=self.imports.run, fail=self.imports.fail),
+            "export": Handlers(run=self.exports.run),
+            "fit": Handlers(run=self.planner.fit),
+            "train": Handlers(run=self.training.run, fail=self.training.fail),
+            "evaluate": Handlers(run=self.trained_models.run),
+            "push": Handlers(run=self.push.run),
+            "connection": Handlers(run=self.connection.run, fail=self.connection.fail),
         }
-        batches = {"autolabel": self.batches.run, "register": self.batches.run}
-        bulk = {"review": self.bulk.run_batch, "undo": self.bulk.run_batch}
-        failures = {"train": self.training.fail, "import": self.imports.fail}
-        return JobRunner(self.stores, self.jobs, runs, batches | bulk, failures)
+        return Dispatcher(self.stores, self.jobs, self.planner.plan, handlers)
+
+    @cached_property
+    def events(self) -> EventDelivery:
+        outbox = self.stores.outboxes.of_connections(self._connections)
+        return EventDelivery(self.stores, outbox, event_receivers(self.settings, self.stores.clock))
+
+    @cached_property
+    def queue_sweep(self) -> QueueSweep:
+        return QueueSweep(self.stores, self.dispatcher, self.uploads.seen)
 
     @cached_property
     def maintenance(self) -> MaintenanceService:
         return MaintenanceService(self.stores, self.planner, self.jobs, self.projects, self.categories)
+
+
+def event_receivers(settings: Settings, clock: Callable[[], datetime]) -> list[Receiver]:
+    """Who gets events: the topic, and the webhooks."""
+    receivers: list[Receiver] = []
+    if settings.events_topic_endpoint:
+        receivers.append(Topic(settings.events_topic_endpoint, lambda: _topic_credential(settings)))
+    for webhook in settings.webhooks:
+        secret = settings.webhook_secrets[webhook.secret]
+        options = WebhookOptions(
+            webhook.name,
+            webhook.url,
+            (secret,) if isinstance(secret, str) else tuple(secret),
+            frozenset(webhook.events),
+            frozenset(webhook.projects),
+            loopback=settings.is_local and urlsplit(webhook.url).hostname in LOOPBACK,
+        )
+        receivers.append(Webhook(options, clock))
+    return receivers
+
+
+def wanted_events(settings: Settings) -> frozenset[EventType]:
+    """The types that any receiver wants; others are not even written."""
+    if settings.events_topic_endpoint:
+        return frozenset(EventType)
+    return frozenset[EventType]().union(*(webhook.events or EventType for webhook in settings.webhooks))
+
+
+def _topic_credential(settings: Settings) -> "AzureKeyCredential | AsyncTokenCredential":
+    from azure.core.credentials import AzureKeyCredential
+
+    return AzureKeyCredential(settings.events_topic_key) if settings.events_topic_key else _identity(settings)
 
 
 def _account(settings: Settings) -> Account:
@@ -185,7 +276,7 @@ def _account(settings: Settings) -> Account:
     return Account(table, blob, queue, _identity(settings), name)
 
 
-def _identity(settings: Settings) -> AsyncTokenCredential:
+def _identity(settings: Settings) -> "AsyncTokenCredential":
     """Who the app is towards Azure."""
     from azure.identity.aio import DefaultAzureCredential
 
@@ -203,11 +294,71 @@ def _factory(path: str) -> Callable[[], Engine]:
     return make
 
 
+def _language(settings: Settings) -> "LanguageOptions":
+    from shared.engines.azure_language.service import LanguageOptions
+
+    return LanguageOptions(
+        settings.language_endpoint,
+        settings.language_key,
+        settings.language_project,
+        settings.language_deployment,
+        lambda: _identity(settings),
+    )
+
+
+def service_engines(settings: Settings) -> dict[str, Callable[[], Engine]]:
+    """The engines that run elsewhere; one without its settings says so when it is asked for."""
+
+    def azure_openai() -> Engine:
+        from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
+
+        return AzureOpenAIEngine(
+            OpenAIOptions(
+                settings.openai_base_url,
+                settings.openai_api_key,
+                settings.openai_model,
+                settings.azure_openai_endpoint,
+                settings.azure_openai_deployment,
+                settings.azure_openai_api_version,
+                settings.azure_openai_api_key,
+                settings.prices,
+                settings.openai_job_cost_limit or None,
+                settings.openai_requests_per_minute,
+                settings.openai_tokens_per_minute,
+                settings.openai_timeout_seconds,
+            ),
+            lambda: _identity(settings),
+        )
+
+    def azure_language() -> Engine:
+        from shared.engines.azure_language.engine import AzureLanguageEngine
+
+        require_settings(
+            AZURE_LANGUAGE,
+            {"LANGUAGE_ENDPOINT": settings.language_endpoint},
+            ", and LANGUAGE_PROJECT and LANGUAGE_DEPLOYMENT for projects that are not pushed there",
+        )
+        return AzureLanguageEngine(_language(settings))
+
+    return {AZURE_OPENAI: azure_openai, AZURE_LANGUAGE: azure_language}
+
+
 @cache
 def container() -> Container:
     """The container of this process."""
-    settings = Settings()
-    clients = StorageClients(_account(settings), names=StorageNames(settings.table_prefix))
-    stores = build(Names(settings.table_prefix), clients.table("projects"), clients.blobs, clients.queues)
+    settings = load_settings()
+    clients = StorageClients(
+        _account(settings),
+        names=StorageNames(settings.table_prefix),
+        rest=settings.storage_client == "rest",
+    )
+    stores = build(
+        Names(settings.table_prefix),
+        clients.table("projects"),
+        clients.blobs,
+        clients.queues,
+        wanted=wanted_events(settings),
+    )
     extra = {name: _factory(path) for name, path in settings.extra_engines.items()}
-    return Container(settings, stores, {**local_engines(), **extra}, clients.table("connections"))
+    engines = {**local_engines(), **service_engines(settings), **extra}
+    return Container(settings, stores, engines, clients.table("connections"))

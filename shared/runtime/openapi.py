@@ -7,8 +7,10 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.runtime.policy import POLICY, Access, Role
+from shared.runtime.auth import Access, Permission, Role
 from shared.wire.api import API_VERSIONS, ErrorAnswer
+from shared.wire.documents import DocumentModel
+from shared.wire.projects import GuidelinesModel
 
 REF = "#/components/schemas/{model}"
 
@@ -37,17 +39,17 @@ class Described(Protocol):
     @property
     def answers(self) -> Mapping[int, type[BaseModel] | str | None]: ...
     @property
-    def versioned(self) -> bool: ...
+    def role(self) -> Permission: ...
     @property
-    def headers(self) -> tuple[str, ...]: ...
+    def versioned(self) -> bool: ...
 
 
 def describe(operations: Iterable[Described], version: str) -> dict[str, Any]:
-    """The whole document. Catch-all routes are left out: they only answer that there is nothing."""
-    shown = [one for one in operations if "{*" not in one.path]
+    """The whole document, without catch-all routes, which only answer 404, and the redirect of `/`."""
+    shown = [operation for operation in operations if "{*" not in operation.path and operation.path != "/"]
     refs, schemas = _schemas(shown)
     paths: dict[str, dict[str, Any]] = {}
-    for operation in sorted(shown, key=lambda one: (one.path, one.method)):
+    for operation in sorted(shown, key=lambda op: (op.path, op.method)):
         paths.setdefault(f"/{operation.path}", {})[operation.method.lower()] = _operation(operation, refs)
     return {
         "openapi": "3.1.0",
@@ -93,10 +95,9 @@ def _query_schema(query: type[BaseModel]) -> dict[str, Any]:
 
 
 def _operation(operation: Described, refs: Refs) -> dict[str, Any]:
-    permission = POLICY[operation.id]
     data: dict[str, Any] = {"operationId": operation.id, "summary": operation.summary}
-    if isinstance(permission, Role):
-        data["description"] = f"Needs the role {permission}."
+    if isinstance(operation.role, Role):
+        data["description"] = f"Requires the role {operation.role}."
     data["parameters"] = list(_parameters(operation))
     if (body := _body(operation)) is not None:
         content = {"schema": refs[body, "validation"]}
@@ -111,13 +112,14 @@ def _operation(operation: Described, refs: Refs) -> dict[str, Any]:
     error = {"schema": refs[ErrorAnswer, "serialization"]}
     answers["default"] = {"description": "An error.", "content": {"application/json": error}}
     data["responses"] = answers
-    if permission is Access.ANONYMOUS:
+    if operation.role is Access.ANONYMOUS:
         data["security"] = []
     return data
 
 
 def _needs_body(model: type[BaseModel]) -> bool:
-    return any(field.is_required() for field in model.model_fields.values())
+    required = any(field.is_required() for field in model.model_fields.values())
+    return required or getattr(model, "needs_body", False)
 
 
 def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
@@ -133,7 +135,10 @@ def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
             yield {"name": name, "in": "query", "required": name in needed, "schema": schema}
     if operation.method == "POST":
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
-    if operation.method in {"PUT", "PATCH"} and "{documentId}" in operation.path:
+    versioned = "{documentId}" in operation.path or operation.path.endswith("/guidelines")
+    changes = operation.method in {"PUT", "PATCH"} and versioned
+    # What the second person says has one author; a resolution changes the document as it was read.
+    if operation.id == "resolve_disagreement" or (changes and "{reviewId}" not in operation.path):
         yield {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}}
 
 
@@ -146,6 +151,7 @@ def _answer(operation: Described, status: int, refs: Refs) -> dict[str, Any]:
         data["content"] = {model: {"schema": {"type": "string"} if model.startswith("text/") else {}}}
     elif model is not None:
         data["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
-    if operation.headers:
-        data["headers"] = {name: {"schema": {"type": "string"}} for name in operation.headers}
+    if status == 202 or model in {DocumentModel, GuidelinesModel}:
+        header = "operation-location" if status == 202 else "ETag"
+        data["headers"] = {header: {"schema": {"type": "string"}}}
     return data

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.storage import keys, packing
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
@@ -18,6 +17,7 @@ from shared.storage.gateways.ports import (
     UpsertReplace,
     Value,
 )
+from shared.storage.rows import IDEMPOTENCY, from_json, from_parts, str_of, to_json, to_parts
 
 KEPT_FOR = timedelta(hours=24)
 MAX_ANSWER = 600 * 1024
@@ -86,9 +86,9 @@ class IdempotencyStore:
             "project": known.project,
             "salt": known.salt,
             "status": answer.status,
-            "headers": packing.to_text(answer.headers),
+            "headers": to_json(answer.headers),
             "type": answer.content_type,
-            **packing.to_parts(answer.body),
+            **to_parts(answer.body),
         }
         await self._table.commit(_partition(now), [UpsertReplace(key, values)])
 
@@ -105,7 +105,7 @@ class IdempotencyStore:
 
 
 def _partition(day: datetime) -> str:
-    return f"{keys.IDEMPOTENCY}|{day:%Y-%m-%d}"
+    return f"{IDEMPOTENCY}|{day:%Y-%m-%d}"
 
 
 def _age(row: Row, now: datetime) -> timedelta:
@@ -117,11 +117,11 @@ def _decode(row: Row) -> Remembered:
     values = row.values
     status, answer = values.get("status"), None
     if isinstance(status, int):
-        headers = packing.from_text(packing.string(values, "headers"))
-        answer = Answer(status, headers, packing.from_parts(values), packing.string(values, "type"))
+        headers = from_json(str_of(values, "headers"))
+        answer = Answer(status, headers, from_parts(values), str_of(values, "type"))
     return Remembered(
-        packing.string(values, "hash"),
+        str_of(values, "hash"),
         answer,
-        packing.string(values, "project"),
-        packing.string(values, "salt"),
+        str_of(values, "project"),
+        str_of(values, "salt"),
     )

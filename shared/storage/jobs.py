@@ -1,20 +1,24 @@
 """Jobs and their batches.
 
-One row `batch|{job}|{n}` is both the claim of whoever runs the batch and, replaced in the transaction that commits
-its pages, its result. So a worker that was slow and lost its claim cannot commit, a batch that runs twice finds its
+One row `batch|{job}|{n}` is both the lease of whoever runs the batch and, replaced in the transaction that commits
+its pages, its result. So a worker that was slow and lost its lease cannot commit, a batch that runs twice finds its
 result, and the progress of a job is a count of rows:
 
-    (absent) ── claim ──▶ running until t ── commit ──▶ done
-                             │   ▲ renew                 ▲
-                             └───┘     t passed: claim again, or cancel / poison: done at once
+    (absent) ── acquire ──▶ running until t ── commit ──▶ done
+                               │   ▲ renew                 ▲
+                               └───┘     t passed: acquire again; cancelled or given up: done at once
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain import jobs
 from shared.domain.errors import Conflict, JobNotFound
+from shared.domain.imports import ImportParameters, ImportResult
 from shared.domain.jobs import (
     Batch,
     BatchResult,
@@ -23,9 +27,13 @@ from shared.domain.jobs import (
     JobError,
     JobKind,
     JobStatus,
+    NoParameters,
     Outcome,
+    Parameters,
+    Result,
 )
-from shared.storage import keys, packing
+from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.push import PushParameters, PushResult
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
@@ -40,19 +48,71 @@ from shared.storage.gateways.ports import (
     Table,
     Value,
 )
+from shared.storage.outbox import Outbox
+from shared.storage.projects import ActiveProjects
+from shared.storage.rows import (
+    INDEX,
+    batch_key,
+    from_json,
+    int_of,
+    job_key,
+    job_key_of_open,
+    key_range,
+    latest_key,
+    number_of,
+    open_job_key,
+    packed_values,
+    str_of,
+    to_json,
+    unpacked_values,
+)
+from shared.wire import records
+from shared.wire.events import of_job
 
-CLAIM_FOR = timedelta(seconds=20)
+LEASE_FOR = timedelta(seconds=20)
 #: Jobs that outlive their project, or come before it, lie in the index.
 _GLOBAL = frozenset({JobKind.DELETION, JobKind.IMPORT})
 
+#: What the JSON in the row of a job is read as.
+_PARAMETERS: Mapping[JobKind, type[Parameters]] = {
+    JobKind.AUTOLABEL: jobs.AutolabelParameters,
+    JobKind.REGISTER: jobs.RegisterParameters,
+    JobKind.SCAN: jobs.ScanParameters,
+    JobKind.REVIEW: jobs.BulkParameters,
+    JobKind.UNDO: jobs.UndoParameters,
+    JobKind.IMPORT: ImportParameters,
+    JobKind.FIT: jobs.FitParameters,
+    JobKind.TRAIN: jobs.TrainParameters,
+    JobKind.EVALUATE: jobs.EvaluateParameters,
+    JobKind.CONNECTION: jobs.ConnectionParameters,
+    JobKind.PUSH: PushParameters,
+}
+_RESULTS: Mapping[JobKind, type[Result]] = {
+    JobKind.AUTOLABEL: jobs.AutolabelResult,
+    JobKind.SCAN: jobs.ScanResult,
+    JobKind.REVIEW: jobs.BulkResult,
+    JobKind.UNDO: jobs.UndoResult,
+    JobKind.EXPORT: jobs.ExportResult,
+    JobKind.IMPORT: ImportResult,
+    JobKind.FIT: jobs.FitResult,
+    JobKind.TRAIN: jobs.TrainResult,
+    JobKind.EVALUATE: jobs.EvaluateResult,
+    JobKind.CONNECTION: jobs.ConnectionResult,
+    JobKind.PUSH: PushResult,
+}
 
-class ClaimLost(Exception):
-    """Another worker took the batch over, or it was cancelled; nothing of ours may land any more."""
+
+RELEASE_SECONDS = 5.0
+"""To give up a lease when work is interrupted."""
+
+
+class LeaseLost(Exception):
+    """Another worker took over, or the batch was cancelled: nothing of this worker may be committed any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """One batch as its row tells: `result` None while it runs; `until` is the end of the claim."""
+    """One batch that was begun, without the outcomes of its documents; `until` is the end of its lease."""
 
     number: int
     until: datetime | None
@@ -60,31 +120,56 @@ class BatchState:
     text_records: int
     error: JobError | None
     done: bool
+    tokens: Tokens = NO_TOKENS
+    left_out: int = 0
 
 
 class JobStore:
-    def __init__(self, table: Table) -> None:
+    def __init__(
+        self, table: Table, active: ActiveProjects | None = None, outbox: Outbox | None = None
+    ) -> None:
+        """`active`: where projects with open jobs are marked. `outbox`: for the events of jobs that end."""
         self._table = table
+        self._active = active
+        self._outbox = outbox or Outbox(table)
 
     async def create(self, job: Job, *more: Operation) -> tuple[Job, bool]:
         """The job, and whether it is new: a job with the same id is the same job (rule A6).
 
         `more` land in the same transaction; RowChanged when one of them was in the way.
         """
-        operations = [Insert(keys.job(job.kind, job.id), _encode(job))]
+        operations = [Insert(job_key(job.kind, job.id), _encode(job))]
         if not job.status.ended:
-            operations.append(Insert(keys.open_job(job.kind, job.id), {"v": 1}))
+            if self._active is not None and job.kind not in _GLOBAL:
+                await self._active.mark(job.incarnation)
+            operations.append(Insert(open_job_key(job.kind, job.id), {"v": 1}))
         try:
             etags = await self._table.commit(_partition(job), [*operations, *more])
         except RowExists:
             found = await self.find(job.incarnation, job.kind, job.id)
             if found is None:
-                raise Conflict("The job was removed while it was made; try again.") from None
+                raise Conflict("The job was removed while it was created; try again.") from None
             return found, found == job  # equal: our own write, whose answer was lost
         return replace(job, etag=etags[0]), True
 
+    async def create_alone(self, job: Job) -> tuple[Job, bool]:
+        """As `create`, for a kind of which a project has one open job at a time. Raises Conflict."""
+        for _ in range(10):
+            row = await self._table.get(job.incarnation, latest_key(job.kind))
+            latest = str_of(row.values, "job") if row else ""
+            other = await self.find(job.incarnation, job.kind, latest) if latest else None
+            if other is not None and other.id != job.id and not other.status.ended:
+                raise Conflict(f"A {job.kind} of this project is already running: job '{other.id}'.")
+            values: dict[str, Value] = {"v": 1, "job": job.id}
+            mark = Replace(row.key, values, row.etag) if row else Insert(latest_key(job.kind), values)
+            try:
+                return await self.create(job, mark)
+            except (RowChanged, Conflict):
+                continue  # another job was created at the same time
+        raise Conflict(f"Too many callers are starting a {job.kind}; try again.")
+
     async def find(self, incarnation: str, kind: JobKind, job_id: str) -> Job | None:
-        row = await self._table.get(keys.INDEX if kind in _GLOBAL else incarnation, keys.job(kind, job_id))
+        row = await self._table.get(INDEX if kind in _GLOBAL else incarnation, job_key(kind, job_id))
         return _decode(row) if row else None
 
     async def get(self, incarnation: str, kind: JobKind, job_id: str) -> Job:
@@ -95,16 +180,16 @@ class JobStore:
 
     async def list(self, incarnation: str, kind: JobKind) -> "list[Job]":
         """All jobs of the kind, newest first."""
-        low, high = keys.prefix(keys.job(kind))
-        rows = await self._table.query(keys.INDEX if kind in _GLOBAL else incarnation, low, high)
+        low, high = key_range(job_key(kind))
+        rows = await self._table.query(INDEX if kind in _GLOBAL else incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda job: (job.created, job.id), reverse=True)
 
     async def open_jobs(self, incarnation: str | None) -> "list[Job]":
         """The jobs that have not ended, of one project or (None) those of the index."""
-        partition = keys.INDEX if incarnation is None else incarnation
-        low, high = keys.prefix("open|")
+        partition = INDEX if incarnation is None else incarnation
+        low, high = key_range("open|")
         rows = await self._table.query(partition, low, high)
-        found = [await self._table.get(partition, keys.job_of_open(row.key)) for row in rows]
+        found = [await self._table.get(partition, job_key_of_open(row.key)) for row in rows]
         return [_decode(row) for row in found if row is not None]
 
     async def save(self, job: Job, *more: Operation) -> Job:
@@ -112,23 +197,26 @@ class JobStore:
 
         `more` land in the same transaction. Raises RowChanged when somebody else was first.
         """
-        operations: list[Operation] = [Replace(keys.job(job.kind, job.id), _encode(job), job.etag), *more]
+        partition = _partition(job)
+        prepared = await self._outbox.prepare(partition, of_job(job))
+        operations = [Replace(job_key(job.kind, job.id), _encode(job), job.etag), *more, *prepared]
         if job.status.ended:
-            operations.append(Delete(keys.open_job(job.kind, job.id)))
+            operations.append(Delete(open_job_key(job.kind, job.id)))
         try:
-            etags = await self._table.commit(_partition(job), operations)
+            etags = await self._table.commit(partition, operations)
         except RowMissing as error:  # ended before: by somebody else, or by us when the answer was lost
             raise RowChanged("The job has ended.") from error
+        await self._outbox.announce(partition, prepared)
         return replace(job, etag=etags[0])
 
     async def remove(self, job: Job) -> None:
         """Delete the job and its batches."""
-        low, high = keys.prefix(keys.batch(job.id))
+        low, high = key_range(batch_key(job.id))
         rows = await self._table.query(job.incarnation, low, high, select=["v"])
         for start in range(0, len(rows), 100):
             await self._delete(job.incarnation, [row.key for row in rows[start : start + 100]])
-        await self._delete(_partition(job), [keys.open_job(job.kind, job.id)])
-        await self._delete(_partition(job), [keys.job(job.kind, job.id)])
+        await self._delete(_partition(job), [open_job_key(job.kind, job.id)])
+        await self._delete(_partition(job), [job_key(job.kind, job.id)])
 
     async def _delete(self, partition: str, row_keys: Sequence[str]) -> None:
         try:
@@ -141,22 +229,22 @@ class JobStore:
 
     async def states(self, job: Job) -> "list[BatchState]":
         """What is known of the batches that were begun, in their order, without the outcomes of documents."""
-        low, high = keys.prefix(keys.batch(job.id))
+        low, high = key_range(batch_key(job.id))
         rows = await self._table.query(
-            job.incarnation, low, high, select=["done", "until", "counts", "records", "error"]
+            job.incarnation, low, high, select=["done", "until", "counts", "records", "error", "paid"]
         )
         return [_state(row) for row in rows]
 
     async def outcomes(self, job: Job) -> "list[DocumentOutcome]":
         """What became of each document of the batches that are done."""
-        low, high = keys.prefix(keys.batch(job.id))
+        low, high = key_range(batch_key(job.id))
         rows = await self._table.query(job.incarnation, low, high)
-        done = (packing.unpacked_values(row.values) for row in rows if row.values.get("done"))
-        return [_decode_outcome(one) for outcomes in done for one in outcomes]
+        done = (unpacked_values(row.values) for row in rows if row.values.get("done"))
+        return [_decode_outcome(outcome) for outcomes in done for outcome in outcomes]
 
-    async def claim(self, job: Job, number: int, token: str, now: datetime) -> "Claim | None":
+    async def acquire(self, job: Job, number: int, token: str, now: datetime) -> "Lease | None":
         """The right to run a batch; None when it is done or another live worker has it."""
-        key, values = keys.batch(job.id, number), _running(token, now)
+        key, values = batch_key(job.id, number), _running(token, now)
         try:
             etags = await self._table.commit(job.incarnation, [Insert(key, values)])
         except RowExists:
@@ -164,8 +252,8 @@ class JobStore:
             if row is None or row.values.get("done"):
                 return None
             if row.values.get("token") == token:
-                return Claim(self._table, job, number, token, row.etag)
-            until, failure = row.values.get("until"), packing.string(row.values, "failure")
+                return Lease(self._table, job, number, token, row.etag)
+            until, failure = row.values.get("until"), str_of(row.values, "failure")
             if isinstance(until, datetime) and until > now:
                 return None
             values["failure"] = failure
@@ -173,12 +261,12 @@ class JobStore:
                 etags = await self._table.commit(job.incarnation, [Replace(key, values, row.etag)])
             except RowChanged:
                 return None
-            return Claim(self._table, job, number, token, etags[0], failure)
-        return Claim(self._table, job, number, token, etags[0])
+            return Lease(self._table, job, number, token, etags[0], failure)
+        return Lease(self._table, job, number, token, etags[0])
 
     async def finish(self, job: Job, number: int, result: BatchResult) -> None:
         """Settle a batch from outside, whoever runs it: cancelled or poisoned. One that is done stays as it is."""
-        key, values = keys.batch(job.id, number), _done("", result)
+        key, values = batch_key(job.id, number), _done("", result)
         for _ in range(5):
             row = await self._table.get(job.incarnation, key)
             if row is not None and row.values.get("done"):
@@ -191,7 +279,7 @@ class JobStore:
             return
 
 
-class Claim:
+class Lease:
     """A batch that is ours for a while; its row is replaced by the result in the transaction of the pages."""
 
     def __init__(self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = "") -> None:
@@ -205,41 +293,47 @@ class Claim:
         self._result: Callable[[], BatchResult] = BatchResult
 
     async def renew(self, now: datetime) -> None:
-        """Raises ClaimLost when somebody else has it by now."""
-        key = keys.batch(self._job.id, self.number)
+        """Raises LeaseLost when somebody else has it by now."""
+        key = batch_key(self._job.id, self.number)
         try:
             etags = await self._table.commit(
-                self._job.incarnation, [Merge(key, {"until": now + CLAIM_FOR}, self._etag)]
+                self._job.incarnation, [Merge(key, {"until": now + LEASE_FOR}, self._etag)]
             )
         except (RowChanged, RowMissing) as error:
             row = await self._table.get(self._job.incarnation, key)
             if row is None or row.values.get("token") != self._token:
-                raise ClaimLost from error
+                raise LeaseLost from error
             etags = [row.etag]  # our own renewal, whose answer was lost
         self._etag = etags[0]
 
-    async def release(self, now: datetime, failure: str) -> None:
-        """Let the batch be tried again at once, and remember why this try failed."""
-        key = keys.batch(self._job.id, self.number)
+    async def release(self, until: datetime, failure: str) -> None:
+        """Let the batch be tried again from then on, and remember why this try failed."""
+        key = batch_key(self._job.id, self.number)
         try:
             await self._table.commit(
-                self._job.incarnation, [Merge(key, {"until": now, "failure": failure}, self._etag)]
+                self._job.incarnation, [Merge(key, {"until": until, "failure": failure}, self._etag)]
             )
         except (RowChanged, RowMissing, StorageUnavailable):
-            return  # somebody else has it, or the claim ends by itself
+            return  # somebody else has it, or the lease ends by itself
+
+    async def release_soon(self, now: datetime) -> None:
+        """Release it for another try when this one took too long, or its process ends; it then need not wait."""
+        with suppress(Exception):
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self.release(now, self.failure)
 
     def close_with(self, result: Callable[[], BatchResult]) -> None:
         """What to write when the pages are committed, asked then: the outcomes are known no sooner."""
         self._result = result
 
     def operation(self) -> Replace:
-        return Replace(keys.batch(self._job.id, self.number), _done(self._token, self._result()), self._etag)
+        return Replace(batch_key(self._job.id, self.number), _done(self._token, self._result()), self._etag)
 
     async def landed(self) -> bool:
-        """Whether the batch is done by us. Raises ClaimLost when it is somebody else's."""
-        row = await self._table.get(self._job.incarnation, keys.batch(self._job.id, self.number))
+        """Whether the batch is done by us. Raises LeaseLost when it is somebody else's."""
+        row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
         if row is None or row.values.get("token") != self._token:
-            raise ClaimLost
+            raise LeaseLost
         if row.values.get("done"):
             return True
         self._etag = row.etag  # renewed meanwhile
@@ -247,15 +341,15 @@ class Claim:
 
 
 def _partition(job: Job) -> str:
-    return keys.INDEX if job.kind in _GLOBAL else job.incarnation
+    return INDEX if job.kind in _GLOBAL else job.incarnation
 
 
 def _running(token: str, now: datetime) -> dict[str, Value]:
-    return {"v": 1, "done": False, "token": token, "until": now + CLAIM_FOR}
+    return {"v": 1, "done": False, "token": token, "until": now + LEASE_FOR}
 
 
 def _done(token: str, result: BatchResult) -> dict[str, Value]:
-    counts = packing.to_text(_counts(result.outcomes) if result.counts is None else dict(result.counts))
+    counts = to_json(_counts(result.outcomes) if result.counts is None else dict(result.counts))
     values: dict[str, Value] = {
         "v": 1,
         "done": True,
@@ -263,37 +357,42 @@ def _done(token: str, result: BatchResult) -> dict[str, Value]:
         "counts": counts,
         "records": result.text_records,
     }
+    if result.tokens or result.left_out:
+        values["paid"] = to_json([result.tokens.input, result.tokens.output, result.left_out])
     if result.error:
-        values["error"] = packing.to_text(asdict(result.error))
-    return values | packing.packed_values([_encode_outcome(o) for o in result.outcomes])
+        values["error"] = to_json(asdict(result.error))
+    return values | packed_values([_encode_outcome(o) for o in result.outcomes])
 
 
 def _counts(outcomes: Iterable[DocumentOutcome]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for one in outcomes:
-        counts[one.outcome] = counts.get(one.outcome, 0) + 1
+    for outcome in outcomes:
+        counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
     return counts
 
 
 def _state(row: Row) -> BatchState:
-    until, error = row.values.get("until"), packing.string(row.values, "error")
-    counts = packing.string(row.values, "counts")
+    until, error = row.values.get("until"), str_of(row.values, "error")
+    counts = str_of(row.values, "counts")
+    tokens_read, tokens_written, left_out = from_json(str_of(row.values, "paid") or "[0, 0, 0]")
     return BatchState(
-        number=keys.number_of(row.key),
+        number=number_of(row.key),
         until=until if isinstance(until, datetime) else None,
-        counts=packing.from_text(counts) if counts else {},
-        text_records=packing.integer(row.values, "records"),
-        error=JobError(**packing.from_text(error)) if error else None,
+        counts=from_json(counts) if counts else {},
+        text_records=int_of(row.values, "records"),
+        error=JobError(**from_json(error)) if error else None,
         done=bool(row.values.get("done")),
+        tokens=Tokens(tokens_read, tokens_written),
+        left_out=left_out,
     )
 
 
-def _encode_outcome(one: DocumentOutcome) -> list[Any]:
-    error = one.error
+def _encode_outcome(outcome: DocumentOutcome) -> list[Any]:
+    error = outcome.error
     return [
-        one.document_id,
-        one.location,
-        one.outcome,
+        outcome.document_id,
+        outcome.location,
+        outcome.outcome,
         [error.code, error.message, error.target] if error else None,
     ]
 
@@ -305,9 +404,9 @@ def _decode_outcome(data: list[Any]) -> DocumentOutcome:
 
 def _encode(job: Job) -> dict[str, Value]:
     data: dict[str, Any] = {
-        "parameters": dict(job.parameters),
+        "parameters": records.to_json(job.parameters),
         "batches": [[b.low, b.high, b.planned] for b in job.batches],
-        "result": dict(job.result),
+        "result": records.to_json(job.result) if job.result else {},
         "errors": [asdict(e) for e in job.errors],
         "warnings": [asdict(e) for e in job.warnings],
     }
@@ -320,29 +419,32 @@ def _encode(job: Job) -> dict[str, Value]:
         "status": job.status.value,
         "created": job.created,
         "updated": job.updated,
-        **packing.packed_values(data),
+        **packed_values(data),
     }
 
 
 def _decode(row: Row) -> Job:
-    values, data = row.values, packing.unpacked_values(row.values)
+    values, data = row.values, unpacked_values(row.values)
     created, updated = values["created"], values["updated"]
     if not isinstance(created, datetime) or not isinstance(updated, datetime):
-        raise TypeError(f"The row of job {row.key} holds no times.")
+        raise TypeError(f"The row of job {row.key} has no times.")
     _, kind, job_id = row.key.split("|", 2)
+    kind = JobKind(kind)
     return Job(
         id=job_id,
-        kind=JobKind(kind),
-        project=packing.string(values, "project"),
-        incarnation=packing.string(values, "incarnation"),
-        edition=packing.string(values, "edition"),
-        generation=packing.integer(values, "generation"),
+        kind=kind,
+        project=str_of(values, "project"),
+        incarnation=str_of(values, "incarnation"),
+        edition=str_of(values, "edition"),
+        generation=int_of(values, "generation"),
         created=created,
         updated=updated,
-        status=JobStatus(packing.string(values, "status")),
-        parameters=data["parameters"],
+        status=JobStatus(str_of(values, "status")),
+        parameters=records.from_json(_PARAMETERS.get(kind, NoParameters), data["parameters"]),
         batches=tuple(Batch(*b) for b in data["batches"]),
-        result=data["result"],
+        result=records.from_json(_RESULTS[kind], data["result"])
+        if data["result"] and kind in _RESULTS
+        else None,
         errors=tuple(JobError(**e) for e in data["errors"]),
         warnings=tuple(JobError(**e) for e in data["warnings"]),
         etag=row.etag,

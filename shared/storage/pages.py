@@ -1,52 +1,95 @@
-"""The page store: reads of pages and heads, and the one way in which a page is written.
+"""The page store: the one way in which a page is written.
 
 A write reads its pages, computes the change, and replaces each row at the etag it read, with its head and a history
 row in the same transaction:
 
-    read page ── slot > opened? ── read project again ── still shut? ── LabelingLocked
-        │                                                     (writers that may pass go on)
+    read page ── fenced? ── read project again ── still fenced? ── LabelingLocked
+        │                                                     (writers that ignore the fence go on)
         ▼
     change(page, project) ── commit ── ok
         ▲                       │ 412 or 409
-        └── read again ◀────────┤ the page bears our revision, or the history row we meant to insert does:
+        └── read again ◀────────┤ the page or the history row to insert has our revision:
                                 └ our own write, whose answer was lost: done
+
+Writers of single pages share transactions, and begin with the page that the process remembers, if it does: a commit at
+its etag tells whether it is right. What such a page refuses is decided again by the page as it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.domain.errors import LabelingLocked, Unavailable
-from shared.domain.page import SLOTS, Change, Edit, HistoryEntry, Page, Written, edited
+from shared.domain.names import EventType
+from shared.domain.page import FENCES, Change, Edit, Head, HistoryEntry, Page, Written, edited
 from shared.domain.project import Project, Scope
-from shared.storage import head_codec, keys, page_codec
-from shared.storage.artefacts import Artefacts
-from shared.storage.gateways.limits import MAX_OPERATIONS
+from shared.storage import page_codec
+from shared.storage.gateways.limits import MAX_OPERATIONS, MAX_TRANSACTION_BYTES, weight
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
     Operation,
+    Replace,
     RowChanged,
     RowExists,
     RowMissing,
     Table,
     UpsertMerge,
     UpsertReplace,
+    Value,
 )
-from shared.storage.page_reader import PageReader, gather
-from shared.storage.page_rows import Author, Planned, Put, history_row, put, transactions
+from shared.storage.models import Artifacts
+from shared.storage.outbox import Outbox
+from shared.storage.page_groups import Author, Draft, PageGroups, Planned, ProjectHandle, Put, Request
+from shared.storage.page_reader import KEPT_EDITIONS, PageReader, gather
+from shared.storage.rows import (
+    head_key,
+    history_key,
+    key_range,
+    packed_values,
+    page_key,
+)
+from shared.wire.events import Event, of_labels
+
+#: Kept free for the row of a batch, which holds the outcomes of its documents.
+SPARE_BYTES = 512 * 1024
+
+
+def put(key: str, values: dict[str, Value], etag: str | None) -> Put:
+    return Insert(key, values) if etag is None else Replace(key, values, etag)
+
+
+def history_row(page: Page, entries: Iterable[HistoryEntry], author: Author) -> Put:
+    data = [
+        author.name,
+        author.at.isoformat(),
+        [page_codec.encode_entry(entry) for entry in entries],
+    ]
+    return Insert(history_key(page.number, page.seq), {"v": 1, "rev": author.revision, **packed_values(data)})
+
+
+def transactions(planned: Iterable[Planned], spare: int = 0) -> list[list[Planned]]:
+    """The pages in groups that fit one transaction each, with `spare` operations to be added."""
+    groups: list[list[Planned]] = []
+    count = size = 0
+    most = MAX_TRANSACTION_BYTES - (SPARE_BYTES if spare else 0)
+    for part in planned:
+        bytes_more = sum(map(weight, part.operations))
+        if not groups or count + len(part.operations) > MAX_OPERATIONS - spare or size + bytes_more > most:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(part)
+        count += len(part.operations)
+        size += bytes_more
+    return groups
+
 
 ATTEMPTS = 50
-
-
-class ProjectHandle(Protocol):
-    """A project as last read, that can be read again."""
-
-    @property
-    def current(self) -> Project: ...
-
-    async def refresh(self) -> Project: ...
+READ_FIRST = timedelta(minutes=1)
+#: Of history rows of one page in one transaction, which has room for them beside the page.
+HISTORY_BYTES = 1024 * 1024
 
 
 class Closing(Protocol):
@@ -60,9 +103,18 @@ class Closing(Protocol):
 
 
 class PageStore(PageReader):
-    def __init__(self, table: Table, artefacts: Artefacts, clock: Callable[[], datetime]) -> None:
-        super().__init__(table, artefacts)
+    def __init__(
+        self,
+        table: Table,
+        artifacts: Artifacts,
+        clock: Callable[[], datetime],
+        outbox: Outbox | None = None,
+    ) -> None:
+        super().__init__(table, artifacts)
         self._clock = clock
+        self._outbox = outbox or Outbox(table)
+        self._groups = PageGroups(self._write_group)
+        self._read_first: dict[str, datetime] = {}
 
     async def write(
         self,
@@ -71,44 +123,169 @@ class PageStore(PageReader):
         change: Change,
         author: Author,
         *,
-        passes_gate: bool = False,
+        ignores_fence: bool = False,
         loaded: Mapping[int, Page] | None = None,
         closing: Closing | None = None,
     ) -> Written:
         """Change pages, in as few transactions as fit; all pages of one transaction land together.
 
-        Raises LabelingLocked (unless `passes_gate`), whatever `change` raises, Unavailable when others write faster
+        Raises LabelingLocked (unless `ignores_fence`), whatever `change` raises, Unavailable when others write faster
         than we can. With `closing` its row lands with the last transaction, also when no page changes.
         """
         wanted = sorted(set(numbers))
-        scope = handle.current.scope
+        if len(wanted) == 1 and closing is None and not loaded and not ignores_fence:
+            return await self._groups.add(handle.current.scope, Request(handle, wanted[0], change, author))
         pages = {n: p for n, p in (loaded or {}).items() if n in wanted}
-        pages |= await self.load_many(scope, [n for n in wanted if n not in pages])
-        todo, done = wanted, dict[int, Page]()
-        for _ in range(ATTEMPTS):
-            project = await self._pass_gate(handle, scope, pages.values(), passes_gate=passes_gate)
-            if project.scope != scope:  # an import turned the edition, or the project was made again
-                scope = project.scope
-                pages, todo, done = await self.load_many(scope, wanted), wanted, {}
-                continue
-            planned = await self._plan(scope, project, [pages[n] for n in todo], change, author)
-            done |= {n: pages[n] for n in todo if n not in planned}
-            landed = await self._commit(scope, planned, author, closing)
-            done |= landed
-            todo = [n for n in todo if n not in done]
-            if not todo and landed is not _REFUSED:
-                return Written(project, done)
-            pages |= await self.load_many(scope, todo)
-        raise Unavailable("Too many writers change the same documents; try again.", retry_after=1)
+        return await self._write(
+            handle, wanted, change, author, pages, ignores_fence=ignores_fence, closing=closing
+        )
 
-    async def _pass_gate(
-        self, handle: ProjectHandle, scope: Scope, pages: Iterable[Page], *, passes_gate: bool
+    async def _write(
+        self,
+        handle: ProjectHandle,
+        wanted: Sequence[int],
+        change: Change,
+        author: Author,
+        loaded: Mapping[int, Page],
+        *,
+        ignores_fence: bool,
+        closing: Closing | None = None,
+    ) -> Written:
+        scope, pages = handle.current.scope, dict(loaded)
+        pages |= await self.load_many(scope, [n for n in wanted if n not in pages])
+        left, done = list(wanted), dict[int, Page]()
+        for _ in range(ATTEMPTS):
+            project = await self._pass_fence(handle, scope, pages.values(), ignores_fence=ignores_fence)
+            if project.scope != scope:  # an import replaced the edition, or the project was created again
+                scope = project.scope
+                pages, left, done = await self.load_many(scope, wanted), list(wanted), {}
+                continue
+            planned = await self._plan(scope, project, [pages[n] for n in left], change, author)
+            done |= {n: pages[n] for n in left if n not in planned}
+            landed = await self._commit(scope, planned, closing)
+            done |= landed
+            left = [n for n in left if n not in done]
+            if not left and landed is not _REFUSED:
+                return Written(project, done)
+            pages |= await self.load_many(scope, left)
+        raise _too_busy()
+
+    # Writers of single pages, together
+
+    async def _write_group(self, scope: Scope, drafts: Sequence[Draft]) -> None:
+        """Answer the requests: each as if it had come alone, in their order."""
+        left = list(drafts)
+        for _ in range(ATTEMPTS):
+            await gather((lambda d=draft: self._prepare(scope, d)) for draft in left)
+            left = [draft for draft in left if draft.planned]
+            by_number = {draft.number: draft for draft in left}
+            planned = (draft.planned for draft in left if draft.planned)
+            for chunk in transactions(planned, self._spare):
+                await self._commit_group(scope, [by_number[part.page.number] for part in chunk])
+            left = [draft for draft in left if draft.planned]
+            if not left:
+                return
+        for draft in left:
+            draft.fail(_too_busy())
+
+    async def _prepare(self, scope: Scope, draft: Draft) -> None:
+        """Apply the requests; `planned` is what they change. They are answered if that is nothing."""
+        try:
+            page = None if draft.fresh or self._reads_first(scope) else self.remembered(scope, draft.number)
+            draft.fresh = page is None
+            page = page or await self.load(scope, draft.number)
+            await self._draft(scope, draft, page)
+            if (
+                draft.planned is None and not draft.fresh
+            ):  # nothing to commit, or refused: also by the page as it is?
+                draft.fresh, page = True, await self.load(scope, draft.number)
+                await self._draft(scope, draft, page)
+            if draft.planned is None:
+                draft.answer(page.etag)
+        except Exception as error:  # noqa: BLE001 - the callers raise it
+            draft.fail(error)
+
+    async def _draft(self, scope: Scope, draft: Draft, before: Page) -> None:
+        draft.outcomes, draft.planned = [], None
+        page, last, size, history = before, None, 0, list[Put]()
+        changes = list[HistoryEntry]()
+        for request in draft.requests:
+            if request.done.done():
+                continue
+            if size > HISTORY_BYTES:
+                break
+            try:
+                project = await self._pass_fence(request.handle, scope, [page], ignores_fence=False)
+                if project.scope != scope:  # an import replaced the edition, or the project was created again
+                    request.answer(
+                        await self._write(
+                            request.handle,
+                            [draft.number],
+                            request.change,
+                            request.author,
+                            {},
+                            ignores_fence=False,
+                        )
+                    )
+                    continue
+                edit = request.change(page, project)
+            except Exception as error:  # noqa: BLE001 - the caller raises it
+                draft.outcomes.append((request, error, page))
+                continue
+            if edit is not None and (edit.documents or edit.history):
+                page, last = self._apply(page, edit, request.author), project
+                if edit.history:
+                    changes += edit.history
+                    history.append(history_row(page, edit.history, request.author))
+                    size += weight(history[-1])
+            draft.outcomes.append((request, project, page))
+        if last is not None:
+            draft.planned = await self._planned(scope, last, before, page, history, changes)
+
+    async def _commit_group(self, scope: Scope, drafts: Sequence[Draft]) -> None:
+        """Commit and answer; a page that somebody else wrote is to be read, and the others are committed without it."""
+        planned = [draft.planned for draft in drafts if draft.planned]
+        try:
+            events = await self._outbox.prepare(scope.incarnation, self._events(scope, planned))
+            operations = [*(operation for part in planned for operation in part.operations), *events]
+            try:
+                etags = await self._table.commit(scope.incarnation, operations)
+            except (RowExists, RowChanged, RowMissing) as refusal:
+                if not await self._is_ours(scope, planned):
+                    changed = [d for d in drafts if d.planned and _names(d.planned, refusal.key)] or drafts
+                    for draft in changed:
+                        self._distrust(scope, draft)
+                    others = [draft for draft in drafts if draft not in changed]
+                    return await self._commit_group(scope, others) if others else None
+                etags = [""] * len(operations)
+            await self._outbox.announce(scope.incarnation, events)
+            landed = self._landed(scope, planned, etags)
+            for draft in drafts:
+                draft.answer(landed[draft.number].etag)
+        except Exception as error:  # noqa: BLE001 - the callers raise it
+            for draft in drafts:
+                draft.fail(error)
+
+    def _distrust(self, scope: Scope, draft: Draft) -> None:
+        """Another process writes to the project: for a while, pages are read before they are written."""
+        if not draft.fresh:
+            self._read_first[scope.incarnation] = self._clock() + READ_FIRST
+            while len(self._read_first) > KEPT_EDITIONS:
+                self._read_first.pop(next(iter(self._read_first)))
+        draft.fresh = True
+
+    def _reads_first(self, scope: Scope) -> bool:
+        until = self._read_first.get(scope.incarnation)
+        return until is not None and self._clock() < until
+
+    async def _pass_fence(
+        self, handle: ProjectHandle, scope: Scope, pages: Iterable[Page], *, ignores_fence: bool
     ) -> Project:
         project = handle.current
-        if any(page.shut(project.opened) or page.etag is None for page in pages):
+        if any(page.fenced(project.released) or page.etag is None for page in pages):
             project = await handle.refresh()
         here = project.scope == scope  # else the pages are those of other content
-        if here and not passes_gate and any(page.shut(project.opened) for page in pages):
+        if here and not ignores_fence and any(page.fenced(project.released) for page in pages):
             raise locked(project)
         return project
 
@@ -121,27 +298,58 @@ class PageStore(PageReader):
             if edit is None or not (edit.documents or edit.history):
                 continue
             after = self._apply(page, edit, author)
-            values = await page_codec.encode(after, f"{scope.incarnation}/spill", self._write_spill)
-            operations: list[Put] = [put(keys.page(scope.edition, page.number), values, page.etag)]
-            head = head_codec.encode(head_codec.summarise(after, project))
-            operations.append(UpsertReplace(keys.head(scope.edition, page.number), head))
-            if edit.history:
-                operations.append(history_row(after, edit.history, author))
-            planned[page.number] = Planned(after, tuple(operations))
+            history = [history_row(after, edit.history, author)] if edit.history else []
+            planned[page.number] = await self._planned(scope, project, page, after, history, edit.history)
         return planned
+
+    async def _planned(
+        self,
+        scope: Scope,
+        project: Project,
+        before: Page,
+        after: Page,
+        history: Iterable[Put],
+        changes: Iterable[HistoryEntry],
+    ) -> Planned:
+        head = page_codec.summarize(after, project)
+        values = await page_codec.encode_page(after, f"{scope.incarnation}/spill", self._write_spill)
+        operations: list[Put] = [put(page_key(scope.edition, before.number), values, before.etag)]
+        if before.etag is None or replace(head, seq=before.seq) != self._head_of(scope, before, project):
+            row = page_codec.encode_head(head)
+            operations.append(UpsertReplace(head_key(scope.edition, before.number), row))
+        return Planned(after, head, (*operations, *history), tuple(changes))
+
+    @property
+    def _spare(self) -> int:
+        """Operations that a transaction needs for events."""
+        return int(self._outbox.wants(EventType.LABELS_SAVED))
+
+    def _events(self, scope: Scope, chunk: Sequence[Planned]) -> Iterator[Event]:
+        """Of one transaction, which is named by its first page as it will be."""
+        if chunk:
+            first = chunk[0].page
+            write = (scope.incarnation, scope.edition, str(first.number), str(first.seq))
+            changes = (change for part in chunk for change in part.changes)
+            yield from of_labels(scope.project, write, self._clock(), changes)
+
+    def _head_of(self, scope: Scope, page: Page, project: Project) -> Head:
+        known = self._known_heads(scope).get(page.number)
+        return known if known and known.seq == page.seq else page_codec.summarize(page, project)
 
     def _apply(self, page: Page, edit: Edit, author: Author) -> Page:
         seq = max(page.seq + 1, int(self._clock().timestamp() * 1_000_000))
         return replace(edited(page, edit), seq=seq, revision=author.revision)
 
     async def _commit(
-        self, scope: Scope, planned: Mapping[int, Planned], author: Author, closing: Closing | None
+        self, scope: Scope, planned: Mapping[int, Planned], closing: Closing | None
     ) -> dict[int, Page]:
         """The pages that landed. When a row was in the way, those before it; then the caller reads again."""
         landed: dict[int, Page] = {}
-        chunks = transactions(planned.values(), 1 if closing else 0) or ([[]] if closing else [])
+        spare = self._spare + int(closing is not None)
+        chunks = transactions(planned.values(), spare) or ([[]] if closing else [])
         for index, chunk in enumerate(chunks):
-            operations: list[Operation] = [operation for one in chunk for operation in one.operations]
+            events = await self._outbox.prepare(scope.incarnation, self._events(scope, chunk))
+            operations = [*(operation for part in chunk for operation in part.operations), *events]
             last = closing is not None and index == len(chunks) - 1
             if closing is not None and last:
                 operations.append(closing.operation())
@@ -150,32 +358,36 @@ class PageStore(PageReader):
             except (RowExists, RowChanged, RowMissing) as refusal:
                 closed = closing is not None and last and refusal.key == operations[-1].key
                 if closed and closing is not None and await closing.landed():
-                    return landed | {one.page.number: one.page for one in chunk}
-                if closed or not await self._is_ours(scope, chunk, author):
+                    await self._outbox.announce(scope.incarnation, events)
+                    return landed | {part.page.number: part.page for part in chunk}
+                if closed or not await self._is_ours(scope, chunk):
                     return landed or _REFUSED
                 etags = [""] * len(operations)
+            await self._outbox.announce(scope.incarnation, events)
             landed |= self._landed(scope, chunk, etags)
         return landed
 
     def _landed(self, scope: Scope, chunk: Sequence[Planned], etags: Sequence[str]) -> dict[int, Page]:
         pages: dict[int, Page] = {}
         position = 0
-        for one in chunk:
-            page = replace(one.page, etag=etags[position] or one.page.etag)
-            position += len(one.operations)
+        for part in chunk:
+            page = replace(part.page, etag=etags[position] or part.page.etag)
+            position += len(part.operations)
             self.remember(scope, page)
+            self._known_heads(scope)[page.number] = part.head
             pages[page.number] = page
         return pages
 
-    async def _is_ours(self, scope: Scope, chunk: Sequence[Planned], author: Author) -> bool:
+    async def _is_ours(self, scope: Scope, chunk: Sequence[Planned]) -> bool:
         """Whether this transaction landed before, though its answer was lost (the SDK repeats such a POST)."""
         if not chunk:
             return False
-        if (await self.load(scope, chunk[0].page.number)).revision == author.revision:
+        page = chunk[0].page
+        if (await self.load(scope, page.number)).revision == page.revision:
             return True
-        history = next((o for one in chunk for o in one.operations[2:]), None)
+        history = next((o for part in chunk for o in part.operations if o.key.startswith("history|")), None)
         row = await self._table.get(scope.incarnation, history.key) if history else None
-        return row is not None and row.values.get("rev") == author.revision
+        return row is not None and history is not None and row.values.get("rev") == history.values["rev"]
 
     async def write_edition(
         self,
@@ -184,7 +396,7 @@ class PageStore(PageReader):
         author: Author,
         history: Callable[[Page], tuple[HistoryEntry, ...]],
     ) -> None:
-        """Write the pages of an edition that nobody reads yet.
+        """Write the pages of an edition that nobody reads yet; others of the event loop get their turn between pages.
 
         Whoever writes it again finds what is there and leaves it: it may be in use, and changed, by then.
         """
@@ -192,31 +404,32 @@ class PageStore(PageReader):
         planned: dict[int, Planned] = {}
         for page in pages:
             fresh = replace(page, seq=int(author.at.timestamp() * 1_000_000), revision=author.revision)
-            values = await page_codec.encode(fresh, f"{scope.incarnation}/spill", self._write_spill)
-            head = head_codec.encode(head_codec.summarise(fresh, project))
+            values = await page_codec.encode_page(fresh, f"{scope.incarnation}/spill", self._write_spill)
+            head = page_codec.summarize(fresh, project)
             operations: list[Put] = [
-                Insert(keys.page(scope.edition, page.number), values),
-                Insert(keys.head(scope.edition, page.number), head),
+                Insert(page_key(scope.edition, page.number), values),
+                Insert(head_key(scope.edition, page.number), page_codec.encode_head(head)),
             ]
             entries = history(page)
             if entries:
                 operations.append(history_row(fresh, entries, author))
-            planned[page.number] = Planned(fresh, tuple(operations))
+            planned[page.number] = Planned(fresh, head, tuple(operations))
+            await asyncio.sleep(0)  # a page may take 10 ms, and there are a thousand
         chunks = transactions(planned.values())
         await gather((lambda c=chunk: self._insert(scope, c)) for chunk in chunks)
 
     async def _insert(self, scope: Scope, chunk: Sequence[Planned]) -> None:
         """Insert pages; those that are there already stay as they are."""
         try:
-            await self._table.commit(scope.incarnation, [o for one in chunk for o in one.operations])
+            await self._table.commit(scope.incarnation, [o for part in chunk for o in part.operations])
         except RowExists:
-            for one in chunk if len(chunk) > 1 else ():
-                await self._insert(scope, [one])
+            for part in chunk if len(chunk) > 1 else ():
+                await self._insert(scope, [part])
 
     async def purge_edition(self, incarnation: str, edition: str) -> None:
         """Delete the pages of an edition that is no longer the current one."""
-        for start in (keys.page(edition, 0)[:-4], keys.head(edition, 0)[:-4]):
-            low, high = keys.prefix(start)
+        for start in (page_key(edition, 0)[:-4], head_key(edition, 0)[:-4]):
+            low, high = key_range(start)
             async for rows in self._table.pages(incarnation, low, high, select=["v"]):
                 for first in range(0, len(rows), MAX_OPERATIONS):
                     try:
@@ -225,17 +438,25 @@ class PageStore(PageReader):
                     except RowMissing:
                         continue  # somebody else purges too; what is left now is left to the next time
 
-    # The gate
+    # The write fence
 
-    async def shut(self, scope: Scope, number: int) -> None:
-        """Lay lock `number` on every page, present or not. What a writer read before can no longer be written."""
-        slot = {page_codec.SLOT_NAMES[number % SLOTS]: number}
-        merges = [UpsertMerge(keys.page(scope.edition, n), slot) for n in range(scope.pages)]
+    async def raise_fence(self, scope: Scope, number: int) -> None:
+        """Put a fence number on every page, present or not: what a writer read before can no longer be written."""
+        column = {page_codec.FENCE_COLUMNS[number % FENCES]: number}
+        merges = [UpsertMerge(page_key(scope.edition, n), column) for n in range(scope.pages)]
         groups = [merges[i : i + MAX_OPERATIONS] for i in range(0, len(merges), MAX_OPERATIONS)]
         await gather((lambda g=group: self._table.commit(scope.incarnation, g)) for group in groups)
 
     async def _write_spill(self, name: str, data: bytes) -> None:
-        await self._artefacts.write(name, data)
+        await self._artifacts.write(name, data)
+
+
+def _names(planned: Planned, key: str | None) -> bool:
+    return any(operation.key == key for operation in planned.operations)
+
+
+def _too_busy() -> Unavailable:
+    return Unavailable("Too many callers are changing the same documents; try again.", retry_after=1)
 
 
 #: Stands for "nothing landed, read again", as an empty result stands for "nothing to do".

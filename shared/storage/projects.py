@@ -1,13 +1,22 @@
 """Projects: the rows of partition `$index`."""
 
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from shared.domain.errors import Conflict, ProjectNotFound
-from shared.domain.kinds import ProjectKind, Studio
-from shared.domain.project import AutolabelSettings, Category, Lock, Project, ProjectSettings
-from shared.storage import keys, packing
+from shared.domain.names import ProjectKind, Studio
+from shared.domain.project import (
+    AutolabelSettings,
+    Category,
+    DeployedModel,
+    FormerName,
+    Guidelines,
+    Lock,
+    Project,
+    ProjectSettings,
+)
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
@@ -21,6 +30,27 @@ from shared.storage.gateways.ports import (
     UpsertReplace,
     Value,
 )
+from shared.storage.rows import (
+    INDEX,
+    active_key,
+    container_key,
+    guidelines_key,
+    int_of,
+    key_range,
+    packed_values,
+    project_key,
+    purge_key,
+    str_of,
+    unpacked_values,
+)
+
+
+class Purge(NamedTuple):
+    """What waits to be purged, and since when: an incarnation that no project has, or, with `edition`, one edition."""
+
+    incarnation: str
+    edition: str
+    since: datetime
 
 
 class ProjectStore:
@@ -28,7 +58,7 @@ class ProjectStore:
         self._table = table
 
     async def find(self, name: str) -> Project | None:
-        row = await self._table.get(keys.INDEX, keys.project(name))
+        row = await self._table.get(INDEX, project_key(name))
         return _decode(row) if row else None
 
     async def get(self, name: str) -> Project:
@@ -39,93 +69,210 @@ class ProjectStore:
         return project
 
     async def names(self) -> list[str]:
-        low, high = keys.prefix(keys.project(""))
-        rows = await self._table.query(keys.INDEX, low, high, select=["v"])
+        low, high = key_range(project_key(""))
+        rows = await self._table.query(INDEX, low, high, select=["v"])
         return [row.key.split("|", 1)[1] for row in rows]
 
     async def all(self, after: str = "", limit: int | None = None) -> list[Project]:
         """Projects by name, those being deleted included."""
-        low, high = keys.prefix(keys.project(""))
-        start = keys.project(after) + " " if after else low  # a space sorts before all that a name may hold
-        rows = await self._table.query(keys.INDEX, start, high, limit=limit)
+        low, high = key_range(project_key(""))
+        start = project_key(after) + " " if after else low  # a space sorts before all that a name may hold
+        rows = await self._table.query(INDEX, start, high, limit=limit)
         return [_decode(row) for row in rows]
 
     async def of_container(self, container: str) -> list[tuple[str, str]]:
         """Name and incarnation of the projects whose documents lie in the container."""
-        low, high = keys.prefix(keys.container(container))
-        rows = await self._table.query(keys.INDEX, low, high)
-        return [(row.key.split("|", 2)[2], packing.string(row.values, "incarnation")) for row in rows]
+        low, high = key_range(container_key(container))
+        rows = await self._table.query(INDEX, low, high)
+        return [(row.key.split("|", 2)[2], str_of(row.values, "incarnation")) for row in rows]
 
     async def create(self, project: Project) -> Project:
         """Raises Conflict when the name is taken."""
         try:
-            etags = await self._table.commit(keys.INDEX, self.creation(project))
+            etags = await self._table.commit(INDEX, self.creation(project))
         except RowExists as error:
             landed = await self.find(project.name)  # our own write, whose answer was lost?
-            if landed is None or landed.incarnation != project.incarnation:
+            if landed is None or not landed.same_as(project):
                 raise Conflict(
-                    f"The project '{project.name}' exists already.", target="projectName"
+                    f"The project '{project.name}' already exists.", target="projectName"
                 ) from error
             return landed
         return replace(project, etag=etags[0])
 
     async def save(self, project: Project, before: Project) -> Project:
         """Replace the row as it was read. Raises RowChanged (read again) when somebody else was first."""
-        etags = await self._table.commit(keys.INDEX, self.replacement(project, before))
+        etags = await self._table.commit(INDEX, self.replacement(project, before))
         return replace(project, etag=etags[0])
 
     def creation(self, project: Project) -> list[Operation]:
         """What creates the project, for a transaction of the index; RowExists when the name is taken."""
-        return [Insert(keys.project(project.name), _encode(project)), _of_container(project)]
+        return [Insert(project_key(project.name), _encode(project)), _of_container(project)]
 
     def replacement(self, project: Project, before: Project) -> list[Operation]:
         """What replaces the row as it was read, for a transaction of the index."""
-        operations: list[Operation] = [Replace(keys.project(project.name), _encode(project), project.etag)]
+        operations: list[Operation] = [Replace(project_key(project.name), _encode(project), project.etag)]
         if project.container != before.container:
-            operations += [Delete(keys.container(before.container, project.name)), _of_container(project)]
+            operations += [Delete(container_key(before.container, project.name)), _of_container(project)]
         return operations
 
     async def remove(self, project: Project, at: datetime) -> None:
         """Take the project out of the index. Its partitions are purged after. Repeating it changes nothing."""
         try:
             await self._table.commit(
-                keys.INDEX,
+                INDEX,
                 [
-                    Delete(keys.project(project.name), project.etag),
-                    Delete(keys.container(project.container, project.name)),
-                    Insert(keys.purge(project.incarnation), {"v": 1, "at": at}),
+                    Delete(project_key(project.name), project.etag),
+                    Delete(container_key(project.container, project.name)),
+                    Insert(purge_key(project.incarnation), {"v": 1, "at": at}),
                 ],
             )
         except (RowMissing, RowChanged, RowExists):
             current = await self.find(project.name)
-            if current is not None and current.incarnation == project.incarnation:
+            if current is not None and current.same_as(project):
                 raise
 
     async def purge_later(self, incarnation: str, at: datetime) -> None:
         """Have an incarnation purged that no project has."""
-        await self._table.commit(keys.INDEX, [UpsertReplace(keys.purge(incarnation), {"v": 1, "at": at})])
+        await self._table.commit(INDEX, [UpsertReplace(purge_key(incarnation), {"v": 1, "at": at})])
 
-    async def purges(self) -> list[tuple[str, datetime]]:
-        """Incarnations that wait to be purged, and since when."""
-        low, high = keys.prefix(keys.purge(""))
-        rows = await self._table.query(keys.INDEX, low, high)
-        found = ((row.key.split("|", 1)[1], row.values.get("at")) for row in rows)
-        return [(incarnation, at) for incarnation, at in found if isinstance(at, datetime)]
+    def edition_purge(self, incarnation: str, edition: str, at: datetime) -> Operation:
+        """Has the sweep purge an edition that was replaced, for a transaction of the index."""
+        return UpsertReplace(purge_key(incarnation, edition), {"v": 1, "at": at})
 
-    async def purged(self, incarnation: str) -> None:
+    async def purges(self) -> list[Purge]:
+        low, high = key_range(purge_key(""))
+        found: list[Purge] = []
+        for row in await self._table.query(INDEX, low, high):
+            incarnation, _, edition = row.key.removeprefix(low).partition("|")
+            if isinstance(at := row.values.get("at"), datetime):
+                found.append(Purge(incarnation, edition, at))
+        return found
+
+    async def purged(self, purge: Purge) -> None:
         try:
-            await self._table.commit(keys.INDEX, [Delete(keys.purge(incarnation))])
+            await self._table.commit(INDEX, [Delete(purge_key(purge.incarnation, purge.edition))])
         except RowMissing:
+            return
+
+    async def last_reconciled(self) -> datetime | None:
+        """When all containers were last compared with the registered documents."""
+        row = await self._table.get(INDEX, _RECONCILED)
+        at = row.values.get("at") if row else None
+        return at if isinstance(at, datetime) else None
+
+    async def set_reconciled(self, at: datetime) -> None:
+        await self._table.commit(INDEX, [UpsertReplace(_RECONCILED, {"v": 1, "at": at})])
+
+
+class GuidelineStore:
+    """The versions of a project's guidelines: rows that are only added."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def newest(self, incarnation: str) -> Guidelines:
+        rows = await self._table.query(incarnation, *key_range(guidelines_key()), limit=1)
+        return _guidelines(rows[0]) if rows else Guidelines()
+
+    async def find(self, incarnation: str, version: int) -> Guidelines | None:
+        row = await self._table.get(incarnation, guidelines_key(version))
+        return _guidelines(row) if row else None
+
+    async def versions(self, incarnation: str) -> list[Guidelines]:
+        """Every version without its text, newest first."""
+        low, high = key_range(guidelines_key())
+        rows = await self._table.query(incarnation, low, high, select=["n", "by", "at", "length"])
+        return [_guidelines(row) for row in rows]
+
+    async def add(self, incarnation: str, guidelines: Guidelines) -> bool:
+        """False when the version is there already, unless it is this very one."""
+        values: dict[str, Value] = {
+            "v": 1,
+            "n": guidelines.version,
+            "by": guidelines.by or "",
+            "length": guidelines.length,
+            **packed_values(guidelines.text),
+        }
+        if guidelines.at is not None:
+            values["at"] = guidelines.at
+        try:
+            await self._table.commit(incarnation, [Insert(guidelines_key(guidelines.version), values)])
+        except RowExists:  # perhaps our own write, whose answer was lost
+            there = await self.find(incarnation, guidelines.version)
+            return there is not None and (there.by, there.text) == (guidelines.by, guidelines.text)
+        return True
+
+
+def _guidelines(row: Row) -> Guidelines:
+    at = row.values.get("at")
+    return Guidelines(
+        int_of(row.values, "n"),
+        unpacked_values(row.values) if "p00" in row.values else "",
+        str_of(row.values, "by"),
+        at if isinstance(at, datetime) else None,
+        int_of(row.values, "length"),
+    )
+
+
+_RECONCILED = "maintenance|reconciled"
+
+#: How long a process counts on a mark that it wrote.
+MARKED_FOR = timedelta(seconds=30)
+#: A mark that is older may be deleted: whoever counts on one has written its work by then.
+MARK_KEPT_FOR = timedelta(seconds=120)
+MAX_MARKED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    at: datetime
+    etag: str
+
+
+class ActiveProjects:
+    """Marks in the index of the projects that may have work, so that a sweep need not ask each project.
+
+    A mark is written before the work. It is deleted, at the version that was read, by the sweep that finds no work
+    under a mark that is old. Should a writer pause for longer than that, the next sweep of all projects finds its work.
+    """
+
+    def __init__(self, table: Table, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._clock = clock
+        self._marked: dict[str, datetime] = {}
+
+    async def mark(self, incarnation: str) -> None:
+        """To be called before a job is created or an upload is recorded."""
+        now = self._clock()
+        if now - MARKED_FOR < self._marked.get(incarnation, datetime.min.replace(tzinfo=UTC)) <= now:
+            return
+        await self._table.commit(INDEX, [UpsertReplace(active_key(incarnation), {"v": 1, "at": now})])
+        if len(self._marked) >= MAX_MARKED:
+            self._marked.clear()
+        self._marked[incarnation] = now
+
+    async def all(self) -> dict[str, Mark]:
+        """The marks by incarnation."""
+        rows = await self._table.query(INDEX, *key_range(active_key("")))
+        found = ((row.key.split("|", 1)[1], row.values.get("at"), row.etag) for row in rows)
+        return {incarnation: Mark(at, etag) for incarnation, at, etag in found if isinstance(at, datetime)}
+
+    async def unmark(self, incarnation: str, mark: Mark) -> None:
+        """Delete a mark, unless it was renewed."""
+        try:
+            await self._table.commit(INDEX, [Delete(active_key(incarnation), mark.etag)])
+        except (RowChanged, RowMissing):
             return
 
 
 def _of_container(project: Project) -> Insert:
-    key = keys.container(project.container, project.name)
+    key = container_key(project.container, project.name)
     return Insert(key, {"v": 1, "incarnation": project.incarnation})
 
 
 def _encode(project: Project) -> dict[str, Value]:
     settings, autolabel, lock = project.settings, project.settings.autolabel, project.lock
+    deployed = project.deployed
     data: dict[str, Any] = {
         "kind": project.kind,
         "container": project.container,
@@ -135,6 +282,7 @@ def _encode(project: Project) -> dict[str, Value]:
         "created": project.created.isoformat(),
         "modified": project.modified.isoformat(),
         "training": project.training,
+        "modelVisible": project.trained,
         "trained": project.last_trained.isoformat() if project.last_trained else None,
         "edition": project.edition,
         "pages": project.pages,
@@ -142,9 +290,12 @@ def _encode(project: Project) -> dict[str, Value]:
         "autolabel": [autolabel.on_upload, autolabel.engine, autolabel.model_label, autolabel.categories],
         "gpt": [settings.run_gpt_predictions, settings.gpt_predictive_lookahead],
         "categories": [[c.name, c.description] for c in project.categories],
-        "former": [list(pair) for pair in project.former],
+        "edits": project.edits,
+        "former": [[former.name, former.now, former.edit] for former in project.former],
         "studio": project.active_studio,
         "aml": project.aml_project_path,
+        "displayName": project.display_name,
+        "deployed": [deployed.project, deployed.deployment] if deployed else None,
         "lock": [lock.number, lock.holder, lock.reason, lock.retry_after] if lock else None,
     }
     return {
@@ -152,14 +303,14 @@ def _encode(project: Project) -> dict[str, Value]:
         "incarnation": project.incarnation,
         "generation": project.generation,
         "locks": project.locks,
-        "opened": project.opened,
+        "opened": project.released,
         "deleting": project.deleting,
-        **packing.packed_values(data),
+        **packed_values(data),
     }
 
 
 def _decode(row: Row) -> Project:
-    data = packing.unpacked_values(row.values)
+    data = unpacked_values(row.values)
     on_upload, engine, model, categories = data["autolabel"]
     return Project(
         name=row.key.split("|", 1)[1],
@@ -168,10 +319,11 @@ def _decode(row: Row) -> Project:
         language=data["language"],
         multilingual=data["multilingual"],
         description=data["description"],
+        display_name=data.get("displayName", ""),
         created=datetime.fromisoformat(data["created"]),
         modified=datetime.fromisoformat(data["modified"]),
         last_trained=datetime.fromisoformat(data["trained"]) if data["trained"] else None,
-        incarnation=packing.string(row.values, "incarnation"),
+        incarnation=str_of(row.values, "incarnation"),
         edition=data["edition"],
         pages=data["pages"],
         settings=ProjectSettings(
@@ -182,14 +334,20 @@ def _decode(row: Row) -> Project:
             *data["gpt"],
         ),
         categories=tuple(Category(name, description) for name, description in data["categories"]),
-        former=tuple((old, now) for old, now in data.get("former", ())),
-        generation=packing.integer(row.values, "generation"),
+        edits=data.get("edits", len(data.get("former", ()))),
+        former=tuple(
+            FormerName(name, now, *(edit or [number]))  # earlier versions did not number them
+            for number, (name, now, *edit) in enumerate(data.get("former", ()), 1)
+        ),
+        generation=int_of(row.values, "generation"),
         active_studio=Studio(data["studio"]),
         aml_project_path=data["aml"],
-        locks=packing.integer(row.values, "locks"),
-        opened=packing.integer(row.values, "opened"),
+        locks=int_of(row.values, "locks"),
+        released=int_of(row.values, "opened"),
         lock=Lock(*data["lock"]) if data["lock"] else None,
         training=data.get("training"),
+        trained=data.get("modelVisible", False),
+        deployed=DeployedModel(*data["deployed"]) if data.get("deployed") else None,
         deleting=bool(row.values.get("deleting")),
         etag=row.etag,
     )

@@ -1,13 +1,183 @@
-"""The user's blobs, only ever read: what is a document, what is none, and why."""
+"""Uploads: blobs that were seen and wait to be inspected, and what an inspection of a blob finds.
+
+A row of a pending upload says that its blob has to be inspected, never what is in it; one of a folder, that what is in
+the folder has to be compared with the documents. Events arrive one by one, but a
+partition takes a hundred rows in one transaction. So while one transaction is under way, the next events wait and go
+together in the one after it: every caller returns when its own row is durable.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from shared.domain.document import Reading
+from shared.domain.document import Reading, document_id
+from shared.domain.names import random_id
+from shared.domain.page import first_id
+from shared.domain.project import Scope
 from shared.domain.text import MAX_BYTES, Rejection, decode_document, reject_by_name, reject_by_size
-from shared.storage.gateways.ports import BlobInfo, Blobs, ContainerMissing
+from shared.storage.gateways.ports import (
+    BlobInfo,
+    BlobLeased,
+    Blobs,
+    BlobUnreadable,
+    Delete,
+    Row,
+    RowChanged,
+    RowMissing,
+    Table,
+    UpsertMerge,
+    Value,
+)
+from shared.storage.projects import ActiveProjects
+from shared.storage.rows import pending_partition, str_of
+
+GROUP = 100
+_FOLDER = "~"
+"""Begins the row keys of folders, which are after all document ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingUpload:
+    """A blob to inspect, or a folder; `etag` tells this request from a later one."""
+
+    document_id: str
+    location: str
+    etag: str
+
+    @property
+    def is_folder(self) -> bool:
+        """A whole folder, whose `location` ends with `/`; its `document_id` is no document's."""
+        return self.document_id.startswith(_FOLDER)
+
+
+class PendingUploads:
+    def __init__(
+        self, table: Table, clock: Callable[[], datetime], active: ActiveProjects | None = None
+    ) -> None:
+        """`active`: where projects with pending uploads are marked."""
+        self._table = table
+        self._active = active
+        self._clock = clock
+        self._waiting: dict[str, dict[str, tuple[str, list[asyncio.Future[None]]]]] = {}
+        self._writers: dict[str, asyncio.Task[None]] = {}
+
+    async def add(self, incarnation: str, location: str, *, folder: bool = False) -> None:
+        """Request the inspection of a blob, or the comparison of a folder. Returns when the row is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(incarnation, {})
+        key = (_FOLDER if folder else "") + document_id(location)
+        _, futures = waiting.setdefault(key, (location, []))
+        futures.append(done)
+        if incarnation not in self._writers:
+            self._writers[incarnation] = asyncio.create_task(self._write(incarnation))
+        await done
+
+    async def add_many(self, incarnation: str, locations: Iterable[str]) -> None:
+        """Request what a listing found; a later event does not hide that a listing requested it."""
+        rows = {document_id(location): location for location in locations}
+        items = list(rows.items())
+        for start in range(0, len(items), GROUP):
+            await self._put(incarnation, items[start : start + GROUP], asked=self._clock())
+
+    async def of_pages(self, scope: Scope, low: int, high: int) -> list[PendingUpload]:
+        """The rows of documents of the pages `low` to before `high`."""
+        partition = pending_partition(scope.incarnation)
+        rows = await self._table.query(partition, first_id(low, scope.pages), first_id(high, scope.pages))
+        return [_decode(row) for row in rows]
+
+    async def all(self, scope: Scope, limit: int) -> list[PendingUpload]:
+        """The first rows, those of folders last."""
+        rows = await self._table.query(pending_partition(scope.incarnation), limit=limit)
+        return [_decode(row) for row in rows]
+
+    async def any(self, incarnation: str, until: datetime | None = None) -> bool:
+        """Whether an upload is pending; with `until`, one whose last event or listing was then or before."""
+        return await self._any(incarnation, "seen", until)
+
+    async def any_requested(self, incarnation: str) -> bool:
+        """Whether an upload is pending that any listing requested."""
+        return await self._any(incarnation, "asked", None)
+
+    async def _any(self, incarnation: str, name: str, until: datetime | None) -> bool:
+        async for rows in self._table.pages(pending_partition(incarnation), select=[name]):
+            times = (at for row in rows if isinstance(at := row.values.get(name), datetime))
+            if any(until is None or at <= until for at in times):
+                return True
+        return False
+
+    async def remove(self, scope: Scope, inspected: Iterable[PendingUpload]) -> None:
+        """Delete the rows at the version that was read; a row that a later event renewed stays."""
+        left = list(inspected)
+        while left:
+            group, rest = left[:GROUP], left[GROUP:]
+            left = rest
+            while group:
+                try:
+                    deletes = [Delete(upload.document_id, upload.etag) for upload in group]
+                    await self._table.commit(pending_partition(scope.incarnation), deletes)
+                    break
+                except (RowChanged, RowMissing) as refusal:
+                    group = (
+                        [upload for upload in group if upload.document_id != refusal.key]
+                        if refusal.key
+                        else []
+                    )
+
+    async def _write(self, incarnation: str) -> None:
+        waiting = self._waiting[incarnation]
+        try:
+            while waiting:
+                group = [(key, waiting.pop(key)) for key in list(waiting)[:GROUP]]
+                futures = [future for _, (_, ones) in group for future in ones]
+                try:
+                    await self._put(incarnation, [(key, location) for key, (location, _) in group])
+                except Exception as error:  # noqa: BLE001 - the callers raise it, and their events come again
+                    for future in futures:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(None)
+        finally:
+            del self._writers[incarnation]
+            del self._waiting[incarnation]
+
+    async def _put(
+        self, incarnation: str, items: list[tuple[str, str]], asked: datetime | None = None
+    ) -> None:
+        common: dict[str, Value] = {"v": 1, "seen": self._clock()}
+        if asked is not None:
+            common["asked"] = asked
+        rows = [
+            UpsertMerge(key, {**common, "location": location, "nonce": random_id()})
+            for key, location in items
+        ]
+        if self._active is not None:
+            await self._active.mark(incarnation)
+        await self._table.commit(pending_partition(incarnation), rows)
+
+
+def _decode(row: Row) -> PendingUpload:
+    return PendingUpload(row.key, str_of(row.values, "location"), row.etag)
+
 
 READERS = 48
+"""Reads at a time; and of one caller's, so that others need not wait until all of a large batch are read."""
+READERS_EACH = 16
+
+_UNREADABLE = {
+    "BlobArchived": "The blob is in the archive tier; it can be read after it is moved to an online tier.",
+    "BlobBeingRehydrated": "The blob is being moved from the archive tier; it can be read when that has ended.",
+    "BlobUsesCustomerSpecifiedEncryption": "The blob is encrypted with a key that only its writer has.",
+    "BlobLeased": "The blob has a lease that prevents reading it.",
+}
+
+
+def _unreadable(error: BlobUnreadable | BlobLeased) -> Rejection:
+    code = error.code if isinstance(error, BlobUnreadable) else "BlobLeased"
+    return Rejection(code, _UNREADABLE.get(code, f"The storage account refuses to read the blob ({code})."))
 
 
 class UploadedBlobs:
@@ -15,14 +185,27 @@ class UploadedBlobs:
         self._blobs = blobs
         self._limit = asyncio.Semaphore(READERS)
 
-    async def look(self, container: str, location: str) -> Reading | None:
-        """What lies at the location: one call. None: nothing. A blob that its name or size rules out is not read."""
+    async def inspect_all(self, container: str, locations: Iterable[str]) -> list[Reading | None]:
+        """As `inspect`, of each location."""
+        turns = asyncio.Semaphore(READERS_EACH)
+
+        async def in_turn(location: str) -> Reading | None:
+            async with turns:
+                return await self.inspect(container, location)
+
+        return await asyncio.gather(*map(in_turn, locations))
+
+    async def inspect(self, container: str, location: str) -> Reading | None:
+        """What is at the location, in one call; None: no blob. A blob that its name or size rules out is not read."""
         async with self._limit:
             rejection = reject_by_name(location)
             if rejection is not None:
                 info = await self._blobs.stat(container, location)
                 return Reading(info.etag, None, rejection) if info else None
-            content = await self._blobs.read(container, location, max_bytes=MAX_BYTES + 1)
+            try:
+                content = await self._blobs.read(container, location, max_bytes=MAX_BYTES + 1)
+            except (BlobUnreadable, BlobLeased) as error:
+                return Reading("", None, _unreadable(error), unreadable=True)
         if content is None:
             return None
         found = reject_by_size(content.size) or decode_document(content.data)
@@ -30,13 +213,9 @@ class UploadedBlobs:
             return Reading(content.etag, None, found)
         return Reading(content.etag, found, None)
 
-    async def listing(self, container: str) -> AsyncIterator[list[BlobInfo]]:
-        """The blobs of a container, page by page; an absent container has none."""
-        try:
-            async for page in self._blobs.list(container):
-                yield page
-        except ContainerMissing:
-            return
+    def listing(self, container: str, folder: str = "") -> AsyncIterator[list[BlobInfo]]:
+        """The blobs of a container or of one folder in it, page by page. Raises ContainerMissing."""
+        return self._blobs.list(container, prefix=folder)
 
     async def container_exists(self, container: str) -> bool:
         return await self._blobs.container_exists(container)

@@ -6,24 +6,197 @@
      "label": [{"label": "PER", "offsetStart": 0, "offsetEnd": 8}], "label_confidence": [1.0]}
 
 `offsetEnd` is exclusive. Nobody documents the unit of offsets, so a file is read and written in the unit that
-a setting names. A line that cannot be read is told by number and reason and never stops the others.
+a setting names. A line that cannot be read is reported by number and reason and never stops the others.
 """
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from shared.domain.kinds import ProjectKind
-from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.labels import END_OF_TEXT, EntityLabel, Labels, Region, span_faults
+from shared.domain.names import MAX_LOCATION, ProjectKind, category_fault
+from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.domain.text import Offsets
-from shared.wire.aml_line import AmlLine, BadLine, Unreadable, parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_PATHS: Final = (
+    re.compile(r"AmlDatastore://(?P<datastore>[^/]+)/(?P<path>.+)", re.IGNORECASE),
+    re.compile(
+        r"azureml://(?:subscriptions/[^/]+/resourcegroups/[^/]+/(?:providers/[^/]+/)?workspaces/[^/]+/)?"
+        r"datastores/(?P<datastore>[^/]+)/paths/(?P<path>.+)",
+        re.IGNORECASE,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AmlLine:
+    """A line that could be read. `spans` has offsets in the file's unit."""
+
+    number: int
+    datastore: str
+    location: str
+    categories: tuple[str, ...] = ()
+    spans: tuple[EntityLabel, ...] = ()
+
+    def used_categories(self) -> set[str]:
+        return {*self.categories, *(span.category for span in self.spans)}
+
+    def renamed(self, names: Mapping[str, str]) -> "AmlLine":
+        """The line with the categories of these names under their new ones, each once."""
+        spans = (replace(span, category=names.get(span.category, span.category)) for span in self.spans)
+        classes = (names.get(category, category) for category in self.categories)
+        return replace(self, categories=tuple(dict.fromkeys(classes)), spans=tuple(dict.fromkeys(spans)))
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that could not be taken, and why, in words a person understands."""
+
+    number: int
+    reason: str
+
+
+class Unreadable(Exception):
+    """Why a line cannot be read."""
+
+
+def parse_line(number: int, raw: bytes, kind: ProjectKind) -> AmlLine:
+    """The line; raises Unreadable."""
+    line = _object(raw)
+    datastore, location = _place(line.get("image_url"))
+    if "label" not in line:
+        raise Unreadable("The key 'label' is missing.")
+    label: Any = line["label"]
+    several = len(cast("list[Any]", label)) if isinstance(label, list) else None
+    _check_confidence(line.get("label_confidence"), several)
+    if kind is ProjectKind.ENTITIES:
+        return AmlLine(number, datastore, location, spans=_spans(label))
+    return AmlLine(number, datastore, location, categories=_categories(label, kind))
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"The line is not valid UTF-8: invalid byte at position {error.start}.") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"The line is not JSON: {error.msg} at character {error.pos}.") from None
+    except RecursionError:
+        raise Unreadable("The line is nested too deeply.") from None
+    except ValueError:
+        raise Unreadable("A number in the line is too long.") from None
+    if not isinstance(line, dict):
+        raise Unreadable("The line is not a JSON object.")
+    return cast("dict[str, Any]", line)
+
+
+def _no_constant(name: str) -> None:
+    raise Unreadable(f"The line contains {name}, which is not JSON.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Unreadable("The line has a key twice.")
+    return found
+
+
+def _place(url: Any) -> tuple[str, str]:
+    if not isinstance(url, str):
+        raise Unreadable("The key 'image_url' is missing or not a string.")
+    match = next((m for m in (path.fullmatch(url) for path in _PATHS) if m), None)
+    if match is None:
+        raise Unreadable("'image_url' must have the form 'AmlDatastore://...' or 'azureml://.../paths/...'.")
+    location = match["path"]
+    if len(location) > MAX_LOCATION or location.startswith("/") or not _encodable(location):
+        raise Unreadable("The path in 'image_url' is not the name of a blob.")
+    return match["datastore"], location
+
+
+def _encodable(text: str) -> bool:
+    return not any(0xD800 <= ord(c) < 0xE000 or c == "\x00" for c in text)
+
+
+def _check_confidence(value: Any, labels: int | None) -> None:
+    """Optional; a number from 0 to 1, or a list of them, one for each label."""
+    if value is None:
+        return
+    several = isinstance(value, list)
+    numbers: Sequence[Any] = cast("list[Any]", value) if several else [value]
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= 1 for n in numbers):
+        raise Unreadable("'label_confidence' must be a number from 0 to 1, or a list of them.")
+    if several and len(numbers) != (1 if labels is None else labels):
+        raise Unreadable("'label_confidence' must have one number for each label.")
+
+
+def _categories(label: Any, kind: ProjectKind) -> tuple[str, ...]:
+    if kind is ProjectKind.SINGLE_LABEL:
+        if not isinstance(label, str):
+            raise Unreadable("'label' must be a string: each document of this project has one class.")
+        return (_category(label),)
+    if not isinstance(label, list):
+        raise Unreadable("'label' must be a list: documents of this project have any number of classes.")
+    names = tuple(_category(name) for name in cast("list[Any]", label))
+    if len(set(names)) != len(names):
+        raise Unreadable("'label' lists a class twice.")
+    return names
+
+
+def _category(name: Any) -> str:
+    if not isinstance(name, str):
+        raise Unreadable("A label must be a string.")
+    if fault := category_fault(name):
+        raise Unreadable(f"The label {name[:60]!r} cannot be a category: {fault}")
+    return name
+
+
+def _spans(label: Any) -> tuple[EntityLabel, ...]:
+    if not isinstance(label, list):
+        raise Unreadable("'label' must be a list of entities.")
+    spans = tuple(_entity(item) for item in cast("list[Any]", label))
+    if len(set(spans)) != len(spans):
+        raise Unreadable("'label' lists an entity twice.")
+    return spans
+
+
+def _entity(item: Any) -> EntityLabel:
+    if not isinstance(item, dict):
+        raise Unreadable("An entity must be an object with 'label', 'offsetStart' and 'offsetEnd'.")
+    entity = cast("dict[str, Any]", item)
+    name = _category(entity.get("label"))
+    start, end = _offset(entity.get("offsetStart")), _offset(entity.get("offsetEnd"))
+    if start is None or end is None:
+        raise Unreadable(
+            f"The entity '{name}' must have integers of 0 or more as 'offsetStart' and 'offsetEnd'."
+        )
+    if not 1 <= end - start <= MAX_ENTITY_LENGTH:
+        raise Unreadable(
+            f"The entity '{name}' from {start} to {end} must have 1 to {MAX_ENTITY_LENGTH} characters."
+        )
+    return EntityLabel(name, start, end - start)
+
+
+def _offset(value: Any) -> int | None:
+    """A number, or its digits as a text, as AML's own reader takes it."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value < 10**9 else None
+
 
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 
 
 class OffsetUnit(StrEnum):
-    """What an offset in a file counts."""
+    """What the offsets in a file count."""
 
     UTF16 = "utf16"
     CODE_POINT = "codePoint"
@@ -90,11 +263,11 @@ class LineReader:
             self._datastore = line.datastore
         if line.datastore.casefold() != self._datastore.casefold():
             raise Unreadable(
-                f"The document lies in the datastore '{line.datastore}', not in '{self._datastore}'."
+                f"The document is in the datastore '{line.datastore}', not in '{self._datastore}'."
             )
         if line.location in self._first:
             raise Unreadable(
-                f"The document '{line.location}' was labeled on line {self._first[line.location]} already."
+                f"The document '{line.location}' was already labeled on line {self._first[line.location]}."
             )
         self._first[line.location] = line.number
 
@@ -121,20 +294,38 @@ async def read_stream(
         yield line
 
 
-def to_labels(line: AmlLine, kind: ProjectKind, length: int, offsets: Offsets | None = None) -> Labels | str:
-    """The labels in UTF-16 for a document of `length` units, or why they do not fit it.
+def to_labels(
+    line: AmlLine,
+    kind: ProjectKind,
+    length: int | None,
+    text: Offsets | None = None,
+    unit: OffsetUnit = OffsetUnit.UTF16,
+) -> Labels | str:
+    """The labels in UTF-16, or why they do not fit the document: by the same rules as labels set by hand.
 
-    `offsets` of the text converts from code points; None: the file counts UTF-16, or no character of the text
-    takes two units, so that both units are the same.
+    `length` of the text in UTF-16 code units; None: it was never read, so the one region covers all of it. Without
+    `text` offsets are not converted, which is right where no character takes two code units.
     """
     if kind is not ProjectKind.ENTITIES:
         return Labels(categories=line.categories)
-    limit = offsets.length if offsets else length
+    if text is not None:
+        length = text.utf16_length
+    convert = unit is OffsetUnit.CODE_POINT and text is not None
+    limit = text.length if convert and text else END_OF_TEXT if length is None else length
     for span in line.spans:
         if span.end > limit:
-            return f"The entity '{span.category}' ends at {span.end}, behind the end of the text ({limit})."
-    spans = [_in_utf16(span, offsets) for span in line.spans] if offsets else line.spans
-    return Labels(regions=(Region(0, length, tuple(sorted(spans, key=_order))),))
+            return f"The entity '{span.category}' ends at {span.end}, beyond the end of the text ({limit})."
+    spans = [_in_utf16(span, text) for span in line.spans] if convert and text else line.spans
+    for span in spans:
+        if span.length > MAX_ENTITY_LENGTH:
+            return (
+                f"The entity '{span.category}' at {span.offset} has {span.length} UTF-16 code units; "
+                f"at most {MAX_ENTITY_LENGTH} are allowed."
+            )
+    ordered = tuple(sorted(spans, key=_order))
+    labels = Labels(regions=(Region(0, END_OF_TEXT if length is None else length, ordered),))
+    fault = next(span_faults(labels, text), None) if text else None
+    return fault.message if fault else labels
 
 
 def to_line(

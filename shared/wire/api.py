@@ -1,26 +1,95 @@
 """Requests and answers of the HTTP API as models: requests are parsed by them, and OpenAPI is made from them.
 
-Field names are those of Azure's authoring API (FACTS A) and of design section 4.
+Field names are those of Azure's authoring API where it has the field.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
-from shared.domain.jobs import JobStatus
-from shared.domain.kinds import ProjectKind
-from shared.domain.names import category_fault, language_fault, model_label_fault
+from shared.domain.jobs import DocumentOutcome, Job, JobError, JobStatus
+from shared.domain.names import (
+    ProjectKind,
+    category_fault,
+    deployment_name_fault,
+    language_fault,
+    model_label_fault,
+    project_name_fault,
+)
+from shared.wire.records import moment, to_json
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """State of a long-running operation."""
+    data: dict[str, Any] = {
+        "jobId": job.id,
+        "createdDateTime": moment(job.created),
+        "lastUpdatedDateTime": moment(job.updated),
+        "expirationDateTime": moment(job.expires),
+        "status": job.status.value,
+        "warnings": [job_error_json(warning) for warning in job.warnings],
+        "errors": [job_error_json(error) for error in job.errors],
+    }
+    if job.result:
+        data["result"] = to_json(job.result)
+    return data
+
+
+def job_error_json(error: JobError) -> dict[str, Any]:
+    data = {"code": error.code, "message": error.message}
+    return data | ({"target": error.target} if error.target else {})
+
+
+def outcome_json(outcome: DocumentOutcome) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "documentId": outcome.document_id,
+        "location": outcome.location,
+        "outcome": outcome.outcome.value,
+    }
+    if outcome.error is not None:
+        data["error"] = job_error_json(outcome.error)
+    return data
 
 
 class Wire(BaseModel):
     """camelCase on the wire; unknown fields are ignored, as Azure does."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, defer_build=True
+    )
 
 
-class Strict(Wire):
+class Body(Wire):
+    """The body of a request, or a part of it: null says the same as leaving a field out.
+
+    Only in a merge patch (`null_removes`) null removes a field, which one that is required does not allow.
+    """
+
+    null_removes: ClassVar[bool] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if cls.null_removes or not isinstance(value, dict):
+            return value
+        given = cast("dict[str, Any]", value)
+        if not any(item is None for item in given.values()):
+            return given
+        known = {field.alias for field in cls.model_fields.values()}
+        return {name: item for name, item in given.items() if item is not None or name not in known}
+
+
+class Strict(Body):
     """A request of our own operations: a misspelt field is an error rather than ignored."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,17 +109,40 @@ def _kind(value: Any) -> Any:
     """Azure writes the kinds in two cases."""
     found = ProjectKind.parse(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("The kind of a project is one of: " + ", ".join(ProjectKind) + ".")
+        raise ValueError("The kind of a project must be one of: " + ", ".join(ProjectKind) + ".")
     return found
 
 
 type Kind = Annotated[ProjectKind, BeforeValidator(_kind)]
 type Language = Annotated[str, _rule(language_fault)]
+type DeploymentName = Annotated[str, _rule(deployment_name_fault)]
 type CategoryName = Annotated[str, _rule(category_fault)]
+type ProjectName = Annotated[str, _rule(project_name_fault)]
 type ModelLabel = Annotated[str, _rule(model_label_fault)]
+type Names = Annotated[list[str], FailFast()]
+"""A list of names or ids; of its items only the first error is reported. A field bounds its length."""
 type DocumentId = Annotated[str, Field(min_length=1, max_length=64)]
 
-API_VERSIONS = ("2023-04-01", "2023-04-15-preview", "2024-11-15-preview", "2025-05-15-preview")
+#: The versions of Azure's authoring API; its project files name the same ones.
+API_VERSIONS = (
+    "2022-05-01",
+    "2022-05-15-preview",
+    "2022-07-01-preview",
+    "2022-10-01-preview",
+    "2023-04-01",
+    "2023-04-15-preview",
+    "2024-11-15-preview",
+    "2025-05-15-preview",
+)
+
+
+def _index_type(value: Any) -> Any:
+    return INDEX_TYPE if isinstance(value, str) and value.lower() == INDEX_TYPE.lower() else value
+
+
+INDEX_TYPE: Final = "Utf16CodeUnit"
+type IndexType = Annotated[Literal["Utf16CodeUnit"], BeforeValidator(_index_type)]
+"""How offsets count; Azure's clients write it in two cases."""
 
 
 class InnerErrorModel(Wire):
@@ -88,9 +180,28 @@ class JobList(Wire):
     continuation_token: str | None = None
 
 
+class EmptyList(Wire):
+    """A list of Azure's API of what Labelbridge has none of."""
+
+    value: list[Any]
+
+
 class Health(Wire):
     status: Literal["healthy"]
     version: str
+
+
+class Check(Wire):
+    """One dependency of the app; `reason` says what to look at when it fails, without addresses or keys."""
+
+    name: Literal["tables", "blobs", "queues", "engine"]
+    status: Literal["ok", "failed"]
+    reason: str | None = None
+
+
+class Readiness(Wire):
+    status: Literal["ready", "notReady"]
+    checks: list[Check]
 
 
 class WhoAmI(Wire):
@@ -99,11 +210,13 @@ class WhoAmI(Wire):
 
 
 class StudioConfig(Wire):
-    """What the review page needs to sign a person in; no secrets."""
+    """What the review page needs before anybody has signed in; no secrets."""
 
     auth_mode: Literal["local", "entra", "easyauth"]
     tenant_id: str | None
     client_id: str | None
     scope: str | None
     authority: str | None
+    #: The studios that projects can be connected to.
+    studios: list[str]
     api_version: str

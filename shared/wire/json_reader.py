@@ -1,60 +1,88 @@
-"""Strict JSON, read piece by piece: the values of a long list exist one at a time.
+"""Strict JSON, read piece by piece: the values of a long list exist one at a time, and so does the text around them.
 
 Strict means: UTF-8, no NaN or Infinity, no key twice in an object. The last two do not stop the reading; they
 are put into `complaints`, for the caller to report with their place. What is no JSON raises InvalidRequest.
 """
 
+import codecs
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from io import BytesIO
+from typing import Any, BinaryIO, Final, NoReturn
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.faults import MAX_REPORTED, shown
+from shared.wire.validation import MAX_DETAILS, shown
 
 #: More objects and lists, or more values, than any valid project file of 100 MB has (the shortest label takes
-#: 39 bytes). A body of 100 MB of `[],` would take gigabytes once decoded.
+#: 39 bytes). 100 MB of `[],` would take gigabytes once decoded.
 MAX_CONTAINERS: Final = 3_000_000
 MAX_VALUES: Final = 10_000_000
+#: Of the text, how much is read at once, in bytes; a value that is longer makes it more.
+WINDOW: Final = 128 * 1024
+#: Of one value, in characters: a document with as many labels as it can have is shorter.
+MAX_VALUE: Final = 32 * 1024 * 1024
 
 _BLANK: Final = frozenset(" \t\n\r")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+#: A value that ends, or fails, so near to the end of what was read may go on: the longest word is `-Infinity`.
+_NEAR_THE_END: Final = 16
 
 
 class JsonReader:
     """A cursor on a JSON text. Every `value`, `members` or `elements` consumes the value at the cursor."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(
+        self, source: bytes | BinaryIO, max_members: int | None = None, *, window: int = WINDOW
+    ) -> None:
+        """`source`: the text, or a file from which it is read. `max_members`: of an object; more are an error."""
+        self._max_members = max_members
+        self._window = window
         self.complaints: list[str] = []
-        self._text = _decode(body)
         self._decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
-        self.position = 0
+        self._containers = self._values = 0
+        if isinstance(source, bytes):
+            self._count(source)
+            self._containers = self._values = 0
+        self._file = BytesIO(source) if isinstance(source, bytes) else source
+        self._to_text = codecs.getincrementaldecoder("utf-8-sig")()
+        self._bytes = 0
+        self._ended = False
+        self._text = ""
+        self._line = self._column = 1
+        self._position = 0
         self._move(0)
 
     def peek(self) -> str:
         """The first character of the value at the cursor, "" at the end of the text."""
-        return self._text[self.position : self.position + 1]
+        return self._text[self._position : self._position + 1]
 
     def value(self) -> Any:
         """The whole value at the cursor, decoded."""
-        try:
-            value, end = self._decoder.raw_decode(self._text, self.position)
-        except json.JSONDecodeError as error:
-            self._fail(error.msg, error.pos)
-        except RecursionError:
-            self._fail("Objects or lists are nested too deeply", self.position)
-        except ValueError:
-            self._fail("A number has too many digits", self.position)
-        self._move(end)
-        return value
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._position)
+            except json.JSONDecodeError as error:
+                open_string = error.msg.startswith("Unterminated string")
+                if not (open_string or self._near_the_end(error.pos)) or not self._read_on():
+                    self._fail(error.msg, error.pos)
+            except RecursionError:
+                self._fail("Objects or lists are nested too deeply", self._position)
+            except ValueError:
+                self._fail("A number has too many digits", self._position)
+            else:
+                if isinstance(value, int | float) and self._near_the_end(end) and self._read_on():
+                    continue  # more digits may follow
+                self._move(end)
+                return value
 
     def members(self) -> Iterator[str]:
         """The keys of the object at the cursor. The caller consumes a value before the next key."""
         seen: set[str] = set()
         for _ in self._items("{", "}"):
             if self.peek() != '"':
-                self._fail("Expecting a key in double quotes", self.position)
+                self._fail("Expecting a key in double quotes", self._position)
             key = self.value()
             self._expect(":")
             if key in seen:
@@ -70,8 +98,8 @@ class JsonReader:
 
     def end(self) -> None:
         """Checks that the text ends here."""
-        if self.position < len(self._text):
-            self._fail("Extra data after the end", self.position)
+        if self._position < len(self._text):
+            self._fail("Extra data after the end", self._position)
 
     def _items(self, first: str, last: str) -> Iterator[None]:
         self._expect(first)
@@ -85,14 +113,61 @@ class JsonReader:
 
     def _expect(self, character: str) -> None:
         if self.peek() != character:
-            self._fail(f"Expecting '{character}'", self.position)
-        self._move(self.position + 1)
+            self._fail(f"Expecting '{character}'", self._position)
+        self._move(self._position + 1)
 
     def _move(self, position: int) -> None:
-        found = _SPACE.match(self._text, position) if self._text[position : position + 1] in _BLANK else None
-        self.position = found.end() if found else position
+        """To the next character that is not blank, and so that it has been read."""
+        self._position = position
+        while True:
+            if self.peek() in _BLANK and (found := _SPACE.match(self._text, self._position)):
+                self._position = found.end()
+            if self._position < len(self._text) or not self._read_on():
+                return
+
+    def _near_the_end(self, position: int) -> bool:
+        return position >= len(self._text) - _NEAR_THE_END
+
+    def _read_on(self) -> bool:
+        """Read more and forget what lies before the cursor; False at the end. At least doubles what is ahead."""
+        if self._ended:
+            return False
+        ahead = len(self._text) - self._position
+        if ahead > MAX_VALUE:
+            raise InvalidRequest(f"A value in the file has more than {MAX_VALUE:,} characters.")
+        data = self._file.read(max(self._window, ahead))
+        self._ended = not data
+        self._count(data)
+        waiting = len(self._to_text.getstate()[0])
+        try:
+            text = self._to_text.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            place = self._bytes - waiting + error.start
+            raise InvalidRequest(f"The file is not valid UTF-8: invalid byte at position {place}.") from None
+        if self._ended:
+            return False
+        self._bytes += len(data)
+        self._line, self._column = self._place(self._position)
+        self._text = self._text[self._position :] + text
+        self._position = 0
+        return True
+
+    def _count(self, data: bytes) -> None:
+        self._containers += data.count(b"{") + data.count(b"[")
+        self._values += data.count(b",")
+        if self._containers > MAX_CONTAINERS or self._values > MAX_VALUES:
+            raise InvalidRequest("The file has more values than a project file can have.")
+
+    def _place(self, position: int) -> tuple[int, int]:
+        """Line and column in the whole text."""
+        lines = self._text.count("\n", 0, position)
+        if lines:
+            return self._line + lines, position - self._text.rfind("\n", 0, position)
+        return self._line, self._column + position
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if self._max_members is not None and len(pairs) > self._max_members:
+            raise InvalidRequest(f"An object in the body has more than {self._max_members:,} members.")
         made = dict(pairs)
         if len(made) != len(pairs):
             counts = Counter(key for key, _ in pairs)
@@ -104,12 +179,11 @@ class JsonReader:
         self._complain(f"{name} is not a JSON value.")
 
     def _complain(self, message: str) -> None:
-        if len(self.complaints) < MAX_REPORTED and message not in self.complaints:
+        if len(self.complaints) < MAX_DETAILS and message not in self.complaints:
             self.complaints.append(message)
 
     def _fail(self, what: str, position: int) -> NoReturn:
-        line = self._text.count("\n", 0, position) + 1
-        column = position - self._text.rfind("\n", 0, position)
+        line, column = self._place(position)
         raise InvalidRequest(
             f"The file is not valid JSON: {what.rstrip('.')} (line {line}, column {column})."
         ) from None
@@ -117,12 +191,3 @@ class JsonReader:
 
 def _twice(key: str) -> str:
     return f"The key {shown(key)} occurs more than once in an object."
-
-
-def _decode(body: bytes) -> str:
-    if body.count(b"{") + body.count(b"[") > MAX_CONTAINERS or body.count(b",") > MAX_VALUES:
-        raise InvalidRequest("The file holds more values than a project file can have.")
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The file is not valid UTF-8: byte {error.start} does not fit.") from None

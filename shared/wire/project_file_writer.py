@@ -1,28 +1,32 @@
-"""The Azure project file, written piece by piece: one document a line, so that exports can be compared."""
+"""The Azure project file, written piece by piece: one document per line, so that exports can be compared."""
 
 import json
-from collections.abc import Iterable, Iterator
-from itertools import batched
-from operator import attrgetter
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.project import Category
 from shared.domain.project_file import LabeledDocument, ProjectDetails
-from shared.wire.labels import write_labels
-from shared.wire.project_file_parts import FILE_VERSION, INDEX_TYPE
-from shared.wire.project_settings import write_settings
+from shared.wire.documents import write_labels
+from shared.wire.project_file import FILE_VERSION, INDEX_TYPE
+from shared.wire.projects import settings_json
 
 BATCH = 1_000
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class ProjectFileWriter:
-    """Bytes of a project file: `start()`, any number of `documents(...)`, `end()`. The order is the caller's."""
+    """Bytes of a project file: `start()`, any number of `documents(...)`, `end()`. The order is the caller's.
 
-    def __init__(self, details: ProjectDetails, categories: Iterable[Category]) -> None:
+    `for_azure`: without what only this app knows: its settings, and descriptions of categories.
+    """
+
+    def __init__(
+        self, details: ProjectDetails, categories: Iterable[Category], *, for_azure: bool = False
+    ) -> None:
         self._details = details
         self._categories = tuple(categories)
+        self._for_azure = for_azure
         self._separator = "\n"
 
     def start(self) -> bytes:
@@ -30,15 +34,35 @@ class ProjectFileWriter:
         kind = self._details.kind
         assets = {
             "projectKind": kind.value,
-            kind.category_list: [_write_category(category) for category in self._categories],
+            kind.category_list: [self._category(category) for category in self._categories],
         }
         opened = f'{_encode(assets)[:-1]},"documents":['
         head = {
             "projectFileVersion": FILE_VERSION,
             "stringIndexType": INDEX_TYPE,
-            "metadata": _write_metadata(self._details),
+            "metadata": self._metadata(),
         }
         return _to_bytes(f'{_encode(head)[:-1]},\n"assets":{opened}')
+
+    def _metadata(self) -> dict[str, Any]:
+        details = self._details
+        settings = _without_none(settings_json(details.settings))
+        return {
+            "projectKind": details.kind.value,
+            "storageInputContainerName": details.container,
+            "settings": {"confidenceThreshold": settings["confidenceThreshold"]}
+            if self._for_azure
+            else settings,
+            "projectName": details.name,
+            "multilingual": details.multilingual,
+            "description": details.description,
+            "language": details.language,
+        }
+
+    def _category(self, category: Category) -> dict[str, str]:
+        if category.description is None or self._for_azure:
+            return {"category": category.name}
+        return {"category": category.name, "description": category.description}
 
     def documents(self, documents: Iterable[LabeledDocument]) -> bytes:
         """The next documents; none are no bytes."""
@@ -55,19 +79,6 @@ class ProjectFileWriter:
         return b"\n]}}"
 
 
-def write_project_file(
-    details: ProjectDetails,
-    categories: Iterable[Category],
-    documents: Iterable[LabeledDocument],
-) -> Iterator[bytes]:
-    """The whole file in chunks of some 100 KB, documents in the order of their locations."""
-    writer = ProjectFileWriter(details, categories)
-    yield writer.start()
-    for batch in batched(sorted(documents, key=attrgetter("location")), BATCH, strict=False):
-        yield writer.documents(batch)
-    yield writer.end()
-
-
 def write_document(kind: ProjectKind, document: LabeledDocument) -> dict[str, Any]:
     """One document as JSON; without labels it has no label field (rule D6)."""
     made: dict[str, Any] = {
@@ -80,22 +91,12 @@ def write_document(kind: ProjectKind, document: LabeledDocument) -> dict[str, An
     return made
 
 
-def _write_metadata(details: ProjectDetails) -> dict[str, Any]:
+def _without_none(value: dict[str, Any]) -> dict[str, Any]:
     return {
-        "projectKind": details.kind.value,
-        "storageInputContainerName": details.container,
-        "settings": write_settings(details.settings),
-        "projectName": details.name,
-        "multilingual": details.multilingual,
-        "description": details.description,
-        "language": details.language,
+        key: _without_none(cast("dict[str, Any]", item)) if isinstance(item, dict) else item
+        for key, item in value.items()
+        if item is not None
     }
-
-
-def _write_category(category: Category) -> dict[str, str]:
-    if category.description is None:
-        return {"category": category.name}
-    return {"category": category.name, "description": category.description}
 
 
 def _encode(value: Any) -> str:

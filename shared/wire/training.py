@@ -1,34 +1,46 @@
-"""Training, models and evaluation on the wire, in the names of Azure's authoring API (FACTS A).
+"""Training, models and evaluation on the wire, with the field names of Azure's authoring API.
 
-Ours are `labelOrigin` in a train request and `suggestionsDropped` in its result.
+Our own are `labelOrigin` in a train request, `suggestionsDropped` in its result and `warnings` of an evaluation.
+The evaluation writes its JSON itself; the models here describe it for OpenAPI.
 """
 
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from shared.domain.jobs import JobStatus
-from shared.domain.kinds import Studio
-from shared.domain.splitting import SplitKind, SplitOptions
-from shared.wire.api import JobModel, Kind, ModelLabel, Wire
-from shared.wire.api_projects import ProjectListQuery
-from shared.wire.languages import LANGUAGE_NAMES
+from shared.domain.names import LANGUAGES, ProjectKind, Studio
+from shared.domain.training import SplitKind, SplitOptions
+from shared.wire.api import (
+    Body,
+    DeploymentName,
+    ErrorModel,
+    IndexType,
+    JobModel,
+    ModelLabel,
+    ProjectName,
+    Strict,
+    Wire,
+)
+from shared.wire.projects import ProjectListQuery
 
 CONFIG_VERSION: Final = "2022-05-01"
 #: Models of this app do not expire; the field is required, so it says the last date there is.
 NEVER: Final = date.max
 DEFAULT_TESTING: Final = 20
+#: Kinds of Azure's custom text that Labelbridge does not have, in lower case.
+OTHER_KINDS: Final = frozenset({"customabstractivesummarization", "customhealthcare", "customtextsentiment"})
 
 type Percentage = Annotated[int, Field(strict=True, ge=1, le=99)]
-type PercentDone = Annotated[int, Field(ge=0, le=100)]
+type Share = Annotated[float, Field(ge=0, le=1)]
+type Count = Annotated[int, Field(ge=0)]
 
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-class EvaluationOptionsModel(Wire):
+class EvaluationOptionsModel(Body):
     """How documents are divided; body of `:evaluate` and part of a train request.
 
     Without a kind it is `percentage`, 80 to 20. Of the two percentages one may be left out.
@@ -65,11 +77,11 @@ class EvaluationOptionsModel(Wire):
         )
 
 
-class TrainBody(Wire):
+class TrainBody(Body):
     """Body of `:train`. `labelOrigin` is the studio whose labels are meant; without it the active one's."""
 
     model_label: ModelLabel
-    training_config_version: Literal["2022-05-01", "latest"]
+    training_config_version: Literal["2022-05-01", "latest"] = "latest"
     evaluation_options: EvaluationOptionsModel | None = None
     label_origin: Studio | None = None
     data_generation_settings: dict[str, Any] | None = None
@@ -79,16 +91,43 @@ class TrainBody(Wire):
     def _no_data_generation(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is None or value.get("enableDataGeneration") is False:
             return value
-        raise ValueError("Training with generated data is not offered; leave 'dataGenerationSettings' out.")
-
-    @property
-    def config_version(self) -> str:
-        """The version that is meant: "latest" is a name for it."""
-        return CONFIG_VERSION
+        raise ValueError("Training with generated data is not supported; omit 'dataGenerationSettings'.")
 
     def split(self) -> SplitOptions:
         """The options of the domain."""
         return (self.evaluation_options or EvaluationOptionsModel()).split()
+
+
+class PushBody(Strict):
+    """Body of `:push`, all of it optional: where the project goes in the Azure Language resource."""
+
+    #: Without it, the name of this project; the project of that name there is replaced.
+    project_name: ProjectName | None = None
+    #: Without it, that of the setting LANGUAGE_DEPLOYMENT, else `labelbridge`.
+    deployment_name: DeploymentName | None = None
+    #: Without it `labelbridge`: each push trains that model again.
+    model_label: ModelLabel | None = None
+    evaluation_options: EvaluationOptionsModel | None = None
+
+    def split(self) -> SplitOptions:
+        """The options of the domain."""
+        return (self.evaluation_options or EvaluationOptionsModel()).split()
+
+
+class PushTargetModel(Wire):
+    """Where a push goes whose body names nothing.
+
+    `endpoint`: address of the Azure Language resource, empty where none is set. `unavailable`: why nothing can be
+    pushed. `replaces`: whether this project was pushed to that name before; any project of that name is replaced.
+    """
+
+    endpoint: str
+    project_name: str
+    deployment_name: str
+    model_label: str
+    available: bool
+    unavailable: str | None = None
+    replaces: bool
 
 
 class Answer(Wire):
@@ -97,35 +136,6 @@ class Answer(Wire):
     def to_wire(self) -> dict[str, Any]:
         """As JSON values, without the fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-class SubTrainingStateModel(Answer):
-    """State of the training or of the evaluation inside a train job."""
-
-    percent_complete: PercentDone
-    start_date_time: datetime | None = None
-    end_date_time: datetime | None = None
-    status: JobStatus
-
-
-class TrainingJobResultModel(Answer):
-    """`result` of a train job."""
-
-    model_label: str
-    training_config_version: str = CONFIG_VERSION
-    training_status: SubTrainingStateModel
-    evaluation_status: SubTrainingStateModel | None = None
-    estimated_end_date_time: datetime | None = None
-    suggestions_dropped: Annotated[int, Field(ge=0)] | None = None
-
-
-class EvaluationJobResultModel(Answer):
-    """`result` of an evaluation job."""
-
-    evaluation_options: EvaluationOptionsModel
-    model_label: str
-    training_config_version: str = CONFIG_VERSION
-    percent_complete: PercentDone
 
 
 class TrainedModelModel(Answer):
@@ -190,19 +200,29 @@ class ListQuery(ProjectListQuery):
 class EvaluationResultQuery(ListQuery):
     """`stringIndexType` has one value, and Azure requires it."""
 
-    string_index_type: Literal["Utf16CodeUnit"]
+    string_index_type: IndexType
+
+
+def _listed_kind(value: str) -> str:
+    if ProjectKind.parse(value) is None and value.lower() not in OTHER_KINDS:
+        raise ValueError("The kind of a project must be one of: " + ", ".join(ProjectKind) + ".")
+    return value
 
 
 class GlobalQuery(ListQuery):
-    """Query of the two global lists. Azure requires the kind; here both lists are the same for all."""
+    """Query of the two global lists, which are the same for all kinds of Labelbridge and empty for Azure's others."""
 
-    project_kind: Kind | None = None
+    project_kind: Annotated[str, AfterValidator(_listed_kind)] | None = None
+
+    @property
+    def is_of_other_kind(self) -> bool:
+        return self.project_kind is not None and ProjectKind.parse(self.project_kind) is None
 
 
 def languages() -> LanguageList:
     """Every supported language, by code."""
     return LanguageList(
-        value=[LanguageModel(language_name=name, language_code=code) for code, name in LANGUAGE_NAMES.items()]
+        value=[LanguageModel(language_name=name, language_code=code) for code, name in LANGUAGES.items()]
     )
 
 
@@ -211,3 +231,121 @@ def training_config_versions() -> TrainingConfigVersionList:
     return TrainingConfigVersionList(
         value=[TrainingConfigVersionModel(training_config_version=CONFIG_VERSION)]
     )
+
+
+class CategoryFiguresModel(Answer):
+    """How well one category is found. Of spans there are no true negatives: 0."""
+
+    f1: Share
+    precision: Share
+    recall: Share
+    true_positive_count: Count
+    true_negative_count: Count
+    false_positive_count: Count
+    false_negative_count: Count
+
+
+class ConfusionCellModel(Answer):
+    """How often the row was taken for the column; normalized: in percent of the row."""
+
+    normalized_value: Annotated[float, Field(ge=0, le=100)]
+    raw_value: Annotated[float, Field(ge=0)]
+
+
+class FiguresModel(Answer):
+    """Averages over all decisions (micro) and over the categories (macro)."""
+
+    micro_f1: Share
+    micro_precision: Share
+    micro_recall: Share
+    macro_f1: Share
+    macro_precision: Share
+    macro_recall: Share
+
+
+class MultiLabelFiguresModel(FiguresModel):
+    """Figures of a multi-label model, by class."""
+
+    classes: dict[str, CategoryFiguresModel]
+
+
+class SingleLabelFiguresModel(MultiLabelFiguresModel):
+    """Figures of a single-label model; rows of the matrix are what was expected."""
+
+    confusion_matrix: dict[str, dict[str, ConfusionCellModel]]
+
+
+class EntityFiguresModel(FiguresModel):
+    """Figures of an entity model, by entity; rows of the matrix are what was expected."""
+
+    entities: dict[str, CategoryFiguresModel]
+    confusion_matrix: dict[str, dict[str, ConfusionCellModel]]
+
+
+class EvaluationSummaryModel(Answer):
+    """Answer of `summary-result`; of the three fields that of the project's kind is there.
+
+    `warnings` (ours) say which labels were left out or adjusted, with counts.
+    """
+
+    project_kind: ProjectKind
+    evaluation_options: EvaluationOptionsModel
+    custom_single_label_classification_evaluation: SingleLabelFiguresModel | None = None
+    custom_multi_label_classification_evaluation: MultiLabelFiguresModel | None = None
+    custom_entity_recognition_evaluation: EntityFiguresModel | None = None
+    warnings: list[ErrorModel] | None = None
+
+
+class SingleLabelResultModel(Answer):
+    """Classes of a document; "None" (or "$none", where there is such a class) stands for no class."""
+
+    expected_class: str
+    predicted_class: str
+
+
+class MultiLabelResultModel(Answer):
+    """Classes of a document."""
+
+    expected_classes: list[str]
+    predicted_classes: list[str]
+
+
+class EntitySpanModel(Answer):
+    """One entity, in UTF-16 code units."""
+
+    category: str
+    offset: Count
+    length: Count
+
+
+class EntityRegionModel(Answer):
+    """Entities of one labeled region."""
+
+    expected_entities: list[EntitySpanModel]
+    predicted_entities: list[EntitySpanModel]
+    region_offset: Count
+    region_length: Count
+
+
+class EntityResultModel(Answer):
+    """Entities of a document, by region."""
+
+    entities: list[EntityRegionModel]
+
+
+class DocumentEvaluationModel(Answer):
+    """One test document; of the three fields that of the project's kind is there."""
+
+    project_kind: ProjectKind
+    location: str
+    language: str
+    custom_single_label_classification_result: SingleLabelResultModel | None = None
+    custom_multi_label_classification_result: MultiLabelResultModel | None = None
+    custom_entity_recognition_result: EntityResultModel | None = None
+
+
+class DocumentEvaluationList(Answer):
+    """Test documents of a model, in pages."""
+
+    value: list[DocumentEvaluationModel]
+    next_link: str | None = None

@@ -31,6 +31,7 @@ def test_contracts_see_an_import_against_the_stream(tmp_path):
     (tmp_path / "shared/domain/__init__.py").write_text("import shared.storage\nimport os\n")
     (tmp_path / "shared/engines/__init__.py").write_text("import shared.storage\n")
     (tmp_path / "functions/__init__.py").write_text("import devhost\n")
+    (tmp_path / "labelbridge/__init__.py").write_text("import shared.wire\n")
     result = lint_imports(tmp_path)
     assert result.returncode == 1
     for sentence in (
@@ -38,6 +39,7 @@ def test_contracts_see_an_import_against_the_stream(tmp_path):
         "shared.domain is not allowed to import os",
         "shared.engines is not allowed to import shared.storage",
         "functions is not allowed to import devhost",
+        "labelbridge is not allowed to import shared",
     ):
         assert sentence in result.stdout
 

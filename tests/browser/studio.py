@@ -23,6 +23,28 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 _AXE = Path(AXE_FILE_PATH).read_text()
 
+#: What is wider than the page, or is cut off without an ellipsis; tables and the row of tabs scroll by design.
+_OVERFLOW = """() => {
+  const found = [];
+  const page = document.documentElement;
+  if (page.scrollWidth > page.clientWidth) found.push(`the page is ${page.scrollWidth} px wide`);
+  const open = document.querySelector("dialog[open]");
+  for (const element of (open ?? document.body).querySelectorAll("*")) {
+    const box = element.getBoundingClientRect();
+    const style = getComputedStyle(element);
+    if (!box.width || !box.height || style.visibility === "hidden" || style.clipPath !== "none") continue;
+    if (element.closest("svg, select, .sr-only")) continue;
+    const name = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.slice(0, 40)}”`;
+    const scrolls = element.matches(".table-scroll, .tabs, input");
+    const ellipsis = style.textOverflow === "ellipsis";
+    if (style.overflowX !== "visible" && !scrolls && !ellipsis && element.scrollWidth > element.clientWidth + 1)
+      found.push(`${name} cuts or scrolls ${element.scrollWidth - element.clientWidth} px`);
+    if (!element.closest(".table-scroll, .tabs") && (box.right > page.clientWidth + 1 || box.left < -1))
+      found.push(`${name} ends at ${Math.round(box.right)}`);
+  }
+  return found.slice(0, 8);
+}"""
+
 
 class Studio:
     """One person's page."""
@@ -42,7 +64,7 @@ class Studio:
     async def sign_in(self, key: str) -> None:
         await self.page.get_by_label(re.compile("key", re.IGNORECASE)).fill(key)
         await self.page.keyboard.press("Enter")
-        await expect(self.page.get_by_role("heading", name="Projects")).to_be_visible()
+        await expect(self.page.get_by_role("heading", name="Projects", exact=True)).to_be_visible()
 
     async def open(self, project: str, view: str) -> None:
         """Go to a view from the first page, by links alone."""
@@ -115,7 +137,7 @@ class Studio:
         name = f"Save labels, {documents} not saved yet"
         await expect(self.page.get_by_role("button", name=name, exact=True)).to_be_visible()
 
-    async def told(self, text: str) -> None:
+    async def reported(self, text: str) -> None:
         """Wait for a message."""
         await expect(self.page.locator(".toasts")).to_contain_text(text)
 
@@ -133,6 +155,14 @@ class Studio:
             for found in results["violations"]
             for node in found["nodes"]
         ]
+
+    async def overflow(self) -> list[str]:
+        """What does not fit into the width of the page, or into the part of it that holds it."""
+        return await self.page.evaluate(_OVERFLOW)
+
+    async def go(self, project: str, view: str, query: str = "") -> None:
+        """Go to a view of a project by its address."""
+        await self.page.goto(f"{self.url}/studio/#/projects/{project}/{view}{query}")
 
     def _heard(self, message: ConsoleMessage) -> None:
         provoked = message.text.startswith("Failed to load resource")

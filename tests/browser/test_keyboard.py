@@ -24,7 +24,7 @@ async def test_whole_project_by_keyboard(open_studio: OpenStudio, new_project: M
 
     await studio.press("save")
     await studio.saved()
-    await studio.told("Saved the labels of 6 documents")
+    await studio.reported("Saved the labels of 6 documents")
     documents = {d["location"]: d for d in await project.documents()}
     for n in range(6):
         document = documents[f"letters/{n}.txt"]
@@ -46,7 +46,7 @@ async def test_moving_goes_through_suggestions_and_documents(
     for category in ("Ada", "Bob", "Cid"):
         await expect(pointed).to_contain_text(category)
         await studio.press("next")
-    await studio.told("That was the last document of this list.")
+    await studio.reported("That was the last document of this list.")
     for category in ("Bob", "Ada"):
         await studio.press("previous")
         await expect(pointed).to_contain_text(category)
@@ -69,10 +69,10 @@ async def test_accept_all_undo_and_undo_after_saving(
 
     await studio.press("accept all")
     await studio.press("save")
-    await studio.told("Saved the labels of 1 document")
+    await studio.reported("Saved the labels of 1 document")
     assert (await project.document("a.txt"))["status"] == "labeled"
     await studio.press("undo")
-    await studio.told("The saved decision was undone.")
+    await studio.reported("The saved change was undone.")
     document = await project.document("a.txt")
     assert document["status"] == "autoLabeled"
     assert "classes" not in document

@@ -61,6 +61,10 @@ async def test_long_document(open_studio: OpenStudio, new_project: MakeProject) 
 
     assert await studio.shown_text() == text
     assert len(await studio.spans("suggestion")) == 1_600
+    panel = studio.page.get_by_role("complementary", name="Suggestions and labels")
+    assert await panel.get_by_role("listitem").count() < 60, "only the rows in view exist"
+    height = await panel.evaluate("panel => panel.scrollHeight / panel.clientHeight")
+    assert height < 2, "the sections below the suggestions are within reach"
     await studio.select("Line 1599")
     await studio.page.get_by_role("group", name="Category").get_by_role("button", name="Ada").click()
     await studio.press("save")
@@ -125,7 +129,7 @@ async def test_classes_by_hand(open_studio: OpenStudio, new_project: MakeProject
     await page.keyboard.press("1")
     await page.get_by_role("link", name="b.txt").click()
     await expect(studio.text).to_have_text("two")
-    await page.get_by_role("button", name="Label with nothing").click()
+    await page.get_by_role("button", name="No label applies").click()
     await studio.press("save")
     await studio.saved()
     second = (await project.get("/categories"))["value"][1]["category"]
@@ -147,11 +151,36 @@ async def test_bulk_shows_the_count_first_and_can_be_undone(
     await expect(dialog).to_contain_text("2 suggestions would be accepted.")
     assert len(await project.documents(status="autoLabeled")) == 4
     await dialog.get_by_role("button", name="Accept 2").click()
-    await studio.told("2 suggestions accepted.")
+    await studio.reported("2 suggestions accepted.")
     assert {d["location"] for d in await project.documents(status="autoLabeled")} == {"50.txt", "89.txt"}
+    undo_all = page.get_by_role("button", name="Undo all")
+    await expect(undo_all).to_be_visible()
     await studio.press("undo")
-    await studio.told("The decision on many was undone.")
+    await studio.reported("The bulk decision was undone.")
+    await expect(undo_all).to_have_count(0)  # it is undone
     assert len(await project.documents(status="autoLabeled")) == 4
+
+
+async def test_bulk_starts_from_the_filters_and_shows_ten(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    texts = {f"in/{n}.txt": f"@Refund:{40 + n}" for n in range(14)}
+    await project.suggested({**texts, "out.txt": "@Refund:45", "in/p.txt": "@Praise:45"}, "Refund", "Praise")
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "review", "?category=Refund&prefix=in%2F&min=0.41&max=0.99")
+
+    await page.get_by_role("button", name="Bulk accept or reject").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_label("Category")).to_have_value("Refund")
+    await expect(dialog.get_by_label("Only documents whose name begins with")).to_have_value("in/")
+    await expect(dialog).to_contain_text("13 suggestions would be accepted.")
+    await expect(dialog).to_contain_text("10 of them, chosen at random")
+    shown = await dialog.get_by_role("list", name="10 of them").get_by_role("listitem").all_inner_texts()
+    assert len(set(shown)) == 10
+    assert all("in/" in text and "Refund" in text for text in shown)
+    assert await studio.violations() == []
 
 
 async def test_filters(open_studio: OpenStudio, new_project: MakeProject) -> None:

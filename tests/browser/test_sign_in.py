@@ -74,3 +74,41 @@ async def test_ended_sign_in_says_so_and_keeps_the_work(open_studio: OpenStudio)
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_label("key")).to_be_visible()
     assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_an_address_with_the_local_key_signs_in_and_loses_the_key(open_studio: OpenStudio) -> None:
+    studio = await open_studio(None)
+    page = studio.page
+    await page.goto("about:blank")
+    await page.goto(f"{studio.url}/studio/#key=labelbridge-local")
+    await expect(page.get_by_role("heading", name="Projects", exact=True)).to_be_visible()
+    assert page.url == f"{studio.url}/studio/#/projects"
+    await page.reload()  # kept in the tab, as after signing in by hand
+    await expect(page.get_by_role("heading", name="Projects", exact=True)).to_be_visible()
+    await page.go_back()
+    assert "key" not in page.url
+
+
+async def test_an_open_page_takes_the_key_of_an_address_too(open_studio: OpenStudio) -> None:
+    studio = await open_studio(None)
+    page = studio.page
+    await page.goto(f"{studio.url}/studio/#key=wrong")
+    await expect(page.get_by_text("The server does not know the key in this address.")).to_be_visible()
+    assert await page.evaluate("sessionStorage.length") == 0
+    assert "wrong" not in page.url
+    await page.goto(f"{studio.url}/studio/#key=labelbridge-local")
+    await expect(page.get_by_role("heading", name="Projects", exact=True)).to_be_visible()
+    assert "key" not in page.url
+
+
+async def test_a_key_in_the_address_is_dropped_where_people_sign_in_with_accounts(
+    open_studio: OpenStudio,
+) -> None:
+    studio = await open_studio(None)
+    page = studio.page
+    await page.route(re.compile(r"config\.json"), lambda route: route.fulfill(json=CONFIG))
+    await page.goto("about:blank")
+    await page.goto(f"{studio.url}/studio/#key=labelbridge-local")
+    await expect(page.get_by_role("button", name="Sign in with Microsoft")).to_be_visible()
+    assert "key" not in page.url
+    assert await page.evaluate("sessionStorage.getItem('labelbridge.key')") is None

@@ -67,6 +67,10 @@ async def test_conflict_keeps_both(open_studio: OpenStudio, new_project: MakePro
     await second.press("next")
     await second.press("accept")
     await second.press("save")
+    differences = second.page.get_by_role("list", name="What differs").get_by_role("listitem")
+    await expect(differences).to_contain_text(
+        ["Only savedAda@Ada:30 met", "Only yoursBob@Ada:30 met @Bob:40"]
+    )
     await second.page.get_by_role("button", name="Keep both").click()
     await second.saved()
     [region] = (await project.document("a.txt"))["entities"]
@@ -87,6 +91,11 @@ async def test_switch_of_studio_while_a_reviewer_works(
     await reviewer.unsaved(1)
 
     await owner.page.get_by_role("button", name="Switch to Azure Machine Learning").click()
+    await expect(owner.page.get_by_role("dialog")).to_contain_text("Nobody can change labels in Labelbridge")
+    assert (await project.get("/connection"))["activeStudio"] == "languageStudio", (
+        "nothing happens unconfirmed"
+    )
+    await owner.page.get_by_role("button", name="Switch", exact=True).click()
     locked = reviewer.page.get_by_text("Labeling is locked.")
     await expect(locked).to_be_visible(timeout=30_000)
     await expect(reviewer.command("accept")).to_be_disabled()
@@ -94,7 +103,8 @@ async def test_switch_of_studio_while_a_reviewer_works(
     await reviewer.unsaved(1)
     assert (await project.document("a.txt"))["status"] != "labeled"
 
-    await owner.page.get_by_role("button", name="Switch to the language studio").click(timeout=60_000)
+    await owner.page.get_by_role("button", name="Switch back to Labelbridge").click(timeout=60_000)
+    await owner.page.get_by_role("button", name="Switch", exact=True).click()
     await expect(locked).to_have_count(0, timeout=60_000)
     await expect(reviewer.command("accept")).to_be_enabled()
 
@@ -113,23 +123,30 @@ async def test_disconnect_is_typed(
     dialog = studio.page.get_by_role("dialog")
     await expect(dialog).to_contain_text("can never be connected again")
     assert await studio.violations() == []
-    ending = dialog.get_by_role("button", name="Disconnect for ever")
+    ending = dialog.get_by_role("button", name="Disconnect permanently")
     await expect(ending).to_be_disabled()
     await dialog.get_by_role("textbox").fill("new")
     await expect(ending).to_be_disabled()
     await dialog.get_by_role("textbox").fill("news")
     await ending.click()
-    await studio.told("The project is disconnected.")
+    await studio.reported("Project disconnected.")
     assert (await project.get("/connection"))["state"] == "disconnected"
+
+    await fill_connection(studio, container, "news")
+    await studio.page.get_by_role("button", name="Check the conditions").click()
+    await expect(studio.page.get_by_text("can never be connected again.")).to_be_visible()
+    await expect(studio.page.get_by_text("The name is free.")).to_have_count(0)
 
 
 async def test_unmet_conditions_are_listed(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)
     studio = await open_studio()
     await studio.open(project.name, "Connection")
+    studios = studio.page.get_by_label("Studio", exact=True).locator("option")
+    await expect(studios).to_have_text(["Label files in a container"])  # this server has no other studio
     await fill_connection(studio, "no-such-container", "news")
     await studio.page.get_by_role("button", name="Check the conditions").click()
-    await expect(studio.page.get_by_text("Define at least 2 classes; there are 0.")).to_be_visible()
+    await expect(studio.page.get_by_text("Define at least 2 classes; the project has 0.")).to_be_visible()
     await expect(studio.page.get_by_text("conditions are not met")).to_be_visible()
 
 

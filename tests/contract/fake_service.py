@@ -1,8 +1,9 @@
-"""A storage service that answers as it is told, for what Azurite cannot be made to do."""
+"""A storage service with scripted answers, for what Azurite cannot be made to do."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -34,10 +35,12 @@ class Received:
 
 @dataclass
 class FakeService:
-    """Gives the answers one after another, the last one for ever, and keeps what it received."""
+    """Gives the answers one after another, the last one repeatedly, and keeps what it received."""
 
     answers: Sequence[Scripted | str]
     received: list[Received] = field(default_factory=list)
+    #: Whether the frequent calls are made by REST; set by the fixture `client`.
+    rest: ClassVar[bool] = True
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -73,7 +76,7 @@ async def fake_service(
     host, port = runner.addresses[0][:2]
     endpoint = f"http://{host}:{port}/account"
     account = Account(endpoint, endpoint, endpoint, name="account", key="a2V5")
-    clients = StorageClients(account, names=StorageNames("lb"), retries=retries)
+    clients = StorageClients(account, names=StorageNames("lb"), retries=retries, rest=FakeService.rest)
     try:
         yield clients, service
     finally:

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from shared.storage.gateways.clients import StorageClients
-from shared.storage.gateways.memory import MemoryStorage
+from tests.support.storage.counting import CountingClients
+from tests.support.storage.memory import MemoryStorage
 
-type Storage = MemoryStorage | StorageClients
+type Storage = MemoryStorage | CountingClients
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

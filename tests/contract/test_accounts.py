@@ -63,11 +63,16 @@ def test_the_names_of_what_is_ours() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Testing an element's truth value")  # azure-data-tables does so
-async def test_a_wrong_key_is_refused(azurite: Azurite) -> None:
+@pytest.mark.parametrize("rest", [True, False])
+async def test_a_wrong_key_is_refused(azurite: Azurite, rest: bool) -> None:
     wrong = azurite.connection_string.replace("AccountKey=E", "AccountKey=F")
-    clients = StorageClients(Account.from_connection_string(wrong))
+    clients = StorageClients(Account.from_connection_string(wrong), rest=rest)
     for call in (
         clients.table("x").get("p", "k"),
+        clients.table("x").query("p"),
+        clients.table("x").commit("p", [Insert("k", {})]),
+        clients.table("x").commit("p", [Insert("k", {}), Insert("l", {})]),
+        clients.blobs.read("container", "x"),
         clients.blobs.list_containers(),
         clients.queues.create("x"),
     ):
@@ -85,7 +90,8 @@ async def test_clients_open_again_after_they_were_closed(azurite: Azurite) -> No
         await clients.queues.create("two")
 
 
-async def test_a_shared_access_signature_opens_the_account(azurite: Azurite) -> None:
+@pytest.mark.parametrize("rest", [True, False])
+async def test_a_shared_access_signature_opens_the_account(azurite: Azurite, rest: bool) -> None:
     key = azurite.account.key
     sas = generate_account_sas(
         AzureNamedKeyCredential(azurite.account.name, key),
@@ -97,10 +103,12 @@ async def test_a_shared_access_signature_opens_the_account(azurite: Azurite) -> 
     )
     text = f"TableEndpoint={azurite.table};BlobEndpoint={azurite.blob};QueueEndpoint={azurite.queue};"
     clients = StorageClients(
-        Account.from_connection_string(f"{text}SharedAccessSignature={sas}"), names=StorageNames("sas")
+        Account.from_connection_string(f"{text}SharedAccessSignature={sas}"),
+        names=StorageNames("sas"),
+        rest=rest,
     )
     await clients.table("rows").commit("p", [Insert("a", {"n": 1}), Insert("b", {})])
-    row = await clients.table("rows").get("p", "a")
+    row = await clients.table("rows").get("p", "a", select=["n"])
     await clients.table("rows").drop()
     await clients.close()
 
@@ -147,10 +155,12 @@ class ManagedIdentity:
     async def __aexit__(self, exc_type: Any = None, exc_value: Any = None, traceback: Any = None) -> None: ...
 
 
-async def test_a_managed_identity_sends_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rest", [True, False])
+async def test_a_managed_identity_sends_its_token(monkeypatch: pytest.MonkeyPatch, rest: bool) -> None:
     transport, identity = RecordingTransport(), ManagedIdentity()
-    monkeypatch.setattr(StorageClients, "_transport", lambda _: transport)
-    clients = StorageClients(Account("https://t", "https://b", "https://q", credential=identity))
+    for name in ("_transport", "_rest_transport"):
+        monkeypatch.setattr(StorageClients, name, lambda _: transport)
+    clients = StorageClients(Account("https://t", "https://b", "https://q", credential=identity), rest=rest)
     for call in (
         clients.table("rows").get("p", "k"),
         clients.blobs.read("container", "x"),
@@ -169,22 +179,26 @@ async def test_a_managed_identity_sends_its_token(monkeypatch: pytest.MonkeyPatc
     assert set(identity.scopes) == {"https://storage.azure.com/.default"}
 
 
-async def test_a_token_never_travels_without_tls() -> None:
+@pytest.mark.parametrize("rest", [True, False])
+async def test_a_token_never_travels_without_tls(rest: bool) -> None:
     clients = StorageClients(
         Account(
             "http://127.0.0.1:9", "http://127.0.0.1:9", "http://127.0.0.1:9", credential=ManagedIdentity()
         ),
         retries=0,
+        rest=rest,
     )
-    with pytest.raises(StorageUnavailable, match="HTTPS"):
-        await clients.table("rows").get("p", "k")
+    for call in (clients.table("rows").get("p", "k"), clients.blobs.read("container", "x")):
+        with pytest.raises(StorageUnavailable, match="HTTPS"):
+            await call
     await clients.close()
 
 
-async def test_the_sdk_reads_what_the_gateway_writes_and_the_reverse(azurite: Azurite) -> None:
+@pytest.mark.parametrize("rest", [True, False])
+async def test_the_sdk_reads_what_the_gateway_writes_and_the_reverse(azurite: Azurite, rest: bool) -> None:
     when = datetime(2026, 11, 24, 19, 30, 1, 234567, tzinfo=UTC)
     values = {"s": "é", "i": 7, "l": 2**40, "f": 0.5, "b": b"\x00\xff", "t": True, "d": when}
-    async with azurite.storage() as clients:
+    async with azurite.storage(rest=rest) as clients:
         await clients.table("rows").commit("p'1", [Insert("k'1", values)])
         sdk = TableClient.from_connection_string(azurite.connection_string, clients.names.table("rows"))
         async with sdk:
@@ -201,7 +215,7 @@ def test_nothing_heavy_is_imported_before_the_first_call() -> None:
     program = (
         "import sys\n"
         "from shared.storage.gateways.clients import Account, StorageClients\n"
-        "from shared.storage.gateways.memory import MemoryStorage\n"
+        "from tests.support.storage.memory import MemoryStorage\n"
         "StorageClients(Account.from_connection_string('UseDevelopmentStorage=true')).table('x')\n"
         "print([m for m in ('azure', 'aiohttp', 'yarl') if m in sys.modules])\n"
     )
@@ -212,21 +226,27 @@ def test_nothing_heavy_is_imported_before_the_first_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "loaded"),
+    ("rest", "call", "loaded"),
     [
-        ("table('x').get('p', 'k')", ["azure.data"]),
-        ("blobs.read('container', 'x')", ["azure.storage", "azure.storage.blob"]),
-        ("queues.create('queue')", ["azure.storage", "azure.storage.queue"]),
+        (True, "table('x').get('p', 'k')", []),
+        (True, "table('x').query('p')", []),
+        (True, "blobs.read('container', 'x')", []),
+        (False, "table('x').get('p', 'k')", ["azure.data"]),
+        (False, "blobs.read('container', 'x')", ["azure.storage", "azure.storage.blob"]),
+        (True, "queues.create('queue')", ["azure.storage", "azure.storage.queue"]),
     ],
 )
-def test_a_call_imports_the_sdk_of_its_service_only(azurite: Azurite, call: str, loaded: list[str]) -> None:
+def test_a_call_imports_the_sdk_of_its_service_only(
+    azurite: Azurite, rest: bool, call: str, loaded: list[str]
+) -> None:
+    """And by REST none."""
     sdks = ["azure.data", "azure.storage", "azure.storage.blob", "azure.storage.queue", "azure.identity"]
     program = (
         "import asyncio, sys\n"
         "from shared.storage.gateways.clients import Account, StorageClients, StorageNames\n"
         "async def main():\n"
         "    account = Account.from_connection_string(sys.argv[1])\n"
-        "    clients = StorageClients(account, names=StorageNames('alone'))\n"
+        f"    clients = StorageClients(account, names=StorageNames('alone'), rest={rest})\n"
         f"    await clients.{call}\n"
         "    await clients.close()\n"
         "asyncio.run(main())\n"

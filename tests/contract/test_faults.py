@@ -1,20 +1,10 @@
-"""Faults around twin and Azurite: what was to fail fails, and only what was to happen has happened."""
+"""Faults around the in-memory storage and Azurite: what was to fail fails, and only what was to happen has happened."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
-from shared.storage.gateways.faults import (
-    Call,
-    Crash,
-    Faults,
-    LostAnswer,
-    Plan,
-    Verdict,
-    crash_at,
-    crash_points,
-)
 from shared.storage.gateways.ports import (
     Insert,
     Replace,
@@ -25,6 +15,16 @@ from shared.storage.gateways.ports import (
     UpsertReplace,
 )
 from tests.contract.storages import Storage
+from tests.support.storage.faults import (
+    Call,
+    Crash,
+    Faults,
+    LostAnswer,
+    Plan,
+    Verdict,
+    crash_at,
+    crash_points,
+)
 
 
 async def transfer(storage: Storage, faults: Faults, container: str) -> None:

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.storage.gateways.memory import MemoryBlobs
 from shared.storage.gateways.ports import BlobLeased, Blobs
+from tests.support.storage.memory import MemoryBlobs
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def test_a_short_lease_holds_others_off_meanwhile(
         await blobs.acquire_lease(container, blob, str(uuid4()), 15)
 
 
-async def test_the_twin_lets_a_short_lease_run_out() -> None:
+async def test_memory_lets_a_short_lease_run_out() -> None:
     now = [datetime(2026, 1, 1, tzinfo=UTC)]
     blobs = MemoryBlobs(clock=lambda: now[0])
     await blobs.create_container("abc")

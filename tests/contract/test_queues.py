@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.storage.queue.aio import QueueClient
 
-from shared.storage.gateways.memory import MemoryQueues
 from shared.storage.gateways.ports import Queues, TooLarge
 from tests.contract.storages import Storage
 from tests.support.azurite import Azurite
+from tests.support.storage.memory import MemoryQueues
 
 
 async def test_the_host_finds_base64_of_what_was_sent(azurite: Azurite) -> None:
@@ -71,7 +71,7 @@ async def test_a_delay_out_of_range_is_a_mistake_of_the_caller(storage: Storage,
     assert storage.counter.total == 0
 
 
-async def test_the_twin_keeps_messages_with_the_time_they_are_due() -> None:
+async def test_memory_keeps_messages_with_the_time_they_are_due() -> None:
     now = [datetime(2026, 1, 1, tzinfo=UTC)]
     queues = MemoryQueues(clock=lambda: now[0])
     await queues.send("q", "later", delay=5)

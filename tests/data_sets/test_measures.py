@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bench.engines import calibration_error, confident, judge, score
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction, Span
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,13 @@ from devhost.settings import azurite_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).parent / "apps" / "sample"
+ROUTES = Path(__file__).parent / "apps" / "routes"
+KEYS = {
+    "master": "the-master-key",
+    "function": "a-function-key",
+    "eventgrid_extension": "the-eventgrid-key",
+    "blobs_extension": "the-blobs-key",
+}
 
 
 def until[T](condition: Callable[[], T], seconds: float = 30.0) -> T:
@@ -89,9 +96,14 @@ class Storage:
     def queue(self, name: str) -> QueueClient:
         return self.queues.get_queue_client(name)
 
+    def create(self, queue: str) -> None:
+        """Create a queue when it is missing: the host creates none."""
+        with suppress(ResourceExistsError):
+            self.queue(queue).create_queue()
+
     def send(self, queue: str, *bodies: str) -> None:
-        """Base64, as the host expects; waits for the host to make the queue."""
-        until(lambda: self.exists(queue))
+        """Base64, as the host expects."""
+        self.create(queue)
         for body in bodies:
             self.queue(queue).send_message(base64.b64encode(body.encode()).decode())
 
@@ -183,13 +195,16 @@ class Host(Program):
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
-    def traces(self, function: str, **values: Any) -> list[dict[str, Any]]:
-        """What a function left behind, oldest first; only lines that have all the values."""
+    def lines(self) -> list[dict[str, Any]]:
+        """What the functions of the app traced, oldest first."""
         file = Path(self.environment["TRACE_FILE"])
-        lines = file.read_text().splitlines() if file.exists() else []
-        found = [json.loads(line) for line in lines]
+        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def traces(self, function: str, **values: Any) -> list[dict[str, Any]]:
+        """What a function traced, oldest first; only lines that have all the values."""
         wanted = {"function": function, **values}
-        return [line for line in found if all(line.get(key) == value for key, value in wanted.items())]
+        return [line for line in self.lines() if all(line.get(key) == value for key, value in wanted.items())]
 
     def touch(self, name: str) -> None:
         """Make the file that a function waits for."""
@@ -247,10 +262,23 @@ def sample_environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_host(storage: Storage, folder: Path, *options: str, **environment: str) -> Iterator[Host]:
-    """The sample app under `devhost host`, ended by SIGTERM."""
-    arguments = ["host", "--app", str(SAMPLE), "--port", "0", "--azurite-port", str(storage.port), *options]
-    host = Host(arguments, folder, {**sample_environment(folder), **environment})
+def running_host(
+    storage: Storage,
+    folder: Path,
+    *options: str,
+    app: Path = SAMPLE,
+    keys: bool = True,
+    settings: Mapping[str, str] | None = None,
+    **environment: str,
+) -> Iterator[Host]:
+    """An app under `devhost host`, by default the sample with keys; ended by SIGTERM."""
+    arguments = ["host", "--app", str(app), "--port", "0", "--azurite-port", str(storage.port), *options]
+    folder.mkdir(parents=True, exist_ok=True)
+    if keys:
+        file = folder / "keys.json"
+        file.write_text(json.dumps(KEYS))
+        arguments += ["--enable-auth", str(file)]
+    host = Host(arguments, folder, {**sample_environment(folder), **environment, **(settings or {})})
     try:
         yield host.start()
     finally:

@@ -1,4 +1,4 @@
-"""The forwarder that plays Event Grid, against a target that the test controls."""
+"""The event forwarder, against a target that the test controls."""
 
 import json
 import signal
@@ -17,10 +17,12 @@ EVENTS = "/runtime/webhooks/EventGrid?functionName=storage_event"
 
 
 class Target(ThreadingHTTPServer):
-    """Stands for the host: knows its functions, keeps what was posted, answers what it is told to."""
+    """A fake host: lists functions, keeps what was posted, answers as the test says."""
 
     def __init__(self, *functions: str) -> None:
         self.functions = functions
+        self.container = "%DOCUMENTS%"
+        self.key: str | None = None
         self.posts: list[tuple[str, dict, list[dict]]] = []
         self.status = lambda subject: 202
         self.lock = threading.Lock()
@@ -50,7 +52,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        self.answer(200, json.dumps([{"name": name} for name in self.server.functions]).encode())
+        if self.headers.get("x-functions-key") != self.server.key:
+            self.answer(401)
+            return
+        blob = {"type": "blobTrigger", "path": f"{self.server.container}/{{name}}"}
+        functions = [
+            {
+                "name": name,
+                "config": {"bindings": [{"type": "eventGridTrigger"} if "event" in name else blob]},
+            }
+            for name in self.server.functions
+        ]
+        self.answer(200, json.dumps(functions).encode())
 
     def do_POST(self) -> None:
         events = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -63,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self) -> None:
-        with suppress(ConnectionResetError):  # a killed forwarder says no goodbye
+        with suppress(ConnectionResetError):  # a killed forwarder
             super().handle()
 
 
@@ -87,17 +100,18 @@ def target():
 
 @pytest.fixture
 def watch(storage, tmp_path, target):
-    """Starts a forwarder that looks only at containers of this test."""
+    """Starts a forwarder that watches only the containers of this test."""
     running: list[Program] = []
 
     def start(documents: str, *options: str, to: Target = target) -> Program:
         # Containers of other tests are left out by name: every test's containers have a prefix of their own.
         others = [c.name for c in storage.blobs.list_containers() if not c.name.startswith(documents)]
-        excluded = [part for name in others for part in ("--exclude", name)] or ["--exclude", "$"]
+        excluded = [part for name in others for part in ("--exclude", name)]
         arguments = ["events", "--azurite-port", str(storage.port), "--target", to.address]
-        arguments += ["--data-dir", str(tmp_path / "data"), "--documents-container", documents]
+        arguments += ["--data-dir", str(tmp_path / "data")]
         arguments += ["--interval", "0.1", "--retry-scale", "0.001", *excluded, *options]
-        running.append(Program(arguments, tmp_path / f"output{len(running)}").start())
+        settings = {"DOCUMENTS": documents}
+        running.append(Program(arguments, tmp_path / f"output{len(running)}", settings).start())
         return running[-1]
 
     yield start
@@ -148,7 +162,7 @@ def test_blobs_and_deletions_become_events(storage, target, watch, documents):
     until(lambda: target.subjects(BLOBS).count("before.txt") == 3)
 
 
-def test_subscriptions_are_disjoint_and_the_apps_own_containers_left_out(storage, target, watch, documents):
+def test_subscriptions_are_disjoint_and_excluded_containers_left_out(storage, target, watch, documents):
     other = storage.container(f"{documents.container_name}-other")
     own = storage.container(f"{documents.container_name}-own")
     other.upload_blob("other.txt", b"1")
@@ -159,13 +173,43 @@ def test_subscriptions_are_disjoint_and_the_apps_own_containers_left_out(storage
     assert (target.subjects(BLOBS), target.subjects(EVENTS)) == (["document.txt"], ["other.txt"])
 
 
-def test_functions_that_the_app_lacks_get_nothing(storage, watch, documents):
+def test_events_without_a_function_are_not_posted(storage, watch, documents):
+    other = storage.container(f"{documents.container_name}-other")
+    other.upload_blob("other.txt", b"1")
+    with serving("document_uploaded") as target:
+        watch(documents.container_name, to=target)
+        documents.upload_blob("document.txt", b"1")
+        until(lambda: target.subjects() == ["document.txt"])
+
+
+def test_every_trigger_gets_its_events_and_event_functions_can_be_chosen(storage, watch, documents):
     other = storage.container(f"{documents.container_name}-other")
     documents.upload_blob("document.txt", b"1")
-    with serving("storage_event") as target:
-        watch(documents.container_name, to=target)
-        other.upload_blob("other.txt", b"1")
-        until(lambda: target.subjects() == ["other.txt"])
+    other.upload_blob("other.txt", b"1")
+    with serving("document_uploaded", "document_read", "storage_event", "cloud_event") as target:
+        watch(documents.container_name, "--event-function", "storage_event", to=target)
+        until(lambda: len(target.events()) == 3)
+        assert target.subjects("document_uploaded") == target.subjects("document_read") == ["document.txt"]
+        assert target.subjects("storage_event") == ["other.txt"]
+
+
+def test_key_is_sent_and_a_wrong_one_ends_the_forwarder(target, watch, documents):
+    target.key = "the key"
+    documents.upload_blob("document.txt", b"1")
+    refused = watch(documents.container_name)
+    assert refused.end() == 1
+    assert "/admin/functions answers 401: give the host's master key with --key" in refused.stderr
+    watch(documents.container_name, "--key", "the key")
+    until(lambda: target.subjects(BLOBS) == ["document.txt"])
+    assert target.posts[0][1]["x-functions-key"] == "the key"
+
+
+def test_waiting_for_the_host_is_logged_once(target, watch, documents):
+    closed = Target()
+    closed.server_close()
+    program = watch(documents.container_name, to=closed)
+    until(lambda: program.stderr)
+    assert program.stderr.count("events: waiting for ") == 1
 
 
 def test_cloud_events_in_batches(target, watch, documents):
@@ -213,7 +257,7 @@ def test_events_can_be_dropped(target, watch, documents):
     watch(documents.container_name, "--drop", "0.5", "--seed", "1")
     documents.upload_blob("mark", b"1")
     until(lambda: len(target.events()) >= 10)
-    # A second look comes to the same: what was dropped stays dropped.
+    # A second scan changes nothing: what was dropped stays dropped.
     documents.delete_blob("0")
     documents.delete_blob("1")
     documents.delete_blob("2")
@@ -277,6 +321,6 @@ def test_acknowledgements_survive_a_cut_line(tmp_path):
     second.add("c", "e", "1")
     second.close()
     third = Acknowledged(path)
-    assert {name: third.etag("c", name) for name in "abde"} == {"a": "2", "b": GONE, "d": GONE, "e": "1"}
+    assert third.names("c") == {"a": "2", "e": "1"}
     assert path.read_text().count("\n") == 2
     third.close()

@@ -33,31 +33,40 @@ def test_message_is_poison_after_five_tries(host, storage, orders):
     until(lambda: storage.count(f"{orders}-poison") == 0)
 
 
-def test_poison_queue_has_no_poison_queue(host, storage, orders):
-    body = unique("fail again")
+def test_failure_on_a_poison_queue_runs_once_and_stays_hidden(host, storage, orders):
+    body, later = unique("fail again"), unique("later")
     storage.send(f"{orders}-poison", body)
-    until(lambda: len(host.traces("order_poison", body=body)) == 5)
-    # It stays, hidden: a later message is worked on and this one is not.
-    later = unique("later")
+    until(lambda: host.traces("order_poison", body=body))
     storage.send(f"{orders}-poison", later)
     until(lambda: host.traces("order_poison", body=later))
     until(lambda: storage.count(f"{orders}-poison") == 1)
+    assert storage.visible(f"{orders}-poison") == []
     assert not storage.exists(f"{orders}-poison-poison")
-    assert len(host.traces("order_poison", body=body)) == 5
+    assert len(host.traces("order_poison", body=body)) == 1
 
 
-def test_message_that_is_not_base64_is_poison_without_a_run(storage, tmp_path):
-    with running_host(storage, tmp_path, **{"AzureWebJobs.order_poison.Disabled": "true"}) as host:
+def test_message_that_cannot_be_read_is_poison_without_a_run(storage, tmp_path):
+    with running_host(storage, tmp_path, settings={"AzureWebJobs.order_poison.Disabled": "true"}) as host:
         orders = host.environment["ORDERS_QUEUE"]
-        until(lambda: storage.exists(orders))
-        storage.queue(orders).send_message("not base64!")
-        until(lambda: storage.exists(f"{orders}-poison") and storage.visible(f"{orders}-poison"))
-        assert storage.visible(f"{orders}-poison") == ["not base64!"]
+        storage.create(orders)
+        for text in ("not base64!", "/w=="):  # the second is not UTF-8
+            storage.queue(orders).send_message(text)
+        until(lambda: storage.exists(f"{orders}-poison") and storage.count(f"{orders}-poison") == 2)
+        assert sorted(storage.visible(f"{orders}-poison")) == ["/w==", "not base64!"]
         assert not host.traces("order")
         # A disabled function has no listener, but the others have.
         storage.send(orders, "works")
         until(lambda: host.traces("order_done", body="works"))
         assert not host.traces("order_poison")
+
+
+def test_host_creates_no_queue(storage, tmp_path):
+    with running_host(storage, tmp_path) as host:
+        orders = host.environment["ORDERS_QUEUE"]
+        until(lambda: host.traces("tick"))
+        assert not storage.exists(orders)
+        storage.send(orders, "works")
+        until(lambda: host.traces("order_done", body="works"))
 
 
 def test_value_without_a_return_binding_fails(host, storage, orders):
@@ -76,7 +85,7 @@ def test_list_output_is_split_into_messages_and_wakes_the_listener(host, storage
 
 def test_no_more_than_batch_and_threshold_run_at_once(storage, tmp_path):
     # batchSize 4, newBatchThreshold 2: the next 4 are fetched when no more than 2 are left. All of them wait before
-    # the host looks: if it found only the first two, it would fetch 4 more beside them.
+    # the host polls: if it found only the first two, it would fetch 4 more.
     orders = unique("orders")
     storage.queue(orders).create_queue()
     storage.send(orders, "wait:a", "wait:a", "wait:b", "wait:b", *["wait:c"] * 6)
@@ -156,6 +165,7 @@ def test_host_json_has_the_real_hosts_defaults(tmp_path):
     options = read_host_options(tmp_path)
     assert (options.route_prefix, options.function_timeout, options.queues.batch_size) == ("api", 1800, 16)
     assert (options.queues.max_dequeue_count, options.queues.max_polling_interval) == (5, 60)
+    assert (options.timer_lease_retry, options.max_body) == (60, 104_857_600)
     assert options.queues.base64_messages
 
 
@@ -171,7 +181,15 @@ def test_host_json_is_obeyed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"extensions": {"queues": {"batchSize": 33}}}', '{"functionTimeout": "5 min"}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"extensions": {"queues": {"batchSize": 33}}}',
+        '{"functionTimeout": "5 min"}',
+        '{"singleton": {"listenerLockRecoveryPollingInterval": "00:00:14"}}',
+        '{"singleton": {"listenerLockPeriod": "00:00:05"}}',
+    ],
 )
 def test_host_json_that_is_wrong(tmp_path, text):
     (tmp_path / "host.json").write_text(text)

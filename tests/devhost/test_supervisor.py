@@ -45,7 +45,17 @@ def alive(pid: int) -> bool:
 
 def arguments(data_dir: Path, port: int = 0, azurite_port: int = 0) -> list[str]:
     ports = ["--port", str(port), "--azurite-port", str(azurite_port)]
-    return ["run", "--app", str(SAMPLE), "--data-dir", str(data_dir), "--azurite", azurite_program(), *ports]
+    command = [
+        "run",
+        "--app",
+        str(SAMPLE),
+        "--data-dir",
+        str(data_dir),
+        "--azurite",
+        azurite_program(),
+        *ports,
+    ]
+    return [*command, "--event-function", "storage_event"]
 
 
 @contextmanager
@@ -88,7 +98,7 @@ def test_run_stop_and_run_again(tmp_path, environment):
         until(lambda: host.traces("storage_event", type="Microsoft.Storage.BlobCreated"))
         container.delete_blob("first.txt")
         until(lambda: host.traces("storage_event", type="Microsoft.Storage.BlobDeleted"))
-        storage.queue(f"{orders}-kept").create_queue()
+        storage.create(f"{orders}-kept")
         storage.queue(f"{orders}-kept").send_message("kept")
         storage.close()
 
@@ -116,7 +126,7 @@ def test_when_a_part_dies_the_other_is_stopped(tmp_path, environment, part, name
         os.kill(parts[part], signal.SIGKILL)
         assert host.end(20) == 1
         assert not any(map(alive, parts.values()))
-        assert f"devhost: {name} ended by itself (exit status -9)" in host.stderr
+        assert f"devhost: {name} ended unexpectedly (exit status -9)" in host.stderr
 
 
 def test_parts_do_not_outlive_a_killed_supervisor(tmp_path, environment):

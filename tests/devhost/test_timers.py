@@ -87,10 +87,10 @@ def test_missed_occurrence_runs_once_at_the_start(storage, tmp_path, moved, runs
 
 
 def test_one_of_two_hosts_runs_a_timer_and_the_other_takes_over(storage, tmp_path):
-    shared = {"AzureFunctionsWebHost__hostid": unique("host")}
+    shared = unique("host")
     with (
-        running_host(storage, tmp_path / "1", **shared) as first,
-        running_host(storage, tmp_path / "2", **shared) as second,
+        running_host(storage, tmp_path / "1", AzureFunctionsWebHost__hostid=shared) as first,
+        running_host(storage, tmp_path / "2", AzureFunctionsWebHost__hostid=shared) as second,
     ):
         until(lambda: len(second.traces("tick")) + len(first.traces("tick")) >= 3)
         idle, busy = sorted((first, second), key=lambda host: len(host.traces("tick")))

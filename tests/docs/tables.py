@@ -1,18 +1,21 @@
 """The tables of the documentation that follow from the code.
 
-python -m tests.docs.tables     writes them, between their marks in README, ARCHITECTURE and docs/operations.md
+python -m tests.docs.tables     writes them, between their marks in docs/
 """
 
-import ast
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
+
+import typer
 
 import function_app  # declares the operations  # noqa: F401
-from functions.http import OPERATIONS, PROJECTS
-from shared.runtime.policy import POLICY, Access, Role
+from functions.call import PROJECTS
+from functions.http import OPERATIONS
+from labelbridge.cli.main import app as command_line
+from shared.runtime.auth import Access, Role
 
 ROOT = Path(__file__).parents[2]
 ACCESS = {Access.ANONYMOUS: "anyone", Access.SIGNED_IN: "any caller"}
@@ -21,9 +24,9 @@ ACCESS = {Access.ANONYMOUS: "anyone", Access.SIGNED_IN: "any caller"}
 def roles() -> list[str]:
     """One row a role with the operations that need it; reading is one row for all."""
     needed: dict[Role, list[str]] = defaultdict(list)
-    for operation, permission in POLICY.items():
-        if isinstance(permission, Role):
-            needed[permission].append(f"`{operation}`")
+    for operation in OPERATIONS:
+        if isinstance(operation.role, Role):
+            needed[operation.role].append(f"`{operation.id}`")
     lines = ["| role | operations that need it |", "|---|---|"]
     for role in Role:
         what = "everything that only reads" if role is Role.READ else ", ".join(sorted(needed[role]))
@@ -38,44 +41,37 @@ def operations() -> list[str]:
     for one in OPERATIONS:
         if "{*rest}" in one.path:
             continue
-        permission = POLICY[one.id]
-        role = ACCESS[permission] if isinstance(permission, Access) else f"`{permission}`"
+        role = ACCESS[one.role] if isinstance(one.role, Access) else f"`{one.role}`"
         path = one.path.replace(f"{PROJECTS}/{{projectName}}", "P").replace(PROJECTS, "projects")
         lines.append(f"| `{one.id}` | `{one.method} {path}` | {role} | {one.summary} |")
     return lines
 
 
-def room(folder: str) -> list[str]:
-    """One row a file of a folder: the first sentence of its docstring."""
-    lines = ["| file | what it is |", "|---|---|"]
-    for path in sorted((ROOT / folder).glob("*.py")):
-        words = " ".join(
-            (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0].split()
-        )
-        sentence = re.split(r"(?<=\.)\s", words, maxsplit=1)[0].rstrip(".:")
-        if path.name != "__init__.py":
-            lines.append(f"| `{path.name}` | {sentence.replace('|', chr(92) + '|')} |")
+def commands() -> list[str]:
+    """One row a command of the command line, with the first sentence of its help."""
+    lines = ["| command | what it does |", "|---|---|"]
+    root: Any = typer.main.get_command(command_line)
+    for name, command in root.commands.items():
+        for full, one in sorted(_leaves(name, command)):
+            given = [p for p in one.params if p.param_type_name == "argument"]
+            names = [p.name.upper().replace("_", "-") for p in given]
+            arguments = [n if p.required else f"[{n}]" for n, p in zip(names, given, strict=True)]
+            text = " ".join((one.help or "").split("\n\n")[0].split())
+            lines.append(f"| `labelbridge {' '.join([full, *arguments])}` | {text} |")
     return lines
 
 
-ROOMS = (
-    "functions",
-    "shared/runtime",
-    "shared/services",
-    "shared/storage",
-    "shared/storage/gateways",
-    "shared/engines",
-    "shared/engines/embedded",
-    "shared/studios",
-    "shared/wire",
-    "shared/domain",
-    "devhost",
-    "samples",
-)
+def _leaves(name: str, command: Any) -> list[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [(name, command)]
+    return [(f"{name} {short}", one) for short, one in inner.items()]
+
+
 TABLES: list[tuple[str, str, Callable[[], list[str]]]] = [
-    ("README.md", "roles", roles),
-    ("docs/operations.md", "operations", operations),
-    *(("ARCHITECTURE.md", folder, partial(room, folder)) for folder in ROOMS),
+    ("docs/reference/roles.md", "roles", roles),
+    ("docs/reference/operations.md", "operations", operations),
+    ("docs/cli.md", "commands", commands),
 ]
 
 

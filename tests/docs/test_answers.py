@@ -10,15 +10,17 @@ from pydantic import BaseModel, ValidationError
 import function_app  # declares the operations  # noqa: F401
 from functions.http import OPERATIONS
 from shared.domain.document import Document, document_id
+from shared.domain.imports import ImportResult
 from shared.domain.jobs import DocumentOutcome, Job, JobError, JobKind, JobStatus, Outcome
-from shared.domain.kinds import Dataset, ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.page import HistoryEntry
+from shared.domain.names import Dataset, ProjectKind
+from shared.domain.page import Action, HistoryEntry, LabelChange
 from shared.domain.project import AutolabelSettings, Category, Lock, Project, ProjectSettings
-from shared.domain.suggestions import Suggestion, SuggestionSet
+from shared.domain.suggestions import Hundredths, Suggestion, SuggestionSet
 from shared.domain.text import Rejection
-from shared.wire.answers import history_json, job_json, outcome_json, project_json
-from shared.wire.documents import document_json
+from shared.wire.api import job_json, outcome_json
+from shared.wire.documents import document_json, history_json
+from shared.wire.projects import project_json
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 PROJECT = Project(
@@ -68,15 +70,15 @@ def suggestions(*items: Suggestion, model: str | None = None) -> SuggestionSet:
     return SuggestionSet("job-1", "embedded", model, PROJECT.generation, "r2", items)
 
 
-SPORT = Suggestion("s1", "Sport", 87)
-TEAM = Suggestion("s2", "Team", 100, 4, 6)
+SPORT = Suggestion("s1", "Sport", Hundredths(87))
+TEAM = Suggestion("s2", "Team", Hundredths(100), 4, 6)
 SINGLE, MULTI, ENTITIES = ProjectKind
 REGION = Region(0, 40, (EntityLabel("Team", 0, 3),))
 DOCUMENTS = [
     (SINGLE, DOCUMENT),
     (SINGLE, replace(DOCUMENT, length=None, missing=True)),
     (SINGLE, replace(DOCUMENT, labels=Labels(("Sport",)), dataset=Dataset.TEST, content_changed=True)),
-    (SINGLE, replace(DOCUMENT, labels=Labels())),
+    (SINGLE, replace(DOCUMENT, labels=Labels(), flagged=True, note="Ask legal.")),
     (SINGLE, replace(DOCUMENT, suggestions=suggestions(SPORT, model="m1"))),
     (SINGLE, replace(DOCUMENT, rejection=Rejection("EmptyDocument", "It is empty."))),
     (MULTI, replace(DOCUMENT, labels=Labels(("Sport", "News")), suggestions=suggestions(SPORT))),
@@ -90,7 +92,9 @@ def jobs() -> list[Job]:
     plain = Job("job-1", JobKind.AUTOLABEL, "news", "i", "e", AT, AT)
     return [
         plain,
-        replace(plain, status=JobStatus.FAILED, errors=(ERROR,), warnings=(ERROR,), result={"done": 1}),
+        replace(
+            plain, status=JobStatus.FAILED, errors=(ERROR,), warnings=(ERROR,), result=ImportResult(1, 2)
+        ),
     ]
 
 
@@ -125,13 +129,14 @@ def test_outcomes(outcome, error):
 
 
 def test_history():
-    facts = {"before": None, "after": {"class": {"category": "Sport"}}}
-    data = {"value": [history_json("ann", AT, HistoryEntry(DOCUMENT.id, "labelsSet", facts))]}
+    entry = HistoryEntry(DOCUMENT.id, Action.LABELS_SET, LabelChange(None, Labels(("Sport",))))
+    data = {"value": [history_json("ann", AT, entry, ProjectKind.SINGLE_LABEL)]}
+    assert data["value"][0]["details"] == {"before": None, "after": {"class": {"category": "Sport"}}}
     assert through(model("get_document_history"), data) == comparable(data)
 
 
 def test_the_comparison_sees_a_field_that_the_model_lacks():
-    data = document_json(DOCUMENT, PROJECT) | {"colour": "red"}
+    data = document_json(DOCUMENT, PROJECT) | {"color": "red"}
     assert through(model("get_document"), data) != comparable(data)
 
 

@@ -1,7 +1,9 @@
-"""The examples of README.md run as they are printed, one after the other, against the app; only ports differ."""
+"""The examples of the documentation run as they are printed, in order, against the app; only ports differ."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,68 +14,116 @@ import pytest
 from samples.server import Server
 
 ROOT = Path(__file__).parents[2]
-SECTION = "The API by example"
 PORT, AZURITE_PORT = "7071", "10000"
 
 
-def section() -> str:
-    text = (ROOT / "README.md").read_text("utf-8")
-    return text.split(f"## {SECTION}\n", 1)[1].split("\n## ", 1)[0]
+def examples(page: str) -> list[tuple[str, str]]:
+    """(language, code) of each Python and shell block of a page, in order."""
+    text = (ROOT / page).read_text("utf-8")
+    return re.findall(r"^```(python|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def examples() -> list[tuple[str, str]]:
-    """(language, code) of each block, in order."""
-    return re.findall(r"^```(python|bash)\n(.*?)^```$", section(), re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def server(tmp_path):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
     """What `make run` starts, on free ports."""
-    with Server(0, 0, tmp_path) as running:
+    with Server(0, 0, tmp_path_factory.mktemp("data")) as running:
         yield running
 
 
-def run(language: str, code: str, before: str) -> subprocess.CompletedProcess[str]:
-    """`before`: shell blocks above, whose variables and functions a later one uses; they are not run again."""
+def run(language: str, code: str, before: str, folder: Path) -> str:
+    """The output. `before`: earlier shell blocks, whose variables and functions are declared again."""
     if language == "python":
         command = [sys.executable, "-W", "error", "-c", code]
     else:
         declared = "\n".join(re.findall(r"^(?:export .*|api\(\) .*)$", before, re.MULTILINE))
         command = ["bash", "-euo", "pipefail", "-c", f"{declared}\n{code}"]
-    return subprocess.run(
-        command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=60
+    done = subprocess.run(
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=90
     )
+    assert done.returncode == 0, f"{code}\n--- output:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def run_page(page: str, server: Server, folder: Path) -> list[str]:
+    """The output of each block of a page."""
+    azurite_port = re.search(r":(\d+)/devstoreaccount1", server.connection_string)
+    assert azurite_port
+    outputs: list[str] = []
+    before = ""
+    for language, printed in examples(page):
+        code = printed.replace(f"http://127.0.0.1:{PORT}", server.url)
+        code = code.replace(f"127.0.0.1:{AZURITE_PORT}/", f"127.0.0.1:{azurite_port[1]}/")
+        outputs.append(run(language, code, before, folder))
+        before += code if language == "bash" else ""
+    return outputs
 
 
 @pytest.mark.timeout(240)
-def test_every_example_of_the_readme_runs(server):
+def test_the_example_of_the_readme_runs(server, tmp_path):
+    [output] = run_page("README.md", server, tmp_path)
+    suggested, *_, saved, models = output.splitlines()
+    assert suggested.startswith("succeeded {'suggested': 3")
+    assert saved == "['saved', 'saved', 'saved']"
+    assert models == "['first']"
+
+
+@pytest.mark.timeout(240)
+def test_the_quickstart_ends_with_a_label_file(server, tmp_path):
     if shutil.which("curl") is None:
-        pytest.skip("no curl here")
-    azurite_port = re.search(r":(\d+)/devstoreaccount1", server.connection_string)
-    assert azurite_port
-    answers: list[str] = []
-    before = ""
-    for language, printed in examples():
-        code = printed.replace(f"http://127.0.0.1:{PORT}", server.url)
-        code = code.replace(f"127.0.0.1:{AZURITE_PORT}/", f"127.0.0.1:{azurite_port[1]}/")
-        done = run(language, code, before)
-        assert done.returncode == 0, f"{code}\n--- said:\n{done.stdout}\n{done.stderr}"
-        answers.append(done.stdout)
-        before += code if language == "bash" else ""
-    _, created, reviewed, trained, counted = answers
-    assert '"projectName":"requests"' in created
-    assert "succeeded {'suggested': 3" in reviewed
-    assert trained.strip() == "['first']"
-    assert '"labeled":9' in counted
-    assert counted.lower().count("operation-location: http://") == 2
+        pytest.skip("curl is not installed")
+    run_page("docs/quickstart.md", server, tmp_path)
+    documents = json.loads((tmp_path / "labels.json").read_text("utf-8"))["assets"]["documents"]
+    assert len(documents) == 9
+    assert {document["class"]["category"] for document in documents} == {"Refund", "Login"}
+    shown = re.search(r"```json\n(.*?)```", (ROOT / "docs/quickstart.md").read_text("utf-8"), re.DOTALL)
+    assert shown
+    assert json.loads(shown[1]) in documents
 
 
-def test_the_examples_name_the_ports_of_make_run():
-    code = "".join(text for _, text in examples())
+def session(page: str) -> list[tuple[str, str]]:
+    """(command, output) of the recorded session of a page."""
+    text = (ROOT / page).read_text("utf-8")
+    found = re.search(r"<!-- session -->\n```console\n(.*?)```", text, re.DOTALL)
+    assert found
+    steps = [part.partition("\n") for part in re.split(r"^\$ ", found[1], flags=re.MULTILINE)[1:]]
+    return [(command, output) for command, _, output in steps]
+
+
+@pytest.mark.timeout(240)
+def test_the_session_of_the_command_line_is_as_recorded(server, tmp_path, monkeypatch):
+    run("bash", examples("docs/quickstart.md")[0][1], "", tmp_path)  # the folder of texts
+    labels = next(output for command, output in session("docs/cli.md") if command == "cat labels.csv")
+    (tmp_path / "labels.csv").write_text(labels)
+    environment = {
+        "LABELBRIDGE_CONFIG": str(tmp_path / "config.json"),
+        "STORAGE": server.connection_string,
+        "PYTHONPATH": str(ROOT),
+    }
+    program = f'labelbridge() {{ {shlex.quote(sys.executable)} -W error -m labelbridge "$@"; }}'
+    for command, output in session("docs/cli.md"):
+        line = f"{program}\n{command.replace(f'http://127.0.0.1:{PORT}', server.url)}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=90,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        expected = re.escape(output.replace(f"http://127.0.0.1:{PORT}", server.url))
+        expected = re.sub(r"[0-9a-f]{8}\\-…", "[0-9a-f-]{36}", expected)  # ids differ from run to run
+        assert re.fullmatch(expected, done.stdout), done.stdout
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the package is not installed beside the tests
+    [printed] = run_page("docs/cli.md", server, tmp_path)
+    assert printed.splitlines()[-1] == "9"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_examples_name_the_ports_of_make_run(page):
+    code = "".join(text for _, text in examples(page))
     assert set(re.findall(r"127\.0\.0\.1:(\d+)", code)) == {PORT, AZURITE_PORT}
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert f"PORT ?= {PORT}\nAZURITE_PORT ?= {AZURITE_PORT}\n" in makefile
 
 
-def test_both_languages_are_shown():
-    assert {language for language, _ in examples()} == {"python", "bash"}
+def test_the_readme_and_the_architecture_stay_short():
+    limits = {"README.md": 150, "ARCHITECTURE.md": 180}
+    lines = {page: len((ROOT / page).read_text("utf-8").splitlines()) for page in limits}
+    assert all(lines[page] <= limit for page, limit in limits.items()), lines

@@ -1,13 +1,17 @@
 """What the documentation lists is what there is: settings, error codes, roles, operations, files."""
 
+import ast
 import inspect
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from labelbridge.cli.main import app as command_line
 from shared.domain import errors
 from shared.domain.errors import LabelbridgeError
 from shared.runtime import problems
@@ -15,14 +19,14 @@ from shared.runtime.settings import Settings
 from tests.docs.tables import TABLES, marked
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
+REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the table in a section of the README."""
-    text = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in text.splitlines() if line.startswith("| ")][1:]
+def rows(page: str) -> list[list[str]]:
+    """The cells of the first table of a reference page."""
+    text = (REFERENCE / page).read_text("utf-8")
+    lines = text[text.index("\n| ") + 1 :].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -31,7 +35,7 @@ def code(cell: str) -> list[str]:
 
 
 def documented_settings() -> dict[str, str]:
-    return {code(name)[0]: default for name, default, _ in rows("Settings")}
+    return {code(name)[0]: default for name, default, _ in rows("settings.md")}
 
 
 def test_every_setting_of_the_app_is_documented():
@@ -75,7 +79,7 @@ def made(kind: type[LabelbridgeError]) -> LabelbridgeError:
 
 
 def documented_errors() -> set[tuple[int, str]]:
-    return {(int(status), code(cell)[0]) for status, cell, _, _ in rows("Errors")}
+    return {(int(status), code(cell)[0]) for status, cell, _, _ in rows("errors.md")}
 
 
 def test_every_error_is_documented_with_its_status():
@@ -86,7 +90,7 @@ def test_every_error_is_documented_with_its_status():
 
 
 def test_every_inner_code_of_the_tree_is_documented():
-    documented = {name for row in rows("Errors") for name in code(row[2])}
+    documented = {name for row in rows("errors.md") for name in code(row[2])}
     assert {kind.inner_code for kind in tree() if kind.inner_code} <= documented
 
 
@@ -95,6 +99,22 @@ def test_the_tables_follow_from_the_code(file, name, table):
     found = marked(name).search((ROOT / file).read_text("utf-8"))
     assert found, f"{file} has no marks for the table of {name}"
     assert found[2] == "\n".join(table()) + "\n", "run: python -m tests.docs.tables"
+
+
+def test_the_keys_of_the_review_page_are_documented():
+    commands = (ROOT / "web" / "src" / "review" / "commands.ts").read_text("utf-8")
+    keys = dict(re.findall(r'\bkey: "(.)",\n\s+name: "([^"]+)"', commands))
+    page = (ROOT / "docs" / "review.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(\w)` \| ([^|]+?) \|", page, re.MULTILINE))
+    assert len(keys) > 8
+    assert documented == keys
+
+
+def test_every_picture_is_shown():
+    pages = "".join(page.read_text("utf-8") for page in PAGES)
+    assert not [
+        image.name for image in (ROOT / "docs" / "images").iterdir() if f"images/{image.name})" not in pages
+    ]
 
 
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
@@ -111,16 +131,17 @@ def test_links_and_paths_lead_somewhere(page):
     assert not missing
 
 
-def test_the_architecture_tells_of_every_folder():
-    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+def test_every_package_says_what_it_holds():
     packages = [
-        path.parent
-        for name in ("functions", "shared", "devhost")
+        path
+        for name in ("functions", "shared", "devhost", "labelbridge")
         for path in ROOT.glob(f"{name}/**/__init__.py")
     ]
-    folders = {path.relative_to(ROOT).as_posix() for path in packages}
-    assert len(folders) > 8
-    assert not {folder for folder in folders - {"shared"} if f"`{folder}/`" not in text}
+    assert len(packages) > 8
+    silent = [
+        path for path in packages if len(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "") < 20
+    ]
+    assert not silent
 
 
 def test_every_decision_is_titled_with_its_number_and_numbers_are_unique():
@@ -137,3 +158,22 @@ def test_the_changelog_knows_the_version():
 
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert f"\n## [{VERSION}]" in text or "\n## [Unreleased]\n" in text
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The arguments of each `labelbridge` command in a block or a sentence of a page."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    lines += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("labelbridge ")]
+    return [words[1:] for words in commands]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/how-to/*.md")), ids=lambda page: page.stem)
+def test_the_commands_of_a_how_to_page_exist(page):
+    commands = commands_of(page)
+    assert len(commands) > 5
+    for arguments in commands:  # an unknown command or option is an error before there is any help
+        done = CliRunner().invoke(command_line, [*arguments, "--help"])
+        assert done.exit_code == 0, f"{arguments}: {done.output}"

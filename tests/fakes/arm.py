@@ -5,18 +5,16 @@ job only, `exportLabels` is a long-running operation that writes JSONL files. A 
 refused, throttled, cut off before it acts or after.
 """
 
-import asyncio
 import json
 import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
 from tests.fakes.arm_jobs import FakeJob, body_fault
+from tests.fakes.faults import FaultyServer
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
@@ -31,28 +29,11 @@ def workspace_id(name: str = "ws1") -> str:
     return f"{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
 
 
-@dataclass
-class Fault:
-    """What happens to the next `times` calls whose "METHOD path" matches `calls`.
-
-    `status` answers at once without acting; `cut` "before" or "after" acting gives no answer at all; `late`
-    waits for the event, then acts.
-    """
-
-    calls: str
-    status: int = 0
-    retry_after: int | None = None
-    cut: str = ""
-    late: asyncio.Event | None = None
-    times: int = 1
-    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-class FakeArm:
+class FakeArm(FaultyServer):
     """`write` puts an exported file into the storage account: (container, blob, bytes)."""
 
     def __init__(self, write: Write | None = None) -> None:
-        self.address = ""
+        super().__init__()
         self.write = write
         self.workspaces: dict[str, dict[str, Any]] = {}
         self.assignments: list[dict[str, Any]] = []
@@ -60,14 +41,15 @@ class FakeArm:
         self.jobs: dict[tuple[str, str], FakeJob] = {}
         self.resources: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, list[dict[str, Any]]] = {}
-        self.faults: list[Fault] = []
-        self.calls: Counter[str] = Counter()
         self.tokens: list[str] = []
         #: What a new job goes through, and what an export takes: GETs that answer 202 first.
         self.birth = ["Running"]
         self.pausing = ["Paused"]
         self.resuming = ["Running"]
         self.export_polls = 0
+        self.retry_after: int | None = 0
+        #: Suffix of the storage account's endpoints in the cloud of the workspace; None: a workspace without one.
+        self.cloud: str | None = "core.windows.net"
         self.page = 100
         self.add_workspace("ws1")
 
@@ -77,9 +59,12 @@ class FakeArm:
         identity = {"type": "SystemAssigned", "principalId": principal} if principal else {"type": "None"}
         body = {"id": workspace_id(name), "identity": identity, "properties": {"storageAccount": storage}}
         self.workspaces[workspace_id(name).lower()] = body
-        self.resources[f"{workspace_id(name)}/datastores/workspaceblobstore".lower()] = {
-            "properties": {"accountName": storage.rsplit("/", 1)[-1], "containerName": BLOBSTORE}
+        store = {
+            "accountName": storage.rsplit("/", 1)[-1],
+            "containerName": BLOBSTORE,
+            "endpoint": self.cloud,
         }
+        self.resources[f"{workspace_id(name)}/datastores/workspaceblobstore".lower()] = {"properties": store}
 
     def grant(self, principal: str = "principal-1", *, scope: str = STORAGE, role: str = CONTRIBUTOR) -> None:
         row = {
@@ -104,26 +89,10 @@ class FakeArm:
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        call = f"{request.method} {request.path}"
-        self.calls[call] += 1
+    def note(self, request: web.Request) -> None:
         self.tokens.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
-        fault = next((f for f in self.faults if f.times and re.search(f.calls, call)), None)
-        if fault is None:
-            return await self._act(request)
-        fault.times -= 1
-        if fault.late is not None:
-            await fault.late.wait()
-        if fault.status:
-            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            body = fault.body or {"error": {"code": "Fault", "message": "as the test asked"}}
-            return web.json_response(body, status=fault.status, headers=headers)
-        if fault.cut == "before":
-            return _hang_up(request)
-        answer = await self._act(request)
-        return _hang_up(request) if fault.cut == "after" else answer
 
-    async def _act(self, request: web.Request) -> web.StreamResponse:
+    async def act(self, request: web.Request) -> web.StreamResponse:
         path, method = request.path, request.method
         if "api-version" not in request.query:
             return _error(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
@@ -232,8 +201,11 @@ class FakeArm:
             return web.json_response(result)
         ticket = uuid4().hex
         self.operations[f"/operations/{ticket}"] = [{}] * (self.export_polls - 1) + [result]
-        location = f"{self.address}/operations/{ticket}?api-version=2024-01-01-preview"
-        return web.Response(status=202, headers={"Location": location, "Retry-After": "0"})
+        location = f"{self.address}/operations/{ticket}?api-version=2024-04-01-preview"
+        return web.Response(status=202, headers={"Location": location, **self._retry_after()})
+
+    def _retry_after(self) -> dict[str, str]:
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
     def _operation(self, path: str) -> web.Response:
         left = self.operations.get(path)
@@ -241,15 +213,9 @@ class FakeArm:
             return _error(404, "NotFound", "There is no such operation.")
         if len(left) > 1:
             left.pop(0)
-            return web.Response(status=202)
+            return web.Response(status=202, headers=self._retry_after())
         return web.json_response(left[0])
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
     return web.json_response({"error": {"code": code, "message": message}}, status=status)
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()

@@ -96,13 +96,13 @@ async def test_every_text_under_every_name_is_a_document(new_project: MakeProjec
         assert await project.document(name) == document
 
 
-async def test_a_rejected_file_that_is_mended_becomes_a_document(new_project: MakeProject) -> None:
+async def test_a_rejected_file_that_is_repaired_becomes_a_document(new_project: MakeProject) -> None:
     project = await new_project()
     await project.upload({"a.txt": b"\xff"})
     await project.scan()
     assert (await project.document("a.txt"))["status"] == "rejected"
 
-    await project.upload({"a.txt": "mended"})
+    await project.upload({"a.txt": "repaired"})
     await project.scan()
 
     document = await project.document("a.txt")

@@ -57,22 +57,22 @@ async def lead(new_project: MakeProject, storage: StorageClients) -> Lead:
 async def test_connect_switch_label_there_switch_back_disconnect_and_the_refused_reconnect(
     new_project: MakeProject, storage: StorageClients
 ) -> None:
-    one = await lead(new_project, storage)
-    project = one.project
+    owner = await lead(new_project, storage)
+    project = owner.project
     assert await project.get("/connection") == {"state": "none", "activeStudio": "languageStudio"}
-    checked = (await one.ask("POST", "/:check", **one.body)).json()
+    checked = (await owner.ask("POST", "/:check", **owner.body)).json()
     assert checked["connectable"], checked
 
-    assert (await one.done("PUT", **one.body))["status"] == "succeeded"
+    assert (await owner.done("PUT", **owner.body))["status"] == "succeeded"
     settings = (await project.get(""))["settings"]
-    assert settings["amlProjectPath"] == f"{one.labeling}/{one.name}/labels.jsonl"
+    assert settings["amlProjectPath"] == f"{owner.labeling}/{owner.name}/labels.jsonl"
     assert settings["isLabelingLocked"] is False
     refused = await project.http.patch(project.path, json={"language": "de"})
     assert refused.status_code == 409
 
-    assert (await one.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
+    assert (await owner.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
     assert (await project.get(""))["settings"]["isLabelingLocked"] is True
-    handed = await one.file()
+    handed = await owner.file()
     assert set(handed.values()) == {"Refund", "Order"}
     url = f"{project.path}/documents/{(await project.document('a.txt'))['id']}/labels"
     locked = await project.http.put(url, json=label(SINGLE, "Order"), headers={"If-Match": "*"})
@@ -81,35 +81,37 @@ async def test_connect_switch_label_there_switch_back_disconnect_and_the_refused
     started = await project.http.post(f"{project.path}/autolabel/jobs", json={})
     assert started.status_code == 409, started.text
 
-    await one.write({**handed, "a.txt": "Order"})
+    await owner.write({**handed, "a.txt": "Order"})
     shown = await project.get("/connection")
     assert (shown["state"], shown["activeStudio"], shown["unsyncedLabels"]) == (
         "connected",
         "azureMachineLearning",
         3,
     )
-    assert (await one.done("POST", "/:sync"))["result"]["documentsImported"] == 3
-    assert (await one.done("POST", "/:switch", to="languageStudio"))["status"] == "succeeded"
+    assert (await owner.done("POST", "/:sync"))["result"]["documentsImported"] == 3
+    assert (await owner.done("POST", "/:switch", to="languageStudio"))["status"] == "succeeded"
     assert (await project.document("a.txt"))["class"] == {"category": "Order"}
 
-    wrong = await one.ask("POST", "/:disconnect", confirm="News")
+    wrong = await owner.ask("POST", "/:disconnect", confirm="News")
     assert (wrong.status_code, wrong.json()["error"]["target"]) == (400, "confirm")
-    assert (await one.done("POST", "/:disconnect", confirm=one.name))["status"] == "succeeded"
+    assert (await owner.done("POST", "/:disconnect", confirm=owner.name))["status"] == "succeeded"
     assert (await project.get("/connection"))["state"] == "disconnected"
-    again = await one.ask("PUT", **one.body | {"amlProjectName": one.name.upper()})
+    again = await owner.ask("PUT", **owner.body | {"amlProjectName": owner.name.upper()})
     assert again.status_code == 409
     assert "never be connected again" in again.json()["error"]["message"]
     history = (await project.get("/connection/history"))["value"]
     assert history[0]["details"]["to"] == "disconnected"
 
 
-async def test_what_does_not_hold_is_told_together(new_project: MakeProject, storage: StorageClients) -> None:
+async def test_unmet_conditions_are_reported_together(
+    new_project: MakeProject, storage: StorageClients
+) -> None:
     project = await new_project()
-    one = Lead(project, storage, unique("none"), "news")
-    job = await one.done("PUT", **one.body)
+    owner = Lead(project, storage, unique("none"), "news")
+    job = await owner.done("PUT", **owner.body)
     assert job["status"] == "failed"
     assert [error["code"] for error in job["errors"]] == ["Conflict", "EnoughCategories", "ContainerExists"]
-    bad = await one.ask("PUT", studio="workspace", workspaceId="X", amlProjectName="a/b")
+    bad = await owner.ask("PUT", studio="workspace", workspaceId="X", amlProjectName="a/b")
     assert bad.status_code == 400
     assert [detail["target"] for detail in bad.json()["error"]["details"]] == [
         "workspaceId",
@@ -118,53 +120,66 @@ async def test_what_does_not_hold_is_told_together(new_project: MakeProject, sto
 
 
 async def test_a_new_project_from_a_label_file(new_project: MakeProject, storage: StorageClients) -> None:
-    one = await lead(new_project, storage)
-    await one.write({"a.txt": "Refund", "b.txt": "Order"})
-    metadata = {
+    owner = await lead(new_project, storage)
+    await owner.write({"a.txt": "Refund", "b.txt": "Order"})
+    metadata: dict[str, Any] = {
         "projectKind": SINGLE,
-        "storageInputContainerName": one.project.container,
+        "storageInputContainerName": owner.project.container,
         "language": "en-us",
         "projectName": "whatever",
     }
-    body = {
+    body: dict[str, Any] = {
         "metadata": metadata,
-        "labelsFile": {"containerName": one.labeling, "blobName": f"{one.name}/labels.jsonl"},
+        "labelsFile": {"containerName": owner.labeling, "blobName": f"{owner.name}/labels.jsonl"},
     }
-    fresh = Project(one.project.http, storage.blobs, unique("p"), one.project.container)
+    fresh = Project(owner.project.http, storage.blobs, unique("p"), owner.project.container)
+    wrong = {"projectKind": "Custom", "storageInputContainerName": "A_B", "settings": {"autolabel": []}}
+    refused = await fresh.http.post(f"{fresh.path}/:import-labels", json=body | {"metadata": wrong})
+    assert refused.status_code == 400
+    assert {detail["target"] for detail in refused.json()["error"]["details"]} == {
+        "metadata.projectKind",
+        "metadata.storageInputContainerName",
+        "metadata.language",
+        "metadata.settings.autolabel",
+    }
+    settings = {"confidenceThreshold": 0.4, "autolabel": {"color": "red"}}
+    body["metadata"] = metadata | {"settings": settings}
     answer = await fresh.http.post(f"{fresh.path}/:import-labels", json=body)
     assert answer.status_code == 202, answer.text
     job = await fresh.ended(answer.headers["operation-location"])
     assert job["status"] == "succeeded"
+    assert [warning["target"] for warning in job["warnings"]] == ["metadata.settings.autolabel"]
+    assert (await fresh.get(""))["settings"]["confidenceThreshold"] == 0.4
     assert (await fresh.document("b.txt"))["class"] == {"category": "Order"}
 
 
-async def train(one: Lead, label: str, origin: str = "azureMachineLearning") -> httpx.Response:
+async def train(owner: Lead, label: str, origin: str = "azureMachineLearning") -> httpx.Response:
     body = {"modelLabel": label, "trainingConfigVersion": "latest", "labelOrigin": origin}
-    return await one.project.http.post(f"{one.project.path}/:train", json=body)
+    return await owner.project.http.post(f"{owner.project.path}/:train", json=body)
 
 
 async def test_training_imports_the_latest_labels_first_and_fails_with_the_reason_when_that_fails(
     new_project: MakeProject, storage: StorageClients
 ) -> None:
-    one = await lead(new_project, storage)
-    unconnected = await train(one, "early")
+    owner = await lead(new_project, storage)
+    unconnected = await train(owner, "early")
     assert (unconnected.status_code, unconnected.json()["error"]["target"]) == (400, "labelOrigin")
-    assert (await one.done("PUT", **one.body))["status"] == "succeeded"
-    assert (await one.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
-    await one.write({**await one.file(), "a.txt": "Order"})
+    assert (await owner.done("PUT", **owner.body))["status"] == "succeeded"
+    assert (await owner.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
+    await owner.write({**await owner.file(), "a.txt": "Order"})
 
-    begun = await train(one, "latest")
+    begun = await train(owner, "latest")
     assert begun.status_code == 202, begun.text
-    job = await one.project.ended(begun.headers["operation-location"])
+    job = await owner.project.ended(begun.headers["operation-location"])
     assert job["status"] == "succeeded", job
-    assert (await one.project.document("a.txt"))["class"] == {"category": "Order"}
+    assert (await owner.project.document("a.txt"))["class"] == {"category": "Order"}
 
-    await storage.blobs.delete(one.labeling, f"{one.name}/labels.jsonl")
-    begun = await train(one, "none")
+    await storage.blobs.delete(owner.labeling, f"{owner.name}/labels.jsonl")
+    begun = await train(owner, "none")
     assert begun.status_code == 202, begun.text
-    failed = await one.project.ended(begun.headers["operation-location"])
+    failed = await owner.project.ended(begun.headers["operation-location"])
     assert failed["status"] == "failed"
     assert failed["errors"], failed
     assert failed["errors"][0]["message"]
-    models = (await one.project.get("/models"))["value"]
+    models = (await owner.project.get("/models"))["value"]
     assert [model["label"] for model in models] == ["latest"]

@@ -1,4 +1,4 @@
-"""The host is killed in the middle of a job: the job goes on, and nothing is doubled (design section 12)."""
+"""The host is killed in the middle of a job: the job continues, and nothing is done twice (rule A6)."""
 
 from collections import Counter
 from pathlib import Path
@@ -44,7 +44,7 @@ async def test_a_job_goes_on_after_kill_9_and_ends_within_a_minute(azurite: Azur
 async def _half_done(project: Project, job_id: str) -> None:
     async def look() -> bool:
         job = await project.get(f"/autolabel/jobs/{job_id}")
-        assert job["status"] == "running"
+        assert job["status"] in {"notStarted", "running"}  # a model is fitted first
         return job["result"]["documentsDone"] > COUNT // 4
 
     await eventually("a part of the job is done", look, 60)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.document import document_id
 from tests.integration.conftest import MakeProject
-from tests.support.api import PROJECTS, Project, accept
+from tests.support.api import ENTITIES, PROJECTS, SINGLE, Project, accept, unique
 
 type Json = dict[str, Any]
 
@@ -58,11 +58,69 @@ async def test_filters_orders_and_pages_of_the_list(new_project: MakeProject) ->
     assert locations(await project.documents(dataset="Test")) == ["a/00.txt"]
     assert len(await project.documents(locationPrefix="a/")) == 15
     assert len(await project.documents(category="Login")) == 11
+    assert [d["excerpt"] for d in everything if d["location"] in {"a/00.txt", "broken.pdf"}] == (
+        ["@Login:40", ""]
+        if ids.index(document_id("a/00.txt")) < ids.index(document_id("broken.pdf"))
+        else ["", "@Login:40"]
+    )
     assert len(await project.documents(category="Login", status="autoLabeled", locationPrefix="a/")) == 5
     [job] = (await project.get("/autolabel/jobs"))["value"]
     assert len(await project.documents(jobId=job["jobId"], top=7)) == 30
     assert await project.documents(jobId="other") == []
     assert await project.documents(category="Other") == []
+
+
+async def test_a_range_of_confidence_and_the_exact_count(new_project: MakeProject) -> None:
+    project = await mixed(new_project)
+    filters: list[Json] = [
+        {},
+        {"status": "autoLabeled"},
+        {"dataset": "Test"},
+        {"category": "Login"},
+        {"locationPrefix": "a/"},
+        {"minConfidence": 0.5},
+        {"maxConfidence": 0.5},
+        {"minConfidence": 0.455, "maxConfidence": 0.6, "category": "Refund", "locationPrefix": "b/"},
+        {"minConfidence": 0.99},
+    ]
+    for query in filters:
+        for orderby in ("id", "location", "uncertainty"):
+            found = await project.documents(top=1000, orderby=orderby, **query)
+            assert await project.documents(top=2, orderby=orderby, **query) == found
+            page = await project.get("/documents", top=1, orderby=orderby, count="true", **query)
+            assert page["count"] == len(found)
+            low, high = query.get("minConfidence", 0), query.get("maxConfidence", 1)
+            if (low, high) != (0, 1):
+                confidences = [s["confidence"] for d in found for s in d["suggestions"]]
+                assert all(low <= confidence <= high for confidence in confidences)
+    assert len(await project.documents(minConfidence=0.5)) == 20
+    assert len(await project.documents(minConfidence=0.5, maxConfidence=0.5)) == 1
+    assert "count" not in await project.get("/documents")
+
+    for query, target in (
+        ({"minConfidence": "2"}, "minConfidence"),
+        ({"minConfidence": "0.6", "maxConfidence": "0.5"}, "minConfidence"),
+        ({"count": "many"}, "count"),
+    ):
+        answer = await project.http.get(f"{project.path}/documents", params=query)
+        assert (answer.status_code, answer.json()["error"]["target"]) == (400, target)
+
+
+async def test_a_range_of_confidence_is_of_any_suggestion_of_an_entity_document(
+    new_project: MakeProject,
+) -> None:
+    project = await new_project(ENTITIES)
+    await project.suggested(
+        {"a.txt": "@Person:20 in @City:90", "b.txt": "@Person:50", "c.txt": "nothing"}, "Person", "City"
+    )
+    for query, expected in (
+        ({"minConfidence": 0.9}, ["a.txt"]),
+        ({"maxConfidence": 0.3}, ["a.txt"]),
+        ({"minConfidence": 0.3, "maxConfidence": 0.6}, ["b.txt"]),
+        ({"minConfidence": 0.9, "category": "Person"}, []),
+    ):
+        for orderby in ("id", "uncertainty"):
+            assert locations(await project.documents(orderby=orderby, **query)) == expected
 
 
 async def test_the_list_by_uncertainty_stays_exact_while_others_review(new_project: MakeProject) -> None:
@@ -86,6 +144,47 @@ async def test_the_list_by_uncertainty_stays_exact_while_others_review(new_proje
     untouched = sorted(set(texts) - set(locations(touched)))
     for found in lists:
         assert sorted(one for one in found if one in untouched) == untouched
+
+
+async def test_labels_set_by_hand_and_cleared_are_undone(new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    [suggested] = await project.suggested({"a.txt": "@Refund:60"}, "Refund", "Praise")
+    url = f"{project.path}/documents/{suggested['id']}"
+    praise, refund = ({"class": {"category": name}} for name in ("Praise", "Refund"))
+
+    await project.put_labels("a.txt", praise)
+    undone = await project.http.post(f"{url}/:undo")
+    assert undone.status_code == 200
+    assert "class" not in undone.json()
+    assert undone.json()["suggestions"] == suggested["suggestions"]
+
+    await project.put_labels("a.txt", refund)
+    await project.put_labels("a.txt", {"class": None})
+    cleared = await project.http.post(f"{url}/:undo")
+    assert cleared.json()["class"] == refund["class"]
+    actions = [
+        entry["action"] for entry in (await project.get(f"/documents/{suggested['id']}/history"))["value"]
+    ]
+    assert actions == ["labelsUndone", "labelsSet", "labelsSet", "labelsUndone", "labelsSet"]
+
+
+async def test_a_relabeled_suggestion_is_undone_in_two_steps(new_project: MakeProject) -> None:
+    """One save in the page rejects the suggestion and then sets the label."""
+    project = await new_project(SINGLE)
+    [suggested] = await project.suggested({"a.txt": "@Refund:60"}, "Refund", "Praise")
+    url = f"{project.path}/documents/{suggested['id']}"
+    decision = {"documentId": suggested["id"], "eTag": suggested["eTag"], "rejectAll": True}
+    [saved] = await project.review([decision])
+    await project.put_labels("a.txt", {"class": {"category": "Praise"}}, saved["eTag"])
+
+    headers = {"Idempotency-Key": unique("key")}
+    first = await project.http.post(f"{url}/:undo", headers=headers)
+    again = await project.http.post(f"{url}/:undo", headers=headers)
+    assert first.json() == again.json(), "a repeat undoes nothing more"
+    assert first.json()["suggestions"] == []
+    second = await project.http.post(f"{url}/:undo")
+    assert second.json()["suggestions"] == suggested["suggestions"]
+    assert (await project.http.post(f"{url}/:undo")).status_code == 409
 
 
 async def test_undo_takes_back_the_last_decision_once(new_project: MakeProject) -> None:

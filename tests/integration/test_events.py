@@ -15,6 +15,8 @@ from tests.support.events import (
     BLOBS,
     CREATED,
     DELETED,
+    DIRECTORY_DELETED,
+    DIRECTORY_RENAMED,
     RENAMED,
     Event,
     cloud_event,
@@ -89,6 +91,36 @@ async def test_deletion_and_rename_follow_the_blobs(new_project: MakeProject) ->
     await listed(project, "new.txt")
 
 
+async def test_directories_and_moves_to_another_container_follow_the_blobs(new_project: MakeProject) -> None:
+    project, other = await new_project(), await new_project()
+    await project.upload({f"old/{n}.txt": "text" for n in range(3)} | {"gone/1.txt": "text", "a.txt": "text"})
+    await project.scan()
+    names = ["old/0.txt", "old/1.txt", "old/2.txt", "gone/1.txt", "a.txt"]
+    await listed(project, *names)
+    for name in names:
+        await project.blobs.delete(project.container, name)
+    await project.upload({f"new/{n}.txt": "text" for n in range(3)})
+    await other.upload({"b \U0001f48e.txt": "text"})
+
+    address = "https://devstoreaccount1.dfs.core.windows.net"
+    events = [
+        event(DIRECTORY_RENAMED, project.container, "new", data={"sourceUrl": f"{address}/{project.container}/old"}),
+        event(DIRECTORY_DELETED, project.container, "gone", data={"recursive": "true"}),
+        event(
+            RENAMED, other.container, "b \U0001f48e.txt".replace("\U0001f48e", "\ufffd\ufffd"),
+            data={
+                "sourceUrl": f"{address}/{project.container}/a.txt",
+                "destinationUrl": f"{address}/{other.container}/b%20%F0%9F%92%8E.txt",
+            },
+        ),
+    ]  # fmt: skip
+    for one in (*events, *reversed(events)):
+        assert await post(project.http, one) == 202
+
+    await listed(project, *(f"new/{n}.txt" for n in range(3)))
+    await listed(other, "b \U0001f48e.txt")
+
+
 async def test_the_blob_trigger_registers_uploads_of_the_documents_container(
     http: httpx.AsyncClient, storage: StorageClients
 ) -> None:
@@ -139,10 +171,16 @@ HOSTILE: dict[str, Callable[[str], Any]] = {
     "a rename from elsewhere": lambda c: event(
         RENAMED, c, "missing.txt", data={"sourceUrl": "file:///etc/passwd"}
     ),
-    "a rename from an address that is none": lambda c: event(
+    "a rename from an address that is not a URL": lambda c: event(
         RENAMED, c, "missing.txt", data={"sourceUrl": "http://[bad"}
     ),
     "a name with half a surrogate pair": lambda c: event(CREATED, c, "\ud800.txt"),
+    "a directory without a name": lambda c: event(DIRECTORY_DELETED, c, ""),
+    "the root as a directory": lambda c: event(DIRECTORY_DELETED, c, "/"),
+    "a directory of another account": lambda c: event(
+        DIRECTORY_RENAMED, c, "x", data={"sourceUrl": f"https://other.dfs.core.windows.net/{c}/good.txt"}
+    ),
+    "a file that is not closed yet": lambda c: event(CREATED, c, "open.txt", data={"api": "CreateFile"}),
     "a rename from half a surrogate pair": lambda c: event(
         RENAMED, c, "missing.txt", data={"sourceUrl": f"https://host/{c}/\ud800.txt"}
     ),

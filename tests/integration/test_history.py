@@ -12,7 +12,7 @@ from tests.support.api import ENTITIES, accept, label
 A = document_id("a.txt")
 
 
-def told(entry: dict[str, Any]) -> tuple[Any, Any]:
+def change_of(entry: dict[str, Any]) -> tuple[Any, Any]:
     return entry["details"]["before"], entry["details"]["after"]
 
 
@@ -25,7 +25,7 @@ async def test_labels_are_told_as_in_the_project_file(new_project: MakeProject, 
     for labels in (label(kind, "Refund"), nothing, {FIELDS[kind]: None}):
         await project.put_labels("a.txt", labels)
 
-    assert [told(entry) for entry in await history(project, "a.txt")] == [
+    assert [change_of(entry) for entry in await history(project, "a.txt")] == [
         (nothing, None),
         (label(kind, "Refund"), nothing),
         (None, label(kind, "Refund")),
@@ -44,8 +44,8 @@ async def test_a_decision_of_many_and_its_undo_name_the_review_job(
 
     undone, decided = await history(project, "a.txt")
 
-    assert told(decided) == (None, {FIELDS[kind]: accepted})
-    assert told(undone) == ({FIELDS[kind]: accepted}, None)
+    assert change_of(decided) == (None, {FIELDS[kind]: accepted})
+    assert change_of(undone) == ({FIELDS[kind]: accepted}, None)
     assert {e["details"]["reviewJobId"] for e in (undone, decided)} == {job["jobId"]}
     if kind == ENTITIES:
         assert accepted[0]["labels"] == [{"category": "Refund", "offset": 0, "length": 10}]
@@ -68,7 +68,7 @@ async def test_changed_settings_are_told_before_and_after(new_project: MakeProje
     )
     [entry] = await history(project, "a.txt")
     before = {"dataset": "Train", "language": "en-us", "contentChanged": False}
-    assert told(entry) == (before, before | {"dataset": "Test"})
+    assert change_of(entry) == (before, before | {"dataset": "Test"})
 
 
 async def test_a_change_between_two_pages_repeats_and_skips_nothing(new_project: MakeProject) -> None:

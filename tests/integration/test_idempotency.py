@@ -75,6 +75,16 @@ async def test_another_body_under_the_key_is_409(sample: Project) -> None:
     assert other.json()["error"]["target"] == "Idempotency-Key"
 
 
+async def test_a_key_counts_for_every_spelling_of_a_path(new_project: MakeProject) -> None:
+    project = await new_project()
+    headers = {"Idempotency-Key": unique("key")}
+    spelled = project.path[:-1] + f"%{ord(project.path[-1]):02X}"
+    paths = (project.path, spelled, spelled.lower().replace(project.path[:-1].lower(), project.path[:-1]))
+    answers = [await project.http.post(f"{path}/documents/:scan", headers=headers) for path in paths]
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.headers["operation-location"] for answer in answers}) == 1
+
+
 async def test_the_same_key_of_another_operation_is_another_request(new_project: MakeProject) -> None:
     project = await new_project()
     headers = {"Idempotency-Key": unique("key")}
@@ -103,7 +113,7 @@ async def test_every_post_reads_the_key(sample: Project, path: str) -> None:
 
 
 def _fields(path: str) -> list[str]:
-    """What a request without anything lacks, which is told before the key is looked at."""
+    """What an empty request lacks, which is reported before the key is checked."""
     operation = next(one for one in OPERATIONS if one.path == path)
     models = [model for model in (operation.query, operation.body) if model is not None]
     fields = [(name, field) for model in models for name, field in model.model_fields.items()]

@@ -10,11 +10,11 @@ from tests.integration.conftest import MakeProject
 from tests.support.api import accept, label
 
 
-def neighbours() -> tuple[str, str]:
+def neighbors() -> tuple[str, str]:
     """Two locations whose documents lie on one page."""
     seen: dict[int, str] = {}
     for number in count():
-        location = f"neighbour-{number}.txt"
+        location = f"neighbor-{number}.txt"
         page = page_of(document_id(location), DEFAULT_PAGES)
         if page in seen:
             return seen[page], location
@@ -80,7 +80,7 @@ async def test_of_many_reviewers_of_one_document_exactly_one_is_acknowledged(
 
 
 async def test_reviewers_of_two_documents_of_one_page_both_succeed(new_project: MakeProject) -> None:
-    one, other = neighbours()
+    one, other = neighbors()
     project = await new_project()
     first, second = await project.suggested({one: "@Refund:73 a", other: "@Refund:81 b"}, "Refund")
 
@@ -92,7 +92,7 @@ async def test_reviewers_of_two_documents_of_one_page_both_succeed(new_project: 
 
 
 async def test_puts_on_two_documents_of_one_page_do_not_see_each_other(new_project: MakeProject) -> None:
-    one, other = neighbours()
+    one, other = neighbors()
     project = await new_project()
     await project.upload({one: "a", other: "b"})
     await project.define("Refund")

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterable
 
 import pytest
 
-from shared.storage.gateways.memory import MemoryStorage
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE
 from tests.support.lives import living
 from tests.support.services import Clock
+from tests.support.storage.memory import MemoryStorage
 
 
 async def test_an_export_is_written_in_large_pieces(monkeypatch: pytest.MonkeyPatch):
@@ -32,6 +32,6 @@ async def test_an_export_is_written_in_large_pieces(monkeypatch: pytest.MonkeyPa
     )
     await app.container.exports.start("p", "export")
 
-    result = await app.container.exports.result("p", "export")
+    result, _ = await app.container.exports.result("p", "export")
     assert result.count(b'{"location"') == 3_000
     assert pieces == [len(result)]  # 1,024 pages, one piece: it is less than 4 MiB

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from shared.domain.document import Document, document_id
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.page import Page, page_of
 from shared.domain.project import Project
-from shared.services.messages import JobMessage
-from shared.storage.gateways.memory import MemoryStorage
-from shared.storage.page_rows import Author
+from shared.services.jobs.messages import QUEUES, JobMessage
+from shared.storage.pages import Author
 from tests.support.azurite import Azurite, azurite
 from tests.support.lives import Life, living
-from tests.support.services import Clock
+from tests.support.services import Clock, result_json
+from tests.support.storage.memory import MemoryStorage
 
 __all__ = ["azurite"]
 
@@ -47,7 +47,7 @@ async def test_100_000_documents_are_imported_and_exported_in_512_mib(azurite: A
         await storage.table("projects").create()
         await storage.blobs.create_container("scaled")
         await storage.blobs.create_container(storage.names.prefix)
-        for queue in ("jobs", "autolabel-plan"):
+        for queue in QUEUES:
             await storage.queues.create(queue)
         found = work("transfer", azurite.connection_string, storage.names.prefix, "scaled", str(file))
     assert (found["import"], found["export"]) == ("succeeded", "succeeded")
@@ -111,14 +111,14 @@ async def test_reconcile_and_scan_of_100_000_blobs_find_what_was_lost_changed_an
 
     started = time.monotonic()
     message = JobMessage(project=app.name, incarnation=project.incarnation, kind="reconcile", job="reconcile")
-    await app.container.runner.run(message)
-    looks = await app.container.stores.todo.all(project.scope, 1_000)
+    await app.container.dispatcher.run(message)
+    looks = await app.container.stores.pending.all(project.scope, 1_000)
     sys.stderr.write(f"\nreconcile: {time.monotonic() - started:.1f} s for {DOCUMENTS:,} blobs\n")
 
     assert sorted(one.location for one in looks) == sorted([*lost, *changed, *deleted])
     await app.drain()
     statistics = await app.container.categories.statistics(app.name)
-    assert statistics["documents"]["total"] == DOCUMENTS + len(lost) - len(deleted)
+    assert statistics.documents == DOCUMENTS + len(lost) - len(deleted)
     for name in (*lost, *changed):
         assert (await app.get(name)).length == len((lost | changed)[name])
     assert [await app.document(name) for name in deleted] == [None] * len(deleted)
@@ -127,7 +127,7 @@ async def test_reconcile_and_scan_of_100_000_blobs_find_what_was_lost_changed_an
     job = await app.container.registering.scan(app.name, "scan")
     await app.drain()
     job = await app.container.registering.get(app.name, "scan")
-    assert {name: job.result[name] for name in ("blobs", "new", "changed", "gone")} == {
+    assert {name: result_json(job)[name] for name in ("blobs", "new", "changed", "gone")} == {
         "blobs": DOCUMENTS,
         "new": 0,
         "changed": 0,

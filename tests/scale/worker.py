@@ -17,15 +17,15 @@ from typing import Any
 
 from shared.domain.document import document_id
 from shared.domain.jobs import Job, JobKind, JobStatus
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import Names, ProjectKind
 from shared.engines.registry import local_engines
 from shared.runtime.container import Container
-from shared.services.messages import JobMessage
-from shared.services.stores import Names, build
-from shared.services.training import TrainRequest
+from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.stores import build
+from shared.services.training.service import TrainRequest
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames
-from shared.storage.gateways.memory import MemoryStorage
-from tests.support.services import settings
+from tests.support.services import result_json, settings
+from tests.support.storage.memory import MemoryStorage
 
 INTENTS = {
     "card lost": (
@@ -68,11 +68,11 @@ async def transfer(connection: str, prefix: str, container: str, file: str) -> d
         await app.exports.start("big", "export")
         exported = await _ended(lambda: app.exports.get("big", "export"))
         done = time.monotonic()
-        result = await app.exports.result("big", "export")
+        result, _ = await app.exports.result("big", "export")
         return {
             "import": job.status,
             "export": exported.status,
-            "documents": dict(job.result)["documents"],
+            "documents": result_json(job)["documents"],
             "exported": result.count(b'{"location"'),
             "labels": result.count(b'"offset"'),
             "importSeconds": imported - started,
@@ -106,10 +106,12 @@ async def train(kind: str, documents: str) -> dict[str, Any]:
     job = await app.training.start("bank", TrainRequest("m1"), "train")
     accepted = time.monotonic()
     message = JobMessage(project="bank", incarnation=project.incarnation, kind=JobKind.TRAIN, job=job.id)
-    await app.runner.run(message)
+    await app.dispatcher.run(message)
     ended = await app.training.get("bank", "train")
     summary = (
-        json.loads(await app.trained.summary("bank", "m1")) if ended.status is JobStatus.SUCCEEDED else {}
+        json.loads(await app.trained_models.summary("bank", "m1"))
+        if ended.status is JobStatus.SUCCEEDED
+        else {}
     )
     evaluation: dict[str, Any] = next((v for k, v in summary.items() if k.endswith("Evaluation")), {})
     return {

@@ -2,16 +2,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.storage.gateways.memory import MemoryStorage
 from tests.stateful.connection_world import World
 from tests.support.azurite import azurite
+from tests.support.storage.memory import MemoryStorage
 
 __all__ = ["azurite"]
 
 
 @pytest.fixture(params=["memory", "azurite"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """A fresh deployment over the in-memory twin, and over Azurite."""
+    """A fresh deployment over the in-memory storage, and over Azurite."""
     if request.param == "memory":
         yield await World(MemoryStorage()).prepare()
     else:
@@ -20,5 +20,5 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def twin() -> World:
+async def memory_world() -> World:
     return await World(MemoryStorage()).prepare()

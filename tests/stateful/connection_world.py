@@ -7,29 +7,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
-from shared.domain.bond import Bond, StudioKind
-from shared.domain.document import Document, Reading, fold, new_document
+from shared.connection.binding import Binding, StudioKind
+from shared.connection.service import ConnectionService
+from shared.connection.store import ConnectionStore
+from shared.connection.studios.base import LabelBlobs, LabelingStudio
+from shared.connection.studios.workspace import WorkspaceStudio
+from shared.domain.document import ANY_VERSION, Document, Reading, apply, new_document
 from shared.domain.errors import ProjectNotFound
-from shared.domain.ids import random_id
 from shared.domain.jobs import Job
-from shared.domain.kinds import ProjectKind, Studio
 from shared.domain.labels import Labels
+from shared.domain.names import ProjectKind, Studio, random_id
 from shared.domain.page import Edit, page_of
 from shared.domain.project import Category, Project
-from shared.services.budgets import BudgetService
-from shared.services.connection import ConnectionService
-from shared.services.documents import DocumentService
-from shared.services.etags import ANY
-from shared.services.jobs import JobService
-from shared.services.stores import Names, Stores, build
-from shared.storage.connections import ConnectionStore
-from shared.storage.gateways.faults import Faults
+from shared.services.jobs.lifecycle import BudgetService, JobService
+from shared.services.jobs.stores import Names, Stores, build
+from shared.services.review.documents import DocumentService
 from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
-from shared.storage.label_blobs import LabelBlobs
-from shared.storage.page_rows import Author
-from shared.studios.base import LabelingStudio
-from shared.studios.workspace import WorkspaceStudio
+from shared.storage.pages import Author
 from shared.wire.aml_jsonl import OffsetUnit
+from tests.support.storage.faults import Faults
 
 LS, AML = Studio.LANGUAGE_STUDIO, Studio.AZURE_ML
 FILE = "labels.jsonl"
@@ -111,8 +107,8 @@ class World:
         await self.storage.blobs.create_container(self.texts)
         return self
 
-    def bond(self, name: str = "news") -> Bond:
-        return Bond(StudioKind.WORKSPACE, self.labeling, name)
+    def binding(self, name: str = "news") -> Binding:
+        return Binding(StudioKind.WORKSPACE, self.labeling, name)
 
     # The project
 
@@ -134,12 +130,24 @@ class World:
 
     async def upload(self, project: Project, location: str, text: str) -> Document:
         await self.storage.blobs.write(self.texts, location, text.encode())
-        document = fold(new_document(location, "en-us", random_id()), Reading("e", text, None), random_id())
+        known = (await self.read(project)).get(location) or new_document(location, "en-us", random_id())
+        return await self._save(project, apply(known, Reading("e", text, None), random_id()))
+
+    async def register_unread(
+        self, project: Project, location: str, labels: Labels | None = None
+    ) -> Document:
+        """A document whose text was not read yet."""
+        document = replace(new_document(location, "en-us", random_id()), labels=labels)
+        return await self._save(project, document)
+
+    async def _save(self, project: Project, document: Document) -> Document:
         handle = await self.app.stores.directory.fresh(project.name)
         number = page_of(document.id, project.pages)
         edit = Edit({document.id: document})
         author = Author("upload", self.clock(), random_id())
-        await self.app.stores.pages.write(handle, [number], lambda page, now: edit, author, passes_gate=True)
+        await self.app.stores.pages.write(
+            handle, [number], lambda page, now: edit, author, ignores_fence=True
+        )
         return document
 
     async def label(self, location: str, labels: Labels | str | None, name: str = "p") -> None:
@@ -147,7 +155,7 @@ class World:
         project = await self.app.stores.directory.read(name)
         document = (await self.read(project))[location]
         wanted = Labels((labels,)) if isinstance(labels, str) else labels
-        await self.app.documents.set_labels(name, document.id, ANY, wanted, "person")
+        await self.app.documents.set_labels(name, document.id, ANY_VERSION, wanted, "person")
 
     async def read(self, project: Project) -> dict[str, Document]:
         """The documents as they lie in storage, by location."""
@@ -207,9 +215,9 @@ class World:
             self.clock.pass_(max(wait, 1))
         raise AssertionError("The connection does not come to rest.")
 
-    async def connect(self, name: str = "p", bond: Bond | None = None) -> Job:
+    async def connect(self, name: str = "p", binding: Binding | None = None) -> Job:
         return await self._finish(
-            await self.app.service.connect(name, bond or self.bond(), "lead", new_job()), name
+            await self.app.service.connect(name, binding or self.binding(), "lead", new_job()), name
         )
 
     async def switch(self, to: Studio, name: str = "p", caller: Any = None) -> Job:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 
 TOKEN = re.compile(r"@(\w+):(\d+)")
 
@@ -32,6 +32,12 @@ class Before:
     rejected: frozenset[tuple[str, Mark]]
     changed: bool
     jobs: int
+    by_hand: bool = False
+    #: What a second undo brings back.
+    earlier: "Before | None" = None
+    #: Whether the text changed since, and then the text that the labels were set for; None: not known.
+    outdated: bool = False
+    former: str | None = None
 
 
 @dataclass
@@ -39,6 +45,9 @@ class Doc:
     text: str
     labels: Marks | None = None
     changed: bool = False
+    #: The text that was labeled, while `changed`; None: not known.
+    labeled: str | None = None
+    missing: bool = False
     pending: Marks = ()
     rejected: frozenset[tuple[str, Mark]] = frozenset()
     before: Before | None = None
@@ -47,13 +56,13 @@ class Doc:
 
 
 class Model:
-    """`blobs` is what lies in the container, `docs` what the project knows, `told` what events it was sent."""
+    """`blobs` is what lies in the container, `docs` what the project knows, `announced` the locations of its events."""
 
     def __init__(self, kind: ProjectKind) -> None:
         self.kind = kind
         self.blobs: dict[str, str] = {}
         self.docs: dict[str, Doc] = {}
-        self.told: set[str] = set()
+        self.announced: set[str] = set()
         #: What was rejected in documents that are gone, should they come back (A4).
         self.gone: dict[str, frozenset[tuple[str, Mark]]] = {}
         self.categories: set[str] = set()
@@ -66,30 +75,71 @@ class Model:
         for location in locations:
             text, doc = self.blobs.get(location), self.docs.get(location)
             if text is None:
-                if (gone := self.docs.pop(location, None)) is not None:
-                    self.gone[location] = gone.rejected
+                if doc is not None and doc.labels is not None:
+                    doc.missing = True
+                elif doc is not None:
+                    self.gone[location] = self.docs.pop(location).rejected
             elif doc is None:
                 self.docs[location] = Doc(text, rejected=self.gone.pop(location, frozenset()))
-            elif doc.text != text:
-                doc.text, doc.pending, doc.before = text, (), None
-                doc.changed = doc.changed or doc.labels is not None
+            else:
+                doc.missing = False
+                if doc.text != text:
+                    self.overwrite(doc, text)
+
+    def overwrite(self, doc: Doc, text: str) -> None:
+        labeled = doc.labeled if doc.changed else doc.text
+        doc.before = self._outdate(doc.before, doc.text)
+        doc.text, doc.pending = text, ()
+        if doc.labels is None or labeled is None:
+            doc.labeled = None
+        else:
+            doc.changed = labeled != text
+            doc.labeled = labeled if doc.changed else None
+
+    def _outdate(self, before: Before | None, text: str) -> Before | None:
+        if before is None or before.outdated:
+            return before
+        earlier = self._outdate(before.earlier, text)
+        return replace(before, outdated=True, former=None if before.changed else text, earlier=earlier)
 
     def deliver_events(self) -> None:
-        self.look(self.told)
-        self.told.clear()
+        self.look(self.announced)
+        self.announced.clear()
 
     def reconcile(self) -> None:
-        self.look({*self.blobs, *self.docs})
-        self.told.clear()
+        """More removals than half of the documents wait for a person (D3)."""
+        present = {location for location, doc in self.docs.items() if not doc.missing}
+        gone = present - self.blobs.keys()
+        cleared = {location for location, doc in self.docs.items() if doc.missing and doc.labels is None}
+        self.look({*self.blobs, *cleared, *(gone if 2 * len(gone) <= len(present) else ())})
+        self.announced.clear()
 
     # Suggestions
 
     @property
     def ready(self) -> bool:
-        return self.trained or any(doc.labels is not None for doc in self.docs.values())
+        return self.trained or self.learnable > 0
+
+    @property
+    def learnable(self) -> int:
+        """Documents that a training learns from: entities of a text that changed are at stale offsets."""
+        return sum(map(self._teaches, self.docs.values()))
+
+    @property
+    def readable(self) -> int:
+        """Of those, the documents whose blobs still hold the text that was labeled."""
+        return sum(self._teaches(doc) and self.blobs.get(key) == doc.text for key, doc in self.docs.items())
+
+    def _teaches(self, doc: Doc) -> bool:
+        stale = self.kind is ProjectKind.ENTITIES and doc.changed
+        return doc.labels is not None and not doc.missing and not stale
 
     def unlabeled(self) -> list[str]:
-        return [key for key, doc in self.docs.items() if doc.labels is None and not doc.pending]
+        return [
+            key
+            for key, doc in self.docs.items()
+            if doc.labels is None and not doc.pending and not doc.missing
+        ]
 
     def suggest(self, locations: Sequence[str]) -> None:
         """A job over these documents (A3, A4, A9)."""
@@ -97,7 +147,7 @@ class Model:
             return
         self.look(locations)
         for doc in (self.docs[one] for one in locations if one in self.docs):
-            if self.kind is ProjectKind.SINGLE_LABEL and doc.labels is not None:
+            if doc.missing or (self.kind is ProjectKind.SINGLE_LABEL and doc.labels is not None):
                 continue
             doc.pending = self._chosen(doc)
             doc.jobs += 1
@@ -136,7 +186,11 @@ class Model:
     def set_labels(self, location: str, labels: Marks | None) -> None:
         doc = self.docs[location]
         self.categories.update(one.category for one in labels or ())
-        doc.labels, doc.changed, doc.before = labels, False, None
+        earlier = replace(doc.before, earlier=None) if doc.before else None
+        doc.before = Before(
+            None, doc.labels, doc.pending, doc.rejected, doc.changed, doc.jobs, by_hand=True, earlier=earlier
+        )
+        doc.labels, doc.changed, doc.labeled = labels, False, None
         doc.pending = tuple(one for one in doc.pending if self.fits(labels, one))
 
     def decide(self, doc: Doc, accept: Marks, reject: Marks, job: str | None = None) -> None:
@@ -144,6 +198,7 @@ class Model:
         doc.before = Before(job, doc.labels, doc.pending, doc.rejected, doc.changed, doc.jobs)
         doc.rejected |= {(doc.text, one) for one in reject}
         if accept:
+            doc.labeled = None
             doc.labels = (*(doc.labels or ()), *accept)
         gone = {*accept, *reject}
         doc.pending = tuple(one for one in doc.pending if one not in gone and self.fits(doc.labels, one))
@@ -159,15 +214,19 @@ class Model:
         return matched
 
     def undo(self, wanted: Callable[[Before], bool]) -> int:
-        """Take decisions back (V4); of how many documents."""
+        """Undo the last change of labels (V4); of how many documents."""
         undone = 0
         for doc in self.docs.values():
             if doc.before is not None and wanted(doc.before):
                 last = doc.before
-                doc.labels, doc.rejected, doc.before = last.labels, last.rejected, None
-                doc.changed = doc.changed and last.changed
+                doc.labels, doc.rejected, doc.before = last.labels, last.rejected, last.earlier
+                if last.outdated:
+                    doc.changed = doc.labels is not None and last.former != doc.text
+                    doc.labeled = last.former if doc.changed else None
+                else:
+                    doc.changed = last.changed and (last.by_hand or doc.changed)
                 if doc.jobs == last.jobs or not doc.pending:
-                    doc.pending = last.pending
+                    doc.pending = () if last.outdated else last.pending
                 else:  # a later job's suggestions stay
                     doc.pending = tuple(one for one in doc.pending if self.fits(last.labels, one))
                 undone += 1

@@ -1,7 +1,7 @@
 """For every storage call and every call to Azure of every operation: a crash before it and after it, then resume.
 
 The end must be the same as without a crash. A crash ends the process: the next one has fresh caches and waits until
-the claim of the dead one is over.
+the lease of the crashed one has expired.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,31 +10,32 @@ from typing import Any
 
 import pytest
 
-from shared.domain.bond import Bond, StudioKind
+from shared.connection.binding import Binding, StudioKind
+from shared.connection.service import ConnectionService
+from shared.connection.studios.arm import Answer, Arm, ArmOptions
+from shared.connection.studios.azure_ml import AzureMlOptions, AzureMlStudio
+from shared.connection.studios.base import LabelBlobs
 from shared.domain.errors import LabelbridgeError
 from shared.domain.jobs import JobKind
-from shared.domain.kinds import ProjectKind
-from shared.services.connection import ConnectionService
-from shared.storage.gateways.faults import Crash, Faults, crash_points
-from shared.storage.gateways.memory import FULL_PAGES, MemoryStorage
-from shared.storage.label_blobs import LabelBlobs
-from shared.studios.arm import Answer, Arm, ArmOptions
-from shared.studios.azure_ml import AzureMlOptions, AzureMlStudio
+from shared.domain.names import ProjectKind
 from tests.fakes.arm import STORAGE, FakeArm, workspace_id
 from tests.fakes.entra import StaticToken
 from tests.fakes.server import serve
 from tests.stateful.connection_world import AML, LS, World, new_job
+from tests.support.services import result_json
+from tests.support.storage.faults import Crash, Faults, crash_points
+from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 type Act = Callable[[ConnectionService, World, str], Awaitable[object]]
 CALLER = StaticToken("lead")
 
 
 async def connect(service: ConnectionService, world: World, job: str) -> object:
-    return await service.connect("p", world.bond(), "lead", job)
+    return await service.connect("p", world.binding(), "lead", job)
 
 
 async def refused(service: ConnectionService, world: World, job: str) -> object:
-    return await service.connect("p", Bond(world.bond().studio, "none", "news"), "lead", job)
+    return await service.connect("p", Binding(world.binding().studio, "none", "news"), "lead", job)
 
 
 async def to_aml(service: ConnectionService, world: World, job: str) -> object:
@@ -79,7 +80,7 @@ OPERATIONS: dict[str, tuple[Callable[[World], Awaitable[None]], Act]] = {
 
 
 async def ready(before: Callable[[World], Awaitable[None]]) -> World:
-    world = await World(MemoryStorage(page_sizes=FULL_PAGES), prefix="twin").prepare()
+    world = await World(MemoryStorage(page_sizes=FULL_PAGES), prefix="crash").prepare()
     await world.project(kind=ProjectKind.SINGLE_LABEL, pages=3)
     await world.label("a.txt", "A")
     await before(world)
@@ -87,7 +88,7 @@ async def ready(before: Callable[[World], Awaitable[None]]) -> World:
 
 
 async def act_and_die(world: World, act: Act, job: str, faults: Faults) -> None:
-    """Order it and drive it, in a process that may die on the way."""
+    """Command it and drive it, in a process that may die on the way."""
     process = world.start(faults)
     try:
         await act(process.service, world, job)
@@ -100,7 +101,7 @@ async def resume(world: World, act: Act, job: str) -> None:
     """A new process; the caller asks again with the same key, then the sweep finds what is left."""
     world.start()
     world.clock.pass_(21)
-    with suppress(LabelbridgeError):  # what it began is at its end, or somebody's claim is still to pass
+    with suppress(LabelbridgeError):  # what it began is at its end, or another lease has not expired
         await act(world.app.service, world, job)
     await world.drive()
     await world.app.service.sweep()
@@ -112,7 +113,7 @@ async def picture(world: World) -> dict[str, Any]:
     project = await world.app.stores.directory.read("p")
     connection = (await world.app.service.get("p")).connection
     jobs = await world.app.stores.jobs.list(project.incarnation, JobKind.CONNECTION)
-    steps = [entry.facts.get("nextStep") for entry in await world.app.connections.log(project.incarnation)]
+    steps = [entry.transition.next_step for entry in await world.app.connections.log(project.incarnation)]
     tombstones = [
         blob.name
         for name in await world.storage.blobs.list_containers(f"{world.prefix}-tombstones")
@@ -120,7 +121,7 @@ async def picture(world: World) -> dict[str, Any]:
         for blob in page
     ]
     return {
-        "state": (connection.state, connection.active, connection.step, connection.bond, connection.error),
+        "state": (connection.state, connection.active, connection.step, connection.binding, connection.error),
         "project": (
             project.active_studio,
             project.aml_project_path,
@@ -131,7 +132,8 @@ async def picture(world: World) -> dict[str, Any]:
         "ours": await world.labels(),
         "theirs": await world.labels(studio=AML),
         "jobs": sorted(
-            str((j.status, j.result.get("documentsImported"), len(j.errors), len(j.warnings))) for j in jobs
+            str((j.status, result_json(j).get("documentsImported"), len(j.errors), len(j.warnings)))
+            for j in jobs
         ),
         "tombstones": tombstones,
         "steps": steps,
@@ -141,7 +143,7 @@ async def picture(world: World) -> dict[str, Any]:
 async def here_is_open(world: World) -> bool:
     project = await world.app.stores.directory.read("p")
     pages = await world.app.stores.pages.load_range(project.scope, 0, project.pages)
-    return not any(page.shut(project.opened) for page in pages.values())
+    return not any(page.fenced(project.released) for page in pages.values())
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -213,8 +215,8 @@ async def azure() -> AsyncIterator[tuple[World, FakeArm, DyingArm]]:
         fake.address = address
         arm = DyingArm(address)
         studio = AzureMlStudio(arm, LabelBlobs(storage.blobs), AzureMlOptions(STORAGE))
-        world = await World(storage, studio, prefix="twin").prepare()
-        world.bond = lambda name="news": Bond(StudioKind.AZURE_ML, workspace_id(), name)  # type: ignore[method-assign]
+        world = await World(storage, studio, prefix="crash").prepare()
+        world.binding = lambda name="news": Binding(StudioKind.AZURE_ML, workspace_id(), name)  # type: ignore[method-assign]
         await world.project(pages=3)
         await world.label("a.txt", "A")
         yield world, fake, arm

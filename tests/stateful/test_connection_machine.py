@@ -19,14 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.domain.bond import Bond
-from shared.domain.connection import Connection
-from shared.domain.connection_courses import Course, State
+from shared.connection.binding import Binding
+from shared.connection.service import ConnectionService
+from shared.connection.state import Connection, Saga, State
 from shared.domain.errors import LabelbridgeError, LabelingLocked
-from shared.services.connection import ConnectionService
-from shared.storage.gateways.faults import Crash, Faults, crash_at
-from shared.storage.gateways.memory import FULL_PAGES, MemoryStorage
 from tests.stateful.connection_world import AML, LS, Storage, World, new_job
+from tests.support.storage.faults import Crash, Faults, crash_at
+from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 PROJECTS, NAMES, DOCUMENTS = ("p", "q"), ("one", "ONE", "two", "three"), ("a.txt", "b.txt")
 projects, names = st.sampled_from(PROJECTS), st.sampled_from(NAMES)
@@ -46,8 +45,8 @@ class Connections(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.ours: dict[str, dict[str, str]] = {name: {} for name in PROJECTS}
         self.files: dict[str, dict[str, str]] = {}
-        self.buried: set[str] = set()
-        self.course: dict[str, Course | None] = dict.fromkeys(PROJECTS)
+        self.seen_tombstones: set[str] = set()
+        self.saga: dict[str, Saga | None] = dict.fromkeys(PROJECTS)
 
     def run(self, work: Awaitable[Any]) -> Any:
         async def awaited() -> Any:
@@ -67,8 +66,8 @@ class Connections(RuleBasedStateMachine):
 
     # What callers do
 
-    def order(self, name: str, crash: tuple[int, Any] | None, act: Act) -> None:
-        """Order it in a process that dies where `crash` says; else bring it to rest."""
+    def run_command(self, name: str, crash: tuple[int, Any] | None, act: Act) -> None:
+        """Command it in a process that dies where `crash` says; else bring it to rest."""
         process = self.world.start(Faults(crash_at(*crash) if crash else None))
         try:
             self.run(act(process.service))
@@ -85,7 +84,9 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: not all(self.connection(p).bound for p in PROJECTS))
     @rule(project=projects, name=names, crash=crashes)
     def connect(self, project: str, name: str, crash: tuple[int, Any] | None) -> None:
-        self.order(project, crash, lambda s: s.connect(project, self.world.bond(name), "lead", new_job()))
+        self.run_command(
+            project, crash, lambda s: s.connect(project, self.world.binding(name), "lead", new_job())
+        )
 
     @precondition(lambda self: self.bound())
     @rule(data=st.data(), crash=crashes)
@@ -93,7 +94,7 @@ class Connections(RuleBasedStateMachine):
         project = data.draw(st.sampled_from(self.bound()))
         before = self.connection(project)
         to = AML if before.active is LS else LS
-        self.order(project, crash, lambda s: s.switch(project, to, "lead", new_job()))
+        self.run_command(project, crash, lambda s: s.switch(project, to, "lead", new_job()))
         after = self.connection(project)
         if (
             crash
@@ -101,43 +102,45 @@ class Connections(RuleBasedStateMachine):
             or before.step
             or after.error
             or before.active is after.active
-            or not after.bond
+            or not after.binding
         ):
             return
         ours = {k: v for k, v in self.run(self.world.labels(project)).items() if v is not None}
         if to is LS:
-            assert ours == {**self.ours[project], **self.files.get(after.bond.name, {})}, "all imported"
+            assert ours == {**self.ours[project], **self.files.get(after.binding.name, {})}, "all imported"
         else:
-            assert self.run(self.world.file(after.bond.name)) == ours == self.ours[project], "all handed over"
+            assert self.run(self.world.file(after.binding.name)) == ours == self.ours[project], (
+                "all handed over"
+            )
 
     @precondition(lambda self: self.bound())
     @rule(project=projects, crash=crashes)
     def sync(self, project: str, crash: tuple[int, Any] | None) -> None:
-        self.order(project, crash, lambda s: s.sync(project, "lead", new_job()))
+        self.run_command(project, crash, lambda s: s.sync(project, "lead", new_job()))
 
     @precondition(lambda self: self.bound())
     @rule(project=projects)
     def train(self, project: str) -> None:
         """Training on AML's labels imports them first."""
-        self.order(project, None, lambda s: s.import_latest(project))
+        self.run_command(project, None, lambda s: s.import_latest(project))
 
     @precondition(lambda self: self.bound())
     @rule(project=projects, crash=crashes, sure=st.integers(0, 3))
     def disconnect(self, project: str, crash: tuple[int, Any] | None, sure: int) -> None:
         if sure:
             return
-        bond = self.connection(project).bond
-        confirm = bond.name if bond else ""
-        self.order(project, crash, lambda s: s.disconnect(project, confirm, True, "lead", new_job()))
+        binding = self.connection(project).binding
+        confirm = binding.name if binding else ""
+        self.run_command(project, crash, lambda s: s.disconnect(project, confirm, True, "lead", new_job()))
 
     @precondition(lambda self: not self.bound())
     @rule(left=projects, right=projects, name=names, other=names)
     def two_at_once(self, left: str, right: str, name: str, other: str) -> None:
         async def both() -> None:
-            one, two = self.world.start().service, self.world.start().service
+            first, second = self.world.start().service, self.world.start().service
             await asyncio.gather(
-                one.connect(left, self.world.bond(name), "lead", new_job()),
-                two.connect(right, self.world.bond(other), "lead", new_job()),
+                first.connect(left, self.world.binding(name), "lead", new_job()),
+                second.connect(right, self.world.binding(other), "lead", new_job()),
                 return_exceptions=True,
             )
 
@@ -159,7 +162,7 @@ class Connections(RuleBasedStateMachine):
         self.world.start()
         self.run(self.world.project(project, documents=DOCUMENTS, pages=2))
         self.ours[project] = {}
-        self.course[project] = None
+        self.saga[project] = None
 
     @rule(project=projects, document=documents, value=classes)
     def label_here(self, project: str, document: str, value: str) -> None:
@@ -174,11 +177,11 @@ class Connections(RuleBasedStateMachine):
     @rule(data=st.data(), document=documents, value=classes)
     def label_there(self, data: st.DataObject, document: str, value: str) -> None:
         project = data.draw(st.sampled_from(self.bound()))
-        bond = self.connection(project).bond
-        if bond is not None and self.run(self.world.file_is_open(bond.name)):
-            labels = {**self.run(self.world.file(bond.name)), document: value}
-            assert self.run(self.world.write_file(labels, bond.name))
-            self.files[bond.name] = labels
+        binding = self.connection(project).binding
+        if binding is not None and self.run(self.world.file_is_open(binding.name)):
+            labels = {**self.run(self.world.file(binding.name)), document: value}
+            assert self.run(self.world.write_file(labels, binding.name))
+            self.files[binding.name] = labels
 
     # What must hold
 
@@ -193,56 +196,57 @@ class Connections(RuleBasedStateMachine):
         for project in PROJECTS:
             connection = self.connection(project)
             found = {k: v for k, v in self.run(self.world.labels(project)).items() if v is not None}
-            before, course = self.ours[project], self.course[project]
-            file = self.files.get(connection.bond.name, {}) if connection.bond else {}
+            before, saga = self.ours[project], self.saga[project]
+            file = self.files.get(connection.binding.name, {}) if connection.binding else {}
             allowed = [before]
-            if (
-                Course.TO_LANGUAGE_STUDIO in {connection.course, course}
-                or connection.state is not State.CONNECTED
-            ):
+            if Saga.TO_LANGUAGE_STUDIO in {connection.saga, saga} or connection.state is not State.CONNECTED:
                 assert all(found.get(d) in {before.get(d), file.get(d)} for d in DOCUMENTS), (project, found)
             else:
                 allowed.append({**before, **file} if connection.active is LS else before)
                 assert found in allowed, (project, found, before, file)
             self.ours[project] = found
-            self.course[project] = connection.course
-            if connection.state is State.CONNECTED and connection.active is AML and connection.bond:
-                self.files[connection.bond.name] = self.run(self.world.file(connection.bond.name))
+            self.saga[project] = connection.saga
+            if connection.state is State.CONNECTED and connection.active is AML and connection.binding:
+                self.files[connection.binding.name] = self.run(self.world.file(connection.binding.name))
 
     @invariant()
     def pairs_are_whole(self) -> None:
-        bonds: list[Bond] = []
+        bindings: list[Binding] = []
         for project in PROJECTS:
             connection = self.connection(project)
-            if connection.bound and connection.bond is not None:
-                bonds.append(connection.bond)
-        assert len({bond.key for bond in bonds}) == len(bonds)
-        assert not {bond.key for bond in bonds if bond.key in self.buried and not self.leaving(bond)}
+            if connection.bound and connection.binding is not None:
+                bindings.append(connection.binding)
+        assert len({binding.key for binding in bindings}) == len(bindings)
+        assert not {
+            binding.key
+            for binding in bindings
+            if binding.key in self.seen_tombstones and not self.leaving(binding)
+        }
 
-    def leaving(self, bond: Bond) -> bool:
+    def leaving(self, binding: Binding) -> bool:
         states = [self.connection(name) for name in PROJECTS]
-        return any(c.bond == bond and c.state is State.DISCONNECTING for c in states)
+        return any(c.binding == binding and c.state is State.DISCONNECTING for c in states)
 
     @invariant()
     def never_both_writable(self) -> None:
         for project in PROJECTS:
             connection = self.connection(project)
-            if connection.bound and connection.bond is not None:
+            if connection.bound and connection.binding is not None:
                 here = self.run(self.here_is_open(project))
-                there = self.run(self.world.file_is_open(connection.bond.name))
+                there = self.run(self.world.file_is_open(connection.binding.name))
                 # While connecting an empty file may stand open before it is leased; then labels here are locked.
                 assert not (here and there), connection
 
     async def here_is_open(self, project: str) -> bool:
         found = await self.world.app.stores.directory.read(project)
         pages = await self.world.app.stores.pages.load_range(found.scope, 0, found.pages)
-        return not any(page.shut(found.opened) for page in pages.values())
+        return not any(page.fenced(found.released) for page in pages.values())
 
     @invariant()
     def tombstones_stay(self) -> None:
         now = self.run(self.tombstones())
-        assert self.buried <= now
-        self.buried = now
+        assert self.seen_tombstones <= now
+        self.seen_tombstones = now
 
     async def tombstones(self) -> set[str]:
         container = f"{self.world.prefix}-tombstones"
@@ -251,7 +255,7 @@ class Connections(RuleBasedStateMachine):
         return {blob.name async for page in self.world.storage.blobs.list(container) for blob in page}
 
 
-def test_random_lives_on_the_twin() -> None:
+def test_random_lives_in_memory() -> None:
     class OnTwin(Connections):
         def __init__(self) -> None:
             super().__init__()

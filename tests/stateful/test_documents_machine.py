@@ -1,10 +1,10 @@
-"""Random lives of a project's documents, in the three kinds, on the twin and on Azurite."""
+"""Random lives of a project's documents, in the three kinds, in memory and on Azurite."""
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from tests.stateful.documents_machine import Documents
 from tests.support.azurite import Azurite
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(600)  # many short lives; how long they take de
 
 
 @pytest.mark.parametrize("kind", list(ProjectKind))
-def test_lives_on_the_twin(kind: ProjectKind):
+def test_lives_in_memory(kind: ProjectKind):
     machine = type("OnTheTwin", (Documents,), {"kind": kind})
     run_state_machine_as_test(machine, settings=_settings(60, 40))
 

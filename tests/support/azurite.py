@@ -22,7 +22,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.storage.gateways.clients import Account, StorageClients, StorageNames
+from shared.storage.gateways.clients import Account, StorageNames
+from tests.support.storage.counting import CountingClients
 
 _BINARY = Path(__file__).parents[2] / "node_modules" / ".bin" / "azurite"
 _ACCOUNT = "devstoreaccount1"
@@ -53,10 +54,10 @@ class Azurite:
         return Account.from_connection_string(self.connection_string)
 
     @asynccontextmanager
-    async def storage(self, prefix: str = "") -> AsyncIterator[StorageClients]:
+    async def storage(self, prefix: str = "", *, rest: bool = True) -> AsyncIterator[CountingClients]:
         """Gateways for one test; without a prefix a fresh one, so that tests never meet."""
         names = StorageNames(prefix or f"t{uuid4().hex[:16]}")
-        clients = StorageClients(self.account, names=names)
+        clients = CountingClients(self.account, names=names, rest=rest)
         try:
             yield clients
         finally:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, Model
 
@@ -45,7 +45,7 @@ class ScriptedModel:
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
         for text in texts:
             if "@fail" in text:
-                raise RuntimeError("The text told the engine to fail.")
+                raise RuntimeError("The text tells the engine to fail.")
         await _held(texts)
         return [self._of(text) for text in texts]
 
@@ -73,5 +73,5 @@ class ScriptedEngine:
         await _held(example.text for example in examples)
         return kind.encode()
 
-    async def load(self, artefact: bytes) -> Model:
-        return ScriptedModel(ProjectKind(artefact.decode()))
+    async def load(self, artifact: bytes) -> Model:
+        return ScriptedModel(ProjectKind(artifact.decode()))

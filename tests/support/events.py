@@ -11,8 +11,17 @@ from devhost.delivery import TOPIC
 CREATED = "Microsoft.Storage.BlobCreated"
 DELETED = "Microsoft.Storage.BlobDeleted"
 RENAMED = "Microsoft.Storage.BlobRenamed"
+DIRECTORY_DELETED = "Microsoft.Storage.DirectoryDeleted"
+DIRECTORY_RENAMED = "Microsoft.Storage.DirectoryRenamed"
 EVENT_GRID = ("/runtime/webhooks/EventGrid", "storage_event")
 BLOBS = ("/runtime/webhooks/blobs", "Host.Functions.document_uploaded")
+#: The keys of the tests' hosts: each extension has its own.
+HOST_KEYS = {
+    "master": "host-master-key",
+    "function": "host-function-key",
+    "eventgrid_extension": "host-eventgrid-key",
+    "blobs_extension": "host-blobs-key",
+}
 
 type Event = dict[str, Any]
 
@@ -59,7 +68,9 @@ async def deliver(
     """What a webhook answers to a body."""
     address, function = to
     headers = {"aeg-event-type": kind}
-    return await http.post(address, params={"functionName": function}, content=body, headers=headers)
+    key = HOST_KEYS[f"{address.rpartition('/')[2].lower()}_extension"]
+    params = {"functionName": function, "code": key}
+    return await http.post(address, params=params, content=body, headers=headers)
 
 
 async def post(http: httpx.AsyncClient, *events: Any, to: tuple[str, str] = EVENT_GRID) -> int:

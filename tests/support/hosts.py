@@ -22,6 +22,7 @@ import pytest
 
 from tests.support.azurite import Azurite
 from tests.support.engines import NAME
+from tests.support.events import HOST_KEYS
 
 ROOT = Path(__file__).parents[2]
 KEY = "labelbridge-local"
@@ -42,7 +43,8 @@ _STOP_SECONDS = 20
 class Host:
     """A running host: its address, its process, what it names its things in storage, and its log.
 
-    While the file `hold` exists, the scripted engine waits with texts that say "@hold".
+    While the file `hold` exists, the scripted engine waits with texts that say "@hold". The host answers as
+    the file `answers` says: `[{"path": "/projects", "status": 503, "times": 1}]`, see devhost/answers.py.
     """
 
     url: str
@@ -50,6 +52,7 @@ class Host:
     process: subprocess.Popen[str]
     log: Path
     hold: Path
+    answers: Path
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -91,12 +94,17 @@ def running_host(
         **(settings or {}),
     }
     log = folder / f"{prefix}.log"
-    command = [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", "0"]
+    keys = folder / "host-keys.json"
+    keys.write_text(json.dumps(HOST_KEYS))
+    command = [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", "0", "--strict"]
+    command += ["--enable-auth", str(keys), "--answers", str(folder / "answers.json")]
+    # Azurite may close a connection while it hands out messages; they come again after this, not after 10 minutes.
+    command += ["--message-invisibility", "30"]
     with log.open("a") as errors, _process(command, environment, errors) as process:
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith("ready "), f"The host did not start: {log.read_text()}"
-        yield Host(line.split()[1], prefix, process, log, folder / "hold")
+        yield Host(line.split()[1], prefix, process, log, folder / "hold", folder / "answers.json")
 
 
 @contextmanager
@@ -104,10 +112,11 @@ def running_events(azurite: Azurite, host: Host, folder: Path) -> Iterator[None]
     """The forwarder, which posts what happens in the containers of Azurite."""
     port = azurite.blob.rsplit(":", 1)[1].split("/")[0]
     command = [sys.executable, "-m", "devhost", "events", "--azurite-port", port, "--target", host.url]
-    command += ["--data-dir", str(folder), "--documents-container", DOCUMENTS, "--interval", "0.3"]
-    for prefix in (host.prefix, "azure-webjobs-", "$", QUIET):
+    command += ["--data-dir", str(folder), "--key", HOST_KEYS["master"], "--interval", "0.3"]
+    for prefix in (host.prefix, QUIET):
         command += ["--exclude", prefix]
-    with (folder / "events.log").open("a") as errors, _process(command, {**os.environ}, errors):
+    environment = {**os.environ, "DOCUMENTS_CONTAINER": DOCUMENTS}
+    with (folder / "events.log").open("a") as errors, _process(command, environment, errors):
         yield
 
 

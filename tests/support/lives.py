@@ -9,31 +9,21 @@ await app.train("m1")
 from dataclasses import replace
 from typing import Any, override
 
-from shared.domain.document import Document, document_id
-from shared.domain.ids import random_job_id
-from shared.domain.jobs import Job, JobKind
-from shared.domain.kinds import ProjectKind
+from shared.domain.document import ANY_VERSION, Document, document_id
+from shared.domain.jobs import AutolabelParameters, Job, JobKind
 from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.names import Names, ProjectKind, random_job_id
 from shared.domain.project import Project
 from shared.domain.review import Decision
-from shared.domain.splitting import SplitOptions
+from shared.domain.training import SplitOptions
 from shared.runtime.container import Container
-from shared.services import etags
-from shared.services.messages import (
-    BATCH_QUEUE,
-    PLAN_QUEUE,
-    REVIEW_QUEUE,
-    BatchMessage,
-    JobMessage,
-    PlanMessage,
-    parse,
-)
-from shared.services.review import Saved, Submitted
-from shared.services.stores import Names, build
-from shared.services.training import TrainRequest
-from shared.storage.gateways.faults import Faults
+from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.jobs.stores import build
+from shared.services.review.service import Saved, Submitted
+from shared.services.training.service import TrainRequest
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.services import App, Clock, Sent, Storage, settings
+from tests.support.storage.faults import Faults
 
 
 class Life(App):
@@ -42,20 +32,10 @@ class Life(App):
     kind: ProjectKind = ProjectKind.SINGLE_LABEL
 
     @override
-    async def deliver(self, queue: str, body: str) -> None:
-        self.delivered.append((queue, body))
-        if queue == PLAN_QUEUE:
-            await self.container.planner.plan(parse(PlanMessage, body))
-        elif queue in {BATCH_QUEUE, REVIEW_QUEUE}:
-            await self.container.runner.run_batch(parse(BatchMessage, body))
-        else:
-            await self.container.runner.run(parse(JobMessage, body))
-
-    @override
     async def create(
         self, kind: ProjectKind = ProjectKind.SINGLE_LABEL, *, pages: int | None = None, **more: Any
     ) -> Project:
-        """`pages`: few, where a test shuts the gate often."""
+        """`pages`: few, where a test locks labels often."""
         self.kind = kind
         project = await super().create(kind, **more)
         if pages is None:
@@ -75,7 +55,7 @@ class Life(App):
 
     async def set(self, location: str, labels: Labels | None) -> Document:
         shown = await self.container.documents.set_labels(
-            self.name, document_id(location), etags.ANY, labels, "tester"
+            self.name, document_id(location), ANY_VERSION, labels, "tester"
         )
         return shown.document
 
@@ -97,19 +77,20 @@ class Life(App):
         await self.autolabel(random_job_id())
 
     async def planned(self, job_id: str, **parameters: Any) -> list[tuple[str, str]]:
-        """An autolabel job of which nothing has run yet; the messages of its batches."""
+        """An autolabel job whose model is fitted and of which nothing else has run; messages of its first batches."""
         project, now = await self.container.projects.get(self.name), self.container.stores.clock()
-        job = Job(
-            job_id, JobKind.AUTOLABEL, self.name, project.incarnation, project.edition, now, now,
-            generation=project.generation, parameters={"source": "http", **parameters},
-        )  # fmt: skip
+        parameters = {"model_label": None, **parameters}
+        job = Job.new(JobKind.AUTOLABEL, job_id, project, now, AutolabelParameters(**parameters))
         job, _ = await self.container.stores.jobs.create(job)
         self.sent.waiting.clear()
         await self.container.planner.plan_job(job)
+        while others := [one for one in self.sent.waiting if not isinstance(parse(one[1]), BatchMessage)]:
+            self.sent.waiting.remove(others[0])
+            await self.deliver(*others[0])
         return list(self.sent.waiting)
 
     async def decide(self, location: str, **decision: Any) -> Saved:
-        one = Submitted(Decision(document_id(location), **decision), etags.ANY)
+        one = Submitted(Decision(document_id(location), **decision), ANY_VERSION)
         _, [result] = await self.container.review.save(self.name, [one], "reviewer")
         return result.status
 

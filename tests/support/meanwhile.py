@@ -7,8 +7,8 @@ app = living(MemoryStorage(), clock, faults=storage)
 from collections.abc import Awaitable, Callable
 from typing import override
 
-from shared.storage.gateways.counter import Service
-from shared.storage.gateways.faults import Faults
+from tests.support.storage.counting import Service
+from tests.support.storage.faults import Faults
 
 
 class Meanwhile(Faults):

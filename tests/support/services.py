@@ -1,4 +1,4 @@
-"""The services of the app in the process of the test, over the in-memory twin or Azurite; the test plays the host.
+"""The services of the app in the process of the test, over in-memory storage or Azurite; the test plays the host.
 
 app = in_process(MemoryStorage())
 await app.create("p")
@@ -6,6 +6,7 @@ await app.upload({"a.txt": "text"})
 await app.drain()
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,41 +15,40 @@ from typing import Any, Protocol, override
 
 import pytest
 
-from shared.domain.document import Document, document_id
+from shared.domain.document import ANY_VERSION, Document, document_id
 from shared.domain.errors import DocumentNotFound
-from shared.domain.jobs import Job, JobKind
-from shared.domain.kinds import ProjectKind
+from shared.domain.jobs import FitParameters, Job, JobKind
 from shared.domain.labels import Labels
-from shared.domain.project import AutolabelSettings, Project
-from shared.runtime.container import Container
+from shared.domain.names import Names, ProjectKind, random_job_id
+from shared.domain.project import AutolabelSettings, Project, ProjectSettings
+from shared.engines.base import Engine
+from shared.runtime.container import Container, wanted_events
 from shared.runtime.settings import Settings
-from shared.services import etags
-from shared.services.autolabel import AutolabelRequest
-from shared.services.messages import (
-    BATCH_QUEUE,
-    JOB_QUEUE,
-    PLAN_QUEUE,
-    BatchMessage,
-    JobMessage,
-    PlanMessage,
-    parse,
-)
-from shared.services.projects import ProjectPatch
-from shared.services.stores import Names, build
-from shared.storage.gateways.ports import Blobs, Queues, Table
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs import lifecycle
+from shared.services.jobs.messages import EVENT_QUEUE, JobMessage, parse, parse_event
+from shared.services.jobs.stores import build
+from shared.services.projects.service import ProjectPatch
+from shared.storage.gateways.ports import Blobs, Queues, Received, Table
+from shared.wire.api import job_json
 from tests.support.engines import NAME, ScriptedEngine
 
 SECRET = "AccountName=devstoreaccount1;AccountKey=bm9uZQ=="
 
 
 class Storage(Protocol):
-    """What both the twin and the clients of Azurite have."""
+    """What both in-memory storage and the clients of Azurite have."""
 
     @property
     def blobs(self) -> Blobs: ...
     @property
     def queues(self) -> Queues: ...
     def table(self, name: str) -> Table: ...
+
+
+def result_json(job: Job) -> dict[str, Any]:
+    """The result of a job as its answer shows it; empty while there is none."""
+    return job_json(job).get("result", {})
 
 
 class Clock:
@@ -81,6 +81,14 @@ class Sent(Queues):
     async def create(self, queue: str) -> None:
         await self._inner.create(queue)
 
+    @override
+    async def receive(self, queue: str, seconds: int) -> list[Received]:
+        return await self._inner.receive(queue, seconds)
+
+    @override
+    async def delete(self, queue: str, message: Received) -> None:
+        await self._inner.delete(queue, message)
+
 
 @dataclass
 class App:
@@ -96,34 +104,42 @@ class App:
     async def deliver(self, queue: str, body: str) -> None:
         """Give one message to who handles it, as the queue functions do."""
         self.delivered.append((queue, body))
-        if queue == PLAN_QUEUE:
-            await self.container.planner.plan(parse(PlanMessage, body))
-        elif queue == BATCH_QUEUE:
-            await self.container.batches.run(parse(BatchMessage, body))
-        else:
-            assert queue == JOB_QUEUE, queue
-            await self.container.runner.run(parse(JobMessage, body))
+        if queue == EVENT_QUEUE:
+            await self.container.events.run(parse_event(body))
+            return
+        await self.container.dispatcher.run(parse(body))
 
     async def drain(self) -> None:
-        """Deliver what waits, and what comes of it, whatever its delay."""
-        while self.sent.waiting:
-            await self.deliver(*self.sent.waiting.popleft())
+        """Deliver what waits, and what comes of it, whatever its delay; then no work of a request is left either."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while self.sent.waiting:
+                await self.deliver(*self.sent.waiting.popleft())
+            # What took longer than its request waited for.
+            left = [task for task in lifecycle._running if task.get_loop() is loop]
+            if not left:
+                return
+            await asyncio.wait(left)
 
     async def fail_five_times(self, queue: str, body: str) -> None:
         """Deliver a message of a batch that fails until the host moves it to the poison queue, and handle it there."""
         for _ in range(5):
             with pytest.raises(RuntimeError):
                 await self.deliver(queue, body)
-        await self.container.batches.give_up(parse(BatchMessage, body), "It failed five times.")
+        await self.container.dispatcher.give_up(parse(body), "It failed five times.")
 
     async def create(
-        self, kind: ProjectKind = ProjectKind.SINGLE_LABEL, *, on_upload: bool = True, **more: Any
+        self,
+        kind: ProjectKind = ProjectKind.SINGLE_LABEL,
+        *,
+        on_upload: bool = True,
+        settings: ProjectSettings | None = None,
+        **more: Any,
     ) -> Project:
         """The project, and its container if it is not there."""
         await self.blobs.create_container(self.documents)
-        patch = ProjectPatch(
-            kind, self.documents, "en-us", autolabel=AutolabelSettings(on_upload=on_upload), **more
-        )
+        given = settings or ProjectSettings(autolabel=AutolabelSettings(on_upload=on_upload))
+        patch = ProjectPatch(kind, self.documents, "en-us", settings=lambda _: given, **more)
         project, _ = await self.container.projects.put(self.name, patch)
         return project
 
@@ -144,7 +160,7 @@ class App:
     async def label(self, location: str, category: str) -> Document:
         labels = Labels(categories=(category,))
         shown = await self.container.documents.set_labels(
-            self.name, document_id(location), etags.ANY, labels, "tester"
+            self.name, document_id(location), ANY_VERSION, labels, "tester"
         )
         return shown.document
 
@@ -156,6 +172,15 @@ class App:
         for category in categories:
             await self.label(f"~{category}.txt", category)
 
+    async def fit(self) -> None:
+        """Fit the engine on the labels as they are, as if uploads had asked for it."""
+        project = await self.container.projects.get(self.name)
+        stores = self.container.stores
+        job = Job.new(JobKind.FIT, random_job_id(), project, stores.clock(), FitParameters(NAME))
+        await stores.jobs.create(job)
+        await self.container.planner.fit(JobMessage.of(job))
+        await self.drain()
+
     async def autolabel(self, job_id: str = "job", **request: Any) -> Job:
         """A job over HTTP, to its end."""
         await self.container.autolabel.start(self.name, AutolabelRequest(**request), job_id)
@@ -163,12 +188,12 @@ class App:
         return await self.container.autolabel.get(self.name, job_id)
 
     async def rows(self) -> dict[str, Mapping[str, Any]]:
-        """Every row of the project but claims' times, as stored: what must not change when nothing does."""
+        """Every row of the project but the times of leases, as stored: what must not change when nothing does."""
         project = await self.container.projects.get(self.name)
         table = self.container.stores.table
         rows = await table.query(project.incarnation)
-        todos = await table.query(f"{project.incarnation}|todo")
-        return {row.key: dict(row.values) for row in (*rows, *todos)}
+        uploads = await table.query(f"{project.incarnation}|todo")
+        return {row.key: dict(row.values) for row in (*rows, *uploads)}
 
     async def jobs(self, kind: JobKind = JobKind.AUTOLABEL) -> list[Job]:
         project = await self.container.projects.get(self.name)
@@ -193,12 +218,14 @@ def in_process(
     *,
     table: Table | None = None,
     prefix: str = "labelbridge",
+    engines: Mapping[str, Callable[[], Engine]] | None = None,
     **more: Any,
 ) -> App:
-    """The app over this storage; `table` in its place, where it is wrapped."""
-    sent = Sent(storage.queues)
-    stores = build(Names(prefix), table or storage.table("projects"), storage.blobs, sent, clock)
-    container = Container(settings(**more), stores, {NAME: ScriptedEngine})
+    """The app over this storage; `table` in its place, where it is wrapped. `engines`: beside the scripted one."""
+    sent, given = Sent(storage.queues), settings(**more)
+    rows = table or storage.table("projects")
+    stores = build(Names(prefix), rows, storage.blobs, sent, clock, wanted_events(given))
+    container = Container(given, stores, {NAME: ScriptedEngine, **(engines or {})})
     return App(container, sent, storage.blobs)
 
 

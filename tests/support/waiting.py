@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 PAUSE = 0.05
 
 
-async def eventually[T](what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 30.0) -> T:
+async def eventually[T](what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 60.0) -> T:
     """The first answer of `look` that is neither None nor False. Fails when none comes in time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -13,18 +13,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# Stands for a supervisor: starts a child, says both pids, ends its child on SIGTERM.
+# Stands for a supervisor: starts a child, says both pids, ends its child on SIGTERM. It blocks the signal and waits
+# for it: a handler and signal.pause() would miss one that arrives between the two.
 SUPERVISOR = """
 import os, signal, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; print(0, flush=True); signal.pause()"],
                          stdout=subprocess.PIPE)
 child.stdout.readline()
-def stop(*_):
-    child.terminate()
-    sys.exit(child.wait() and 0)
-signal.signal(signal.SIGTERM, stop)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 print("pids", os.getpid(), child.pid, *sys.argv[1:], flush=True)
-signal.pause()
+signal.sigwait([signal.SIGTERM])
+child.terminate()
+child.wait()
 """
 # Stands for an installer: starts a child of its own, says both pids, and never ends by itself.
 INSTALLER = """#!/bin/sh
@@ -63,8 +63,11 @@ class Project:
         shutil.copy(self.folder / "package-lock.json", self.folder / "node_modules/.installed")
 
     def make_python(self, uv: str = "#!/bin/sh\necho uv >>log\n") -> None:
-        """A .venv whose python answers `-c`, and runs the supervisor for everything else."""
-        python = f'#!/bin/sh\n[ "$1" = -c ] && exit 0\nexec {sys.executable} supervisor.py "$@"\n'
+        """A .venv whose python answers `-c`, the check of settings and the welcome (with one word), and runs the
+        supervisor for all else.
+        """
+        answered = '[ "$2" = scripts.welcome ] && echo welcome; [ "$1" = -c ] || [ "${2#scripts.}" != "$2" ]'
+        python = f'#!/bin/sh\n{answered} && exit 0\nexec {sys.executable} supervisor.py "$@"\n'
         executable(self.folder / ".venv/bin/python", python)
         executable(self.folder / ".venv/bin/uv", uv)
 

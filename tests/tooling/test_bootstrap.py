@@ -112,6 +112,6 @@ def test_an_old_or_absent_node_is_named_with_the_fix(project, node):
     executable(project.bin / "node", f"#!/bin/sh\n{node}\n")
     status, output = finish(project.start(BOOTSTRAP))
     assert status == 1
-    assert "Node.js 20 or newer" in output
+    assert "Node.js 20 or later" in output
     assert "Fix: install it" in output
     assert "npm" not in project.log()

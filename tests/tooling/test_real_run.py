@@ -1,4 +1,4 @@
-"""`make run`, the real one: it becomes ready, and a SIGTERM to make alone leaves nothing behind."""
+"""`make run`, the real one: it becomes ready and says where to go; a SIGTERM to make alone leaves nothing behind."""
 
 import os
 import signal
@@ -41,6 +41,11 @@ def test_sigterm_to_make_ends_host_and_azurite(make):
     line = next((line for line in make.stdout if line.startswith("ready ")), None)
     assert line, "ended without becoming ready"
     address = line.split()[1]
+    said = "".join(iter(make.stdout.readline, "\n")) + make.stdout.readline() + make.stdout.readline()
+    said += make.stdout.readline()
+    assert f"{address}/studio/#key=labelbridge-local" in said
+    assert "make demo PORT=0" in said
+    assert f"curl -H 'Ocp-Apim-Subscription-Key: labelbridge-local' '{address}/language/" in said
     with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
         assert answer.status == 200
     started = descendants(make.pid)

@@ -44,6 +44,7 @@ def test_settings_reach_the_program(project):
     make = project.start("make", "run", "PORT=7123", "DATA_DIR=over there", AZURITE_PORT="10100")
     _, words = read_pids(make)
     expected = "-m devhost run --app . --port 7123 --azurite-port 10100 --data-dir over there"
+    expected += " --exclude labelbridge --exclude %TABLE_PREFIX% --say welcome"
     assert " ".join(words) == expected
     os.kill(make.pid, signal.SIGTERM)
     make.wait(20)

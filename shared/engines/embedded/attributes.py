@@ -1,4 +1,4 @@
-"""What the tagger sees of a token: the word, its form, its neighbours, and mentions known from other
+"""What the tagger sees of a token: the word, its form, its neighbors, and mentions known from other
 documents.
 """
 
@@ -41,7 +41,7 @@ class Gazetteer:
         """From the mentions of each document, with the numbers of their categories."""
         mentions: dict[Mention, Counter[int]] = {}
         for document in documents:
-            for mention, category in document:
+            for mention, category in sorted(document):  # a set has another order in another process
                 mentions.setdefault(mention, Counter())[category] += 1
         return cls(mentions)
 
@@ -87,22 +87,8 @@ def mentions(words: Sequence[str], labels: Sequence[int]) -> set[tuple[Mention, 
     return {mention for mention in found if len(mention[0]) <= _LONGEST_MENTION}
 
 
-def describe(
-    words: Sequence[str],
-    gazetteer: Gazetteer,
-    own: set[tuple[Mention, int]],
-    clusters: Clusters,
-) -> list[list[str]]:
-    """All attributes of each token of a document; `own` as in `Gazetteer.marks`."""
-    padded = [*EDGES, *words, *EDGES]
-    return [
-        [a for p in POSITIONS for a in seen_at(padded[i + len(EDGES) + p], p, clusters)] + context
-        for i, context in enumerate(in_context(words, gazetteer, own))
-    ]
-
-
 def seen_at(word: str, position: int, clusters: Clusters) -> tuple[str, ...]:
-    """What a token sees of one word alone: itself (position 0), a neighbour, or the next but one."""
+    """What a token sees of one word alone: itself (position 0), a neighbor, or the next but one."""
     if position == 0:
         return (*_own(word), *clusters.get(word, ()))
     if abs(position) == 1:

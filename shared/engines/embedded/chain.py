@@ -1,7 +1,7 @@
 """A linear-chain conditional random field at prediction time: exact probabilities of spans, with numpy alone.
 
 python-crfsuite fits the weights; here they are plain arrays. That keeps its model files, which its C code
-reads without checks, out of artefacts, and it computes many documents at once.
+reads without checks, out of artifacts, and it computes many documents at once.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ _LEAST: Final = 0.04
 """Spans less probable than this are not looked at."""
 _LONGEST: Final = 60
 _TINY: Final = 1e-300
+_FLATTEST: Final = -200.0
+"""Log-potentials below this, relative to the highest, count as this: their products stay above zero."""
 
 type Matrix = NDArray[np.float64]
 
@@ -61,9 +63,9 @@ class Chain:
     def _posterior(self, scores: Matrix, lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
         """P(label) of each token, and P(the mention goes on | this label): 0 for "outside" and at the end."""
         batch, size, labels = scores.shape
-        potential = np.exp(scores - scores.max(axis=2, keepdims=True))
+        potential = _exp(scores - scores.max(axis=2, keepdims=True))
         potential[:, 0, 2::2] = 0  # nothing is inside a mention that did not begin
-        step = np.where(_allowed(labels), np.exp(self.transitions - self.transitions.max()), 0)
+        step = np.where(_allowed(labels), _exp(self.transitions - self.transitions.max()), 0)
         forward = np.empty_like(potential)
         backward = np.ones_like(potential)
         alpha = potential[:, 0]
@@ -81,7 +83,11 @@ class Chain:
             onward[:, t, 1:] = np.where(ended, 0, step[starts, inside] * after[:, inside] / beta[:, 1:])
             backward[:, t] = np.where(ended, 1, beta / beta.sum(axis=1, keepdims=True))
         marginals = forward * backward
-        return marginals / marginals.sum(axis=2, keepdims=True), onward
+        return marginals / np.maximum(marginals.sum(axis=2, keepdims=True), _TINY), onward
+
+
+def _exp(potentials: Matrix) -> Matrix:
+    return np.exp(np.maximum(potentials, _FLATTEST))
 
 
 def _inside(labels: int) -> NDArray[np.int64]:
@@ -101,12 +107,12 @@ def without_overlaps(candidates: Sequence[Candidate], least: float) -> list[Cand
     """The most probable spans that do not overlap and are at least so probable, in the order of the text."""
     kept: list[Candidate] = []
     taken: set[int] = set()
-    for one in sorted(candidates, key=lambda c: (-c.probability, c.start, c.end, c.category)):
-        if one.probability < least:
+    for candidate in sorted(candidates, key=lambda c: (-c.probability, c.start, c.end, c.category)):
+        if candidate.probability < least:
             break
-        if taken.isdisjoint(range(one.start, one.end)):
-            kept.append(one)
-            taken.update(range(one.start, one.end))
+        if taken.isdisjoint(range(candidate.start, candidate.end)):
+            kept.append(candidate)
+            taken.update(range(candidate.start, candidate.end))
     return sorted(kept, key=lambda c: c.start)
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
-from shared.engines.base import ArtefactError
+from shared.engines.base import ArtifactError
 from shared.engines.embedded import calibration
-from shared.engines.embedded.artefact import Artefact
+from shared.engines.embedded.artifact import Artifact
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.features import FeatureSpace
 
@@ -66,7 +66,7 @@ class Classifier:
             for row, columns, count in zip(surest, order, counts.tolist(), strict=True)
         ]
 
-    def store(self) -> Artefact:
+    def store(self) -> Artifact:
         """All of it, as JSON and arrays."""
         space = self._space.store()
         decision = self._decision
@@ -74,21 +74,21 @@ class Classifier:
             "kind": str(self.kind), "categories": list(self.categories), "slope": decision.platt.slope,
             "shift": decision.platt.shift, "threshold": decision.threshold, "ceiling": decision.ceiling,
         }  # fmt: skip
-        # Half precision halves the artefact; it moves a confidence by less than a thousandth.
+        # Half precision halves the artifact; it moves a confidence by less than a thousandth.
         arrays = {
             "sparse": self._sparse.astype("<f2"),
             "dense": self._dense.astype("<f2"),
             "intercept": self._intercept,
         }
-        return Artefact({**space.meta, **meta}, {**space.arrays, **arrays})
+        return Artifact({**space.meta, **meta}, {**space.arrays, **arrays})
 
     @classmethod
-    def restore(cls, stored: Artefact) -> "Classifier":
-        """Raises ArtefactError."""
+    def restore(cls, stored: Artifact) -> "Classifier":
+        """Raises ArtifactError."""
         space = FeatureSpace.restore(stored)
         categories = stored.strings("categories")
         if not categories:
-            raise ArtefactError("The model has no categories.")
+            raise ArtifactError("The model has no categories.")
         count = len(categories)
         weights = (
             stored.array("sparse", space.sparse_width, count).astype(np.float32),

@@ -2,36 +2,46 @@
 
 With many more features than documents the problem is solved among the documents: in coordinates in which the
 documents have the same inner products as in the features, which gives the same model in a fraction of the
-time.
+time. Of thousands of documents, some at random span these coordinates.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example
+from shared.engines.base import FitReport, NotEnoughExamples
 from shared.engines.embedded import calibration, logistic, sentences
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
-from shared.engines.embedded.features import FeatureSpace
-from shared.engines.embedded.logistic import Matrix
-from shared.engines.embedded.numeric import cholesky, solve_triangular
+from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows
+from shared.engines.embedded.logistic import Matrix, Points
+from shared.engines.embedded.numeric import pivoted_cholesky, solve_triangular
 
 _STRENGTH: Final = 20.0
 _NAME_WEIGHT: Final = 1.0
 _MANY_DOCUMENTS: Final = 1_000
+_CHUNK: Final = 512
 _THRESHOLD_DOCUMENTS: Final = 5
+_MOST_SPANNING: Final = 2_000
+"""Documents that span the space in which weights are sought; bounds memory and time."""
+_LEAST_DIFFERENCE: Final = 1e-6
+"""Squared distance of a row from the space of others, relative to its length, that counts as a difference."""
 
-type Rows = NDArray[np.int64]
 
-
-def train(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> Classifier:
-    """Needs at least two categories (single-label) or one (multi-label)."""
+def train(
+    kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int
+) -> tuple[Classifier, FitReport]:
+    """Raises NotEnoughExamples without two categories (single-label) or one (multi-label)."""
+    examples, report = _usable(kind, examples)
     categories = tuple(sorted({category for example in examples for category in example.categories}))
+    if len(categories) < (2 if kind is ProjectKind.SINGLE_LABEL else 1):
+        raise NotEnoughExamples(" ".join(["Too few classes can be learned from.", *report.lines]))
     texts = [example.text for example in examples]
     # The name of a category counts as a short document of it, unless held-out documents say that it misleads.
     with_names = [*texts, *map(readable, categories)]
@@ -39,19 +49,24 @@ def train(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[st
     center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
     space = FeatureSpace.fit(texts, unlabeled, center, seed)
     features = space.transform(with_names, vectors)
-    triangle = _triangle(features.gram())
-    problem = _Problem(triangle, _targets(examples, categories), kind is ProjectKind.SINGLE_LABEL, seed)
+    coordinates = _Coordinates.of(features, len(texts), seed)
+    targets = _targets(examples, categories)
+    problem = _Problem(coordinates.points, targets, kind is ProjectKind.SINGLE_LABEL, seed)
     name_weight, held_out = problem.choose_name_weight()
     coefficients = problem.solve(np.arange(len(texts)), name_weight)
-    dual = solve_triangular(triangle.T, coefficients[:-1], lower=False)
-    weights = (features.sparse.T @ dual, features.dense.T @ dual, coefficients[-1])
-    return Classifier(
-        kind,
-        categories,
-        space,
-        tuple(part.astype(np.float32) for part in weights),
-        _decide(kind, held_out, problem),
-    )
+    sparse, dense = coordinates.in_features(features, coefficients[:-1])
+    weights = (sparse.astype(np.float32), dense.astype(np.float32), coefficients[-1].astype(np.float32))
+    return Classifier(kind, categories, space, weights, _decide(kind, held_out, problem)), report
+
+
+def _usable(kind: ProjectKind, examples: Sequence[Example]) -> tuple[Sequence[Example], FitReport]:
+    """Single-label: the examples of exactly one class."""
+    if kind is not ProjectKind.SINGLE_LABEL:
+        return examples, FitReport()
+    counts = [len(set(example.categories)) for example in examples]
+    reasons = {"noClass": counts.count(0), "severalClasses": sum(count > 1 for count in counts)}
+    usable = [example for example, count in zip(examples, counts, strict=True) if count == 1]
+    return usable, FitReport({reason: count for reason, count in reasons.items() if count})
 
 
 def readable(category: str) -> str:
@@ -59,10 +74,47 @@ def readable(category: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", category).strip()
 
 
+@dataclass(frozen=True, slots=True)
+class _Coordinates:
+    """All rows of features in coordinates of the space that the rows `spanning` span."""
+
+    points: Points
+    spanning: Rows
+    triangle: Matrix
+    """The inner products of the spanning rows, as `triangle @ triangle.T`."""
+
+    @classmethod
+    def of(cls, features: Features, documents: int, seed: int) -> "_Coordinates":
+        """Of the rows, the first `documents` are documents and the others names of categories.
+
+        Rows that depend on others (equal documents, empty ones) span nothing, so no matrix here is singular.
+        """
+        drawn = np.random.default_rng(seed).permutation(documents)[:_MOST_SPANNING]
+        chosen = np.concatenate([np.sort(drawn), np.arange(documents, len(features.dense))])
+        products = InnerProducts(features, chosen)
+        square = products.of(chosen)
+        least = _LEAST_DIFFERENCE * square.diagonal().max(initial=0)
+        factor, order, rank, _ = pivoted_cholesky(square, tol=least, lower=1, overwrite_a=True)
+        kept = order[:rank] - 1  # LAPACK counts from 1
+        triangle = np.tril(factor[:rank, :rank])
+        rows = np.arange(len(features.dense))
+        # Of many documents half the digits do.
+        points: Any = np.empty((len(rows), rank), np.float32 if documents > _MANY_DOCUMENTS else np.float64)
+        for start in range(0, len(rows), _CHUNK):
+            part = products.of(rows[start : start + _CHUNK])[:, kept]
+            points[start : start + _CHUNK] = solve_triangular(triangle, part.T, lower=True).T
+        return cls(points, chosen[kept], triangle)
+
+    def in_features(self, features: Features, coefficients: Matrix) -> tuple[Matrix, Matrix]:
+        """Coefficients of these coordinates as weights of the features, sparse and dense."""
+        rows = solve_triangular(self.triangle.T, coefficients, lower=False)
+        return features.sparse[self.spanning].T @ rows, features.dense[self.spanning].T @ rows
+
+
 class _Problem:
     """The documents in their own coordinates, followed by one row for the name of each category."""
 
-    def __init__(self, points: Matrix, targets: Matrix, exclusive: bool, seed: int) -> None:
+    def __init__(self, points: Points, targets: Matrix, exclusive: bool, seed: int) -> None:
         self.targets = targets
         self._points = points
         self._with_names = np.vstack([targets, np.eye(targets.shape[1])])
@@ -115,12 +167,6 @@ def _targets(examples: Sequence[Example], categories: Sequence[str]) -> Matrix:
     for row, example in enumerate(examples):
         targets[row, [column[category] for category in example.categories]] = 1
     return targets
-
-
-def _triangle(gram: Matrix) -> Matrix:
-    """Coordinates with these inner products (Cholesky). Equal documents need a trace of difference."""
-    gram[np.diag_indices_from(gram)] += 1e-6 * gram.diagonal().mean()
-    return cholesky(gram, lower=True)
 
 
 def _folds(targets: Matrix, count: int, seed: int) -> list[Rows]:

@@ -1,32 +1,52 @@
 """The embedded engine behind the protocol of engines: lazy imports, and CPU work in threads of its own."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Final, Protocol
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction
-from shared.engines.base import Capabilities, NotEnoughExamples
+from shared.engines.base import Capabilities, EngineError, EngineUnavailable, FitReport, NotEnoughExamples
+
+if TYPE_CHECKING:
+    from shared.engines.worker import Worker
+
+log = logging.getLogger("labelbridge.engines")
 
 NAME: Final = "embedded"
 MIN_DOCUMENTS: Final = 5
 """With fewer labeled documents there is nothing to hold out, so no confidence would be honest."""
 
+IN_THREAD: Final = 50_000, 5_000
+"""Fits of so many characters take about a second, as long as a process takes to start."""
+
 _CHUNK_TEXTS: Final = 256
 _CHUNK_CHARACTERS: Final = 200_000
 """Together they bound the memory of a prediction, and how long others wait for the thread."""
 
-# One thread each: a fit never delays predictions, and memory holds one fit at a time.
+LONG: Final = 10
+"""Times as many characters take so long that a process of its own fits them, and shorter fits need not wait."""
+
+# One thread each: a fit never delays predictions, and memory holds one long fit at a time.
 _FITTING: Final = ThreadPoolExecutor(1, "engine-fit")
+_IN_PROCESS: Final = ThreadPoolExecutor(1, "engine-fit-process"), ThreadPoolExecutor(1, "engine-fit-long")
 _PREDICTING: Final = ThreadPoolExecutor(1, "engine-predict")
 
 
 class EmbeddedEngine:
-    """Small models, trained on this machine."""
+    """Small models, trained on this machine: with few characters in a thread, else in a process of its own.
+
+    `in_thread`: the most characters that are fitted in a thread, of documents with classes and with entities.
+    """
 
     name: str = NAME
     capabilities: Capabilities = Capabilities(kinds=frozenset(ProjectKind), trainable=True)
+
+    def __init__(self, in_thread: tuple[int, int] = IN_THREAD) -> None:
+        self._in_thread = in_thread
 
     def missing_for(
         self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
@@ -55,11 +75,15 @@ class EmbeddedEngine:
                 counts[category] = counts.get(category, 0) + 1
         if reason := self.missing_for(kind, counts, len(examples)):
             raise NotEnoughExamples(reason)
-        return await _run(_FITTING, lambda: _fit(kind, examples, unlabeled, seed))
+        characters = sum(len(example.text) for example in examples) + sum(map(len, unlabeled))
+        few = self._in_thread[kind is ProjectKind.ENTITIES]
+        if characters > few:
+            return await _fit_in_process(kind, examples, unlabeled, seed, long=characters > LONG * few)
+        return await _run(_FITTING, "learn from these labels", lambda: _fit(kind, examples, unlabeled, seed))
 
-    async def load(self, artefact: bytes) -> "EmbeddedModel":
+    async def load(self, artifact: bytes) -> "EmbeddedModel":
         """As `Engine.load`."""
-        return EmbeddedModel(await _run(_PREDICTING, lambda: _load(artefact)))
+        return EmbeddedModel(*await _run(_PREDICTING, "read its model", lambda: _load(artifact)))
 
 
 class Predictor(Protocol):
@@ -78,15 +102,20 @@ class Predictor(Protocol):
 class EmbeddedModel:
     """A fitted model; it predicts in the engine's own thread, in chunks so that callers take turns."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, report: FitReport) -> None:
         self._predictor = predictor
+        self._turn = asyncio.Lock()  # one chunk of a model waits for the thread, so that models take turns
         self.categories = predictor.categories
+        self.report = report
 
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
         """As `Model.predict`."""
         predictions: list[list[Prediction]] = []
         for chunk in _chunks(texts):
-            predictions += await _run(_PREDICTING, lambda chunk=chunk: self._predictor.predict(chunk))
+            async with self._turn:
+                predictions += await _run(
+                    _PREDICTING, "predict these texts", lambda chunk=chunk: self._predictor.predict(chunk)
+                )
         return predictions
 
 
@@ -101,8 +130,52 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[begin:]
 
 
-async def _run[T](executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(executor, work)
+async def _run[T](executor: ThreadPoolExecutor, what: str, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, lambda: explained(what, work))
+
+
+def explained[T](what: str, work: Callable[[], T]) -> T:
+    """What the work returns. Whatever goes wrong is an EngineError, with the cause in the log."""
+    try:
+        return work()
+    except EngineError:
+        raise
+    except MemoryError as error:
+        raise EngineUnavailable(f"The embedded engine does not have enough memory to {what}.") from error
+    except Exception as error:
+        log.exception("The embedded engine could not %s.", what)
+        message = f"The embedded engine could not {what} ({type(error).__name__}). The log has the details."
+        raise EngineError(message) from error
+
+
+async def _fit_in_process(
+    kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int, *, long: bool
+) -> bytes:
+    """Fit in a worker process, one for long fits. Cancelling ends that process, if it works on this."""
+    from shared.engines.worker import FitRequest
+
+    worker = _worker(long)
+    request = FitRequest(kind, examples, unlabeled, seed)
+
+    def fit() -> bytes:
+        try:
+            return worker.fit(request)
+        except OSError:
+            log.warning("No process can be started; the model is fitted in a thread.", exc_info=True)
+            return _fit(kind, examples, unlabeled, seed)
+
+    try:
+        return await _run(_IN_PROCESS[long], "learn from these labels", fit)
+    except asyncio.CancelledError:
+        worker.cancel(request)
+        raise
+
+
+@cache
+def _worker(long: bool) -> "Worker":
+    from shared.engines.worker import Worker
+
+    return Worker()
 
 
 def _fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
@@ -111,7 +184,7 @@ def _fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str
     return models.fit(kind, examples, unlabeled, seed)
 
 
-def _load(artefact: bytes) -> Predictor:
+def _load(artifact: bytes) -> tuple[Predictor, FitReport]:
     from shared.engines.embedded import models
 
-    return models.load(artefact)
+    return models.load(artifact)

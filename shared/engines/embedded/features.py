@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.engines.embedded import sentences, tfidf
-from shared.engines.embedded.artefact import Artefact
-from shared.engines.embedded.numeric import csr_array, hstack
+from shared.engines.embedded.artifact import Artifact
+from shared.engines.embedded.numeric import csr_array, hstack, vstack
 from shared.engines.embedded.tfidf import Tfidf, unit_rows
 
 POOL: Final = 2_000
@@ -27,10 +27,14 @@ _POWER_ROUNDS: Final = 5
 _LEAST_VARIANCE: Final = 1e-4
 """Of a topic, relative to the strongest; what is weaker is noise."""
 
+_COMMON: Final = 0.05
+_FEW_ROWS: Final = 20
+_LEAST_LENGTH: Final = 1e-4
 _TOPIC_WEIGHT: Final = 1.5
 _MEANING_WEIGHT: Final = 2.0
 
 type Dense = NDArray[np.float32]
+type Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,33 @@ class Features:
     sparse: Any
     dense: Dense
 
-    def gram(self) -> NDArray[np.float64]:
-        """Inner products of all pairs of rows."""
-        return (self.sparse @ self.sparse.T).toarray().astype(np.float64) + self.dense.astype(
-            np.float64
-        ) @ self.dense.T
+
+class InnerProducts:
+    """Inner products of rows with the rows `chosen`, which are the columns of the result.
+
+    Sparse columns that many rows have are multiplied as a dense matrix: a sparse product takes time by the square
+    of the rows that share a column.
+    """
+
+    def __init__(self, features: Features, chosen: Rows) -> None:
+        rows, width = features.sparse.shape
+        is_common = np.bincount(features.sparse.indices, minlength=width) > max(_FEW_ROWS, rows * _COMMON)
+        self._common, self._rare = (features.sparse[:, np.flatnonzero(s)] for s in (is_common, ~is_common))
+        self._common_columns = self._common[chosen].toarray().T
+        self._rare_columns = csr_array(self._rare[chosen].T.astype(np.float64))
+        self._dense = features.dense
+        self._dense_columns = features.dense[chosen].T.astype(np.float64)
+
+    def of(self, rows: Rows) -> NDArray[np.float64]:
+        """Those of these rows."""
+        products = np.empty((len(rows), self._dense_columns.shape[1]))
+        for start in range(0, len(rows), tfidf.CHUNK):
+            part = rows[start : start + tfidf.CHUNK]
+            chunk = (self._rare[part] @ self._rare_columns).toarray()
+            chunk += self._common[part].toarray() @ self._common_columns
+            chunk += self._dense[part].astype(np.float64) @ self._dense_columns
+            products[start : start + tfidf.CHUNK] = chunk
+        return products
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +111,32 @@ class FeatureSpace:
         return self.topic_axes.shape[1] + (0 if self.center is None else sentences.WIDTH)
 
     def transform(self, texts: Sequence[str], vectors: Dense | None = None) -> Features:
-        """One row a text. `vectors` are those of the sentence encoder, when they are at hand."""
-        parts = [self.phrases.transform(texts), self.spelling.transform(texts)]
-        dense = [_TOPIC_WEIGHT * _unit(self.topic_words.transform(texts) @ self.topic_axes)]
+        """One row per text. `vectors` are those of the sentence encoder, when they are at hand."""
+        starts = range(0, len(texts), tfidf.CHUNK)
+        parts = [texts[start : start + tfidf.CHUNK] for start in starts] or [texts]
+        sparse = csr_array(vstack([self._words(part) for part in parts], format="csr"))
+        topics = [self.topic_words.transform(part) @ self.topic_axes for part in parts]
+        dense = [_TOPIC_WEIGHT * _unit(np.vstack(topics))]
         if self.center is not None:
-            meant = sentences.PREDICTING.encode(texts) if vectors is None else vectors
+            meant = sentences.encode(texts) if vectors is None else vectors
             dense.append(_MEANING_WEIGHT * _unit(meant - self.center))
-        return Features(unit_rows(csr_array(hstack(parts, format="csr"))), np.hstack(dense))
+        return Features(sparse, np.hstack(dense))
 
-    def store(self) -> Artefact:
+    def _words(self, texts: Sequence[str]) -> Any:
+        parts = [self.phrases.transform(texts), self.spelling.transform(texts)]
+        return unit_rows(csr_array(hstack(parts, format="csr")))
+
+    def store(self) -> Artifact:
         """All of it, as JSON and arrays."""
         vocabularies = {name: list(part.vocabulary) for name, part in self._parts()}
         arrays = {f"{name}_idf": part.idf for name, part in self._parts()} | {"topic_axes": self.topic_axes}
         if self.center is not None:
             arrays["center"] = self.center
-        return Artefact(vocabularies, arrays)
+        return Artifact(vocabularies, arrays)
 
     @classmethod
-    def restore(cls, stored: Artefact) -> "FeatureSpace":
-        """Raises ArtefactError."""
+    def restore(cls, stored: Artifact) -> "FeatureSpace":
+        """Raises ArtifactError."""
         center = stored.array("center", sentences.WIDTH) if "center" in stored.arrays else None
         if center is not None:
             sentences.require()
@@ -118,7 +151,7 @@ class FeatureSpace:
 _TERMS: Final = {"phrases": tfidf.phrases, "spelling": tfidf.spelling, "topic_words": tfidf.words}
 
 
-def _restore(stored: Artefact, name: str, terms: tfidf.Terms) -> Tfidf:
+def _restore(stored: Artifact, name: str, terms: tfidf.Terms) -> Tfidf:
     vocabulary = stored.strings(name)
     return Tfidf(terms, vocabulary, stored.array(f"{name}_idf", len(vocabulary)))
 
@@ -138,5 +171,6 @@ def _topic_axes(pool: Any, seed: int) -> Dense:
 
 
 def _unit(rows: Dense) -> Dense:
+    """Rows of length 1. A row that is all but zero stays so: what is left of it is rounding."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    return (rows / np.maximum(lengths, _LEAST_LENGTH)).astype(np.float32)

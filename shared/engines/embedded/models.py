@@ -1,29 +1,55 @@
 """Fits and reads models of every kind. Importing it imports numpy and scipy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example
-from shared.engines.base import ArtefactError
+from shared.engines.base import ArtifactError, FitReport
 from shared.engines.embedded import classifier_training, tagger_training
-from shared.engines.embedded.artefact import pack, unpack
+from shared.engines.embedded.artifact import Artifact, pack, unpack
 from shared.engines.embedded.classifier import Classifier
 from shared.engines.embedded.tagger import Tagger
+
+type Predictor = Classifier | Tagger
+"""A fitted model, used from one thread at a time."""
 
 
 def fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
     """A model as bytes. CPU bound; not for the event loop."""
     if kind is ProjectKind.ENTITIES:
-        return pack(tagger_training.train(examples, seed).store())
-    return pack(classifier_training.train(kind, examples, unlabeled, seed).store())
+        model, report = tagger_training.train(examples, seed)
+    else:
+        model, report = classifier_training.train(kind, examples, unlabeled, seed)
+    stored = model.store()
+    reported = {"leftOut": report.left_out, "adjusted": report.adjusted}
+    return pack(replace(stored, meta={**stored.meta, "report": reported}))
 
 
-def load(artefact: bytes) -> Classifier | Tagger:
-    """Raises ArtefactError."""
-    stored = unpack(artefact)
+def load(artifact: bytes) -> tuple[Predictor, FitReport]:
+    """The model, and what its fit left out. Raises ArtifactError."""
+    stored = unpack(artifact)
+    return _restore(stored), _report(stored.meta.get("report"))
+
+
+def _report(stored: object) -> FitReport:
+    """Models of earlier versions have none."""
+    if not isinstance(stored, dict):
+        return FitReport()
+    counts = cast("dict[str, Any]", stored)
+    return FitReport(_counts(counts.get("leftOut")), _counts(counts.get("adjusted")))
+
+
+def _counts(stored: object) -> Mapping[str, int]:
+    counts = cast("dict[str, object]", stored) if isinstance(stored, dict) else {}
+    return {reason: count for reason, count in counts.items() if isinstance(count, int)}
+
+
+def _restore(stored: Artifact) -> Predictor:
     kind = stored.meta.get("kind")
     if kind == ProjectKind.ENTITIES:
         return Tagger.restore(stored)
     if kind not in (ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL):
-        raise ArtefactError(f"The model is of an unknown kind ({kind!r}).")
+        raise ArtifactError(f"The model has an unknown kind ({kind!r}).")
     return Classifier.restore(stored)

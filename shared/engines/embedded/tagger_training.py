@@ -2,26 +2,37 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 
 from shared.domain.prediction import Example
+from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
 from shared.engines.embedded import calibration
-from shared.engines.embedded.attributes import Gazetteer, Mention, describe, mentions
+from shared.engines.embedded.attributes import (
+    EDGES,
+    POSITIONS,
+    Gazetteer,
+    Mention,
+    in_context,
+    mentions,
+    seen_at,
+)
 from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.numeric import CrfTagger, CrfTrainer, csr_array
-from shared.engines.embedded.sentences import Memory
 from shared.engines.embedded.tagger import Tagger, groups, scores
-from shared.engines.embedded.tokens import OUTSIDE, Tokens, cut, labels
+from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
 
 _FOLDS: Final = 3
+_ENOUGH_SPANS: Final = 300
+"""Labeled spans of held-out documents that suffice to learn a decision; further folds would cost a fit each."""
 _HOLD: Final = 5.0
 """Probabilities of spans are nearly honest as they are, and few held-out spans shift them too far."""
 
@@ -57,26 +68,37 @@ class Document:
     mentions: set[tuple[Mention, int]]
 
 
-def train(examples: Sequence[Example], seed: int) -> Tagger:
-    """Needs at least one span."""
-    categories = tuple(sorted({span.category for example in examples for span in example.spans}))
-    documents = _documents(examples, categories, seed)
+def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
+    """Raises NotEnoughExamples when no entity can be used."""
+    read, undrawn = _read(examples, seed)
+    aligned = [align(tokens, len(example.text), example.spans) for example, tokens in read]
+    reasons = sum((reasons for _, reasons in aligned), Counter({"unreadDocument": undrawn}))
+    report = FitReport(
+        {reason: reasons[reason] for reason in LEFT_OUT if reasons[reason]},
+        {reason: reasons[reason] for reason in ADJUSTED if reasons[reason]},
+    )
+    categories = tuple(sorted({span.category for spans, _ in aligned for span in spans}))
+    if not categories:
+        raise NotEnoughExamples(" ".join(["No labeled entity can be learned from.", *report.lines]))
+    documents = [
+        _document(tokens, spans, categories) for (_, tokens), (spans, _) in zip(read, aligned, strict=True)
+    ]
     fitter = _Fitter(categories, seed)
-    return fitter.fit(documents, _decide(documents, fitter, seed))
+    return fitter.fit(documents, _decide(documents, fitter, seed)), report
 
 
-def _documents(examples: Sequence[Example], categories: Sequence[str], seed: int) -> list[Document]:
-    """The documents, as far as their size together is bounded."""
+def _read(examples: Sequence[Example], seed: int) -> tuple[list[tuple[Example, Tokens]], int]:
+    """The examples with their tokens, as far as their size together is bounded, and how many were not drawn."""
     lengths = [len(example.text) for example in examples]
     characters, drawn = within(lengths, _MOST_CHARACTERS, _LEAST_CHARACTERS, seed)
-    examples = [examples[i] for i in drawn]
-    texts = [cut(example.text[:characters]) for example in examples]
-    most, drawn = within([len(tokens.words) for tokens in texts], _MOST_TOKENS, _LEAST_TOKENS, seed)
-    return [_document(examples[i], texts[i].head(most), categories) for i in drawn]
+    texts = [(examples[i], cut(examples[i].text, characters)) for i in drawn]
+    most, drawn = within([len(tokens.words) for _, tokens in texts], _MOST_TOKENS, _LEAST_TOKENS, seed)
+    read = [(example, tokens.head(most)) for example, tokens in (texts[i] for i in drawn)]
+    return read, len(examples) - len(read)
 
 
-def _document(example: Example, tokens: Tokens, categories: Sequence[str]) -> Document:
-    given = labels(tokens, example.spans, categories)
+def _document(tokens: Tokens, spans: Sequence[TokenSpan], categories: Sequence[str]) -> Document:
+    given = labels(len(tokens.words), spans, categories)
     return Document(tokens, given, mentions(tokens.words, given))
 
 
@@ -111,19 +133,16 @@ class _Fitter:
 
     categories: tuple[str, ...]
     seed: int
-    memory: Memory = field(default_factory=Memory)
 
     def fit(self, documents: Sequence[Document], decision: Decision) -> Tagger:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
-        all_words = (word for document in documents for word in document.tokens.words)
-        clusters = WordClusters.fit(all_words, self.seed, self.memory)
-        numbers: dict[str, str] = {}
+        all_words = [word for document in documents for word in document.tokens.words]
+        clusters = WordClusters.fit(all_words, self.seed)
+        clusters.names(all_words)  # all at once; a document at a time takes far longer
+        names = _Names(clusters)
         segments: list[Segment] = []
         for document in documents:
-            words = document.tokens.words
-            described = describe(words, gazetteer, document.mentions, clusters.names(words))
-            # Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
-            named = [[numbers.setdefault(a, str(len(numbers))) for a in token] for token in described]
+            named = names.of(document, gazetteer)
             segments += [
                 (named[begin:end], document.labels[begin:end]) for begin, end in document.tokens.segments
             ]
@@ -134,9 +153,41 @@ class _Fitter:
             _chain(weights, transitions, row, 2 * count + 1)
             for (weights, transitions), (_, count) in zip(learned, groups(len(self.categories)), strict=True)
         ]
-        names = list(numbers)
-        vocabulary = [names[attribute] for attribute in used]
+        attributes = list(names.numbers)
+        vocabulary = [attributes[attribute] for attribute in used]
         return Tagger(self.categories, vocabulary, chains, gazetteer, clusters, decision)
+
+
+class _Names:
+    """The attributes of tokens, by number: what a token sees of a word is described once for each position.
+
+    Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
+    """
+
+    def __init__(self, clusters: WordClusters) -> None:
+        self.numbers: dict[str, str] = {}
+        self._clusters = clusters
+        self._seen: dict[tuple[str, int], list[str]] = {}
+
+    def of(self, document: Document, gazetteer: Gazetteer) -> list[list[str]]:
+        """All attributes of each token of a document, by whose own mentions it is not known."""
+        words, seen = document.tokens.words, self._seen
+        clusters = self._clusters.names(words)
+        padded = [*EDGES, *words, *EDGES]
+        named: list[list[str]] = []
+        for token, context in enumerate(in_context(words, gazetteer, document.mentions), len(EDGES)):
+            attributes: list[str] = []
+            for position in POSITIONS:
+                key = padded[token + position], position
+                if key not in seen:
+                    seen[key] = self._named(seen_at(*key, clusters))
+                attributes += seen[key]
+            named.append(attributes + self._named(context))
+        return named
+
+    def _named(self, attributes: Iterable[str]) -> list[str]:
+        numbers = self.numbers
+        return [numbers.setdefault(attribute, str(len(numbers))) for attribute in attributes]
 
 
 def _learn(segments: Sequence[Segment], first: int, count: int) -> tuple[Weights, Transitions]:
@@ -189,6 +240,8 @@ def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decisi
             chosen = without_overlaps(candidates, 0)
             found += chosen
             right += [(span.start, span.end, span.category) in gold for span in chosen]
+        if total >= _ENOUGH_SPANS:
+            break
     return _learn_decision(found, np.array(right, dtype=np.float64), total, len(documents))
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.embedded.numeric import csr_array, ones_at, vstack
+from shared.engines.embedded.numeric import ones_at
 from shared.engines.embedded.tokens import MARKS, UNSPACED
 
-MAX_CHARACTERS: Final = 20_000
+MAX_FEATURE_CHARACTERS: Final = 20_000
 """Of a document that are looked at; the topic of a longer one is clear by then."""
 MAX_TERMS: Final = 50_000
 
@@ -28,7 +28,7 @@ _WORD: Final = re.compile(rf"[{_ALONE}][{MARKS}]*|(?:(?![{_ALONE}])\w[{MARKS}]*)
 _GRAM_LENGTHS: Final = range(2, 6)
 _COUNTED_TERMS: Final = 600_000
 
-_CHUNK: Final = 256
+CHUNK: Final = 256
 """Documents counted at a time: bounds memory, and a chunk has most words many times."""
 
 
@@ -43,14 +43,31 @@ class Terms:
         """All terms of a text, as often as it has them."""
         return (term for unit in self.units(text) for term in self.within(unit))
 
+    def counts(
+        self, texts: Sequence[str], column: Callable[[str], int | None], width: int | None = None
+    ) -> Any:
+        """How often each text has each term, as a sparse matrix. `column` finds the place of a term, or None."""
+        number: dict[str, int] = {}
+        units = [[number.setdefault(unit, len(number)) for unit in self.units(text)] for text in texts]
+        known = [
+            [place for term in self.within(unit) if (place := column(term)) is not None] for unit in number
+        ]
+        width = 1 + max((place for row in known for place in row), default=-1) if width is None else width
+        return ones_at(units, len(number)) @ ones_at(known, width)
+
 
 def tokens(text: str) -> list[str]:
     """Words and runs of punctuation, in lower case."""
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).lower())
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text[:MAX_FEATURE_CHARACTERS]).lower())
 
 
 def _words(text: str) -> list[str]:
-    return [word for token in tokens(text) for word in _WORD.findall(token)]
+    return [word for token in tokens(text) for word in _words_of(token)]
+
+
+@lru_cache(maxsize=50_000)
+def _words_of(token: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(token))
 
 
 def _phrases(text: str) -> list[str]:
@@ -74,9 +91,9 @@ def _grams(token: str) -> tuple[str, ...]:
 
 
 words: Final = Terms(_words, _itself)
-"""Single words; single characters in scripts that put no blanks between words, and single emoji."""
+"""Single words; single characters in scripts that put no spaces between words, and single emoji."""
 phrases: Final = Terms(_phrases, _itself)
-"""Single words and pairs of neighbours."""
+"""Single words and pairs of neighbors."""
 spelling: Final = Terms(tokens, _grams)
 """Sequences of 2 to 5 characters within words, a blank marking where a word begins and ends."""
 
@@ -100,21 +117,10 @@ class Tfidf:
         return cls(terms, [term for _, term in ranked], idf.astype(np.float32))
 
     def transform(self, texts: Sequence[str]) -> Any:
-        """A sparse matrix (csr_array, float32), one row a text."""
-        chunks = [self._counts(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
-        counts = csr_array(vstack(chunks or [self._counts(())], format="csr"))
+        """A sparse matrix (csr_array, float32), one row per text."""
+        counts = self._terms.counts(texts, self._index.get, len(self._index))
         counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
         return unit_rows(counts)
-
-    def _counts(self, texts: Sequence[str]) -> Any:
-        number: dict[str, int] = {}
-        units = [[number.setdefault(unit, len(number)) for unit in self._terms.units(text)] for text in texts]
-        get = self._index.get
-        known = [
-            [column for term in self._terms.within(unit) if (column := get(term)) is not None]
-            for unit in number
-        ]
-        return ones_at(units, len(number)) @ ones_at(known, len(self._index))
 
 
 def unit_rows(matrix: Any) -> Any:
@@ -128,8 +134,14 @@ def unit_rows(matrix: Any) -> Any:
 def _document_frequencies(terms: Terms, texts: Sequence[str]) -> Counter[str]:
     """How many texts have each term. Beyond a size that bounds memory, terms seen only once are forgotten."""
     documents: Counter[str] = Counter()
-    for text in texts:
-        documents.update(set(terms(text)))
+    for start in range(0, len(texts), CHUNK):
+        documents.update(_frequencies(terms, texts[start : start + CHUNK]))
         if len(documents) > _COUNTED_TERMS:
             documents = Counter({term: count for term, count in documents.items() if count > 1})
     return documents
+
+
+def _frequencies(terms: Terms, texts: Sequence[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    counts = terms.counts(texts, lambda term: places.setdefault(term, len(places)))
+    return dict(zip(places, np.bincount(counts.indices, minlength=len(places)).tolist(), strict=True))

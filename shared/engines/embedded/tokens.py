@@ -1,10 +1,11 @@
 """Cuts a text into tokens that keep their place in it, and turns spans into token labels.
 
-Offsets are code points of the original text: nothing is normalised before cutting.
+Offsets are code points of the original text: nothing is normalized before cutting.
 """
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ MARKS: Final = (  # within a character class of a pattern
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0963\u0966-\u0dff\u200c\u200d\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f"
 )
-# Scripts that put no blanks between words: each character is a token.
+# Scripts that put no spaces between words: each character is a token.
 UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
@@ -42,17 +43,20 @@ class Tokens:
     ends: list[int]
     segments: list[tuple[int, int]]
     """Runs of tokens (from, to) that are labeled together: a line, or the sentences of a long one."""
+    cut: bool = False
+    """Whether these are only the first tokens of the text."""
 
     def head(self, most: int) -> "Tokens":
         """The first ones, at most so many."""
         if len(self.words) <= most:
             return self
         segments = [(begin, min(end, most)) for begin, end in self.segments if begin < most]
-        return Tokens(self.words[:most], self.starts[:most], self.ends[:most], segments)
+        return Tokens(self.words[:most], self.starts[:most], self.ends[:most], segments, cut=True)
 
 
-def cut(text: str) -> Tokens:
-    """Letters, digits and every other visible character apart."""
+def cut(text: str, most: int | None = None) -> Tokens:
+    """Letters, digits and every other visible character apart; of the first `most` characters only."""
+    whole, text = text, text[:most]
     words: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -60,24 +64,62 @@ def cut(text: str) -> Tokens:
         words.append(match.group())
         starts.append(match.start())
         ends.append(match.end())
-    return Tokens(words, starts, ends, _segments(text, words, starts, ends))
+    return Tokens(words, starts, ends, _segments(text, words, starts, ends), cut=len(text) < len(whole))
 
 
-def labels(tokens: Tokens, spans: Sequence[Span], categories: Sequence[str]) -> list[int]:
-    """A label for each token that a span touches; of spans that overlap, the first and longest wins."""
-    result = [OUTSIDE] * len(tokens.words)
-    number = {category: index for index, category in enumerate(categories)}
-    for span in sorted(spans, key=lambda span: (span.offset, -span.length)):
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """An entity as tokens: `start` to `end` (exclusive)."""
+
+    category: str
+    start: int
+    end: int
+
+
+def align(tokens: Tokens, length: int, spans: Sequence[Span]) -> tuple[list[TokenSpan], Counter[str]]:
+    """The spans as whole tokens, in the order of the text, and how many were adjusted or left out, and why.
+
+    `length` is that of the whole text, of which `tokens` may be the head. The reasons are those of
+    `FitReport`. Of spans that overlap, the first and longest is kept.
+    """
+    found: list[TokenSpan] = []
+    reasons: Counter[str] = Counter()
+    read = tokens.ends[-1] if tokens.ends else 0
+    for span in sorted(set(spans), key=lambda span: (span.offset, -span.length, span.category)):
         end = span.offset + span.length
-        inside = [i for i in _touched(tokens, span.offset, end) if tokens.ends[i] > span.offset]
-        if inside and all(result[i] == OUTSIDE for i in inside):
-            first = 2 * number[span.category] + 1
-            for i in inside:
-                result[i] = first + (i > inside[0])
+        touched = _touched(tokens, span.offset, end)
+        if span.length < 1 or span.offset < 0 or end > length:
+            reasons["outsideText"] += 1
+        elif not touched:
+            reasons["unread" if tokens.cut and span.offset >= read else "blank"] += 1
+        elif tokens.cut and end > read:
+            reasons["unread"] += 1
+        elif found and touched.start < found[-1].end:
+            reasons["overlap"] += 1
+        else:
+            reasons.update(_adjusted(tokens, touched, span.offset, end))
+            found.append(TokenSpan(span.category, touched.start, touched.stop))
+    return found, reasons
+
+
+def _adjusted(tokens: Tokens, touched: range, start: int, end: int) -> list[str]:
+    first, last = tokens.starts[touched.start], tokens.ends[touched.stop - 1]
+    blank_edges, part_of_word = start < first or end > last, start > first or end < last
+    return ["blankEdges"] * blank_edges + ["partOfWord"] * part_of_word
+
+
+def labels(count: int, spans: Sequence[TokenSpan], categories: Sequence[str]) -> list[int]:
+    """A label for each of `count` tokens."""
+    result = [OUTSIDE] * count
+    number = {category: index for index, category in enumerate(categories)}
+    for span in spans:
+        begin = 2 * number[span.category] + 1
+        result[span.start : span.end] = [begin] + [begin + 1] * (span.end - span.start - 1)
     return result
 
 
 def _touched(tokens: Tokens, start: int, end: int) -> range:
+    """The tokens of which at least one character lies in start..end."""
     first = bisect_left(tokens.starts, start)
     if first and tokens.ends[first - 1] > start:
         first -= 1

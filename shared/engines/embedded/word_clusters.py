@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from shared.engines.embedded import sentences
 from shared.engines.embedded.numeric import csr_array
-from shared.engines.embedded.sentences import Memory
 
 SIZES: Final = (30, 100, 300, 1_000)
 """Clusters at each of four levels, from coarse to fine."""
@@ -30,21 +29,20 @@ type Centers = NDArray[np.float32]
 class WordClusters:
     """Names the clusters of a word, one a level. Without centers (no encoder) no word has any."""
 
-    def __init__(self, centers: Sequence[Centers], memory: Memory) -> None:
+    def __init__(self, centers: Sequence[Centers]) -> None:
         self.centers = tuple(centers)
-        self._memory = memory
         self._known: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def fit(cls, words: Iterable[str], seed: int, memory: Memory) -> "WordClusters":
-        """Clusters the most frequent of these words. `memory` may know them from another fit."""
+    def fit(cls, words: Iterable[str], seed: int) -> "WordClusters":
+        """Clusters the most frequent of these words."""
         counts = Counter(word[:_LONGEST_WORD] for word in words if word[0].isalpha())
         ranked = sorted(counts, key=lambda word: (-counts[word], word))[:_WORDS]
         sizes = [min(size, len(ranked) // _WORDS_PER_CLUSTER) for size in SIZES]
         if not sentences.available() or sizes[0] < 2:
-            return cls((), memory)
-        points = memory.encode(ranked)
-        return cls([_cluster(points, size, seed) for size in sorted(set(sizes))], memory)
+            return cls(())
+        points = sentences.encode(ranked)
+        return cls([_cluster(points, size, seed) for size in sorted(set(sizes))])
 
     def names(self, words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """The names of the clusters of each of these words, as far as they have any."""
@@ -59,7 +57,7 @@ class WordClusters:
         return self._known
 
     def _assign(self, words: Sequence[str]) -> list[tuple[str, ...]]:
-        vectors = self._memory.encode([word[:_LONGEST_WORD] for word in words])
+        vectors = sentences.encode([word[:_LONGEST_WORD] for word in words])
         nearest = [_nearest(vectors, centers).tolist() for centers in self.centers]
         return [tuple(f"k{level}={n}" for level, n in enumerate(row)) for row in zip(*nearest, strict=True)]
 
@@ -69,8 +67,11 @@ def _cluster(vectors: NDArray[Any], size: int, seed: int) -> Centers:
     rng = np.random.default_rng(seed)
     centers: Centers = vectors[rng.choice(len(vectors), size, replace=False)].astype(np.float32)
     rows, ones = np.array(range(len(vectors))), np.ones(len(vectors), dtype=np.float32)
+    nearest = np.full(len(vectors), -1)
     for _ in range(_ROUNDS):
-        nearest = _nearest(vectors, centers)
+        before, nearest = nearest, _nearest(vectors, centers)
+        if (nearest == before).all():
+            break
         members = np.bincount(nearest, minlength=size)
         sums = csr_array((ones, (nearest, rows)), shape=(size, len(vectors))) @ vectors
         centers[members > 0] = (sums / np.maximum(members, 1)[:, None])[members > 0]

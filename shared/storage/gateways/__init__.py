@@ -1,1 +1,1 @@
-"""Gateways to Azure Table, Blob and Queue storage: ports, Azure adapters, in-memory twin, faults."""
+"""Gateways to Azure Table, Blob and Queue storage: ports and Azure adapters."""

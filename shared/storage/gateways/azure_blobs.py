@@ -7,28 +7,25 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, override
 
-from shared.storage.gateways.azure_errors import code_of, status_of, translated, unavailable
-from shared.storage.gateways.errors import (
-    BadKey,
-    BlobChanged,
-    BlobExists,
-    BlobLeased,
-    ContainerMissing,
-    StorageError,
-    StorageUnavailable,
-)
+from shared.storage.gateways.azure_errors import code_of, refused, status_of, translated
 from shared.storage.gateways.limits import check_blob_name, check_container
 from shared.storage.gateways.ports import (
     CHUNK,
     LIST_PAGE,
+    BadKey,
+    BlobChanged,
     BlobContent,
+    BlobExists,
     BlobInfo,
+    BlobLeased,
     BlobPage,
     Blobs,
-    CallCounter,
+    BlobUnreadable,
+    ContainerMissing,
     Names,
+    StorageError,
+    StorageUnavailable,
 )
-from shared.storage.gateways.prefixes import delete_prefix
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
@@ -56,6 +53,8 @@ _BY_CODE: dict[str, type[StorageError]] = {
     "ContainerAlreadyExists": _ContainerExists,
     "ContainerNotFound": ContainerMissing,
 }
+#: With a code that begins with "Blob", these answers are about one blob and come again, whoever asks.
+_LASTING = frozenset({400, 403, 409})
 _BY_STATUS: dict[int | None, type[StorageError]] = {404: _BlobMissing, 412: BlobChanged, 416: _NoSuchRange}
 
 
@@ -70,18 +69,16 @@ class AzureBlobs(Blobs):
         self,
         service: Callable[[], BlobServiceClient],
         client: Callable[[str], ContainerClient],
-        counter: CallCounter,
     ) -> None:
         self._service = service
         self._client = client
-        self._counter = counter
 
     @override
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
         try:
             blob = self._blob(container, name)
             if max_bytes is None:
-                return await self._read_all(blob, name)
+                return await self._call(name, _download(blob))
             return await self._read_range(blob, name, 0, max_bytes)
         except _NOT_THERE:
             return None
@@ -90,7 +87,7 @@ class AzureBlobs(Blobs):
     async def stat(self, container: str, name: str) -> BlobInfo | None:
         try:
             blob = self._blob(container, name)
-            return _info(await self._call("stat", name, blob.get_blob_properties()))
+            return _info(await self._call(name, blob.get_blob_properties()))
         except _NOT_THERE:
             return None
 
@@ -102,10 +99,13 @@ class AzureBlobs(Blobs):
             client = self._container(container)
         except BadKey:
             raise ContainerMissing(key=container) from None
-        pages: Any = client.list_blobs(name_starts_with=prefix or None, results_per_page=page_size).by_page()
+        blobs = client.list_blobs(
+            name_starts_with=prefix or None, include=["metadata"], results_per_page=page_size
+        )
+        pages: Any = blobs.by_page()
         while True:
-            page = await self._call("list", container, anext(pages))
-            yield [_info(properties) async for properties in page]
+            page = await self._call(container, anext(pages))
+            yield [_info(properties) async for properties in page if not _is_directory(properties)]
             if not pages.continuation_token:
                 return
 
@@ -132,19 +132,15 @@ class AzureBlobs(Blobs):
             **_if_match(etag),
             **_leased(lease),
         )
-        return _bare((await self._call("write", name, call))["etag"])
+        return bare_etag((await self._call(name, call))["etag"])
 
     @override
     async def delete(self, container: str, name: str, *, lease: str | None = None) -> bool:
         try:
-            await self._call("delete", name, self._blob(container, name).delete_blob(**_leased(lease)))
+            await self._call(name, self._blob(container, name).delete_blob(**_leased(lease)))
         except _NOT_THERE:
             return False
         return True
-
-    @override
-    async def delete_prefix(self, container: str, prefix: str) -> int:
-        return await delete_prefix(self, container, prefix)
 
     @override
     async def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
@@ -171,16 +167,16 @@ class AzureBlobs(Blobs):
         async for part in chunks:
             if part:
                 block = base64.b64encode(f"{len(blocks):06d}".encode()).decode()
-                await self._call("stage", name, blob.stage_block(block, part, length=len(part)))
+                await self._call(name, blob.stage_block(block, part, length=len(part)))
                 blocks.append(BlobBlock(block))
         call = blob.commit_block_list(blocks, content_settings=ContentSettings(content_type=content_type))
-        return _bare((await self._call("write", name, call))["etag"])
+        return bare_etag((await self._call(name, call))["etag"])
 
     @override
     async def create_container(self, container: str) -> bool:
         call = self._container(container).create_container()
         try:
-            await self._call("create_container", container, call)
+            await self._call(container, call)
         except _ContainerExists:
             return False
         return True
@@ -188,7 +184,7 @@ class AzureBlobs(Blobs):
     @override
     async def container_exists(self, container: str) -> bool:
         try:
-            return await self._call("container_exists", container, self._container(container).exists())
+            return await self._call(container, self._container(container).exists())
         except BadKey:
             return False
 
@@ -197,7 +193,7 @@ class AzureBlobs(Blobs):
         names: Names = []
         pages: Any = self._service().list_containers(name_starts_with=prefix or None).by_page()
         while True:
-            page = await self._call("list_containers", prefix, anext(pages))
+            page = await self._call(prefix, anext(pages))
             names += [properties.name async for properties in page]
             if not pages.continuation_token:
                 return names
@@ -208,7 +204,7 @@ class AzureBlobs(Blobs):
 
         try:
             lease = BlobLeaseClient(self._blob(container, name), lease_id)
-            await self._call("acquire_lease", name, lease.acquire(lease_duration=seconds))
+            await self._call(name, lease.acquire(lease_duration=seconds))
         except _NOT_THERE:
             return False
         return True
@@ -219,29 +215,22 @@ class AzureBlobs(Blobs):
 
         with suppress(*_NOT_THERE, BlobLeased):
             lease = BlobLeaseClient(self._blob(container, name), lease_id)
-            await self._call("release_lease", name, lease.release())
-
-    async def _read_all(self, blob: BlobClient, name: str) -> BlobContent:
-        content = await self._call("read", name, _download(blob))
-        if not content.size:
-            self._counter.add("blob", "read")  # the SDK asks for a range, then again without
-        return content
+            await self._call(name, lease.release())
 
     async def _read_range(
         self, blob: BlobClient, name: str, start: int, length: int, etag: str | None = None
     ) -> BlobContent:
         """At most `length` bytes from `start`."""
         try:
-            return await self._call("read", name, _download(blob, start, length, etag))
+            return await self._call(name, _download(blob, start, length, etag))
         except _NoSuchRange:
-            found = await self._call("read", name, blob.get_blob_properties())
+            found = await self._call(name, blob.get_blob_properties())
         if found.size:  # written in the meantime
             return await self._read_range(blob, name, start, length, etag)
-        return BlobContent(b"", _bare(found.etag), 0, found.content_settings.content_type)
+        return BlobContent(b"", bare_etag(found.etag), 0, found.content_settings.content_type)
 
-    async def _call[T](self, operation: str, key: str, call: Awaitable[T]) -> T:
-        """Count a request and do it; `key` is the name that errors tell."""
-        self._counter.add("blob", operation)
+    async def _call[T](self, key: str, call: Awaitable[T]) -> T:
+        """What `call` returns; `key` is the name that errors carry."""
         return await translated(call, lambda error: _translated(error, key))
 
     def _container(self, container: str) -> ContainerClient:
@@ -262,20 +251,27 @@ async def _download(
     data = await stream.readall()
     found = stream.properties
     size = int(str(found.content_range).rpartition("/")[2])
-    return BlobContent(data, _bare(found.etag), size, found.content_settings.content_type)
+    return BlobContent(data, bare_etag(found.etag), size, found.content_settings.content_type)
 
 
 def _info(properties: BlobProperties) -> BlobInfo:
     return BlobInfo(
         properties.name,
-        _bare(properties.etag),
+        bare_etag(properties.etag),
         properties.size,
         properties.last_modified,
         properties.lease.state == "leased",
+        archived=properties.blob_tier == "Archive",
     )
 
 
-def _bare(etag: Any) -> str:
+def _is_directory(properties: BlobProperties) -> bool:
+    """An account with a hierarchical namespace lists its directories among the blobs; the SDK drops their type."""
+    metadata: dict[str, str] = properties.metadata or {}
+    return metadata.get("hdi_isfolder", "").lower() == "true"
+
+
+def bare_etag(etag: Any) -> str:
     """An etag without quotes: headers have them, listings and events do not."""
     return str(etag).strip('"')
 
@@ -291,6 +287,12 @@ def _leased(lease: str | None) -> dict[str, Any]:
 
 
 def _translated(error: AzureError, key: str) -> StorageError:
-    code = code_of(error)
-    kind = BlobLeased if code.startswith("Lease") else _BY_CODE.get(code) or _BY_STATUS.get(status_of(error))
-    return unavailable(error) if kind is None else kind(key=key)
+    return blob_error(status_of(error), code_of(error), str(error), key)
+
+
+def blob_error(status: int | None, code: str, text: str, key: str) -> StorageError:
+    """The port's error for what the service refused; `key` is the name of the blob or container."""
+    if status in _LASTING and code.startswith("Blob") and code not in _BY_CODE:
+        return BlobUnreadable(f"Answer {status} {code}.", code=code, key=key)
+    kind = BlobLeased if code.startswith("Lease") else _BY_CODE.get(code) or _BY_STATUS.get(status)
+    return refused(status, code, text) if kind is None else kind(key=key)

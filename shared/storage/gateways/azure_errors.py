@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from shared.storage.gateways.errors import StorageError, StorageUnavailable
+from shared.storage.gateways.ports import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
@@ -36,10 +36,11 @@ def code_of(error: AzureError) -> str:
 
 
 def unavailable(error: AzureError) -> StorageUnavailable:
-    """The error for what the caller has no use for.
+    """The error for what the caller has no use for."""
+    return refused(status_of(error), code_of(error), str(error))
 
-    Trying again can help when the service was busy, broken or silent, not where it refused.
-    """
-    status = status_of(error)
+
+def refused(status: int | None, code: str, text: str) -> StorageUnavailable:
+    """Trying again can help when the service was busy, broken or silent, not where it refused."""
     retryable = status is None or status >= 500 or status in _BUSY
-    return StorageUnavailable(f"Answer {status} {code_of(error)}: {str(error)[:300]}", retryable=retryable)
+    return StorageUnavailable(f"Answer {status} {code}: {text[:300]}", retryable=retryable)

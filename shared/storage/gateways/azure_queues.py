@@ -1,15 +1,15 @@
-"""The sending side of the account's queues, through azure-storage-queue."""
+"""The account's queues, through azure-storage-queue."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, override
 
 from shared.storage.gateways.azure_errors import code_of, translated, unavailable
-from shared.storage.gateways.errors import StorageUnavailable
 from shared.storage.gateways.limits import check_message
-from shared.storage.gateways.ports import CallCounter, Queues
+from shared.storage.gateways.ports import Queues, Received, StorageUnavailable
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
@@ -24,15 +24,24 @@ class _QueueMissing(StorageUnavailable):
     """There is no such queue."""
 
 
-_BY_CODE = {"QueueAlreadyExists": _QueueExists, "QueueNotFound": _QueueMissing}
+class _MessageMissing(StorageUnavailable):
+    """The message is gone, or somebody else has received it since."""
+
+
+_BY_CODE = {
+    "QueueAlreadyExists": _QueueExists,
+    "QueueNotFound": _QueueMissing,
+    "MessageNotFound": _MessageMissing,
+    "PopReceiptMismatch": _MessageMissing,
+}
+RECEIVED = 32
 
 
 class AzureQueues(Queues):
     """Queues by our names; `client` opens one, whose messages go as base64."""
 
-    def __init__(self, client: Callable[[str], QueueClient], counter: CallCounter) -> None:
+    def __init__(self, client: Callable[[str], QueueClient]) -> None:
         self._client = client
-        self._counter = counter
 
     @override
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
@@ -45,13 +54,38 @@ class AzureQueues(Queues):
 
     @override
     async def create(self, queue: str) -> None:
-        self._counter.add("queue", "create")
         with suppress(_QueueExists):
             await translated(self._client(queue).create_queue(), _translated)
 
+    @override
+    async def receive(self, queue: str, seconds: int) -> list[Received]:
+        async def receive() -> list[Received]:
+            messages = self._client(queue).receive_messages(
+                messages_per_page=RECEIVED, max_messages=RECEIVED, visibility_timeout=seconds
+            )
+            return [Received(_decoded(m.content), m.id, m.pop_receipt or "") async for m in messages]
+
+        try:
+            return await translated(receive(), _translated)
+        except _QueueMissing:
+            return []
+
+    @override
+    async def delete(self, queue: str, message: Received) -> None:
+        with suppress(_QueueMissing, _MessageMissing):
+            client = self._client(queue)
+            await translated(client.delete_message(message.id, message.receipt), _translated)
+
     async def _send(self, queue: str, body: str, delay: int) -> None:
-        self._counter.add("queue", "send")
         await translated(self._client(queue).send_message(body, visibility_timeout=delay), _translated)
+
+
+def _decoded(content: str) -> str:
+    """The text of a message, which the host and the app send as base64."""
+    try:
+        return base64.b64decode(content, validate=True).decode()
+    except ValueError:
+        return content
 
 
 def _translated(error: AzureError) -> StorageUnavailable:

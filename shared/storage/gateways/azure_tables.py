@@ -6,23 +6,120 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, override
 
-from shared.storage.gateways.azure_errors import code_of, status_of, translated, unavailable
-from shared.storage.gateways.azure_rows import columns, condition, decode_row, encode_operation
-from shared.storage.gateways.errors import (
+from shared.storage.gateways.azure_errors import code_of, refused, status_of, translated
+from shared.storage.gateways.limits import check_bounds, check_commit, check_key
+from shared.storage.gateways.ports import (
+    Operation,
+    Row,
     RowChanged,
     RowExists,
     RowMissing,
     StorageError,
     StorageUnavailable,
+    Table,
     TooLarge,
 )
-from shared.storage.gateways.limits import check_bounds, check_commit, check_key
-from shared.storage.gateways.ports import CallCounter, Operation, Row, Table
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
+from collections.abc import Mapping
+from datetime import datetime
+from typing import cast
 
-_PAGE = 1000
+from shared.storage.gateways.ports import (
+    Delete,
+    Insert,
+    Merge,
+    Replace,
+    UpsertMerge,
+    UpsertReplace,
+    Value,
+)
+
+type Request = tuple[str, dict[str, Any], dict[str, Any]]
+"""One operation of `submit_transaction`: its kind, the entity, options."""
+
+INT32 = range(-(2**31), 2**31)
+KEYS = frozenset({"PartitionKey", "RowKey"})
+
+
+def columns(select: Sequence[str] | None) -> list[str] | None:
+    """The keys come along always, and Timestamp, of which the SDK makes the etag if the service sends none."""
+    return None if select is None else ["PartitionKey", "RowKey", "Timestamp", *select]
+
+
+def condition(partition: str, low: str, high: str | None) -> tuple[str, dict[str, str]]:
+    """The only filter there is: always one partition. Values are parameters, for a key may hold a quote.
+
+    The SDK splits the text at single spaces to find the parameters.
+    """
+    if high is None:
+        return "PartitionKey eq @pk and RowKey ge @lo", {"pk": partition, "lo": low}
+    return "PartitionKey eq @pk and RowKey ge @lo and RowKey lt @hi", {"pk": partition, "lo": low, "hi": high}
+
+
+def encode_operation(partition: str, operation: Operation) -> Request:
+    """An operation as a part of a transaction."""
+    from azure.data.tables import UpdateMode
+
+    keys = {"PartitionKey": partition, "RowKey": operation.key}
+    match operation:
+        case Insert(_, values):  # without the option the service sends each row back
+            return "create", keys | _encode(values), {"response_preference": "return-no-content"}
+        case Replace(_, values, etag):
+            return "update", keys | _encode(values), {"mode": UpdateMode.REPLACE, **_if_match(etag)}
+        case Merge(_, values, etag):
+            return "update", keys | _encode(values), {"mode": UpdateMode.MERGE, **_if_match(etag)}
+        case UpsertReplace(_, values):
+            return "upsert", keys | _encode(values), {"mode": UpdateMode.REPLACE}
+        case UpsertMerge(_, values):
+            return "upsert", keys | _encode(values), {"mode": UpdateMode.MERGE}
+        case Delete(_, etag):
+            return "delete", keys, {} if etag is None else _if_match(etag)
+
+
+def decode_row(entity: Any) -> Row:
+    """A row from an entity; what has no value (`select` of what a row has not) is left out."""
+    values = {
+        name: _decode(value) for name, value in entity.items() if value is not None and name not in KEYS
+    }
+    return Row(entity["PartitionKey"], entity["RowKey"], entity.metadata["etag"], values)
+
+
+def _if_match(etag: str) -> dict[str, Any]:
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _encode(values: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: _encode_value(value) for name, value in values.items()}
+
+
+def _encode_value(value: Value) -> Any:
+    """The SDK goes by the exact type: no subclass of int, float or str gets through."""
+    from azure.data.tables import EdmType, EntityProperty
+
+    match value:
+        case bool() | datetime() | bytes():
+            return value
+        case int():
+            return int(value) if value in INT32 else EntityProperty(int(value), EdmType.INT64)
+        case float():
+            return float(value)
+        case str():
+            return str(value)
+
+
+def _decode(value: Any) -> Value:
+    if isinstance(value, tuple):  # an EntityProperty: Edm.Int64
+        return cast("tuple[int, object]", value)[0]
+    if isinstance(value, datetime):  # a subclass, of the SDK's own
+        return datetime.combine(value.date(), value.timetz())
+    return value
+
+
+PAGE = 1000
 
 
 class _TableExists(StorageUnavailable):
@@ -44,9 +141,8 @@ _BY_STATUS: dict[int | None, type[StorageError]] = {404: RowMissing, 412: RowCha
 class AzureTable(Table):
     """The table that `client` reaches: a `TableClient`, whose own types are incomplete."""
 
-    def __init__(self, client: Callable[[], Any], counter: CallCounter) -> None:
+    def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
-        self._counter = counter
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
@@ -54,7 +150,7 @@ class AzureTable(Table):
         check_key(key)
         call = self._client().get_entity(partition, key, select=columns(select))
         try:
-            return decode_row(await self._call("get", call))
+            return decode_row(await self._call(call))
         except RowMissing:
             return None
 
@@ -95,11 +191,11 @@ class AzureTable(Table):
     @override
     async def create(self) -> None:
         with suppress(_TableExists):
-            await self._call("create", self._client().create_table())
+            await self._call(self._client().create_table())
 
     @override
     async def drop(self) -> None:
-        await self._call("drop", self._client().delete_table())  # which takes a missing table for deleted
+        await self._call(self._client().delete_table())  # which takes a missing table for deleted
 
     async def _pages(
         self, partition: str, low: str, high: str | None, select: Sequence[str] | None, limit: int | None
@@ -107,7 +203,7 @@ class AzureTable(Table):
         check_key(partition)
         check_bounds(low, high)
         text, parameters = condition(partition, low, high)
-        size = _PAGE if limit is None else min(limit, _PAGE)
+        size = PAGE if limit is None else min(limit, PAGE)
         pages: Any = (
             self._client()
             .query_entities(text, parameters=parameters, select=columns(select), results_per_page=size)
@@ -115,7 +211,7 @@ class AzureTable(Table):
         )
         while True:
             try:
-                page = await self._call("query", anext(pages))
+                page = await self._call(anext(pages))
             except RowMissing:
                 return
             yield [decode_row(entity) async for entity in page]
@@ -126,25 +222,30 @@ class AzureTable(Table):
         """Send a transaction, also of one operation: alone, the SDK would not tell that a row was missing."""
         requests = [encode_operation(partition, operation) for operation in operations]
         try:
-            answers = await self._call("commit", self._client().submit_transaction(requests), operations)
+            answers = await self._call(self._client().submit_transaction(requests), operations)
         except ValueError as error:
             raise StorageUnavailable(f"Not the answer to a transaction: {error}") from error
         if len(answers) != len(operations):
             raise StorageUnavailable(f"{len(answers)} answers to {len(operations)} operations.")
         return [str(answer.get("etag") or "") for answer in answers]
 
-    async def _call[T](self, operation: str, call: Awaitable[T], operations: Sequence[Operation] = ()) -> T:
-        """Count a request and do it."""
-        self._counter.add("table", operation)
+    async def _call[T](self, call: Awaitable[T], operations: Sequence[Operation] = ()) -> T:
         return await translated(call, lambda error: _translated(error, operations))
 
 
 def _translated(error: AzureError, operations: Sequence[Operation]) -> StorageError:
     """The port's error; of a transaction's failure the SDK tells the index of the operation."""
-    kind = _BY_CODE.get(code_of(error)) or _BY_STATUS.get(status_of(error))
+    status, code, index = status_of(error), code_of(error), getattr(error, "index", 0)
+    return row_error(status, code, str(error), operations, index)
+
+
+def row_error(
+    status: int | None, code: str, text: str, operations: Sequence[Operation], index: int
+) -> StorageError:
+    """The port's error for what the service refused, of which `index` is the operation at fault."""
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status)
     if kind is None:
-        return unavailable(error)
-    index = getattr(error, "index", 0)
+        return refused(status, code, text)
     if kind is TooLarge or index >= len(operations):
-        return kind(str(error)[:300])
+        return kind(text[:300])
     return kind(key=operations[index].key, index=index)

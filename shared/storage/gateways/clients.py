@@ -7,18 +7,78 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.storage.gateways.account import Account
+from shared import telemetry
 from shared.storage.gateways.azure_blobs import AzureBlobs
 from shared.storage.gateways.azure_queues import AzureQueues
 from shared.storage.gateways.azure_tables import AzureTable
-from shared.storage.gateways.counter import CallCounter
-from shared.storage.gateways.errors import StorageUnavailable
+from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.gateways.rest import RestBlobs, RestTable
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from aiohttp import (
+        ClientSession,
+        TraceConfig,
+        TraceRequestEndParams,
+        TraceRequestExceptionParams,
+    )
+    from azure.core.credentials_async import AsyncTokenCredential
     from azure.data.tables.aio import TableClient, TableServiceClient
     from azure.storage.blob.aio import BlobServiceClient, ContainerClient
     from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+    from shared.storage.gateways.rest_pipeline import Service, Transport
+
+
+_AZURITE = {
+    "accountname": "devstoreaccount1",
+    # The published key of the emulator, the same on every machine.
+    "accountkey": (
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    ),
+    "tableendpoint": "http://127.0.0.1:10002/devstoreaccount1",
+    "blobendpoint": "http://127.0.0.1:10000/devstoreaccount1",
+    "queueendpoint": "http://127.0.0.1:10001/devstoreaccount1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The endpoints of an account and one of: a credential (managed identity), its key, a SAS."""
+
+    table_endpoint: str
+    blob_endpoint: str
+    queue_endpoint: str
+    credential: AsyncTokenCredential | None = None
+    name: str = ""
+    key: str = ""
+    sas: str = ""
+
+    @classmethod
+    def from_connection_string(cls, text: str) -> Account:
+        """As the portal shows it, or `UseDevelopmentStorage=true`; raises ValueError."""
+        pairs = (part.partition("=") for part in text.strip().rstrip(";").split(";"))
+        given = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if given.get("usedevelopmentstorage", "").lower() == "true":
+            given = _AZURITE | given
+        name, key = given.get("accountname", ""), given.get("accountkey", "")
+        sas = given.get("sharedaccesssignature", "").lstrip("?")
+        if not sas and not (name and key):
+            raise ValueError(
+                "The connection string must have AccountName and AccountKey, or SharedAccessSignature."
+            )
+        table, blob, queue = (_endpoint(given, kind) for kind in ("table", "blob", "queue"))
+        return cls(table, blob, queue, name=name, key=key, sas=sas)
+
+
+def _endpoint(given: dict[str, str], kind: str) -> str:
+    explicit = given.get(f"{kind}endpoint")
+    if explicit:
+        return explicit.rstrip("/")
+    if "accountname" not in given:
+        raise ValueError(f"The connection string must have AccountName or {kind.title()}Endpoint.")
+    suffix = given.get("endpointsuffix", "core.windows.net")
+    return f"{given.get('defaultendpointsprotocol', 'https')}://{given['accountname']}.{kind}.{suffix}"
+
 
 __all__ = ["Account", "StorageClients", "StorageNames"]
 
@@ -47,8 +107,8 @@ class StorageNames:
         return f"{self.prefix}{name}"
 
     def queue(self, name: str) -> str:
-        """`training` -> `labelbridge-training`."""
-        return f"{self.prefix}-{name}"
+        """`work` -> `labelbridge-work`; queues of the host keep their names."""
+        return name if name.startswith("webjobs-") else f"{self.prefix}-{name}"
 
     def container(self, name: str = "") -> str:
         """`tombstones` -> `labelbridge-tombstones`; without a name the app's main container."""
@@ -56,18 +116,23 @@ class StorageNames:
 
 
 class StorageClients:
-    """Gateways to one account over one pool of connections.
+    """Gateways to one account over one pool of connections. `rest`: the most frequent calls are made without the SDK.
 
     The pool opens, and the SDK of a service is imported, with the first call, to whose event loop the pool
     belongs. The owner closes it; the credential stays the caller's to close.
     """
 
-    def __init__(self, account: Account, *, names: StorageNames | None = None, retries: int = 4) -> None:
+    def __init__(
+        self, account: Account, *, names: StorageNames | None = None, retries: int = 4, rest: bool = True
+    ) -> None:
         self.account = account
         self.names = names or StorageNames()
-        self.counter = CallCounter()
-        self.blobs = AzureBlobs(self._blob_service, self._container_client, self.counter)
-        self.queues = AzureQueues(self._queue_client, self.counter)
+        self.rest = rest
+        blobs = self._blob_service, self._container_client
+        self.blobs = (
+            RestBlobs(*blobs, lambda: self._rest_service(tables=False)) if rest else AzureBlobs(*blobs)
+        )
+        self.queues = AzureQueues(self._queue_client)
         self._retries = retries
         self._tables: dict[str, AzureTable] = {}
         self._clients: dict[tuple[str, ...], Any] = {}
@@ -76,7 +141,10 @@ class StorageClients:
     def table(self, name: str) -> AzureTable:
         """The gateway to our table of that name (without prefix), the same each time."""
         if name not in self._tables:
-            self._tables[name] = AzureTable(lambda: self._table_client(name), self.counter)
+            client, tables = lambda: self._table_client(name), lambda: self._rest_service(tables=True)
+            self._tables[name] = (
+                RestTable(client, tables, self.names.table(name)) if self.rest else AzureTable(client)
+            )
         return self._tables[name]
 
     async def close(self) -> None:
@@ -138,6 +206,14 @@ class StorageClients:
 
         return self._kept(("queues",), build)
 
+    def _rest_service(self, *, tables: bool) -> Service:
+        def build() -> Service:
+            from shared.storage.gateways.rest_pipeline import Service
+
+            return Service(self.account, self._rest_transport(), tables=tables, retries=self._retries)
+
+        return self._kept(("rest", str(tables)), build)
+
     def _kept[T](self, key: tuple[str, ...], build: Callable[[], T]) -> T:
         """The client of that key, built at its first use."""
         client = self._clients.get(key)
@@ -170,20 +246,50 @@ class StorageClients:
         return AzureNamedKeyCredential(account.name, account.key)
 
     def _transport(self) -> Any:
-        from aiohttp import ClientSession, DummyCookieJar, TCPConnector
         from azure.core.pipeline.transport import AioHttpTransport
 
-        if self._session is None:
-            self._session = ClientSession(
-                connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEP_SECONDS),
-                cookie_jar=DummyCookieJar(),
-                auto_decompress=False,  # azure-core does it, where it is wanted
-                trust_env=False,  # else each request looks for a netrc and a proxy, in another thread, twice
-            )
         return AioHttpTransport(
-            session=self._session,
+            session=self._opened(),
             session_owner=False,
             connection_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
             connection_data_block_size=_BLOCK,
         )
+
+    def _rest_transport(self) -> Transport:
+        from shared.storage.gateways.rest_pipeline import Transport
+
+        return Transport(self._opened(), _CONNECT_SECONDS, _READ_SECONDS)
+
+    def _opened(self) -> ClientSession:
+        from aiohttp import ClientSession, DummyCookieJar, TCPConnector
+
+        if self._session is None:
+            self._session = ClientSession(
+                trace_configs=[_counted()] if telemetry.enabled() else None,
+                connector=TCPConnector(limit=CONNECTIONS, keepalive_timeout=_KEEP_SECONDS),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,  # azure-core does it, where it is wanted
+                trust_env=False,  # else each request looks for a netrc and a proxy, in another thread, twice
+            )
+        return self._session
+
+
+def _counted() -> TraceConfig:
+    """Counts the requests to the account, a repeated one again, by service and status; 0: there was no answer."""
+    from aiohttp import TraceConfig
+
+    async def answered(_: Any, __: Any, end: TraceRequestEndParams) -> None:
+        _count(end.url.host or "", end.method, end.response.status)
+
+    async def failed(_: Any, __: Any, end: TraceRequestExceptionParams) -> None:
+        _count(end.url.host or "", end.method, 0)
+
+    traces = TraceConfig()
+    traces.on_request_end.append(answered)
+    traces.on_request_exception.append(failed)
+    return traces
+
+
+def _count(host: str, method: str, status: int) -> None:
+    telemetry.count("labelbridge.storage.calls", host=host, method=method, status=status)

@@ -1,12 +1,11 @@
-"""The limits of the storage services, checked before anything is sent, for adapters and twin alike."""
+"""The limits of the storage services, checked before anything is sent, by every implementation of the ports."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from shared.storage.gateways.errors import BadKey, TooLarge
-from shared.storage.gateways.ports import Delete, Operation, Value
+from shared.storage.gateways.ports import BadKey, Delete, Operation, TooLarge, Value
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -40,13 +39,13 @@ _PROPERTY_OVERHEAD = (
 def check_key(key: str) -> None:
     """Refuse with BadKey what cannot be a PartitionKey or RowKey; empty ones we have no use for."""
     if not key or _FORBIDDEN_IN_KEY.search(key) or _utf16_bytes(key) > 2 * MAX_KEY_UNITS:
-        raise BadKey(f"Not a key the table service takes: {key[:80]!r}.", key=key)
+        raise BadKey(f"Invalid table key: {key[:80]!r}.", key=key)
 
 
 def check_bounds(low: str, high: str | None) -> None:
     """Refuse with BadKey a bound that cannot be sent; one that no row could have is fine."""
     if _SURROGATE.search(low) or (high is not None and _SURROGATE.search(high)):
-        raise BadKey("A bound holds half a surrogate pair.", key=low)
+        raise BadKey("A bound contains half of a surrogate pair.", key=low)
 
 
 def check_commit(partition: str, operations: Sequence[Operation]) -> None:
@@ -56,7 +55,9 @@ def check_commit(partition: str, operations: Sequence[Operation]) -> None:
     is a mistake of the caller: a row twice, a property name or value that no row can hold.
     """
     if len(operations) > MAX_OPERATIONS:
-        raise TooLarge(f"{len(operations)} operations in one transaction; {MAX_OPERATIONS} is the most.")
+        raise TooLarge(
+            f"A transaction of {len(operations)} operations; at most {MAX_OPERATIONS} are allowed."
+        )
     check_key(partition)
     if len({operation.key for operation in operations}) < len(operations):
         raise ValueError("A row occurs twice in one transaction.")
@@ -64,7 +65,9 @@ def check_commit(partition: str, operations: Sequence[Operation]) -> None:
     for index, operation in enumerate(operations):
         total += _check_operation(partition, operation, index)
     if total > MAX_TRANSACTION_BYTES:
-        raise TooLarge(f"A transaction of about {total:,} bytes; {MAX_TRANSACTION_BYTES:,} is the most.")
+        raise TooLarge(
+            f"A transaction of about {total:,} bytes; at most {MAX_TRANSACTION_BYTES:,} are allowed."
+        )
 
 
 def weight(operation: Operation) -> int:
@@ -77,7 +80,7 @@ def weight(operation: Operation) -> int:
 def check_container(container: str) -> None:
     """Refuse with BadKey what no container can be called."""
     if not _CONTAINER.fullmatch(container):
-        raise BadKey(f"Not a name that a container can have: {container[:80]!r}.", key=container)
+        raise BadKey(f"Invalid container name: {container[:80]!r}.", key=container)
 
 
 def check_blob_name(name: str) -> None:
@@ -87,14 +90,14 @@ def check_blob_name(name: str) -> None:
     """
     dots = {".", ".."} & set(re.split(r"[/\\]", name))
     if dots or not 0 < len(name) <= MAX_BLOB_NAME or _NOT_IN_BLOB_NAMES.search(name):
-        raise BadKey(f"Not a name that a blob can have: {name[:80]!r}.", key=name)
+        raise BadKey(f"Invalid blob name: {name[:80]!r}.", key=name)
 
 
 def check_message(body: str, delay: int) -> None:
     """Refuse a queue message that is too large with TooLarge, a delay out of range with ValueError."""
     size = len(body.encode())
     if size > MAX_MESSAGE_BYTES:
-        raise TooLarge(f"A message of {size:,} bytes; {MAX_MESSAGE_BYTES:,} is the most.")
+        raise TooLarge(f"A message of {size:,} bytes; at most {MAX_MESSAGE_BYTES:,} are allowed.")
     if not 0 <= delay < MAX_DELAY_SECONDS:
         raise ValueError(f"A delay of {delay} s; it must be under 7 days.")
 
@@ -107,7 +110,7 @@ def _check_operation(partition: str, operation: Operation, index: int) -> int:
         error.index = index
         raise
     if getattr(operation, "etag", None) in ("", "*"):
-        raise ValueError(f"No etag of a row: {operation}.")
+        raise ValueError(f"Invalid row ETag: {operation}.")
     if not isinstance(operation, Delete):
         size = 4 + _utf16_bytes(partition) + _utf16_bytes(operation.key)
         size += sum(
@@ -125,7 +128,7 @@ def _check_operation(partition: str, operation: Operation, index: int) -> int:
 def _check_property(operation: Operation, index: int, name: str, value: Value) -> int:
     """The bytes that a property takes of its row's limit."""
     if name in _RESERVED or not _PROPERTY_NAME.fullmatch(name):
-        raise ValueError(f"Not a property name: {name!r}.")
+        raise ValueError(f"Invalid property name: {name!r}.")
     size = _stored_bytes(name, value)
     if size > MAX_PROPERTY_BYTES:
         raise TooLarge(f"{name} takes {size:,} bytes.", key=operation.key, index=index)
@@ -137,7 +140,7 @@ def _stored_bytes(name: str, value: Value) -> int:
     match value:
         case str():
             if _SURROGATE.search(value):
-                raise ValueError(f"{name}: half a surrogate pair.")
+                raise ValueError(f"{name}: contains half of a surrogate pair.")
             return _utf16_bytes(value)
         case bytes():
             return len(value)
@@ -150,7 +153,7 @@ def _stored_bytes(name: str, value: Value) -> int:
             if value not in _INT64:
                 raise ValueError(f"{name}: {value} does not fit 64 bits.")
         case _:  # pyright: ignore[reportUnnecessaryComparison]  # the caller may be untyped
-            raise ValueError(f"{name}: {type(value).__name__} is no type of the table service.")
+            raise ValueError(f"{name}: {type(value).__name__} is not a type of the table service.")
     return 8
 
 

@@ -1,28 +1,90 @@
 """The ports of storage: one table, the blobs and the queues of one storage account.
 
-Each port is implemented by an Azure adapter (`azure_*.py`) and by an in-memory twin (`memory.py`), which the
-contract tests hold to the same behaviour; `faults.py` wraps either. Every failure is one of `errors.py`.
+Each port is implemented by an Azure adapter (`azure_*.py`) and by in-memory storage in the tests, which the
+contract tests hold to the same behavior. Every failure is one of `errors.py`.
 """
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from shared.storage.gateways.counter import CallCounter
-from shared.storage.gateways.errors import (
-    BadKey,
-    BlobChanged,
-    BlobExists,
-    BlobLeased,
-    ContainerMissing,
-    RowChanged,
-    RowExists,
-    RowMissing,
-    StorageError,
-    StorageUnavailable,
-    TooLarge,
-)
+
+class StorageError(Exception):
+    """The storage account refused or failed a call.
+
+    `key` is the RowKey or the name of the blob or container, `index` the position of the operation in its
+    transaction; both are None where the failure belongs to no single operation.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str = "", *, key: str | None = None, index: int | None = None) -> None:
+        self.key = key
+        self.index = index
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class RowExists(StorageError):
+    """The row exists already."""
+
+
+class RowChanged(StorageError):
+    """The row was changed since it was read."""
+
+
+class RowMissing(StorageError):
+    """The row does not exist."""
+
+
+class TooLarge(StorageError):
+    """The request is larger than the service takes."""
+
+
+class BadKey(StorageError):
+    """The key holds a character that the service does not take, or is too long."""
+
+
+class BlobExists(StorageError):
+    """The blob exists already."""
+
+
+class BlobChanged(StorageError):
+    """The blob was changed or deleted since it was read."""
+
+
+class BlobLeased(StorageError):
+    """Somebody else holds a lease on the blob."""
+
+
+class ContainerMissing(StorageError):
+    """The container does not exist."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage account did not answer, or answered with a failure of its own.
+
+    `retryable` is False where trying again cannot help (credentials refused).
+    """
+
+    def __init__(
+        self, message: str = "", *, key: str | None = None, index: int | None = None, retryable: bool = True
+    ) -> None:
+        super().__init__(message, key=key, index=index)
+        self.retryable = retryable
+
+
+class BlobUnreadable(StorageUnavailable):
+    """The service answers permanently that this blob cannot be read, such as one in the archive tier.
+
+    `code` is the service's own word for the reason.
+    """
+
+    def __init__(self, message: str = "", *, code: str, key: str | None = None) -> None:
+        super().__init__(message, key=key, retryable=False)
+        self.code = code
+
 
 __all__ = [
     "BadKey",
@@ -32,8 +94,8 @@ __all__ = [
     "BlobInfo",
     "BlobLeased",
     "BlobPage",
+    "BlobUnreadable",
     "Blobs",
-    "CallCounter",
     "ContainerMissing",
     "Delete",
     "Insert",
@@ -57,6 +119,9 @@ __all__ = [
 
 CHUNK = 4 * 1024 * 1024
 """Bytes of one chunk of a streamed blob."""
+
+DELETES_AT_ONCE = 16
+"""Deletions of `delete_prefix` that are under way at the same time."""
 
 LIST_PAGE = 1000
 """Blobs of one page of a listing; the service gives 5,000 at most, which takes the SDK too long at a stretch."""
@@ -182,13 +247,17 @@ class BlobContent:
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """What a listing tells about a blob: `size` in bytes, `modified` in UTC (whole seconds)."""
+    """What a listing tells about a blob: `size` in bytes, `modified` in UTC (whole seconds).
+
+    `archived`: it is in the archive tier, also while it is moved out of it. That changes no ETag.
+    """
 
     name: str
     etag: str
     size: int
     modified: datetime
     leased: bool
+    archived: bool = False
 
 
 type BlobPage = list[BlobInfo]  # named here, for `Blobs.list` hides the builtin in the class
@@ -201,7 +270,7 @@ class Blobs(Protocol):
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
         """A blob in one call, at most its first `max_bytes` (>= 1); None if it or its container is missing.
 
-        An empty blob costs a second call.
+        An empty blob costs a second call when `max_bytes` is given. Raises BlobUnreadable.
         """
         ...
 
@@ -212,7 +281,7 @@ class Blobs(Protocol):
     def list(
         self, container: str, *, prefix: str = "", page_size: int = LIST_PAGE
     ) -> AsyncIterator[BlobPage]:
-        """The blobs by name, page by page; raises ContainerMissing."""
+        """The blobs by name, page by page, without directories; raises ContainerMissing."""
         ...
 
     async def write(
@@ -238,8 +307,21 @@ class Blobs(Protocol):
         ...
 
     async def delete_prefix(self, container: str, prefix: str) -> int:
-        """Delete every blob whose name starts with `prefix` (not empty); return how many."""
-        ...
+        """Delete every blob whose name starts with `prefix` (not empty) and return how many; a missing container
+        holds none.
+        """
+        if not prefix:
+            raise ValueError("An empty prefix would empty the container.")
+        deleted = 0
+        try:
+            async for page in self.list(container, prefix=prefix):
+                for start in range(0, len(page), DELETES_AT_ONCE):
+                    part = page[start : start + DELETES_AT_ONCE]
+                    deletions = await asyncio.gather(*(self.delete(container, info.name) for info in part))
+                    deleted += sum(deletions)
+        except ContainerMissing:
+            return 0
+        return deleted
 
     def stream_read(self, container: str, name: str, chunk: int = CHUNK) -> AsyncIterator[bytes]:
         """A blob in pieces of at most `chunk` bytes, all of one version; nothing if it is missing or empty.
@@ -272,7 +354,7 @@ class Blobs(Protocol):
         ...
 
     async def acquire_lease(self, container: str, name: str, lease_id: str, seconds: int = -1) -> bool:
-        """Take the lease `lease_id` (a GUID) for 15 to 60 `seconds` or, with -1, for ever; again is the same.
+        """Take the lease `lease_id` (a GUID) for 15 to 60 `seconds` or, with -1, until released; repeatable.
 
         False if the blob is missing; raises BlobLeased when another lease holds it.
         """
@@ -283,8 +365,17 @@ class Blobs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that was taken from a queue for a while; `id` and `receipt` are for deleting it."""
+
+    body: str
+    id: str
+    receipt: str
+
+
 class Queues(Protocol):
-    """The sending side of queues; the host receives."""
+    """Queues as the app uses them: the host receives, but for poison queues and those of an earlier version."""
 
     async def send(self, queue: str, body: str, *, delay: int = 0) -> None:
         """Send plain text, visible after `delay` seconds (under 7 days); a missing queue is created once."""
@@ -292,4 +383,12 @@ class Queues(Protocol):
 
     async def create(self, queue: str) -> None:
         """Create the queue; one that exists is left alone."""
+        ...
+
+    async def receive(self, queue: str, seconds: int) -> list[Received]:
+        """Up to 32 messages, hidden from others for `seconds`; a missing queue has none."""
+        ...
+
+    async def delete(self, queue: str, message: Received) -> None:
+        """Delete a message; one that is gone, or that somebody else has received since, is left alone."""
         ...

@@ -1,10 +1,10 @@
-"""The services on the in-memory twin, for rules that need no host: whole jobs stopped at any moment."""
+"""The services on in-memory storage, for rules that need no host: whole jobs stopped at any moment."""
 
 import pytest
 
-from shared.storage.gateways.memory import MemoryStorage
 from tests.support.lives import Life, living
 from tests.support.services import Clock
+from tests.support.storage.memory import MemoryStorage
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.integration.kinds.helpers import (
     suggested,
     train,
 )
-from tests.support.api import MULTI, SINGLE, Project, accept
+from tests.support.api import ENTITIES, MULTI, SINGLE, Project, accept
 
 TEXTS = {
     "in/high.txt": "@Refund:95 and @Login:85",
@@ -64,6 +64,47 @@ async def test_accept_all_and_undo_of_the_whole(new_project: MakeProject, kind: 
     assert sum(b["accepted"] for b in (await project.get("/statistics"))["calibration"]) == 0
     again = await run(project, f"/review/jobs/{job['jobId']}/:undo")
     assert again["result"]["undone"] == 0
+
+
+@pytest.mark.parametrize("verb", ["accept", "reject"])
+async def test_one_text_of_a_category_is_decided_everywhere_and_undone_as_one(
+    new_project: MakeProject, verb: str
+):
+    project = await new_project(ENTITIES)
+    texts = {
+        "a.txt": "🦊 @City:60 and @Home:60", "b.txt": "@City:60 or @City:60, not @City:61", "c.txt": "@Home:60",
+    }  # fmt: skip
+    await project.suggested(texts, "City", "Home")
+    before = {d["location"]: suggested(d) for d in await project.documents(status="autoLabeled")}
+    which = {"decision": verb, "text": "@City:60", "categories": ["City"]}
+
+    assert counts(await bulk(project, **which, dryRun=True)) == (3, 0, 0)
+    assert counts(await bulk(project, **which | {"categories": ["Home"]}, dryRun=True)) == (0, 0, 0)
+    assert counts(await bulk(project, **which, minConfidence=0.61, dryRun=True)) == (0, 0, 0)
+    assert counts(await bulk(project, **which, locationPrefix="b", dryRun=True)) == (2, 0, 0)
+    job = await bulk(project, **which)
+
+    assert counts(job) == (3, 3, 0)
+    after = {d["location"]: suggested(d) for d in await project.documents(status="autoLabeled")}
+    assert after == {"a.txt": ["Home"], "b.txt": ["City"], "c.txt": ["Home"]}
+    labels = (await project.document("b.txt")).get("entities") or [{"labels": []}]
+    assert len(labels[0]["labels"]) == (2 if verb == "accept" else 0)
+    undone = await run(project, f"/review/jobs/{job['jobId']}/:undo")
+    assert undone["result"]["undone"] == 2
+    assert {d["location"]: suggested(d) for d in await project.documents(status="autoLabeled")} == before
+
+
+async def test_a_text_is_that_of_the_suggestions_and_of_entities_only(new_project: MakeProject):
+    project = await new_project(ENTITIES)
+    await project.suggested({"a.txt": "@City:60"}, "City")
+    await project.upload({"a.txt": "Another!"})  # the suggestion is of the text before
+    assert counts(await bulk(project, decision="accept", text="Another!", dryRun=True))[0] == 0
+    classes = await made(new_project, MULTI)
+    for body in ({"text": "Refund"}, {"text": ""}, {"text": "x" * 501}):
+        answer = await classes.http.post(
+            f"{classes.path}/documents/:review-all", json={"decision": "accept"} | body
+        )
+        assert (answer.status_code, answer.json()["error"]["target"]) == (400, "text")
 
 
 @pytest.mark.parametrize("kind", KINDS)

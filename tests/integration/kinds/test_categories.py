@@ -6,17 +6,17 @@ from typing import override
 
 import pytest
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
 from shared.engines.base import Model
-from shared.services.categories import CategoryChange
-from shared.storage.gateways.memory import MemoryStorage
+from shared.services.projects.categories import CategoryChange
 from tests.integration.conftest import MakeProject
 from tests.integration.kinds.helpers import KINDS, categories_of, export, history, suggested
 from tests.support.api import MULTI, Json, Project
 from tests.support.engines import ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import Clock
+from tests.support.storage.memory import MemoryStorage
 
 
 async def put(project: Project, *items: Json) -> list[Json]:
@@ -64,8 +64,8 @@ class Renamed(ScriptedEngine):
     """Knows the category by its new name, as a model trained after the renaming does."""
 
     @override
-    async def load(self, artefact: bytes) -> Model:
-        model = await super().load(artefact)
+    async def load(self, artifact: bytes) -> Model:
+        model = await super().load(artifact)
         read = model.predict
 
         async def predict(texts: Sequence[str]) -> list[list[Prediction]]:
@@ -131,6 +131,7 @@ async def test_statistics_count_what_there_is(new_project: MakeProject, kind: st
         "rejected": 1,
         "missing": 0,
         "waiting": 0,
+        "flagged": 0,
     }
     assert found["categories"] == [{"category": "Refund", "labels": 1}, {"category": "Login", "labels": 1}]
     assert found["datasets"] == {"Train": 5, "Test": 0}

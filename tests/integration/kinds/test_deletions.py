@@ -2,16 +2,14 @@
 
 import pytest
 
-from shared.domain.document import document_id
+from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import DocumentNotFound, ProjectNotFound
-from shared.domain.ids import random_job_id
-from shared.domain.kinds import Dataset
-from shared.services import etags
-from shared.services.documents import DocumentPatch
-from shared.storage.gateways.memory import MemoryStorage
+from shared.domain.names import Dataset, random_job_id
+from shared.services.review.documents import DocumentPatch
 from tests.support.lives import Life, living
 from tests.support.meanwhile import Meanwhile
 from tests.support.services import Clock
+from tests.support.storage.memory import MemoryStorage
 
 TEXTS = {"a.txt": "One.", "b.txt": "Two."}
 
@@ -27,7 +25,7 @@ async def filled(app: Life) -> None:
 async def save(app: Life) -> None:
     """Any version will do: no version keeps the write from an older project."""
     await app.container.documents.patch(
-        "p", document_id("a.txt"), etags.ANY, DocumentPatch(dataset=Dataset.TEST), "tester"
+        "p", document_id("a.txt"), ANY_VERSION, DocumentPatch(dataset=Dataset.TEST), "tester"
     )
 
 

@@ -8,18 +8,18 @@ import pytest
 from shared.domain.document import Document, document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobKind, JobStatus
-from shared.domain.kinds import ProjectKind
 from shared.domain.labels import Labels
+from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import Page, page_of
-from shared.services.messages import JobMessage
-from shared.services.training import TrainRequest
-from shared.storage.gateways.faults import Crash, Faults, crash_points
-from shared.storage.gateways.memory import MemoryStorage
-from shared.storage.page_rows import Author
+from shared.services.jobs.messages import JobMessage
+from shared.services.training.service import TrainRequest
+from shared.storage.pages import Author
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE
 from tests.support.lives import Life, living
 from tests.support.services import Clock
+from tests.support.storage.faults import Crash, Faults, crash_points
+from tests.support.storage.memory import MemoryStorage
 
 
 def file_of(mark: str, documents: int = 9) -> bytes:
@@ -43,10 +43,31 @@ async def labeled(app: Life) -> list[str]:
 
 async def go_on(app: Life, clock: Clock) -> None:
     """What timers and queues do after a death."""
-    for _ in range(3):
+    for _ in range(5):
         clock.move(60)
         await app.container.maintenance.sweep()
         await app.drain()
+
+
+async def test_replaced_content_stays_for_the_requests_that_read_it() -> None:
+    clock = Clock()
+    app = await old_project(MemoryStorage(clock=clock), clock)
+    former = await app.container.projects.get("p")
+
+    async def read() -> int:
+        """Documents that a request finds which read the project before the import."""
+        return sum([len(page.documents) async for page in app.container.stores.pages.scan(former.scope)])
+
+    before = await read()
+    await app.container.imports.start("p", file_of("new-"), "tester", "job")
+    await app.drain()
+    job = await app.container.stores.jobs.get("", JobKind.IMPORT, "job")
+    clock.move(200)  # the time limit of a request
+    await app.container.maintenance.sweep()
+    assert (job.status, await read()) == (JobStatus.SUCCEEDED, before)
+    assert before
+    await go_on(app, clock)
+    assert await read() == 0
 
 
 async def dying(faults: Faults, *, over: bool) -> int:
@@ -59,26 +80,26 @@ async def dying(faults: Faults, *, over: bool) -> int:
     process = living(storage, clock, faults=faults)
     with suppress(Crash):
         await process.container.imports.start("p", file_of("new-"), "tester", "job")
-    mended = living(storage, clock)
+    repaired = living(storage, clock)
     where = faults.calls[-1]
-    found = await mended.container.stores.jobs.find("", JobKind.IMPORT, "job")
+    found = await repaired.container.stores.jobs.find("", JobKind.IMPORT, "job")
     if over:
-        assert await labeled(mended) in (before, _locations("new-")), (
+        assert await labeled(repaired) in (before, _locations("new-")), (
             where
         )  # never half of it, also before we go on
-    await go_on(mended, clock)
-    if found is None:  # it died before the job was written, so nobody was told that there is one
-        assert not over or await labeled(mended) == before
+    await go_on(repaired, clock)
+    if found is None:  # it stopped before the job was written, so no caller knows of it
+        assert not over or await labeled(repaired) == before
         return len(faults.calls)
-    job = await mended.container.stores.jobs.get("", JobKind.IMPORT, "job")
+    job = await repaired.container.stores.jobs.get("", JobKind.IMPORT, "job")
     assert job.status is JobStatus.SUCCEEDED, (where, job)
-    assert await labeled(mended) == _locations("new-"), where
-    project = await mended.container.projects.get("p")
+    assert await labeled(repaired) == _locations("new-"), where
+    project = await repaired.container.projects.get("p")
     assert project.lock is None, where
-    rows = await mended.container.stores.table.query(project.incarnation)
+    rows = await repaired.container.stores.table.query(project.incarnation)
     editions = {row.key.split("|")[1] for row in rows if row.key.startswith(("page|", "head|"))}
     assert editions == {project.edition}, ("the old content is purged", where)
-    await mended.label(_locations("new-")[0], "Refund")  # nothing is locked
+    await repaired.label(_locations("new-")[0], "Refund")  # nothing is locked
     return len(faults.calls)
 
 
@@ -94,7 +115,7 @@ async def test_an_import_over_a_project_dies_at_every_storage_call():
 
 
 async def test_an_import_of_a_new_project_dies_around_every_write():
-    """The reads between are those of the test above; each life shuts no gate, so it is short."""
+    """The reads between are those of the test above; each life locks nothing, so it is short."""
     calls = await dying(Faults(), over=False)
     for plan in crash_points(calls):
         await dying(Faults(plan), over=False)
@@ -127,7 +148,7 @@ async def test_an_import_that_ended_does_not_come_back_over_a_later_one(app: Lif
     await app.container.imports.start("p", file_of("one-"), "tester", "first")
     await app.container.imports.start("p", file_of("two-"), "tester", "second")
     message = JobMessage(project="p", incarnation="-", kind=JobKind.IMPORT, job="first")
-    await app.container.runner.run(message)
+    await app.container.dispatcher.run(message)
     assert await labeled(app) == _locations("two-")
 
 
@@ -150,7 +171,7 @@ async def test_of_a_job_that_an_import_overtakes_nothing_appears(app: Life):
         await app.deliver(*message)
     await app.drain()
     statistics = await app.container.categories.statistics("p")
-    assert statistics["documents"]["autoLabeled"] == 0
+    assert statistics.statuses[DocumentStatus.AUTO_LABELED] == 0
 
 
 async def test_an_export_that_an_import_overtakes_fails_for_its_poller_to_end(app: Life):

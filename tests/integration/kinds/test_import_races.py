@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 import pytest
 
 from shared.domain.errors import Conflict, ProjectNotFound
+from shared.domain.imports import ImportParameters
 from shared.domain.jobs import Job, JobKind, JobStatus
-from shared.services import imports
-from shared.services.messages import JobMessage
-from shared.storage.gateways.faults import Crash, Faults, crash_points
-from shared.storage.gateways.memory import MemoryStorage
+from shared.services.jobs.messages import JobMessage
+from shared.services.project_files import imports
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE
 from tests.support.lives import Life, living
 from tests.support.meanwhile import Meanwhile
 from tests.support.services import Clock
+from tests.support.storage.faults import Crash, Faults, crash_points
+from tests.support.storage.memory import MemoryStorage
 
 type Act = Callable[[Life], Awaitable[object]]
 
@@ -49,15 +50,19 @@ async def content(app: Life) -> list[str] | None:
 
 
 async def leftovers(app: Life) -> set[str]:
-    """Editions whose pages lie in a partition that is not to be purged, and that no project shows."""
+    """Editions whose pages are not to be purged, and that no project shows."""
     stores = app.container.stores
-    purged = {incarnation for incarnation, _ in await stores.projects.purges()}
+    purges = await stores.projects.purges()
+    purged = {purge.incarnation for purge in purges if not purge.edition}
+    replaced = {purge.edition for purge in purges}
     shown = {project.edition for project in await stores.projects.all()}
     places = {project.incarnation for project in await stores.projects.all()}
     for job in await stores.jobs.list("", JobKind.IMPORT):
-        places |= set(job.parameters.get("places", []))
+        places |= set(job.parameters_as(ImportParameters).places)
     rows = [row for place in places - purged for row in await stores.table.query(place)]
-    return {row.key.split("|")[1] for row in rows if row.key.startswith(("page|", "head|"))} - shown
+    return (
+        {row.key.split("|")[1] for row in rows if row.key.startswith(("page|", "head|"))} - shown - replaced
+    )
 
 
 async def job_of(app: Life, job_id: str) -> Job:
@@ -66,7 +71,7 @@ async def job_of(app: Life, job_id: str) -> Job:
 
 async def go_on(app: Life, clock: Clock) -> None:
     """What timers and queues do."""
-    for _ in range(3):
+    for _ in range(5):
         clock.move(60)
         await app.container.maintenance.sweep()
         await app.drain()
@@ -100,7 +105,10 @@ async def meeting(number: int, act: Act, *, over: bool) -> Met:
 
     async def meanwhile() -> None:
         job = await other.container.stores.jobs.find("", JobKind.IMPORT, "job")
-        met.acted, met.landed = True, job is not None and "landed" in job.parameters
+        met.acted, met.landed = (
+            True,
+            job is not None and job.parameters_as(ImportParameters).landed is not None,
+        )
         await act(other)
 
     first = living(storage, clock, faults=Meanwhile(number, meanwhile))
@@ -143,28 +151,28 @@ async def test_an_import_that_died_does_not_bring_a_deleted_project_back():
 
 async def _dies_and_is_deleted(clock: Clock, faults: Faults) -> None:
     storage = MemoryStorage(clock=clock)
-    mended = living(storage, clock)
-    await mended.blobs.create_container("docs")
+    repaired = living(storage, clock)
+    await repaired.blobs.create_container("docs")
     with suppress(Crash):
         await living(storage, clock, faults=faults).container.imports.start("p", file_of("new-"), "me", "job")
-    found = await content(mended)
+    found = await content(repaired)
     assert found in (None, locations("new-"))
     if found is not None:
-        deletion = await mended.container.projects.delete("p", "deletion")
+        deletion = await repaired.container.projects.delete("p", "deletion")
         assert deletion.status is JobStatus.SUCCEEDED
-    await go_on(mended, clock)
-    job = await mended.container.stores.jobs.find("", JobKind.IMPORT, "job")
+    await go_on(repaired, clock)
+    job = await repaired.container.stores.jobs.find("", JobKind.IMPORT, "job")
     where = (faults.calls[-1], job)
     assert job is None or job.status.ended, where
     if found is not None or job is None:
-        assert await content(mended) is None, where
+        assert await content(repaired) is None, where
     else:
-        assert (job.status, await content(mended)) == (JobStatus.SUCCEEDED, locations("new-")), where
+        assert (job.status, await content(repaired)) == (JobStatus.SUCCEEDED, locations("new-")), where
     clock.move(3600)
-    await mended.container.maintenance.sweep()
+    await repaired.container.maintenance.sweep()
     clock.move(3600)
-    await mended.container.maintenance.sweep()
-    assert await content(mended) in (None, locations("new-")), where
+    await repaired.container.maintenance.sweep()
+    assert await content(repaired) in (None, locations("new-")), where
 
 
 @pytest.mark.parametrize("over", [True, False])
@@ -227,7 +235,7 @@ async def test_of_an_import_that_fails_nothing_stays(over: bool):
 
 async def test_an_import_waits_for_a_lock_that_is_over_in_a_moment_and_not_for_ever(app: Life, clock: Clock):
     await app.create(on_upload=False, pages=8)
-    await app.container.stores.gate.lock("p", "somebody", "In a moment.", 1)
+    await app.container.stores.fence.lock("p", "somebody", "In a moment.", 1)
     job = await app.container.imports.start("p", file_of("new-"), "tester", "job")
     assert not job.status.ended
     await app.deliver(*app.sent.waiting.pop())
@@ -251,7 +259,7 @@ async def test_of_an_import_that_is_given_up_nothing_stays_wherever_it_died():
             dying = living(storage, clock, faults=Faults(plan))
             await dying.container.imports.start("p", file_of("new-"), "tester", "job")
         message = JobMessage(project="p", incarnation="-", kind=JobKind.IMPORT, job="job")
-        await app.container.runner.give_up(message, "It failed five times.")
+        await app.container.dispatcher.give_up(message, "It failed five times.")
         assert await leftovers(app) == set()
         job = await app.container.stores.jobs.find("", JobKind.IMPORT, "job")
         died |= {job.status} if job else set()

@@ -9,16 +9,16 @@ import pytest
 from shared.domain.document import document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobKind, JobStatus, Outcome
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import page_of
 from shared.domain.prediction import Prediction
 from shared.domain.project import DEFAULT_PAGES, Project
-from shared.services.messages import BatchMessage, parse
-from shared.services.predicting import MAX_FAILURES
-from shared.storage.gateways.memory import MemoryStorage
+from shared.services.autolabel.batches import MAX_FAILURES
+from shared.services.jobs.messages import BatchMessage, parse
 from tests.support.engines import ScriptedModel
 from tests.support.lives import Life, living
-from tests.support.services import Clock
+from tests.support.services import Clock, result_json
+from tests.support.storage.memory import MemoryStorage
 
 each_kind = pytest.mark.parametrize("kind", list(ProjectKind))
 
@@ -35,7 +35,13 @@ async def fail(app: Life, message: tuple[str, str]) -> None:
     for _ in range(5):
         with pytest.raises(RuntimeError):
             await app.deliver(*message)
-    await app.container.batches.give_up(parse(BatchMessage, message[1]), "It failed five times.")
+    await app.container.batches.give_up(_batch(message), "It failed five times.")
+
+
+def _batch(message: tuple[str, str]) -> BatchMessage:
+    parsed = parse(message[1])
+    assert isinstance(parsed, BatchMessage)
+    return parsed
 
 
 async def outcomes(app: Life, job_id: str) -> dict[str, tuple[Outcome, str | None]]:
@@ -50,21 +56,22 @@ TEXTS = {f"{number:04}.txt": "@Refund:73 x" for number in range(700)} | {"bad.tx
 @each_kind
 async def test_some_failed_is_partially_completed_and_a_retry_takes_only_those(app: Life, kind: ProjectKind):
     await ready(app, kind, TEXTS)
-    messages = await app.planned("job")
+    await app.planned("job")
     batches = (await app.job(JobKind.AUTOLABEL, "job")).batches
     page = page_of(document_id("bad.txt"), DEFAULT_PAGES)
-    for message in messages:
-        batch = batches[parse(BatchMessage, message[1]).number]
+    while app.sent.waiting:
+        message = app.sent.waiting.popleft()
+        batch = batches[_batch(message).number]
         await (fail(app, message) if batch.low <= page < batch.high else app.deliver(*message))
 
     job = await app.container.autolabel.get(app.name, "job")
     assert job.status is JobStatus.PARTIALLY_COMPLETED
-    assert job.result["outcomes"] == {"suggested": 700, "nothingFound": 0, "skipped": 0, "failed": 1}
+    assert result_json(job)["outcomes"] == {"suggested": 700, "nothingFound": 0, "skipped": 0, "failed": 1}
     assert [error.code for error in job.errors] == ["BatchFailed"]
     found = await outcomes(app, "job")
     assert found["bad.txt"] == (Outcome.FAILED, "BatchFailed")
 
-    await app.upload({"bad.txt": "@Refund:60 mended"}, events=False)
+    await app.upload({"bad.txt": "@Refund:60 repaired"}, events=False)
     retried = await app.container.autolabel.retry(app.name, "job", "again")
     await app.drain()
     assert set(await outcomes(app, retried.id)) == {"bad.txt"}
@@ -103,7 +110,7 @@ async def test_a_scan_ends_when_each_blob_was_looked_at_also_when_another_listin
 async def test_an_empty_selection_succeeds(app: Life):
     await ready(app, ProjectKind.SINGLE_LABEL, {})
     job = await app.autolabel("job")
-    assert (job.status, job.result["documentsTotal"]) == (JobStatus.SUCCEEDED, 0)
+    assert (job.status, result_json(job)["documentsTotal"]) == (JobStatus.SUCCEEDED, 0)
 
 
 async def test_every_document_named_has_an_outcome_with_its_reason(app: Life):
@@ -124,14 +131,18 @@ async def test_of_a_cancelled_job_nothing_appears(app: Life):
     await ready(app, ProjectKind.MULTI_LABEL, TEXTS | {"bad.txt": "@Login:80"})
     first, *rest = await app.planned("job")
     await app.deliver(*first)
-    made = (await app.container.categories.statistics(app.name))["documents"]["autoLabeled"]
+    made = (await app.container.categories.statistics(app.name)).statuses[DocumentStatus.AUTO_LABELED]
 
     job = await app.container.autolabel.cancel(app.name, "job")
 
     assert (job.status, job.errors[0].code) == (JobStatus.CANCELLED, "Cancelled")
     for message in (*rest, first):
         await app.deliver(*message)
-    assert (await app.container.categories.statistics(app.name))["documents"]["autoLabeled"] == made > 0
+    assert (
+        (await app.container.categories.statistics(app.name)).statuses[DocumentStatus.AUTO_LABELED]
+        == made
+        > 0
+    )
     assert await app.container.autolabel.cancel(app.name, "job") == job
 
 
@@ -143,8 +154,8 @@ async def test_every_document_of_a_cancelled_job_has_an_outcome(app: Life):
     job = await app.container.autolabel.cancel(app.name, "job")
 
     assert rest
-    counts = job.result["outcomes"]
-    assert job.result["documentsTotal"] == counts["suggested"] + counts["skipped"] == len(TEXTS)
+    counts = result_json(job)["outcomes"]
+    assert result_json(job)["documentsTotal"] == counts["suggested"] + counts["skipped"] == len(TEXTS)
     found = await outcomes(app, "job")
     assert found.keys() == TEXTS.keys()
     assert set(found.values()) == {(Outcome.SUGGESTED, None), (Outcome.SKIPPED, "Cancelled")}
@@ -153,7 +164,7 @@ async def test_every_document_of_a_cancelled_job_has_an_outcome(app: Life):
 async def test_named_documents_of_a_job_that_training_ends_have_an_outcome(app: Life):
     await ready(app, ProjectKind.MULTI_LABEL, {f"{n}.txt": "@Refund:73" for n in range(4)})
     named = tuple(document_id(name) for name in ("0.txt", "3.txt", "~Login.txt", "unknown.txt"))
-    [message] = await app.planned("job", documents=named)
+    [message] = await app.planned("job", documents=tuple(named))
     project = await app.container.stores.projects.get(app.name)
     await app.container.stores.directory.update(
         app.name, lambda now: replace(now, generation=project.generation + 1)
@@ -162,9 +173,9 @@ async def test_named_documents_of_a_job_that_training_ends_have_an_outcome(app: 
     await app.deliver(*message)
 
     job = await app.container.autolabel.get(app.name, "job")
-    assert (job.status, job.errors[0].code) == (JobStatus.CANCELLED, "TrainingStarted")
-    assert job.result["outcomes"]["skipped"] == job.result["documentsTotal"] == 4
-    assert set((await outcomes(app, "job")).values()) == {(Outcome.SKIPPED, "TrainingStarted")}
+    assert (job.status, job.errors[0].code) == (JobStatus.CANCELLED, "TrainingSucceeded")
+    assert result_json(job)["outcomes"]["skipped"] == result_json(job)["documentsTotal"] == 4
+    assert set((await outcomes(app, "job")).values()) == {(Outcome.SKIPPED, "TrainingSucceeded")}
 
 
 async def test_an_engine_that_always_fails_is_given_up(app: Life):
@@ -176,7 +187,7 @@ async def test_an_engine_that_always_fails_is_given_up(app: Life):
         await fail(app, message)
 
     job = await app.container.autolabel.get(app.name, "job")
-    assert (job.status, job.result["outcomes"]["failed"]) == (JobStatus.FAILED, count)
+    assert (job.status, result_json(job)["outcomes"]["failed"]) == (JobStatus.FAILED, count)
     groups = 2  # of 25, in the last try; one in each before
     assert len(asked) == 5 + groups + MAX_FAILURES
 
@@ -203,13 +214,14 @@ class TestBudget:
         return app
 
     async def test_a_job_over_the_budget_fails_with_quota_exceeded(self, app: Life):
-        assert (await app.autolabel("one")).result["textRecords"] == 6
+        assert result_json(await app.autolabel("one"))["textRecords"] == 6
         named = tuple(document_id(f"{n}.txt") for n in range(5))
 
         job = await app.autolabel("two", documents=named)
 
         assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "QuotaExceeded")
-        assert "5 text records; 4 of the 10" in job.errors[0].message
+        assert "5 text records" in job.errors[0].message
+        assert "has 4 left of its budget of 10" in job.errors[0].message
         fits = await app.autolabel("three", documents=named[:4])
         assert fits.status is JobStatus.SUCCEEDED
         assert (await app.autolabel("four", documents=named[:1])).errors[0].code == "QuotaExceeded"
@@ -220,7 +232,7 @@ class TestBudget:
         assert (await app.autolabel("two", documents=named)).errors[0].code == "QuotaExceeded"
         for message in waiting:
             await app.deliver(*message)
-        assert (await app.container.autolabel.get(app.name, "one")).result["textRecords"] == 6
+        assert result_json(await app.container.autolabel.get(app.name, "one"))["textRecords"] == 6
 
     async def test_a_cancelled_job_gives_back_what_it_did_not_take(self, app: Life):
         await app.planned("one")
@@ -239,8 +251,9 @@ class TestBudget:
         await app.container.stores.directory.update(app.name, _on_upload)
         await app.upload({f"new-{n}.txt": "@Refund:60" for n in range(11)})
         await app.drain()
-        found = (await app.container.categories.statistics(app.name))["documents"]
-        assert (found["total"], found["autoLabeled"], found["waiting"]) == (19, 0, 17)
+        found = await app.container.categories.statistics(app.name)
+        suggested = found.statuses[DocumentStatus.AUTO_LABELED]
+        assert (found.documents, suggested, found.waiting) == (19, 0, 17)
 
 
 def _on_upload(project: Project) -> Project:

@@ -62,8 +62,8 @@ async def test_accept_all_makes_labels_and_keeps_their_provenance(new_project: M
     [entry] = await history(project, "a.txt")
     assert (entry["action"], entry["by"]) == ("decided", "labelbridge-local")
     kept = ("category", "confidence", "jobId", "engine", "model")
-    told = [{name: one[name] for name in kept} for one in entry["details"]["accepted"]]
-    assert told == [{name: one[name] for name in kept} for one in document["suggestions"]]
+    recorded = [{name: one[name] for name in kept} for one in entry["details"]["accepted"]]
+    assert recorded == [{name: one[name] for name in kept} for one in document["suggestions"]]
     assert entry["details"]["rejected"] == []
 
 
@@ -257,7 +257,7 @@ async def test_the_estimate_is_what_the_job_then_takes(new_project: MakeProject,
     await project.define("Refund")
 
     answer = await project.http.post(f"{project.path}/autolabel/:estimate", json={})
-    assert answer.json() == {"documents": 2, "textRecords": 3}
+    assert answer.json() == {"engine": "scripted", "documents": 2, "textRecords": 3}
     assert (await project.get("/autolabel/jobs"))["value"] == []
     assert (await project.autolabel())["result"]["textRecords"] == 3
     assert (await run(project, "/autolabel/jobs", {}))["result"][

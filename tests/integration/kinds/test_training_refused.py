@@ -4,19 +4,18 @@ import asyncio
 
 import pytest
 
-from shared.domain.document import document_id
+from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.jobs import JobKind, JobStatus
-from shared.domain.kinds import Dataset
-from shared.domain.splitting import SplitKind, SplitOptions
+from shared.domain.names import Dataset
+from shared.domain.training import SplitKind, SplitOptions
 from shared.engines.embedded.engine import EmbeddedEngine
-from shared.services import etags
-from shared.services.documents import DocumentPatch
-from shared.services.training import TrainRequest
-from shared.storage.gateways.memory import MemoryStorage
+from shared.services.review.documents import DocumentPatch
+from shared.services.training.service import TrainRequest
 from tests.support.engines import NAME
 from tests.support.lives import Life, living
 from tests.support.services import Clock
+from tests.support.storage.memory import MemoryStorage
 
 MANUAL = SplitOptions(SplitKind.MANUAL)
 NAMES = [f"{number}.txt" for number in range(6)]
@@ -47,7 +46,7 @@ async def labeled(app: Life, names: list[str] = NAMES) -> None:
 async def to_test(app: Life, *names: str) -> None:
     for name in names:
         patch = DocumentPatch(dataset=Dataset.TEST)
-        await app.container.documents.patch(app.name, document_id(name), etags.ANY, patch, "tester")
+        await app.container.documents.patch(app.name, document_id(name), ANY_VERSION, patch, "tester")
 
 
 async def refused(app: Life, split: SplitOptions | None = None) -> InvalidArgument:
@@ -65,7 +64,7 @@ async def test_documents_of_the_test_set_do_not_train(app: Life):
     await to_test(app, *NAMES)
     error = await refused(app)
     assert error.target == "documents"
-    assert "5 labeled documents (5 missing)" in error.message
+    assert "at least 6 labeled documents of the Train set (6 missing)" in error.message
     assert "Not counted: 6 of the Test set." in error.message
 
 
@@ -84,32 +83,34 @@ async def test_documents_that_are_rejected_or_without_a_blob_do_not_train(app: L
     assert (await app.get("0.txt")).rejection is not None
     await app.set("5.txt", None)
     error = await refused(app)
-    assert "5 labeled documents (1 missing)" in error.message
-    assert "Not counted: 1 that cannot be read." in error.message
+    assert "at least 6 labeled documents of the Train set (2 missing)" in error.message
+    assert "Not counted: 1 that cannot be used (1 InvalidEncoding)." in error.message
+    [detail] = error.details
+    assert detail.message == "Labeled documents that were left out: 1 (the file is not UTF-8): 0.txt."
 
 
 async def test_labels_of_a_file_whose_documents_are_missing_do_not_train(app: Life):
     await labeled(app)
     exported = await app.container.exports.start(app.name, "export")
     await app.drain()
-    data = await app.container.exports.result(app.name, exported.id)
+    data, _ = await app.container.exports.result(app.name, exported.id)
     for name in NAMES:
         await app.blobs.delete(app.documents, name)
     await app.container.imports.start(app.name, data, "tester", "import")
     await app.drain()
     generation = (await app.container.projects.get(app.name)).generation
-    with pytest.raises(InvalidArgument, match="6 that cannot be read"):
+    with pytest.raises(InvalidArgument, match="6 that cannot be used"):
         await app.container.training.start(app.name, TrainRequest("m1"), "train")
     assert (await app.container.projects.get(app.name)).generation == generation
 
 
-@pytest.mark.parametrize(("testing", "left"), [(99, 1), (50, 3)])
-async def test_what_the_split_leaves_must_suffice(app: Life, testing: int, left: int):
+@pytest.mark.parametrize(("testing", "left", "needed"), [(99, 1, 451), (50, 3, 9)])
+async def test_what_the_split_leaves_must_suffice(app: Life, testing: int, left: int, needed: int):
     await labeled(app)
     error = await refused(app, SplitOptions(testing=testing))
     assert error.target == "evaluationOptions.testingSplitPercentage"
-    assert f"Of 6 labeled documents of the Train set {left} are left" in error.message
-    assert f"({5 - left} missing)" in error.message
+    assert f"Of 6, {left} would be left to train on." in error.message
+    assert f"at least {needed} labeled documents of the Train set ({needed - 6} missing)" in error.message
     job = await app.train(split=SplitOptions(testing=10))
     assert job.status is JobStatus.SUCCEEDED, job.errors
 
@@ -128,17 +129,17 @@ async def test_an_evaluation_needs_documents_to_test_with(memory: MemoryStorage,
     await app.train("m1")
     for job_id in ("e1", "e2"):
         with pytest.raises(InvalidArgument, match="1 labeled document of the Test set") as caught:
-            await app.container.trained.evaluate(app.name, "m1", MANUAL, job_id)
+            await app.container.trained_models.evaluate(app.name, "m1", MANUAL, job_id)
         assert caught.value.target == "kind"
     await to_test(app, *NAMES)
     with pytest.raises(InvalidArgument, match="2 labeled documents of the Train set"):
-        await app.container.trained.evaluate(app.name, "m1", SplitOptions(), "e3")
-    await app.container.trained.evaluate(
+        await app.container.trained_models.evaluate(app.name, "m1", SplitOptions(), "e3")
+    await app.container.trained_models.evaluate(
         app.name, "m1", MANUAL, "e4"
     )  # nothing is left to train on: no matter
     await app.drain()
     assert (await app.job(JobKind.EVALUATE, "e4")).status is JobStatus.SUCCEEDED
-    assert (await app.container.trained.results(app.name, "m1")).count(b'"location"') == 6
+    assert (await app.container.trained_models.results(app.name, "m1")).count(b'"location"') == 6
 
 
 async def test_what_cannot_be_read_when_it_comes_to_it_fails_with_the_reason(
@@ -151,7 +152,8 @@ async def test_what_cannot_be_read_when_it_comes_to_it_fails_with_the_reason(
     await app.blobs.delete(app.documents, "0.txt")
     job = await app.train(split=MANUAL)
     assert job.status is JobStatus.FAILED
-    assert "No labeled document to test with can be read." in job.errors[0].message
+    assert "Not counted: 1 that cannot be used (1 BlobMissing)." in job.errors[0].message
+    assert [warning.code for warning in job.warnings] == ["BlobMissing"]
 
 
 async def test_of_several_that_begin_at_once_one_trains_and_the_others_are_told_the_rule(app: Life):
@@ -160,6 +162,6 @@ async def test_of_several_that_begin_at_once_one_trains_and_the_others_are_told_
         *(app.container.training.start(app.name, TrainRequest(f"m{n}"), f"train-{n}") for n in range(4)),
         return_exceptions=True,
     )
-    told = [one for one in begun if isinstance(one, Conflict)]
-    assert [(one.inner_code, "one runs at a time" in one.message) for one in told] == [(None, True)] * 3
+    conflicts = [one for one in begun if isinstance(one, Conflict)]
+    assert [(one.inner_code, "one runs at a time" in one.message) for one in conflicts] == [(None, True)] * 3
     assert len(await app.container.training.list(app.name)) == 1

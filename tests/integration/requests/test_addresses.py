@@ -1,4 +1,4 @@
-"""What an address names and does not exist is told by its status, code and target (LOCAL.md 10)."""
+"""What an address names and does not exist: status, code and target."""
 
 import httpx
 import pytest
@@ -48,6 +48,12 @@ async def test_unknown_jobs_are_404(sample: Project, path: str, job: str) -> Non
     assert error(answer) == (404, "OperationNotFound", "jobId")
 
 
+async def test_a_delete_that_lost_its_last_segment_deletes_nothing(sample: Project) -> None:
+    """`DELETE .../p/models/..` is `.../p/` after the dots are removed, by the client or on the way."""
+    assert error(await sample.http.delete(f"{sample.path}/"))[:2] == (404, "NotFound")
+    assert (await sample.http.get(sample.path)).status_code == 200
+
+
 async def test_unknown_addresses_are_404(sample: Project) -> None:
     for method, path in (
         ("GET", f"{sample.path}/nothing"),
@@ -62,10 +68,10 @@ async def test_unknown_addresses_are_404(sample: Project) -> None:
     ("method", "rest"),
     [
         ("PUT", "/deployments/production"),
-        ("GET", "/exported-models"),
+        ("GET", "/exported-models/out"),
         ("POST", "/:copy"),
         ("POST", "/:authorize-copy"),
-        ("GET", "/resources"),
+        ("POST", "/resources/:assign"),
     ],
 )
 async def test_what_azure_has_and_we_have_not_is_501_and_says_what_to_use(
@@ -74,3 +80,34 @@ async def test_what_azure_has_and_we_have_not_is_501_and_says_what_to_use(
     answer = await sample.http.request(method, f"{sample.path}{rest}")
     assert answer.status_code == 501
     assert answer.json()["error"]["innererror"]["code"] == "NotOffered"
+
+
+@pytest.mark.parametrize("rest", ["deployments", "exported-models", "resources"])
+async def test_lists_of_what_azure_has_and_we_have_not_are_empty(sample: Project, rest: str) -> None:
+    """Azure's own clients list them first, and end on an error."""
+    answer = await sample.http.get(f"{sample.path}/{rest}")
+    assert (answer.status_code, answer.json()) == (200, {"value": []})
+    assert error(await sample.http.get(f"{sample.path}-not/{rest}"))[:2] == (404, "ProjectNotFound")
+    assert error(await sample.http.post(f"{sample.path}/{rest}", json={}))[0] == 501
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "named"),
+    [
+        ("POST", ":export?stringIndexType=Utf16CodeUnit&format=xml", {}, 400, "The parameter 'format'"),
+        ("POST", ":export?stringIndexType=Utf16CodeUnit&format=aml", {}, 501, "label files"),
+        ("POST", ":import?format=xml", {}, 400, "The parameter 'format'"),
+        ("POST", ":import?format=aml", {}, 501, ":import-labels"),
+        ("POST", ":import", {"format": "xml"}, 400, "The header 'format'"),
+    ],
+)
+async def test_a_format_that_is_not_known_is_refused_where_azure_has_one(
+    sample: Project, method: str, path: str, headers: dict[str, str], status: int, named: str
+) -> None:
+    rest, _, query = path.partition("?")
+    params = dict(part.split("=") for part in query.split("&")) if query else {}
+    answer = await sample.http.request(
+        method, f"{sample.path}/{rest}", params=params, headers=headers, json={}
+    )
+    assert error(answer)[::2] == (status, "format")
+    assert named in answer.json()["error"]["message"]

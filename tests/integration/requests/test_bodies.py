@@ -1,11 +1,15 @@
 """A body that cannot be read is refused whatever the operation: its syntax, content type and size."""
 
 import json
+from collections.abc import AsyncIterator
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.integration.requests.answers import A, error
-from tests.support.api import Project
+from tests.support.api import PROJECTS, Project
+from tests.support.hosts import Host
 
 MALFORMED = {
     "no JSON": b"{",
@@ -34,9 +38,9 @@ async def test_malformed_json_is_400(sample: Project, body: bytes) -> None:
     ):
         answer = await sample.http.request(method, path, content=body, headers={"If-Match": "*"})
         assert error(answer) == (400, "InvalidRequest", "body"), (method, answer.text)
-        told = answer.json()["error"]
-        assert told["innererror"]["code"] == "InvalidRequestBodyFormat"
-        assert "file" not in told["message"]
+        reported = answer.json()["error"]
+        assert reported["innererror"]["code"] == "InvalidRequestBodyFormat"
+        assert "file" not in reported["message"]
 
 
 async def test_half_a_surrogate_pair_is_no_text(sample: Project) -> None:
@@ -76,9 +80,42 @@ async def test_a_body_over_the_limit_is_413(sample: Project) -> None:
     assert error(await sample.http.patch(sample.path, content=body)) == (413, "InvalidRequest", "body")
 
 
-async def test_a_body_over_what_the_host_takes_is_413(sample: Project) -> None:
-    answer = await sample.http.patch(sample.path, content=b"x" * (104_857_600 + 1))
-    assert answer.status_code == 413
+def test_a_body_over_what_the_host_takes_is_refused_unread_by_the_host(host: Host) -> None:
+    address = urlsplit(host.url)
+    connection = HTTPConnection(str(address.hostname), address.port or 80, timeout=30)
+    connection.putrequest("PATCH", f"{PROJECTS}/p")
+    connection.putheader("Content-Length", str(33_554_432 + 1))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (500, b"")
+    connection.close()
+
+
+async def test_a_project_file_over_the_limit_is_413(sample: Project) -> None:
+    answer = await sample.http.post(f"{sample.path}/:import", content=b" " * (31_457_280 + 1))
+    assert error(answer) == (413, "InvalidRequest", "body")
+
+
+async def test_a_chunked_body_is_411_on_every_route_with_a_body(sample: Project) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"documents": []}'
+
+    for method, path in (
+        ("POST", "/autolabel/jobs"),
+        ("POST", "/autolabel/:estimate"),
+        ("POST", "/documents/:review-all"),
+        ("POST", "/:import"),
+        ("POST", "/documents/:scan"),
+        ("PATCH", ""),
+        ("PUT", "/categories"),
+    ):
+        answer = await sample.http.request(method, sample.path + path, content=chunks())
+        assert error(answer) == (411, "InvalidRequest", "Content-Length"), path
+
+
+async def test_a_job_over_everything_needs_a_body(sample: Project) -> None:
+    for path in ("/autolabel/jobs", "/autolabel/:estimate"):
+        assert error(await sample.http.post(sample.path + path)) == (400, "InvalidRequest", "body")
 
 
 async def test_an_empty_body_stands_for_an_empty_object(sample: Project) -> None:

@@ -23,7 +23,7 @@ from tests.support.api import PROJECTS, Json, Project, unique
         ("fine", {"storageInputContainerName": "labelbridge"}, "storageInputContainerName"),
         ("fine", {"storageInputContainerName": "labelbridge-tombstones"}, "storageInputContainerName"),
         ("fine", {"storageInputContainerName": "$web"}, "storageInputContainerName"),
-        ("fine", {"multilingual": "false"}, "multilingual"),
+        ("fine", {"multilingual": "maybe"}, "multilingual"),
         ("fine", {"multilingual": 1}, "multilingual"),
         ("fine", {"description": "x" * 4001}, "description"),
         ("fine", {"settings": {"confidenceThreshold": 1.5}}, "settings.confidenceThreshold"),

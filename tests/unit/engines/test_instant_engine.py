@@ -1,9 +1,9 @@
 import pytest
 
 from bench.instant_engine import InstantEngine
-from shared.domain.kinds import ProjectKind
+from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
-from shared.engines import ArtefactError
+from shared.engines import ArtifactError
 from tests.unit.engines import examples
 
 
@@ -20,5 +20,5 @@ async def test_for_entities_over_the_first_word():
 
 
 async def test_it_refuses_other_bytes():
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ArtifactError):
         await InstantEngine().load(b"[]")

@@ -13,12 +13,11 @@ from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score
 
-from shared.domain.evaluation import EvaluatedDocument, Evaluation
-from shared.domain.kinds import ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.splitting import SplitKind, SplitOptions
+from shared.domain.names import ProjectKind
+from shared.domain.training import EvaluatedDocument, Evaluation, SplitKind, SplitOptions
 from shared.engines.evaluation import evaluate
-from shared.wire.evaluation import DocumentEvaluationList, EvaluationSummaryModel
+from shared.wire.training import DocumentEvaluationList, EvaluationSummaryModel
 
 SINGLE, MULTI, ENTITIES = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL, ProjectKind.ENTITIES
 OPTIONS = SplitOptions()

@@ -8,21 +8,20 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 
 from shared.domain.document import Document, new_document
-from shared.domain.kinds import Dataset, ProjectKind, Studio
 from shared.domain.labels import Labels, span_faults
-from shared.domain.prediction import Prediction
+from shared.domain.names import Dataset, ProjectKind, Studio
+from shared.domain.prediction import Example, Prediction
 from shared.domain.project import Category, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
 from shared.domain.review import Decision, decide
 from shared.domain.suggestions import Filter, SuggestionSet, select
 from shared.domain.text import Offsets, content_hash
-from shared.services.models import example
-from shared.storage import document_codec
-from shared.wire.documents import document_json
-from shared.wire.labels import read_labels
+from shared.services.training.model_cache import example
+from shared.storage import page_codec
+from shared.wire.documents import document_json, read_labels
 from shared.wire.project_file import read_project_file
-from shared.wire.project_file_writer import write_project_file
 from tests.unit.offsets.strings import spans, unit_slice, units
+from tests.unit.wire.project_files import write_project_file
 
 KIND = ProjectKind.ENTITIES
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -46,10 +45,10 @@ def test_labels_by_hand(drawn: Drawn):
     assert not list(span_faults(labels, offsets))
     document = _stored(_document(text, labels))
 
-    learned = example(KIND, text, document, Studio.LANGUAGE_STUDIO)
+    learned = _example(text, document)
     assert [text[s.offset : s.offset + s.length] for s in learned.spans] == covered
 
-    file = b"".join(write_project_file(_details(), PROJECT.categories, [_exported(document)]))
+    file = write_project_file(_details(), PROJECT.categories, [_exported(document)])
     [imported] = read_project_file(file).documents
     answer = document_json(_document(text, imported.labels), PROJECT)
     assert answer["entities"] == body
@@ -77,7 +76,7 @@ def test_suggestions_of_an_engine(drawn: Drawn):
     [region] = document_json(_stored(accepted), PROJECT)["entities"]
     assert (region["regionOffset"], region["regionLength"]) == (0, len(units(text)))
     assert [unit_slice(text, e["offset"], e["length"]) for e in region["labels"]] == covered
-    learned = example(KIND, text, accepted, Studio.LANGUAGE_STUDIO)
+    learned = _example(text, accepted)
     assert [text[s.offset : s.offset + s.length] for s in learned.spans] == covered
 
 
@@ -101,7 +100,7 @@ def _document(text: str, labels: Labels | None, made: SuggestionSet | None = Non
 
 def _stored(document: Document) -> Document:
     """Through the codec of the table, as JSON."""
-    return document_codec.decode(json.loads(json.dumps(document_codec.encode(document))))
+    return page_codec.decode_document(json.loads(json.dumps(page_codec.encode_document(document))))
 
 
 def _details() -> ProjectDetails:
@@ -115,3 +114,9 @@ def _exported(document: Document) -> LabeledDocument:
 def test_the_reference_counts_as_javascript_does():
     assert len(units("a😀b")) == 4
     assert unit_slice("a😀b", 1, 2) == "😀"
+
+
+def _example(text: str, document: Document) -> Example:
+    labels = document.active_labels(Studio.LANGUAGE_STUDIO)
+    assert labels is not None
+    return example(KIND, text, document.language, labels)

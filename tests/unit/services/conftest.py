@@ -1,9 +1,9 @@
-"""Services over the in-memory twin, whose listings come in short and empty pages; the clock is the test's."""
+"""Services over in-memory storage, whose listings come in short and empty pages; the clock is the test's."""
 
 import pytest
 
-from shared.storage.gateways.memory import MemoryStorage
 from tests.support.services import App, Clock, in_process
+from tests.support.storage.memory import MemoryStorage
 
 
 @pytest.fixture

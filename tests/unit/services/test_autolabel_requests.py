@@ -2,10 +2,14 @@
 
 import pytest
 
-from shared.domain.errors import NotFound
+from shared.domain.document import ANY_VERSION
+from shared.domain.errors import InvalidArgument, NotFound
 from shared.domain.jobs import JobStatus, Outcome
-from shared.services.autolabel import AutolabelRequest
-from tests.support.services import App
+from shared.domain.review import Decision
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.review.bulk import BulkRequest
+from shared.services.review.service import Submitted
+from tests.support.services import App, result_json
 
 TEXTS = {f"{n}.txt": f"@Refund:{50 + n} number {n}" for n in range(3)}
 
@@ -24,8 +28,8 @@ async def test_an_empty_selection_succeeds(app: App) -> None:
     job = await app.autolabel()
 
     assert job.status is JobStatus.SUCCEEDED
-    assert job.result["documentsTotal"] == 0
-    assert job.result["percentComplete"] == 100
+    assert result_json(job)["documentsTotal"] == 0
+    assert result_json(job)["percentComplete"] == 100
 
 
 async def test_named_documents_that_do_not_exist_fail_with_the_reason(app: App) -> None:
@@ -59,8 +63,44 @@ async def test_no_categories_are_no_suggestions(app: App) -> None:
     job = await app.autolabel(categories=())
 
     assert job.status is JobStatus.SUCCEEDED
-    assert job.result["outcomes"]["suggested"] == 0
-    assert job.result["outcomes"]["nothingFound"] > 0
+    assert result_json(job)["outcomes"]["suggested"] == 0
+    assert result_json(job)["outcomes"]["nothingFound"] > 0
+
+
+@pytest.mark.parametrize("operation", ["start", "estimate"])
+async def test_all_errors_of_a_request_are_reported_together(app: App, operation: str) -> None:
+    await labeled(app)
+    request = AutolabelRequest("none", "no model", ("A", "B" * 22, "C"), ("Refund", "Typo", "Other"))
+
+    service = app.container.autolabel
+    asked = service.start("p", request, "j1") if operation == "start" else service.estimate("p", request)
+
+    with pytest.raises(InvalidArgument) as raised:
+        await asked
+
+    targets = [detail.target for detail in raised.value.details]
+    assert targets == ["engine", "categories[1]", "categories[2]", "documents[0]", "documents[2]"]
+
+
+async def test_all_errors_of_a_bulk_decision_are_reported_together(app: App) -> None:
+    await labeled(app)
+    request = BulkRequest(accept=True, min_confidence=80, max_confidence=20, categories=("Typo", "Refund"))
+
+    with pytest.raises(InvalidArgument) as raised:
+        await app.container.bulk.start("p", request, "ann", "j1")
+
+    assert [detail.target for detail in raised.value.details] == ["minConfidence", "categories[0]"]
+
+
+async def test_all_repeated_documents_of_a_review_are_reported_together(app: App) -> None:
+    await labeled(app)
+    decisions = [Submitted(Decision(key * 22, accept_all=True), ANY_VERSION) for key in "ABABA"]
+
+    with pytest.raises(InvalidArgument) as raised:
+        await app.container.review.save("p", decisions, "ann")
+
+    targets = [detail.target for detail in raised.value.details]
+    assert targets == [f"decisions[{index}].documentId" for index in (2, 3, 4)]
 
 
 async def test_an_unknown_model_is_not_found_before_and_by_the_estimate(app: App) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from shared.domain.errors import Conflict
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
-from shared.services.autolabel import AutolabelRequest
-from shared.services.messages import BATCH_QUEUE, BatchMessage
-from shared.storage.gateways.errors import StorageUnavailable
-from shared.storage.gateways.faults import Crash, Faults, LostAnswer, Plan, crash_at
-from shared.storage.gateways.memory import MemoryStorage
-from tests.support.services import App, Clock, in_process
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs.messages import BATCH_QUEUE, BatchMessage
+from shared.storage.gateways.ports import StorageUnavailable
+from tests.support.services import App, Clock, in_process, result_json
+from tests.support.storage.faults import Crash, Faults, LostAnswer, Plan, crash_at
+from tests.support.storage.memory import MemoryStorage
 
 TEXTS = {f"{n}.txt": f"@Refund:{50 + n} number {n}" for n in range(12)}
 
@@ -44,7 +44,7 @@ async def state(app: App) -> Mapping[str, tuple[object, ...]]:
     for job in await app.jobs():
         seen[job.id] = (
             job.status,
-            job.result["outcomes"],
+            result_json(job)["outcomes"],
             await app.container.autolabel.outcomes("p", job.id),
         )
     return seen
@@ -85,8 +85,8 @@ async def test_a_batch_that_runs_twice_at_once_gives_the_state_of_once(app: App)
 
     [job] = await app.jobs()
     assert job.status is JobStatus.SUCCEEDED
-    assert job.result["outcomes"]["suggested"] == len(TEXTS)
-    assert job.result["documentsTotal"] == len(TEXTS)
+    assert result_json(job)["outcomes"]["suggested"] == len(TEXTS)
+    assert result_json(job)["documentsTotal"] == len(TEXTS)
 
 
 async def test_every_crash_of_a_job_ends_in_the_state_without_one(clock: Clock) -> None:
@@ -133,7 +133,7 @@ async def test_a_failed_batch_names_the_reason(app: App) -> None:
     assert outcome.error is not None
     assert "RuntimeError" in outcome.error.message
     assert job.errors == (outcome.error,)
-    assert job.result["textRecords"] == 0
+    assert result_json(job)["textRecords"] == 0
 
 
 async def test_a_failed_job_can_be_tried_again(app: App) -> None:
@@ -146,7 +146,7 @@ async def test_a_failed_job_can_be_tried_again(app: App) -> None:
     await app.drain()
 
     job = await app.container.autolabel.get("p", "again")
-    assert (job.status, job.result["outcomes"]["suggested"]) == (JobStatus.SUCCEEDED, 1)
+    assert (job.status, result_json(job)["outcomes"]["suggested"]) == (JobStatus.SUCCEEDED, 1)
 
 
 async def test_a_job_without_failures_cannot_be_tried_again(app: App) -> None:
@@ -182,14 +182,14 @@ async def test_a_batch_in_the_middle_of_its_work_cannot_land_after_the_cancel(
     other = in_process(storage, clock)
     cancelled = asyncio.Event()
 
-    async def look(*arguments: Any) -> Any:
+    async def inspect(*arguments: Any) -> Any:
         if not cancelled.is_set():
             cancelled.set()
             await other.container.autolabel.cancel("p", job.id)
-        return await type(app.container.stores.uploads).look(app.container.stores.uploads, *arguments)
+        return await uploads.inspect_all(*arguments)
 
     uploads = app.container.stores.uploads
-    app.container.batches._stores = replace(app.container.stores, uploads=_With(uploads, look))  # type: ignore[arg-type]
+    app.container.batches._stores = replace(app.container.stores, uploads=_With(uploads, inspect))  # type: ignore[arg-type]
     await app.deliver(BATCH_QUEUE, message(job))
 
     assert cancelled.is_set()
@@ -203,6 +203,7 @@ async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: A
     await app.create(on_upload=False)
     await app.upload({"bad.txt": "@fail"})
     await app.define("Refund")
+    await app.fit()
     app.sent.waiting.clear()
 
     await app.container.autolabel.start("p", AutolabelRequest(), "job")
@@ -213,10 +214,10 @@ async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: A
 
 
 class _With:
-    """Uploads whose `look` is another one."""
+    """Uploads whose `inspect_all` is another one."""
 
-    def __init__(self, inner: Any, look: Any) -> None:
-        self._inner, self.look = inner, look
+    def __init__(self, inner: Any, inspect: Any) -> None:
+        self._inner, self.inspect_all = inner, inspect
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -224,6 +225,7 @@ class _With:
 
 async def _planned(app: App) -> Job:
     """A job whose batches are queued and not begun: the request dies after it wrote the job."""
+    await app.fit()
     start = app.container.autolabel
     start._begin = _itself  # type: ignore[method-assign]  # as if it took too long
     await start.start("p", AutolabelRequest(), "job")
@@ -250,6 +252,7 @@ async def _crashed(
     first = in_process(storage, clock, table=faults.table(storage.table("projects")))
     try:
         await first.container.autolabel.start("p", AutolabelRequest(), "job")
+        await first.drain()
     except (Crash, StorageUnavailable):
         assert plan is not None
     survivor = in_process(storage, clock)

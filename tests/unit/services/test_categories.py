@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from shared.domain.document import ANY_VERSION
 from shared.domain.errors import Conflict, LabelingLocked, NotFound
 from shared.domain.project import MAX_CATEGORIES
 from shared.domain.review import Decision
-from shared.services import etags
-from shared.services.categories import CategoryChange, Overtaken
-from shared.services.review import Submitted
-from shared.storage.gateways.errors import StorageUnavailable
-from tests.support.services import App
+from shared.services.projects.categories import CategoryChange, Overtaken
+from shared.services.review.service import Submitted
+from shared.storage.gateways.ports import StorageUnavailable
+from tests.support.services import App, result_json
 
 
 async def _rename(app: App, old: str, new: str) -> None:
@@ -25,7 +25,7 @@ async def _review(app: App, location: str, *, accept: bool) -> None:
     document = await app.document(location)
     assert document is not None
     decision = Decision(document.id, accept_all=accept, reject_all=not accept)
-    _, [result] = await app.container.review.save(app.name, [Submitted(decision, etags.ANY)], "tester")
+    _, [result] = await app.container.review.save(app.name, [Submitted(decision, ANY_VERSION)], "tester")
     assert result.status == "saved"
 
 
@@ -61,7 +61,7 @@ async def test_what_was_rejected_stays_rejected_under_the_new_name(app: App) -> 
     document = await app.document("a.txt")
     assert document is not None
     assert document.suggestions is None
-    assert job.result["outcomes"] == {"suggested": 0, "nothingFound": 1, "skipped": 0, "failed": 0}
+    assert result_json(job)["outcomes"] == {"suggested": 0, "nothingFound": 1, "skipped": 0, "failed": 0}
 
 
 async def test_what_was_rejected_stays_rejected_when_the_blob_is_deleted_and_comes_back(app: App) -> None:
@@ -149,6 +149,7 @@ async def test_a_worker_that_comes_late_changes_nothing_any_more(app: App) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "write", noted)
         await _rename(app, "Refund", "Money")
+    await app.container.categories.put(app.name, [CategoryChange("Refund")], "tester")
     await app.define("Refund")
 
     with pytest.raises(Overtaken):
@@ -165,16 +166,16 @@ async def test_a_rename_to_a_name_that_was_defined_before_its_lock_is_refused(
 ) -> None:
     await app.create()
     await app.define("Refund")
-    gate = app.container.stores.gate
-    lock = gate.lock
+    fence = app.container.stores.fence
+    lock = fence.lock
 
     async def later(*arguments: Any) -> object:
         monkeypatch.undo()
         await app.container.categories.put(app.name, [CategoryChange("Money")], "somebody else")
         return await lock(*arguments)
 
-    monkeypatch.setattr(gate, "lock", later)
-    with pytest.raises(Conflict, match="Somebody else changed 'Refund' or 'Money'"):
+    monkeypatch.setattr(fence, "lock", later)
+    with pytest.raises(Conflict, match="'Refund' or 'Money' was changed"):
         await _rename(app, "Refund", "Money")
 
     project = await app.container.stores.projects.get(app.name)
@@ -221,7 +222,7 @@ async def test_what_can_be_undone_can_be_undone_after_a_rename(app: App) -> None
 
     document = await app.document("a.txt")
     assert document is not None
-    undone = await app.container.documents.undo(app.name, document.id, etags.ANY, "tester")
+    undone = await app.container.documents.undo(app.name, document.id, ANY_VERSION, "tester")
 
     assert undone.document.labels is None
     assert undone.document.suggestions is not None
@@ -231,6 +232,7 @@ async def test_what_can_be_undone_can_be_undone_after_a_rename(app: App) -> None
 async def test_a_job_planned_before_a_rename_suggests_under_the_new_name(app: App) -> None:
     await app.create()
     await app.define("Refund", "Login")
+    await app.fit()
     await app.upload({"a.txt": "@Refund:73"})
     await app.deliver(*app.sent.waiting.popleft())
     await _rename(app, "Refund", "Money")
@@ -265,8 +267,17 @@ async def test_a_category_with_labels_is_not_removed(app: App) -> None:
     await app.create()
     await app.define("Refund", "Login")
 
-    with pytest.raises(Conflict, match="'Login' has 1 labels"):
+    with pytest.raises(Conflict, match="'Login' has 1 label; only"):
         await app.container.categories.remove(app.name, ["Login"], "tester")
+    with pytest.raises(Conflict, match="2 categories have labels") as caught:
+        await app.container.categories.remove(app.name, ["Login", "Refund"], "tester")
+    assert [detail.message.partition(";")[0] for detail in caught.value.details] == [
+        "The category 'Login' has 1 label",
+        "The category 'Refund' has 1 label",
+    ]
+    with pytest.raises(NotFound, match="2 of the categories") as unknown:
+        await app.container.categories.remove(app.name, ["A", "Login", "B"], "tester")
+    assert [detail.target for detail in unknown.value.details] == ["categories[0]", "categories[2]"]
 
     project = await app.container.stores.projects.get(app.name)
     assert (project.lock, project.category_names) == (None, ("Refund", "Login"))

@@ -1,16 +1,15 @@
-"""Every commit is sent twice, as when its answer was lost: the app recognises its own writes (section 5, Retries)."""
+"""Every commit is sent twice, as if its answer was lost: the app recognizes its own writes."""
 
 import pytest
 
-from shared.domain.document import document_id
+from shared.domain.document import document_id, parse_version
 from shared.domain.jobs import JobStatus
 from shared.domain.review import Decision
-from shared.services import etags
-from shared.services.review import Saved, Submitted
-from shared.storage.gateways.memory import MemoryStorage
+from shared.services.review.service import Saved, Submitted
 from shared.wire.documents import etag
 from tests.support.repeating import Repeating
-from tests.support.services import App, Clock, in_process
+from tests.support.services import App, Clock, in_process, result_json
+from tests.support.storage.memory import MemoryStorage
 
 
 @pytest.fixture
@@ -28,10 +27,10 @@ async def test_the_whole_way_from_upload_to_history(app: App, clock: Clock) -> N
         await app.container.maintenance.sweep()
 
     [job] = await app.jobs()
-    assert (job.status, job.result["outcomes"]["suggested"]) == (JobStatus.SUCCEEDED, 1)
+    assert (job.status, result_json(job)["outcomes"]["suggested"]) == (JobStatus.SUCCEEDED, 1)
     document = await app.document("a.txt")
     assert document is not None
-    version = etags.parse(etag(document, 0))
+    version = parse_version(etag(document, 0))
     decision = Decision(document.id, accept_all=True)
     _, [result] = await app.container.review.save("p", [Submitted(decision, version)], "me")
     assert result.status is Saved.SAVED
@@ -52,12 +51,12 @@ async def test_labels_are_set_once(app: App) -> None:
 
 async def test_locks_are_taken_and_given_once(app: App) -> None:
     await app.create()
-    gate = app.container.stores.gate
+    fence = app.container.stores.fence
 
-    project = await gate.lock("p", "holder", "because")
+    project = await fence.lock("p", "holder", "because")
     assert (project.locks, project.lock and project.lock.holder) == (1, "holder")
-    project = await gate.unlock("p", "holder")
-    assert (project.locks, project.opened, project.lock) == (1, 1, None)
+    project = await fence.unlock("p", "holder")
+    assert (project.locks, project.released, project.lock) == (1, 1, None)
 
 
 async def test_a_project_is_created_and_deleted_once(app: App) -> None:

@@ -3,9 +3,8 @@
 import asyncio
 import json
 
-from shared.domain.ids import incarnation_of_import
-from shared.domain.kinds import ProjectKind
-from shared.services.projects import ProjectPatch
+from shared.domain.names import ProjectKind, incarnation_of_import
+from shared.services.projects.service import ProjectPatch
 from tests.support.services import App
 
 

@@ -4,33 +4,33 @@ from collections.abc import Iterable
 
 import pytest
 
-from shared.domain.jobs import JobKind, JobStatus
-from shared.services import registering
-from tests.support.services import App, Clock
+from shared.domain.jobs import JobKind, JobStatus, ScanParameters
+from shared.services.autolabel import registering
+from tests.support.services import App, Clock, result_json
 
 
 def _count_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many looks are outstanding after each time that a listing asked for some."""
+    """How many inspections are outstanding after each time that a listing asked for some."""
     asked: list[int] = []
-    todo = app.container.stores.todo
-    add_many = todo.add_many
+    pending = app.container.stores.pending
+    add_many = pending.add_many
 
     async def noted(incarnation: str, locations: Iterable[str]) -> None:
         await add_many(incarnation, locations)
         project = await app.container.stores.projects.get(app.name)
-        asked.append(len(await todo.all(project.scope, 1_000)))
+        asked.append(len(await pending.all(project.scope, 1_000)))
 
-    monkeypatch.setattr(todo, "add_many", noted)
+    monkeypatch.setattr(pending, "add_many", noted)
     return asked
 
 
 async def _registered(app: App) -> int:
-    return (await app.container.categories.statistics(app.name))["documents"]["total"]
+    return (await app.container.categories.statistics(app.name)).documents
 
 
 @pytest.fixture
 def small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registering, "LOOKS_AT_ONCE", 5)
+    monkeypatch.setattr(registering, "INSPECTIONS_AT_ONCE", 5)
 
 
 @pytest.mark.usefixtures("small_rounds")
@@ -48,9 +48,9 @@ async def test_a_scan_in_rounds_finds_what_one_listing_finds(
     await app.drain()
 
     job = await app.container.registering.get(app.name, "scan")
-    assert (job.status, job.parameters["rounds"] > 2) == (JobStatus.SUCCEEDED, True)
+    assert (job.status, job.parameters_as(ScanParameters).rounds > 2) == (JobStatus.SUCCEEDED, True)
     expected = {"blobs": 41, "new": 40, "changed": 1, "gone": 1, "looks": 42}
-    assert dict(job.result) | expected == job.result
+    assert result_json(job) | expected == result_json(job)
     assert await _registered(app) == 41
     assert await app.document("gone.txt") is None
     assert max(asked) == 5

@@ -1,12 +1,16 @@
 """Builders of project files for the tests of this folder."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import InvalidArgument
+from shared.domain.project import Category
+from shared.domain.project_file import LabeledDocument, ProjectDetails
 from shared.wire.project_file import read_project_file
+from shared.wire.project_file_writer import ProjectFileWriter
 
 SINGLE = "CustomSingleLabelClassification"
 MULTI = "CustomMultiLabelClassification"
@@ -56,3 +60,12 @@ def faults_of(body: bytes | dict[str, Any]) -> dict[str | None, str]:
         read_project_file(body if isinstance(body, bytes) else encode(body))
     found = caught.value.details or (caught.value,)
     return {fault.target: fault.message for fault in found if isinstance(fault, InvalidArgument)}
+
+
+def write_project_file(
+    details: ProjectDetails, categories: Iterable[Category], documents: Iterable[LabeledDocument]
+) -> bytes:
+    """A whole file, documents in the order of their locations."""
+    writer = ProjectFileWriter(details, categories)
+    ordered = sorted(documents, key=lambda document: document.location)
+    return b"".join((writer.start(), writer.documents(ordered), writer.end()))

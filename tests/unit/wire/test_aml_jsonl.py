@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.kinds import ProjectKind
-from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.labels import END_OF_TEXT, EntityLabel, Labels, Region, fit_regions
+from shared.domain.names import ProjectKind
+from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.domain.text import Offsets
-from shared.wire.aml_jsonl import MAX_LINE_BYTES, can_be_written, read, read_stream, to_labels, to_line
-from shared.wire.aml_line import AmlLine, BadLine
+from shared.wire.aml_jsonl import (
+    MAX_LINE_BYTES,
+    AmlLine,
+    BadLine,
+    OffsetUnit,
+    can_be_written,
+    read,
+    read_stream,
+    to_labels,
+    to_line,
+)
 
 SINGLE, MULTI, ENTITIES = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL, ProjectKind.ENTITIES
 LONG = (
@@ -77,36 +87,36 @@ BAD = [
     (SINGLE, b'{"a": ' + b"9" * 5_000 + b"}", "too long"),
     (SINGLE, b'{"label": "x"}', "'image_url' is missing"),
     (SINGLE, b'{"image_url": "AmlDatastore://ds/a.txt"}', "'label' is missing"),
-    (SINGLE, line("x", "https://host/a.txt"), "neither the form"),
-    (SINGLE, line("x", "AmlDatastore://ds/"), "neither the form"),
+    (SINGLE, line("x", "https://host/a.txt"), "must have the form"),
+    (SINGLE, line("x", "AmlDatastore://ds/"), "must have the form"),
     (SINGLE, line("x", "AmlDatastore://ds//a.txt"), "not the name of a blob"),
     (SINGLE, line("x", "AmlDatastore://ds/" + "a" * 1_025), "not the name of a blob"),
     (SINGLE, line("x", "AmlDatastore://ds/\ud800"), "not the name of a blob"),
-    (SINGLE, line(["x"]), "not a text"),
-    (SINGLE, line(None), "not a text"),
+    (SINGLE, line(["x"]), "must be a string"),
+    (SINGLE, line(None), "must be a string"),
     (SINGLE, line(""), "1 to 50 characters"),
     (SINGLE, line("a" * 51), "1 to 50 characters"),
     (SINGLE, line("a\tb"), "control characters"),
     (SINGLE, line("x", label_confidence=1.5), "from 0 to 1"),
     (SINGLE, line("x", label_confidence=True), "from 0 to 1"),
     (SINGLE, line("x", label_confidence="1"), "from 0 to 1"),
-    (MULTI, line("x,y", label_confidence=[0.9, 0.1]), "not one number for each"),
-    (MULTI, line("x,y"), "not a list"),
-    (MULTI, line(["x", 1]), "not a text"),
+    (MULTI, line("x,y", label_confidence=[0.9, 0.1]), "must have one number for each"),
+    (MULTI, line("x,y"), "must be a list"),
+    (MULTI, line(["x", 1]), "must be a string"),
     (MULTI, line(["x", "x"]), "twice"),
-    (MULTI, line(["x", "y"], label_confidence=[1.0]), "not one number for each"),
-    (ENTITIES, line("x"), "not a list of entities"),
-    (ENTITIES, line(["x"]), "not an object"),
+    (MULTI, line(["x", "y"], label_confidence=[1.0]), "must have one number for each"),
+    (ENTITIES, line("x"), "must be a list of entities"),
+    (ENTITIES, line(["x"]), "must be an object"),
     (ENTITIES, line([span(0, 0)]), "1 to 500"),
     (ENTITIES, line([span(5, 2)]), "1 to 500"),
     (ENTITIES, line([span(0, 501)]), "1 to 500"),
-    (ENTITIES, line([span(-1, 2)]), "whole numbers"),
-    (ENTITIES, line([span(1.5, 2)]), "whole numbers"),
-    (ENTITIES, line([span(True, 2)]), "whole numbers"),
-    (ENTITIES, line([span("1e2", 200)]), "whole numbers"),
-    (ENTITIES, line([{"label": "x", "offsetStart": 1}]), "whole numbers"),
-    (ENTITIES, line([span(1, 2), span(1, 2)]), "same entity twice"),
-    (ENTITIES, line([span(0, 1, None)]), "not a text"),
+    (ENTITIES, line([span(-1, 2)]), "must have integers"),
+    (ENTITIES, line([span(1.5, 2)]), "must have integers"),
+    (ENTITIES, line([span(True, 2)]), "must have integers"),
+    (ENTITIES, line([span("1e2", 200)]), "must have integers"),
+    (ENTITIES, line([{"label": "x", "offsetStart": 1}]), "must have integers"),
+    (ENTITIES, line([span(1, 2), span(1, 2)]), "an entity twice"),
+    (ENTITIES, line([span(0, 1, None)]), "must be a string"),
 ]
 
 
@@ -188,7 +198,8 @@ def test_entities_come_back_as_they_were_written_in_both_units(document: tuple[s
     for unit in (None, offsets):
         found = one(to_line("a/b.txt", labels, ENTITIES, "ds", unit), ENTITIES)
         assert isinstance(found, AmlLine)
-        assert to_labels(found, ENTITIES, offsets.utf16_length, unit) == labels
+        counts = OffsetUnit.CODE_POINT if unit else OffsetUnit.UTF16
+        assert to_labels(found, ENTITIES, None, offsets, counts) == labels
 
 
 def test_code_points_in_the_file_are_what_python_slices() -> None:
@@ -208,11 +219,42 @@ def test_classes_come_back_as_they_were_written(kind: ProjectKind, names: tuple[
     assert to_labels(found, kind, 5) == Labels(names)
 
 
-def test_an_entity_behind_the_end_of_the_text_does_not_fit() -> None:
-    found = one(line([span(0, 6)]), ENTITIES)
+def labels_or_reason(
+    *spans: dict[str, object], length: int | None = None, text: str = "", unit: OffsetUnit = OffsetUnit.UTF16
+) -> Labels | str:
+    found = one(line(list(spans)), ENTITIES)
     assert isinstance(found, AmlLine)
-    assert "behind the end of the text (5)" in str(to_labels(found, ENTITIES, 5))
-    assert "behind the end of the text (4)" in str(to_labels(found, ENTITIES, 7, Offsets("abc\U0001f600")))
+    return to_labels(found, ENTITIES, length, Offsets(text) if text else None, unit)
+
+
+def test_an_entity_beyond_the_end_of_the_text_does_not_fit() -> None:
+    assert "beyond the end of the text (5)" in str(labels_or_reason(span(0, 6), length=5))
+    code_points = labels_or_reason(span(0, 6), text="abc\U0001f600", unit=OffsetUnit.CODE_POINT)
+    assert "beyond the end of the text (4)" in str(code_points)
+    assert "beyond the end of the text (256000)" in str(labels_or_reason(span(255_999, 256_001)))
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 3), (0, 1), (1, 2), (3, 7)])
+def test_an_entity_that_splits_an_emoji_does_not_fit(start: int, end: int) -> None:
+    """By the rules of labels set by hand, also inside a sequence of emoji that people see as one."""
+    found = labels_or_reason(span(start, end), text="\U0001f468\u200d\U0001f469\u200d\U0001f467 Ada")
+    assert "splits a surrogate pair" in str(found)
+
+
+def test_an_entity_that_is_too_long_in_utf16_does_not_fit() -> None:
+    text = "\U0001f600" * MAX_ENTITY_LENGTH
+    assert "at most 500" in str(labels_or_reason(span(0, 251), text=text, unit=OffsetUnit.CODE_POINT)), (
+        "502 UTF-16 code units"
+    )
+    assert isinstance(labels_or_reason(span(0, 250), text=text, unit=OffsetUnit.CODE_POINT), Labels)
+
+
+def test_a_text_that_was_never_read_has_a_region_up_to_its_end() -> None:
+    expected = Labels(regions=(Region(0, END_OF_TEXT, (EntityLabel("PER", 0, 3),)),))
+    assert labels_or_reason(span(0, 3)) == expected
+    assert fit_regions(expected, 20) == Labels(regions=(Region(0, 20, (EntityLabel("PER", 0, 3),)),))
+    ends_earlier = Labels(regions=(Region(0, 3, (EntityLabel("PER", 0, 3),)),))
+    assert fit_regions(ends_earlier, 20) == ends_earlier, "a region of a project file stays as it is"
 
 
 def test_labeled_with_nothing_has_no_word_in_a_single_label_file() -> None:

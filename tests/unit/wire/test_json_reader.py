@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.json_reader import MAX_CONTAINERS, MAX_VALUES, JsonReader
+from shared.wire.json_reader import MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -18,9 +19,9 @@ JSON = st.recursive(
 )
 
 
-def read_all(text: str | bytes) -> object:
+def read_all(text: str | bytes, window: int = WINDOW) -> object:
     """Walks objects and lists piece by piece, as deep as they go at the outer two levels."""
-    reader = JsonReader(text if isinstance(text, bytes) else text.encode())
+    reader = JsonReader(text if isinstance(text, bytes) else text.encode(), window=window)
     found: object
     if reader.peek() == "{":
         found = {
@@ -35,20 +36,89 @@ def read_all(text: str | bytes) -> object:
     return found
 
 
-@given(JSON, st.sampled_from([None, 1, "\t"]), st.booleans())
+WINDOWS = st.sampled_from([1, 2, 3, 5, 17, 64, WINDOW])
+
+
+@given(JSON, st.sampled_from([None, 1, "\t"]), st.booleans(), WINDOWS)
 def test_pieces_give_what_the_standard_reader_gives(
-    value: object, indent: int | str | None, ascii_only: bool
+    value: object, indent: int | str | None, ascii_only: bool, window: int
 ) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    assert read_all(f" \n{text}\r\t") == value
+    assert read_all(f" \n{text}\r\t", window) == value
 
 
-@given(JSON, st.data())
-def test_whatever_is_cut_off_is_refused(value: object, data: st.DataObject) -> None:
+@given(JSON, st.data(), WINDOWS)
+def test_whatever_is_cut_off_is_refused(value: object, data: st.DataObject, window: int) -> None:
     text = json.dumps([value, {"k": value}])
     end = data.draw(st.integers(1, len(text) - 1))
     with pytest.raises(InvalidRequest):
-        read_all(text[:end])
+        read_all(text[:end], window)
+
+
+@given(JSON, st.data(), WINDOWS)
+def test_an_error_has_the_same_place_however_much_is_read_at_once(
+    value: object, data: st.DataObject, window: int
+) -> None:
+    text = json.dumps([value, {"k": value}], indent=1)
+    at = data.draw(st.integers(0, len(text) - 1))
+    wrong = text[:at] + data.draw(st.sampled_from(["\x01", "}", "]", "nul", '"', "\\"])) + text[at:]
+
+    def outcome(window: int) -> object:
+        try:
+            return read_all(wrong, window)
+        except InvalidRequest as error:
+            return error.message
+
+    assert outcome(window) == outcome(WINDOW)
+
+
+@pytest.mark.parametrize("number", [0, -0.5, 12345678901234567890, 1e-300, 1.5e300])
+@pytest.mark.parametrize("window", [1, 2, 3, 4])
+def test_a_number_at_the_end_of_what_was_read_is_whole(number: float, window: int) -> None:
+    assert read_all(f"[{number!r},{number!r}]", window) == [number, number]
+    assert read_all(repr(number), window) == number
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    item = b'{"k":"' + b"x" * 1_000 + b'"}'
+
+    def pieces() -> Iterator[bytes]:
+        yield b"["
+        for _ in range(40_000):
+            yield item + b","
+        yield b"0]"
+
+    source = Slow(pieces())
+    tracemalloc.start()
+    count = sum(1 for _ in JsonReader(source).elements())  # pyright: ignore[reportArgumentType]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (count, source.given) == (40_001, 40_000 * (len(item) + 1) + 3)
+    assert peak < 12 * WINDOW
+
+
+def test_a_value_without_end_is_not_read_to_its_end() -> None:
+    source = Slow(b"x" * WINDOW if n else b'["' for n in range(1_000))
+    with pytest.raises(InvalidRequest, match="more than 33,554,432 characters"):
+        list(JsonReader(source).elements())  # pyright: ignore[reportArgumentType]
+    assert source.given < 3 * MAX_VALUE
+
+
+class Slow:
+    """A file that makes its content as it is read."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = b""
+        self.given = 0
+
+    def read(self, size: int) -> bytes:
+        made = bytearray(self._rest)
+        while len(made) < size and (piece := next(self._pieces, b"")):
+            made += piece
+        self._rest = bytes(made[size:])
+        self.given += min(size, len(made))
+        return bytes(made[:size])
 
 
 @given(st.binary(max_size=60))
@@ -83,7 +153,7 @@ def test_syntax_errors_have_their_place(text: str, message: str) -> None:
 
 
 def test_bytes_that_are_not_utf8() -> None:
-    with pytest.raises(InvalidRequest, match="byte 6 does not fit"):
+    with pytest.raises(InvalidRequest, match="invalid byte at position 6"):
         read_all(b'{"a":"\xff"}')
     with pytest.raises(InvalidRequest, match="not valid UTF-8"):
         read_all('{"a":1}'.encode("utf-16"))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.kinds import Dataset, ProjectKind
 from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.project import AutolabelSettings, Category, ProjectSettings
 from shared.wire.project_file import read_project_file
 from tests.unit.wire.project_files import ENTITIES, MULTI, SINGLE, document, encode, file_of, region
@@ -185,3 +185,12 @@ def test_a_warning_of_many_fields_is_short() -> None:
     file["metadata"]["settings"] = {"autolabel": {f"{n:0100}": 1 for n in range(1_000)}}
     [warning] = read_project_file(encode(file)).warnings
     assert len(warning.message) < 1_000
+
+
+@pytest.mark.parametrize("other", ["news ", "News", "n e w s", "\uff4eews", "ne\u0301ws"])
+def test_names_that_look_alike_are_warnings(other: str) -> None:
+    first = "n\u00e9ws" if "\u0301" in other else "news"
+    read = read_project_file(encode(file_of(SINGLE, [], (first, "other", other))))
+    warnings = [w for w in read.warnings if "differ only" in w.message]
+    assert [w.target for w in warnings] == ["assets.classes[2].category"]
+    assert [category.name for category in read.categories] == [first, "other", other]

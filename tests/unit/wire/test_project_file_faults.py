@@ -94,7 +94,7 @@ L = f"{D}.entities[0].labels[0]"
             ENTITIES,
             {"entities": [region(("A", 4, 2)), region(("B", 4, 2), ("A", 4, 2), offset=4)]},
             f"{D}.entities[1].labels",
-            "listed in an earlier region",
+            "also listed in an earlier region",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.domain.project import Category
 from shared.wire.project_file import read_project_file
-from shared.wire.project_file_writer import ProjectFileWriter, write_project_file
+from shared.wire.project_file_writer import ProjectFileWriter
 from tests.unit.wire.project_files import (
     ENTITIES,
     LABEL_FIELDS,
@@ -19,6 +19,7 @@ from tests.unit.wire.project_files import (
     encode,
     file_of,
     region,
+    write_project_file,
 )
 
 NAMES = (
@@ -87,7 +88,7 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
 
 def export(file: dict[str, Any]) -> dict[str, Any]:
     read = read_project_file(encode(file))
-    return json.loads(b"".join(write_project_file(read.details, read.categories, read.documents)))
+    return json.loads(write_project_file(read.details, read.categories, read.documents))
 
 
 @settings(max_examples=300, deadline=None)
@@ -99,7 +100,7 @@ def test_export_of_an_import_is_equal_but_for_order(file: dict[str, Any]) -> Non
 
 def test_documents_are_in_the_order_of_their_locations_one_a_line() -> None:
     read = read_project_file(encode(file_of(SINGLE, [document("b"), document("a"), document("B")])))
-    text = b"".join(write_project_file(read.details, read.categories, read.documents)).decode()
+    text = write_project_file(read.details, read.categories, read.documents).decode()
     assert [line for line in text.splitlines() if "location" in line] == [
         '{"location":"B","language":"en-us","dataset":"Train"},',
         '{"location":"a","language":"en-us","dataset":"Train"},',
@@ -113,20 +114,13 @@ def test_batches_join_to_one_file_and_empty_ones_leave_no_trace() -> None:
     first, *rest = read.documents
     parts = [writer.start(), writer.documents([]), writer.documents([first]), writer.documents([])]
     parts += [writer.documents(rest), writer.end()]
-    assert b"".join(parts) == b"".join(write_project_file(read.details, read.categories, read.documents))
-
-
-def test_a_large_project_comes_in_small_chunks() -> None:
-    read = read_project_file(encode(file_of(SINGLE, [document(f"{i}.txt") for i in range(10_000)])))
-    chunks = list(write_project_file(read.details, read.categories, read.documents))
-    assert len(chunks) == 12
-    assert max(map(len, chunks)) < 100_000
+    assert b"".join(parts) == write_project_file(read.details, read.categories, read.documents)
 
 
 def test_half_a_surrogate_pair_is_written_as_its_escape() -> None:
     details = read_project_file(encode(file_of(SINGLE, []))).details
-    chunks = write_project_file(details, [Category("x", "\ud800 ü")], [])
-    assert json.loads(b"".join(chunks))["assets"]["classes"] == [{"category": "x", "description": "\ud800 ü"}]
+    file = write_project_file(details, [Category("x", "\ud800 ü")], [])
+    assert json.loads(file)["assets"]["classes"] == [{"category": "x", "description": "\ud800 ü"}]
 
 
 def test_the_official_client_reads_what_we_write() -> None:

@@ -1,0 +1,114 @@
+"""What one measurement is: a rate or a time of the product, the same of raw storage, and the CPU that it took."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.processes import usage
+
+
+@dataclass(slots=True)
+class Figure:
+    """`unit`: `/s` (more is better) or `ms`, `s`, `MiB`, `calls` (less is better). CPU in ms for one of `per`."""
+
+    name: str
+    unit: str
+    value: float
+    raw: float | None = None
+    aim: str = ""
+    per: str = "document"
+    host_cpu: float | None = None
+    azurite_cpu: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Of the value to the raw value: 1 is as good as storage by hand, for rates and times alike."""
+        if not self.raw or not self.value:
+            return None
+        return self.value / self.raw if self.unit == "/s" else self.raw / self.value
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Wall time and CPU of a block, in seconds."""
+
+    seconds: float = 0.0
+    host: float = 0.0
+    azurite: float = 0.0
+
+    def rate(
+        self, name: str, count: int, raw: float | None = None, aim: str = "", per: str = "document"
+    ) -> Figure:
+        return Figure(name, "/s", count / self.seconds, raw, aim, per, *self.cpu(count))
+
+    def cpu(self, count: int) -> tuple[float, float]:
+        """Milliseconds of the host and of Azurite for each of `count`."""
+        return 1000 * self.host / count, 1000 * self.azurite / count
+
+
+@contextmanager
+def watch(host: int, azurite: int) -> Iterator[Stopwatch]:
+    """Measure a block; the process ids are those of the host and of Azurite."""
+    result = Stopwatch()
+    before, started = (usage(host).cpu, usage(azurite).cpu), time.perf_counter()
+    yield result
+    result.seconds = time.perf_counter() - started
+    result.host, result.azurite = usage(host).cpu - before[0], usage(azurite).cpu - before[1]
+
+
+@dataclass(slots=True)
+class Report:
+    """The figures of some runs by size, as JSON and as a table with the median and the spread."""
+
+    machine: dict[str, Any]
+    sizes: dict[str, list[list[Figure]]] = field(default_factory=dict[str, list[list[Figure]]])
+
+    def add(self, size: str, figures: list[Figure]) -> None:
+        self.sizes.setdefault(size, []).append(figures)
+
+    def medians(self) -> dict[str, dict[str, Any]]:
+        """By `{size}: {figure}`."""
+        found: dict[str, dict[str, Any]] = {}
+        for size, runs in self.sizes.items():
+            by_name: dict[str, list[Figure]] = {}
+            for run in runs:
+                for figure in run:
+                    by_name.setdefault(figure.name, []).append(figure)
+            for name, figures in by_name.items():
+                values = [figure.value for figure in figures]
+                found[f"{size}: {name}"] = asdict(figures[0]) | {
+                    "value": statistics.median(values),
+                    "least": min(values),
+                    "most": max(values),
+                    "raw": _median([figure.raw for figure in figures]),
+                    "ratio": _median([figure.ratio for figure in figures]),
+                    "host_cpu": _median([figure.host_cpu for figure in figures]),
+                    "azurite_cpu": _median([figure.azurite_cpu for figure in figures]),
+                }
+        return found
+
+    def table(self) -> str:
+        head = (
+            f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}  aim"
+        )
+        lines = [head, "-" * len(head)]
+        for name, row in self.medians().items():
+            spread = f"{row['least']:,.4g}-{row['most']:,.4g}"
+            lines.append(
+                f"{name:<58}{row['value']:>10,.4g}{spread:>17}{_shown(row['raw'], ',.4g'):>10}"
+                f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
+                f"{_shown(row['azurite_cpu'], '.2f'):>9}  {row['aim']} ({row['unit']}, CPU in ms a {row['per']})"
+            )
+        return "\n".join(lines)
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,0 +1,244 @@
+"""The figures of one size, each against storage by hand in the same run."""
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bench import raw
+from bench.api import Api
+from bench.measure import Figure, Stopwatch, watch
+from bench.processes import usage
+from bench.raw import OPERATIONS, RawStorage, each
+from bench.server import Server
+from bench.texts import CLASSES, documents, name_of, project_file
+
+TABLE = "labelbridgeprojects"
+COPY = "rawcopy"
+CLIENTS = 16
+EVENTS_AT_ONCE = 100
+LISTS = 30
+SAVES = 200
+EMBEDDED = 2_000
+LABELED = 300
+
+
+class Scenarios:
+    """One running product with `count` documents; the steps build on each other, in this order."""
+
+    def __init__(self, server: Server, count: int) -> None:
+        self._server = server
+        self._count = count
+        self._made = documents(count)
+        self._api = Api(server)
+        self._storage = RawStorage(server.connection_string)
+
+    async def run(self) -> list[Figure]:
+        async with self._api.client, self._storage:
+            await self._storage.create_table(COPY)
+            figures = [await self._import(), await self._export(), await self._autolabel()]
+            figures.append(await self._by_events())
+            figures += [await self._list(), await self._save(), await self._clients(), await self._bulk()]
+            figures.append(await self._embedded(min(self._count, EMBEDDED)))
+        host, azurite = usage(self._server.host).peak, usage(self._server.azurite).peak
+        figures.append(Figure("peak memory of the host", "MiB", host, None, "512 MiB"))
+        return [*figures, Figure("peak memory of Azurite", "MiB", azurite)]
+
+    def _watch(self) -> AbstractContextManager[Stopwatch]:
+        return watch(self._server.host, self._server.azurite)
+
+    async def _rows(self, project: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The page rows and the head rows of a project, as they are stored."""
+        index = await self._storage.row(TABLE, "$index", f"name|{project}")
+        rows = await self._storage.rows(TABLE, index["incarnation"])
+        return tuple(  # pyright: ignore[reportReturnType] - two of them
+            [_plain(row) for row in rows if row["RowKey"].startswith(kind)] for kind in ("page|", "head|")
+        )
+
+    async def _rewrite(self, rows: list[dict[str, Any]], concurrency: int = 8) -> float:
+        """Seconds in which the rows are written by hand, in transactions."""
+        groups = [rows[i : i + OPERATIONS] for i in range(0, len(rows), OPERATIONS)]
+        started = time.perf_counter()
+        await each(groups, lambda group: self._storage.commit(COPY, group), concurrency)
+        return time.perf_counter() - started
+
+    async def _import(self) -> Figure:
+        await raw.upload(self._server.connection_string, "bench-labels", ["nothing"], lambda _: "ignored.md")
+        file = project_file("labels", "bench-labels", [label for label, _ in self._made])
+        with self._watch() as taken:
+            await self._api.wait(await self._api.post("labels/:import", file))
+        await self._api.wait(
+            await self._api.post("labels/documents/:scan")
+        )  # what the import began has ended
+        pages, heads = await self._rows("labels")
+        by_hand = self._count / await self._rewrite([*pages, *heads])
+        return taken.rate("import", self._count, by_hand, "0.80 of raw, 7,500/s")
+
+    async def _export(self) -> Figure:
+        with self._watch() as taken:
+            state = await self._api.wait(
+                await self._api.post("labels/:export", stringIndexType="Utf16CodeUnit")
+            )
+            answer = await self._api.client.get(state["resultUrl"], params=None)
+            found = len(answer.json()["assets"]["documents"])
+        if found != self._count:
+            raise RuntimeError(f"The export has {found} documents, not {self._count}.")
+        index = await self._storage.row(TABLE, "$index", "name|labels")
+        started = time.perf_counter()
+        await self._storage.rows(TABLE, index["incarnation"], "page|", "page~")
+        by_hand = self._count / (time.perf_counter() - started)
+        return taken.rate("export", self._count, by_hand, "0.80 of raw, 15,000/s")
+
+    async def _autolabel(self) -> Figure:
+        """All documents are registered; one request labels them with an engine that answers at once."""
+        texts = [text for _, text in self._made]
+        await raw.upload(self._server.connection_string, "bench-http", texts, name_of)
+        file = project_file("http", "bench-http", [CLASSES[0]], autolabel={"onUpload": False})
+        await self._api.wait(await self._api.post("http/:import", file))
+        await self._api.until("http", "total", self._count)
+        started = time.perf_counter()
+        await each(range(self._count), lambda i: self._storage.read("bench-http", name_of(i)))
+        by_hand = self._count / (time.perf_counter() - started)
+        with self._watch() as taken:
+            await self._api.wait(await self._api.post("http/autolabel/jobs"))
+        done = (await self._api.counts("http"))["autoLabeled"]
+        if done != self._count - 1:
+            raise RuntimeError(f"{done} of {self._count - 1} documents have suggestions.")
+        return taken.rate("autolabel by HTTP, instant engine", self._count, by_hand, "0.80 of raw reads")
+
+    async def _by_events(self) -> Figure:
+        """Events arrive as fast as the app takes them, until the last document has its suggestion."""
+        count = min(self._count, 10_000)
+        texts = [text for _, text in self._made[:count]]
+        # The import scans the container: it has the labeled document alone, so that events bring all others.
+        file = project_file("events", "bench-events", [CLASSES[0]], autolabel={"onUpload": True})
+        await raw.upload(self._server.connection_string, "bench-events", texts[:1], name_of)
+        await self._api.wait(await self._api.post("events/:import", file))
+        await self._api.wait(await self._api.post("events/documents/:scan"))
+        await raw.upload(self._server.connection_string, "bench-events", texts[1:], name_of, first=1)
+
+        async def by_hand(index: int) -> None:
+            await self._storage.insert(
+                COPY, {"PartitionKey": "events", "RowKey": str(index), "l": name_of(index)}
+            )
+            await self._storage.read("bench-events", name_of(index))
+
+        started = time.perf_counter()
+        await each(range(count), by_hand)
+        baseline = count / (time.perf_counter() - started)
+        if counts := (await self._api.counts("events"))["autoLabeled"]:
+            raise RuntimeError(f"{counts} documents have suggestions before any event.")
+        groups = [range(i, min(i + EVENTS_AT_ONCE, count)) for i in range(1, count, EVENTS_AT_ONCE)]
+        with self._watch() as taken:
+            await each(groups, lambda group: self._api.notify("bench-events", [name_of(i) for i in group]), 4)
+            await self._api.until("events", "autoLabeled", count - 1)
+        name = "autolabel by events, instant engine"
+        return taken.rate(name, count, baseline, "0.80 of raw read + insert")
+
+    async def _list(self) -> Figure:
+        index = await self._storage.row(TABLE, "$index", "name|http")
+
+        async def by_hand() -> None:
+            await self._storage.rows(TABLE, index["incarnation"], "head|", "head~")
+
+        async def ours() -> None:
+            await self._api.get("http/documents", status="autoLabeled", orderby="uncertainty", top=100)
+
+        raw_ms, _ = await self._times(LISTS // 3, by_hand)
+        value, taken = await self._times(LISTS, ours)
+        cpu = taken.cpu(LISTS)
+        return Figure("first 100 by uncertainty, p50", "ms", value, raw_ms, "40 ms", "list", *cpu)
+
+    async def _times(self, count: int, call: Callable[[], Awaitable[object]]) -> tuple[float, Stopwatch]:
+        """Median milliseconds of a call, one after the other; the first does not count."""
+        await call()
+        times: list[float] = []
+        with self._watch() as taken:
+            for _ in range(count):
+                started = time.perf_counter()
+                await call()
+                times.append(1000 * (time.perf_counter() - started))
+        return statistics.median(times), taken
+
+    async def _decisions(self, count: int) -> list[dict[str, Any]]:
+        found = await self._api.get("http/documents", status="autoLabeled", top=count)
+        return [{"documentId": d["id"], "eTag": d["eTag"], "acceptAll": True} for d in found["value"]]
+
+    async def _accept(self, decision: dict[str, Any]) -> None:
+        answer = await self._api.post("http/documents/:review", {"decisions": [decision]})
+        if answer.json()["results"][0]["status"] != "saved":
+            raise RuntimeError(f"A save was refused: {answer.text[:300]}")
+
+    async def _by_hand(self) -> Callable[[], Awaitable[None]]:
+        """The two calls of a save: read a page, and commit it with its head and a history row."""
+        pages, heads = await self._rows("http")
+        await self._rewrite([*pages, *heads])
+        pairs = iter([*zip(pages, heads, strict=False)] * 100)
+        numbers = iter(range(10**9))
+
+        async def save() -> None:
+            page, head = next(pairs)
+            await self._storage.row(COPY, page["PartitionKey"], page["RowKey"])
+            history = {
+                "PartitionKey": page["PartitionKey"],
+                "RowKey": f"history|{next(numbers)}",
+                "d": "x" * 120,
+            }
+            await self._storage.commit(COPY, [page, head, history])
+
+        return save
+
+    async def _save(self) -> Figure:
+        by_hand, _ = await self._times(SAVES, await self._by_hand())
+        saves = min(SAVES, self._count // 5)
+        decisions = iter(await self._decisions(saves + 1))
+        value, taken = await self._times(saves, lambda: self._accept(next(decisions)))
+        return Figure(
+            "save of one decision, p50", "ms", value, by_hand, "1.5 x raw", "save", *taken.cpu(saves)
+        )
+
+    async def _clients(self) -> Figure:
+        count = min(60 * CLIENTS, self._count // 2)
+        save = await self._by_hand()
+        started = time.perf_counter()
+        await each(range(count), lambda _: save(), CLIENTS)
+        baseline = count / (time.perf_counter() - started)
+        decisions = await self._decisions(count)
+        with self._watch() as taken:
+            await each(decisions, self._accept, CLIENTS)
+        return taken.rate(f"saves of {CLIENTS} clients", count, baseline, "0.70 of raw", "save")
+
+    async def _bulk(self) -> Figure:
+        pages, heads = await self._rows("http")
+        waiting = (await self._api.counts("http"))["autoLabeled"]
+        history = [
+            {"PartitionKey": p["PartitionKey"], "RowKey": f"h|{p['RowKey']}", "d": "x" * 900} for p in pages
+        ]
+        by_hand = waiting / await self._rewrite([*pages, *heads, *history])
+        with self._watch() as taken:
+            accepted = await self._api.post("http/documents/:review-all", {"decision": "accept"})
+            await self._api.wait(accepted)
+        if (await self._api.counts("http"))["autoLabeled"]:
+            raise RuntimeError("Suggestions are left after the bulk decision.")
+        return taken.rate("bulk accept", waiting, by_hand, "7,500/s")
+
+    async def _embedded(self, count: int) -> Figure:
+        """New texts with the embedded engine, the fit on 300 labeled documents included."""
+        made = documents(LABELED + count, seed=1)
+        texts = [text for _, text in made]
+        await raw.upload(self._server.connection_string, "bench-embedded", texts, name_of)
+        labels: list[str | None] = [label for label, _ in made[:LABELED]]
+        file = project_file("embedded", "bench-embedded", labels, autolabel={"onUpload": False})
+        await self._api.wait(await self._api.post("embedded/:import", file))
+        await self._api.until("embedded", "total", len(made))
+        with self._watch() as taken:
+            await self._api.wait(await self._api.post("embedded/autolabel/jobs", {"engine": "embedded"}))
+        done = (await self._api.counts("embedded"))["autoLabeled"]
+        if done < count * 0.9:
+            raise RuntimeError(f"{done} of {count} documents have suggestions.")
+        return taken.rate("autolabel, embedded engine, with fit", count, None, "200/s")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if not key.startswith("odata.") and key != "Timestamp"}

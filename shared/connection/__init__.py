@@ -1,0 +1,1 @@
+"""The connection of a project with a labeling project of another studio: connect, switch, sync, disconnect."""

@@ -1,0 +1,1 @@
+"""The labeling studios that a project can be connected with, behind one protocol."""

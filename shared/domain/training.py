@@ -1,0 +1,272 @@
+"""Training: which labeled documents train a model and which test it (rule T5), and what comes of it.
+
+`percentage` splits the documents of the Train set; those of the Test set are used for neither. The split
+depends on the documents and the seed, not on the order in which they come, and keeps the categories' shares.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import ceil
+from typing import Any
+
+from shared.domain.labels import Labels
+from shared.domain.names import Dataset, ProjectKind, Studio
+from shared.domain.text import why_not_a_document
+
+UNLABELED = ""
+
+
+class SplitKind(StrEnum):
+    """Azure's `evaluationOptions.kind`."""
+
+    PERCENTAGE = "percentage"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOptions:
+    """`testing` is the percentage of the Train set that tests, 1 to 99; a manual split ignores it."""
+
+    kind: SplitKind = SplitKind.PERCENTAGE
+    testing: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSplit:
+    """Azure's `evaluationOptions`."""
+
+    kind: SplitKind
+    training_split_percentage: int | None = None
+    testing_split_percentage: int | None = None
+
+    @classmethod
+    def of(cls, split: SplitOptions) -> "EvaluationSplit":
+        if split.kind is SplitKind.MANUAL:
+            return cls(split.kind)
+        return cls(split.kind, 100 - split.testing, split.testing)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDocument:
+    """What of a labeled document matters for the split. "Labeled with nothing" is labeled too (rule D6)."""
+
+    id: str
+    dataset: Dataset
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Ids of documents, each list sorted. `unused` are those of the Test set in a percentage split."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    unused: tuple[str, ...] = ()
+
+
+def split(documents: Iterable[SplitDocument], options: SplitOptions, seed: int = 0) -> Split:
+    """Divides labeled documents. A percentage split of two or more has one at least on each side."""
+    ordered = sorted(documents, key=lambda document: document.id)
+    train_set = [document for document in ordered if document.dataset is Dataset.TRAIN]
+    test_set = [document.id for document in ordered if document.dataset is Dataset.TEST]
+    if options.kind is SplitKind.MANUAL:
+        return Split(tuple(document.id for document in train_set), tuple(test_set))
+    test = _choose_test(train_set, options.testing, seed)
+    train = tuple(document.id for document in train_set if document.id not in test)
+    return Split(train, tuple(sorted(test)), tuple(test_set))
+
+
+def _choose_test(documents: Sequence[SplitDocument], percentage: int, seed: int) -> frozenset[str]:
+    """A systematic sample: every n-th document of a list sorted by category, so that each gives its share.
+
+    A category's only document is left to training as long as the others suffice.
+    """
+    wanted = tests_of(len(documents), percentage)
+    if wanted < 1:
+        return frozenset()
+    strata = _strata(documents)
+    sizes = Counter(strata.values())
+    several = [document.id for document in documents if sizes[strata[document.id]] > 1]
+    pool = several if len(several) > wanted else [document.id for document in documents]
+    pool.sort(key=lambda key: (strata[key], _rank(seed, key)))
+    return frozenset(key for index, key in enumerate(pool) if _crosses(index, wanted, len(pool)))
+
+
+def tests_of(count: int, percentage: int) -> int:
+    """How many of so many documents of the Train set test the model."""
+    return max(min(max(round(count * percentage / 100), 1), count - 1), 0)
+
+
+def _crosses(index: int, wanted: int, size: int) -> bool:
+    """True for `wanted` of the indices 0 to `size` - 1, evenly spread, the first half a step in."""
+    half = size // 2
+    return ((index + 1) * wanted + half) // size > (index * wanted + half) // size
+
+
+def _strata(documents: Sequence[SplitDocument]) -> dict[str, str]:
+    """The rarest category of each document, which is the one that a split could lose; "" for none."""
+    counts = Counter(name for document in documents for name in set(document.labels.used_categories()))
+    return {
+        document.id: min(
+            set(document.labels.used_categories()), key=lambda name: (counts[name], name), default=UNLABELED
+        )
+        for document in documents
+    }
+
+
+def _rank(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}|{key}".encode()).digest()
+
+
+#: Names of documents in a message, and in the result of a job.
+NAMED, LISTED = 10, 100
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What a training or an evaluation did not use, for one reason: `count` labeled documents, or of them entities.
+
+    `reason` for people; `locations`: the first 100 documents by name, of `documents` in all.
+    """
+
+    code: str
+    reason: str
+    count: int
+    documents: int
+    locations: tuple[str, ...]
+    entities: bool = False
+
+    @property
+    def message(self) -> str:
+        """For people, with up to ten names."""
+        what = "Entities" if self.entities else "Labeled documents"
+        names, more = self.locations[:NAMED], self.documents - NAMED
+        listed = ": " + ", ".join(names) + (f" and {more:,} more" if more > 0 else "") if names else ""
+        return f"{what} that were left out: {self.count:,} ({self.reason}){listed}."
+
+
+def left_out(unused: Mapping[str, str]) -> tuple[LeftOut, ...]:
+    """Labeled documents that cannot be used, by their reasons; `unused`: the code of the reason by location."""
+    by_code: dict[str, list[str]] = {}
+    for location, code in sorted(unused.items()):
+        by_code.setdefault(code, []).append(location)
+    return tuple(
+        LeftOut(code, why_not_a_document(code), len(found), len(found), tuple(found[:LISTED]))
+        for code, found in sorted(by_code.items())
+    )
+
+
+def entities_left_out(outside: Mapping[str, int]) -> tuple[LeftOut, ...]:
+    """Entities that do not fit their texts; `outside`: how many by location."""
+    found = sorted(location for location, count in outside.items() if count)
+    reason = "they do not lie within the text, or end inside a character"
+    made = LeftOut(
+        "EntitiesOutsideText", reason, sum(outside.values()), len(found), tuple(found[:LISTED]), True
+    )
+    return (made,) if found else ()
+
+
+MAX_MODELS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """`artifact`, `summary` and `results` name blobs of our container; `seconds` is how long the training took.
+
+    `kind` is that of the project when it was trained; None in rows written before that was stored.
+    """
+
+    label: str
+    model_id: str
+    engine: str
+    trained: datetime
+    seconds: int
+    artifact: str
+    summary: str
+    results: str
+    split: SplitOptions
+    kind: ProjectKind | None = None
+    #: How often categories had been renamed or removed when its labels were read: what its predictions are called.
+    edits: int = 0
+    etag: str = field(default="", compare=False)
+
+    def fits(self, kind: ProjectKind) -> bool:
+        """Whether a project of this kind can use it: an import may have changed the project's kind since."""
+        return self.kind is None or self.kind is kind
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        return self.artifact, self.summary, self.results
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedDocument:
+    """One test document. `length` and all offsets count UTF-16 code units.
+
+    The regions of `predicted` do not matter: its entities are compared inside the regions of `expected`, for
+    only those were labeled. Where `expected` has no region, the whole document counts as one.
+    """
+
+    location: str
+    language: str
+    length: int
+    expected: Labels
+    predicted: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An evaluation as the API answers it: the summary, and one result per document, in Azure's JSON."""
+
+    summary: dict[str, Any]
+    results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+#: Labels that must have changed before the model is fitted again without a request: so many, or this share of them,
+#: whichever is more; after so long any change suffices.
+FIT_CHANGES, FIT_SHARE, FIT_AFTER = 10, 0.1, timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """How many documents are labeled, and how many have each category (entities: how many spans)."""
+
+    labeled: int
+    by_category: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LastFit:
+    """The last time that an engine was fitted for a project.
+
+    `learned` is a digest of the labels. `artifact` names the blob of the last model that could be fitted, `counts` the
+    labels that it learned; `failure` says why a later fit failed.
+    """
+
+    learned: str
+    artifact: str
+    kind: ProjectKind
+    studio: Studio
+    counts: LabelCounts
+    at: datetime
+    failure: str = ""
+    #: The artifact before, which jobs that were planned meanwhile may still load.
+    former: str = ""
+    #: As of a trained model.
+    edits: int = 0
+
+    def serves(self, kind: ProjectKind, studio: Studio) -> bool:
+        """Whether there is a model for a project of this kind that is labeled in this studio."""
+        return bool(self.artifact) and (self.kind, self.studio) == (kind, studio)
+
+    def is_outdated(self, counts: LabelCounts, now: datetime) -> bool:
+        """Whether labels have changed enough since to fit again without a request."""
+        before, after = self.counts.by_category, counts.by_category
+        moved = sum(abs(after.get(name, 0) - before.get(name, 0)) for name in before.keys() | after.keys())
+        changed = max(abs(counts.labeled - self.counts.labeled), ceil(moved / 2))
+        enough = max(FIT_CHANGES, ceil(FIT_SHARE * self.counts.labeled))
+        return changed >= enough or now - self.at > FIT_AFTER

@@ -1,0 +1,218 @@
+"""The service as both its APIs show it: who calls, how it is called, and what its refusals mean."""
+
+import zlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from azure.core.credentials import AzureKeyCredential
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline import PipelineResponse
+
+from shared.domain.jobs import JobError
+from shared.engines.base import EngineError, EngineUnavailable
+
+#: The stable version of both APIs; the clients would ask for a preview.
+API_VERSION: Final = "2023-04-01"
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
+MAX_RETRY_AFTER: Final = 300
+_TRY_AGAIN: Final = frozenset({408, 429})
+#: Without a number from the service.
+_BUSY_SECONDS: Final = 10
+_MAX_MESSAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageOptions:
+    """The settings LANGUAGE_*. `identity` makes the app's identity, which is used where there is no key."""
+
+    endpoint: str
+    key: str = ""
+    project: str = ""
+    deployment: str = ""
+    identity: Callable[[], AsyncTokenCredential] | None = None
+
+    @property
+    def credential(self) -> AzureKeyCredential | AsyncTokenCredential:
+        if self.key:
+            return AzureKeyCredential(self.key)
+        if self.identity is None:
+            raise EngineError("Azure Language needs LANGUAGE_KEY or a managed identity.")
+        return self.identity()
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """For the clients. What is worth a retry is retried by messages, so that no function sleeps on it."""
+        return {"api_version": API_VERSION, "retry_total": 0, "connection_timeout": 10, "read_timeout": 100}
+
+    @property
+    def call_options(self) -> dict[str, Any]:
+        """For each call: a token may be sent without TLS to this machine only. The policy of keys knows no option."""
+        return {} if self.key else {"enforce_https": urlsplit(self.endpoint).hostname not in LOOPBACK}
+
+
+class Refused(EngineError):
+    """The service refuses the request, and would again. `status`: of HTTP."""
+
+    def __init__(self, status: int, reason: JobError) -> None:
+        super().__init__(reason.message)
+        self.status = status
+        self.reason = reason
+
+
+class Busy(EngineUnavailable):
+    """The service asks to wait for so many seconds."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+@contextmanager
+def service_errors() -> Generator[None]:
+    """Raise what the client raises as Refused, Busy or EngineUnavailable."""
+    try:
+        yield
+    except HttpResponseError as error:
+        raise _meaning(error) from error
+    except AzureError as error:
+        raise EngineUnavailable(f"Azure Language does not respond ({type(error).__name__}).") from error
+
+
+def _meaning(error: HttpResponseError) -> EngineError:
+    response: Any = error.response
+    if response is None and isinstance(error, ClientAuthenticationError):
+        return EngineUnavailable(f"The app cannot sign in to Azure Language: {error.message}")
+    if response is None:
+        return EngineUnavailable(f"Azure Language does not respond ({type(error).__name__}).")
+    status, reason = int(response.status_code), _reason(response, error)
+    wait = retry_after(response.headers)
+    text = f"Azure Language answered {status} ({reason.code}): {reason.message}"
+    if status in _TRY_AGAIN or (status >= 500 and wait is not None):
+        return Busy(text, _BUSY_SECONDS if wait is None else wait)
+    if status >= 500 or status < 400:
+        return EngineUnavailable(text)
+    return Refused(status, reason)
+
+
+def _reason(response: Any, error: HttpResponseError) -> JobError:
+    try:
+        body: Any = response.json()
+    except (ValueError, AzureError):
+        body = None
+    found: Any = cast("Mapping[str, Any]", body).get("error") if isinstance(body, dict) else None
+    return reason_in(found, f"{response.status_code}", str(error.reason or "no reason"))
+
+
+def reason_in(error: Any, code: str = "Unknown", message: str = "The service gave no reason.") -> JobError:
+    """What an error object of the service says, by its innermost code, as Azure's own client shows it."""
+    target: str | None = None
+    while isinstance(error, dict):
+        found = cast("Mapping[str, Any]", error)
+        code = str(found.get("code") or code)[:100]
+        message = str(found.get("message") or message)[:_MAX_MESSAGE]
+        target = str(found["target"])[:100] if found.get("target") else target
+        error = found.get("innererror")
+    return JobError(code, message, target)
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """The seconds that a response asks to wait for, at most MAX_RETRY_AFTER."""
+    for name, unit in (("retry-after-ms", 1000), ("Retry-After", 1)):
+        wait = str(headers.get(name) or "")
+        if wait.isascii() and wait.isdigit():
+            return min(-(-int(wait) // unit), MAX_RETRY_AFTER)
+    return None
+
+
+class Received:
+    """A hook for one call that keeps the headers of its response."""
+
+    def __init__(self) -> None:
+        self.headers: Mapping[str, str] = {}
+
+    def __call__(self, response: PipelineResponse[Any, Any]) -> None:
+        self.headers = cast("Mapping[str, str]", response.http_response.headers)
+
+    @property
+    def retry_after(self) -> int | None:
+        return retry_after(self.headers)
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job at the address in `operation-location`, of which nothing else is used."""
+        where = urlsplit(str(self.headers.get("operation-location") or "")).path.rstrip("/")
+        found = where.rpartition("/")[2]
+        if not found or not all(character.isalnum() or character in "-_." for character in found):
+            raise EngineUnavailable("Azure Language accepted a request without saying where its job is.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class OperationState:
+    """The state of an operation: by document id the rows of its predictions, or its error.
+
+    A row is [category, confidence], for entities [category, confidence, offset, length, checksum of the text].
+    """
+
+    status: str
+    documents: dict[str, list[list[Any]]]
+    errors: dict[str, JobError]
+    reason: JobError
+    more: bool = False
+
+    def with_page(self, page: "OperationState") -> "OperationState":
+        """With the results of another page of the same operation."""
+        documents, errors = self.documents | page.documents, self.errors | page.errors
+        return replace(self, documents=documents, errors=errors, more=page.more)
+
+
+def read_state(body: Mapping[str, Any]) -> OperationState:
+    """Raises EngineUnavailable for what is no state of an operation."""
+    try:
+        return _read_state(body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineUnavailable("Azure Language sent a response that cannot be read.") from error
+
+
+def _read_state(body: Mapping[str, Any]) -> OperationState:
+    documents: dict[str, list[list[Any]]] = {}
+    errors: dict[str, JobError] = {}
+    status = str(body["status"])
+    tasks = cast("Mapping[str, Any]", body.get("tasks") or {})
+    for item in cast("list[dict[str, Any]]", tasks.get("items") or []):
+        results: Mapping[str, Any] = item.get("results") or {}
+        for document in results.get("documents") or ():
+            documents[str(document["id"])] = [_row(entity) for entity in document.get("entities") or ()] + [
+                [str(label["category"]), float(label["confidenceScore"])] for label in _classes(document)
+            ]
+        for error in results.get("errors") or ():
+            errors[str(error["id"])] = reason_in(error.get("error"))
+    found = body.get("errors") or [None]
+    return OperationState(
+        status, documents, errors, reason_in(found[0], "NoResult", _NO_RESULT), bool(body.get("nextLink"))
+    )
+
+
+_NO_RESULT: Final = "The service returned no result for the document."
+
+
+def _classes(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The service writes `class` for both kinds; its documentation also shows `classes`."""
+    found: Any = document.get("class") or document.get("classes") or ()
+    return cast("Sequence[Mapping[str, Any]]", [found] if isinstance(found, dict) else found)
+
+
+def _row(entity: Mapping[str, Any]) -> list[Any]:
+    text = entity.get("text")
+    check = checksum(text) if isinstance(text, str) else None
+    score, offset, length = float(entity["confidenceScore"]), int(entity["offset"]), int(entity["length"])
+    return [str(entity["category"]), score, offset, length, check]
+
+
+def checksum(text: str) -> int:
+    """Tells the text of an entity from another without keeping it."""
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))

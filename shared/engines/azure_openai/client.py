@@ -1,0 +1,374 @@
+"""Calls to the service: one client for the process, limits per minute, and what is worth another try.
+
+429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
+408, 5xx, no connection a pause that doubles, up to three tries
+timeout                 one more try
+401, 403, 404, quota    no document can succeed: the others are not sent
+other 4xx               this document fails
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from shared.domain.jobs import JobError
+from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.engines.azure_openai.answers import Token
+from shared.engines.azure_openai.prompts import Message
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from openai import APIStatusError, AsyncOpenAI
+
+log = logging.getLogger("labelbridge.engines")
+
+SCOPE: Final = "https://cognitiveservices.azure.com/.default"
+AT_ONCE: Final = 8
+"""Requests of the process that are under way together. Others wait here; waiting at the server, they would time out."""
+LONGEST_PAUSE: Final = 60.0
+FIRST_PAUSE: Final = 0.5
+TRIES: Final = {"busy": 5, "unavailable": 3, "timeout": 2}
+MAX_REASON: Final = 300
+_MINUTE: Final = 60.0
+#: Parameters that not every server or model knows; `max_tokens` takes the place of the one before it.
+_OPTIONAL: Final = ("logprobs", "temperature", "max_completion_tokens", "max_tokens")
+
+
+class CallFailed(Exception):
+    """The service gave no answer for a document. `hopeless`: it will give none for any other."""
+
+    def __init__(
+        self, code: str, message: str, *, hopeless: bool = False, tokens: Tokens = NO_TOKENS
+    ) -> None:
+        super().__init__(message)
+        self.error = JobError(code, message)
+        self.hopeless = hopeless
+        self.tokens = tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The text of an answer with its tokens, and what the call took."""
+
+    content: str
+    tokens: tuple[Token, ...]
+    used: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server: `endpoint` with `deployment` on Azure OpenAI, else `base_url`. Without a key on Azure: `identity`."""
+
+    model: str
+    base_url: str = ""
+    endpoint: str = ""
+    api_version: str = ""
+    key: str = ""
+
+
+class Pace:
+    """At most so many requests and tokens in any minute; 0: as many as come."""
+
+    def __init__(self, requests: int = 0, tokens: int = 0, clock: Callable[[], float] = monotonic) -> None:
+        self._requests, self._tokens = requests, tokens
+        self._clock = clock
+        self._sent: deque[tuple[float, int]] = deque()
+        self._resumes = 0.0
+
+    def minutes(self, requests: int, tokens: int) -> float:
+        """How long so many requests with so many tokens in all take."""
+        by_requests = requests / self._requests if self._requests else 0.0
+        return max(by_requests, tokens / self._tokens if self._tokens else 0.0)
+
+    def pause(self, seconds: float) -> None:
+        """Nobody begins a request before so many seconds have passed."""
+        self._resumes = max(self._resumes, self._clock() + seconds)
+
+    async def turn(self, tokens: int) -> None:
+        """Wait until a request of so many tokens may begin. One that is larger than the limit goes alone."""
+        while True:
+            wait = self.wait(tokens)
+            if not wait:
+                break
+            await asyncio.sleep(wait)
+        self._sent.append((self._clock(), tokens))
+
+    def wait(self, tokens: int) -> float:
+        """Seconds until it may begin, at least; 0: now."""
+        now = self._clock()
+        while self._sent and self._sent[0][0] <= now - _MINUTE:
+            self._sent.popleft()
+        wait = self._resumes - now
+        spent = sum(size for _, size in self._sent)
+        full = self._requests and len(self._sent) >= self._requests
+        full = full or (self._tokens and self._sent and spent + tokens > self._tokens)
+        if full:
+            wait = max(wait, self._sent[0][0] + _MINUTE - now)
+        return max(0.0, wait)
+
+
+class Client:
+    """Thread of calls to one server. `identity` makes the credential that is used on Azure when there is no key."""
+
+    def __init__(
+        self, target: Target, pace: Pace, timeout: float, identity: "Callable[[], AsyncTokenCredential]"
+    ) -> None:
+        self._target = target
+        self._pace = pace
+        self._timeout = timeout
+        self._identity = identity
+        self._made: AsyncOpenAI | None = None
+        self._lock = asyncio.Lock()
+        self._unknown: set[str] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def complete(
+        self,
+        messages: list[Message],
+        response_format: dict[str, Any],
+        *,
+        tokens: int,
+        most: int,
+        characters: int,
+    ) -> Reply:
+        """The answer to the messages. `tokens`: about how many they are; `most`: the longest answer, in tokens.
+
+        Raises CallFailed.
+        """
+        from azure.core.exceptions import AzureError
+
+        client = await self._client()
+        from openai import OpenAIError
+
+        tries: dict[str, int] = {}
+        while True:
+            await self._pace.turn(tokens)
+            try:
+                async with self._turns:
+                    answer = await self._send(client, messages, response_format, most, characters)
+                return _reply(answer)
+            except (OpenAIError, AzureError, ValueError) as error:
+                if not self._leaves_out(error):
+                    await self._pause_or_raise(error, tries)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._made is not None:
+            await self._made.close()
+
+    async def _send(
+        self,
+        client: "AsyncOpenAI",
+        messages: list[Message],
+        response_format: dict[str, Any],
+        most: int,
+        characters: int,
+    ) -> Any:
+        optional: dict[str, Any] = {"logprobs": True, "temperature": 0, "max_completion_tokens": most}
+        if "max_completion_tokens" in self._unknown:
+            optional["max_tokens"] = most
+        create = cast("Any", client.chat.completions.create)
+        return await create(
+            model=self._target.model,
+            messages=messages,
+            response_format=response_format,
+            timeout=self._timeout + characters / 1_000,
+            **{name: value for name, value in optional.items() if name not in self._unknown},
+        )
+
+    async def _client(self) -> "AsyncOpenAI":
+        async with self._lock:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+            return self._made
+
+    def _make(self) -> "AsyncOpenAI":
+        """Importing the package and reading the certificates take their time."""
+        from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+        target = self._target
+        if not target.endpoint:
+            # Without a key the package would look for one in the environment.
+            return AsyncOpenAI(base_url=target.base_url, api_key=target.key or "none", max_retries=0)
+        options: dict[str, Any] = {"api_key": target.key}
+        if not target.key:
+            from azure.identity.aio import get_bearer_token_provider
+
+            options = {"azure_ad_token_provider": get_bearer_token_provider(self._identity(), SCOPE)}
+        return AsyncAzureOpenAI(
+            azure_endpoint=target.endpoint,
+            azure_deployment=target.model,
+            api_version=target.api_version,
+            max_retries=0,
+            **options,
+        )
+
+    def _leaves_out(self, error: Exception) -> bool:
+        """Whether the server does not know an optional parameter: then it is left out from now on."""
+        from openai import APIStatusError
+
+        # 403: reasoning models of OpenAI allow nobody to request log-probabilities.
+        if not isinstance(error, APIStatusError) or error.status_code not in {400, 403, 422}:
+            return False
+        body = _body_of(error)
+        known = [name for name in _OPTIONAL if name not in self._unknown]
+        param, message = str(body.get("param") or ""), str(body.get("message") or "")
+        named = next((n for n in known if n == param), None) or next((n for n in known if n in message), None)
+        if named is None or _is_filter(body):
+            return False
+        log.info("The server does not accept the parameter '%s'; it is left out.", named)
+        self._unknown |= {named, "max_completion_tokens"} if named == "max_tokens" else {named}
+        return True
+
+    async def _pause_or_raise(self, error: Exception, tries: dict[str, int]) -> None:
+        """Wait before the next try. Raises CallFailed when there is none."""
+        kind, failure = _judge(error)
+        if kind is None:
+            raise failure from error
+        tries[kind] = tries.get(kind, 0) + 1
+        log.warning("Try %d of %d: %s", tries[kind], TRIES[kind], failure.error.code)
+        if tries[kind] >= TRIES[kind]:
+            raise failure from error
+        asked = retry_after(error)
+        pause = FIRST_PAUSE * 2 ** (tries[kind] - 1) * random.uniform(0.8, 1.2) if asked is None else asked
+        if kind == "busy":
+            self._pace.pause(min(pause, LONGEST_PAUSE))  # whoever calls now would be refused as well
+        else:
+            await asyncio.sleep(min(pause, LONGEST_PAUSE))
+
+
+def _judge(error: Exception) -> tuple[str | None, CallFailed]:
+    """What kind of retry it is worth, None for none; and the failure if that is over."""
+    import openai
+
+    match error:
+        case openai.APITimeoutError():
+            return "timeout", CallFailed("EngineTimeout", "The service did not answer in time.")
+        case openai.APIStatusError():
+            return _judge_status(error)
+        case openai.APIConnectionError():
+            return "unavailable", CallFailed("EngineUnavailable", "The service cannot be reached.")
+        case openai.OpenAIError() | ValueError():
+            return None, CallFailed(
+                "InvalidAnswer", "The service returned a response that is not a chat completion."
+            )
+        case _:
+            text = f"The app's identity has no access to the service ({type(error).__name__})."
+            return None, CallFailed("EngineAccessDenied", text, hopeless=True)
+
+
+def _judge_status(error: "APIStatusError") -> tuple[str | None, CallFailed]:
+    status, body = error.status_code, _body_of(error)
+    said = f"({status}{': ' + reason if (reason := _reason(body)) else ''})."
+    code = str(body.get("code") or "")
+    if _is_filter(body):
+        return None, CallFailed("ContentFiltered", "The content filter of the service refused the document.")
+    if status in {401, 403}:
+        text = (
+            f"The service rejected the app's credentials {said} Check the key, or the role of its identity."
+        )
+        return None, CallFailed("EngineAccessDenied", text, hopeless=True)
+    if status == 404:
+        text = f"The service has no such model or deployment {said}"
+        return None, CallFailed("EngineNotFound", text, hopeless=True)
+    if status == 429 and code == "insufficient_quota":
+        return None, CallFailed(
+            "EngineQuotaExceeded", f"The quota of the service is used up {said}", hopeless=True
+        )
+    if status == 429:
+        return "busy", CallFailed("EngineThrottled", f"The service is limiting requests {said}")
+    if status >= 500 or status in {408, 409}:
+        return "unavailable", CallFailed(
+            "EngineUnavailable", f"The service is temporarily unavailable {said}"
+        )
+    return None, CallFailed("EngineRefused", f"The service refused the request {said}")
+
+
+def _reply(answer: Any) -> Reply:
+    """Raises CallFailed for an answer without content."""
+    usage = getattr(answer, "usage", None)
+    used = Tokens(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+    choices = getattr(answer, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise CallFailed("InvalidAnswer", "The response of the service has no choices.", tokens=used)
+    choice: Any = cast("list[Any]", choices)[0]
+    message = getattr(choice, "message", None)
+    content, reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
+    if reason == "content_filter":
+        text = "The content filter of the service stopped the answer."
+        raise CallFailed("ContentFiltered", text, tokens=used)
+    if getattr(message, "refusal", None):
+        raise CallFailed("ContentFiltered", "The model refused to answer for this document.", tokens=used)
+    if reason == "length":
+        text = "The model's response was too long and was cut off."
+        raise CallFailed("AnswerTruncated", text, tokens=used)
+    if not isinstance(content, str) or not content.strip():
+        raise CallFailed("InvalidAnswer", "The model's response is empty.", tokens=used)
+    return Reply(content, tuple(_tokens(choice)), used)
+
+
+def _tokens(choice: Any) -> list[Token]:
+    """The tokens of the answer with their log-probabilities; none when any is malformed."""
+    listed = getattr(getattr(choice, "logprobs", None), "content", None)
+    tokens: list[Token] = []
+    for item in cast("list[Any]", listed) if isinstance(listed, list) else []:
+        text, raw, logprob = (getattr(item, name, None) for name in ("token", "bytes", "logprob"))
+        if not isinstance(text, str) or not isinstance(logprob, int | float):
+            return []
+        try:
+            given = isinstance(raw, list)
+            content = bytes(cast("list[int]", raw)) if given else text.encode("utf-8", "surrogatepass")
+        except (TypeError, ValueError):
+            return []
+        tokens.append(Token(content, float(logprob)))
+    return tokens
+
+
+def _count(usage: Any, name: str) -> int:
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
+
+
+def _body_of(error: "APIStatusError") -> dict[str, Any]:
+    """The object `error` of the answer; empty where there is none."""
+    body = error.body
+    if isinstance(body, dict):
+        inner: Any = cast("dict[str, Any]", body).get("error", body)
+        return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
+    return {}
+
+
+def _is_filter(body: dict[str, Any]) -> bool:
+    inner = body.get("innererror")
+    codes = {body.get("code"), cast("dict[str, Any]", inner).get("code") if isinstance(inner, dict) else None}
+    return not codes.isdisjoint(
+        {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+    )
+
+
+def _reason(body: dict[str, Any]) -> str:
+    """What the service says, on one line."""
+    return " ".join(str(body.get("message") or "").split())[:MAX_REASON].rstrip(".")
+
+
+def retry_after(error: Exception) -> float | None:
+    """Seconds, from `retry-after-ms` or `Retry-After`, which is a number or a date."""
+    headers: Any = getattr(getattr(error, "response", None), "headers", {})
+    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        with suppress(ValueError):
+            seconds = float(headers.get(name, "")) / unit
+            if seconds >= 0:  # neither is what is not a number
+                return seconds
+    with suppress(ValueError):
+        return max(
+            (parsedate_to_datetime(headers.get("retry-after", "")) - datetime.now(UTC)).total_seconds(), 0
+        )
+    return None

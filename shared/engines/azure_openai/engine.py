@@ -1,0 +1,268 @@
+"""The engine `azure-openai` behind the protocol of engines: one document a request, some requests at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from shared.domain.jobs import JobError
+from shared.domain.names import ProjectKind
+from shared.domain.prediction import NO_PRICES, Prices, Tokens
+from shared.engines.azure_openai import answers, prompts
+from shared.engines.azure_openai.client import AT_ONCE, CallFailed, Client, Pace, Reply, Target
+from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task, require_settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+log = logging.getLogger("labelbridge.engines")
+
+NAME: Final = "azure-openai"
+GIVES_UP_AFTER: Final = 5
+"""Failures in a row that are not of the document, until the rest of the batch is not sent."""
+BATCH_DOCUMENTS: Final = 25
+#: The longest answer, in tokens: room for models that reason before they answer.
+_MOST: Final = {ProjectKind.SINGLE_LABEL: 2_000, ProjectKind.MULTI_LABEL: 4_000, ProjectKind.ENTITIES: 8_000}
+#: A usual answer, in tokens, and of entities the share of the text that they repeat.
+_USUAL: Final = {ProjectKind.SINGLE_LABEL: 12, ProjectKind.MULTI_LABEL: 20, ProjectKind.ENTITIES: 40}
+_QUOTED: Final = 0.2
+#: Usual rules of thumb; the bill is made by the service. Languages without spaces have about a token a character.
+_CHARACTERS_PER_TOKEN: Final = 4.0
+_DENSE: Final = {"zh", "ja", "ko", "th", "my", "km", "lo"}
+_TOKENS_PER_MESSAGE: Final = 4
+#: Decisions that agree with the confidence of a band, before there are any.
+_PRIOR: Final = 10
+_ENDS_BATCH: Final = frozenset({"EngineUnavailable", "EngineThrottled", "EngineTimeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIOptions:
+    """What the settings say: a server with OpenAI's API (`base_url`, `key`, `model`), else Azure OpenAI."""
+
+    base_url: str = ""
+    key: str = ""
+    model: str = ""
+    azure_endpoint: str = ""
+    azure_deployment: str = ""
+    azure_api_version: str = ""
+    azure_key: str = ""
+    prices: Prices = NO_PRICES
+    cost_limit: float | None = None
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    timeout: float = 30.0
+
+    def target(self) -> Target:
+        """The server. Raises EngineNotConfigured, naming the settings that are missing."""
+        if self.base_url or self.model:
+            require_settings(NAME, {"OPENAI_BASE_URL": self.base_url, "OPENAI_MODEL": self.model})
+            return Target(self.model, self.base_url, key=self.key)
+        settings = {
+            "AZURE_OPENAI_ENDPOINT": self.azure_endpoint,
+            "AZURE_OPENAI_DEPLOYMENT": self.azure_deployment,
+        }
+        if any(settings.values()):
+            require_settings(NAME, settings)
+        else:
+            others = " (or OPENAI_BASE_URL and OPENAI_MODEL for another server with its API)"
+            require_settings(NAME, settings, others)
+        return Target(
+            self.azure_deployment,
+            endpoint=self.azure_endpoint,
+            api_version=self.azure_api_version,
+            key=self.azure_key,
+        )
+
+
+class AzureOpenAIEngine(ServiceEngine):
+    """Asks a large language model. `identity`: makes the credential for Azure where there is no key."""
+
+    name: str = NAME
+    capabilities: Capabilities = Capabilities(
+        kinds=frozenset(ProjectKind), trainable=False, cost_unit="token", batch_documents=BATCH_DOCUMENTS
+    )
+    max_examples: ClassVar[int] = 6
+
+    def __init__(self, options: OpenAIOptions, identity: "Callable[[], AsyncTokenCredential]") -> None:
+        target = options.target()
+        self.model_name = target.model
+        self.prices = options.prices
+        self.cost_limit = options.cost_limit
+        self.limited = bool(options.requests_per_minute or options.tokens_per_minute)
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+        self._client = Client(target, self._pace, options.timeout, identity)
+
+    async def prepare(self, task: Task) -> bytes:
+        """As `ServiceEngine.prepare`."""
+        return prompts.to_bytes(task, corrections(task.decided))
+
+    async def load(self, artifact: bytes) -> "LanguageModel":
+        """As `ServiceEngine.load`."""
+        task, version, calibration = prompts.from_bytes(artifact)
+        return LanguageModel(self._client, self._pace, self.prices, task, version, calibration)
+
+    def estimate(self, task: Task, documents: int, characters: int) -> Tokens:
+        """As `ServiceEngine.estimate`."""
+        before = prompts.messages_before(task)
+        prefix = sum(_tokens_of(task, len(message["content"])) + _TOKENS_PER_MESSAGE for message in before)
+        read = documents * (prefix + _TOKENS_PER_MESSAGE) + _tokens_of(task, characters)
+        return Tokens(read, documents * _USUAL[task.kind] + _quoted(task, characters))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class LanguageModel(ServiceModel):
+    """The language model with the task of a job."""
+
+    def __init__(
+        self,
+        client: Client,
+        pace: Pace,
+        prices: Prices,
+        task: Task,
+        version: str,
+        calibration: Sequence[float] = (),
+    ) -> None:
+        self._client = client
+        self._pace = pace
+        self._prices = prices
+        self._task = task
+        self._calibration = calibration
+        self._before = prompts.messages_before(task, version)
+        self._format = prompts.response_format(task)
+        self._prefix = sum(len(message["content"]) for message in self._before)
+        self.categories = tuple(sorted(category.name for category in task.categories))
+
+    def minutes(self, texts: Sequence[str]) -> float:
+        """As `ServiceModel.minutes`."""
+        expected = [self._expected(text) for text in texts]
+        return self._pace.minutes(len(texts), sum(one.input + one.output for one in expected))
+
+    async def answer(self, texts: Sequence[str], allowance: float | None = None) -> list[Answer]:
+        """As `ServiceModel.answer`."""
+        batch = _Batch(allowance, self._prices)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def in_turn(text: str) -> Answer:
+            async with turns:
+                return await self._in_batch(text, batch)
+
+        return await asyncio.gather(*map(in_turn, texts))
+
+    async def _in_batch(self, text: str, batch: "_Batch") -> Answer:
+        expected = self._expected(text)
+        refusal = batch.refusal(expected)
+        if refusal is not None:
+            return Answer(failure=refusal)
+        batch.begin(expected)
+        answer = Answer()
+        try:
+            answer = await self._ask(text, expected)
+        except CallFailed as failed:
+            answer = Answer(failure=failed.error, tokens=failed.tokens)
+            batch.failed(failed)
+        else:
+            batch.in_a_row = 0
+        finally:
+            batch.end(expected, answer.tokens)
+        return answer
+
+    async def _ask(self, text: str, expected: Tokens) -> Answer:
+        """Raises CallFailed."""
+        reply = await self._client.complete(
+            [*self._before, {"role": "user", "content": text}],
+            self._format,
+            tokens=expected.input + expected.output,
+            most=_MOST[self._task.kind],
+            characters=self._prefix + len(text),
+        )
+        try:
+            found = await asyncio.to_thread(self._read, text, reply)
+        except answers.WrongSchema as error:
+            text = f"The model's response does not match the schema: {error}."
+            return Answer(failure=JobError("InvalidAnswer", text), tokens=reply.used)
+        return Answer(found.predictions, tokens=reply.used, left_out=found.left_out)
+
+    def _read(self, text: str, reply: Reply) -> answers.Found:
+        calibrate = partial(calibrated, self._calibration)
+        return answers.read(self._task, text, reply.content, reply.tokens, calibrate)
+
+    def _expected(self, text: str) -> Tokens:
+        read = _tokens_of(self._task, self._prefix + len(text)) + _TOKENS_PER_MESSAGE * (
+            len(self._before) + 1
+        )
+        return Tokens(read, _USUAL[self._task.kind] + _quoted(self._task, len(text)))
+
+
+class _Batch:
+    """What the requests of one call share: money that was spent or is expected to be, and why to stop."""
+
+    def __init__(self, allowance: float | None, prices: Prices) -> None:
+        self._allowance = allowance
+        self._prices = prices
+        self._spent = 0.0
+        self._stopped: JobError | None = None
+        self.in_a_row = 0
+
+    def refusal(self, expected: Tokens) -> JobError | None:
+        """Why the next document is not sent; None: it is."""
+        if self._stopped is None and self._allowance is not None:
+            cost = self._prices.cost(expected) or 0.0
+            if self._spent + cost > self._allowance:
+                text = "The job reached its cost limit; this document was not sent."
+                self._stopped = JobError("CostLimitReached", text)
+        return self._stopped
+
+    def begin(self, expected: Tokens) -> None:
+        self._spent += self._prices.cost(expected) or 0.0
+
+    def end(self, expected: Tokens, used: Tokens) -> None:
+        self._spent += (self._prices.cost(used) or 0.0) - (self._prices.cost(expected) or 0.0)
+
+    def failed(self, failure: CallFailed) -> None:
+        self.in_a_row = self.in_a_row + 1 if failure.error.code in _ENDS_BATCH else 0
+        if failure.hopeless or self.in_a_row >= GIVES_UP_AFTER:
+            self._stopped = failure.error
+
+
+def corrections(decided: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+    """By how much the confidence of each band differs from the share accepted; empty without decisions.
+
+    A band counts as if _PRIOR decisions had agreed with its confidence, so a few decisions change little. The
+    corrected confidences never fall where the raw ones rise: bands that would are taken together.
+    """
+    if not decided:
+        return ()
+    centers = [(place + 0.5) / len(decided) for place in range(len(decided))]
+    groups: list[tuple[float, float, int]] = []  # accepted, decided, bands
+    for center, (accepted, rejected) in zip(centers, decided, strict=True):
+        yes, total, bands = accepted + _PRIOR * center, float(accepted + rejected + _PRIOR), 1
+        while groups and groups[-1][0] / groups[-1][1] > yes / total:
+            before = groups.pop()
+            yes, total, bands = yes + before[0], total + before[1], bands + before[2]
+        groups.append((yes, total, bands))
+    shares = [accepted / total for accepted, total, bands in groups for _ in range(bands)]
+    return tuple(share - center for share, center in zip(shares, centers, strict=True))
+
+
+def calibrated(correction: Sequence[float], confidence: float) -> float:
+    """The confidence with the correction of its band, or between the centers of two bands of both."""
+    if not correction:
+        return confidence
+    place = min(max(confidence * len(correction) - 0.5, 0.0), len(correction) - 1.0)
+    low = min(int(place), len(correction) - 2)
+    change = correction[low] + (correction[low + 1] - correction[low]) * (place - low)
+    return min(1.0, max(0.0, confidence + change))
+
+
+def _tokens_of(task: Task, characters: int) -> int:
+    dense = task.language.partition("-")[0].lower() in _DENSE
+    return round(characters / (1.0 if dense else _CHARACTERS_PER_TOKEN))
+
+
+def _quoted(task: Task, characters: int) -> int:
+    return round(_QUOTED * _tokens_of(task, characters)) if task.kind is ProjectKind.ENTITIES else 0

@@ -1,0 +1,263 @@
+"""Fits models in a child process, so that a long fit takes nothing from the event loop.
+
+The parent starts `python -m shared.engines.worker` when the first fit is asked for, and again after it ended.
+Both sides exchange frames over the child's standard input and output: 8 bytes of length, then the content. A
+request is a head (JSON) and lists of examples and texts (JSON); the answer is the artifact, or what went wrong.
+
+The child ends when its input ends, so it does not outlive its parent, and after some minutes without work.
+"""
+
+import atexit
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from shared.domain.names import ProjectKind
+from shared.domain.prediction import Example, Span
+from shared.engines import base
+
+log = logging.getLogger("labelbridge.engines")
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_AT_ONCE: Final = 100
+"""Examples in a frame. Encoding one frame holds the interpreter for about a millisecond."""
+_IDLE_SECONDS: Final = 300
+_NICENESS: Final = 5
+"""Requests come first where the processor is shared."""
+_MODEL, _ERROR = b"M", b"E"
+
+
+class Cancelled(base.EngineError):
+    """The request was cancelled."""
+
+
+@dataclass(eq=False, slots=True)
+class FitRequest:
+    """What `Engine.fit` is called with; `cancelled` is set by `Worker.cancel`."""
+
+    kind: ProjectKind
+    examples: Sequence[Example]
+    unlabeled: Sequence[str]
+    seed: int
+    cancelled: bool = field(default=False)
+
+
+class Worker:
+    """One child process and its parent's end. Threads may share it; it fits one model at a time."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._state = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._current: FitRequest | None = None
+        atexit.register(self.close)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child, when there is one."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def fit(self, request: FitRequest) -> bytes:
+        """The artifact; blocks. Raises EngineError as the engine does, EngineUnavailable when the child
+        died, Cancelled, OSError when no process can be started.
+        """
+        with self._busy:
+            try:
+                reused = self.pid is not None
+                return self._attempt(request, retry=reused)
+            finally:
+                self._current = None
+
+    def cancel(self, request: FitRequest) -> None:
+        """Give the request up; if it is being worked on, its process is killed."""
+        with self._state:
+            request.cancelled = True
+            if self._current is request and self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        """End the child. The next request starts another."""
+        with self._state:
+            process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+    def _attempt(self, request: FitRequest, *, retry: bool) -> bytes:
+        process = self._begin(request)
+        try:
+            answer = _exchange(process, request)
+        except (OSError, EOFError):
+            self.close()
+            if request.cancelled:
+                raise Cancelled from None
+            if retry:  # it may have ended for want of work just before
+                return self._attempt(request, retry=False)
+            raise base.EngineUnavailable(
+                f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."
+            ) from None
+        return _read_answer(answer)
+
+    def _begin(self, request: FitRequest) -> subprocess.Popen[bytes]:
+        with self._state:
+            if request.cancelled:
+                raise Cancelled
+            self._current = request
+            if self._process is not None and self._process.poll() is not None:
+                _end(self._process)
+                self._process = None
+            if self._process is None:
+                self._process = _start()
+            return self._process
+
+
+def _start() -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shared.engines.worker"],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    # Collects the child as soon as it ends, so that no zombie is left.
+    threading.Thread(target=process.wait, name="engine-worker-wait", daemon=True).start()
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                log.debug("The pipe of the ended worker was broken.")
+
+
+def _ending(process: subprocess.Popen[bytes]) -> str:
+    code = process.wait()
+    return f"signal {-code}; perhaps out of memory" if code < 0 else f"exit code {code}"
+
+
+def _exchange(process: subprocess.Popen[bytes], request: FitRequest) -> bytes:
+    if process.stdin is None or process.stdout is None:
+        raise EOFError
+    for content in _frames(request):
+        _write(process.stdin, content)
+    process.stdin.flush()
+    return _read(process.stdout)
+
+
+def _frames(request: FitRequest) -> Iterator[bytes]:
+    parts = [[_fields(example) for example in request.examples], request.unlabeled]
+    chunks = [[part[i : i + _AT_ONCE] for i in range(0, len(part), _AT_ONCE)] for part in parts]
+    head = {
+        "path": sys.path,
+        "kind": request.kind,
+        "seed": request.seed,
+        "frames": [len(chunk) for chunk in chunks],
+    }
+    yield _encode(head)
+    for part in chunks:
+        yield from map(_encode, part)
+
+
+def _fields(example: Example) -> list[Any]:
+    return [example.text, example.language, example.categories, [astuple(span) for span in example.spans]]
+
+
+def _example(text: str, language: str, categories: list[str], spans: list[tuple[str, int, int]]) -> Example:
+    return Example(text, language, tuple(categories), tuple(Span(*span) for span in spans))
+
+
+def _encode(value: object) -> bytes:
+    """JSON of ASCII characters: it carries lone surrogates, too."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _read_answer(answer: bytes) -> bytes:
+    if answer[:1] == _MODEL:
+        return answer[1:]
+    name, message = json.loads(answer[1:])
+    kind = getattr(base, name, base.EngineError)
+    raise kind(message)
+
+
+def _write(stream: IO[bytes], content: bytes) -> None:
+    stream.write(len(content).to_bytes(8))
+    stream.write(content)
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    """Raises EOFError when the stream ends."""
+    length = int.from_bytes(_exactly(stream, 8))
+    return _exactly(stream, length)
+
+
+def _exactly(stream: IO[bytes], count: int) -> bytes:
+    content = stream.read(count)
+    if len(content) < count:
+        raise EOFError
+    return content
+
+
+def main() -> None:
+    """The child: answers requests until its input ends, or until it has had no work for a while."""
+    logging.basicConfig()
+    os.nice(_NICENESS)
+    with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # what a library prints is no answer
+        received: queue.SimpleQueue[FitRequest] = queue.SimpleQueue()
+        threading.Thread(target=_receive, args=(requests, received), daemon=True).start()
+        while True:
+            try:
+                request = received.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                os._exit(0)
+            _write(answers, _answer(request))
+            answers.flush()
+
+
+def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> None:
+    """In a thread of its own, to end the process also during a fit when the parent is gone."""
+    try:
+        while True:
+            head = json.loads(_read(requests))
+            sys.path.extend(path for path in head["path"] if path not in sys.path)
+            examples, unlabeled = (
+                [item for _ in range(frames) for item in json.loads(_read(requests))]
+                for frames in head["frames"]
+            )
+            kind = ProjectKind(head["kind"])
+            received.put(
+                FitRequest(kind, [_example(*fields) for fields in examples], unlabeled, head["seed"])
+            )
+    except EOFError:
+        os._exit(0)
+
+
+def _answer(request: FitRequest) -> bytes:
+    from shared.engines.embedded.engine import explained
+
+    try:
+        return _MODEL + explained("learn from these labels", lambda: _fit(request))
+    except base.EngineError as error:
+        return _ERROR + _encode([type(error).__name__, str(error)])
+
+
+def _fit(request: FitRequest) -> bytes:
+    from shared.engines.embedded import models
+
+    return models.fit(request.kind, request.examples, request.unlabeled, request.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Autolabeling: from uploads and requests to suggestions."""

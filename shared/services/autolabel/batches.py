@@ -1,0 +1,497 @@
+"""One batch of an autolabel or register job: read blobs, predict, and commit pages with the result in one transaction.
+
+A batch may be delivered twice, run twice at once, or die anywhere: its lease row decides (see `shared.storage.jobs`).
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from shared import telemetry
+from shared.domain.autolabel import Inspection, Source, fail, inspect, outcome, selected, suggest
+from shared.domain.document import Document, Reading
+from shared.domain.errors import LabelingLocked, ProjectNotFound
+from shared.domain.jobs import (
+    REPLACED,
+    TRAINING_SUCCEEDED,
+    AutolabelParameters,
+    Batch,
+    BatchResult,
+    DocumentOutcome,
+    Job,
+    JobError,
+    JobKind,
+    JobSource,
+    Outcome,
+)
+from shared.domain.names import random_id
+from shared.domain.page import Change, Edit, EngineTally, HistoryEntry, Page, page_of, suggestions_made
+from shared.domain.prediction import NO_TOKENS, Prediction, Tokens
+from shared.domain.project import Project
+from shared.domain.suggestions import Filter, by_current_names, rejected_by_current_names
+from shared.domain.text import text_records
+from shared.engines.base import (
+    Answer,
+    ArtifactError,
+    Capabilities,
+    DeferredModel,
+    Model,
+    ServiceEngine,
+    ServiceModel,
+    Text,
+)
+from shared.engines.registry import Engines
+from shared.services.autolabel.exchanges import Exchanges
+from shared.services.jobs.lifecycle import JobService, reason_of, run_leased
+from shared.services.jobs.messages import BatchMessage
+from shared.services.jobs.stores import Handle, Stores
+from shared.services.training.model_cache import ModelCache
+from shared.storage.jobs import Lease
+from shared.storage.pages import Author
+from shared.storage.uploads import PendingUpload
+
+log = logging.getLogger("labelbridge.jobs")
+MAX_FAILURES = 5
+"""Documents that fail before any succeeds until the engine is given up: each try may cost time and money."""
+
+type Predictions = dict[str, list[Prediction]]
+type Failures = dict[str, JobError]
+
+
+async def predict(
+    load: Callable[[], Awaitable[Model]], limits: Capabilities, texts: Mapping[str, str], last_try: str | None
+) -> tuple[Predictions, Failures]:
+    """Predictions by document id. Raises what the engine raises, to be tried again.
+
+    In the last try, `last_try` is what to say: then a group that fails is predicted text by text, and only those on
+    which the engine fails are failures.
+    """
+    predictions: Predictions = {}
+    failures: Failures = {}
+    try:
+        model = await load()
+    except Exception as error:
+        if last_try is None:
+            raise
+        return predictions, dict.fromkeys(texts, _failure(last_try, error))
+    for group in _groups(texts, limits):
+        try:
+            found = await model.predict([texts[key] for key in group])
+        except Exception:
+            if last_try is None:
+                raise
+            log.warning(
+                "Prediction failed for %d documents; trying each one alone.", len(group), exc_info=True
+            )
+            await _singly(model, {key: texts[key] for key in group}, last_try, predictions, failures)
+        else:
+            predictions.update(zip(group, found, strict=True))
+    return predictions, failures
+
+
+async def _singly(
+    model: Model, texts: Mapping[str, str], last_try: str, predictions: Predictions, failures: Failures
+) -> None:
+    last = next(reversed(failures.values()), None)
+    for key, text in texts.items():
+        if last is not None and len(failures) >= MAX_FAILURES and not predictions:
+            failures[key] = last
+            continue
+        try:
+            [predictions[key]] = await model.predict([text])
+        except Exception as error:
+            log.warning("The engine failed on the document %s.", key, exc_info=True)
+            failures[key] = last = _failure(last_try, error)
+
+
+def _failure(last_try: str, error: Exception) -> JobError:
+    return JobError("BatchFailed", f"{last_try} {reason_of(error)}")
+
+
+def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
+    """Document ids in groups that the engine takes in one call."""
+    groups: list[list[str]] = []
+    count = size = 0
+    for key, text in texts.items():
+        over_count = limits.max_documents is not None and count >= limits.max_documents
+        over_size = limits.max_characters is not None and size + len(text) > limits.max_characters
+        if not groups or over_count or over_size:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(key)
+        count += 1
+        size += len(text)
+    return groups
+
+
+SYSTEM = "labelbridge"
+
+
+class Superseded(Exception):
+    """Training or an import made the job obsolete; nothing of it may land. Its argument is the reason, a JobError."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a batch has found out so far, by document id."""
+
+    job: Job
+    pages: dict[int, Page]
+    uploads: Sequence[PendingUpload] = ()
+    locations: dict[str, str] = field(default_factory=dict[str, str])
+    readings: dict[str, Reading | None] = field(default_factory=dict[str, Reading | None])
+    #: Documents without a reading, for their container does not exist.
+    unreachable: frozenset[str] = frozenset()
+    predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
+    missing: tuple[str, ...] = ()
+    #: Documents of the batch by the plan, and its number.
+    planned: int = 0
+    number: int = 0
+    outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
+    #: Why a document fails: the batch failed too often, or the service said so.
+    failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
+    #: What a service took.
+    tokens: Tokens = NO_TOKENS
+    left_out: int = 0
+
+    def result(self) -> BatchResult:
+        unknown = [
+            DocumentOutcome(
+                key, "", Outcome.FAILED, JobError("DocumentNotFound", "The project has no such document.")
+            )
+            for key in self.missing
+        ]
+        found = [document_outcome for outcomes in self.outcomes.values() for document_outcome in outcomes]
+        texts = (self.readings[key] for key in self.predictions)
+        records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
+        outcomes = tuple(sorted((*found, *unknown), key=lambda o: o.document_id))
+        return BatchResult(outcomes, records, tokens=self.tokens, left_out=self.left_out)
+
+
+class BatchRunner:
+    def __init__(self, stores: Stores, engines: Engines, models: ModelCache, jobs: JobService) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._models = models
+        self._jobs = jobs
+        self._exchanges = Exchanges(stores)
+
+    async def run(self, message: BatchMessage) -> None:
+        """Run the batch. Raises to be delivered again."""
+        await run_leased(self._stores, self._jobs, message, self._run, over=self._clear)
+
+    async def give_up(self, message: BatchMessage, reason: str) -> None:
+        """The batch failed too often: documents that an engine fails on get a failed outcome with the reason (rule A5).
+
+        The others get what they would have got, and uploads are registered all the same (D5). Raises to be delivered
+        again.
+        """
+
+        async def fail(job: Job, batch: Batch, lease: Lease) -> None:
+            await self._run(job, batch, lease, reason)
+
+        await run_leased(self._stores, self._jobs, message, fail, gives_up=True)
+
+    async def _run(self, job: Job, batch: Batch, lease: Lease, last_try: str | None = None) -> None:
+        try:
+            handle = await self._stores.directory.open(job.project)
+            if not job.applies_to(handle.current):
+                await handle.refresh()
+            current = self._check_current(job, handle.current)
+            if last_try is None:
+                await self._require_answers(job, lease.number)
+            work = await self._select(current, job, batch)
+            work.planned, work.number = batch.planned, lease.number
+            await self._inspect(handle.current, work)
+            await self._predict(handle.current, work, last_try)
+            await self._commit(handle, work, lease)
+        except ProjectNotFound:
+            await self._stores.jobs.finish(job, lease.number, BatchResult())
+            return
+        except Superseded as superseded:
+            await self._jobs.stop(job, superseded.args[0])
+            await self._clear(job, lease.number)
+            return
+        _count(work)
+        await self._stores.pending.remove(handle.current.scope, work.uploads)
+        await self._clear(job, lease.number)
+
+    def _service(self, job: Job) -> ServiceEngine | None:
+        """The engine of the job, where it runs elsewhere."""
+        asked = job.parameters
+        engine = self._engines.get(asked.engine or "") if isinstance(asked, AutolabelParameters) else None
+        return engine if isinstance(engine, ServiceEngine) else None
+
+    async def _require_answers(self, job: Job, number: int) -> None:
+        """Raises Later while a service works on documents that it has, or on those that its limits allow: documents
+        need not be read for that.
+        """
+        engine, asked = self._service(job), job.parameters
+        if engine is not None and engine.limited:
+            await self._exchanges.require_turn(engine.name)
+        if engine is not None and engine.deferred and isinstance(asked, AutolabelParameters):
+            model = await self._models.load(engine, asked.artifact or "")
+            if isinstance(model, DeferredModel):
+                await self._exchanges.require_answers(job, number, engine.name, model)
+
+    async def _clear(self, job: Job, number: int) -> None:
+        """What was kept for a batch that is done, or whose job has ended, is not needed any more."""
+        engine = self._service(job)
+        if engine is not None and engine.deferred:
+            await self._exchanges.remove(job, number)
+
+    def _check_current(self, job: Job, project: Project) -> Project:
+        registers = job.kind is JobKind.REGISTER
+        if not job.applies_to(project) or project.edition != job.edition:
+            raise Superseded(REPLACED)
+        if project.generation != job.generation and not registers:
+            raise Superseded(TRAINING_SUCCEEDED)
+        return project
+
+    async def _select(self, project: Project, job: Job, batch: Batch) -> _Work:
+        """The documents of the batch: seen uploads, named ones, or those of the pages that fit."""
+        scope = project.scope
+        if job.source is JobSource.UPLOAD:
+            uploads = await self._stores.pending.of_pages(scope, batch.low, batch.high)
+            numbers = {page_of(t.document_id, scope.pages) for t in uploads}
+            pages = await self._stores.pages.load_many(scope, numbers)
+            return _Work(job, pages, uploads, {t.document_id: t.location for t in uploads})
+        parameters = job.parameters_as(AutolabelParameters)
+        if parameters.documents is not None:
+            mine = [k for k in parameters.documents if batch.low <= page_of(k, scope.pages) < batch.high]
+            pages = await self._stores.pages.load_many(scope, {page_of(key, scope.pages) for key in mine})
+            known = {key: d.location for page in pages.values() for key, d in page.documents.items()}
+            found = {key: known[key] for key in mine if key in known}
+            return _Work(job, pages, (), found, missing=tuple(key for key in mine if key not in known))
+        pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
+        documents = [
+            d for page in pages.values() for d in page.documents.values() if selected(d, project, parameters)
+        ]
+        return _Work(job, pages, (), {d.id: d.location for d in documents})
+
+    async def _inspect(self, project: Project, work: _Work) -> None:
+        with telemetry.span("read texts", documents=len(work.locations)):
+            readings = await self._stores.uploads.inspect_all(project.container, work.locations.values())
+        work.readings = dict(zip(work.locations, readings, strict=True))
+        gone = [key for key, reading in work.readings.items() if reading is None]
+        if gone and not await self._stores.uploads.container_exists(project.container):
+            # An outage, no deletion: these documents stay as they are, and reconcile compares them when it is over.
+            for key in gone:
+                del work.readings[key]
+            work.unreachable = frozenset(gone)
+
+    async def _predict(self, project: Project, work: _Work, last_try: str | None) -> None:
+        """Predict for every document that was read, if the job has a model."""
+        parameters = work.job.parameters
+        if not isinstance(parameters, AutolabelParameters):
+            return
+        known = {key: d for page in work.pages.values() for key, d in page.documents.items()}
+        source = _source(work.job, project)
+        texts: dict[str, str] = {}
+        for key, reading in work.readings.items():
+            if (
+                reading is not None
+                and reading.text is not None
+                and _may_suggest(known.get(key), reading, source)
+            ):
+                texts[key] = reading.text
+        if texts:
+            engine = self._engines.get(parameters.engine or "")
+            load = partial(self._models.load, engine, parameters.artifact or "")
+            with telemetry.timed("predict", engine=engine.name):
+                telemetry.annotate(documents=len(texts))
+                if isinstance(engine, ServiceEngine):
+                    await self._ask(project, work, load, texts, last_try)
+                else:
+                    work.predictions, work.failures = await predict(
+                        load, engine.capabilities, texts, last_try
+                    )
+
+    async def _ask(
+        self,
+        project: Project,
+        work: _Work,
+        load: Callable[[], Awaitable[Model]],
+        texts: Mapping[str, str],
+        last_try: str | None,
+    ) -> None:
+        """Have a service answer for every document; a document that it fails on fails, and no other.
+
+        Raises what fails for all, to be tried again, and Later; in the last try, the documents fail.
+        """
+        try:
+            answers = await self._answers(project, work, await load(), texts, last_try)
+        except Exception as error:
+            if last_try is None:
+                raise
+            work.failures = dict.fromkeys(texts, _failure(last_try, error))
+            return
+        for key, answer in answers.items():
+            work.tokens += answer.tokens
+            work.left_out += answer.left_out
+            if answer.failure is not None:
+                work.failures[key] = answer.failure
+            else:
+                work.predictions[key] = list(answer.predictions)
+
+    async def _answers(
+        self, project: Project, work: _Work, model: Model, texts: Mapping[str, str], last_try: str | None
+    ) -> Mapping[str, Answer]:
+        engine = work.job.parameters_as(AutolabelParameters).engine or ""
+        if isinstance(model, DeferredModel):
+            known = {key: d.language for page in work.pages.values() for key, d in page.documents.items()}
+            sent = {key: Text(text, known.get(key, project.language)) for key, text in texts.items()}
+            return await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
+        if not isinstance(model, ServiceModel):
+            raise ArtifactError(f"The job's model does not belong to the engine '{engine}'.")
+        if last_try is None and (minutes := model.minutes(list(texts.values()))):
+            await self._exchanges.take_turn(engine, minutes)
+        answers = await model.answer(list(texts.values()), _allowance(work))
+        return dict(zip(texts, answers, strict=True))
+
+    async def _commit(self, handle: Handle, work: _Work, lease: Lease) -> None:
+        author = Author(SYSTEM, self._stores.clock(), random_id())
+        numbers = {page_of(key, handle.current.pages) for key in work.locations}
+        lease.close_with(work.result)
+        change = self._change(work, author)
+        try:
+            await self._stores.pages.write(
+                handle, numbers, change, author,
+                ignores_fence=work.job.kind is JobKind.REGISTER, loaded=work.pages, closing=lease,
+            )  # fmt: skip
+        except LabelingLocked:
+            # Documents are registered all the same (D5); their content waits for the next plan.
+            change = self._change(work, author, locked=True)
+            await self._stores.pages.write(handle, numbers, change, author, ignores_fence=True, closing=lease)
+
+    def _change(self, work: _Work, author: Author, *, locked: bool = False) -> Change:
+        def change(page: Page, project: Project) -> Edit | None:
+            self._check_current(work.job, project)
+            source = None if work.job.kind is JobKind.REGISTER else _source(work.job, project)
+            edits: dict[str, Document | None] = {}
+            history: list[HistoryEntry] = []
+            outcomes: list[DocumentOutcome] = []
+            made: list[EngineTally] = []
+            for key, reading in work.readings.items():
+                if page_of(key, project.pages) != page.number:
+                    continue
+                rejected = rejected_by_current_names(page.gone.get(key, frozenset()), project)
+                inspection = inspect(
+                    page.documents.get(key),
+                    work.locations[key],
+                    project.language,
+                    reading,
+                    author.revision,
+                    rejected,
+                )
+                predictions = work.predictions.get(key)
+                if predictions:
+                    planned = work.job.parameters_as(AutolabelParameters)
+                    predictions = by_current_names(predictions, project, planned.model_edits)
+                if key in work.failures and source and inspection.after is not None:
+                    after, result = fail(inspection.after, source, work.failures[key])
+                else:
+                    after, result = _step(
+                        inspection, reading, predictions, source, author.revision, locked=locked
+                    )
+                if after is not inspection.before:
+                    edits[key] = after
+                made.extend(_made(inspection.before, after))
+                history.extend(inspection.history)
+                if result is not None:
+                    outcomes.append(result)
+            if source is not None and source.named:
+                outcomes += _failed(page, project, work.unreachable)
+            work.outcomes[page.number] = outcomes
+            return Edit(edits, tuple(history), engines=tuple(made)) if edits else None
+
+        return change
+
+
+def _failed(page: Page, project: Project, unreachable: Collection[str]) -> list[DocumentOutcome]:
+    """The outcomes of the page's documents whose container does not exist."""
+    error = JobError("ContainerNotFound", f"The container '{project.container}' does not exist.")
+    found = (page.documents[key] for key in page.documents if key in unreachable)
+    return [DocumentOutcome(document.id, document.location, Outcome.FAILED, error) for document in found]
+
+
+def _made(before: Document | None, after: Document | None) -> tuple[EngineTally, ...]:
+    """What is new among the suggestions of a document, for the comparison of engines."""
+    found = after.suggestions if after is not None else None
+    known = before.suggestions if before is not None else None
+    return suggestions_made(found) if found is not None and found is not known else ()
+
+
+def _count(work: _Work) -> None:
+    """What the batch came to, as metrics."""
+    for kind, number in Counter(o.outcome for page in work.outcomes.values() for o in page).items():
+        telemetry.count("labelbridge.documents", number, outcome=kind)
+    parameters = work.job.parameters
+    if isinstance(parameters, AutolabelParameters) and parameters.engine:
+        telemetry.count("labelbridge.tokens", work.tokens.input, engine=parameters.engine, type="input")
+        telemetry.count("labelbridge.tokens", work.tokens.output, engine=parameters.engine, type="output")
+
+
+def _allowance(work: _Work) -> float | None:
+    """The batch's share of the job's cost limit, by documents: batches that run side by side never exceed it."""
+    parameters = work.job.parameters_as(AutolabelParameters)
+    if parameters.cost_limit is None:
+        return None
+    planned = sum(batch.planned for batch in work.job.batches)
+    return parameters.cost_limit * work.planned / max(planned, 1)
+
+
+def _step(
+    inspection: Inspection,
+    reading: Reading | None,
+    predictions: list[Prediction] | None,
+    source: Source | None,
+    revision: str,
+    *,
+    locked: bool,
+) -> tuple[Document | None, DocumentOutcome | None]:
+    """The document after the inspection and the suggestions, and its outcome for the job."""
+    after = inspection.after
+    if after is None or reading is None:
+        gone = inspection.before if source is not None and source.named else None
+        return after, outcome(
+            gone, Outcome.SKIPPED, "BlobNotFound", "The blob no longer exists."
+        ) if gone else None
+    if reading.text is None or source is None:
+        fault = after.rejection
+        has_outcome = fault is not None and source is not None and (inspection.changed or source.named)
+        return after, outcome(
+            after, Outcome.FAILED if reading.unreadable else Outcome.SKIPPED, fault.code, fault.message
+        ) if has_outcome and fault else None
+    if predictions is None:
+        return after, None
+    if locked:
+        return after, outcome(
+            after, Outcome.SKIPPED, "LabelingLocked", "Labeling is locked; the document waits."
+        )
+    return suggest(after, reading.text, predictions, source, revision)
+
+
+def _source(job: Job, project: Project) -> Source:
+    """What suggestions of the job are made from; renamed categories go by their current names."""
+    planned = job.parameters_as(AutolabelParameters)
+    wanted = {project.current_name(name, planned.edits) for name in planned.categories or ()}
+    rule = Filter(
+        planned.project_kind or project.kind,
+        planned.threshold or 0,
+        frozenset(project.category_names).intersection(wanted),
+    )
+    named = planned.source is JobSource.HTTP
+    model = planned.model_label or planned.service_model
+    return Source(job.id, planned.engine or "", model, job.generation, named, rule)
+
+
+def _may_suggest(document: Document | None, reading: Reading, source: Source) -> bool:
+    """Whether predicting is worth it: not for content that was planned before (rule A1)."""
+    if source.named or document is None or document.blob_etag != reading.blob_etag:
+        return True
+    return document.waiting or (
+        document.suggestions is not None and document.suggestions.job_id == source.job_id
+    )

@@ -1,0 +1,500 @@
+"""From "something waits" to jobs with batches: for uploads, for content that waited, and for callers' jobs."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import batched
+from typing import Final
+
+from shared.domain.autolabel import is_unlabeled
+from shared.domain.document import PLANNED_WHEN_READ, Document
+from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
+from shared.domain.jobs import (
+    AutolabelParameters,
+    Batch,
+    FitParameters,
+    FitResult,
+    Job,
+    JobError,
+    JobKind,
+    JobSource,
+    JobStatus,
+    RegisterParameters,
+    ScanParameters,
+)
+from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id, random_job_id
+from shared.domain.page import Flag, Head, page_of
+from shared.domain.project import Project
+from shared.domain.text import reject_by_name, text_records
+from shared.engines.base import Engine, EngineError, ServiceEngine
+from shared.engines.registry import SERVICES, Engines
+from shared.services.jobs.lifecycle import BudgetService, JobService
+from shared.services.jobs.messages import WORK_QUEUE, JobMessage, PlanMessage
+from shared.services.jobs.stores import Stores
+from shared.services.training.model_cache import Fitted, ModelCache, label_counts
+from shared.storage.gateways.ports import Operation, RowChanged
+from shared.storage.uploads import PendingUpload
+
+FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
+MAX_BATCH_PAGES: Final = 32
+"""Changed pages of a batch: with heads, history and the batch row they fit one transaction of 100 operations."""
+MAX_BATCH_DOCUMENTS: Final = 500
+UPLOADS_AT_ONCE: Final = 20_000
+FOLDERS_AT_ONCE: Final = 100
+"""Folders that one scan compares: their names fit its row, and it reads the documents once for all of them."""
+WINDOW_SECONDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether suggestions can be made now: the parameters of the job, or the reason why not."""
+
+    parameters: AutolabelParameters
+    error: JobError | None = None
+
+
+class Planner:
+    def __init__(
+        self,
+        stores: Stores,
+        engines: Engines,
+        models: ModelCache,
+        jobs: JobService,
+        *,
+        budgets: BudgetService,
+        default_engine: str,
+        window: int = WINDOW_SECONDS,
+    ) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._models = models
+        self._jobs = jobs
+        self._planning: dict[str, asyncio.Lock] = {}
+        self._budgets = budgets
+        self._default_engine = default_engine
+        self._window = window
+
+    async def plan(self, message: PlanMessage) -> None:
+        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job.
+
+        One plan of a project at a time: fitting may take seconds, and the next plan must see the job that comes of it.
+        """
+        async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
+            await self._plan(message)
+
+    async def _plan(self, message: PlanMessage) -> None:
+        try:
+            project = await self._stores.directory.read(message.project)
+        except ProjectNotFound:
+            return
+        if not message.applies_to(project):
+            return
+        pending = await self._stores.pending.all(project.scope, UPLOADS_AT_ONCE)
+        uploads = [upload for upload in pending if not upload.is_folder]
+        folders = [upload for upload in pending if upload.is_folder]
+        if folders:
+            await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
+        under_way = await self._under_way(project)
+        fresh = [
+            u
+            for u in uploads
+            if not any(b.low <= page_of(u.document_id, project.pages) < b.high for b in under_way)
+        ]
+        heads = await self._stores.pages.heads(project.scope)
+        if fresh:
+            await self._plan_uploads(project, heads, fresh, message.id)
+        elif not uploads and not under_way:
+            await self._plan_waiting(project, heads, message.id)
+        hidden = under_way and not uploads  # what they register may wait for a plan
+        more = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE
+        if len(fresh) < len(uploads) or more or hidden:
+            await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
+
+    async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
+        """Begin a scan of folders that were renamed or deleted; the same requests again are the same scan."""
+        job_id = derived_job_id(project.incarnation, "folders", *(folder.etag for folder in folders))
+        parameters = ScanParameters(folders=tuple(folder.location for folder in folders))
+        scan = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
+        if (created := await self._stores.jobs.create(scan))[1]:
+            await self._jobs.send(created[0])
+        await self._stores.pending.remove(project.scope, folders)
+
+    async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
+        """Plan when the collection window has passed (rule A8)."""
+        message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
+        await self._stores.queues.send(WORK_QUEUE, message.model_dump_json(), delay=self._window)
+
+    async def plan_job(self, job: Job, own: int = 0) -> Job:
+        """Give a caller's job its model and its batches, all queued but the first `own`.
+
+        Raises RowChanged when somebody else planned it meanwhile.
+        """
+        project = await self._stores.directory.read(job.project)
+        heads = await self._stores.pages.heads(project.scope)
+        asked = job.parameters_as(AutolabelParameters)
+        ready = await self.readiness(project, heads, asked, job)
+        if ready.error == FIT_RUNNING:
+            return job  # whoever fits asks for the job to be planned when the model is there
+        if ready.error is not None:
+            return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
+        batches = _selected(project, heads, asked, self._batch_documents(ready))
+        try:
+            parameters, more = await self._reserve(project, ready.parameters, batches)
+        except QuotaExceeded as error:
+            return await self._jobs.end(
+                job, JobStatus.FAILED, errors=(JobError(error.code, error.message, "engine"),)
+            )
+        planned = replace(
+            job,
+            status=JobStatus.RUNNING,
+            generation=project.generation,
+            edition=project.edition,
+            updated=self._stores.clock(),
+            parameters=parameters,
+            batches=tuple(batches),
+        )
+        return await self._jobs.start(planned, *more, own=own)
+
+    async def _reserve(
+        self, project: Project, parameters: AutolabelParameters, batches: Sequence[Batch]
+    ) -> tuple[AutolabelParameters, list[Operation]]:
+        """Take the job's text records out of the budget of its engine. Raises QuotaExceeded.
+
+        Texts that were not read yet count as one record; the end of the job settles what it took.
+        """
+        if not self._budgets.applies(parameters.engine or ""):
+            return parameters, []
+        records = sum(batch.planned for batch in batches)
+        if parameters.source is not JobSource.UPLOAD:
+            records = await self._records(project, parameters)
+        return await self._budgets.reserve(project.incarnation, parameters, records)
+
+    async def _records(self, project: Project, parameters: AutolabelParameters) -> int:
+        wanted = set(parameters.documents) if parameters.documents is not None else None
+        records = 0
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                if document.id in wanted if wanted is not None else is_unlabeled(document, project):
+                    records += text_records(document.characters)
+        return records
+
+    async def readiness(
+        self, project: Project, heads: Sequence[Head], asked: AutolabelParameters, request: Job | None = None
+    ) -> Readiness:
+        """The model that a job would use now, or why there is none; `request`: the job of a caller."""
+        settings = project.settings.autolabel
+        name = asked.engine or settings.engine or self._default_engine
+        label = asked.model_label
+        named = asked.categories
+        if named is not None:
+            named = tuple(project.current_name(name, asked.edits) for name in named)
+        chosen = (named, settings.categories, project.category_names)
+        wanted = next(names for names in chosen if names is not None)  # an empty choice is a choice
+        categories = tuple(name for name in wanted if name is not None and name in project.category_names)
+        try:
+            model = await self._models.trained(project, label)
+            if model is not None and (label is not None or model.engine == name):
+                name, label, artifact, edits = model.engine, model.label, model.artifact, model.edits
+                self._engines.get(name)
+            else:
+                engine = self._engines.get(name)
+                if project.kind not in engine.capabilities.kinds:
+                    text = f"The engine '{name}' does not label projects of kind {project.kind}."
+                    return Readiness(asked, JobError("UnsupportedKind", text, "engine"))
+                if isinstance(engine, ServiceEngine):
+                    return await self._ask(project, engine, asked, categories)
+                fitted = await self._fitted(project, engine, heads, request)
+                if (error := _obstacle(fitted, lambda: self._offer(project))) is not None:
+                    return Readiness(asked, error)
+                artifact, edits = fitted.artifact, fitted.edits
+                model = await self._models.trained(project, None)
+                if model is not None and model.engine == name:  # trained while we fitted
+                    label, artifact, edits = model.label, model.artifact, model.edits
+        except (EngineError, NotFound) as error:
+            return Readiness(asked, JobError(type(error).__name__, str(error), "engine"))
+        planned = replace(
+            asked,
+            project_kind=project.kind,
+            engine=name,
+            model_label=label,
+            artifact=artifact,
+            categories=categories,
+            threshold=round(project.settings.confidence_threshold * 100),
+            edits=project.edits,
+            model_edits=edits,
+        )
+        return Readiness(planned)
+
+    async def _ask(
+        self, project: Project, engine: ServiceEngine, asked: AutolabelParameters, categories: tuple[str, ...]
+    ) -> Readiness:
+        """A service needs no labels, but categories. Raises EngineError."""
+        if not categories:
+            text = f"The engine '{engine.name}' needs categories; define at least one."
+            return Readiness(asked, JobError("NoCategories", text, "categories"))
+        planned = replace(
+            asked,
+            project_kind=project.kind,
+            engine=engine.name,
+            artifact=await self._models.prepare(project, engine, categories),
+            categories=categories,
+            threshold=round(project.settings.confidence_threshold * 100),
+            prices=engine.prices if engine.prices.known else None,
+            cost_limit=min(filter(None, (asked.cost_limit, engine.cost_limit)), default=None),
+            service_model=engine.model_of(project.deployed),
+            edits=project.edits,
+            model_edits=project.edits,
+        )
+        return Readiness(planned)
+
+    def _offer(self, project: Project) -> str:
+        """Names a service that has a model: it suggests without labels. Empty: there is none."""
+        for name in SERVICES:
+            try:
+                engine = self._engines.get(name)
+            except EngineError:
+                continue
+            serves = isinstance(engine, ServiceEngine) and engine.missing_model(project.deployed) is None
+            if serves and project.kind in engine.capabilities.kinds:
+                how = f'start a job with "engine": "{name}" to use it.'
+                return f" The engine '{name}' needs no labels; {how}"
+        return ""
+
+    def _batch_documents(self, ready: Readiness) -> int:
+        name = ready.parameters.engine
+        if ready.error is not None or name is None:
+            return MAX_BATCH_DOCUMENTS
+        return self._engines.get(name).capabilities.batch_documents or MAX_BATCH_DOCUMENTS
+
+    async def _fitted(
+        self, project: Project, engine: Engine, heads: Sequence[Head], request: Job | None
+    ) -> Fitted:
+        """For a request, the model of the labels as they are; for uploads, the last one while another is fitted."""
+        fitted = await self._models.current(project, engine, heads, request)
+        if fitted.due is None:
+            return fitted
+        job = await self._start_fit(fitted.due)
+        if job.status.ended and request is not None:  # it ended without a model; the request tries once more
+            again = derived_job_id(job.id, request.id)
+            job = await self._start_fit(replace(fitted.due, id=again))
+        if job.status.ended and not fitted.artifact:
+            reasons = [error.message for error in job.errors]
+            return Fitted(failure=" ".join(reasons) or "Fitting ended without a model.")
+        return fitted
+
+    async def _start_fit(self, job: Job) -> Job:
+        """The fit as a job of its own on the queue for CPU work; the same labels have the same job."""
+        engine = job.parameters_as(FitParameters).engine
+        job, new = await self._stores.jobs.create(replace(job, result=FitResult(engine)))
+        if new:
+            await self._jobs.send(job)
+        return job
+
+    async def fit(self, message: JobMessage) -> None:
+        """Fit the engine of a job, and plan what waits for the model. A repeat finds what was done."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind.FIT, message.job)
+        if job is None or job.status.ended:
+            return
+        name = job.parameters_as(FitParameters).engine
+        try:
+            project = await self._stores.directory.read(message.project)
+            if not job.applies_to(project):
+                return
+            engine = self._engines.get(name)
+        except ProjectNotFound:
+            return
+        except EngineError as error:
+            await self._jobs.end(job, JobStatus.FAILED, errors=(JobError("FitFailed", str(error), "engine"),))
+            return
+        heads = await self._stores.pages.heads(project.scope)
+        labeled = label_counts(heads, project.active_studio).labeled
+        seen = job.result_as(FitResult) or FitResult(name)
+        started = seen.training_status.begun(self._stores.clock())
+        try:
+            job = await self._note(job, FitResult(name, labeled, started))
+            halfway = FitResult(name, labeled, replace(started, percent_complete=50))
+            fitted = await self._models.fit(
+                project, engine, heads, retry=True, read=lambda: self._note(job, halfway)
+            )
+        except RowChanged:
+            return  # another worker runs it
+        if (error := _obstacle(fitted)) == FIT_RUNNING:
+            return  # who has the lease asks for the other fits when it ends
+        status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
+        now = self._stores.clock()
+        state = started.stopped(status, now) if error else started.succeeded(now)
+        result = FitResult(name, labeled, state)
+        await self._jobs.end(job, status, result=result, errors=(error,) if error else ())
+        if fitted.changed and fitted.failure:
+            await self._report_failure(project, engine, heads, fitted)
+        await self._wake(project)
+
+    async def _note(self, job: Job, result: FitResult) -> Job:
+        """Write how far the fit is. Raises RowChanged when another worker was first."""
+        found = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
+        if found.status.ended:
+            raise RowChanged("Fitting has ended.")
+        noted = replace(found, status=JobStatus.RUNNING, updated=self._stores.clock(), result=result)
+        try:
+            return await self._stores.jobs.save(noted)
+        except RowChanged:
+            found = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
+            if found != noted:
+                raise
+            return found  # our own write, whose answer was lost
+
+    async def _wake(self, project: Project) -> None:
+        """Ask for the plans, and the other fits, that waited for this one."""
+        for job in await self._stores.jobs.open_jobs(project.incarnation):
+            if job.kind is JobKind.FIT or (
+                job.kind is JobKind.AUTOLABEL and job.status is JobStatus.NOT_STARTED
+            ):
+                await self._jobs.send(job)
+        await self.plan_later(project.name, project.incarnation, random_job_id())
+
+    async def _report_failure(
+        self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted
+    ) -> None:
+        """A job that failed, so that people see why uploads get no suggestions."""
+        job_id = derived_job_id(project.incarnation, "fit", engine.name, *(h.labels_digest for h in heads))
+        asked = AutolabelParameters(None, JobSource.UPLOAD, engine.name)
+        job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), asked)
+        error = JobError("FitFailed", fitted.failure, "engine")
+        await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(error,)))
+
+    async def _plan_uploads(
+        self, project: Project, heads: Sequence[Head], uploads: list[PendingUpload], plan_id: str
+    ) -> None:
+        """Documents are registered whether or not suggestions can be made now (rule D5)."""
+        documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_by_id)]
+        batches = batches_of(documents)
+        affordable = None
+        if await self._may_suggest(project, uploads):
+            ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
+            batches = batches_of(documents, self._batch_documents(ready))
+            affordable = await self._afford(project, ready, batches)
+        parameters, more = affordable or (RegisterParameters(), [])
+        kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
+        await self._create(kind, derived_job_id(plan_id), project, parameters, batches, more)
+
+    async def _may_suggest(self, project: Project, uploads: Iterable[PendingUpload]) -> bool:
+        """Whether any upload could get a suggestion, known before a model is asked for: imported labels need none."""
+        may = project.settings.autolabel.on_upload and project.lock is None
+        wanted = sorted((u for u in uploads if may and reject_by_name(u.location) is None), key=_by_id)
+        for some in (wanted[:1], *batched(wanted[1:], MAX_BATCH_PAGES, strict=False)):
+            numbers = {u.document_id: page_of(u.document_id, project.pages) for u in some}
+            pages = await self._stores.pages.load_many(project.scope, numbers.values())
+            if any(_may_get_suggestions(pages[n].documents.get(key), project) for key, n in numbers.items()):
+                return True
+        return False
+
+    async def _plan_waiting(self, project: Project, heads: Sequence[Head], plan_id: str) -> None:
+        waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in heads]
+        if not any(count for _, count in waiting):
+            return
+        ready = await self._for_uploads(project, heads, JobSource.WAITING)
+        batches = batches_of(waiting, self._batch_documents(ready))
+        affordable = await self._afford(project, ready, batches)
+        if affordable:
+            parameters, more = affordable
+            await self._create(JobKind.AUTOLABEL, derived_job_id(plan_id), project, parameters, batches, more)
+
+    async def _afford(
+        self, project: Project, ready: Readiness, batches: Sequence[Batch]
+    ) -> tuple[AutolabelParameters, list[Operation]] | None:
+        """The parameters of a job within its budget, and what to commit with it; None: the documents wait."""
+        if ready.error is not None:
+            return None
+        try:
+            return await self._reserve(project, ready.parameters, batches)
+        except QuotaExceeded:
+            return None
+
+    async def _for_uploads(self, project: Project, heads: Sequence[Head], source: JobSource) -> Readiness:
+        settings = project.settings.autolabel
+        asked = AutolabelParameters(settings.model_label, source)
+        if project.lock is not None:
+            return Readiness(asked, JobError("LabelingLocked", project.lock.reason))
+        if not settings.on_upload:
+            return Readiness(asked, JobError("OnUploadOff", "The project does not label uploads."))
+        return await self.readiness(project, heads, asked)
+
+    async def _create(
+        self,
+        kind: JobKind,
+        job_id: str,
+        project: Project,
+        parameters: AutolabelParameters | RegisterParameters,
+        batches: Iterable[Batch],
+        more: Iterable[Operation],
+    ) -> None:
+        job = Job.new(kind, job_id, project, self._stores.clock(), parameters)
+        job = replace(job, status=JobStatus.RUNNING, batches=tuple(batches))
+        created, new = await self._stores.jobs.create(job, *more)
+        if new:
+            await self._jobs.begin(created)
+
+    async def _under_way(self, project: Project) -> list[Batch]:
+        """The batches of upload jobs that will still see every pending upload of their pages."""
+        batches: list[Batch] = []
+        for job in await self._stores.jobs.open_jobs(project.incarnation):
+            if job.source is JobSource.UPLOAD:
+                done = {state.number for state in await self._stores.jobs.states(job) if state.done}
+                batches.extend(batch for number, batch in enumerate(job.batches) if number not in done)
+        return batches
+
+
+def _obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:
+    """Why there is no model to predict with, and what can be done without labels."""
+    if fitted.missing is not None:
+        return JobError("NotEnoughLabels", fitted.missing + offer())
+    if fitted.failure:
+        return JobError("FitFailed", fitted.failure, "engine")
+    return None if fitted.artifact else FIT_RUNNING
+
+
+def _may_get_suggestions(document: Document | None, project: Project) -> bool:
+    labeled = document and project.kind is ProjectKind.SINGLE_LABEL and document.labels is not None
+    return document is None or (not labeled and document.planned != PLANNED_WHEN_READ)
+
+
+def _by_id(upload: PendingUpload) -> str:
+    return upload.document_id
+
+
+def _selected(project: Project, heads: Sequence[Head], asked: AutolabelParameters, most: int) -> list[Batch]:
+    if asked.documents is not None:
+        return batches_of(((page_of(key, project.pages), 1) for key in sorted(asked.documents)), most)
+    return batches_of(((h.number, _unlabeled(project, h)) for h in heads), most)
+
+
+def _unlabeled(project: Project, head: Head) -> int:
+    wanted = DocumentStatus.UNLABELED
+    return sum(
+        1
+        for e in head.entries
+        if e.status(project.generation, project.active_studio) is wanted and not e.flags & Flag.MISSING
+    )
+
+
+def batches_of(documents: Iterable[tuple[int, int]], most: int = MAX_BATCH_DOCUMENTS) -> list[Batch]:
+    """Batches over (page, documents) in page order; pages without documents are passed over.
+
+    A batch with `most` documents takes no further page.
+    """
+    batches: list[Batch] = []
+    pages: set[int] = set()
+    for page, count in documents:
+        if not count:
+            continue
+        last = batches[-1] if batches else None
+        full = (
+            last is not None and page not in pages and (len(pages) == MAX_BATCH_PAGES or last.planned >= most)
+        )
+        if last is None or full:
+            batches.append(Batch(page, page + 1, count))
+            pages = {page}
+        else:
+            batches[-1] = Batch(last.low, page + 1, last.planned + count)
+            pages.add(page)
+    return batches

@@ -1,0 +1,294 @@
+"""How documents get registered: by events, and by comparing a container with the documents (rules D3, D5)."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import monotonic
+
+from shared.domain.errors import ProjectNotFound
+from shared.domain.jobs import Job, JobError, JobKind, JobStatus, ScanParameters, ScanResult
+from shared.domain.names import derived_job_id, random_job_id
+from shared.domain.project import Project
+from shared.services.autolabel.planning import Planner
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.stores import Stores
+from shared.storage.gateways.ports import BlobInfo, ContainerMissing, RowChanged, StorageUnavailable
+
+log = logging.getLogger("labelbridge.jobs")
+
+INSPECTIONS_AT_ONCE = 10_000
+"""Inspections that a listing may have outstanding: a large container is registered in rounds."""
+ROUNDS = 20
+"""Of one scan, at most; 100,000 new blobs take ten. The rest of what changes all the time is for reconcile."""
+ROUND_SECONDS = 5
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a listing found. `complete`: it came to the end of the container, or the container does not exist."""
+
+    blobs: int = 0
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+    complete: bool = False
+    #: Why documents whose blobs are not listed stay as they are, and how many wait for a confirmation.
+    held_back: JobError | None = None
+    unconfirmed: int | None = None
+
+    @property
+    def inspections(self) -> int:
+        return self.new + self.changed + self.gone
+
+    def after(self, earlier: ScanResult, listed: datetime | None) -> ScanResult:
+        """The result of the scan so far, with its earlier rounds."""
+        return ScanResult(
+            self.blobs,
+            new=earlier.new + self.new,
+            changed=earlier.changed + self.changed,
+            gone=earlier.gone + self.gone,
+            inspections=earlier.inspections + self.inspections,
+            listed_date_time=listed,
+            removals_held_back=self.unconfirmed,
+        )
+
+
+class RegisterService:
+    def __init__(self, stores: Stores, planner: Planner, jobs: JobService) -> None:
+        self._stores = stores
+        self._planner = planner
+        self._jobs = jobs
+
+    async def scan_new(self, project: Project, reason: str = "created") -> Job:
+        """Look through the container of a project that was created or imported; once for each reason."""
+        return await self._begin(project, derived_job_id(project.incarnation, reason), ScanParameters())
+
+    async def scan(self, name: str, job_id: str, *, confirm_removals: bool = False) -> Job:
+        """Register every blob of the container. The job ends when each was inspected.
+
+        `confirm_removals`: a person confirms that documents may go, however many they are.
+        """
+        project = await self._stores.directory.read(name)
+        return await self._begin(project, job_id, ScanParameters(confirm_removals=confirm_removals))
+
+    async def get(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self.view(await self._stores.jobs.get(project.incarnation, JobKind.SCAN, job_id))
+
+    async def view(self, job: Job) -> Job:
+        """The job; it has ended when no inspection that it requested is pending."""
+        if job.status.ended or not _is_listed(job):
+            return job
+        if await self._stores.pending.any_requested(job.incarnation):
+            return job
+        return await self._jobs.end(job, JobStatus.SUCCEEDED)
+
+    async def run(self, message: JobMessage) -> None:
+        """Go on with a scan; listing again is harmless."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind.SCAN, message.job)
+        if job is None or job.status.ended:
+            return
+        if _is_listed(job):
+            await self.view(job)
+        elif job.parameters_as(ScanParameters).rounds and await self._stores.pending.any_requested(
+            job.incarnation
+        ):
+            await self._wait(job)
+        else:
+            await self._list(job)
+
+    async def reconcile(self, message: JobMessage) -> None:
+        """Repair what events lost, doubled or reordered, and plan what waits."""
+        try:
+            project = await self._stores.directory.read(message.project)
+        except ProjectNotFound:
+            return
+        if message.applies_to(project):
+            found = await self._compare(project)
+            if found.held_back is not None:
+                log.warning("Project %s: %s", project.name, found.held_back.message)
+            await self._planner.plan_later(project.name, project.incarnation, message.job)
+            await self._expire(project)
+
+    async def _begin(self, project: Project, job_id: str, parameters: ScanParameters) -> Job:
+        job = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
+        job, new = await self._stores.jobs.create(job)
+        if not new:
+            return await self.view(job)
+        await self._jobs.send(job, delay=SAFETY_SECONDS)
+        return await for_a_moment(self._list(job)) or job
+
+    async def _list(self, job: Job) -> Job:
+        project = await self._stores.directory.read(job.project)
+        parameters = job.parameters_as(ScanParameters)
+        found = await self._compare(
+            project, confirmed=parameters.confirm_removals, folders=_outermost(parameters.folders)
+        )
+        rounds = parameters.rounds + 1
+        last = found.complete or rounds == ROUNDS
+        now = self._stores.clock()
+        listed = replace(
+            job,
+            status=JobStatus.RUNNING,
+            updated=now,
+            parameters=replace(parameters, rounds=rounds),
+            result=found.after(job.result_as(ScanResult) or ScanResult(), now if last else None),
+            warnings=(found.held_back,) if found.held_back else (),
+        )
+        try:
+            listed = await self._stores.jobs.save(listed)
+        except RowChanged:
+            return job  # somebody else listed too
+        if found.inspections:
+            plan_id = derived_job_id(job.id, f"plan {rounds}")
+            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+        if last:
+            return await self.view(listed)
+        await self._jobs.send(listed, delay=ROUND_SECONDS)
+        return listed
+
+    async def _wait(self, job: Job) -> None:
+        """Come again for the next round; touched, so that the sweep does not ask too."""
+        try:
+            touched = await self._stores.jobs.save(replace(job, updated=self._stores.clock()))
+        except RowChanged:
+            return  # another message is at it
+        await self._jobs.send(touched, delay=ROUND_SECONDS)
+
+    async def _compare(
+        self, project: Project, *, confirmed: bool = False, folders: Sequence[str] = ()
+    ) -> "_Found":
+        """Request an inspection of every blob that is new or changed, and of every document whose blob is gone.
+
+        After INSPECTIONS_AT_ONCE the rest is left for the next listing. A container that does not exist removes
+        nothing, and neither does a listing without more than half of the documents, unless `confirmed`. Of `folders` an
+        event said that they were renamed or deleted; what is outside of them is left alone.
+        """
+        try:
+            return await self._compare_listing(project, confirmed=confirmed, folders=folders)
+        except ContainerMissing:
+            text = f"The container '{project.container}' does not exist; uploads are registered once it does."
+            held_back = JobError("ContainerNotFound", text, "storageInputContainerName")
+            return _Found(complete=True, held_back=held_back)
+
+    async def _compare_listing(
+        self, project: Project, *, confirmed: bool, folders: Sequence[str]
+    ) -> "_Found":
+        within = tuple(folders) or ("",)
+        known, flagged = await self._known(project, within)
+        present = sum(1 for etag in known.values() if etag)  # of the others, no blob was ever read
+        found = _Found()
+        async for blobs in self._listing(project.container, within):
+            to_inspect: list[str] = []
+            for blob in blobs:
+                etag = known.pop(blob.name, None)
+                found.blobs += 1
+                if etag == blob.etag and not blob.archived:
+                    continue
+                to_inspect.append(blob.name)
+                found.new += etag is None
+                found.changed += etag is not None
+                if found.inspections == INSPECTIONS_AT_ONCE:
+                    break
+            await self._stores.pending.add_many(project.incarnation, to_inspect)
+            if found.inspections == INSPECTIONS_AT_ONCE:
+                return found
+        found.complete = True
+        gone = [location for location in known if location not in flagged]
+        removed = sum(1 for location in gone if known[location])
+        if 2 * removed > present and not confirmed and not folders:
+            found.held_back, found.unconfirmed = _too_many(project, removed, present), removed
+            gone = [location for location in gone if not known[location]]
+        room = INSPECTIONS_AT_ONCE - found.inspections
+        found.complete = len(gone) <= room
+        await self._stores.pending.add_many(project.incarnation, gone[:room])
+        found.gone = len(gone[:room])
+        return found
+
+    async def _known(self, project: Project, within: tuple[str, ...]) -> tuple[dict[str, str], set[str]]:
+        """The ETags of the documents by location, and the locations of those that are flagged as missing."""
+        known: dict[str, str] = {}
+        flagged: set[str] = set()
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                if document.location.startswith(within):
+                    known[document.location] = document.blob_etag
+                    if document.missing and document.stays_without_blob:
+                        flagged.add(document.location)
+        return known, flagged
+
+    async def _listing(self, container: str, folders: Iterable[str]) -> AsyncIterator[list[BlobInfo]]:
+        """The blobs of the folders, page by page; one that cannot be listed for good has none."""
+        for folder in folders:
+            try:
+                async for blobs in self._stores.uploads.listing(container, folder):
+                    yield blobs
+            except StorageUnavailable as error:
+                if error.retryable or not folder:
+                    raise
+                # A file has the folder's name by now: an account with a hierarchical namespace refuses the prefix.
+                log.warning("A renamed or deleted folder cannot be listed: %s", error)
+
+    async def _expire(self, project: Project) -> None:
+        now = self._stores.clock()
+        for kind in JobKind:
+            for job in await self._stores.jobs.list(project.incarnation, kind):
+                if job.status.ended and job.expires < now and job.kind is kind:
+                    if kind is JobKind.EXPORT:
+                        await self._stores.artifacts.delete_export(job.incarnation, job.id)
+                    await self._stores.jobs.remove(job)
+
+
+def _too_many(project: Project, gone: int, present: int) -> JobError:
+    text = (
+        f"The container '{project.container}' no longer has the blobs of {gone:,} of {present:,} documents. They are "
+        "kept; to remove those without labels, scan again with 'confirmRemovals': true."
+    )
+    return JobError("RemovalsNotConfirmed", text, "confirmRemovals")
+
+
+def _outermost(folders: Iterable[str]) -> list[str]:
+    """The folders that lie in no other."""
+    found: list[str] = []
+    for folder in sorted(folders):
+        if not found or not folder.startswith(found[-1]):
+            found.append(folder)
+    return found
+
+
+def _is_listed(job: Job) -> bool:
+    result = job.result_as(ScanResult)
+    return result is not None and result.listed_date_time is not None
+
+
+class UploadService:
+    def __init__(self, stores: Stores, planner: Planner, window: int) -> None:
+        self._stores = stores
+        self._planner = planner
+        self._window = window
+        self._planned_at: dict[str, float] = {}
+
+    async def seen(self, container: str, location: str, *, folder: bool = False) -> None:
+        """Store a pending upload in every project of the container, and plan. Our own containers are ignored.
+
+        `folder`: the location, which ends with `/`, is of a folder that was renamed or deleted with all in it.
+        """
+        if self._stores.names.is_ours(container):
+            return
+        for name, incarnation in await self._stores.directory.of_container(container):
+            await self._stores.pending.add(incarnation, location, folder=folder)
+            await self._plan(name, incarnation)
+
+    async def _plan(self, name: str, incarnation: str) -> None:
+        """One plan for all events of a window: those on their way see every row that is durable by then."""
+        before = self._planned_at.get(incarnation, -1e9)
+        if monotonic() - before < 0.9 * self._window:
+            return
+        self._planned_at[incarnation] = monotonic()
+        try:
+            await self._planner.plan_later(name, incarnation, random_job_id())
+        except BaseException:
+            self._planned_at[incarnation] = before
+            raise

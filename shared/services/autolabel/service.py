@@ -1,0 +1,342 @@
+"""Autolabel jobs as callers start, watch, repeat and end them."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from shared.domain.autolabel import is_unlabeled
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound
+from shared.domain.jobs import AutolabelParameters, DocumentOutcome, Job, JobKind, JobStatus, Outcome
+from shared.domain.page import EngineTally, add_engine_tallies, is_document_id
+from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.project import Project, unknown_categories
+from shared.domain.suggestions import BANDS
+from shared.domain.text import text_records
+from shared.engines.base import Engine, EngineError, ServiceEngine
+from shared.engines.registry import SERVICES, Engines
+from shared.services.autolabel.batches import BatchRunner
+from shared.services.autolabel.planning import Planner
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.messages import BatchMessage, JobMessage
+from shared.services.jobs.stores import Stores
+from shared.services.training.model_cache import ModelCache
+from shared.storage.gateways.ports import RowChanged
+from shared.storage.pages import locked
+from shared.wire.validation import ValidationErrors
+
+log = logging.getLogger("labelbridge.jobs")
+
+MAX_NAMED = 20_000
+#: Batches that the request itself begins with, and how many of them at once.
+OWN_BATCHES, OWN_AT_ONCE = 8, 2
+
+
+@dataclass(frozen=True, slots=True)
+class AutolabelRequest:
+    """What a caller asks for; None: the project's settings, every unlabeled document, every category."""
+
+    engine: str | None = None
+    model_label: str | None = None
+    documents: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    cost_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job would take: `tokens` only for engines that are paid by the token, `cost` only where prices are set."""
+
+    engine: str
+    documents: int
+    text_records: int
+    tokens: Tokens | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """What became of the suggestions of an engine in a project, by confidence band and by model, and what they took.
+
+    `unavailable`: why a job cannot use it. `model`: what a job would use now, of a service. `tokens` and `cost` of jobs
+    that have ended; no cost without prices.
+    """
+
+    engine: str
+    unavailable: str | None
+    needs_labels: bool
+    model: str | None
+    bands: tuple[EngineTally, ...]
+    models: tuple[EngineTally, ...]
+    tokens: Tokens = NO_TOKENS
+    cost: float | None = None
+
+
+class AutolabelService:
+    def __init__(
+        self,
+        stores: Stores,
+        engines: Engines,
+        planner: Planner,
+        batches: BatchRunner,
+        jobs: JobService,
+        *,
+        models: ModelCache,
+        default_engine: str,
+    ) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._planner = planner
+        self._batches = batches
+        self._jobs = jobs
+        self._models = models
+        self._default_engine = default_engine
+
+    async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
+        """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
+        project = await self._stores.directory.read(name)
+        await self._check(project, request)
+        parameters = AutolabelParameters(
+            self._model_label(project, request),
+            engine=request.engine,
+            documents=tuple(sorted(set(request.documents))) if request.documents is not None else None,
+            categories=request.categories,
+            cost_limit=request.cost_limit,
+            edits=project.edits,
+        )
+        job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), parameters)
+        job, new = await self._stores.jobs.create(job)
+        if not new:
+            return job
+        await self._jobs.send(job, delay=SAFETY_SECONDS)
+        return await self._begin(job)
+
+    async def estimate(self, name: str, request: AutolabelRequest) -> Estimate:
+        """What a job would cost; nothing is begun."""
+        project = await self._stores.directory.read(name)
+        await self._check(project, request, locks=False)
+        named = set(request.documents) if request.documents is not None else None
+        documents = records = characters = 0
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                if document.id in named if named is not None else is_unlabeled(document, project):
+                    documents += 1
+                    records += text_records(document.characters)
+                    characters += document.characters
+        engine = self._engine(project, request)
+        estimate = Estimate(engine.name, documents, records)
+        if not isinstance(engine, ServiceEngine):
+            return estimate
+        chosen = (request.categories, project.settings.autolabel.categories, project.category_names)
+        categories = next(names for names in chosen if names is not None)
+        task = await self._models.task(project, engine, categories)
+        tokens = engine.estimate(task, documents, characters)
+        return replace(estimate, tokens=tokens, cost=engine.prices.cost(tokens) if tokens else None)
+
+    def _engine(self, project: Project, request: AutolabelRequest) -> Engine:
+        """The engine that a job would use. Raises InvalidArgument for one that is not configured."""
+        name = request.engine or project.settings.autolabel.engine or self._default_engine
+        try:
+            return self._engines.get(name)
+        except EngineError as error:
+            raise InvalidArgument(str(error), target="engine") from error
+
+    def _model_label(self, project: Project, request: AutolabelRequest) -> str | None:
+        """The model of the project's settings is for the engine of the settings, not for another that is asked for."""
+        settings = project.settings.autolabel
+        if request.model_label is not None or request.engine in {None, settings.engine}:
+            return request.model_label or settings.model_label
+        return None
+
+    async def engines(self, name: str) -> "list[EngineFigures]":
+        """The engines of the app, and what became of the suggestions of each in this project; by name."""
+        project = await self._stores.directory.read(name)
+        tallies: dict[tuple[str, str, int], EngineTally] = {}
+        for head in await self._stores.pages.heads(project.scope):
+            tallies = add_engine_tallies(tallies, head.engines.values())
+        tokens: dict[str, Tokens] = {}
+        costs: dict[str, float] = {}
+        for usage in await self._stores.usage.all(project.incarnation):
+            tokens[usage.engine] = tokens.get(usage.engine, NO_TOKENS) + usage.tokens
+            if usage.cost is not None:
+                costs[usage.engine] = costs.get(usage.engine, 0.0) + usage.cost
+        names = sorted({*self._engines.names, *(tally.engine for tally in tallies.values())})
+        return [
+            EngineFigures(
+                engine,
+                *self._availability(project, engine),
+                *_by_band_and_model(engine, tallies.values()),
+                tokens.get(engine, NO_TOKENS),
+                costs.get(engine),
+            )
+            for engine in names
+        ]
+
+    def _availability(self, project: Project, name: str) -> tuple[str | None, bool, str | None]:
+        """Why a job of the project cannot use the engine, whether it needs labels, and the model of a service."""
+        try:
+            engine = self._engines.get(name)
+        except EngineError as error:
+            return str(error), name not in SERVICES, None
+        service = engine if isinstance(engine, ServiceEngine) else None
+        model = service.model_of(project.deployed) if service else None
+        if project.kind not in engine.capabilities.kinds:
+            text = f"The engine '{name}' does not label projects of kind {project.kind}."
+            return text, service is None, model
+        return service.missing_model(project.deployed) if service else None, service is None, model
+
+    async def plan(self, message: JobMessage) -> None:
+        """Plan a job that was begun; one that is planned already is left to its batches."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+        if job is None or job.status is not JobStatus.NOT_STARTED:
+            return
+        try:
+            await self._planner.plan_job(job)
+        except RowChanged:
+            return  # planned, or cancelled, meanwhile
+
+    async def get(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        job = await self._jobs.view(
+            await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        )
+        if not job.result:
+            raise JobNotFound(job_id)
+        return job
+
+    async def list(self, name: str) -> "list[Job]":
+        """Newest first. An upload job that planned nothing is left out (A1): it has no result."""
+        project = await self._stores.directory.read(name)
+        jobs = await self._stores.jobs.list(project.incarnation, JobKind.AUTOLABEL)
+        return [seen for job in jobs if (seen := await self._jobs.view(job)).result]
+
+    async def outcomes(self, name: str, job_id: str) -> "list[DocumentOutcome]":
+        """What became of each document so far, by document id."""
+        project = await self._stores.directory.read(name)
+        job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        return sorted(await self._stores.jobs.outcomes(job), key=lambda outcome: outcome.document_id)
+
+    async def fits(self, name: str) -> "list[Job]":
+        """The fits of engines on the project's labels, newest first."""
+        project = await self._stores.directory.read(name)
+        return await self._stores.jobs.list(project.incarnation, JobKind.FIT)
+
+    async def get_fit(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._stores.jobs.get(project.incarnation, JobKind.FIT, job_id)
+
+    async def cancel(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._jobs.cancel(
+            await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        )
+
+    async def retry(self, name: str, job_id: str, new_id: str) -> Job:
+        """A new job over the failed documents of one that has ended. Raises Conflict when none failed."""
+        project = await self._stores.directory.read(name)
+        job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
+        if not job.status.ended:
+            raise Conflict(
+                "The job is still running; only a job that has ended can be repeated.", target="jobId"
+            )
+        failed = [o.document_id for o in await self._stores.jobs.outcomes(job) if o.outcome is Outcome.FAILED]
+        if not failed and job.status is not JobStatus.FAILED:
+            raise Conflict("No document of the job failed.", target="jobId")
+        asked = job.parameters_as(AutolabelParameters)
+        documents = tuple(failed) if failed else asked.documents
+        names = asked.categories
+        if names is not None:
+            current = (project.current_name(name, asked.edits) for name in names)
+            names = tuple(name for name in current if name is not None)
+        request = AutolabelRequest(asked.engine, asked.model_label, documents, names, asked.cost_limit)
+        return await self.start(name, request, new_id)
+
+    async def _run_or_queue(self, job: Job, number: int) -> None:
+        """Run a batch; when it fails, its next tries and its end come by the queue, as for any other."""
+        try:
+            await self._batches.run(BatchMessage.of(job, number))
+        except Exception:
+            log.warning("A batch failed within the request; the queue will retry it.", exc_info=True)
+            await self._jobs.enqueue(job, [number])
+
+    async def _begin(self, job: Job) -> Job:
+        """Plan, and run the first batches, within the request: a small job has ended when its caller is answered,
+        and a large one does not wait for the queue to be polled. The sweep restarts what dies here.
+        """
+
+        async def work() -> None:
+            try:
+                planned = await self._planner.plan_job(job, OWN_BATCHES)
+            except RowChanged:
+                return  # planned, or cancelled, meanwhile
+            numbers = iter(range(min(OWN_BATCHES, len(planned.batches))))
+
+            async def run_some() -> None:
+                for number in numbers:
+                    await self._run_or_queue(planned, number)
+
+            await asyncio.gather(*(run_some() for _ in range(OWN_AT_ONCE)))
+
+        await for_a_moment(work())
+        found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+        return found or job
+
+    async def _check(self, project: Project, request: AutolabelRequest, *, locks: bool = True) -> None:
+        """Raises LabelingLocked, InvalidArgument with all errors, NotFound or Conflict for the model."""
+        if locks and project.lock is not None:
+            raise locked(project)
+        errors = self._validate(project, request)
+        label = request.model_label
+        model = await self._stores.models.find(project, label) if label else None
+        if model is not None and request.engine not in {None, model.engine}:
+            text = (
+                f"The model '{model.label}' belongs to the engine '{model.engine}', not '{request.engine}'."
+            )
+            errors.add("engine", text)
+        errors.raise_any()
+        if label is not None and model is None:
+            raise NotFound(ModelNotFound(label).message, target="modelLabel")
+        if model is not None and not model.fits(project.kind):
+            text = f"The model '{model.label}' was trained when the project had another kind; train it again."
+            raise Conflict(text, target="modelLabel")
+
+    def _validate(self, project: Project, request: AutolabelRequest) -> ValidationErrors:
+        errors = ValidationErrors()
+        name = request.engine or project.settings.autolabel.engine or self._default_engine
+        try:
+            engine = self._engines.get(name)
+        except EngineError as error:
+            engine = None
+            if request.engine is not None:  # else the job says so
+                errors.add("engine", str(error))
+        if request.cost_limit and isinstance(engine, ServiceEngine) and not engine.prices.known:
+            text = f"The engine '{name}' has no prices in the app's settings, so no job of it can be limited by cost."
+            errors.add("costLimit", text)
+        errors.add_all(unknown_categories(project, request.categories or ()))
+        if request.documents is not None and len(request.documents) > MAX_NAMED:
+            errors.add("documents", f"A job takes at most {MAX_NAMED:,} named documents.")
+        for index, document in enumerate(request.documents or ()):
+            if not is_document_id(document):
+                errors.add(f"documents[{index}]", f"'{document[:40]}' is not a document id.")
+        return errors
+
+
+def _by_band_and_model(
+    engine: str, tallies: Iterable[EngineTally]
+) -> tuple[tuple[EngineTally, ...], tuple[EngineTally, ...]]:
+    """The tallies of an engine summed by confidence band, and by model. An undo of a decision that was counted without
+    a model must not show less than nothing.
+    """
+    bands = [EngineTally(engine, place) for place in range(BANDS)]
+    models: dict[str, EngineTally] = {}
+    for tally in tallies:
+        if tally.engine == engine and tally.band < BANDS:
+            bands[tally.band] = bands[tally.band].plus(tally)
+            models[tally.model] = models.get(tally.model, EngineTally(engine, 0, model=tally.model)).plus(
+                tally
+            )
+    named = sorted(models.values(), key=lambda tally: (not tally.model, tally.model))
+    shown = (
+        tally._replace(accepted=max(0, tally.accepted), rejected=max(0, tally.rejected)) for tally in named
+    )
+    return tuple(bands), tuple(shown)

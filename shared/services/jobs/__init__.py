@@ -1,0 +1,1 @@
+"""What all jobs share: messages, leases, life cycle, budgets, the write fence, and the stores."""

@@ -1,0 +1,288 @@
+"""What use cases work with: projects as last read, the write fence, and the stores of one deployment."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from random import random
+from time import monotonic
+
+from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.names import EventType, Names
+from shared.domain.project import Lock, Project
+from shared.services.jobs.messages import EVENT_QUEUE, EventMessage, EventTable
+from shared.storage.gateways.ports import Blobs, Queues, RowChanged, Table
+from shared.storage.idempotency import IdempotencyStore
+from shared.storage.jobs import JobStore
+from shared.storage.models import Artifacts, FitStore, ModelStore
+from shared.storage.outbox import Outbox
+from shared.storage.pages import PageStore, locked
+from shared.storage.projects import ActiveProjects, GuidelineStore, ProjectStore
+from shared.storage.team import AssignmentStore, ProgressStore, SecondReviewStore
+from shared.storage.uploads import PendingUploads, UploadedBlobs
+from shared.storage.usage import CallRates, UsageStore
+
+CONTAINER_SECONDS = 1.0
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.02
+
+
+class Handle:
+    """One project: `current` as last read, `refresh` reads again. Raises ProjectNotFound when it is gone."""
+
+    def __init__(self, directory: "Directory", project: Project) -> None:
+        self._directory = directory
+        self._project = project
+
+    @property
+    def current(self) -> Project:
+        return self._project
+
+    async def refresh(self) -> Project:
+        self._project = await self._directory.read(self._project.name)
+        return self._project
+
+
+class Directory:
+    def __init__(self, store: ProjectStore) -> None:
+        self._store = store
+        self._known: dict[str, Project] = {}
+        self._containers: dict[str, tuple[float, asyncio.Future[list[tuple[str, str]]]]] = {}
+
+    async def read(self, name: str) -> Project:
+        try:
+            project = await self._store.get(name)
+        except ProjectNotFound:
+            self._known.pop(name, None)
+            raise
+        self._known[name] = project
+        return project
+
+    async def reread(self, name: str) -> Project:
+        """After a change of the row that another store wrote: its container may be another, too."""
+        self._containers.clear()
+        return await self.read(name)
+
+    async def fresh(self, name: str) -> Handle:
+        return Handle(self, await self.read(name))
+
+    async def open(self, name: str) -> Handle:
+        """For writers of pages: at no cost when the project is known."""
+        known = self._known.get(name)
+        return Handle(self, known if known is not None else await self.read(name))
+
+    async def of_container(self, container: str) -> list[tuple[str, str]]:
+        """Name and incarnation of a container's projects; the last second may be missing (reconcile heals).
+
+        However many events ask at once, one question is under way.
+        """
+        at, asked = self._containers.get(container, (0.0, None))
+        if asked is None or monotonic() - at > CONTAINER_SECONDS:
+            asked = asyncio.ensure_future(self._store.of_container(container))
+            self._containers[container] = (monotonic(), asked)
+        try:
+            return await asyncio.shield(asked)
+        except BaseException:
+            if self._containers.get(container, (0.0, None))[1] is asked:
+                self._containers.pop(container)
+            raise
+
+    async def create(self, project: Project) -> Project:
+        created = await self._store.create(project)
+        self._known[created.name] = created
+        self._containers.pop(created.container, None)
+        return created
+
+    async def update(self, name: str, change: Callable[[Project], Project]) -> Project:
+        """Change the project row; `change` sees the current project and may refuse by raising."""
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(attempt * PAUSE_SECONDS * random())  # so that racers do not meet again
+            before = await self.read(name)
+            after = change(before)
+            if after == before:
+                return before
+            try:
+                saved = await self._store.save(after, before)
+            except RowChanged:
+                landed = await self._store.find(name)
+                if landed is None or landed != after:
+                    continue
+                saved = landed  # our own write, whose answer was lost
+            self._known[name] = saved
+            if before.container != after.container:
+                self._containers.clear()
+            return saved
+        raise Unavailable("Too many callers are changing the project; try again.", retry_after=1)
+
+    def forget(self, project: Project) -> None:
+        self._known.pop(project.name, None)
+        self._containers.pop(project.container, None)
+
+
+class WriteFence:
+    def __init__(self, directory: Directory, pages: PageStore) -> None:
+        self._directory = directory
+        self._pages = pages
+
+    async def lock(self, name: str, holder: str, reason: str, retry_after: int | None = None) -> Project:
+        """Lock the labels of a project for `holder`.
+
+        When it returns, all saves that were acknowledged can be read, and no other will be. Raises LabelingLocked when
+        somebody else holds the lock.
+        """
+
+        def take(project: Project) -> Project:
+            if project.lock is not None and project.lock.holder == holder:
+                return project  # a repeat: the row was written, the pages perhaps not all
+            if project.lock is not None:
+                raise locked(project)
+            number = project.locks + 1
+            return replace(project, locks=number, lock=Lock(number, holder, reason, retry_after))
+
+        project = await self._directory.update(name, take)
+        await self._pages.raise_fence(project.scope, project.locks)
+        return project
+
+    async def resume(self, name: str, holder: str) -> Project | None:
+        """Complete a lock whose holder may have died before every page had its number; None: it is not held."""
+        project = await self._directory.read(name)
+        if project.lock is None or project.lock.holder != holder:
+            return None
+        await self._pages.raise_fence(project.scope, project.locks)
+        return project
+
+    async def unlock(
+        self, name: str, holder: str, change: Callable[[Project], Project] = lambda project: project
+    ) -> Project:
+        """End the lock; nothing happens when `holder` does not hold it (any more)."""
+
+        def give(project: Project) -> Project:
+            if project.lock is None or project.lock.holder != holder:
+                return project
+            return replace(change(project), released=project.locks, lock=None)
+
+        return await self._directory.update(name, give)
+
+    async def bump(self, name: str, holder: str, change: Callable[[Project], Project]) -> Project:
+        """Change the project row so that afterwards no write commits that rests on an older one.
+
+        `change` must do nothing the second time; when it raises, nothing is locked. It is made as the lock ends: pages
+        get the fence number under the old row, also those of an edition that the change replaces. While somebody else
+        holds the lock, theirs keeps saves out once every page has its number.
+        """
+        project = await self._directory.read(name)
+        change(project)
+        if project.lock is not None and project.lock.holder != holder:
+            changed = await self._directory.update(name, change)
+            await self._pages.raise_fence(project.scope, project.locks)
+            return changed
+        await self.lock(name, holder, "The project is being changed; try again in a moment.", 1)
+        try:
+            return await self.unlock(name, holder, change)
+        except LabelbridgeError:
+            await self.unlock(name, holder)
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    names: Names
+    table: Table
+    blobs: Blobs
+    queues: Queues
+    clock: Callable[[], datetime]
+    projects: ProjectStore
+    guidelines: GuidelineStore
+    directory: Directory
+    pages: PageStore
+    fence: WriteFence
+    active: ActiveProjects
+    jobs: JobStore
+    models: ModelStore
+    fits: FitStore
+    usage: UsageStore
+    rates: CallRates
+    pending: PendingUploads
+    uploads: UploadedBlobs
+    artifacts: Artifacts
+    idempotency: IdempotencyStore
+    progress: ProgressStore
+    assignments: AssignmentStore
+    second_reviews: SecondReviewStore
+    outbox: Outbox
+    outboxes: "Outboxes"
+
+
+@dataclass(frozen=True, slots=True)
+class Outboxes:
+    """The outboxes by table. `wanted`: the types of events that receivers want; none: no event is written."""
+
+    queues: Queues
+    clock: Callable[[], datetime]
+    wanted: frozenset[EventType]
+    active: ActiveProjects
+    projects: Table
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.wanted)
+
+    def of_projects(self) -> Outbox:
+        return Outbox(
+            self.projects, self.clock, self.wanted, partial(self._announce, "projects"), self.active.mark
+        )
+
+    def of_connections(self, table: Table) -> Outbox:
+        return Outbox(table, self.clock, self.wanted, partial(self._announce, "connections"))
+
+    async def _announce(self, table: EventTable, partition: str, event_id: str, delay: int) -> None:
+        message = EventMessage(table=table, partition=partition, id=event_id)
+        await self.queues.send(EVENT_QUEUE, message.model_dump_json(), delay=delay)
+
+
+def build(
+    names: Names,
+    table: Table,
+    blobs: Blobs,
+    queues: Queues,
+    clock: Callable[[], datetime] | None = None,
+    wanted: Collection[EventType] = (),
+) -> Stores:
+    """`wanted`: the types of events that receivers want."""
+    now = clock or (lambda: datetime.now(UTC))
+    projects = ProjectStore(table)
+    directory = Directory(projects)
+    artifacts = Artifacts(blobs, names.container)
+    active = ActiveProjects(table, now)
+    outboxes = Outboxes(queues, now, frozenset(wanted), active, table)
+    outbox = outboxes.of_projects()
+    jobs = JobStore(table, active, outbox)
+    pages = PageStore(table, artifacts, now, outbox)
+    return Stores(
+        names=names,
+        table=table,
+        blobs=blobs,
+        queues=queues,
+        clock=now,
+        projects=projects,
+        guidelines=GuidelineStore(table),
+        directory=directory,
+        pages=pages,
+        fence=WriteFence(directory, pages),
+        active=active,
+        jobs=jobs,
+        models=ModelStore(table, jobs),
+        fits=FitStore(table),
+        usage=UsageStore(table),
+        rates=CallRates(table),
+        pending=PendingUploads(table, now, active),
+        uploads=UploadedBlobs(blobs),
+        artifacts=artifacts,
+        idempotency=IdempotencyStore(table, now),
+        progress=ProgressStore(table),
+        assignments=AssignmentStore(table),
+        second_reviews=SecondReviewStore(table),
+        outbox=outbox,
+        outboxes=outboxes,
+    )

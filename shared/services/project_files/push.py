@@ -1,0 +1,382 @@
+"""Push: a project is imported into an Azure Language resource, a model is trained there and deployed.
+
+One message does one step or asks how far it is, and sends the next message with a pause: no function waits. The job
+row holds the step and the id of the service's job, so a push goes on where it was after a crash. What began and was
+not noted is begun again (an import, a deployment), or found by its label and time (a training).
+"""
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from shared.domain.document import Document
+from shared.domain.errors import InvalidArgument, ProjectNotFound
+from shared.domain.jobs import (
+    EvaluationSplit,
+    Job,
+    JobError,
+    JobKind,
+    JobStatus,
+)
+from shared.domain.labels import without_open_end
+from shared.domain.names import random_id
+from shared.domain.project import DeployedModel, Project
+from shared.domain.project_file import LabeledDocument, ProjectDetails
+from shared.domain.push import PushParameters, PushResult, PushStep
+from shared.domain.training import SplitOptions
+from shared.engines.azure_language.authoring import LanguageAuthoring, ServiceJob
+from shared.engines.azure_language.service import Busy, Refused
+from shared.engines.base import EngineError, EngineNotConfigured, EngineUnavailable
+from shared.services.jobs.lifecycle import JobService, heartbeat, leased_until
+from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.stores import Stores
+from shared.services.project_files.exports import file_chunks
+from shared.services.training.model_cache import label_counts
+from shared.storage.gateways.ports import RowChanged
+from shared.storage.jobs import LeaseLost
+from shared.wire.project_file_writer import ProjectFileWriter
+from shared.wire.records import to_json
+
+log = logging.getLogger("labelbridge.push")
+
+DEPLOYMENT: Final = "labelbridge"
+MODEL_LABEL: Final = "labelbridge"
+#: How long a step may take. The service gives up a training after 7 days.
+LIMITS: Final = {
+    PushStep.IMPORT: timedelta(hours=2),
+    PushStep.TRAIN: timedelta(days=7),
+    PushStep.DEPLOY: timedelta(hours=2),
+}
+MAX_PAUSE: Final = 60
+#: The share of the whole that is done when a step begins, and its own share.
+SHARES: Final = {PushStep.IMPORT: (0, 10), PushStep.TRAIN: (10, 80), PushStep.DEPLOY: (90, 10)}
+STEPS: Final = tuple(PushStep)
+FILE_TRIES: Final = 5
+#: HTTP: another job of the service is in the way, such as a training that somebody else began.
+CONFLICT: Final = 409
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """Names in the Language resource; None: those of the project, of the settings, and ours."""
+
+    project_name: str | None = None
+    deployment_name: str | None = None
+    model_label: str | None = None
+    split: SplitOptions = field(default_factory=SplitOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class PushTarget:
+    """Where a push goes that names nothing: the resource and the names there.
+
+    `unavailable`: why no project can be pushed. `replaces`: whether the project was pushed to that name before.
+    """
+
+    endpoint: str
+    project_name: str
+    deployment_name: str
+    model_label: str
+    replaces: bool
+    unavailable: str | None = None
+
+
+class PushService:
+    def __init__(self, stores: Stores, jobs: JobService, authoring: LanguageAuthoring) -> None:
+        self._stores = stores
+        self._jobs = jobs
+        self._authoring = authoring
+
+    async def target(self, name: str) -> PushTarget:
+        """Where a push of the project would go; nothing is asked of the resource."""
+        project = await self._stores.directory.read(name)
+        asked = self._parameters(name, PushRequest())
+        unavailable = None
+        try:
+            self._authoring.require_settings()
+        except EngineNotConfigured as error:
+            unavailable = str(error)
+        before = project.deployed.project if project.deployed else None
+        return PushTarget(
+            self._authoring.endpoint,
+            asked.project_name,
+            asked.deployment_name,
+            asked.model_label,
+            before == asked.project_name,
+            unavailable,
+        )
+
+    def _parameters(self, name: str, request: PushRequest) -> PushParameters:
+        return PushParameters(
+            request.project_name or name,
+            request.deployment_name or self._authoring.deployment or DEPLOYMENT,
+            request.model_label or MODEL_LABEL,
+            request.split.kind,
+            request.split.testing,
+        )
+
+    async def start(self, name: str, request: PushRequest, job_id: str) -> Job:
+        """Begin a push; the same `job_id` again is the same push.
+
+        Raises InvalidArgument without labels or without a Language resource, Conflict while another push runs.
+        """
+        project = await self._stores.directory.read(name)
+        found = await self._stores.jobs.find(project.incarnation, JobKind.PUSH, job_id)
+        if found is not None:
+            return found
+        try:
+            self._authoring.require_settings()
+        except EngineNotConfigured as error:
+            raise InvalidArgument(str(error)) from error
+        heads = await self._stores.pages.heads(project.scope)
+        if not label_counts(heads, project.active_studio).labeled:
+            raise InvalidArgument("The project has no labeled documents to train on.", target="documents")
+        parameters = self._parameters(name, request)
+        job = Job.new(JobKind.PUSH, job_id, project, self._stores.clock(), parameters)
+        job, new = await self._stores.jobs.create_alone(replace(job, result=_result(parameters)))
+        if new:
+            await self._jobs.send(job)
+        return job
+
+    async def get(self, name: str, job_id: str) -> Job:
+        project = await self._stores.directory.read(name)
+        return await self._stores.jobs.get(project.incarnation, JobKind.PUSH, job_id)
+
+    async def list(self, name: str) -> "list[Job]":
+        """Newest first."""
+        project = await self._stores.directory.read(name)
+        return await self._stores.jobs.list(project.incarnation, JobKind.PUSH)
+
+    async def cancel(self, name: str, job_id: str) -> Job:
+        """End the push. A training that runs is cancelled in the resource, too; what was imported stays there."""
+        job = await self.get(name, job_id)
+        cancelled = await self._jobs.cancel(job)
+        asked = job.parameters_as(PushParameters)
+        if not job.status.ended and asked.step is PushStep.TRAIN and asked.operation:
+            try:
+                await self._authoring.cancel_training(asked.project_name, asked.operation)
+            except EngineError:
+                log.warning("The training %s in Azure Language could not be canceled.", asked.operation)
+        return cancelled
+
+    async def run(self, message: JobMessage) -> None:
+        """Do what is due, and send the next message. Of two workers one has the lease, the other does nothing."""
+        job = await self._stores.jobs.find(message.incarnation, JobKind.PUSH, message.job)
+        if job is None or job.status.ended:
+            return
+        lease = await self._stores.jobs.acquire(job, 0, random_id(), self._stores.clock())
+        if lease is None:
+            return
+        pause = 0
+        try:
+            async with heartbeat(lease, self._stores.clock):
+                pause = await self._advance(job)
+        except (LeaseLost, RowChanged):
+            return  # another worker has it, or it was cancelled
+        finally:
+            await lease.release(leased_until(self._stores.clock(), pause), "")
+        if pause:
+            await self._jobs.send(job, delay=pause)
+
+    async def _advance(self, job: Job) -> int:
+        """The seconds until the next poll; 0: the push has ended. Raises RowChanged when it was cancelled."""
+        while not job.status.ended:
+            project = await self._project(job)
+            if project is None:
+                await self._fail(job, JobError("ProjectNotFound", "The project was deleted."))
+                return 0
+            asked = job.parameters_as(PushParameters)
+            again = asked.begun is not None
+            if not again:  # the row says so before the service is called: a repeat knows what may be there
+                job = await self._save(job, replace(asked, begun=self._stores.clock()))
+            try:
+                job = await self._begin(job, project, again=again)
+                state = await self._state(job.parameters_as(PushParameters))
+            except (Refused, EngineUnavailable, _LaterError) as error:
+                if isinstance(error, Refused) and error.status != CONFLICT:
+                    await self._fail(job, error.reason)
+                    return 0
+                seconds = error.seconds if isinstance(error, Busy) else 0
+                return await self._wait(job, str(error), seconds)
+            if not state.ended:
+                return await self._wait(job, None, state.retry_after or 0, state.percent)
+            if not state.succeeded:
+                await self._fail(job, *(state.errors or (_no_reason(state),)))
+                return 0
+            job = await self._next(job, state)
+        return 0
+
+    async def _project(self, job: Job) -> Project | None:
+        try:
+            project = await self._stores.directory.read(job.project)
+        except ProjectNotFound:
+            return None
+        return project if job.applies_to(project) else None
+
+    async def _begin(self, job: Job, project: Project, *, again: bool) -> Job:
+        """The job with an operation of its step: the one that it has, or a new one. `again`: there may be one."""
+        asked = job.parameters_as(PushParameters)
+        if asked.operation:
+            return job
+        where, label = asked.project_name, asked.model_label
+        result, warnings = job.result, job.warnings
+        match asked.step:
+            case PushStep.IMPORT:
+                file = await self._file(project, asked)
+                operation = await self._authoring.begin_import(where, file.data)
+                asked = replace(asked, project_kind=project.kind)
+                result = replace(_result(asked), documents=file.documents)
+                warnings = file.warnings
+            case PushStep.TRAIN:
+                split = to_json(EvaluationSplit.of(asked.options))
+                known = await self._authoring.training_since(where, label, asked.imported) if again else ""
+                operation = known or await self._authoring.begin_train(where, label, split)
+            case PushStep.DEPLOY:
+                operation = await self._authoring.begin_deploy(where, asked.deployment_name, label)
+        begun = replace(asked, operation=operation, tries=0)
+        return await self._save(replace(job, result=result, warnings=warnings), begun)
+
+    async def _state(self, asked: PushParameters) -> ServiceJob:
+        where, operation = asked.project_name, asked.operation
+        match asked.step:
+            case PushStep.IMPORT:
+                return await self._authoring.import_state(where, operation)
+            case PushStep.TRAIN:
+                return await self._authoring.training_state(where, operation)
+            case PushStep.DEPLOY:
+                return await self._authoring.deployment_state(where, asked.deployment_name, operation)
+
+    async def _next(self, job: Job, state: ServiceJob) -> Job:
+        """The job with its next step, or ended."""
+        asked = job.parameters_as(PushParameters)
+        if asked.step is PushStep.DEPLOY:
+            await self._register(job, asked)
+            result = replace(_result_of(job), percent_complete=100, waiting_for=None)
+            return await self._jobs.end(job, JobStatus.SUCCEEDED, result=result)
+        following = replace(
+            asked, step=STEPS[STEPS.index(asked.step) + 1], operation="", begun=None, tries=0,
+            imported=state.created if asked.step is PushStep.IMPORT else asked.imported,
+        )  # fmt: skip
+        return await self._save(job, following)
+
+    async def _register(self, job: Job, asked: PushParameters) -> None:
+        """From now on jobs of the project with the engine `azure-language` use this deployment."""
+        deployed = DeployedModel(asked.project_name, asked.deployment_name)
+
+        def change(project: Project) -> Project:
+            fits = job.applies_to(project) and project.kind is asked.project_kind
+            return replace(project, deployed=deployed) if fits else project
+
+        await self._stores.directory.update(job.project, change)
+
+    async def _wait(self, job: Job, reason: str | None, seconds: int, percent: int | None = None) -> int:
+        """Note how far the step is; the seconds until the next look. A step that takes too long fails."""
+        asked = job.parameters_as(PushParameters)
+        now = self._stores.clock()
+        begun = asked.begun or now
+        if now - begun > LIMITS[asked.step]:
+            text = f"The step '{asked.step}' took too long. {reason or 'Azure Language has not ended it.'}"
+            await self._fail(job, JobError("Timeout", text))
+            return 0
+        result = replace(_result_of(job), waiting_for=reason)
+        tried = replace(asked, begun=begun, tries=asked.tries + 1)
+        await self._save(replace(job, result=result), tried, percent)
+        return max(1, seconds, min(MAX_PAUSE, 2**asked.tries))
+
+    async def _save(self, job: Job, asked: PushParameters, percent: int | None = None) -> Job:
+        """`percent` of the step; None: as far as it was. Raises RowChanged when somebody else was first."""
+        now, before = self._stores.clock(), _result_of(job)
+        start, share = SHARES[asked.step]
+        done = max(start, before.percent_complete) if percent is None else start + share * percent // 100
+        result = replace(before, step=asked.step, percent_complete=done)
+        return await self._stores.jobs.save(
+            replace(job, status=JobStatus.RUNNING, updated=now, parameters=asked, result=result)
+        )
+
+    async def _fail(self, job: Job, *reasons: JobError) -> None:
+        step = job.parameters_as(PushParameters).step
+        errors = tuple(replace(reason, target=reason.target or step) for reason in reasons)
+        await self._jobs.end(
+            job, JobStatus.FAILED, result=replace(_result_of(job), waiting_for=None), errors=errors
+        )
+
+    async def _file(self, project: Project, asked: PushParameters) -> "_File":
+        """The project file; again, when its categories changed while documents were read."""
+        for _ in range(FILE_TRIES):
+            if project.lock is not None and project.lock.edits_categories:
+                raise _LaterError("The project's categories are being changed.")
+            file = _File()
+            details = ProjectDetails(
+                asked.project_name,
+                project.kind,
+                project.container,
+                project.language,
+                project.multilingual,
+                project.description,
+                project.settings,
+            )
+            writer = ProjectFileWriter(details, project.categories, for_azure=True)
+            chunks = [chunk async for chunk in file_chunks(self._stores, project, writer, file.written)]
+            after = await self._stores.directory.read(project.name)
+            if (after.locks, after.categories, after.edition) == (
+                project.locks, project.categories, project.edition,
+            ):  # fmt: skip
+                file.data = b"".join(chunks)
+                return file
+            project = after
+        raise _LaterError("The project's categories are being changed.")
+
+
+class _LaterError(Exception):
+    """The project is not ready; the argument says why."""
+
+
+class _File:
+    """A project file, and what of the project is in it.
+
+    Documents without a blob or that cannot be read are left out: the service would refuse the whole file. Labels
+    whose offsets are of another content are left out, too.
+    """
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.documents = 0
+        self._missing = 0
+        self._stale = 0
+
+    def written(self, document: Document, project: Project) -> LabeledDocument | None:
+        if document.missing or document.rejection is not None:
+            self._missing += 1
+            return None
+        self.documents += 1
+        labels = document.active_labels(project.active_studio)
+        if labels is not None and document.has_stale_labels(project.kind):
+            self._stale += 1
+            labels = None
+        shown = labels and without_open_end(labels, document.length)
+        return LabeledDocument(document.location, document.language, document.dataset, shown)
+
+    @property
+    def warnings(self) -> tuple[JobError, ...]:
+        counts = (
+            ("DocumentsNotReadable", self._missing, "Documents left out because their blobs cannot be read"),
+            ("ContentChanged", self._stale, "Documents without labels because their content has changed"),
+        )
+        return tuple(
+            JobError(code, f"{text}: {count:,}.", "documents") for code, count, text in counts if count
+        )
+
+
+def _result(asked: PushParameters) -> PushResult:
+    return PushResult(asked.project_name, asked.deployment_name, asked.model_label)
+
+
+def _result_of(job: Job) -> PushResult:
+    return job.result_as(PushResult) or _result(job.parameters_as(PushParameters))
+
+
+def _no_reason(state: ServiceJob) -> JobError:
+    return JobError(
+        "Unknown", f"Azure Language ended the job with the status '{state.status}' and no reason."
+    )

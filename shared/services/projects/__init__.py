@@ -1,0 +1,1 @@
+"""Projects, their categories and counts, and the maintenance that the timers do."""

@@ -1,0 +1,190 @@
+"""Timers: restart stalled work, purge deleted projects, compare containers with the registered documents."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+from shared.domain.jobs import Job, JobKind, JobSource, JobStatus
+from shared.domain.names import derived_job_id, random_job_id
+from shared.domain.project import Project, released
+from shared.domain.schedule import Schedule
+from shared.services.autolabel.planning import Planner
+from shared.services.jobs.lifecycle import BATCH_KINDS, IN_FLIGHT, JobService
+from shared.services.jobs.messages import WORK_QUEUE, JobMessage
+from shared.services.jobs.stores import Stores
+from shared.services.projects.categories import CategoryService
+from shared.services.projects.service import ProjectService
+from shared.storage.gateways.ports import Delete, RowMissing
+from shared.storage.projects import MARK_KEPT_FOR, Mark, Purge
+from shared.storage.rows import outbox_key, pending_partition
+
+log = logging.getLogger("labelbridge.maintenance")
+
+#: A job that has not changed for so long is sent to the queue again.
+STALE = timedelta(seconds=25)
+#: An incarnation is purged again for so long, in case a late writer left something.
+PURGED_FOR = timedelta(minutes=30)
+#: For so long content that an import replaced stays: a request takes at most 200 seconds.
+READ_FOR = timedelta(seconds=210)
+#: For so long a purge leaves events that could not be sent yet; every attempt has been made by then.
+EVENTS_KEPT_FOR = timedelta(hours=20)
+#: That a sweep spends on one project, job or purge; the next sweep goes on with it.
+ITEM_SECONDS = 60
+
+
+class MaintenanceService:
+    def __init__(
+        self,
+        stores: Stores,
+        planner: Planner,
+        jobs: JobService,
+        projects: ProjectService,
+        categories: CategoryService,
+        timeout: Callable[[float], asyncio.Timeout] = asyncio.timeout,
+    ) -> None:
+        self._timeout = timeout
+        self._stores = stores
+        self._planner = planner
+        self._jobs = jobs
+        self._projects = projects
+        self._categories = categories
+        self._swept_all = False
+
+    async def sweep(self, *, everything: bool = False) -> None:
+        """Send the message again for everything that should be running and is not.
+
+        Work is sought in the projects that are marked as active, with `everything` and at the first run of a
+        process in all. What fails is logged, keeps nothing else waiting, and is tried again by the next sweep.
+        """
+        marks = await self._stores.active.all()
+        everything = everything or not self._swept_all
+        projects = await self._stores.projects.all()
+        for project in projects:
+            async with self._alone(f"project {project.name}"):
+                if project.deleting:
+                    await self._projects.take_out(project)
+                    continue
+                await self._free(project)
+                await self._categories.go_on(project)
+                mark = marks.get(project.incarnation)
+                if everything or mark is not None:
+                    await self._sweep_project(project, mark)
+        self._swept_all = True
+        for incarnation in marks.keys() - {project.incarnation for project in projects}:
+            if self._is_old(marks[incarnation]):
+                await self._stores.active.unmark(incarnation, marks[incarnation])
+        for job in await self._stores.jobs.open_jobs(None):
+            async with self._alone(f"job {job.id}"):
+                await (
+                    self._projects.go_on_deleting(job) if job.kind is JobKind.DELETION else self._revive(job)
+                )
+        for purge in await self._stores.projects.purges():
+            async with self._alone(f"purge of {purge.incarnation}"):
+                await (self._purge_edition(purge) if purge.edition else self._purge_project(purge))
+        await self._stores.idempotency.purge()
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncGenerator[None]:
+        try:
+            async with self._timeout(ITEM_SECONDS):
+                yield
+        except Exception:
+            log.exception("The sweep failed at '%s'; it continues with the rest.", name)
+
+    async def reconcile_if_due(self, schedule: Schedule) -> bool:
+        """Reconcile when an occurrence of the schedule has passed since the last time."""
+        now = self._stores.clock()
+        if not schedule.is_due(await self._stores.projects.last_reconciled(), now):
+            return False
+        await self.reconcile()
+        await self._stores.projects.set_reconciled(now)
+        return True
+
+    async def reconcile(self) -> None:
+        """One message per project, so that a large one does not keep the others waiting."""
+        for project in await self._stores.projects.all():
+            if not project.deleting:
+                message = JobMessage(
+                    project=project.name,
+                    incarnation=project.incarnation,
+                    kind="reconcile",
+                    job=random_job_id(),
+                )
+                await self._stores.queues.send(WORK_QUEUE, message.model_dump_json())
+
+    def _is_old(self, mark: Mark) -> bool:
+        return self._stores.clock() - mark.at > MARK_KEPT_FOR
+
+    async def _sweep_project(self, project: Project, mark: Mark | None) -> None:
+        uploads_run = False
+        jobs = await self._stores.jobs.open_jobs(project.incarnation)
+        for job in jobs:
+            uploads_run |= job.source is JobSource.UPLOAD
+            await self._revive(job)
+        until = self._stores.clock() - STALE
+        if not uploads_run and await self._stores.pending.any(project.incarnation, until):
+            plan_id = derived_job_id(project.incarnation, until.isoformat())
+            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+        elif (
+            mark
+            and not jobs
+            and self._is_old(mark)
+            and not await self._stores.pending.any(project.incarnation)
+            and not await self._stores.outbox.any(project.incarnation)
+        ):
+            await self._stores.active.unmark(project.incarnation, mark)
+
+    async def _free(self, project: Project) -> None:
+        """Let go of what a job still holds that has ended: its worker died in between."""
+        lock = project.lock if project.lock and not project.lock.edits_categories else None
+        held = (project.training, lock.holder if lock else None)
+        for holder in {job_id for job_id in held if job_id is not None}:
+            job = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, holder)
+            job = job or await self._stores.jobs.find("", JobKind.IMPORT, holder)
+            if job.status.ended if job else holder == project.training:
+                await self._stores.fence.unlock(project.name, holder)
+                await self._stores.directory.update(project.name, partial(released, training=holder))
+
+    async def _revive(self, job: Job) -> None:
+        now = self._stores.clock()
+        if job.batches or (job.kind in BATCH_KINDS and job.status is not JobStatus.NOT_STARTED):
+            job = await self._jobs.settle(job)  # one that was planned without batches has ended, too
+            if job.status.ended:
+                return
+            states = await self._stores.jobs.states(job)
+            done = {state.number for state in states if state.done}
+            live = {state.number for state in states if state.until and state.until > now} - done
+            waiting = [number for number in range(len(job.batches)) if number not in done | live]
+            if now - job.updated > STALE:
+                await self._jobs.enqueue(job, waiting[: max(0, IN_FLIGHT - len(live))])
+        elif now - job.updated > STALE:
+            await self._jobs.send(job)
+
+    async def _purge_edition(self, purge: Purge) -> None:
+        """Delete the pages that an import replaced, once no request that began before can read them."""
+        if self._stores.clock() - purge.since >= READ_FOR:
+            await self._stores.pages.purge_edition(purge.incarnation, purge.edition)
+            await self._stores.projects.purged(purge)
+
+    async def _purge_project(self, purge: Purge) -> None:
+        age = self._stores.clock() - purge.since
+        unsent = age < EVENTS_KEPT_FOR and await self._stores.outbox.any(purge.incarnation)
+        await self._purge(purge.incarnation, keep=outbox_key() if unsent else None)
+        if age > PURGED_FOR and not unsent:
+            await self._stores.projects.purged(purge)
+
+    async def _purge(self, incarnation: str, keep: str | None) -> None:
+        """Delete what a project left. `keep`: how the keys of rows begin that stay until they are done with."""
+        for partition in (incarnation, pending_partition(incarnation)):
+            async for rows in self._stores.table.pages(partition, select=["v"]):
+                keys = [row.key for row in rows if keep is None or not row.key.startswith(keep)]
+                for start in range(0, len(keys), 100):
+                    try:
+                        deletes = [Delete(key) for key in keys[start : start + 100]]
+                        await self._stores.table.commit(partition, deletes)
+                    except RowMissing:
+                        continue  # another sweep is at it; the next one gets the rest
+        await self._stores.artifacts.delete_all(incarnation)

@@ -1,0 +1,1 @@
+"""Training, trained models and their evaluation."""

@@ -1,0 +1,391 @@
+"""The model that a job predicts with: fitted on the current labels when the project has no trained one (rule A10).
+
+Fitting makes an artifact in our container, named by a hash of what was learned: the same labels are fitted once,
+whoever asks, and every batch of a job loads the same model. Labels change all the time, so without a request a fit is
+due only when they have changed enough.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from shared import telemetry
+from shared.domain.document import Document, Reading
+from shared.domain.errors import NotFound
+from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind
+from shared.domain.labels import Labels
+from shared.domain.names import Dataset, ProjectKind, Studio, derived_id, derived_job_id, random_id
+from shared.domain.page import Flag, Head
+from shared.domain.prediction import Example, Span
+from shared.domain.project import Project
+from shared.domain.suggestions import BANDS, RAW_BANDS
+from shared.domain.text import CHANGED, MISSING, Offsets, content_hash
+from shared.domain.training import LabelCounts, LastFit, TrainedModel
+from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
+from shared.services.jobs.lifecycle import PASSING, heartbeat, reason_of
+from shared.services.jobs.stores import Stores
+from shared.storage.jobs import LeaseLost
+
+log = logging.getLogger("labelbridge.models")
+
+_LABELED = Flag.LABELED | Flag.AML_LABELED
+
+#: Other texts of the project that a fit may read, so that it knows the words; a share, for each costs a read.
+POOL_SHARE, MAX_POOL = 20, 200
+MAX_EXAMPLES = 5_000
+#: Where examples for a service are looked for, and how long they may be: each is sent with every document.
+EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
+LOADED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An artifact in our container, or why there is none: too few labels, a failure, or no fit so far.
+
+    `changed`: this fit made the artifact, or found the failure. `due`: the job that should fit the engine now.
+    `edits`: as of a trained model.
+    """
+
+    artifact: str = ""
+    missing: str | None = None
+    failure: str = ""
+    changed: bool = False
+    due: Job | None = None
+    edits: int = 0
+
+
+def label_counts(heads: Iterable[Head], studio: Studio) -> LabelCounts:
+    counts: Counter[str] = Counter()
+    labeled = 0
+    flag = Flag.LABELED if studio is Studio.LANGUAGE_STUDIO else Flag.AML_LABELED
+    unusable = Flag.REJECTED | Flag.MISSING
+    for head in heads:
+        counts.update(head.categories if studio is Studio.LANGUAGE_STUDIO else head.aml_categories)
+        labeled += sum(1 for entry in head.entries if entry.flags & flag and not entry.flags & unusable)
+    return LabelCounts(labeled, counts)
+
+
+class ModelCache:
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._lock = asyncio.Lock()
+
+    async def trained(self, project: Project, label: str | None) -> TrainedModel | None:
+        """The model of this label, or without one the newest; None when nothing was trained yet.
+
+        Models outlive an import over the project; one of another kind than the project has now is not used.
+        Raises NotFound for a label that the project does not have, or whose model is of another kind.
+        """
+        if label is not None:
+            model = await self._stores.models.get(project, label)
+            if not model.fits(project.kind):
+                raise NotFound(other_kind(model, project), target="modelLabel")
+            return model
+        models = await self._stores.models.all(project)
+        return next((candidate for candidate in models if candidate.fits(project.kind)), None)
+
+    async def current(
+        self, project: Project, engine: Engine, heads: Sequence[Head], request: Job | None = None
+    ) -> Fitted:
+        """What can be used now without fitting, and the fit that is due.
+
+        For a job of a caller (`request`), the model of the labels as they are; a fit that failed before the request
+        is tried again. Otherwise the last model serves until labels have changed enough, and a fit that failed is
+        not due again until labels change.
+        """
+        counts = label_counts(heads, project.active_studio)
+        missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
+        if missing is not None:
+            return Fitted(missing=missing)
+        learned, now = _learned(project, engine, heads), self._stores.clock()
+        last = await self._stores.fits.last(project.incarnation, engine.name)
+        # A fit changes its own time, so labels that were learned, changed and changed back are fitted again.
+        job_id = derived_job_id(project.incarnation, "fit", learned, last.at.isoformat() if last else "")
+        due = Job.new(JobKind.FIT, job_id, project, now, FitParameters(engine.name))
+        if last is None:
+            return Fitted(due=due)
+        known = last.learned == learned
+        if known and last.failure:
+            tried = request is None or last.at >= request.created
+            return Fitted(failure=last.failure) if tried else Fitted(due=due)
+        if not last.serves(project.kind, project.active_studio):
+            return Fitted(due=due)
+        if known:
+            return Fitted(last.artifact, edits=last.edits)
+        if request is not None:
+            return Fitted(due=due)
+        return Fitted(last.artifact, due=due if last.is_outdated(counts, now) else None, edits=last.edits)
+
+    async def fit(
+        self,
+        project: Project,
+        engine: Engine,
+        heads: Sequence[Head],
+        *,
+        retry: bool = False,
+        read: Callable[[], Awaitable[object]] | None = None,
+    ) -> Fitted:
+        """Fit the engine on the labels of the active studio, unless that was done; `retry`: also when it failed.
+
+        `read` is called when the documents are read. One fit of an engine runs at a time in a project: without
+        artifact, failure or missing labels, another worker has the lease. Raises Unavailable, StorageUnavailable,
+        EngineUnavailable for what passes.
+        """
+        counts = label_counts(heads, project.active_studio)
+        missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
+        if missing is not None:
+            return Fitted(missing=missing)
+        learned = _learned(project, engine, heads)
+        last = await self._stores.fits.last(project.incarnation, engine.name)
+        if last is not None and last.learned == learned and not (last.failure and retry):
+            return Fitted(failure=last.failure) if last.failure else Fitted(last.artifact, edits=last.edits)
+        now = self._stores.clock()
+        holder = Job.new(JobKind.TRAIN, f"fit-{engine.name}", project, now)  # stands for the lease alone
+        lease = await self._stores.jobs.acquire(holder, 0, random_id(), now)
+        if lease is None:
+            return Fitted()
+        artifact, failure = f"{project.incarnation}/fitted/{learned}", ""
+        try:
+            async with heartbeat(lease, self._stores.clock):
+                await self._stores.artifacts.write(artifact, await self._fit(project, engine, read))
+        except LeaseLost:
+            return Fitted()
+        except asyncio.CancelledError:
+            await lease.release_soon(self._stores.clock())
+            raise
+        except PASSING:
+            await lease.release(self._stores.clock(), "")
+            raise
+        except Exception as error:
+            log.exception("Fitting the engine '%s' for the project '%s' failed.", engine.name, project.name)
+            failure = reason_of(error)
+        await self._remember(project, engine, learned, artifact, counts, failure, last)
+        await lease.release(self._stores.clock(), "")
+        if failure:
+            return Fitted(failure=failure, changed=True)
+        return Fitted(artifact, changed=True, edits=project.edits)
+
+    async def _remember(
+        self,
+        project: Project,
+        engine: Engine,
+        learned: str,
+        artifact: str,
+        counts: LabelCounts,
+        failure: str,
+        last: LastFit | None,
+    ) -> None:
+        """Note the fit; a model that two later ones have replaced is deleted, unless a job still uses it."""
+        now = self._stores.clock()
+        if failure:
+            none = LastFit("", "", project.kind, project.active_studio, counts, now)
+            fit = replace(last or none, learned=learned, failure=failure, at=now)
+        else:
+            former = last.artifact if last and last.artifact != artifact else ""
+            fit = LastFit(
+                learned,
+                artifact,
+                project.kind,
+                project.active_studio,
+                counts,
+                now,
+                former=former,
+                edits=project.edits,
+            )
+        await self._stores.fits.save(project.incarnation, engine.name, fit)
+        obsolete = last.former if last and not failure else ""
+        if obsolete and obsolete != artifact:
+            jobs = await self._stores.jobs.open_jobs(project.incarnation)
+            if not any(
+                isinstance(j.parameters, AutolabelParameters) and j.parameters.artifact == obsolete
+                for j in jobs
+            ):
+                await self._stores.artifacts.delete(obsolete)
+
+    async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
+        """What the service is given of the project: these categories, and labeled documents chosen for them."""
+        wanted = set(categories)
+        chosen = tuple(category for category in project.categories if category.name in wanted)
+        heads = await self._stores.pages.heads(project.scope)
+        most, decided = engine.max_examples, _decided(heads, engine.name, engine.model_of(project.deployed))
+        examples = await self._examples(project, heads, wanted, most) if most else ()
+        return Task(project.kind, chosen, examples, project.language, project.deployed, decided)
+
+    async def prepare(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> str:
+        """Write the task of a service for the batches of a job; return the artifact. Raises EngineError."""
+        data = await engine.prepare(await self.task(project, engine, categories))
+        artifact = f"{project.incarnation}/fitted/{derived_id(engine.name, hashlib.sha256(data).hexdigest())}"
+        last = await self._stores.fits.last(project.incarnation, engine.name)
+        if last is None or last.artifact != artifact:
+            await self._stores.artifacts.write(artifact, data)
+            counts = LabelCounts(0, {})
+            await self._remember(project, engine, artifact, artifact, counts, "", last)
+        return artifact
+
+    async def load(self, engine: Engine, artifact: str) -> Model:
+        """The model of an artifact, kept in memory. Raises FileNotFoundError when it was purged."""
+        async with self._lock:
+            model = self._loaded.get(artifact)
+            if model is None:
+                data = await self._stores.artifacts.read(artifact)
+                if data is None:
+                    raise FileNotFoundError("The fitted model of the job no longer exists.")
+                model = await engine.load(data)
+                self._loaded[artifact] = model
+                while len(self._loaded) > LOADED:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(artifact)
+            return model
+
+    async def _examples(
+        self, project: Project, heads: Sequence[Head], categories: set[str], most: int
+    ) -> tuple[Example, ...]:
+        """Labeled documents whose labels a person set or accepted: short ones, and of as many categories as can be."""
+        candidates: list[Document] = []
+        labeled = [head.number for head in heads if any(entry.flags & _LABELED for entry in head.entries)]
+        for number in labeled[:EXAMPLE_PAGES]:
+            page = await self._stores.pages.load(project.scope, number)
+            candidates += [d for d in page.documents.values() if _is_example(d, project, categories)]
+        chosen = _spread(candidates, project, most)
+        texts = await read_texts(self._stores, project, chosen)
+        return tuple(
+            example(project.kind, text, d.language, d.active_labels(project.active_studio) or Labels())
+            for text, d in zip(texts, chosen, strict=True)
+            if isinstance(text, str)
+        )
+
+    async def _fit(
+        self, project: Project, engine: Engine, read: Callable[[], Awaitable[object]] | None
+    ) -> bytes:
+        labeled: list[Document] = []
+        others: list[Document] = []
+        total = 0
+        async for page in self._stores.pages.scan(project.scope):
+            for document in page.documents.values():
+                total += 1
+                if document.rejection is not None or document.missing:
+                    continue
+                if document.has_stale_labels(project.kind):
+                    continue
+                if document.active_labels(project.active_studio) is not None:
+                    labeled.append(document)
+                elif len(others) < MAX_POOL:
+                    others.append(document)
+        pool = others[: min(MAX_POOL, total // POOL_SHARE)]
+        texts = await read_texts(self._stores, project, (*labeled[:MAX_EXAMPLES], *pool))
+        examples = [
+            example(project.kind, text, d.language, d.active_labels(project.active_studio) or Labels())
+            for text, d in zip(texts, labeled[:MAX_EXAMPLES], strict=False)
+            if isinstance(text, str)
+        ]
+        if not examples:
+            raise EngineError(
+                "No labeled document can be learned from: their blobs or their labels are out of date."
+            )
+        unlabeled = [text for text in texts[min(len(labeled), MAX_EXAMPLES) :] if isinstance(text, str)]
+        if read is not None:
+            await read()
+        with telemetry.timed("fit", engine=engine.name):
+            telemetry.annotate(documents=len(examples))
+            return await engine.fit(project.kind, examples, unlabeled=unlabeled)
+
+
+def _decided(heads: Iterable[Head], engine: str, model: str | None) -> tuple[tuple[int, int], ...]:
+    """Accepted and rejected suggestions of the model by band of raw confidence; empty without any decision.
+
+    Those that name no model count as well: they are from before suggestions were counted by model.
+    """
+    counts = [(0, 0)] * BANDS
+    for head in heads:
+        for name, place in product({"", model or ""}, range(BANDS)):
+            tally = head.engines.get((engine, name, RAW_BANDS + place))
+            if tally is not None:
+                accepted, rejected = counts[place]
+                counts[place] = accepted + tally.accepted, rejected + tally.rejected
+    return tuple(counts) if any(map(any, counts)) else ()
+
+
+def _is_example(document: Document, project: Project, categories: set[str]) -> bool:
+    """Whether a service may be shown the document: certain labels, a short text, and no document to test with."""
+    labels = document.active_labels(project.active_studio)
+    certain = not (document.content_changed or document.missing or document.rejection or document.problems)
+    return (
+        certain
+        and labels is not None
+        and document.dataset is Dataset.TRAIN
+        and 0 < document.characters <= EXAMPLE_CHARACTERS
+        and categories.issuperset(labels.used_categories())
+    )
+
+
+def _spread(candidates: Iterable[Document], project: Project, most: int) -> list[Document]:
+    """At most so many documents; each next one has the category that those before have least, then is the shortest."""
+    left = sorted(candidates, key=lambda document: (document.characters, document.id))
+    used: Counter[str] = Counter()
+    chosen: list[Document] = []
+    while left and len(chosen) < most:
+        names = [_names(document, project) for document in left]
+        best = min(range(len(left)), key=lambda i: min((used[name] for name in names[i]), default=used[""]))
+        used.update(names[best] or [""])
+        chosen.append(left.pop(best))
+    return chosen
+
+
+def _names(document: Document, project: Project) -> set[str]:
+    labels = document.active_labels(project.active_studio)
+    return set(labels.used_categories()) if labels else set()
+
+
+def _learned(project: Project, engine: Engine, heads: Sequence[Head]) -> str:
+    """A digest of what a fit learns from: pages without labels do not matter."""
+    labeled = (h.labels_digest for h in heads if any(e.flags & _LABELED for e in h.entries))
+    return derived_id(engine.name, project.kind, project.active_studio, *labeled)
+
+
+def other_kind(model: TrainedModel, project: Project) -> str:
+    """The message for a caller who asks for a model of another kind than the project has now."""
+    return (
+        f"The model '{model.label}' was trained for a project of kind {model.kind}; the project's kind "
+        f"is now {project.kind}. Train the model again, or delete it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A blob that does not hold the text that was labeled; `code` of the reason, as of a rejection."""
+
+    code: str
+
+
+async def read_texts(
+    stores: Stores, project: Project, documents: Collection[Document]
+) -> "list[str | Unread]":
+    """The texts that the labels belong to, or why there is none."""
+    found = await stores.uploads.inspect_all(project.container, [document.location for document in documents])
+    return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]
+
+
+def _text(document: Document, reading: Reading | None) -> str | Unread:
+    if reading is None:
+        return Unread(MISSING)
+    if reading.text is None:
+        return Unread(reading.rejection.code if reading.rejection else MISSING)
+    return reading.text if document.content in {"", content_hash(reading.text)} else Unread(CHANGED)
+
+
+def example(kind: ProjectKind, text: str, language: str, labels: Labels) -> Example:
+    """What an engine learns from a labeled document. Spans that do not fit the text are left out."""
+    if kind is not ProjectKind.ENTITIES:
+        return Example(text, language, labels.categories)
+    offsets = Offsets(text)
+    spans: list[Span] = []
+    for entity in labels.entities():
+        span = offsets.span_to_code_points(entity.offset, entity.length)
+        if span is not None:
+            spans.append(Span(entity.category, *span))
+    return Example(text, language, (), tuple(sorted(spans, key=lambda s: s.offset)))

@@ -1,0 +1,174 @@
+"""Trained models: listed, read, deleted, and evaluated again (rules T6, T7)."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from shared.domain.errors import Conflict, JobNotFound, LabelbridgeError, NotFound
+from shared.domain.jobs import (
+    EvaluateParameters,
+    EvaluateResult,
+    Job,
+    JobError,
+    JobKind,
+    JobStatus,
+)
+from shared.domain.project import Project
+from shared.domain.training import EvaluationSplit, LeftOut, SplitOptions, TrainedModel, left_out
+from shared.engines.registry import Engines
+from shared.services.jobs.lifecycle import JobService, run_undivided
+from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.stores import Stores
+from shared.services.training.evaluating import Evaluator, WrittenEvaluation, warnings_of
+from shared.services.training.model_cache import other_kind
+from shared.services.training.sufficiency import check_testing
+from shared.storage.gateways.ports import RowChanged
+from shared.wire.training import CONFIG_VERSION
+
+log = logging.getLogger("labelbridge.models")
+
+
+class TrainedModelService:
+    def __init__(self, stores: Stores, engines: Engines, jobs: JobService, evaluator: Evaluator) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._jobs = jobs
+        self._evaluator = evaluator
+
+    async def list(self, name: str) -> "list[TrainedModel]":
+        """Newest first."""
+        project = await self._stores.directory.read(name)
+        return await self._stores.models.all(project)
+
+    async def get(self, name: str, label: str) -> TrainedModel:
+        project = await self._stores.directory.read(name)
+        return await self._stores.models.get(project, label)
+
+    async def delete(self, name: str, label: str) -> None:
+        while True:
+            project = await self._stores.directory.read(name)
+            model = await self._stores.models.get(project, label)
+            try:
+                await self._stores.models.delete(project.incarnation, model)
+            except RowChanged:
+                continue  # trained or evaluated again: its blobs are others
+            await self._delete_blobs(model.blobs)
+            return
+
+    async def summary(self, name: str, label: str) -> bytes:
+        """The summary of the evaluation, as JSON."""
+        return await self._evaluation(name, label, lambda model: model.summary)
+
+    async def results(self, name: str, label: str) -> bytes:
+        """The evaluation of each test document, as a JSON list."""
+        return await self._evaluation(name, label, lambda model: model.results)
+
+    async def _evaluation(self, name: str, label: str, blob: Callable[[TrainedModel], str]) -> bytes:
+        for _ in range(2):  # an evaluation that ends meanwhile puts other blobs in their place
+            data = await self._stores.artifacts.read(blob(await self.get(name, label)))
+            if data is not None:
+                return data
+        raise NotFound(f"The evaluation of the model '{label}' no longer exists.", target="trainedModelLabel")
+
+    async def evaluate(self, name: str, label: str, split: SplitOptions, job_id: str) -> Job:
+        """Begin to evaluate a model on the labels as they are now.
+
+        Raises InvalidArgument when no document would test it, Conflict when it is of another kind.
+        """
+        project = await self._stores.directory.read(name)
+        model = await self._fitting(project, label)
+        usable = await self._evaluator.usable(project)
+        check_testing(usable.to_split(project), split, left_out(usable.unused))
+        parameters = EvaluateParameters(label, split.kind, split.testing)
+        job = Job.new(JobKind.EVALUATE, job_id, project, self._stores.clock(), parameters)
+        result = EvaluateResult(model.label, CONFIG_VERSION, EvaluationSplit.of(split))
+        job, new = await self._stores.jobs.create(replace(job, result=result))
+        if new:
+            await self._jobs.send(job)
+        return job
+
+    async def get_evaluation(self, name: str, label: str, job_id: str) -> Job:
+        """The job that evaluates this model. Raises JobNotFound for one of another model."""
+        project = await self._stores.directory.read(name)
+        job = await self._stores.jobs.get(project.incarnation, JobKind.EVALUATE, job_id)
+        if job.parameters_as(EvaluateParameters).model_label != label:
+            raise JobNotFound(job_id)
+        return job
+
+    async def run(self, message: JobMessage) -> None:
+        """Evaluate; doing it twice writes the same."""
+        await run_undivided(self._stores, JobKind.EVALUATE, message, self._run, self._fail)
+
+    async def _fail(self, job: Job, error: JobError) -> None:
+        await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
+
+    async def _run(self, job: Job) -> None:
+        project = await self._stores.directory.read(job.project)
+        asked = job.parameters_as(EvaluateParameters)
+        model, split = await self._fitting(project, asked.model_label), asked.options
+        artifact = await self._stores.artifacts.read(model.artifact)
+        if artifact is None:
+            raise NotFound(f"The model '{model.label}' no longer exists.", target="trainedModelLabel")
+        usable = await self._evaluator.usable(project)
+        found = await self._evaluator.read(project, usable)
+        job = await self._note(job, found.left_out)
+        check_testing(found.documents, split, found.left_out)
+        data = self._evaluator.divide(project, usable, found, split)
+        job = await self._note(job, data.left_out)
+        loaded = await self._engines.get(model.engine).load(artifact)
+        base = f"{project.incarnation}/models/{model.model_id}/{job.id}"
+        written = await self._evaluator.write(project, loaded, model.edits, data, split, base)
+        try:
+            await self._save(replace(job, warnings=written.warnings), model, split, written, data.left_out)
+        except LabelbridgeError:
+            await self._delete_blobs((written.summary, written.results))
+            raise
+
+    async def _note(self, job: Job, left_out: tuple[LeftOut, ...]) -> Job:
+        """Say on the job what it does not use, also if it fails then."""
+        result = job.result_as(EvaluateResult)
+        if result is None or (result.left_out or ()) == left_out:
+            return job
+        changed = replace(job, result=replace(result, left_out=left_out), warnings=warnings_of(left_out))
+        return await self._stores.jobs.save(changed)
+
+    async def _save(
+        self,
+        job: Job,
+        model: TrainedModel,
+        split: SplitOptions,
+        written: WrittenEvaluation,
+        unused: tuple[LeftOut, ...],
+    ) -> None:
+        """Put the evaluation in the place of the one before. Raises Conflict when it has no place any more."""
+        while True:
+            options = EvaluationSplit.of(split)
+            result = EvaluateResult(model.label, CONFIG_VERSION, options, 100, unused or None)
+            ended = replace(job, status=JobStatus.SUCCEEDED, updated=self._stores.clock(), result=result)
+            evaluated = replace(model, split=split, summary=written.summary, results=written.results)
+            try:
+                await self._stores.models.replace_with(ended, evaluated)
+            except RowChanged:
+                current = await self._stores.models.stored(job.incarnation, model.label)
+                found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+                if found is None or found.status.ended:
+                    return  # by another worker, or it was ours and the answer was lost
+                if current is None or current.model_id != model.model_id:
+                    what = "deleted" if current is None else "trained again"
+                    text = f"The model '{model.label}' was {what} while it was evaluated."
+                    raise Conflict(text, target="trainedModelLabel") from None
+                job, model = replace(found, warnings=written.warnings), current  # another job evaluated it
+                continue
+            await self._delete_blobs((model.summary, model.results))
+            return
+
+    async def _fitting(self, project: Project, label: str) -> TrainedModel:
+        """The model, if it fits the project. Raises ModelNotFound, Conflict."""
+        model = await self._stores.models.get(project, label)
+        if not model.fits(project.kind):
+            raise Conflict(other_kind(model, project), target="trainedModelLabel")
+        return model
+
+    async def _delete_blobs(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self._stores.artifacts.delete(name)

@@ -1,0 +1,93 @@
+"""Spans and metrics, for whoever observes the app. They cost nothing until `install` is called.
+
+Attributes are names, ids and counts, never text of a document. A trace crosses a queue in the field `trace` of a
+message, as W3C `traceparent`.
+"""
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import perf_counter
+from typing import Literal, Protocol
+
+type Attribute = str | int | float | bool
+type Kind = Literal["server", "consumer", "internal"]
+
+
+class Recorder(Protocol):
+    """What takes the spans and the metrics; `shared.runtime.telemetry` has one that uses OpenTelemetry."""
+
+    def span(
+        self, name: str, kind: Kind, parent: str, attributes: dict[str, Attribute]
+    ) -> AbstractContextManager[None]:
+        """A span around the block; an exception that leaves the block is recorded and marks the span as failed."""
+        ...
+
+    def annotate(self, attributes: dict[str, Attribute]) -> None:
+        """More attributes of the current span."""
+        ...
+
+    def trace(self) -> str:
+        """The `traceparent` of the current span; "" outside of a span."""
+        ...
+
+    def count(self, name: str, value: float, attributes: dict[str, Attribute]) -> None: ...
+
+    def measure(self, name: str, value: float, unit: str, attributes: dict[str, Attribute]) -> None: ...
+
+
+_NOTHING = nullcontext()
+_recorder: Recorder | None = None
+
+
+def install(recorder: Recorder | None) -> None:
+    """Use the recorder from now on; None: record nothing."""
+    global _recorder  # noqa: PLW0603 - of the process, as logging is
+    _recorder = recorder
+
+
+def enabled() -> bool:
+    """Whether anything is recorded."""
+    return _recorder is not None
+
+
+def span(
+    name: str, *, kind: Kind = "internal", parent: str = "", **attributes: Attribute
+) -> AbstractContextManager[None]:
+    """A span around the block; `parent` is a `traceparent` from outside, else the current span is the parent."""
+    return _recorder.span(name, kind, parent, attributes) if _recorder else _NOTHING
+
+
+def annotate(**attributes: Attribute) -> None:
+    """More attributes of the current span."""
+    if _recorder:
+        _recorder.annotate(attributes)
+
+
+def trace() -> str:
+    """The `traceparent` to send along with a message; "" when nothing is recorded."""
+    return _recorder.trace() if _recorder else ""
+
+
+def count(name: str, value: float = 1, **attributes: Attribute) -> None:
+    """Add to a counter; 0 adds nothing."""
+    if _recorder and value:
+        _recorder.count(name, value, attributes)
+
+
+def measure(name: str, value: float, unit: str = "s", **attributes: Attribute) -> None:
+    """One value of a histogram; units by UCUM: `s`, `{document}`."""
+    if _recorder:
+        _recorder.measure(name, value, unit, attributes)
+
+
+@contextmanager
+def _timed(name: str, recorder: Recorder, attributes: dict[str, Attribute]) -> Generator[None]:
+    begun = perf_counter()
+    with recorder.span(name, "internal", "", attributes):
+        yield
+    recorder.measure(f"labelbridge.{name}.duration", perf_counter() - begun, "s", attributes)
+
+
+def timed(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+    """A span around the block, and its duration as the metric `labelbridge.{name}.duration`."""
+    return _timed(name, _recorder, attributes) if _recorder else _NOTHING

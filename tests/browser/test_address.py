@@ -1,0 +1,71 @@
+"""The address and the view agree; counts are exact or not shown."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import MakeProject, OpenStudio
+from tests.support.api import SINGLE, Project
+
+
+async def labeled(project: Project, names: dict[str, str]) -> None:
+    await project.define(*sorted(set(names.values())))
+    await project.upload({location: f"text of {location}" for location in names})
+    await project.scan()
+    for location, category in names.items():
+        await project.put_labels(location, {"class": {"category": category}})
+
+
+async def test_filters_and_document_follow_the_address(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    await labeled(project, {"a.txt": "First", "b.txt": "Second", "c.txt": "Second"})
+    studio = await open_studio()
+    page = studio.page
+    rows = page.get_by_role("list", name="Documents").get_by_role("link")
+    await studio.go(project.name, "label", "?category=First&prefix=a")
+
+    await expect(rows).to_have_count(1)
+    await page.evaluate("location.hash = location.hash.replace('First', 'Second').replace('&prefix=a', '')")
+    await page.evaluate("location.hash = location.hash.replace('category', 'status=labeled&category')")
+    await expect(rows).to_contain_text(["b.txt", "c.txt", "~Second.txt"])
+    await expect(page.get_by_label("Status")).to_have_value("labeled")
+    await page.get_by_role("link", name="c.txt").click()
+    await expect(studio.text).to_have_text("text of c.txt")
+    second = page.url
+
+    await page.get_by_label("Status").select_option("Unreadable files")
+    await expect(page.get_by_text("No document is shown by these filters.")).to_be_visible()
+    await page.go_back()
+    await expect(studio.text).to_have_text("text of c.txt")
+    await expect(rows).to_have_count(3)
+    assert page.url == second
+    await studio.open(project.name, "Training")
+    for _ in range(3):  # Overview, Projects, and the list of documents again
+        await page.go_back()
+    await expect(studio.text).to_have_text("text of c.txt")
+    await expect(page.get_by_role("link", name="c.txt")).to_have_attribute("aria-current", "true")
+    await studio.press("next")
+    await page.keyboard.press("n")
+    await expect(studio.text).to_contain_text("Second")  # the position in the list is kept as well
+
+
+async def test_counts_are_exact_or_not_shown(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    """A list that is not read to its end has a count only where the project's own counts give it."""
+    project = await new_project(SINGLE)
+    await project.suggested(
+        {f"{n:03d}.txt": f"@Refund:{n % 90 + 10}" for n in range(120)}, "Refund", "Praise"
+    )
+    studio = await open_studio()
+    page = studio.page
+    count = page.locator(".list-count")
+
+    await studio.go(project.name, "review")
+    await expect(count).to_have_text("120 documents")
+    await studio.go(project.name, "review", "?category=Refund&min=0.5&order=id")
+    await expect(page.get_by_role("list", name="Documents").get_by_role("link").first).to_be_visible()
+    shown = await count.all_inner_texts()
+    matching = sum(n % 90 + 10 >= 50 for n in range(120))
+    assert shown in ([], [f"{matching} documents"])
+    await expect(page.get_by_text(re.compile("about"))).to_have_count(0)

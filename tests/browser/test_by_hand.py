@@ -1,0 +1,243 @@
+"""What a reviewer does to labels: again, nested, with any keyboard, not at all."""
+
+import re
+
+from playwright.async_api import expect
+
+from tests.browser.conftest import MakeProject, OpenStudio
+from tests.browser.studio import Studio
+from tests.support.api import ENTITIES, MULTI, SINGLE
+
+TEXT = "Ada Lovelace lives in Oslo."
+
+
+async def test_a_label_that_is_there_already(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(ENTITIES)
+    await project.define("Person", "City")
+    await project.upload({"a.txt": TEXT})
+    await project.scan()
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "label", "?prefix=a.txt")
+    await expect(studio.text).to_have_text(TEXT)
+    menu = page.get_by_role("group", name="Category of the selected text")
+
+    await studio.select("Ada")
+    await page.keyboard.press("1")
+    await expect(menu).to_have_count(0)
+    assert await page.evaluate("getSelection().isCollapsed"), "nothing is left selected"
+    await studio.select("Ada")
+    await page.keyboard.press("1")
+    assert await studio.spans("label") == [("Person", "Ada", 0)]
+    await studio.select("Ada")
+    await page.keyboard.press("2")
+    assert await studio.spans("label") == [("City", "Ada", 0)]
+    await page.keyboard.press("1")  # a second key means the label just set
+    assert await studio.spans("label") == [("Person", "Ada", 0)]
+    await studio.select("Oslo")
+    await page.keyboard.press("2")
+    await studio.press("save")
+    await studio.saved()
+    [region] = (await project.document("a.txt"))["entities"]
+    assert [(e["category"], e["offset"]) for e in region["labels"]] == [("Person", 0), ("City", 22)]
+
+
+async def test_every_saved_change_can_be_undone(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    [suggested] = await project.suggested({"a.txt": "@Refund:60 one"}, "Refund", "Praise")
+    names = [c["category"] for c in (await project.get("/categories"))["value"]]
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "label", "?prefix=a.txt")
+    await expect(studio.text).to_have_text("@Refund:60 one")
+
+    async def undone() -> dict[str, object]:
+        await studio.press("save")
+        await studio.saved()
+        await page.locator(".toasts").get_by_role("button", name="Dismiss").first.click()
+        await studio.press("undo")
+        await studio.reported("The saved change was undone.")
+        document = await project.document("a.txt")
+        return {name: document.get(name) for name in ("status", "class", "suggestions")}
+
+    before = {"status": "autoLabeled", "class": None, "suggestions": suggested["suggestions"]}
+    await page.keyboard.press(str(names.index("Praise") + 1))  # relabeled: rejected, and another class set
+    assert await undone() == before
+    await page.keyboard.press("x")
+    assert await undone() == before
+    await studio.press("accept")
+    await studio.press("save")
+    await studio.saved()
+    await page.get_by_role("button", name="Clear labels").click()
+    assert (await undone())["class"] == {"category": "Refund"}
+
+
+async def test_nested_and_adjacent_labels_are_each_named(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(ENTITIES)
+    await project.upload({"a.txt": TEXT})
+    await project.scan()
+    spans = [("First", 0, 3), ("Person", 0, 12), ("Last", 4, 8), ("Also", 4, 8), ("Verb", 13, 5)]
+    entities = [{"category": c, "offset": o, "length": n} for c, o, n in spans]
+    body = {"entities": [{"regionOffset": 0, "regionLength": 27, "labels": entities}]}
+    await project.put_labels("a.txt", body)
+    studio = await open_studio()
+    await studio.go(project.name, "label")
+
+    await expect(studio.text).to_have_text(TEXT)
+    named = await studio.text.evaluate(
+        "root => [...root.querySelectorAll('[data-tag]')].map((e) => e.dataset.tag).sort()"
+    )
+    assert named == ["Also", "First", "Last", "Person", "Verb"]
+    assert await studio.violations() == []
+
+
+async def test_no_label_applies_has_a_key_in_every_kind(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    studio = await open_studio()
+    expected = {SINGLE: {"class": {"category": None}}, MULTI: {"classes": []}, ENTITIES: None}
+    for kind, fields in expected.items():
+        project = await new_project(kind)
+        await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+        await studio.go(project.name, "review")
+        await expect(studio.text).to_have_text("@Refund:60 one")
+        await studio.page.keyboard.press("x")
+        await expect(studio.text).to_have_text("@Refund:70 two")  # a decision goes on to the next document
+        await studio.press("save")
+        await studio.saved()
+        document = await project.document("a.txt")
+        assert (document["status"], document["suggestions"]) == ("labeled", [])
+        if fields is None:
+            assert [region["labels"] for region in document["entities"]] == [[]]
+        else:
+            assert {name: document[name] for name in fields} == fields
+
+
+async def test_keyboards_that_are_not_latin(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+    studio = await open_studio()
+    await studio.review(project.name)
+
+    await press(studio, "ф", "KeyA")
+    await expect(studio.text).to_have_text("@Refund:70 two")
+    await expect(studio.command("accept").locator("kbd")).to_have_text("ф")  # what is in force is shown
+    assert await studio.command("accept").get_attribute("aria-keyshortcuts") == "a"
+    await press(studio, "г", "KeyU")  # noqa: RUF001  # the Cyrillic letter
+    await expect(studio.text).to_have_text("@Refund:60 one")
+
+
+async def press(studio: Studio, key: str, code: str) -> None:
+    await studio.page.evaluate(
+        "([key, code]) => document.dispatchEvent(new KeyboardEvent('keydown', {key, code, bubbles: true}))",
+        [key, code],
+    )
+
+
+async def test_unreadable_file_cannot_be_labeled(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.define("Refund")
+    await project.upload({"broken.txt": b"\xff\xfe\x00\xd8broken"})
+    await project.scan()
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "label", "?status=rejected")
+
+    await expect(page.get_by_text("Unreadable file, which cannot be labeled")).to_be_visible()
+    for name in ("Refund", "No label applies"):
+        await expect(page.get_by_role("button", name=name)).to_be_disabled()
+    await expect(page.get_by_label("Test", exact=True)).to_be_disabled()
+    for key in ("1", "x", "a", "e"):
+        await page.keyboard.press(key)
+    await studio.reported("This file is not a text document")
+    await studio.saved()
+    assert await studio.violations() == []
+
+
+async def test_nothing_to_accept(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.define("Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "label")
+
+    await expect(studio.text).to_be_visible()
+    for command in ("accept", "reject", "accept all", "undo"):
+        await expect(studio.command(command)).to_be_disabled()
+    await page.keyboard.press("e")
+    await studio.reported("no suggestion left")
+    await expect(page.get_by_text(re.compile("about [0-9]"))).to_have_count(0)
+
+
+async def test_uncertain_suggestions_come_first(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(ENTITIES)
+    texts = {
+        "a.txt": "@Ada:90 met @Bob:30 and @Cid:55",
+        "b.txt": "@Ada:80 alone",
+        "c.txt": "@Bob:95 or @Cid:50",
+    }
+    await project.suggested(texts, "Ada", "Bob", "Cid")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    pointed = page.locator(".pointed")
+
+    await expect(pointed).to_contain_text("Bob")  # where the doubt is, not where the text begins
+    await page.keyboard.press("d")
+    await expect(pointed).to_contain_text("Cid")
+    await page.keyboard.press("d")
+    await expect(studio.text).to_have_text(texts["c.txt"])  # the certain document between is left out
+    await expect(pointed).to_contain_text("Cid")
+    looks = await studio.text.locator("mark").evaluate_all("marks => marks.map((m) => m.className)")
+    assert ["doubt-low" in looks[0], "doubt-high" in looks[1]] == [True, True]
+    await page.get_by_role("button", name="Show percentages").click()
+    await expect(pointed.locator(".share")).to_be_hidden()
+    tag = "e => getComputedStyle(e, '::after').content"
+    assert "%" not in await studio.text.locator("mark").first.evaluate(tag)
+    assert await studio.violations() == []
+
+
+async def test_list_rows_show_the_first_words(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 I paid\n twice", "b.txt": "@Refund:90 بعد الدفع"}, "Refund")
+    studio = await open_studio(width=320, height=700)
+    await studio.review(project.name)
+    await studio.page.get_by_role("button", name="Documents", exact=True).click()
+    rows = studio.page.get_by_role("list", name="Documents").get_by_role("link")
+    await expect(rows.nth(0)).to_contain_text("@Refund:60 I paid twice")
+    await expect(rows.nth(1)).to_contain_text("بعد الدفع")
+    assert await studio.overflow() == []
+
+
+async def test_the_count_of_a_filtered_list_is_exact(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """As many as a bulk decision with the same filters would decide on, although only the first page was read."""
+    project = await new_project(SINGLE)
+    texts = {f"{n:03}.txt": f"@{('Refund', 'Login')[n % 2]}:{n % 100}" for n in range(300)}
+    await project.suggested(texts, "Refund", "Login")
+    studio = await open_studio()
+    await studio.go(project.name, "review", "?category=Refund&min=0.2&order=location")
+    await expect(studio.page.get_by_text("120 documents", exact=True)).to_be_visible()
+    await studio.page.get_by_role("button", name="Bulk accept or reject").click()
+    await expect(studio.page.get_by_text("120 suggestions would be accepted.")).to_be_visible()
+
+
+async def test_list_rows_name_the_category(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Praise:70 two"}, "Refund", "Praise")
+    studio = await open_studio()
+    await studio.review(project.name)
+    rows = studio.page.get_by_role("list", name="Documents").get_by_role("link")
+
+    await expect(rows.nth(0)).to_contain_text("Refund")
+    await expect(rows.nth(1)).to_contain_text("Praise")
+    digit = await studio.page.get_by_role("button", name=re.compile("^Praise$")).get_attribute(
+        "aria-keyshortcuts"
+    )
+    assert digit
+    await studio.page.keyboard.press(digit)
+    await expect(rows.nth(0)).to_contain_text("Praise")  # the label, once it is decided
+    await expect(rows.nth(0)).to_contain_text("not saved")

@@ -1,0 +1,54 @@
+"""The page offers an engine that needs no labels where there are none, and compares engines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import MakeProject, OpenStudio
+from tests.fakes.openai import FakeOpenAI
+from tests.fakes.server import serve_in_thread
+from tests.support.api import unique
+from tests.support.azurite import Azurite
+from tests.support.hosts import Host, running_host
+
+
+@pytest.fixture(scope="module")
+def host(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    folder: Path = tmp_path_factory.mktemp("engines")
+    with serve_in_thread(FakeOpenAI().app()) as url:
+        settings = {
+            "OPENAI_BASE_URL": f"{url}/v1",
+            "OPENAI_API_KEY": "secret",
+            "OPENAI_MODEL": "fake-model",
+            "OPENAI_INPUT_PRICE": "2",
+        }
+        with running_host(azurite, unique("page").replace("-", "")[:14], folder, settings) as running:
+            yield running
+
+
+async def test_an_engine_without_labels_is_offered_and_compared(
+    new_project: MakeProject, open_studio: OpenStudio
+) -> None:
+    project = await new_project()
+    await project.upload({"a.txt": "@Login fails"})
+    await project.scan()
+    body = {"value": [{"category": "Login"}, {"category": "Refund"}]}
+    assert (await project.http.put(f"{project.path}/categories", json=body)).status_code == 200
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "autolabel")
+    await page.get_by_role("button", name="Use Azure OpenAI").click()
+    await expect(page.get_by_label("Engine", exact=True)).to_have_value("azure-openai")
+    await studio.go(project.name, "overview")
+    await page.get_by_role("link", name="Suggest without labels").click()
+    await expect(page.get_by_label("Engine", exact=True)).to_have_value("azure-openai")
+    await page.get_by_role("button", name="Estimate").click()
+    await expect(page.get_by_text("It would cost about")).to_be_visible()
+    await page.get_by_role("button", name="Start job").click()
+    table = page.get_by_role("region", name="Engines, table")
+    await expect(table.get_by_role("row", name="Azure OpenAI 1 0 0")).to_be_visible()
+    await expect(table.get_by_role("row", name="fake-model 1 0 0")).to_be_visible()
+    job = page.get_by_role("listitem").filter(has_text="azure-openai")
+    await expect(job.get_by_text("fake-model")).to_be_visible()

@@ -1,0 +1,146 @@
+"""Autosave that can be trusted, and what the Functions host answers by itself."""
+
+import json
+import re
+
+from playwright.async_api import Route, expect
+
+from tests.browser.conftest import MakeProject, OpenStudio
+from tests.browser.studio import Studio
+from tests.support.api import SINGLE
+from tests.support.hosts import Host
+
+STATE = ".save-state"
+
+
+async def test_autosave_at_each_document_left_and_after_an_outage(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({f"{n}.txt": f"@Refund:{n} text" for n in (50, 60, 70)}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    state = page.locator(STATE)
+    await expect(state).to_have_text("All saved")
+    await page.get_by_label("Autosave").check()
+
+    async with page.expect_response(re.compile(":review")):
+        await studio.press("accept")  # goes on to the next document
+    await expect(state).to_have_text("All saved")
+    assert (await project.document("50.txt"))["status"] == "labeled"
+
+    await page.route(re.compile(":review"), lambda route: route.fulfill(status=503))
+    await studio.press("accept")
+    await expect(state).to_have_text("Not saved, retrying")
+    await studio.reported("The server is starting or out of service")
+    await studio.unsaved(1)
+    await expect(studio.command("save")).to_be_visible()
+    await page.unroute_all()
+    await expect(state).to_have_text("All saved")
+    assert (await project.document("60.txt"))["status"] == "labeled"
+
+
+async def test_an_outage_of_the_host_and_a_reload_lose_nothing(
+    open_studio: OpenStudio, new_project: MakeProject, host: Host
+) -> None:
+    """The host answers 503 by itself, first for decisions, then between the two parts of a save."""
+    project = await new_project(SINGLE)
+    await project.suggested({f"{n}.txt": f"@Refund:{n} text" for n in (50, 60)}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    state = page.locator(STATE)
+    await page.get_by_label("Autosave").check()
+    documents = f"{project.path}/documents/"
+    try:
+        host.answers.write_text(json.dumps([{"path": f"{documents}:review", "status": 503, "times": 1_000}]))
+        await studio.press("accept")
+        await expect(state).to_have_text("Not saved, retrying")
+        await page.reload()
+        await studio.unsaved(1)
+        await expect(state).to_have_text("Not saved, retrying")  # autosave is on again, and tries
+        assert (await project.document("50.txt"))["status"] == "autoLabeled"
+        host.answers.write_text("[]")
+        await expect(state).to_have_text("All saved", timeout=60_000)
+        assert (await project.document("50.txt"))["class"] == {"category": "Refund"}
+
+        await page.get_by_role("link", name="60.txt").click()
+        await expect(studio.text).to_contain_text("@Refund:60")
+        patches = {"path": documents, "method": "PATCH", "status": 503, "times": 1_000}
+        host.answers.write_text(json.dumps([patches]))
+        await page.keyboard.press("f")
+        await studio.press("accept")
+        await expect(state).to_have_text("Not saved, retrying")
+        half = await project.document("60.txt")
+        assert (half["status"], half["flagged"]) == ("labeled", False)
+        await page.reload()  # what is left is the flag, on top of what was saved
+        await studio.unsaved(1)
+    finally:
+        host.answers.unlink()
+    await expect(state).to_have_text("All saved", timeout=60_000)
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    whole = await project.document("60.txt")
+    assert (whole["class"], whole["flagged"]) == ({"category": "Refund"}, True)
+
+
+async def test_an_answer_that_was_lost_is_no_conflict(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    lost: list[int] = []
+
+    async def lose(route: Route) -> None:
+        lost.append((await route.fetch()).status)
+        await route.fulfill(status=500)
+
+    await page.route(re.compile(":review"), lose, times=1)
+    await studio.press("accept")
+    await studio.press("save")
+    await studio.reported("The server stopped while it worked on the request")
+    assert lost == [200], "the server has the decision"
+    await studio.saved()  # tried again by itself
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert (await project.document("a.txt"))["class"] == {"category": "Refund"}
+
+
+async def test_answers_of_the_host_are_sentences(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    answers = [429, 503]
+
+    async def busy(route: Route) -> None:
+        if answers:
+            await route.fulfill(status=answers.pop())
+        else:
+            await route.continue_()
+
+    await page.route(re.compile(r"/documents\?"), busy)
+    await studio.review(project.name)  # what passes is asked again, and nobody sees it
+    assert answers == []
+    await studio.press("accept")
+    for status, words in {
+        400: "could not read the request",
+        408: "took too long to reach the server",
+        413: "too large",
+        414: "address of the request is too long",
+        429: "busy",
+        431: "headers that are too large",
+        500: "stopped while it worked",
+    }.items():
+        await refuse(studio, status)
+        await studio.press("save")
+        await studio.reported(words)
+        await studio.unsaved(1)
+    assert await studio.violations() == []
+
+
+async def refuse(studio: Studio, status: int) -> None:
+    await studio.page.unroute_all()
+    await studio.page.route(re.compile(":review"), lambda route: route.fulfill(status=status))

@@ -1,0 +1,58 @@
+"""`labelbridge push` against a host with an Azure Language resource, which is a fake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Cli
+from tests.cli.test_commands import run
+from tests.fakes.language import KEY, FakeLanguage
+from tests.fakes.server import serve_in_thread
+from tests.integration.conftest import MakeProject
+from tests.support.api import unique
+from tests.support.azurite import Azurite
+from tests.support.hosts import Host, running_host
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[FakeLanguage]:
+    fake = FakeLanguage()
+    with serve_in_thread(fake.app()) as fake.address:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def host(azurite: Azurite, service: FakeLanguage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    folder: Path = tmp_path_factory.mktemp("push")
+    settings = {"LANGUAGE_ENDPOINT": service.address, "LANGUAGE_KEY": KEY}
+    with running_host(azurite, unique("push").replace("-", "")[:14], folder, settings) as running:
+        yield running
+
+
+async def test_a_push_asks_first_and_tells_the_reason_or_the_deployment(
+    cli: Cli, new_project: MakeProject, service: FakeLanguage
+):
+    project = await new_project()
+    await project.define("Refund", "Login")
+    cli.signed_in(project.name)
+    assert "confirm with --yes" in (await run(cli, "push", status=8)).err
+    assert not service.projects
+
+    service.failing = {"train": ("NotEnoughDocuments", "At least 10 documents for each class are needed.")}
+    failed = await run(cli, "push", "--yes", status=1)
+    assert "At least 10 documents for each class are needed." in failed.err
+    assert failed.out == ""
+
+    service.failing = {}
+    pushed = await run(cli, "push", "--as", "support", "--deployment", "live", "--manual", "--yes")
+    assert pushed.out == (
+        "Pushed 2 documents. Jobs with the engine 'azure-language' use the deployment support/live from now on.\n"
+    )
+    assert service.projects["support"].deployments == {"live": "labelbridge"}
+    training = next(one for one in service.operations.values() if one.kind == "train support")
+    assert training.body["evaluationOptions"] == {"kind": "manual"}
+
+    started = await run(cli, "push", "--yes", "--no-wait", "--json")
+    watched = await run(cli, "watch", started.json["jobId"], "--json")
+    assert watched.json["status"] == "succeeded"

@@ -1,0 +1,67 @@
+"""Commands that cannot run here, of `azd`, `az`, `func` and `docker`: each with the public page that documents it."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+AZD = "https://learn.microsoft.com/azure/developer/azure-developer-cli/reference"
+AZ = "https://learn.microsoft.com/cli/azure"
+#: What the documentation and the hook of the deployment call, and where it is documented.
+PAGES = {
+    "azd auth login": f"{AZD}#azd-auth-login",
+    "azd deploy": f"{AZD}#azd-deploy",
+    "azd down": f"{AZD}#azd-down",
+    "azd env new": f"{AZD}#azd-env-new",
+    "azd env set": f"{AZD}#azd-env-set",
+    "azd hooks run": f"{AZD}#azd-hooks-run",
+    "azd up": f"{AZD}#azd-up",
+    "az account get-access-token": f"{AZ}/account#az-account-get-access-token",
+    "az cloud show": f"{AZ}/cloud#az-cloud-show",
+    "az eventgrid system-topic event-subscription create": (
+        f"{AZ}/eventgrid/system-topic/event-subscription#az-eventgrid-system-topic-event-subscription-create"
+    ),
+    "az functionapp keys list": f"{AZ}/functionapp/keys#az-functionapp-keys-list",
+    "az functionapp show": f"{AZ}/functionapp#az-functionapp-show",
+    "az login": f"{AZ}/reference-index#az-login",
+    "az storage container immutability-policy lock": (
+        f"{AZ}/storage/container/immutability-policy#az-storage-container-immutability-policy-lock"
+    ),
+    "az storage container immutability-policy show": (
+        f"{AZ}/storage/container/immutability-policy#az-storage-container-immutability-policy-show"
+    ),
+    "docker build": "https://docs.docker.com/reference/cli/docker/buildx/build/",
+    "func start": "https://learn.microsoft.com/azure/azure-functions/functions-core-tools-reference#func-start",
+}
+CODE = re.compile(r"^```.*?^```$|`[^`]+`", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?<![\w./-])((?:azd|az|func|docker)(?: [a-z][a-z-]*)+)")
+
+
+def commands() -> set[str]:
+    """The commands of all code in the documentation, and of the scripts of the deployment."""
+    found: set[str] = set()
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]):
+        for code in CODE.findall(page.read_text("utf-8")):
+            found.update(COMMAND.findall(" ".join(code.split())))
+    for script in sorted(ROOT.glob("infra/*.sh")):
+        lines = (line.partition("#")[0] for line in script.read_text("utf-8").splitlines())
+        found.update(command for line in lines for command in COMMAND.findall(line))
+    return found
+
+
+def documented(command: str) -> str:
+    """The command of the table that it calls, without its arguments; "" when there is no such command."""
+    return next((known for known in PAGES if f"{command} ".startswith(f"{known} ")), "")
+
+
+def test_every_command_has_its_page() -> None:
+    found = commands()
+    assert len(found) > 15
+    assert sorted(command for command in found if not documented(command)) == []
+    assert {documented(command) for command in found} == set(PAGES), "no page is listed for nothing"
+
+
+def test_the_pages_are_those_of_the_publishers() -> None:
+    for command, page in PAGES.items():
+        tool = command.partition(" ")[0]
+        publisher = "docs.docker.com" if tool == "docker" else "learn.microsoft.com"
+        assert page.startswith(f"https://{publisher}/"), command

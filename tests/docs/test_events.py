@@ -1,0 +1,51 @@
+"""docs/events.md: its code checks real signatures, and its tables are those of the app."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+from shared.domain.names import EventType
+from shared.events.delivery import MAX_ATTEMPTS, PAUSES
+from shared.events.receivers import signature
+from shared.wire.events import MAX_DOCUMENTS, CloudEventModel
+
+PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
+SECRET, BODY = "s" * 32, b'{"id": "1"}'
+
+
+def test_the_code_of_the_page_checks_signatures():
+    [code] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(code, names)
+    is_genuine, now = names["is_genuine"], int(time.time())
+    assert is_genuine(signature([SECRET], now, BODY), BODY, SECRET)
+    assert is_genuine(signature(["other", SECRET], now, BODY), BODY, SECRET)
+    assert not is_genuine(signature(["other"], now, BODY), BODY, SECRET)
+    assert not is_genuine(signature([SECRET], now, BODY), BODY + b" ", SECRET)
+    assert not is_genuine(signature([SECRET], now - 600, BODY), BODY, SECRET)
+    for header in ("", "t=", f"t={now}", "t=x,v1=y", f"v1={now}"):
+        assert not is_genuine(header, BODY, SECRET)
+
+
+def test_every_type_is_described():
+    assert re.findall(r"^\| `(Labelbridge\.\w+)` \|", PAGE, re.MULTILINE) == [
+        kind.value for kind in EventType
+    ]
+    assert f"up to {MAX_DOCUMENTS} of" in PAGE
+
+
+def test_the_example_is_an_event_of_the_app():
+    shown = json.loads(re.findall(r"^```json\n({.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0])
+    CloudEventModel.model_validate(shown)
+    assert set(shown) == {field.alias or name for name, field in CloudEventModel.model_fields.items()}
+
+
+def test_the_table_of_attempts_is_that_of_the_app():
+    [line] = re.findall(r"^\| after \| at once \|(.*)\|$", PAGE, re.MULTILINE)
+    units = {"s": 1, "min": 60, "h": 3600}
+    shown = [int(number) * units[unit] for number, unit in re.findall(r"(\d+) (s|min|h)\b", line)]
+    assert tuple(shown) == PAUSES
+    assert MAX_ATTEMPTS == 10
+    hours, minutes = divmod(round(sum(PAUSES) / 60), 60)
+    assert f"{hours} h {minutes} min after the first" in PAGE

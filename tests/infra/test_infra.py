@@ -1,0 +1,407 @@
+"""The deployment describes what the code needs: settings, queues, tables, containers, functions, event filters."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.runtime.settings import Settings
+from shared.services.jobs import messages
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+UPLOADS = ROOT / "functions" / "uploads.py"
+HOOK = (INFRA / "postdeploy.sh").read_text("utf-8")
+NEAR = ROOT.parent / "shared" / "bicep" / "bicep"
+BICEP = str(NEAR) if NEAR.exists() else shutil.which("bicep")
+#: Of the platform: not read by the app's own settings.
+PLATFORM = re.compile(r"APPLICATIONINSIGHTS_|AZURE_CLIENT_|AZURE_TENANT_|AzureWebJobsStorage__credential$")
+#: Set by the platform itself, or for local work only.
+NOT_DEPLOYED = {
+    "azurewebjobsstorage",
+    "website_site_name",
+    "website_auth_enabled",
+    "functions_worker_runtime",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bicep")
+
+
+def bicep(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    if BICEP is None:
+        pytest.skip("the Bicep compiler is neither in ../shared/bicep nor on the path")
+    environment = {**os.environ, "HOME": str(home), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    return subprocess.run(
+        [BICEP, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+@pytest.mark.parametrize("file", sorted(INFRA.glob("**/*.bicep")), ids=lambda file: file.name)
+def test_every_file_builds_without_a_warning(file: Path, home: Path) -> None:
+    result = bicep(home, "lint", str(file))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@cache
+def template(home: Path) -> dict[str, Any]:
+    result = bicep(home, "build", str(INFRA / "main.bicep"), "--stdout")
+    assert result.returncode == 0, result.stderr
+    built: dict[str, Any] = json.loads(result.stdout)
+    return built
+
+
+def resources(built: dict[str, Any]) -> list[dict[str, Any]]:
+    """All resources of the template and of its modules."""
+    found: list[dict[str, Any]] = []
+    given = built["resources"]
+    for one in given.values() if isinstance(given, dict) else given:
+        found.append(one)
+        if one["type"] == "Microsoft.Resources/deployments":
+            found += resources(one["properties"]["template"])
+    return found
+
+
+def named(built: dict[str, Any], kind: str) -> set[str]:
+    """The last part of the names of the resources of a type, as the template writes them."""
+    return {one["name"] for one in resources(built) if one["type"] == kind}
+
+
+def test_app_settings_are_those_of_the_code(home: Path) -> None:
+    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    deployed = {setting["name"] for setting in site["properties"]["siteConfig"]["appSettings"]}
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text("utf-8"))["Values"]
+    names = [name for name in [*Settings.model_fields, *sample] if not PLATFORM.match(name.upper())]
+    known = {name.lower() for name in names if not name.startswith("LOCAL_")}
+    ours = {name for name in deployed if not PLATFORM.match(name)}
+    assert {name.lower() for name in ours} == known - NOT_DEPLOYED
+
+
+def test_literal_settings_are_the_defaults_of_the_code(home: Path) -> None:
+    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    values = {s["name"].lower(): s["value"] for s in site["properties"]["siteConfig"]["appSettings"]}
+    defaults = {name: str(field.default) for name, field in Settings.model_fields.items()}
+    literal = {
+        n: v for n, v in values.items() if not v.startswith("[") and n in defaults and n != "auth_mode"
+    }
+    assert len(literal) >= 5
+    assert literal == {name: defaults[name] for name in literal}
+
+
+def test_queues_are_those_that_functions_read(home: Path) -> None:
+    found = named(template(home), "Microsoft.Storage/storageAccounts/queueServices/queues")
+    for queue in (messages.WORK_QUEUE, messages.BATCH_QUEUE, messages.FIT_QUEUE, messages.EVENT_QUEUE):
+        assert any(
+            name.endswith(f"format('{{0}}-{queue}', parameters('tablePrefix')))]") for name in found
+        ), queue
+    assert len(found) == 4
+
+
+def test_tables_are_those_of_the_composition_root(home: Path) -> None:
+    source = (ROOT / "shared/runtime/container.py").read_text("utf-8")
+    tables = set(re.findall(r'clients\.table\("(\w+)"\)', source))
+    found = named(template(home), "Microsoft.Storage/storageAccounts/tableServices/tables")
+    assert len(found) == len(tables) == 2
+    for table in tables:
+        assert any(f"'{{0}}{table}'" in name for name in found), table
+
+
+def test_secrets_are_read_from_the_vault_that_holds_them(home: Path) -> None:
+    built = template(home)
+    [app] = [part for part in resources(built) if part["name"] == "app"]
+    references = app["properties"]["parameters"]["vaultReferences"]["value"]
+    [vault] = [part for part in resources(built) if part["name"] == "vault"]
+    assert set(references) == set(vault["properties"]["template"]["variables"]["settings"])
+    for name, reference in references.items():
+        assert f"secrets/{name.lower().replace('_', '-')})" in reference
+
+
+def test_the_app_may_send_to_the_topic_alone(home: Path) -> None:
+    [topic] = [part for part in resources(template(home)) if "labelbridge-topic" in part["name"]]
+    inner = topic["properties"]["template"]
+    assert inner["variables"]["dataSender"] == "d5a91429-5739-47e2-a06b-3470a27159e7"
+    [assignment] = [part for part in resources(inner) if part["type"].endswith("roleAssignments")]
+    assert "Microsoft.EventGrid/topics" in assignment["scope"]
+
+
+def test_the_app_may_read_role_assignments_of_the_account_when_it_connects_with_aml(home: Path) -> None:
+    """Connecting lists the role assignments of the workspace's identity on the storage account."""
+    [storage] = [part for part in resources(template(home)) if part["name"] == "storage"]
+    asked = storage["properties"]["parameters"]["readsAssignments"]["value"]
+    assert asked == "[not(empty(parameters('amlWorkspaceId')))]"
+    inner = storage["properties"]["template"]
+    assert inner["variables"]["reader"] == "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    [assignment] = [
+        part
+        for part in resources(inner)
+        if part["type"].endswith("roleAssignments") and "variables('reader')" in str(part["properties"])
+    ]
+    assert assignment["condition"] == "[parameters('readsAssignments')]"
+    assert "Microsoft.Storage/storageAccounts'" in assignment["scope"]
+    for page in ("connection.md", "how-to/label-with-vendors.md", "deploy.md"):
+        assert "*Reader*" in (ROOT / "docs" / page).read_text("utf-8"), page
+
+
+def test_a_locked_policy_of_the_tombstones_is_not_written_again(home: Path) -> None:
+    """A locked policy refuses every update but a longer time; what a deployment leaves out stays as it is."""
+    kind = "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies"
+    built = template(home)
+    [policy] = [part for part in resources(built) if part["type"] == kind]
+    assert policy["condition"] == "[not(parameters('tombstonesLocked'))]"
+    [storage] = [part for part in resources(built) if part["name"] == "storage"]
+    asked = storage["properties"]["parameters"]["tombstonesLocked"]["value"]
+    assert asked == "[parameters('tombstonesLocked')]"
+    for text in (HOOK, (ROOT / "docs/deploy.md").read_text("utf-8")):
+        assert "azd env set TOMBSTONES_LOCKED true" in text
+
+
+def test_the_system_topic_may_write_dead_letters_alone(home: Path) -> None:
+    [events] = [part for part in resources(template(home)) if part["name"] == "events"]
+    [assignment] = [
+        part
+        for part in resources(events["properties"]["template"])
+        if part["type"].endswith("roleAssignments")
+    ]
+    assert "'Microsoft.Storage/storageAccounts/blobServices/containers'" in assignment["scope"]
+    assert "format('{0}-dead-letters', parameters('tablePrefix'))" in assignment["scope"]
+    assert 'dead_letters="$DEAD_LETTER_ENDPOINT/$prefix-dead-letters"' in HOOK
+
+
+def test_the_tombstones_cannot_be_deleted_before_their_time(home: Path) -> None:
+    kind = "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies"
+    [policy] = [one for one in resources(template(home)) if one["type"] == kind]
+    assert "-tombstones" in policy["name"]
+    assert template(home)["parameters"]["tombstonesLocked"]["defaultValue"] is False
+    assert "tombstones" in (ROOT / "shared/connection/factory.py").read_text("utf-8")
+
+
+def test_security_properties_are_literals(home: Path) -> None:
+    built = resources(template(home))
+    [account] = [one for one in built if one["type"] == "Microsoft.Storage/storageAccounts" and "sku" in one]
+    assert account["properties"]["allowSharedKeyAccess"] is False
+    assert account["properties"]["allowBlobPublicAccess"] is False
+    assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
+    [site] = [one for one in built if one["type"] == "Microsoft.Web/sites"]
+    assert site["properties"]["httpsOnly"] is True
+    assert site["properties"]["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.13"}
+    assert site["identity"]["type"] == "UserAssigned"
+    [insights] = [one for one in built if one["type"] == "Microsoft.Insights/components"]
+    assert insights["properties"]["DisableLocalAuth"] is True
+
+
+def test_the_app_has_no_health_check_which_flex_consumption_lacks(home: Path) -> None:
+    built = resources(template(home))
+    [plan] = [part for part in built if part["type"] == "Microsoft.Web/serverfarms"]
+    [site] = [part for part in built if part["type"] == "Microsoft.Web/sites"]
+    assert plan["sku"]["tier"] == "FlexConsumption"
+    assert "healthCheckPath" not in site["properties"]["siteConfig"]
+    assert "Flex Consumption has no such check" in (ROOT / "docs/operate.md").read_text("utf-8")
+
+
+def test_the_service_of_azd_is_the_function_app(home: Path) -> None:
+    text = (ROOT / "azure.yaml").read_text("utf-8")
+    [service] = re.findall(r"^services:\n  (\w+):\n", text, re.MULTILINE)
+    assert "    language: python\n    host: function\n" in text
+    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    assert f"'azd-service-name', '{service}'" in site["tags"]
+    hook = re.search(r"^hooks:\n  postdeploy:\n    shell: sh\n    run: (\S+)$", text, re.MULTILINE)
+    assert hook
+    assert os.access(ROOT / hook[1], os.X_OK)
+
+
+def test_events_go_to_functions_that_exist() -> None:
+    functions = (ROOT / "functions/uploads.py").read_text("utf-8")
+    assert "Host.Functions.document_uploaded" in HOOK
+    assert "$app_id/functions/storage_event" in HOOK
+    for name in ("document_uploaded", "storage_event"):
+        assert f"async def {name}(" in functions
+
+
+#: Notes what it is asked, and answers `value`; the state of a policy is Locked once it was locked.
+AZ = """#!/bin/sh
+printf "%s\\n" "$@" -- >> "$0.log"
+case "$* " in
+    *" lock "*) touch "$0.locked" ;;
+    *"--query state "*) [ -e "$0.locked" ] && echo Locked || echo Unlocked ;;
+    *) echo value ;;
+esac
+"""
+
+
+def _run_hook(tmp_path: Path, **given: str) -> list[str]:
+    """The calls of `az` by one run of the hook, a line for each word; the variables not given are in lower case."""
+    az = tmp_path / "az"
+    az.write_text(AZ)
+    az.chmod(0o755)
+    log = tmp_path / "az.log"
+    log.write_text("")
+    names = re.findall(r"\$\{?([A-Z][A-Z_]+)", HOOK)
+    values = {name: name.lower() for name in names} | {"MORE_DOCUMENTS_CONTAINERS": "more,others"} | given
+    environment = {**os.environ, **values, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(INFRA / "postdeploy.sh")], env=environment, check=True, capture_output=True)
+    return log.read_text("utf-8").split("\n--\n")
+
+
+def _subscriptions(tmp_path: Path, **given: str) -> dict[str, dict[str, list[str]]]:
+    """The options of each event subscription that the hook makes, by its name."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for call in _run_hook(tmp_path, **given):
+        options = {part.split("\n")[0]: part.split("\n")[1:] for part in f"\n{call}".split("\n--")[1:]}
+        if "event-subscription" in call:
+            [name] = options["name"]
+            assert name not in found, "a second subscription of the same name replaces the first"
+            found[name] = options
+    return found
+
+
+def test_subscriptions_of_containers_with_any_names_stay_apart(tmp_path: Path) -> None:
+    long = "x" * 62
+    more = f"documents,{long}a,{long}b,{'y' * 56},{'z' * 57}"
+    made = _subscriptions(tmp_path, DOCUMENTS_CONTAINER="inbox", MORE_DOCUMENTS_CONTAINERS=more)
+    assert {"inbox-created", "inbox-changed", "inbox-moved", "documents-changed", "documents-moved"} < set(
+        made
+    )
+    assert made["inbox-changed"]["subject-begins-with"][0].endswith("/containers/inbox/")
+    assert made["documents-changed"]["subject-begins-with"][0].endswith("/containers/documents/")
+    assert f"{'y' * 56}-changed" in made
+    assert len(made) == 3 + 2 * 5
+    assert max(len(name) for name in made) == 64
+    assert all(re.fullmatch(r"[A-Za-z0-9-]{3,64}", name) for name in made)
+
+
+def test_the_policy_of_the_tombstones_is_locked_once(tmp_path: Path) -> None:
+    runs = [_run_hook(tmp_path, LOCK_TOMBSTONES="yes") for _ in range(2)]
+    locked = [[call for call in calls if "\nlock\n" in call] for calls in runs]
+    assert [len(calls) for calls in locked] == [1, 0]
+    assert locked[0][0].endswith("--if-match\nvalue\n--output\nnone")
+
+
+def test_the_policy_of_the_tombstones_is_not_locked_unasked(tmp_path: Path) -> None:
+    assert not [call for call in _run_hook(tmp_path) if "immutability-policy" in call]
+
+
+def test_subscriptions_deliver_every_event_that_the_code_reads(tmp_path: Path) -> None:
+    read = set(re.findall(r"\"(Microsoft\.Storage\.\w+)\"", UPLOADS.read_text("utf-8")))
+    assert len(read) == 5
+    made = _subscriptions(tmp_path)
+    types = {name: set(options["included-event-types"]) for name, options in made.items()}
+    begins = {name: options["subject-begins-with"][0] for name, options in made.items()}
+
+    assert types["documents_container-created"] | types["documents_container-changed"] == read
+    assert types["documents_container-created"] & types["documents_container-changed"] == set()
+    for container in ("more", "others"):
+        assert types[f"{container}-changed"] == read
+        assert begins[f"{container}-changed"].endswith(f"/containers/{container}/")
+    for container in ("documents_container", "more", "others"):
+        moved = made[f"{container}-moved"]
+        assert moved["advanced-filter"][:2] == ["data.sourceUrl", "StringContains"]
+        assert moved["advanced-filter"][2] == f".dfs.value/{container}/"
+        assert types[f"{container}-moved"] == {one for one in read if one.endswith("Renamed")}
+        assert begins[f"{container}-moved"].endswith("/containers/")
+    for name in (
+        "documents_container-created",
+        "documents_container-changed",
+        "more-changed",
+        "others-changed",
+    ):
+        assert made[name]["advanced-filter"] == ["data.api", "StringNotIn", "CreateFile"]
+    assert len(made) == 7
+
+
+def test_the_hook_is_a_valid_script() -> None:
+    subprocess.run(["sh", "-n", str(INFRA / "postdeploy.sh")], check=True)
+
+
+def test_outputs_are_what_the_hook_reads(home: Path) -> None:
+    read = set(re.findall(r"\$\{?([A-Z][A-Z_]+)", HOOK)) - {"LOCK_TOMBSTONES"}
+    assert read <= set(template(home)["outputs"])
+
+
+#: Built-in roles by id, as https://learn.microsoft.com/azure/role-based-access-control/built-in-roles lists them.
+ROLES = {
+    "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3": "Storage Table Data Contributor",
+    "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
+    "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+    "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd": "Cognitive Services OpenAI User",
+    "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Storage Queue Data Contributor",
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
+    "d5a91429-5739-47e2-a06b-3470a27159e7": "EventGrid Data Sender",
+    "f07febfe-79bc-46b1-8b37-790e26e6e498": "Cognitive Services Language Owner",
+    "f6c7c914-8db3-469d-8ca1-694a8f32e121": "AzureML Data Scientist",
+}
+GUID = re.compile(r"'([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'(?: // (.*))?")
+
+
+def test_every_role_is_the_one_that_its_comment_names() -> None:
+    found = [pair for file in INFRA.glob("**/*.bicep") for pair in GUID.findall(file.read_text("utf-8"))]
+    assert dict(found) == ROLES
+    assert all(ROLES[role] == comment for role, comment in found)
+
+
+def test_types_of_events_are_those_of_blob_storage() -> None:
+    """As https://learn.microsoft.com/azure/event-grid/event-schema-blob-storage lists them."""
+    assert set(re.findall(r"Microsoft\.Storage\.\w+", HOOK)) == {
+        "Microsoft.Storage.BlobCreated",
+        "Microsoft.Storage.BlobDeleted",
+        "Microsoft.Storage.BlobRenamed",
+        "Microsoft.Storage.DirectoryDeleted",
+        "Microsoft.Storage.DirectoryRenamed",
+    }
+
+
+def test_values_of_json_may_be_in_base64(home: Path) -> None:
+    """Azd replaces `${NAME}` in the text of the parameter file, where quotes would end the value."""
+    parameters = json.loads((INFRA / "main.parameters.json").read_text("utf-8"))["parameters"]
+    built = json.dumps(template(home))
+    encoded = {
+        "apiKeys": "API_KEYS",
+        "engineBudgets": "ENGINE_BUDGETS",
+        "extraEngines": "EXTRA_ENGINES",
+        "webhooks": "WEBHOOKS",
+        "webhookHosts": "WEBHOOK_HOSTS",
+        "webhookSecrets": "WEBHOOK_SECRETS",
+    }
+    [listed] = re.findall(
+        r"variables that are JSON \(([^)]+)\)", (ROOT / "docs/deploy.md").read_text("utf-8")
+    )
+    assert re.findall(r"\w+", listed) == list(encoded.values())
+    for name in encoded:
+        assert name in parameters
+        assert f"base64ToString(parameters('{name}'))" in built
+
+
+#: Not text, a number or a truth value: edited in main.parameters.json, as docs/deploy.md says.
+EDITED = {"alwaysReady"}
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(?:=([^{}]*))?\}")
+
+
+def test_every_parameter_has_its_variable(home: Path) -> None:
+    """Azd takes text as it is, and turns it into a number or a truth value where the parameter is one."""
+    declared: dict[str, Any] = template(home)["parameters"]
+    given = json.loads((INFRA / "main.parameters.json").read_text("utf-8"))["parameters"]
+    assert set(given) == set(declared)
+    matches = {name: VARIABLE.fullmatch(str(given[name]["value"])) for name in set(given) - EDITED}
+    variables = {name: (match[1], match[2]) for name, match in matches.items() if match}
+    assert set(matches) == set(variables)
+    assert len({variable for variable, _ in variables.values()}) == len(variables)
+    for name, (_, default) in variables.items():
+        kind, declaration = declared[name]["type"].lower(), declared[name].get("defaultValue")
+        assert kind in {"string", "securestring", "int", "bool"}, name
+        if kind in {"int", "bool"}:
+            assert json.loads(default) == declaration, name
+        else:
+            assert default == (declaration and declaration.replace("[[", "[")), name  # "[[" is a text's "["
+    for name in EDITED:
+        assert given[name]["value"] == declared[name]["defaultValue"]
+    sentence = "which variable of the environment sets each, except `alwaysReady`"
+    assert sentence in (ROOT / "docs/deploy.md").read_text("utf-8")

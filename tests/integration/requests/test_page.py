@@ -1,0 +1,41 @@
+"""The review page and /health as browsers and load balancers ask for them."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.support.api import client
+from tests.support.hosts import Host
+
+
+@pytest.fixture
+async def browser(host: Host) -> AsyncIterator[httpx.AsyncClient]:
+    async with client(host.url, key=None, version=None) as made:
+        yield made
+
+
+async def test_the_root_redirects_to_the_page(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/studio/")
+
+
+@pytest.mark.parametrize("path", ["/health", "/studio/", "/studio/index.html", "/studio/config.json"])
+async def test_head_answers_like_get_without_a_body(browser: httpx.AsyncClient, path: str) -> None:
+    answer = await browser.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_a_page_that_did_not_change_is_304(browser: httpx.AsyncClient) -> None:
+    first = await browser.get("/studio/")
+    assert first.headers["vary"] == "Accept-Encoding"
+    again = await browser.get("/studio/", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    other = await browser.get("/studio/", headers={"If-None-Match": 'W/"other"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a" * 5_000, "%00", "assets/", "assets/..%2findex.html"])
+async def test_a_name_that_no_file_has_is_404(browser: httpx.AsyncClient, name: str) -> None:
+    assert (await browser.get(f"/studio/{name}")).status_code in {400, 404}

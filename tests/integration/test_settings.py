@@ -1,0 +1,160 @@
+"""With invalid settings the app still loads: HTTP functions alone, which answer 503 with what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.runtime.settings import Settings
+from tests.support.api import Project, client
+from tests.support.azurite import running_azurite
+from tests.support.hosts import api_keys
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+SECRET = "c2VjcmV0LXZhbHVl"
+CONNECTION = (
+    f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey={SECRET};BlobEndpoint=http://127.0.0.1:1/a;"
+    "QueueEndpoint=http://127.0.0.1:1/a;TableEndpoint=http://127.0.0.1:1/a;"
+)
+ENOUGH = {
+    "AzureWebJobsStorage": CONNECTION,
+    "API_KEYS": json.dumps([{"name": "k", "sha256": "0" * 64, "roles": ["*"]}]),
+}
+#: A malformed value of each setting that has a format, and what is said of it.
+MALFORMED = {
+    "API_KEYS": f"[{SECRET}",
+    "AUTH_MODE": SECRET,
+    "TABLE_PREFIX": SECRET,
+    "DOCUMENTS_CONTAINER": f"-{SECRET}-",
+    "COLLECT_WINDOW_SECONDS": SECRET,
+    "SWEEP_SCHEDULE": SECRET,
+    "RECONCILE_SCHEDULE": f"0 * * {SECRET}",
+    "SYNC_SCHEDULE": "99 * * * * *",
+    "DEFAULT_ENGINE": SECRET,
+    "EXTRA_ENGINES": SECRET,
+    "ENGINE_BUDGETS": f'{{"embedded": "{SECRET}"}}',
+    "AML_API_VERSION": SECRET,
+    "AML_OFFSET_UNIT": SECRET,
+    "WEBSITE_AUTH_ENABLED": SECRET,
+}
+#: Loads the app under each environment of the list on stdin, and asks every HTTP function that takes GET.
+PROGRAM = """
+import asyncio, importlib, json, logging, os, sys
+import azure.functions as func
+from shared.runtime import settings
+from shared.runtime.container import container
+
+def answer(function, path):
+    request = func.HttpRequest("GET", "http://host" + path, headers={}, params={}, route_params={}, body=b"")
+    reply = asyncio.run(function.get_user_function()(request))
+    return reply.status_code, reply.get_body().decode()
+
+def load(values):
+    for name in values:
+        os.environ.pop(name, None)
+    os.environ.update(values)
+    settings.load_settings.cache_clear(), container.cache_clear()
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("function_app", "functions")]:
+        if name != "functions.triggers":  # a converter of bindings can be registered only once
+            del sys.modules[name]
+    functions = {f.get_function_name(): f for f in importlib.import_module("function_app").app.get_functions()}
+    http = {name: f for name, f in functions.items() if f.is_http_function()}
+    invalid = len(http) == len(functions)
+    asked = ("health", "studio_files", "list_projects")
+    answers = [answer(http[name], "/x") for name in asked] if invalid else []
+    for name in values:
+        os.environ.pop(name, None)
+    return {"http": len(http), "others": len(functions) - len(http), "answers": answers}
+
+logging.basicConfig(stream=sys.stderr)
+print(json.dumps([load(values) for values in json.load(sys.stdin)]))
+"""
+
+
+def loaded(environments: list[dict[str, str]]) -> tuple[list[dict[str, Any]], str]:
+    """What each environment makes of the app, and the log."""
+    clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=clean, input=json.dumps(environments),
+        capture_output=True, text=True, check=False, timeout=250,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_the_app_loads_with_each_setting_missing_empty_and_malformed() -> None:
+    names = sorted(name.upper() for name in Settings.model_fields if name != "azurewebjobsstorage")
+    fine: list[dict[str, str]] = [
+        ENOUGH,
+        ENOUGH | dict.fromkeys(names, "") | {"API_KEYS": ENOUGH["API_KEYS"]},
+    ]
+    bad = [ENOUGH | {name: value} for name, value in MALFORMED.items()]
+    bad += [ENOUGH | {"AUTH_MODE": "local", "WEBSITE_SITE_NAME": "site"}, {"API_KEYS": "[]"}]
+    found, log = loaded([*fine, *bad])
+
+    for one in found[: len(fine)]:
+        assert one["others"] > 4
+    said = [*MALFORMED, "AUTH_MODE=local is not allowed on Azure", "Set AzureWebJobsStorage"]
+    for one, words in zip(found[len(fine) :], said, strict=True):
+        assert one["others"] == 0, words
+        assert one["http"] == found[0]["http"], words
+        for status, body in one["answers"]:
+            assert status == 503, words
+            message = json.loads(body)["error"]["message"]
+            assert message.startswith("The app settings are invalid; correct them and restart the app. ")
+            assert words in message
+            assert SECRET not in body
+    assert SECRET not in log
+    assert log.count("The app settings are invalid") == len(bad)
+
+
+@contextmanager
+def bare_host(folder: Path, connection: str) -> Iterator[str]:
+    """The address of the app in a folder without the sample file, which would fill in all other settings."""
+    for name in ("function_app.py", "functions", "shared", "host.json", "web"):
+        (folder / name).symlink_to(ROOT / name)
+    clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    settings = clean | {"AzureWebJobsStorage": connection, "API_KEYS": api_keys()}
+    command = [sys.executable, "-m", "devhost", "host", "--app", str(folder), "--port", "0", "--strict"]
+    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            assert line.startswith("ready ")
+            yield line.split()[1]
+        finally:
+            process.terminate()
+
+
+@pytest.mark.timeout(240)
+async def test_two_settings_are_enough_for_an_upload_to_its_suggestion(tmp_path: Path) -> None:
+    """The triggers have names and schedules all the same."""
+    with running_azurite() as azurite, bare_host(tmp_path, azurite.connection_string) as url:
+        async with client(url) as http, azurite.storage("labelbridge") as storage:
+            await _upload_to_suggestion(Project(http, storage.blobs, "p", "texts"))
+
+
+async def _upload_to_suggestion(project: Project) -> None:
+    await project.blobs.create_container(project.container)
+    await project.create(settings={"autolabel": {"onUpload": True}})
+    words = {"Refund": "refund money back", "Login": "login password locked"}
+    texts = {f"{name}-{n}.txt": f"{text} number {n}" for name, text in words.items() for n in range(4)}
+    await project.upload(texts)
+    await project.scan()
+    for location in texts:
+        await project.put_labels(location, {"class": {"category": location.partition("-")[0]}})
+    await project.upload({"new.txt": "please give my money back, a refund"})
+    await project.scan()
+
+    async def suggested() -> bool:
+        return bool((await project.document("new.txt"))["suggestions"])
+
+    await eventually("the suggestion of new.txt", suggested, 90)

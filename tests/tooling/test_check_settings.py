@@ -1,0 +1,106 @@
+"""`make run` says everything that is wrong with the settings before it starts anything, and prints no value."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.check_settings import (
+    APP,
+    FILE,
+    SAMPLE,
+    data_dir_problems,
+    local_problems,
+    port_problems,
+)
+
+SECRET = "AccountKey=c2VjcmV0"
+
+
+def problems(tmp_path: Path, values: object, **environment: str) -> list[str]:
+    """Of an app with these values in its local settings."""
+    sample = json.loads((APP / SAMPLE).read_text("utf-8"))
+    (tmp_path / SAMPLE).write_text(json.dumps(sample), "utf-8")
+    if isinstance(values, dict):
+        (tmp_path / FILE).write_text(json.dumps({"Values": sample["Values"] | values}), "utf-8")
+    elif isinstance(values, str):
+        (tmp_path / FILE).write_text(values, "utf-8")
+    return local_problems(tmp_path, environment)
+
+
+def test_the_sample_is_fine(tmp_path):
+    assert problems(tmp_path, None) == []
+    assert problems(tmp_path, {"SOMETHING_ELSE": "1"}, PATH="/bin", API_KEY="x", LANG="C") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"AUTH_MODE": f"lokal{SECRET}"}, "AUTH_MODE must be 'local', 'entra' or 'easyauth'."),
+        ({"API_KEYS": f"[{SECRET}"}, "API_KEYS: Invalid JSON"),
+        (
+            {"API_KEYS": f'[{{"name": "x", "sha256": "{SECRET}", "roles": []}}]'},
+            "API_KEYS[0].sha256 must match",
+        ),
+        ({"TABLE_PREFIX": SECRET}, "TABLE_PREFIX must match"),
+        ({"COLLECT_WINDOW_SECONDS": SECRET}, "COLLECT_WINDOW_SECONDS must be an integer."),
+        ({"COLLECT_WINDOW_SECONDS": "301"}, "COLLECT_WINDOW_SECONDS must be 300 or less."),
+        (
+            {"DEFAULT_ENGINE": SECRET},
+            "DEFAULT_ENGINE is not an engine of this app; choose one of azure-language, azure-openai, embedded.",
+        ),
+        ({"AzureWebJobsStorage": ""}, "Set AzureWebJobsStorage"),
+        ({"WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=local is not allowed on Azure"),
+        ({"AUHT_MODE": SECRET}, "Unknown setting AUHT_MODE, did you mean AUTH_MODE?"),
+        ("{", f"{FILE}: not valid JSON: "),
+        ("[]", f"{FILE}: it must be an object"),
+        ('{"Values": {"PORT": 1}}', f"{FILE}: the values must be strings: PORT."),
+    ],
+)
+def test_what_is_wrong_is_named_without_its_value(tmp_path, values, said):
+    [problem] = problems(tmp_path, values)
+    assert said in problem
+    assert SECRET not in problem
+
+
+def test_a_misspelled_variable_of_the_environment_is_found(tmp_path):
+    [problem] = problems(tmp_path, None, AUHT_MODE="entra")
+    assert problem == "Unknown setting AUHT_MODE, did you mean AUTH_MODE?"
+
+
+def test_all_problems_come_together(tmp_path):
+    found = problems(tmp_path, {"AUTH_MODE": "x", "TABLE_PREFIX": "9", "TABEL_PREFIX": "x"})
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "", "-1"])
+def test_a_bad_port(port):
+    assert port_problems("PORT", port) == ["PORT must be a number from 0 to 65535."]
+    assert port_problems("PORT", "7071") == []
+
+
+def test_a_bad_data_dir(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert data_dir_problems(str(tmp_path / "new" / "folder")) == []
+    assert "must not be empty" in data_dir_problems(" ")[0]
+    assert "cannot be used" in data_dir_problems(str(tmp_path / "file"))[0]
+    assert "cannot be used" in data_dir_problems(str(tmp_path / "file" / "below"))[0]
+
+
+def test_the_command_exits_with_2_and_one_message():
+    command = [sys.executable, "-m", "scripts.check_settings", "--port", "abc", "--data-dir", ""]
+    done = subprocess.run(
+        command, cwd=APP, env={**os.environ, "AUTH_MODE": "x"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert [line.strip()[:8] for line in done.stderr.splitlines()[1:]] == ["- AUTH_M", "- PORT m", "- DATA_D"]
+
+
+def test_make_run_checks_before_it_starts():
+    makefile = (APP / "Makefile").read_text("utf-8")
+    assert "\nrun: install checked-settings " in makefile
+    assert "\ndoctor: install ## " in makefile

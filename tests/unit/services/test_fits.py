@@ -1,0 +1,274 @@
+"""When an engine is fitted, how often, and what happens when it fails."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar, override
+
+import pytest
+
+from shared.domain.jobs import JobKind, JobStatus
+from shared.domain.names import ProjectKind
+from shared.domain.prediction import Example
+from shared.domain.training import SplitOptions
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs.messages import FIT_QUEUE, JobMessage, parse
+from shared.services.training.evaluating import WrittenEvaluation
+from tests.support.engines import NAME, ScriptedEngine
+from tests.support.lives import Life, living
+from tests.support.services import Clock, result_json
+from tests.support.storage.memory import MemoryStorage
+from tests.support.waiting import eventually
+
+
+class Counted(ScriptedEngine):
+    """Counts its fits; fails or waits as the test says."""
+
+    fits: ClassVar[list[int]] = []
+    fails: ClassVar[bool] = False
+    held: ClassVar[asyncio.Event | None] = None
+
+    @override
+    async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
+        self.fits.append(len(examples))
+        if self.held is not None:
+            await self.held.wait()
+        if self.fails:
+            raise FloatingPointError("not positive definite")
+        return await super().fit(kind, examples, **more)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Life:
+    monkeypatch.setattr(Counted, "fits", [])
+    clock = Clock()
+    return living(MemoryStorage(clock=clock), clock, engine=Counted)
+
+
+async def label_more(app: Life, count: int, start: int = 0) -> None:
+    names = [f"more/{number}.txt" for number in range(start, start + count)]
+    await app.upload(dict.fromkeys(names, "text"), events=False)
+    await app.container.registering.scan(app.name, f"scan-{start}")
+    await app.drain()
+    for name in names:
+        await app.label(name, "Refund")
+    await app.drain()
+
+
+async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    while app.sent.waiting[0][0] != FIT_QUEUE:
+        await app.deliver(*app.sent.waiting.popleft())
+    fit = app.sent.waiting.popleft()
+    await app.drain()
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.waiting
+    assert Counted.fits == []
+
+    await app.deliver(*fit)
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
+    assert Counted.fits == [1]
+
+
+async def test_uploads_that_can_get_no_suggestion_fit_nothing(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    await label_more(app, 5)
+    Counted.fits.clear()
+
+    await app.upload({f"more/{number}.txt": "text" for number in range(5)} | {"README.md": "text"})
+    await app.drain()
+
+    assert Counted.fits == []
+    rejected = await app.document("README.md")
+    assert rejected is not None
+    assert rejected.rejection is not None
+
+
+async def test_between_fits_the_last_model_serves(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.fit()
+    await label_more(app, 9)
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    assert (await app.pending("a.txt"), len(Counted.fits)) == (["Refund"], 1)
+
+    await label_more(app, 1, start=9)
+    await app.upload({"b.txt": "@Refund:73"})
+    await app.drain()
+    assert (await app.pending("b.txt"), Counted.fits) == (["Refund"], [1, 11])
+
+
+async def test_after_some_time_any_change_suffices(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.fit()
+    await label_more(app, 1)
+    clock: Any = app.container.stores.clock
+    clock.move(16 * 60)
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    assert Counted.fits == [1, 2]
+
+
+async def test_a_request_always_uses_the_labels_as_they_are(app: Life) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.autolabel("first")
+    await label_more(app, 1)
+    await app.autolabel("second")
+    await app.autolabel("third")
+    assert Counted.fits == [1, 2]
+
+
+async def test_a_fit_that_fails_is_reported_once_and_not_tried_again_by_itself(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    monkeypatch.setattr(Counted, "fails", True)
+    for name in ("a.txt", "b.txt", "c.txt"):
+        await app.upload({name: "@Refund:73"})
+        await app.drain()
+        await app.container.maintenance.sweep()
+        await app.drain()
+
+    assert Counted.fits == [1]
+    [job] = await app.container.autolabel.list(app.name)
+    assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "FitFailed")
+    assert "FloatingPointError" in job.errors[0].message
+    document = await app.document("c.txt")
+    assert document is not None
+    assert document.waiting
+
+
+async def test_a_fit_that_failed_is_tried_again_when_labels_change_or_a_person_asks(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    monkeypatch.setattr(Counted, "fails", True)
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    asked = await app.autolabel("asked")
+    assert (asked.status, asked.errors[0].code, len(Counted.fits)) == (JobStatus.FAILED, "FitFailed", 2)
+
+    monkeypatch.setattr(Counted, "fails", False)
+    await app.label("a.txt", "Refund")
+    await app.upload({"b.txt": "@Refund:73"})
+    await app.drain()
+    assert (await app.pending("b.txt"), len(Counted.fits)) == (["Refund"], 3)
+
+
+async def fitting() -> bool:
+    return bool(Counted.fits)
+
+
+async def test_one_fit_serves_all_who_wait_for_it(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+    await app.drain()
+    monkeypatch.setattr(Counted, "held", asyncio.Event())
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
+    [fit] = [message for message in app.sent.waiting if message[0] == FIT_QUEUE]
+    first = asyncio.create_task(app.deliver(*fit))
+    await eventually("a fit begins", fitting)
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "second")
+    await app.drain()  # safety messages, what a sweep would send, and the message of the fit once more
+    assert (await app.job(JobKind.AUTOLABEL, "second")).status is JobStatus.NOT_STARTED
+    [job] = await app.container.autolabel.fits(app.name)
+    assert (job.status, result_json(job)["labeledDocuments"]) == (JobStatus.RUNNING, 1)
+    assert result_json(job)["trainingStatus"]["percentComplete"] == 50
+
+    assert Counted.held is not None
+    Counted.held.set()
+    await first
+    await app.drain()
+    assert Counted.fits == [1]
+    for job_id in ("first", "second"):
+        assert (await app.job(JobKind.AUTOLABEL, job_id)).status is JobStatus.SUCCEEDED
+    ended = await app.container.autolabel.get_fit(app.name, job.id)
+    state = result_json(ended)["trainingStatus"]
+    assert (ended.status, state["status"], state["percentComplete"]) == (
+        JobStatus.SUCCEEDED,
+        "succeeded",
+        100,
+    )
+    assert state["startDateTime"] < state["endDateTime"]
+
+
+async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
+    for _ in range(2):  # the request asks for one more fit
+        [fit] = [message for message in app.sent.waiting if message[0] == FIT_QUEUE]
+        app.sent.waiting.remove(fit)
+        await app.container.dispatcher.give_up(parse(fit[1]), "The work failed five times.")
+        job = await app.job(JobKind.AUTOLABEL, "first")
+        await app.container.autolabel.plan(JobMessage.of(job))
+    ended = await app.job(JobKind.AUTOLABEL, "first")
+    assert (ended.status, ended.errors[0].code) == (JobStatus.FAILED, "FitFailed")
+    assert ended.errors[0].message == "The work failed five times."
+    assert Counted.fits == []
+
+    assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
+
+
+async def test_models_that_later_fits_replaced_are_deleted(app: Life) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    for number in range(4):
+        await app.fit()
+        await label_more(app, 1, start=number)
+    project = await app.container.projects.get(app.name)
+    last = await app.container.stores.fits.last(project.incarnation, NAME)
+    assert last is not None
+    names = [
+        blob.name
+        async for page in app.blobs.list(app.container.stores.names.container)
+        for blob in page
+        if "/fitted/" in blob.name
+    ]
+    assert sorted(names) == sorted([last.artifact, last.former])
+
+
+async def test_an_evaluation_runs_once_however_often_it_is_asked_for(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    await label_more(app, 4)
+    await app.train("m1")
+    runs, hold = 0, asyncio.Event()
+    write = app.container.evaluator.write
+
+    async def slow(*args: Any) -> WrittenEvaluation:
+        nonlocal runs
+        runs += 1
+        await hold.wait()
+        return await write(*args)
+
+    monkeypatch.setattr(app.container.evaluator, "write", slow)
+    await app.container.trained_models.evaluate(app.name, "m1", SplitOptions(testing=50), "evaluation")
+    [message] = app.sent.waiting
+    app.sent.waiting.clear()
+    first = asyncio.create_task(app.deliver(*message))
+
+    async def begun() -> bool:
+        return runs > 0
+
+    await eventually("the evaluation begins", begun)
+    await app.deliver(*message)
+    hold.set()
+    await first
+    assert runs == 1
+    assert (await app.job(JobKind.EVALUATE, "evaluation")).status is JobStatus.SUCCEEDED
