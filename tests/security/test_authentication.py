@@ -189,7 +189,7 @@ async def test_tokens_without_a_tenant_setting_are_refused(entra: FakeEntra) -> 
         await unset.identify(bearer(entra.token()))
 
 
-STORAGE = {"AzureWebJobsStorage": "AccountName=a"}
+STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
 
 def test_local_mode_refuses_to_start_on_azure() -> None:

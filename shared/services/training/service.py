@@ -95,8 +95,8 @@ class TrainingService:
         found = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, job_id)
         if found is not None:
             return found
-        if project.training not in {None, job_id}:
-            raise _runs_already()
+        if project.training is not None and project.training != job_id:
+            await self._release_ended(project, project.training)
         engine = self._trainable(project)
         await self._check_request(project, request)
         split = request.split
@@ -165,7 +165,7 @@ class TrainingService:
             with suppress(RowChanged):
                 job = await self._stores.jobs.save(ended)
                 break
-        await self._release(job)
+        await self._release(job.project, job.incarnation, job.id)
         return job
 
     async def _train(self, job: Job) -> None:
@@ -249,7 +249,7 @@ class TrainingService:
         if former is not None and former.model_id != model.model_id:
             for name in former.blobs:  # no job predicts with it any more: its suggestions have ended, too
                 await self._stores.artifacts.delete(name)
-        await self._release(done)
+        await self._release(done.project, done.incarnation, done.id)
         return done
 
     async def _end_generation(self, job: Job, model: TrainedModel) -> Project:
@@ -287,12 +287,19 @@ class TrainingService:
         result = replace(_result(job), left_out=left_out)
         return await self._stores.jobs.save(replace(job, result=result, warnings=warnings_of(left_out)))
 
-    async def _release(self, job: Job) -> None:
+    async def _release_ended(self, project: Project, other_id: str) -> None:
+        """Let the next training begin while the worker of an ended one is about to do so. Raises Conflict if it runs."""
+        other = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, other_id)
+        if other is not None and not other.status.ended:
+            raise _runs_already()
+        await self._release(project.name, project.incarnation, other_id)
+
+    async def _release(self, name: str, incarnation: str, job_id: str) -> None:
         """Let the next training begin; also release the write fence if a worker died while it bumped it."""
         with suppress(ProjectNotFound):
-            await self._stores.fence.unlock(job.project, job.id)
-            await self._stores.directory.update(job.project, lambda project: released(project, job.id))
-        await self._stores.artifacts.delete(_snapshot(job.incarnation, job.id))
+            await self._stores.fence.unlock(name, job_id)
+            await self._stores.directory.update(name, lambda project: released(project, job_id))
+        await self._stores.artifacts.delete(_snapshot(incarnation, job_id))
 
     def _trainable(self, project: Project) -> Engine:
         """The project's engine where it can be trained, else the default one."""

@@ -174,6 +174,20 @@ async def test_one_training_at_a_time(app: Life):
     assert (await app.train("two")).status is JobStatus.SUCCEEDED
 
 
+@pytest.mark.parametrize("named", ["train-one", "train-of-a-lost-answer"])
+async def test_a_training_that_has_ended_holds_up_no_other(app: Life, named: str):
+    """Its worker ends the job before it clears the project; a job whose claim got no answer was removed."""
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    await app.train("one")
+    directory = app.container.stores.directory
+    await directory.update(app.name, lambda project: replace(project, training=named))
+
+    assert (await app.train("two")).status is JobStatus.SUCCEEDED
+
+    assert (await app.container.projects.get(app.name)).training is None
+
+
 async def test_the_same_request_again_is_the_same_training(app: Life):
     await app.create(on_upload=False)
     await app.define("Refund", "Login")
