@@ -288,7 +288,7 @@ class TrainingService:
         return await self._stores.jobs.save(replace(job, result=result, warnings=warnings_of(left_out)))
 
     async def _release_ended(self, project: Project, other_id: str) -> None:
-        """Let the next training begin while the worker of an ended one is about to do so. Raises Conflict if it runs."""
+        """Let the next training begin where the one before has ended. Raises Conflict when it has not."""
         other = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, other_id)
         if other is not None and not other.status.ended:
             raise _runs_already()
