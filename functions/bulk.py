@@ -1,6 +1,7 @@
 """HTTP: bulk decisions and their undoing."""
 
 from functions.call import Call, P, Reply, job_state, listed
+from functions.documents import assignee_of
 from functions.http import Routes
 from functions.request import hundredths
 from shared.domain.jobs import JobKind
@@ -25,6 +26,9 @@ async def review_all_documents(call: Call, body: BulkBody) -> Reply:
         job_id=body.job_id,
         location_prefix=body.location_prefix,
         text=body.text,
+        flagged=body.flagged,
+        assignee=assignee_of(call, body.assigned_to),
+        dataset=body.dataset,
         dry_run=body.dry_run,
     )
     job = await call.container.bulk.start(call.project_name, request, call.caller.name, call.job_id())

@@ -193,7 +193,6 @@ def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
     """The filters of a request. `@me` is the caller, `@none` nobody."""
     from shared.services.review.listing import DocumentQuery
 
-    person = asked.assigned_to
     return DocumentQuery(
         asked.status,
         asked.dataset,
@@ -201,8 +200,13 @@ def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
         asked.job_id,
         asked.location_prefix,
         asked.flagged,
-        {"@me": call.caller.name, "@none": ""}.get(person, person) if person is not None else None,
+        assignee_of(call, asked.assigned_to),
         asked.orderby,
         hundredths(asked.min_confidence, up=True),
         hundredths(asked.max_confidence, up=False),
     )
+
+
+def assignee_of(call: Call, person: str | None) -> str | None:
+    """The person that a filter names: "" for `@none`, the caller for `@me`, None for anybody."""
+    return None if person is None else {"@me": call.caller.name, "@none": ""}.get(person, person)

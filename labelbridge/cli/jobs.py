@@ -126,6 +126,12 @@ PrefixOption = Annotated[
 ]
 TextOption = Annotated[str | None, typer.Option("--text", help="Only entities with exactly this text.")]
 JobFilter = Annotated[str | None, typer.Option("--job", help="Only suggestions of this autolabel job.")]
+FlaggedOption = Annotated[bool, typer.Option("--flagged", help="Only flagged documents.")]
+AssignedOption = Annotated[
+    str | None,
+    typer.Option("--assigned-to", help="Only documents of this person; @me: you; @none: of nobody."),
+]
+DatasetOption = Annotated[Literal["Train", "Test"] | None, typer.Option(help="Only documents used for this.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 
 
@@ -137,6 +143,9 @@ def accept(
     prefix: PrefixOption = None,
     text: TextOption = None,
     job: JobFilter = None,
+    flagged: FlaggedOption = False,
+    assigned_to: AssignedOption = None,
+    dataset: DatasetOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -145,9 +154,11 @@ def accept(
 
     Undo it with 'labelbridge undo'.
     """
-    body = _bulk("accept", min_confidence, max_confidence, category, prefix, job)
-    if text is not None:
-        body["text"] = text
+    body = _bulk(
+        "accept", minConfidence=min_confidence, maxConfidence=max_confidence, categories=category or None,
+        locationPrefix=prefix, text=text, jobId=job, flagged=flagged or None, assignedTo=assigned_to,
+        dataset=dataset,
+    )  # fmt: skip
     _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
 
 
@@ -159,6 +170,9 @@ def reject(
     prefix: PrefixOption = None,
     text: TextOption = None,
     job: JobFilter = None,
+    flagged: FlaggedOption = False,
+    assigned_to: AssignedOption = None,
+    dataset: DatasetOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -167,25 +181,18 @@ def reject(
 
     They are not suggested again. Undo it with 'labelbridge undo'.
     """
-    body = _bulk("reject", min_confidence, max_confidence, category, prefix, job)
-    if text is not None:
-        body["text"] = text
+    body = _bulk(
+        "reject", minConfidence=min_confidence, maxConfidence=max_confidence, categories=category or None,
+        locationPrefix=prefix, text=text, jobId=job, flagged=flagged or None, assignedTo=assigned_to,
+        dataset=dataset,
+    )  # fmt: skip
     _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
 
 
-def _bulk(
-    decision: Literal["accept", "reject"],
-    low: float | None,
-    high: float | None,
-    categories: list[str] | None,
-    prefix: str | None,
-    job: str | None,
-) -> BulkBody:
-    body: Any = {
-        "decision": decision, "minConfidence": low, "maxConfidence": high, "categories": categories or None,
-        "locationPrefix": prefix, "jobId": job,
-    }  # fmt: skip
-    return cast(BulkBody, {name: value for name, value in body.items() if value is not None})
+def _bulk(decision: Literal["accept", "reject"], **filters: Any) -> BulkBody:
+    """The body of a bulk decision; a filter that is None is left out."""
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    return cast(BulkBody, {"decision": decision, **chosen})
 
 
 def _decide(out: Output, name: str, body: BulkBody, *, dry_run: bool, yes: bool) -> None:

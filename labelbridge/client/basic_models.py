@@ -85,3 +85,19 @@ class Entity(TypedDict):
     category: str
     offset: int
     length: int
+
+
+class BulkBody(TypedDict):
+    """Which suggestions to decide on; without filters all. Both confidences are included."""
+
+    decision: Literal["accept", "reject"]
+    minConfidence: NotRequired[float | None]
+    maxConfidence: NotRequired[float | None]
+    categories: NotRequired[list[str] | None]
+    jobId: NotRequired[str | None]
+    locationPrefix: NotRequired[str | None]
+    text: NotRequired[str | None]
+    flagged: NotRequired[bool | None]
+    assignedTo: NotRequired[str | None]
+    dataset: NotRequired[Dataset | None]
+    dryRun: NotRequired[bool]

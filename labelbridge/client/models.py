@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from labelbridge.client.basic_models import (
     ENDED,
+    BulkBody,
     Check,
     ConnectionState,
     Dataset,
@@ -68,6 +69,7 @@ __all__ = [
     "AssignBody",
     "Assignment",
     "BlindItem",
+    "BulkBody",
     "CategoryFigures",
     "Check",
     "ConfusionCell",
@@ -359,19 +361,6 @@ class ReviewResult(TypedDict):
     eTag: NotRequired[str | None]
     document: NotRequired[Document | None]
     error: NotRequired[Error | None]
-
-
-class BulkBody(TypedDict):
-    """Which suggestions to decide on; without filters all. Both confidences are included."""
-
-    decision: Literal["accept", "reject"]
-    minConfidence: NotRequired[float | None]
-    maxConfidence: NotRequired[float | None]
-    categories: NotRequired[list[str] | None]
-    jobId: NotRequired[str | None]
-    locationPrefix: NotRequired[str | None]
-    text: NotRequired[str | None]
-    dryRun: NotRequired[bool]
 
 
 class AutolabelBody(TypedDict, total=False):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.imports import ImportParameters, ImportResult
-from shared.domain.names import ProjectKind, Studio
+from shared.domain.names import Dataset, ProjectKind, Studio
 from shared.domain.prediction import NO_TOKENS, Prices, Tokens
 from shared.domain.project import OfProject, Project
 from shared.domain.push import PushParameters, PushResult
@@ -171,6 +171,10 @@ class BulkParameters:
     edits: int = 0
     #: Only entities with exactly this text.
     text: str | None = None
+    #: Only of documents that are so now; `assignee` "": that are assigned to nobody.
+    flagged: bool | None = None
+    assignee: str | None = None
+    dataset: Dataset | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from shared.domain.jobs import Outcome
+from shared.domain.names import Dataset
 from shared.domain.project import MAX_CATEGORIES, MAX_PROJECT_DOCUMENTS
 from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.wire.api import ErrorModel, ModelLabel, Names, Strict, Wire
-from shared.wire.documents import Confidence, DocumentFilters, DocumentModel, PageQuery
+from shared.wire.documents import MAX_PERSON, Confidence, DocumentFilters, DocumentModel, PageQuery
 
 
 class AutolabelBody(Strict):
@@ -118,6 +119,10 @@ class BulkBody(Strict):
     location_prefix: Annotated[str, Field(max_length=1_024)] | None = None
     #: Only entities with exactly this text.
     text: Annotated[str, Field(min_length=1, max_length=MAX_ENTITY_LENGTH)] | None = None
+    #: Only suggestions of documents that are so; `assignedTo` as in the list of documents.
+    flagged: bool | None = None
+    assigned_to: Annotated[str, Field(max_length=MAX_PERSON)] | None = None
+    dataset: Dataset | None = None
     dry_run: bool = False
 
 

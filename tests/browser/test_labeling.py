@@ -183,6 +183,34 @@ async def test_bulk_starts_from_the_filters_and_shows_ten(
     assert await studio.violations() == []
 
 
+async def test_bulk_decides_on_what_the_list_shows(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    """The list is filtered by flag and dataset; the dialog says so, decides on these alone, and can be widened."""
+    project = await new_project(SINGLE)
+    await project.suggested({f"{n}.txt": f"@Refund:{n}" for n in (91, 92, 93, 94)}, "Refund")
+    for location, body in (("91.txt", {"flagged": True}), ("92.txt", {"flagged": True, "dataset": "Test"})):
+        document = await project.document(location)
+        path = f"{project.path}/documents/{document['id']}"
+        patched = await project.http.patch(path, json=body, headers={"If-Match": document["eTag"]})
+        patched.raise_for_status()
+    studio = await open_studio(width=390, scheme="dark")
+    await studio.go(project.name, "review", "?status=flagged&dataset=Test")
+    await expect(studio.text).to_have_text("@Refund:92")
+
+    await studio.page.get_by_role("button", name="Documents", exact=True).click()
+    await studio.page.get_by_role("button", name="Bulk accept or reject").press("Enter")
+    dialog = studio.page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("1 suggestion would be accepted.")
+    await expect(dialog.get_by_role("list", name="These").get_by_role("listitem")).to_have_count(1)
+    assert await studio.violations() == []
+    assert await studio.overflow() == []
+    await dialog.get_by_role("button", name="Train and Test").press("Enter")
+    await expect(dialog).to_contain_text("2 suggestions would be accepted.")
+    await dialog.get_by_role("button", name="Accept 2").press("Enter")
+    await studio.reported("2 suggestions accepted.")
+    left = {d["location"] for d in await project.documents(status="autoLabeled")}
+    assert left == {"93.txt", "94.txt"}
+
+
 async def test_filters(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)
     await project.suggested(

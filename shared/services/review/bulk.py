@@ -18,7 +18,7 @@ from shared.domain.jobs import (
     UndoParameters,
     UndoResult,
 )
-from shared.domain.names import ProjectKind, derived_id
+from shared.domain.names import Dataset, ProjectKind, derived_id
 from shared.domain.page import (
     Change,
     Edit,
@@ -59,6 +59,10 @@ class BulkRequest:
     location_prefix: str | None = None
     #: Only entities with exactly this text.
     text: str | None = None
+    #: Only of documents that are so; `assignee` "": that are assigned to nobody.
+    flagged: bool | None = None
+    assignee: str | None = None
+    dataset: Dataset | None = None
     dry_run: bool = False
 
 
@@ -94,6 +98,9 @@ class BulkService:
             dry_run=request.dry_run,
             edits=project.edits,
             text=request.text,
+            flagged=request.flagged,
+            assignee=request.assignee,
+            dataset=request.dataset,
         )
         batches = batches_of((h.number, _suggested(h, project)) for h in heads)
         return await self._begin(project, JobKind.REVIEW, job_id, parameters, tuple(batches))
@@ -331,7 +338,7 @@ def _matching(
     """Ids of the suggestions of a document that a bulk decision is about; `categories`: by their current names."""
     if pending is None or (wanted.from_job is not None and pending.job_id != wanted.from_job):
         return ()
-    if wanted.prefix is not None and not document.location.startswith(wanted.prefix):
+    if not _is_chosen(document, wanted):
         return ()
     low = 0 if wanted.low is None else wanted.low
     high = 100 if wanted.high is None else wanted.high
@@ -339,6 +346,16 @@ def _matching(
         s.id
         for s in pending.items
         if low <= s.confidence <= high and (categories is None or s.category in categories)
+    )
+
+
+def _is_chosen(document: Document, wanted: BulkParameters) -> bool:
+    """By what is known of a document besides its suggestions."""
+    return (
+        (wanted.prefix is None or document.location.startswith(wanted.prefix))
+        and wanted.flagged in {None, document.flagged}
+        and wanted.assignee in {None, document.assignee}
+        and wanted.dataset in {None, document.dataset}
     )
 
 

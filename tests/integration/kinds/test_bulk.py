@@ -131,17 +131,38 @@ async def test_a_dry_run_counts_and_changes_nothing(new_project: MakeProject, ki
         ({"locationPrefix": "in/"}, {"in/high.txt": 2, "in/low.txt": 2}),
         ({"locationPrefix": "in/", "categories": ["Login"], "minConfidence": 0.5}, {"in/high.txt": 1}),
         ({"jobId": "another"}, {}),
+        ({"flagged": True}, {"in/low.txt": 2}),
+        ({"flagged": False, "locationPrefix": "in/"}, {"in/high.txt": 2}),
+        ({"assignedTo": "Ana"}, {"out/high.txt": 2}),
+        ({"assignedTo": "@none", "categories": ["Login"]}, {"in/high.txt": 1, "in/low.txt": 1}),
+        ({"assignedTo": "@me"}, {}),
+        ({"dataset": "Test"}, {"in/high.txt": 2}),
+        ({"dataset": "Train", "flagged": False}, {"out/high.txt": 2}),
     ],
 )
 async def test_filters(new_project: MakeProject, body: dict[str, Any], matched: dict[str, int]):
     if _Filtered.project is None:
-        _Filtered.project = await made(new_project, MULTI)
+        _Filtered.project = await _filtered(new_project)
     project = Project(**{**vars(_Filtered.project), "http": (await new_project(create=False)).http})
     job = await bulk(project, decision="reject", dryRun=True, **body)
     assert counts(job) == (sum(matched.values()), 0, 0)
     [first] = {s["jobId"] for d in await project.documents(status="autoLabeled") for s in d["suggestions"]}
     if not body:
         assert counts(await bulk(project, decision="reject", dryRun=True, jobId=first))[0] == 6
+
+
+async def _filtered(new_project: MakeProject) -> Project:
+    """One document flagged, one of the dataset Test, one assigned to Ana."""
+    project = await made(new_project, MULTI)
+    for location, body in (("in/low.txt", {"flagged": True}), ("in/high.txt", {"dataset": "Test"})):
+        document = await project.document(location)
+        path = f"{project.path}/documents/{document['id']}"
+        patched = await project.http.patch(path, json=body, headers={"If-Match": document["eTag"]})
+        patched.raise_for_status()
+    body = {"assignee": "Ana", "filter": {"locationPrefix": "out/"}}
+    assigned = await project.http.post(f"{project.path}/documents/:assign", json=body)
+    assert assigned.json()["assigned"] == 1
+    return project
 
 
 class _Filtered:

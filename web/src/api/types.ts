@@ -254,6 +254,10 @@ export interface BulkRequest {
   locationPrefix?: string;
   /** Only entities with exactly this text. */
   text?: string;
+  flagged?: boolean;
+  /** A person's name, `@me` or `@none`. */
+  assignedTo?: string;
+  dataset?: string;
   dryRun?: boolean;
 }
 

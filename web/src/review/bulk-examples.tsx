@@ -3,7 +3,7 @@
 import { getText, listDocuments, searchDocuments } from "../api/client";
 import type { BulkRequest, DocumentItem, Suggestion } from "../api/types";
 import { percent } from "../domain/format";
-import { apiQuery } from "../state/filters";
+import { apiQuery, FLAGGED } from "../state/filters";
 import type { Review } from "../state/review";
 import { CategoryName } from "../ui/category";
 
@@ -77,12 +77,12 @@ export async function examplesOf(
 /** The first documents that may have such a suggestion. */
 async function documentsOf(project: string, request: BulkRequest): Promise<DocumentItem[]> {
   const query = apiQuery({
-    status: "autoLabeled",
+    status: request.flagged ? FLAGGED : "autoLabeled",
     category: request.categories?.[0] ?? "",
     jobId: request.jobId ?? "",
     prefix: request.locationPrefix ?? "",
-    assigned: "",
-    dataset: "",
+    assigned: request.assignedTo ?? "",
+    dataset: request.dataset ?? "",
     search: "",
     order: "id",
     min: request.minConfidence ?? 0,

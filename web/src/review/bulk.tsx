@@ -36,6 +36,9 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
   const category = useSignal(entity ? entity.category : filters.category);
   const prefix = useSignal(entity ? "" : filters.prefix);
   const jobId = useSignal(entity ? "" : filters.jobId);
+  const flagged = useSignal(!entity && filters.status === FLAGGED);
+  const assigned = useSignal(entity ? "" : filters.assigned);
+  const dataset = useSignal(entity ? "" : filters.dataset);
   const text = useSignal(entity?.text ?? "");
   const matched = useSignal<number | null>(null);
   const examples = useSignal<readonly Example[] | null>(null);
@@ -49,6 +52,9 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
     ...(prefix.value ? { locationPrefix: prefix.value } : {}),
     ...(jobId.value ? { jobId: jobId.value } : {}),
     ...(text.value ? { text: text.value } : {}),
+    ...(flagged.value ? { flagged: true } : {}),
+    ...(assigned.value ? { assignedTo: assigned.value } : {}),
+    ...(dataset.value ? { dataset: dataset.value } : {}),
   }));
 
   useEffect(() => {
@@ -85,9 +91,6 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
   return (
     <Dialog title="Bulk accept or reject" onClose={onClose}>
       <div class="stack">
-        {filters.assigned && (
-          <p class="notice">A bulk decision is for the documents of all people, not only of one.</p>
-        )}
         <fieldset class="segmented">
           <legend>Decision</legend>
           {(["accept", "reject"] as const).map((one) => (
@@ -145,26 +148,36 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
           />
         </Field>
         {jobId.value && (
-          <p class="notice">
-            <span>Only suggestions of the job that the list is filtered by.</span>
-            <button type="button" class="quiet small" onClick={() => (jobId.value = "")}>
-              Of all jobs
-            </button>
-          </p>
+          <FilterNotice
+            text="Only suggestions of the job that the list is filtered by."
+            widen="Of all jobs"
+            onWiden={() => (jobId.value = "")}
+          />
         )}
-        {filters.dataset && !entity && (
-          <p class="notice">
-            The filter “Used for: {filters.dataset}” does not apply here: documents of both are decided.
-          </p>
+        {flagged.value && (
+          <FilterNotice
+            text="Only flagged documents."
+            widen="Flagged or not"
+            onWiden={() => (flagged.value = false)}
+          />
+        )}
+        {assigned.value && (
+          <FilterNotice
+            text={`Only documents that are assigned to ${PEOPLE[assigned.value] ?? assigned.value}.`}
+            widen="Of everybody"
+            onWiden={() => (assigned.value = "")}
+          />
+        )}
+        {dataset.value && (
+          <FilterNotice
+            text={`Only documents used for: ${dataset.value}.`}
+            widen="Train and Test"
+            onWiden={() => (dataset.value = "")}
+          />
         )}
         {filters.search && !entity && (
           <p class="notice">
             The search of the list does not apply here: documents without the text are decided too.
-          </p>
-        )}
-        {filters.status === FLAGGED && (
-          <p class="notice">
-            The filter “Flagged” does not apply here: documents without a flag are decided as well.
           </p>
         )}
         {review.drafts.unsaved.value.length > 0 && (
@@ -199,6 +212,26 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
         </div>
       </div>
     </Dialog>
+  );
+}
+
+const PEOPLE: Record<string, string> = { "@me": "you", "@none": "nobody" };
+
+interface FilterNoticeProps {
+  text: string;
+  widen: string;
+  onWiden: () => void;
+}
+
+/** A filter of the list that holds here too, and how to do without it. */
+function FilterNotice({ text, widen, onWiden }: FilterNoticeProps) {
+  return (
+    <p class="notice">
+      <span>{text}</span>
+      <button type="button" class="quiet small" onClick={onWiden}>
+        {widen}
+      </button>
+    </p>
   );
 }
 
