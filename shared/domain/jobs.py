@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.imports import ImportParameters, ImportResult
 from shared.domain.names import Dataset, ProjectKind, Studio
 from shared.domain.prediction import NO_TOKENS, Prices, Tokens
 from shared.domain.project import OfProject, Project
-from shared.domain.push import PushParameters, PushResult
 from shared.domain.training import EvaluationSplit, LeftOut, SplitKind, SplitOptions, TrainedModel
+from shared.domain.transfers import ImportParameters, ImportResult, PushParameters, PushResult
 
 EXPIRES_AFTER = timedelta(days=7)
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from shared.domain import jobs
 from shared.domain.errors import Conflict, JobNotFound
-from shared.domain.imports import ImportParameters, ImportResult
 from shared.domain.jobs import (
     Batch,
     BatchResult,
@@ -33,7 +32,7 @@ from shared.domain.jobs import (
     Result,
 )
 from shared.domain.prediction import NO_TOKENS, Tokens
-from shared.domain.push import PushParameters, PushResult
+from shared.domain.transfers import ImportParameters, ImportResult, PushParameters, PushResult
 from shared.storage.gateways.ports import (
     Delete,
     Insert,

@@ -27,12 +27,12 @@ from shared.domain.errors import (
     ProjectNotFound,
     TooLarge,
 )
-from shared.domain.imports import ImportParameters, ImportResult, ImportSource
 from shared.domain.jobs import REPLACED, Job, JobError, JobKind, JobStatus
 from shared.domain.names import derived_id, incarnation_of_import
 from shared.domain.page import Action, HistoryEntry, ImportedLabels, Page, page_of
 from shared.domain.project import Project, with_categories
 from shared.domain.project_file import LabeledDocument, ProjectFile
+from shared.domain.transfers import ImportParameters, ImportResult, ImportSource
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
 from shared.services.jobs.messages import JobMessage

@@ -23,8 +23,8 @@ from shared.domain.labels import without_open_end
 from shared.domain.names import random_id
 from shared.domain.project import DeployedModel, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
-from shared.domain.push import PushParameters, PushResult, PushStep
 from shared.domain.training import SplitOptions
+from shared.domain.transfers import PushParameters, PushResult, PushStep
 from shared.engines.azure_language.authoring import LanguageAuthoring, ServiceJob
 from shared.engines.azure_language.service import Busy, Refused
 from shared.engines.base import EngineError, EngineNotConfigured, EngineUnavailable

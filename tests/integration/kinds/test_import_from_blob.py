@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import Conflict, InvalidArgument, ProjectNotFound, TooLarge
-from shared.domain.imports import ImportParameters
 from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.transfers import ImportParameters
 from shared.services.jobs.messages import JobMessage
 from shared.services.project_files import imports
 from shared.services.training.service import TrainRequest

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from shared.domain.errors import Conflict, ProjectNotFound
-from shared.domain.imports import ImportParameters
 from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.transfers import ImportParameters
 from shared.services.jobs.messages import JobMessage
 from shared.services.project_files import imports
 from tests.integration.kinds.files import project_file

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from shared.domain.imports import ImportParameters, ImportResult, ImportSource
 from shared.domain.jobs import (
     AutolabelParameters,
     Batch,
@@ -31,6 +30,7 @@ from shared.domain.jobs import (
 )
 from shared.domain.names import ProjectKind, Studio
 from shared.domain.training import SplitKind
+from shared.domain.transfers import ImportParameters, ImportResult, ImportSource
 from shared.storage import rows
 from shared.storage.gateways.ports import Insert
 from shared.storage.jobs import JobStore
