@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from shared.domain.agreement import MAX_SAMPLE
+from shared.domain.team import MAX_SAMPLE
 from shared.wire.api import Strict, Wire
 from shared.wire.documents import MAX_PERSON, ClassModel, DocumentFilters, RegionModel
 

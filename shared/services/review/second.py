@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from shared.domain.agreement import MAX_SAMPLE, Agreement, agreement, same
 from shared.domain.document import Document, Version, set_labels, undo_of_labels
 from shared.domain.errors import (
     Conflict,
@@ -22,6 +21,7 @@ from shared.domain.names import ProjectKind
 from shared.domain.page import Action, Change, Edit, Flag, Head, HistoryEntry, LabelChange, Page, page_of
 from shared.domain.project import Project, require_current_names
 from shared.domain.review import undo
+from shared.domain.team import MAX_SAMPLE, Agreement, agreement, same
 from shared.domain.text import Offsets, content_hash
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import undone_entry

@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.domain.agreement import agreement, cohens_kappa, same
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import ProjectKind
+from shared.domain.team import agreement, cohens_kappa, same
 
 SINGLE, MULTI, ENTITIES = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL, ProjectKind.ENTITIES
 
