@@ -10,7 +10,6 @@ import azure.functions as func
 
 from functions import (
     autolabel,
-    bulk,
     connection,
     documents,
     projects,
@@ -26,7 +25,7 @@ from shared.runtime.telemetry import start as start_telemetry
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # functions.http identifies callers
 for feature in (
-    projects, documents, review, autolabel, bulk, training, transfers, connection, team, system, web,
+    projects, documents, review, autolabel, training, transfers, connection, team, system, web,
 ):  # fmt: skip
     app.register_functions(feature.routes.blueprint)
 try:

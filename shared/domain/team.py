@@ -1,7 +1,8 @@
 """Teams: who changed the labels of which documents, by day (UTC), who is to review which, and how far two agree.
 
 Agreement is Cohen's kappa for classes (of a multi-label project for each category, and their mean), F1 of exact spans
-for entities."""
+for entities.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
