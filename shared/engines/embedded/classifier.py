@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
 from shared.engines.base import ArtifactError
-from shared.engines.embedded import calibration
+from shared.engines.embedded import logistic
 from shared.engines.embedded.artifact import Artifact
-from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.features import FeatureSpace
+from shared.engines.embedded.logistic import Platt
 
 _ALTERNATIVES: Final = 5
 """Single-label: predictions a document. More than one, for the best may be rejected already or not asked for.
@@ -103,7 +103,7 @@ class Classifier:
 def confidences(kind: ProjectKind, scores: Matrix, decision: Decision) -> Matrix:
     """One confidence for each document and category."""
     if kind is ProjectKind.SINGLE_LABEL:
-        raw = calibration.softmax_confidences(scores, 1 / decision.platt.slope)
+        raw = logistic.softmax_confidences(scores, 1 / decision.platt.slope)
     else:
         raw = decision.platt(scores)
     return np.minimum(raw, decision.ceiling)

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example
 from shared.engines.base import FitReport, NotEnoughExamples
-from shared.engines.embedded import calibration, logistic, sentences
-from shared.engines.embedded.calibration import Platt
+from shared.engines.embedded import logistic, sentences
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
 from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows
-from shared.engines.embedded.logistic import Matrix, Points
+from shared.engines.embedded.logistic import Matrix, Platt, Points
 from shared.engines.embedded.numeric import pivoted_cholesky, solve_triangular
 
 _STRENGTH: Final = 20.0
@@ -183,13 +182,13 @@ def _decide(kind: ProjectKind, held_out: Matrix, problem: _Problem) -> Decision:
     known = problem.known()
     scores, targets = held_out[known], problem.targets[known]
     if kind is ProjectKind.SINGLE_LABEL:
-        raw = Decision(Platt(1 / calibration.temperature(scores, targets.argmax(axis=1))), 0.0, 1.0)
+        raw = Decision(Platt(1 / logistic.temperature(scores, targets.argmax(axis=1))), 0.0, 1.0)
         claimed = confidences(kind, scores, raw).max(axis=1)
         threshold = 0.0
     else:
         raw = Decision(Platt.fit(scores.ravel(), targets.ravel()), 0.5, 1.0)
         claimed = confidences(kind, scores, raw).ravel()
         enough = len(targets) >= _THRESHOLD_DOCUMENTS
-        threshold = calibration.best_threshold(claimed, targets.ravel()) if enough else 0.5
-    ceiling = calibration.ceiling(len(targets), claimed)
+        threshold = logistic.best_threshold(claimed, targets.ravel()) if enough else 0.5
+    ceiling = logistic.ceiling(len(targets), claimed)
     return Decision(raw.platt, min(threshold, ceiling), ceiling)

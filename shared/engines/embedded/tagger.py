@@ -15,9 +15,9 @@ from shared.engines.base import ArtifactError
 from shared.engines.embedded import sentences
 from shared.engines.embedded.artifact import Artifact
 from shared.engines.embedded.attributes import EDGES, POSITIONS, Gazetteer, Mention, in_context, seen_at
-from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, Matrix, without_overlaps
 from shared.engines.embedded.classifier import Decision
+from shared.engines.embedded.logistic import Platt
 from shared.engines.embedded.numeric import csr_array, hstack, logit, ones_at
 from shared.engines.embedded.tokens import Tokens, cut
 from shared.engines.embedded.word_clusters import SIZES, WordClusters

@@ -12,7 +12,7 @@ import numpy as np
 
 from shared.domain.prediction import Example
 from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
-from shared.engines.embedded import calibration
+from shared.engines.embedded import logistic
 from shared.engines.embedded.attributes import (
     EDGES,
     POSITIONS,
@@ -22,9 +22,9 @@ from shared.engines.embedded.attributes import (
     mentions,
     seen_at,
 )
-from shared.engines.embedded.calibration import Platt
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.classifier import Decision
+from shared.engines.embedded.logistic import Platt
 from shared.engines.embedded.numeric import CrfTagger, CrfTrainer, csr_array
 from shared.engines.embedded.tagger import Tagger, groups, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
@@ -247,11 +247,11 @@ def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decisi
 
 def _learn_decision(found: list[Candidate], right: Any, total: int, documents: int) -> Decision:
     probabilities = np.array([span.probability for span in found])
-    threshold = calibration.best_threshold(probabilities, right, total)
+    threshold = logistic.best_threshold(probabilities, right, total)
     # Fitted on all: the chosen ones alone look better than they are, for the threshold was chosen by them.
     platt = Platt.fit(scores(found), right, hold=_HOLD)
     claimed = platt(scores(found)[probabilities >= threshold])
-    return Decision(platt, threshold, calibration.ceiling(documents, claimed))
+    return Decision(platt, threshold, logistic.ceiling(documents, claimed))
 
 
 def _gold(given: Sequence[int]) -> set[tuple[int, int, int]]:
