@@ -33,7 +33,6 @@ try:
 except InvalidSettings as error:
     logging.getLogger("labelbridge").error("%s", error.message)  # noqa: TRY400 - the trace says nothing more
 else:
-    from functions import queues, timers, uploads  # their bindings take names from the settings
+    from functions import background  # its bindings take names from the settings
 
-    for feature in (uploads, queues, timers):
-        app.register_functions(feature.triggers.blueprint)
+    app.register_functions(background.triggers.blueprint)

@@ -1,7 +1,8 @@
 """The one wrapper of all HTTP functions: it authenticates, authorizes, parses, calls, and answers in Azure's shapes.
 
 A feature declares operations with `Routes`; the parameters `query` and `body` of a handler name the models that the
-request is parsed into. The order of checks: 401, 403, api-version, names in the path, query, body.
+request is parsed into. The order of checks: 401, 403, api-version, names in the path, query, body. An error is
+answered as `{"error": {code, message, target, details, innererror}}`.
 """
 
 import asyncio
@@ -27,16 +28,18 @@ from functions.request import (
     require_length,
 )
 from shared import telemetry
+from shared.domain import errors
 from shared.domain.errors import Conflict, Forbidden, InvalidArgument, LabelbridgeError, Unavailable
 from shared.domain.names import derived_id, incarnation_of_import
-from shared.runtime import problems
 from shared.runtime.auth import Access, Caller, Permission, allowed
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.idempotency import Answer, Remembered
+from shared.wire.documents import document_json
 from shared.wire.validation import invalid
 
 if TYPE_CHECKING:
     from shared.runtime.container import Container
+
 
 log = logging.getLogger("labelbridge.http")
 ALL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -144,9 +147,9 @@ async def _reply(operation: Operation, request: func.HttpRequest, request_id: st
             return await _run(operation, request, container())
     except LabelbridgeError as error:
         return _refusal(error)
-    except StorageUnavailable as error:
+    except StorageUnavailable:
         log.warning("Storage unavailable in %s (%s)", operation.id, request_id)
-        return _refusal(problems.from_storage(error))
+        return _refusal(Unavailable("The storage account does not respond; try again.", retry_after=2))
     except Exception as error:
         if isinstance(error, TimeoutError) and limit.expired():
             log.warning("%s took longer than %d s (%s)", operation.id, REQUEST_SECONDS, request_id)
@@ -154,11 +157,11 @@ async def _reply(operation: Operation, request: func.HttpRequest, request_id: st
             return _refusal(Unavailable(text, retry_after=10))
         log.exception("Unexpected error in %s (%s)", operation.id, request_id)
         defect = LabelbridgeError(f"An unexpected error occurred; the log has it under '{request_id}'.")
-        return Reply(500, problems.body_of(defect))
+        return Reply(500, body_of(defect))
 
 
 def _refusal(error: LabelbridgeError) -> Reply:
-    return Reply(problems.status_of(error), problems.body_of(error), problems.headers_of(error))
+    return Reply(status_of(error), body_of(error), headers_of(error))
 
 
 async def _run(operation: Operation, request: func.HttpRequest, app: "Container") -> Reply:
@@ -238,3 +241,51 @@ async def _incarnation(call: Call) -> str:
 def _is_of_another_project(call: Call, stored: str, current: str) -> bool:
     """Whether the project of the stored answer is gone. An import may have created it only after its answer."""
     return current not in {stored, incarnation_of_import(call.job_id())}
+
+
+_STATUS: tuple[tuple[type[LabelbridgeError], int], ...] = (
+    (errors.InvalidArgument, 400),
+    (errors.Unauthorized, 401),
+    (errors.Forbidden, 403),
+    (errors.QuotaExceeded, 403),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.LengthRequired, 411),
+    (errors.TooLarge, 413),
+    (errors.UnsupportedMediaType, 415),
+    (errors.PreconditionRequired, 428),
+    (errors.NotOffered, 501),
+    (errors.Unavailable, 503),
+)
+
+
+def status_of(error: LabelbridgeError) -> int:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def error_json(error: LabelbridgeError) -> dict[str, Any]:
+    """The object below `error`."""
+    data: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.target:
+        data["target"] = error.target
+    if error.details:
+        data["details"] = [error_json(detail) for detail in error.details]
+    if error.inner_code:
+        data["innererror"] = {"code": error.inner_code, "message": error.message}
+    return data
+
+
+def body_of(error: LabelbridgeError) -> dict[str, Any]:
+    body: dict[str, Any] = {"error": error_json(error)}
+    if isinstance(error, errors.StaleDocument):
+        body["document"] = document_json(error.document, error.project)
+    return body
+
+
+def headers_of(error: LabelbridgeError) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers

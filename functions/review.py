@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.call import Call, P, Reply, job_state, listed
 from functions.documents import assignee_of
-from functions.http import Routes
+from functions.http import Routes, error_json
 from functions.request import hundredths
 from shared.domain.document import parse_version
 from shared.domain.errors import InvalidArgument
@@ -12,7 +12,6 @@ from shared.domain.jobs import JobKind
 from shared.domain.project import Project
 from shared.domain.review import Decision
 from shared.runtime.auth import Role
-from shared.runtime.problems import error_json
 from shared.wire.api import JobList, JobModel, job_json
 from shared.wire.autolabel import BulkBody
 from shared.wire.documents import DecisionModel, PageQuery, ReviewAnswer, ReviewBody, document_json, etag

@@ -1,4 +1,4 @@
-"""The exception tree. An error carries what the answer needs; `shared.runtime.problems` gives it an HTTP status.
+"""The exception tree. An error carries what the answer needs; `functions.http` gives it an HTTP status.
 
 LabelbridgeError
 ├── InvalidArgument          a value breaks a rule: `target` names the field             400

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from shared.domain.document import Document
 from shared.domain.labels import EntityLabel, Labels
@@ -122,10 +122,6 @@ def assignments(project: Project, heads: Iterable[Head]) -> dict[str, Counter[Do
             status = entry.status(project.generation, project.active_studio)
             found.setdefault(entry.assignee, Counter())[status] += 1
     return found
-
-
-#: Documents of a second review.
-MAX_SAMPLE: Final = 500
 
 
 type Pair = tuple[Labels, Labels]

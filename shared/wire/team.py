@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from shared.domain.team import MAX_SAMPLE
 from shared.wire.api import Strict, Wire
 from shared.wire.documents import MAX_PERSON, ClassModel, DocumentFilters, RegionModel
 
 #: Documents that one request assigns.
 MAX_ASSIGNED = 1_000
+#: Documents of a second review.
+MAX_SAMPLE = 500
 
 
 def _person(name: str) -> str:

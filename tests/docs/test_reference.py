@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from functions.http import status_of
 from labelbridge.cli.main import app as command_line
 from shared.domain import errors
 from shared.domain.errors import LabelbridgeError
-from shared.runtime import problems
 from shared.runtime.settings import Settings
 from tests.docs.tables import TABLES, marked
 
@@ -85,7 +85,7 @@ def documented_errors() -> set[tuple[int, str]]:
 def test_every_error_is_documented_with_its_status():
     kinds = {kind for kind in tree() if kind.__module__ == errors.__name__}
     assert len(kinds) > 12
-    found = {(problems.status_of(one), one.code) for one in (made(kind) for kind in kinds)}
+    found = {(status_of(one), one.code) for one in (made(kind) for kind in kinds)}
     assert found == documented_errors()
 
 

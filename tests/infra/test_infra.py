@@ -16,7 +16,7 @@ from shared.services.jobs import messages
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
-UPLOADS = ROOT / "functions" / "uploads.py"
+BACKGROUND = ROOT / "functions" / "background.py"
 HOOK = (INFRA / "postdeploy.sh").read_text("utf-8")
 NEAR = ROOT.parent / "shared" / "bicep" / "bicep"
 BICEP = str(NEAR) if NEAR.exists() else shutil.which("bicep")
@@ -218,7 +218,7 @@ def test_the_service_of_azd_is_the_function_app(home: Path) -> None:
 
 
 def test_events_go_to_functions_that_exist() -> None:
-    functions = (ROOT / "functions/uploads.py").read_text("utf-8")
+    functions = (ROOT / "functions/background.py").read_text("utf-8")
     assert "Host.Functions.document_uploaded" in HOOK
     assert "$app_id/functions/storage_event" in HOOK
     for name in ("document_uploaded", "storage_event"):
@@ -289,7 +289,7 @@ def test_the_policy_of_the_tombstones_is_not_locked_unasked(tmp_path: Path) -> N
 
 
 def test_subscriptions_deliver_every_event_that_the_code_reads(tmp_path: Path) -> None:
-    read = set(re.findall(r"\"(Microsoft\.Storage\.\w+)\"", UPLOADS.read_text("utf-8")))
+    read = set(re.findall(r"\"(Microsoft\.Storage\.\w+)\"", BACKGROUND.read_text("utf-8")))
     assert len(read) == 5
     made = _subscriptions(tmp_path)
     types = {name: set(options["included-event-types"]) for name, options in made.items()}

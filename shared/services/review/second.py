@@ -21,7 +21,7 @@ from shared.domain.names import ProjectKind
 from shared.domain.page import Action, Change, Edit, Flag, Head, HistoryEntry, LabelChange, Page, page_of
 from shared.domain.project import Project, require_current_names
 from shared.domain.review import undo
-from shared.domain.team import MAX_SAMPLE, Agreement, agreement, same
+from shared.domain.team import Agreement, agreement, same
 from shared.domain.text import Offsets, content_hash
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import undone_entry
@@ -29,6 +29,7 @@ from shared.storage.gateways.ports import Operation
 from shared.storage.page_reader import gather
 from shared.storage.pages import Author
 from shared.storage.team import Resolution, SecondItem, SecondReview
+from shared.wire.team import MAX_SAMPLE
 from shared.wire.validation import ValidationErrors
 
 ATTEMPTS = 5

@@ -13,7 +13,7 @@ from tests.support import events
 
 with pytest.MonkeyPatch.context() as patched:  # the bindings take names from the settings
     patched.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
-    from functions.uploads import Place, places_of
+    from functions.background import Place, places_of
 load_settings.cache_clear()
 
 ACCOUNT = "devstoreaccount1"

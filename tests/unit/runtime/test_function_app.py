@@ -70,7 +70,7 @@ def test_the_start_loads_no_sdk_no_engine_and_no_use_case():
         [sys.executable, "-c", program], env=os.environ | ONLY, capture_output=True, text=True, check=True
     )
     loaded = json.loads(done.stdout.splitlines()[-1])
-    assert "functions.timers" in loaded, "settings were right: all functions are registered"
+    assert "functions.background" in loaded, "settings were right: all functions are registered"
     assert [name for name in loaded if any(f"{name}.".startswith(f"{late}.") for late in LATE)] == []
 
 

@@ -1,0 +1,201 @@
+"""Functions that run in the background: on events of the storage account, on queue messages, and by timers.
+
+An event only names what to inspect; nothing in it is fetched or trusted. Each kind of work has a queue, which the
+platform scales alone. A message that fails is sent again, and after five tries its work ends with the reason. No
+function reads a poison queue, where the host puts what ended its worker five times: the sweep does.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+import azure.functions as func
+
+from functions.call import container
+from functions.triggers import BlobReference, Triggers
+from shared import telemetry
+from shared.domain.schedule import Schedule
+from shared.domain.text import ascii_safe, has_lone_surrogate
+from shared.runtime.settings import load_settings
+from shared.services.jobs.messages import (
+    BATCH_QUEUE,
+    EVENT_QUEUE,
+    FIT_QUEUE,
+    WORK_QUEUE,
+    BadMessage,
+    parse,
+    parse_event,
+    queue_of,
+)
+
+triggers = Triggers()
+SETTINGS = load_settings()
+QUEUES = SETTINGS.table_prefix
+log = logging.getLogger("labelbridge.background")
+_SUBJECT = "/blobServices/default/containers/"
+_LOST = "\ufffd"
+"""In a subject, in the place of a character beyond 16 bits: the address in the event still has it."""
+_CREATED = "Microsoft.Storage.BlobCreated"
+_FOLDERS = frozenset({"Microsoft.Storage.DirectoryDeleted", "Microsoft.Storage.DirectoryRenamed"})
+_KINDS = _FOLDERS | {_CREATED, "Microsoft.Storage.BlobDeleted", "Microsoft.Storage.BlobRenamed"}
+_EMPTY = "CreateFile"
+"""The call that makes an empty file in a hierarchical namespace; the event of its `FlushWithClose` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A blob to inspect; or a folder, whose name ends with `/`, with all that is in it."""
+
+    container: str
+    name: str
+    folder: bool = False
+
+
+def places_of(event: func.EventGridEvent | func.CloudEvent, account: str) -> list[Place]:
+    """What to inspect; nothing for other accounts and other kinds of events.
+
+    A rename has two places: the new name and the old one, which may be in another container. What names no blob that
+    there can be is logged and left out: sent again, it would name none either.
+    """
+    if isinstance(event, func.CloudEvent):
+        kind, topic, subject, given = event.type, event.source, event.subject, event.get_json()
+    else:
+        kind, topic, subject, given = event.event_type, event.topic, event.subject, event.get_json()
+    data = cast("dict[str, Any]", given if isinstance(given, dict) else {})
+    if kind not in _KINDS or not _is_of(topic, account) or (kind, data.get("api")) == (_CREATED, _EMPTY):
+        return []
+    names = _from_subject(subject)
+    if names is None:
+        return []
+    if _LOST in names[1]:
+        whole = _from_address(data.get("destinationUrl") or data.get("url"), account)
+        names = whole if whole is not None and whole[0] == names[0] else names
+    former = _from_address(data.get("sourceUrl"), account) if "Renamed" in kind else None
+    found = (_place(*address, folder=kind in _FOLDERS) for address in (names, former) if address is not None)
+    return [place for place in found if place is not None]
+
+
+def _is_of(topic: Any, account: str) -> bool:
+    """The topic is the resource id of the storage account: `.../storageAccounts/{name}`."""
+    parts = topic.rstrip("/").rsplit("/", 2) if isinstance(topic, str) else []
+    return len(parts) == 3 and parts[1].lower() == "storageaccounts" and parts[2].lower() == account.lower()
+
+
+def _from_subject(subject: Any) -> tuple[str, str] | None:
+    if not isinstance(subject, str) or not subject.startswith(_SUBJECT):
+        return None
+    container, separator, name = subject.removeprefix(_SUBJECT).partition("/blobs/")
+    return (container, name) if separator else None
+
+
+def _from_address(address: Any, account: str) -> tuple[str, str] | None:
+    """Container and blob of `https://{account}.…/{container}/{blob}`; None for an address elsewhere.
+
+    An emulator's host is an IP address, and the account comes first in its path.
+    """
+    if not isinstance(address, str):
+        return None
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError as error:
+        log.warning("Ignored the address '%s' in an event: %s", ascii_safe(address[:200]), error)
+        return None
+    path = parts.path.removeprefix("/")
+    owner = host.partition(".")[0]
+    if owner == "localhost" or owner.isdecimal():
+        owner, _, path = path.partition("/")
+    container, _, name = path.partition("/")
+    return (unquote(container), unquote(name)) if owner.lower() == account.lower() else None
+
+
+def _place(container: str, name: str, *, folder: bool) -> Place | None:
+    name = f"{name.rstrip('/')}/" if folder else name
+    if container and name != "/" and 1 <= len(name) <= 1_024 and not has_lone_surrogate(container + name):
+        return Place(container, name, folder)
+    log.warning("Ignored an event: '%s' is not the name of a blob", ascii_safe(f"{container}/{name}"[:200]))
+    return None
+
+
+@triggers.blob(f"{SETTINGS.documents_container}/{{name}}")
+async def document_uploaded(blob: BlobReference) -> None:
+    """A blob of the documents container was written."""
+    names: Any = blob  # the converter of the annotation makes BlobNames
+    with telemetry.span("upload", kind="consumer", container=names.container):
+        await container().uploads.seen(names.container, names.name)
+
+
+@triggers.event()
+async def storage_event(event: func.EventGridEvent) -> None:
+    """A blob of another container was written, or any blob or directory was deleted or renamed."""
+    app = container()
+    for place in places_of(event, app.account_name):
+        with telemetry.span("storage event", kind="consumer", container=place.container):
+            await app.uploads.seen(place.container, place.name, folder=place.folder)
+
+
+async def handle(message: func.QueueMessage) -> None:
+    """Do the work of a message; one that can never be read is dropped."""
+    try:
+        work = parse(message.get_body().decode("utf-8", "replace"))
+    except BadMessage as error:
+        log.error("Dropped an unreadable queue message: %s", error)  # noqa: TRY400 - the trace says nothing more
+        return
+    age = (datetime.now(UTC) - message.insertion_time).total_seconds() if message.insertion_time else None
+    if age is not None:
+        telemetry.measure("labelbridge.queue.age", max(age, 0), queue=queue_of(work))
+    await container().dispatcher.run_or_retry(work)
+
+
+@triggers.queue(f"{QUEUES}-{WORK_QUEUE}")
+async def run_work(message: func.QueueMessage) -> None:
+    """Do a short step: a plan, a job, a batch of a bulk decision, or steps of a connection."""
+    await handle(message)
+
+
+@triggers.queue(f"{QUEUES}-{BATCH_QUEUE}")
+async def run_batch(message: func.QueueMessage) -> None:
+    """Run one batch of documents, with an engine if there are suggestions to make."""
+    await handle(message)
+
+
+@triggers.queue(f"{QUEUES}-{FIT_QUEUE}")
+async def run_fit(message: func.QueueMessage) -> None:
+    """Train or evaluate a model."""
+    await handle(message)
+
+
+async def send_events(message: func.QueueMessage) -> None:
+    """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
+    try:
+        event = parse_event(message.get_body().decode("utf-8", "replace"))
+    except BadMessage as error:
+        log.error("Dropped an unreadable queue message: %s", error)  # noqa: TRY400 - the trace says nothing more
+        return
+    await container().events.run(event)
+
+
+if SETTINGS.has_receivers:  # else the host would ask an empty queue, thirty times a minute
+    triggers.queue(f"{QUEUES}-{EVENT_QUEUE}")(send_events)
+
+
+@triggers.timer(SETTINGS.sweep_schedule)
+async def sweep_jobs(timer: func.TimerRequest) -> None:
+    """Restart stalled work, end what is done, purge what is over; compare containers with documents when that is due.
+
+    Events are hints, the listing of a container is the truth.
+    """
+    app = container()
+    reconciled = await app.maintenance.reconcile_if_due(Schedule.parse(app.settings.reconcile_schedule))
+    await app.queue_sweep.run(document_uploaded.__name__, former=reconciled)
+    await app.maintenance.sweep(everything=reconciled)
+    await app.connection.sweep()
+    await app.events.sweep(everything=reconciled)
+
+
+@triggers.timer(SETTINGS.sync_schedule)
+async def sync_labels(timer: func.TimerRequest) -> None:
+    """Import the labels of every project whose labeling is active in Azure Machine Learning."""
+    await container().connection.sync_all()
