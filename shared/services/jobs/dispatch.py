@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ LIMITS: Final[Mapping[str, int]] = {
 BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
 #: How long a message that the sweep reads is hidden from another sweep.
 HIDDEN_SECONDS = 60
+#: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
+SWEEP_SECONDS = 60
 
 
 class TookTooLong(Exception):
@@ -162,6 +165,10 @@ class Dispatcher:
             await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
 
 
+#: Whether the message is settled and can be deleted.
+type Action = Callable[[Received], Awaitable[bool]]
+
+
 class QueueSweep:
     """Takes up what the host's triggers do not see: poison queues, and the queues of the version before.
 
@@ -181,27 +188,45 @@ class QueueSweep:
 
         `former`: read the queues of the version before, too, as the first run of a process always does.
         """
+        until = self._stores.clock() + timedelta(seconds=SWEEP_SECONDS)
         for queue in QUEUES:
-            await self._each(f"{queue}-poison", self._give_up)
+            await self._each(f"{queue}-poison", self._give_up, until)
         if self._stores.outbox.enabled:
-            await self._each(f"{EVENT_QUEUE}-poison", self._drop)
-        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function))
+            await self._each(f"{EVENT_QUEUE}-poison", self._drop, until)
+        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function), until)
         if former or not self._former_seen:
-            for queue in FORMER_QUEUES:
-                await self._each(queue, self._forward)
-                await self._each(f"{queue}-poison", self._give_up)
-            self._former_seen = True
+            read = [
+                await self._each(queue, action, until)
+                for former_queue in FORMER_QUEUES
+                for queue, action in (
+                    (former_queue, self._forward),
+                    (f"{former_queue}-poison", self._give_up),
+                )
+            ]
+            self._former_seen = all(read)
 
-    async def _each(self, queue: str, action: Callable[[Received], Awaitable[bool]]) -> None:
-        """Do this with the messages of a queue and delete those that are settled; what fails comes again later."""
-        for message in await self._stores.queues.receive(queue, HIDDEN_SECONDS):
-            try:
-                settled = await action(message)
-            except Exception:
-                log.exception("A message in the queue '%s' failed; the next sweep will retry it.", queue)
-                continue
-            if settled:
+    async def _each(self, queue: str, action: Action, until: datetime) -> bool:
+        """Do this with the messages of a queue and delete those that are settled; what fails comes again later.
+
+        Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
+        """
+        try:
+            while received := await self._stores.queues.receive(queue, HIDDEN_SECONDS):
+                for message in received:
+                    await self._settle(queue, message, action)
+                if self._stores.clock() >= until:
+                    return False
+        except Exception:
+            log.exception("The queue '%s' could not be read; the next sweep will read it.", queue)
+            return False
+        return True
+
+    async def _settle(self, queue: str, message: Received, action: Action) -> None:
+        try:
+            if await action(message):
                 await self._stores.queues.delete(queue, message)
+        except Exception:
+            log.exception("A message in the queue '%s' failed; the next sweep will retry it.", queue)
 
     async def _give_up(self, message: Received) -> bool:
         try:

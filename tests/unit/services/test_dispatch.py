@@ -20,6 +20,7 @@ from shared.services.jobs.messages import (
     parse,
     queue_of,
 )
+from shared.storage.gateways.ports import Received
 from tests.support.services import App, Clock, in_process
 from tests.support.storage.memory import MemoryStorage
 
@@ -132,6 +133,75 @@ async def test_messages_of_the_version_before_move_to_the_queues_of_now(
     assert not app.sent.waiting, "an upgrade is rare: later only a sweep that reconciles looks there"
     await app.container.queue_sweep.run("document_uploaded", former=True)
     assert len(app.sent.waiting) == 1
+
+
+async def test_one_sweep_reads_a_queue_to_its_end(app: App, storage: MemoryStorage) -> None:
+    """A queue answers at most 32 messages at a time."""
+    job = await job_of(app)
+    for _ in range(100):
+        await storage.queues.send("jobs", JobMessage.of(job).model_dump_json())
+
+    await app.container.queue_sweep.run("document_uploaded")
+
+    assert len(app.sent.waiting) == 100
+    assert not storage.queues.messages["jobs"]
+
+
+async def test_a_sweep_that_takes_long_leaves_the_rest_to_the_next(
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_of(app)
+    for queue in ("work-poison", "jobs", "training"):
+        for _ in range(40):
+            await storage.queues.send(queue, JobMessage.of(job).model_dump_json())
+    delete = storage.queues.delete
+
+    async def slow(queue: str, message: Received) -> None:
+        clock.move(2)
+        await delete(queue, message)
+
+    monkeypatch.setattr(storage.queues, "delete", slow)
+    await app.container.queue_sweep.run("document_uploaded")
+    assert {queue: len(storage.queues.messages[queue]) for queue in ("work-poison", "jobs", "training")} == {
+        "work-poison": 8, "jobs": 8, "training": 8,
+    }, "each queue had its turn"  # fmt: skip
+
+    await app.container.queue_sweep.run("document_uploaded")
+    assert not any(storage.queues.messages[queue] for queue in ("work-poison", "jobs", "training"))
+    assert len(app.sent.waiting) == 80, "the former queues were read again, for they were not read to their end"
+
+
+@pytest.mark.parametrize("broken", ["work-poison", BLOB_TRIGGER_POISON, "jobs"])
+async def test_a_queue_that_cannot_be_read_leaves_the_others_to_the_sweep(
+    app: App,
+    storage: MemoryStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+) -> None:
+    job = await job_of(app)
+    body = JobMessage.of(job).model_dump_json()
+    for queue in ("batches-poison", "training"):
+        await storage.queues.send(queue, body)
+    await storage.queues.send("jobs", body)
+    receive = storage.queues.receive
+
+    async def fails(queue: str, seconds: int) -> list[Received]:
+        if queue == broken:
+            raise PermissionError("the reason")
+        return await receive(queue, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.queues, "receive", fails)
+        await app.container.queue_sweep.run("document_uploaded")
+
+    assert not storage.queues.messages["batches-poison"]
+    assert not storage.queues.messages["training"]
+    [line] = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
+    assert f"'{broken}'" in line
+
+    await app.container.queue_sweep.run("document_uploaded")
+    assert not storage.queues.messages["jobs"], "a former queue that could not be read is read again"
 
 
 async def test_an_upload_whose_function_failed_five_times_is_pending(
