@@ -4,6 +4,7 @@ FROM mcr.microsoft.com/azure-functions/python:4-python3.13
 
 ENV AzureWebJobsScriptRoot=/app \
     AzureFunctionsJobHost__Logging__Console__IsEnabled=true \
+    AzureWebJobsDisableHomepage=true \
     PYTHON_ENABLE_WORKER_EXTENSIONS=1
 
 COPY requirements.txt /

@@ -22,6 +22,8 @@ APP: Final = Path(__file__).parents[1]
 FILE, SAMPLE = "local.settings.json", "local.settings.sample.json"
 #: How near to a setting of ours an unknown name must be to be taken for a typing error.
 NEAR: Final = 0.85
+#: Set by Azure alone; other variables of a container have similar names.
+OF_PLATFORM: Final = {"CONTAINER_APP_NAME"}
 SHORTEST_NAME: Final = 8
 NODE: Final = (20, 19)
 
@@ -53,7 +55,7 @@ def local_problems(app: Path, environment: Mapping[str, str]) -> list[str]:
     except ValueError as error:
         return [str(error)]
     sample = _values(app / SAMPLE) if (app / SAMPLE).exists() else {}
-    known = {name.upper() for name in (*Settings.model_fields, *sample)}
+    known = {name.upper() for name in (*Settings.model_fields, *sample)} - OF_PLATFORM
     given = values | dict(environment)
     return [*unknown_settings(values, environment, known), *read_settings(given)[1]]
 

@@ -118,6 +118,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         { name: 'AML_API_VERSION', value: '2024-04-01-preview' }
         { name: 'AML_OFFSET_UNIT', value: 'codePoint' }
         { name: 'FUNCTIONS_REQUEST_BODY_SIZE_LIMIT', value: '33554432' }
+        { name: 'AzureWebJobsDisableHomepage', value: 'true' }
         { name: 'PYTHON_THREADPOOL_THREAD_COUNT', value: '4' }
         { name: 'PYTHON_ENABLE_WORKER_EXTENSIONS', value: '1' }
         { name: 'STORAGE_ACCOUNT_ID', value: storageId }

@@ -1,6 +1,7 @@
 """All settings of the app, from the environment (on Azure: app settings). Nothing else reads the environment."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -34,6 +35,12 @@ from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, SERVICES, loca
 from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.validation import rule_of
 
+_URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
+_GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ACCOUNT = (
+    r"((/subscriptions|/resourceGroups)/[^/\s]+){2}/providers/Microsoft\.Storage/storageAccounts/[a-z0-9]+"
+)
+
 
 def _ncrontab(value: str) -> str:
     if Schedule.parse(value).next(datetime.now(UTC)) is None:
@@ -42,13 +49,34 @@ def _ncrontab(value: str) -> str:
 
 
 def _service_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("Enter an address that begins with http:// or https://, without a query.")
+    try:
+        parts = urlsplit(value)
+        valid = parts.hostname and parts.port != 0 and re.fullmatch(_URL, value, re.IGNORECASE)
+    except ValueError:  # its message has a part of the value
+        valid = None
+    if not valid:
+        raise ValueError("Enter an address that begins with http:// or https://, without a user or a query.")
     return value.rstrip("/")
 
 
 type ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+
+
+def _form(pattern: str, said: str) -> AfterValidator:
+    expression = re.compile(pattern, re.IGNORECASE)
+
+    def check(value: str) -> str:
+        if expression.fullmatch(value) is None:
+            raise ValueError(said)
+        return value
+
+    return AfterValidator(check)
+
+
+type Guid = Annotated[str, _form(_GUID, "Enter an ID of 36 characters."), AfterValidator(str.lower)]
+type Application = Annotated[str, _form("[a-z0-9][a-z0-9._~:/-]*", "Enter an application ID or its URI.")]
+type AccountName = Annotated[str, _form("(?-i:[a-z0-9]{3,24})", "Enter the name alone, not an address.")]
+type AccountId = Annotated[str, _form(_ACCOUNT, "Enter the resource ID of a storage account.")]
 type NcronTab = Annotated[str, AfterValidator(_ncrontab)]
 type AuthMode = Literal["local", "entra", "easyauth"]
 
@@ -90,9 +118,9 @@ class Settings(BaseSettings):
 
     #: Connection string of the storage account; or, for managed identity, AZUREWEBJOBSSTORAGE__ACCOUNTNAME.
     azurewebjobsstorage: str = ""
-    azurewebjobsstorage__accountname: str = ""
+    azurewebjobsstorage__accountname: AccountName = ""
     #: Client id of a user-assigned identity; empty: the system-assigned one, or a developer's own sign-in.
-    azurewebjobsstorage__clientid: str = ""
+    azurewebjobsstorage__clientid: Guid = ""
 
     #: How the most frequent storage calls are made: by plain REST, or like all others by the SDK.
     storage_client: Literal["rest", "sdk"] = "rest"
@@ -118,12 +146,12 @@ class Settings(BaseSettings):
     #: signed-in principal is trusted.
     auth_mode: AuthMode = "entra"
     api_keys: Json[list[ApiKey]] = []
-    entra_tenant_id: str = ""
+    entra_tenant_id: Guid = ""
     #: Application id (or its URI) that tokens must be issued for.
-    entra_audience: str = ""
+    entra_audience: Application = ""
     #: Application id that the review page signs in with; empty: the audience.
-    entra_client_id: str = ""
-    entra_authority: str = "https://login.microsoftonline.com"
+    entra_client_id: Application = ""
+    entra_authority: ServiceUrl = "https://login.microsoftonline.com"
 
     default_engine: str = "embedded"
     #: More engines as JSON, name to `module:factory`; for engines of your own.
@@ -158,12 +186,12 @@ class Settings(BaseSettings):
     language_key: str = ""
 
     #: Resource id of the storage account, to compare a workspace's with; empty: no studio `azure-ml`.
-    storage_account_id: str = ""
+    storage_account_id: AccountId = ""
     #: Version of Azure Resource Manager's API for labeling jobs, which only preview versions have.
     aml_api_version: str = LABELING_API_VERSION
     #: What an offset in label files of Azure Machine Learning counts: `utf16` or `codePoint`.
     aml_offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
-    arm_endpoint: str = "https://management.azure.com"
+    arm_endpoint: ServiceUrl = "https://management.azure.com"
 
     #: Events go to a custom topic of Event Grid (without a key: by the managed identity), and to webhooks.
     events_topic_endpoint: ServiceUrl = ""
@@ -181,6 +209,7 @@ class Settings(BaseSettings):
 
     #: Set by the platform on Azure.
     website_site_name: str = ""
+    container_app_name: str = ""
     website_auth_enabled: bool = False
 
     @classmethod
@@ -218,9 +247,14 @@ class Settings(BaseSettings):
         return bool(self.events_topic_endpoint or self.webhooks)
 
     @property
+    def on_azure(self) -> bool:
+        """Whether the app runs on a Functions plan or on Container Apps."""
+        return bool(self.website_site_name or self.container_app_name)
+
+    @property
     def is_local(self) -> bool:
         """Whether the app runs on a developer's machine: only then may receivers be there, too."""
-        return self.auth_mode == "local" and not self.website_site_name
+        return self.auth_mode == "local" and not self.on_azure
 
     @property
     def account_name(self) -> str:
@@ -303,6 +337,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Settings that do not fit together: the names of the fields, separated by spaces, and what to do."""
     yield from _storage_contradictions(settings)
     yield from _sign_in_contradictions(settings)
+    yield from _address_contradictions(settings)
     yield from _event_contradictions(settings)
     engines = {*local_engines(), *SERVICES, *settings.extra_engines}
     choose = f"choose one of {', '.join(sorted(engines))}."
@@ -375,10 +410,10 @@ def _storage_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _sign_in_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    mode, on_azure = settings.auth_mode, bool(settings.website_site_name)
-    if mode == "local" and on_azure:
+    mode = settings.auth_mode
+    if mode == "local" and settings.on_azure:
         yield "auth_mode", "AUTH_MODE=local is not allowed on Azure; set it to 'entra'."
-    if mode == "easyauth" and on_azure and not settings.website_auth_enabled:
+    if mode == "easyauth" and settings.on_azure and not settings.website_auth_enabled:
         yield (
             "auth_mode website_auth_enabled",
             "AUTH_MODE=easyauth requires App Service authentication, which is turned off for this app.",
@@ -390,6 +425,15 @@ def _sign_in_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "auth_mode",
             "ENTRA_CLIENT_ID requires ENTRA_AUDIENCE, the application that tokens are issued for.",
         )
+
+
+def _address_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Of services that get tokens or keys: HTTPS, which only a service on a developer's machine may do without."""
+    for name in ("entra_authority", "arm_endpoint", "azure_openai_endpoint", "language_endpoint"):
+        address: str = getattr(settings, name)
+        parts = urlsplit(address)
+        if parts.scheme == "http" and (settings.on_azure or parts.hostname not in LOOPBACK):
+            yield name, f"{name.upper()} must begin with https://."
 
 
 def _event_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -404,8 +448,6 @@ def _event_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             yield hosts, f"{place}.url must begin with https://."
         elif not _is_name(parts.hostname or ""):
             yield hosts, f"{place}.url must have a valid host name."
-        elif parts.username is not None or parts.password is not None:
-            yield hosts, f"{place}.url must not contain a user name or a password."
         elif parts.scheme == "https" and not host_allowed(parts.hostname or "", settings.webhook_hosts):
             yield hosts, f"{place}.url has a host that is not in WEBHOOK_HOSTS."
         if webhook.secret not in settings.webhook_secrets:

@@ -119,6 +119,14 @@ def test_the_host_has_no_route_prefix_and_poisons_after_five():
     assert host["extensions"]["queues"]["maxDequeueCount"] == 5
 
 
+def test_timers_go_on_soon_after_a_crash():
+    """The lease of a timer belongs to the host that ended; another asks for it every 60 s by default."""
+    host = json.loads(text(ROOT / "host.json"))
+    assert host["singleton"] == {"listenerLockRecoveryPollingInterval": "00:00:15"}, (
+        "the least that the host takes"
+    )
+
+
 LEFT_OUT = [
     ".ci/run",
     ".venv/a",

@@ -26,6 +26,7 @@ PLATFORM = re.compile(r"APPLICATIONINSIGHTS_|AZURE_CLIENT_|AZURE_TENANT_|AzureWe
 NOT_DEPLOYED = {
     "azurewebjobsstorage",
     "website_site_name",
+    "container_app_name",
     "website_auth_enabled",
     "functions_worker_runtime",
 }

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.queue import QueueServiceClient
 
 from shared.runtime.settings import Settings
 from tests.support.api import Project, client
-from tests.support.azurite import running_azurite
-from tests.support.hosts import api_keys
+from tests.support.azurite import Azurite, running_azurite
+from tests.support.hosts import Host, api_keys, running_events
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,19 @@ MALFORMED = {
     "AML_API_VERSION": SECRET,
     "AML_OFFSET_UNIT": SECRET,
     "WEBSITE_AUTH_ENABLED": SECRET,
+    "ENTRA_AUTHORITY": SECRET,
+    "ENTRA_TENANT_ID": SECRET,
+    "ENTRA_AUDIENCE": f"{{{SECRET}}}",
+    "ENTRA_CLIENT_ID": f"{{{SECRET}}}",
+    "ARM_ENDPOINT": f"https://{SECRET}@x",
+    "STORAGE_ACCOUNT_ID": SECRET,
+    "PUBLIC_ENDPOINT": SECRET,
+    "OPENAI_BASE_URL": f"ftp://{SECRET}",
+    "AZURE_OPENAI_ENDPOINT": f"https://x/?{SECRET}",
+    "LANGUAGE_ENDPOINT": f"https://x/#{SECRET}",
+    "EVENTS_TOPIC_ENDPOINT": f"https://x:{SECRET}",
+    "WEBHOOKS": SECRET,
+    "WEBHOOK_SECRETS": f'{{"{SECRET}": 1}}',
 }
 #: Loads the app under each environment of the list on stdin, and asks every HTTP function that takes GET.
 PROGRAM = """
@@ -117,19 +131,28 @@ def test_the_app_loads_with_each_setting_missing_empty_and_malformed() -> None:
 
 
 @contextmanager
-def bare_host(folder: Path, connection: str) -> Iterator[str]:
-    """The address of the app in a folder without the sample file, which would fill in all other settings."""
+def bare_host(folder: Path, azurite: Azurite) -> Iterator[Host]:
+    """The app in a folder without the sample file, which would fill in all other settings; with events of Azurite."""
     for name in ("function_app.py", "functions", "shared", "host.json", "web"):
         (folder / name).symlink_to(ROOT / name)
     clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
-    settings = clean | {"AzureWebJobsStorage": connection, "API_KEYS": api_keys()}
+    settings = clean | {"AzureWebJobsStorage": azurite.connection_string, "API_KEYS": api_keys()}
     command = [sys.executable, "-m", "devhost", "host", "--app", str(folder), "--port", "0", "--strict"]
-    with subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True) as process:
+    log = folder / "host.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
         try:
             assert process.stdout
             line = process.stdout.readline()
-            assert line.startswith("ready ")
-            yield line.split()[1]
+            assert line.startswith("ready "), log.read_text()
+            url = line.split()[1]
+            host = Host(url, "labelbridge", process, log, folder / "hold", folder / "answers.json")
+            with running_events(azurite, host, folder):
+                yield host
         finally:
             process.terminate()
 
@@ -137,24 +160,30 @@ def bare_host(folder: Path, connection: str) -> Iterator[str]:
 @pytest.mark.timeout(240)
 async def test_two_settings_are_enough_for_an_upload_to_its_suggestion(tmp_path: Path) -> None:
     """The triggers have names and schedules all the same."""
-    with running_azurite() as azurite, bare_host(tmp_path, azurite.connection_string) as url:
-        async with client(url) as http, azurite.storage("labelbridge") as storage:
-            await _upload_to_suggestion(Project(http, storage.blobs, "p", "texts"))
+    with running_azurite() as azurite, bare_host(tmp_path, azurite) as host:
+        async with client(host.url) as http, azurite.storage("labelbridge") as storage:
+            await _upload_to_suggestion(Project(http, storage.blobs, "p", "documents"))
+        with QueueServiceClient.from_connection_string(azurite.connection_string) as queues:
+            names = [queue.name for queue in queues.list_queues()]
+        assert [name for name in names if name.startswith("azure-webjobs-blobtrigger-")], (
+            "of the blob trigger"
+        )
 
 
 async def _upload_to_suggestion(project: Project) -> None:
+    """Nothing but the event of its upload leads to a document: the next comparison is up to an hour away."""
     await project.blobs.create_container(project.container)
     await project.create(settings={"autolabel": {"onUpload": True}})
     words = {"Refund": "refund money back", "Login": "login password locked"}
     texts = {f"{name}-{n}.txt": f"{text} number {n}" for name, text in words.items() for n in range(4)}
     await project.upload(texts)
-    await project.scan()
+    await project.registered(len(texts), 90)
     for location in texts:
         await project.put_labels(location, {"class": {"category": location.partition("-")[0]}})
     await project.upload({"new.txt": "please give my money back, a refund"})
-    await project.scan()
 
     async def suggested() -> bool:
-        return bool((await project.document("new.txt"))["suggestions"])
+        found = [one for one in await project.documents() if one["location"] == "new.txt"]
+        return bool(found and found[0]["suggestions"])
 
     await eventually("the suggestion of new.txt", suggested, 90)

@@ -20,6 +20,13 @@ async def test_the_root_redirects_to_the_page(browser: httpx.AsyncClient) -> Non
     assert (answer.status_code, answer.headers["location"]) == (302, "/studio/")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+async def test_the_host_has_no_page_of_its_own(browser: httpx.AsyncClient, method: str) -> None:
+    """The setting AzureWebJobsDisableHomepage; without it the host answers Microsoft's page."""
+    answer = await browser.request(method, "/")
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 @pytest.mark.parametrize("path", ["/health", "/studio/", "/studio/index.html", "/studio/config.json"])
 async def test_head_answers_like_get_without_a_body(browser: httpx.AsyncClient, path: str) -> None:
     answer = await browser.head(path)

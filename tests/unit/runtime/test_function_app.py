@@ -47,6 +47,27 @@ def test_without_other_settings_every_name_and_schedule_has_its_default():
     }  # fmt: skip
 
 
+#: What Microsoft's library tells the host of the blob trigger, by a deployment's settings.
+OF_BLOBS = """
+import asyncio, json
+from pathlib import Path
+from scripts.index_functions import index
+[found] = [one for one in asyncio.run(index(Path.cwd())) if one.name == "document_uploaded"]
+print(json.dumps(found.trigger))
+"""
+
+
+def test_the_host_does_not_read_the_content_of_an_uploaded_blob():
+    """It sends a reference to the blob when the annotation is a type of the extensions, else the content."""
+    done = subprocess.run(
+        [sys.executable, "-c", OF_BLOBS], env=os.environ | ONLY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    trigger = json.loads(done.stdout.splitlines()[-1])
+    assert trigger["source"] == "EventGrid"
+    assert trigger["properties"] == {"SupportsDeferredBinding": True}
+
+
 def test_events_have_a_function_when_somebody_gets_them():
     functions, _ = indexed(ONLY | {"EVENTS_TOPIC_ENDPOINT": "https://t.eventgrid.azure.net/api/events"})
     assert functions["send_events"]["queueName"] == "labelbridge-events"

@@ -62,6 +62,8 @@ def test_a_wrong_version_names_its_setting_once() -> None:
         ({"TABLE_PREFIX": "mine", "DOCUMENTS_CONTAINER": "mine-x"}, "DOCUMENTS_CONTAINER must not be one "),
         ({"AUTH_MODE": "local", "WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=local is not allowed on Azure"),
         ({"AUTH_MODE": "easyauth", "WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=easyauth requires App Service "),
+        ({"AUTH_MODE": "local", "CONTAINER_APP_NAME": "app"}, "AUTH_MODE=local is not allowed on Azure"),
+        ({"AUTH_MODE": "easyauth", "CONTAINER_APP_NAME": "app"}, "AUTH_MODE=easyauth requires App Service "),
         ({"ENTRA_AUDIENCE": "app"}, "ENTRA_AUDIENCE requires ENTRA_TENANT_ID, "),
         ({"ENTRA_CLIENT_ID": "page"}, "ENTRA_CLIENT_ID requires ENTRA_AUDIENCE, "),
         (
@@ -95,7 +97,17 @@ def test_settings_that_contradict_each_other(variables: dict[str, str], said: st
     [
         {"AZUREWEBJOBSSTORAGE__ACCOUNTNAME": "devstoreaccount1"},
         {"AUTH_MODE": "local", "ENTRA_AUDIENCE": "app"},
-        {"ENTRA_TENANT_ID": "tenant"},
+        {"ENTRA_TENANT_ID": "11111111-1111-1111-1111-11111111111A"},
+        {
+            "ENTRA_AUTHORITY": "https://login.microsoftonline.us/",
+            "ARM_ENDPOINT": "https://management.azure.com/",
+        },
+        {"ENTRA_AUTHORITY": "http://127.0.0.1:9", "ARM_ENDPOINT": "http://localhost:9"},
+        {
+            "LANGUAGE_ENDPOINT": "http://[::1]:9",
+            "OPENAI_BASE_URL": "http://models.internal/v1",
+            "OPENAI_MODEL": "m",
+        },
         {"EXTRA_ENGINES": '{"mine": "m:f"}', "DEFAULT_ENGINE": "mine", "ENGINE_BUDGETS": '{"mine": 5}'},
         {"TABLE_PREFIX": "mine", "DOCUMENTS_CONTAINER": "labelbridge"},
         {"auth_mode": "", "table_prefix": ""},
@@ -105,6 +117,64 @@ def test_settings_that_contradict_each_other(variables: dict[str, str], said: st
 )
 def test_settings_that_fit_together(variables: dict[str, str]) -> None:
     assert read_settings({"AzureWebJobsStorage": STORAGE} | variables)[1] == []
+
+
+SECURE = ("ENTRA_AUTHORITY", "ARM_ENDPOINT", "AZURE_OPENAI_ENDPOINT", "LANGUAGE_ENDPOINT")
+
+
+@pytest.mark.parametrize("name", SECURE)
+def test_tokens_and_keys_go_by_https(name: str) -> None:
+    more = {"AzureWebJobsStorage": STORAGE, "AZURE_OPENAI_DEPLOYMENT": "d"} if "OPENAI" in name else {}
+    variables = {"AzureWebJobsStorage": STORAGE} | more
+    for wrong in ("http://login.example", "http://10.0.0.4:8080"):
+        assert read_settings(variables | {name: wrong})[1] == [f"{name} must begin with https://."]
+    here = variables | {name: "http://127.0.0.1:9"}
+    assert read_settings(here)[1] == []
+    for place in ("WEBSITE_SITE_NAME", "CONTAINER_APP_NAME"):
+        assert read_settings(here | {place: "app"})[1] == [f"{name} must begin with https://."]
+
+
+@pytest.mark.parametrize("name", [*SECURE, "PUBLIC_ENDPOINT", "OPENAI_BASE_URL", "EVENTS_TOPIC_ENDPOINT"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "secret", "secret.example", "ftp://secret.example", "https://", "https://secret@login.example",
+        "https://:secret@login.example", "https://login.example/?secret", "https://login.example/#secret",
+        "https://login.example:secret", "https://[secret]/", "https://login.example/sec ret", "https://a\tsecret",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_refused(name: str, wrong: str) -> None:
+    [found] = read_settings({"AzureWebJobsStorage": STORAGE, name: wrong})[1]
+    assert found.startswith(f"{name}: Enter an address that begins with http:// or https://, without ")
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("ENTRA_TENANT_ID", "secret"),
+        ("ENTRA_TENANT_ID", "common"),
+        ("ENTRA_AUDIENCE", "api://secret app"),
+        ("ENTRA_CLIENT_ID", "{secret}"),
+        ("AzureWebJobsStorage__accountName", "secret.blob.core.windows.net"),
+        ("AzureWebJobsStorage__clientId", "secret"),
+        ("STORAGE_ACCOUNT_ID", "secret"),
+        ("STORAGE_ACCOUNT_ID", "/subscriptions/0/resourceGroups/a/providers/Microsoft.Storage/queues/secret"),
+    ],
+)  # fmt: skip
+def test_ids_and_names_of_azure_that_are_refused(name: str, wrong: str) -> None:
+    [found] = read_settings({"AzureWebJobsStorage": STORAGE, name: wrong})[1]
+    assert found.startswith(f"{name.upper()}: Enter ")
+    assert "secret" not in found
+
+
+def test_the_tenant_is_compared_in_lower_case_and_addresses_end_without_a_slash() -> None:
+    tenant = "11111111-1111-1111-1111-11111111111A"
+    given = {"ENTRA_TENANT_ID": tenant, "ENTRA_AUTHORITY": "https://login.example/"}
+    settings, found = read_settings({"AzureWebJobsStorage": STORAGE} | given)
+    assert (settings.entra_tenant_id, settings.entra_authority, found) == (
+        tenant.lower(), "https://login.example", [],
+    )  # fmt: skip
 
 
 def test_contradictions_are_reported_together_with_invalid_values() -> None:
@@ -198,7 +268,7 @@ def test_a_receiver_on_this_machine_is_for_local_work() -> None:
         ({"url": "http://hooks.example.com/"}, "WEBHOOKS[0].url must begin with https://."),
         ({"url": "https://evil.example.net/"}, "WEBHOOKS[0].url has a host that is not in WEBHOOK_HOSTS."),
         ({"url": "https://a..example.com/"}, "WEBHOOKS[0].url must have a valid host name."),
-        ({"url": "https://hooks.example.com@evil.net/"}, "WEBHOOKS[0].url must not contain a user name or a password."),
+        ({"url": "https://hooks.example.com@evil.net/"}, "WEBHOOKS[0].url: Enter an address that begins"),
         ({"url": "ftp://hooks.example.com/"}, "WEBHOOKS[0].url: Enter an address that begins with http"),
         ({"secret": "other"}, "WEBHOOKS[0].secret is not a name in WEBHOOK_SECRETS."),
         ({"name": "topic"}, "WEBHOOKS[0].name must differ from"),

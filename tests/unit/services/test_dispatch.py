@@ -168,7 +168,9 @@ async def test_a_sweep_that_takes_long_leaves_the_rest_to_the_next(
 
     await app.container.queue_sweep.run("document_uploaded")
     assert not any(storage.queues.messages[queue] for queue in ("work-poison", "jobs", "training"))
-    assert len(app.sent.waiting) == 80, "the former queues were read again, for they were not read to their end"
+    assert len(app.sent.waiting) == 80, (
+        "the former queues were read again, for they were not read to their end"
+    )
 
 
 @pytest.mark.parametrize("broken", ["work-poison", BLOB_TRIGGER_POISON, "jobs"])
