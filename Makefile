@@ -96,12 +96,13 @@ compare-storage: install ## compare the answers of both storage clients to many 
 	@COMPARE_EXAMPLES="$${EXAMPLES:-500}" exec $(PYTHON) -m pytest tests/contract/test_clients_agree.py --timeout 3600
 
 .PHONY: lint
-lint: install ## check style, types, the direction of imports and what a deployment would index
+lint: install ## check style, types, the direction of imports, what a deployment would index, and the Bicep files
 	$(PYTHON) -m ruff check $(CHECKED)
 	$(PYTHON) -m ruff format --check $(CHECKED)
 	$(PYTHON) -m pyright --project pyproject.toml
 	.venv/bin/lint-imports
 	$(PYTHON) scripts/index_functions.py
+	$(PYTHON) scripts/lint_infra.py
 
 .PHONY: format
 format: install ## format the code and sort its imports

@@ -325,7 +325,14 @@ module app 'modules/app.bicep' = {
 module events 'modules/events.bicep' = {
   scope: group
   name: 'events'
-  params: { suffix: suffix, location: location, tags: tags, storageName: storage.outputs.name, tablePrefix: tablePrefix }
+  params: {
+    suffix: suffix
+    location: location
+    tags: tags
+    storageName: storage.outputs.name
+    tablePrefix: tablePrefix
+    workspaceId: monitoring.outputs.workspaceId
+  }
 }
 
 module alerts 'modules/alerts.bicep' = {

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Makes the Event Grid subscriptions, which need the deployed functions and the key of the blob trigger's webhook.
-# Run by azd after each deployment; running it again changes nothing. Needs the Azure CLI, signed in.
+# Run by azd after each deployment; running it again changes nothing. Subscriptions that lead to the app and are not
+# needed any more, as of a container that was taken out of the settings, are deleted; those of others stay.
+# Needs the Azure CLI, signed in.
 #
 #   LOCK_TOMBSTONES=yes   also locks the immutability policy of the tombstones. That cannot be undone, by anybody:
 #                         the storage account cannot be deleted before the last tombstone's retention has ended.
@@ -28,6 +30,7 @@ if [ -z "$key" ]; then
     exit 1
 fi
 
+made=" "
 subscribe() { # NAME ENDPOINT_TYPE ENDPOINT SUBJECT_PREFIX "EVENT_TYPE..." ADVANCED_FILTER...
     name=$1 type=$2 endpoint=$3 begins=$4 types=$5
     shift 5
@@ -42,6 +45,7 @@ subscribe() { # NAME ENDPOINT_TYPE ENDPOINT SUBJECT_PREFIX "EVENT_TYPE..." ADVAN
         --deadletter-identity-endpoint "$dead_letters" --deadletter-identity systemassigned \
         --max-delivery-attempts 30 --event-ttl 1440 \
         --output none
+    made="$made$name "
     echo "Event subscription $name: $begins"
 }
 
@@ -78,6 +82,16 @@ suffix=$(az cloud show --query suffixes.storageEndpoint --output tsv)
 for container in "$documents" $(echo "${MORE_DOCUMENTS_CONTAINERS:-}" | tr ',' ' '); do
     subscribe "$(subscription "$container" moved)" azurefunction "$events" "$containers/" "$renamed" \
         data.sourceUrl StringContains ".dfs.$suffix/$container/"
+done
+
+ours="starts_with(destination.endpointBaseUrl || '', 'https://$app.azurewebsites.net/') ||
+    contains(destination.resourceId || '', '/sites/$app/functions/')"
+for name in $(az eventgrid system-topic event-subscription list --resource-group "$group" --system-topic-name "$topic" \
+    --query "[?$ours].name" --output tsv); do
+    case "$made" in *" $name "*) continue ;; esac
+    az eventgrid system-topic event-subscription delete --resource-group "$group" --system-topic-name "$topic" \
+        --name "$name" --yes --output none
+    echo "Event subscription $name: deleted, no container of the settings needs it"
 done
 
 policy() { # PROPERTY: of the immutability policy of the tombstones

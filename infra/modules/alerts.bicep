@@ -15,6 +15,18 @@ var rules = [
     query: 'AppMetrics | where Name == "labelbridge.work.given_up"'
   }
   {
+    name: 'poison-messages'
+    description: 'The host could not have a message handled and put it into a poison queue.'
+    severity: 1
+    query: 'AppMetrics | where Name == "labelbridge.poison_messages"'
+  }
+  {
+    name: 'events-dead-lettered'
+    description: 'A webhook or the topic did not take an event in ten attempts.'
+    severity: 2
+    query: 'AppMetrics | where Name == "labelbridge.events.dead_lettered"'
+  }
+  {
     name: 'fit-failed'
     description: 'An engine could not be fitted or trained on the labels of a project.'
     severity: 2

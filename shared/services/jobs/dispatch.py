@@ -225,6 +225,8 @@ class QueueSweep:
         try:
             if await action(message):
                 await self._stores.queues.delete(queue, message)
+                if queue.endswith("-poison"):
+                    telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
         except Exception:
             log.exception("A message in the queue '%s' failed; the next sweep will retry it.", queue)
 

@@ -15,7 +15,15 @@ def test_importing_the_engines_imports_nothing_heavy():
     assert not _loaded_by(statement) & set(HEAVY)
 
 
-def test_models_do_without_scikit_learn():
-    loaded = _loaded_by("import shared.engines.embedded.models")
+def test_models_and_evaluations_do_without_scikit_learn():
+    evaluates = (
+        "from shared.domain.labels import Labels\n"
+        "from shared.domain.names import ProjectKind\n"
+        "from shared.domain.training import EvaluatedDocument, SplitOptions\n"
+        "from shared.engines.evaluation import evaluate\n"
+        "document = EvaluatedDocument('a', 'en', 1, Labels(('A',)), Labels(('B',)))\n"
+        "evaluate(ProjectKind.SINGLE_LABEL, ['A'], [document], SplitOptions())"
+    )
+    loaded = _loaded_by(f"import shared.engines.embedded.models\n{evaluates}")
     assert "numpy" in loaded
     assert "sklearn" not in loaded

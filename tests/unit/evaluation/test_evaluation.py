@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2
+from sklearn import metrics
 from sklearn.metrics import accuracy_score, f1_score
 
 from shared.domain.labels import EntityLabel, Labels, Region
@@ -211,11 +212,43 @@ def test_the_options_are_told() -> None:
 @given(st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("ABCD")), min_size=1, max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_single_label_agrees_with_scikit_learn_on_plain_lists(pairs: list[tuple[str, str]]) -> None:
-    """The product uses matrices; here the same library gets the classes themselves."""
     found = figures(evaluate(SINGLE, list("ABCD"), classes(*pairs), OPTIONS))
     expected, predicted = zip(*pairs, strict=True)
     assert found["microF1"] == pytest.approx(accuracy_score(expected, predicted))
     assert found["macroF1"] == pytest.approx(f1_score(expected, predicted, average="macro", zero_division=0))  # pyright: ignore[reportArgumentType]  # the stub allows the word only
+
+
+#: The type hints of scikit-learn are narrower than its code.
+SKLEARN: Any = metrics
+
+
+@given(st.lists(st.tuples(st.sets(st.sampled_from("ABCD")), st.sets(st.sampled_from("ABCDE"))), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_multi_label_agrees_with_scikit_learn_category_by_category(
+    pairs: list[tuple[set[str], set[str]]],
+) -> None:
+    named = [("".join(sorted(expected)), "".join(sorted(predicted))) for expected, predicted in pairs]
+    found = evaluate(MULTI, list("ABCD"), classes(*named), OPTIONS)
+    names = [name for name in "ABCDE" if any(name in e + p for e, p in named)]
+    assume(names)
+    # One column more than needed: scikit-learn takes a single column for a list of two classes.
+    truth, guess = (
+        [[int(name in pair[side]) for name in names] + [0] for pair in named] for side in range(2)
+    )
+    columns = list(range(len(names)))
+
+    def scores(average: str | None) -> Any:
+        return SKLEARN.precision_recall_fscore_support(
+            truth, guess, labels=columns, average=average, zero_division=0
+        )[:3]
+
+    assert averages(found) == pytest.approx([*scores("micro"), *scores("macro")])
+    matrices = SKLEARN.multilabel_confusion_matrix(truth, guess, labels=columns).tolist()
+    for name, matrix, *expected in zip(names, matrices, *scores(None), strict=True):
+        one = figures(found)["classes"][name]
+        (tn, fp), (fn, tp) = matrix
+        assert counts(one) == (tp, tn, fp, fn)
+        assert [one["precision"], one["recall"], one["f1"]] == pytest.approx(expected)
 
 
 def tags(found: tuple[EntityLabel, ...]) -> list[str]:

@@ -18,6 +18,7 @@ from shared import telemetry
 from shared.domain.document import document_id, parse_version
 from shared.domain.review import Decision
 from shared.runtime.telemetry import OpenTelemetry
+from shared.services.jobs.messages import WORK_QUEUE
 from shared.services.review.service import Submitted
 from shared.wire.documents import etag
 from tests.support.services import App, in_process
@@ -105,6 +106,15 @@ async def test_metrics_count_documents_decisions_jobs_and_times(app: App, seen: 
     assert found["labelbridge.predict.duration"][0][1].count == 1
     kinds = {(one["kind"], one["status"]) for one, _ in found["labelbridge.job.duration"]}
     assert {("fit", "succeeded"), ("autolabel", "succeeded")} <= kinds
+
+
+async def test_messages_from_a_poison_queue_are_counted(app: App, seen: Seen) -> None:
+    queues = app.container.stores.queues
+    await queues.send(f"{WORK_QUEUE}-poison", "not a message")
+    await app.container.queue_sweep.run("document_uploaded")
+    await app.container.queue_sweep.run("document_uploaded")
+    [(attributes, point)] = seen.metrics()["labelbridge.poison_messages"]
+    assert (attributes, point.value) == ({"queue": WORK_QUEUE}, 1)
 
 
 async def test_without_a_recorder_messages_carry_no_trace(app: App) -> None:
