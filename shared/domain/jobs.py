@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from shared.domain.names import Dataset, ProjectKind, Studio
 from shared.domain.prediction import NO_TOKENS, Prices, Tokens
@@ -474,11 +475,19 @@ class Job(OfProject):
         )
 
 
-def ended_status(counts: Mapping[str, int], *, cancelled: bool) -> JobStatus:
-    """How a batch job ends (rule A5): an empty selection succeeds, all failed is failed, some failed is partial."""
+#: The code of a document that the content filter of a service refused.
+CONTENT_FILTERED: Final = "ContentFiltered"
+
+
+def ended_status(counts: Mapping[str, int], *, cancelled: bool, filtered: bool = False) -> JobStatus:
+    """How a batch job ends (rule A5): an empty selection succeeds, all failed is failed, some failed is partial.
+
+    `filtered`: the content filter of a service refused a document. Then also all failed is partial: the service did
+    its work.
+    """
     if cancelled:
         return JobStatus.CANCELLED
     failed, total = counts.get(Outcome.FAILED, 0), sum(counts.values())
     if not failed:
         return JobStatus.SUCCEEDED
-    return JobStatus.FAILED if failed == total else JobStatus.PARTIALLY_COMPLETED
+    return JobStatus.FAILED if failed == total and not filtered else JobStatus.PARTIALLY_COMPLETED

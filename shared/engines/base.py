@@ -11,6 +11,8 @@ EngineError                  an answer to the caller; the message is meant for a
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import ClassVar, Final, Literal, Protocol
 
 from shared.domain.jobs import JobError
@@ -175,12 +177,40 @@ class Answer:
     """What a service said of one document: predictions, or why there are none.
 
     `left_out`: predictions that were dropped because they are not of the text or name no category of the task.
+    `unsent`: the document was not sent before the deadline; ask again.
     """
 
     predictions: tuple[Prediction, ...] = ()
     failure: JobError | None = None
     tokens: Tokens = NO_TOKENS
     left_out: int = 0
+    unsent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """For a call of `ServiceModel.answer`: no document is sent after `begin`, and all have an answer at `end`.
+
+    Both are seconds of `clock`.
+    """
+
+    begin: float = inf
+    end: float = inf
+    clock: Callable[[], float] = monotonic
+
+    def to_begin(self) -> float:
+        """Seconds until `begin`; negative when it has passed."""
+        return self.begin - self.clock()
+
+    def to_end(self) -> float:
+        """Seconds until `end`."""
+        return self.end - self.clock()
+
+
+NO_DEADLINE: Final = Deadline()
+
+type OnAnswer = Callable[[int, Answer], Awaitable[None]]
+"""Called for each document that was sent, as its answer comes: its place in the list, and the answer."""
 
 
 class ServiceModel(ABC):
@@ -189,7 +219,14 @@ class ServiceModel(ABC):
     categories: tuple[str, ...]
 
     @abstractmethod
-    async def answer(self, texts: Sequence[str], allowance: float | None = None) -> list[Answer]:
+    async def answer(
+        self,
+        texts: Sequence[str],
+        allowance: float | None = None,
+        *,
+        deadline: Deadline = NO_DEADLINE,
+        on_answer: OnAnswer | None = None,
+    ) -> list[Answer]:
         """One answer per text, in the order of the texts. What fails is an answer, too: nothing is raised for it.
 
         `allowance`: money that may be spent; texts beyond it are not sent and fail with `CostLimitReached`.

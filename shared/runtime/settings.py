@@ -177,7 +177,8 @@ class Settings(BaseSettings):
     #: Over all instances of the app; 0: no limit.
     openai_requests_per_minute: Annotated[int, Field(ge=0)] = 0
     openai_tokens_per_minute: Annotated[int, Field(ge=0)] = 0
-    openai_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    #: At most what a batch has time for: see `END_SECONDS` of the exchanges.
+    openai_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
 
     #: The engine `azure-language`: a deployed custom model. Without a key: the managed identity.
     language_endpoint: ServiceUrl = ""

@@ -10,6 +10,8 @@ The text of the document, the last user message, says what it answers:
     "#length"            an answer that is cut off; "#notjson", "#schema": one that is not what was asked for
     "#unknown"           a category that was not offered; "#nowhere" a passage that is not in the text
     "#plain"             no log-probabilities; "#forced" some from before the schema was applied
+    "#held"              answered when `released` is set
+    "#takes:500"         so many tokens in the answer, as the usage says
 
 It answers 400 where a request is not as the API wants it, and keeps every request in `requests`.
 """
@@ -50,6 +52,7 @@ class FakeOpenAI:
         self.requests: list[Json] = []
         self.paths: list[str] = []
         self.at_once = self.most_at_once = 0
+        self.released = asyncio.Event()
         self._seen: Counter[tuple[str, str]] = Counter()
 
     def app(self) -> web.Application:
@@ -110,6 +113,8 @@ class FakeOpenAI:
             return refused(500, "server_error", "The server had an error.", {"retry-after-ms": "1"})
         if self._now(text, "hang"):
             await asyncio.Event().wait()
+        if "#held" in text:
+            await self.released.wait()
         if "#filter" in text:
             return web.json_response(FILTERED, status=400)
         if "#html" in text:
@@ -205,6 +210,7 @@ def completion(body: Json, text: str, model: str) -> Json:
     tokens = (
         None if "#plain" in text or not body.get("logprobs") else tokens_of(content, forced="#forced" in text)
     )
+    written = int(found[1]) if (found := re.search(r"#takes:(\d+)", text)) else 10
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -218,7 +224,7 @@ def completion(body: Json, text: str, model: str) -> Json:
                 "logprobs": {"content": tokens, "refusal": None} if tokens is not None else None,
             }
         ],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        "usage": {"prompt_tokens": 100, "completion_tokens": written, "total_tokens": 100 + written},
     }
 
 

@@ -18,11 +18,14 @@ from shared.engines.azure_language.service import (
     service_errors,
 )
 from shared.engines.base import (
+    NO_DEADLINE,
     Answer,
     ArtifactError,
     Capabilities,
+    Deadline,
     DeferredModel,
     EngineNotConfigured,
+    OnAnswer,
     ServiceEngine,
     Task,
     Text,
@@ -53,8 +56,15 @@ class LanguageModel(DeferredModel):
         return Exchange(self, state)
 
     @override
-    async def answer(self, texts: Sequence[str], allowance: float | None = None) -> list[Answer]:
-        """Waits for the service, at most ANSWER_SECONDS. Raises EngineUnavailable."""
+    async def answer(
+        self,
+        texts: Sequence[str],
+        allowance: float | None = None,
+        *,
+        deadline: Deadline = NO_DEADLINE,
+        on_answer: OnAnswer | None = None,
+    ) -> list[Answer]:
+        """Waits for the service, at most ANSWER_SECONDS; jobs use an exchange instead. Raises EngineUnavailable."""
         wanted = {str(number): Text(text) for number, text in enumerate(texts)}
         exchange, give_up = self.exchange(), asyncio.get_running_loop().time() + ANSWER_SECONDS
         exchange.plan(wanted)

@@ -11,18 +11,20 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf, isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from shared.domain.jobs import JobError
+from shared.domain.jobs import CONTENT_FILTERED, JobError
 from shared.domain.prediction import NO_TOKENS, Tokens
 from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
+from shared.engines.base import NO_DEADLINE, Deadline
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -52,6 +54,10 @@ class CallFailed(Exception):
         self.error = JobError(code, message)
         self.hopeless = hopeless
         self.tokens = tokens
+
+
+class OutOfTime(Exception):
+    """The request could not be sent before its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,15 @@ class Pace:
         """Nobody begins a request before so many seconds have passed."""
         self._resumes = max(self._resumes, self._clock() + seconds)
 
-    async def turn(self, tokens: int) -> None:
-        """Wait until a request of so many tokens may begin. One that is larger than the limit goes alone."""
+    async def turn(self, tokens: int, left: Callable[[], float] = lambda: inf) -> None:
+        """Wait until a request of so many tokens may begin. One that is larger than the limit goes alone.
+
+        Raises OutOfTime when that takes longer than the seconds that are left.
+        """
         while True:
             wait = self.wait(tokens)
+            if wait >= left():
+                raise OutOfTime
             if not wait:
                 break
             await asyncio.sleep(wait)
@@ -138,10 +149,12 @@ class Client:
         tokens: int,
         most: int,
         characters: int,
+        deadline: Deadline = NO_DEADLINE,
     ) -> Reply:
         """The answer to the messages. `tokens`: about how many they are; `most`: the longest answer, in tokens.
 
-        Raises CallFailed.
+        Raises CallFailed; OutOfTime when nothing was sent before the deadline. After that, a request is tried again
+        only if there is time for an answer.
         """
         from azure.core.exceptions import AzureError
 
@@ -149,15 +162,39 @@ class Client:
         from openai import OpenAIError
 
         tries: dict[str, int] = {}
+        patience = self._timeout + characters / 1_000
+        failure: CallFailed | None = None
         while True:
-            await self._pace.turn(tokens)
+            left = deadline.to_end if failure else deadline.to_begin
             try:
-                async with self._turns:
-                    answer = await self._send(client, messages, response_format, most, characters)
+                await self._pace.turn(tokens, left)
+                async with self._turn(left):
+                    seconds = min(patience, deadline.to_end())
+                    answer = await self._send(client, messages, response_format, most, seconds)
                 return _reply(answer)
+            except OutOfTime:
+                if failure:
+                    raise failure from None
+                raise
             except (OpenAIError, AzureError, ValueError) as error:
                 if not self._leaves_out(error):
-                    await self._pause_or_raise(error, tries)
+                    failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
+
+    @asynccontextmanager
+    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[None]:
+        """One of the requests that may be under way together. Raises OutOfTime."""
+        seconds = left()
+        if seconds <= 0:
+            raise OutOfTime
+        try:
+            async with asyncio.timeout(seconds if isfinite(seconds) else None):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise OutOfTime from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -170,7 +207,7 @@ class Client:
         messages: list[Message],
         response_format: dict[str, Any],
         most: int,
-        characters: int,
+        seconds: float,
     ) -> Any:
         optional: dict[str, Any] = {"logprobs": True, "temperature": 0, "max_completion_tokens": most}
         if "max_completion_tokens" in self._unknown:
@@ -180,7 +217,7 @@ class Client:
             model=self._target.model,
             messages=messages,
             response_format=response_format,
-            timeout=self._timeout + characters / 1_000,
+            timeout=seconds,
             **{name: value for name, value in optional.items() if name not in self._unknown},
         )
 
@@ -228,8 +265,11 @@ class Client:
         self._unknown |= {named, "max_completion_tokens"} if named == "max_tokens" else {named}
         return True
 
-    async def _pause_or_raise(self, error: Exception, tries: dict[str, int]) -> None:
-        """Wait before the next try. Raises CallFailed when there is none."""
+    async def _pause_or_raise(self, error: Exception, tries: dict[str, int], left: float) -> CallFailed:
+        """Wait before the next try, at most the seconds that are left for it; the failure if that is over.
+
+        Raises CallFailed when there is no other try.
+        """
         kind, failure = _judge(error)
         if kind is None:
             raise failure from error
@@ -239,10 +279,14 @@ class Client:
             raise failure from error
         asked = retry_after(error)
         pause = FIRST_PAUSE * 2 ** (tries[kind] - 1) * random.uniform(0.8, 1.2) if asked is None else asked
+        pause = min(pause, LONGEST_PAUSE)
         if kind == "busy":
-            self._pace.pause(min(pause, LONGEST_PAUSE))  # whoever calls now would be refused as well
-        else:
-            await asyncio.sleep(min(pause, LONGEST_PAUSE))
+            self._pace.pause(pause)  # whoever calls now would be refused as well
+        if pause > left:
+            raise failure from error
+        if kind != "busy":
+            await asyncio.sleep(pause)
+        return failure
 
 
 def _judge(error: Exception) -> tuple[str | None, CallFailed]:
@@ -270,7 +314,7 @@ def _judge_status(error: "APIStatusError") -> tuple[str | None, CallFailed]:
     said = f"({status}{': ' + reason if (reason := _reason(body)) else ''})."
     code = str(body.get("code") or "")
     if _is_filter(body):
-        return None, CallFailed("ContentFiltered", "The content filter of the service refused the document.")
+        return None, CallFailed(CONTENT_FILTERED, "The content filter of the service refused the document.")
     if status in {401, 403}:
         text = (
             f"The service rejected the app's credentials {said} Check the key, or the role of its identity."
@@ -304,9 +348,9 @@ def _reply(answer: Any) -> Reply:
     content, reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)
     if reason == "content_filter":
         text = "The content filter of the service stopped the answer."
-        raise CallFailed("ContentFiltered", text, tokens=used)
+        raise CallFailed(CONTENT_FILTERED, text, tokens=used)
     if getattr(message, "refusal", None):
-        raise CallFailed("ContentFiltered", "The model refused to answer for this document.", tokens=used)
+        raise CallFailed(CONTENT_FILTERED, "The model refused to answer for this document.", tokens=used)
     if reason == "length":
         text = "The model's response was too long and was cut off."
         raise CallFailed("AnswerTruncated", text, tokens=used)

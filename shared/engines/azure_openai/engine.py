@@ -1,6 +1,7 @@
 """The engine `azure-openai` behind the protocol of engines: one document a request, some requests at a time."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,26 @@ from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import NO_PRICES, Prices, Tokens
 from shared.engines.azure_openai import answers, prompts
-from shared.engines.azure_openai.client import AT_ONCE, CallFailed, Client, Pace, Reply, Target
-from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task, require_settings
+from shared.engines.azure_openai.client import (
+    AT_ONCE,
+    CallFailed,
+    Client,
+    OutOfTime,
+    Pace,
+    Reply,
+    Target,
+)
+from shared.engines.base import (
+    NO_DEADLINE,
+    Answer,
+    Capabilities,
+    Deadline,
+    OnAnswer,
+    ServiceEngine,
+    ServiceModel,
+    Task,
+    require_settings,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -135,6 +154,8 @@ class LanguageModel(ServiceModel):
         self._before = prompts.messages_before(task, version)
         self._format = prompts.response_format(task)
         self._prefix = sum(len(message["content"]) for message in self._before)
+        sent = [message["content"] for message in self._before] + [json.dumps(self._format)]
+        self._bytes = sum(map(_bytes_of, sent))
         self.categories = tuple(sorted(category.name for category in task.categories))
 
     def minutes(self, texts: Sequence[str]) -> float:
@@ -142,50 +163,62 @@ class LanguageModel(ServiceModel):
         expected = [self._expected(text) for text in texts]
         return self._pace.minutes(len(texts), sum(one.input + one.output for one in expected))
 
-    async def answer(self, texts: Sequence[str], allowance: float | None = None) -> list[Answer]:
+    async def answer(
+        self,
+        texts: Sequence[str],
+        allowance: float | None = None,
+        *,
+        deadline: Deadline = NO_DEADLINE,
+        on_answer: OnAnswer | None = None,
+    ) -> list[Answer]:
         """As `ServiceModel.answer`."""
         batch = _Batch(allowance, self._prices)
         turns = asyncio.Semaphore(AT_ONCE)
 
-        async def in_turn(text: str) -> Answer:
+        async def in_turn(place: int, text: str) -> Answer:
             async with turns:
-                return await self._in_batch(text, batch)
+                refusal = await batch.begin(self._expected(text), self._longest(text))
+                if refusal is not None:
+                    return Answer(failure=refusal)
+                answer = await self._in_batch(text, batch, deadline)
+                if on_answer is not None and not answer.unsent:
+                    await on_answer(place, answer)
+                return answer
 
-        return await asyncio.gather(*map(in_turn, texts))
+        return await asyncio.gather(*(in_turn(place, text) for place, text in enumerate(texts)))
 
-    async def _in_batch(self, text: str, batch: "_Batch") -> Answer:
-        expected = self._expected(text)
-        refusal = batch.refusal(expected)
-        if refusal is not None:
-            return Answer(failure=refusal)
-        batch.begin(expected)
-        answer = Answer()
+    async def _in_batch(self, text: str, batch: "_Batch", deadline: Deadline) -> Answer:
+        answer = Answer(unsent=True)
         try:
-            answer = await self._ask(text, expected)
+            answer = await self._ask(text, self._expected(text), deadline)
+        except OutOfTime:
+            return answer
         except CallFailed as failed:
             answer = Answer(failure=failed.error, tokens=failed.tokens)
             batch.failed(failed)
         else:
             batch.in_a_row = 0
         finally:
-            batch.end(expected, answer.tokens)
+            await batch.end(self._longest(text), answer)
         return answer
 
-    async def _ask(self, text: str, expected: Tokens) -> Answer:
-        """Raises CallFailed."""
+    async def _ask(self, text: str, expected: Tokens, deadline: Deadline) -> Answer:
+        """Raises CallFailed, OutOfTime."""
         reply = await self._client.complete(
             [*self._before, {"role": "user", "content": text}],
             self._format,
             tokens=expected.input + expected.output,
             most=_MOST[self._task.kind],
             characters=self._prefix + len(text),
+            deadline=deadline,
         )
+        used = reply.used or expected  # not every server counts
         try:
             found = await asyncio.to_thread(self._read, text, reply)
         except answers.WrongSchema as error:
             text = f"The model's response does not match the schema: {error}."
-            return Answer(failure=JobError("InvalidAnswer", text), tokens=reply.used)
-        return Answer(found.predictions, tokens=reply.used, left_out=found.left_out)
+            return Answer(failure=JobError("InvalidAnswer", text), tokens=used)
+        return Answer(found.predictions, tokens=used, left_out=found.left_out)
 
     def _read(self, text: str, reply: Reply) -> answers.Found:
         calibrate = partial(calibrated, self._calibration)
@@ -197,31 +230,64 @@ class LanguageModel(ServiceModel):
         )
         return Tokens(read, _USUAL[self._task.kind] + _quoted(self._task, len(text)))
 
+    def _longest(self, text: str) -> Tokens:
+        """The most that the document can take: a token has at least a byte, and the answer has a limit."""
+        read = self._bytes + _bytes_of(text) + _TOKENS_PER_MESSAGE * (len(self._before) + 2)
+        return Tokens(read, _MOST[self._task.kind])
+
 
 class _Batch:
-    """What the requests of one call share: money that was spent or is expected to be, and why to stop."""
+    """What the requests of one call share: money that was spent or may still be, and why to stop.
+
+    Where money is limited, a document is sent while what was spent, all that those under way can cost, and what it
+    takes itself fit the allowance; else it waits until those under way have ended. So what is spent exceeds the
+    allowance by less than the cost of one document, the last that was sent.
+    """
 
     def __init__(self, allowance: float | None, prices: Prices) -> None:
         self._allowance = allowance
         self._prices = prices
-        self._spent = 0.0
+        self._spent = self._largest = 0.0
+        self._under_way: list[float] = []
+        self._known = False
         self._stopped: JobError | None = None
+        self._changed = asyncio.Condition()
         self.in_a_row = 0
 
-    def refusal(self, expected: Tokens) -> JobError | None:
-        """Why the next document is not sent; None: it is."""
-        if self._stopped is None and self._allowance is not None:
-            cost = self._prices.cost(expected) or 0.0
-            if self._spent + cost > self._allowance:
-                text = "The job reached its cost limit; this document was not sent."
-                self._stopped = JobError("CostLimitReached", text)
-        return self._stopped
+    async def begin(self, expected: Tokens, longest: Tokens) -> JobError | None:
+        """Wait until the document may be sent; the reason if it is not."""
+        async with self._changed:
+            while self._stopped is None and not self._fits(expected):
+                if not self._under_way:
+                    text = "The job reached its cost limit; this document was not sent."
+                    self._stopped = JobError("CostLimitReached", text)
+                    self._changed.notify_all()
+                    break
+                await self._changed.wait()
+            if self._stopped is None:
+                self._under_way.append(self._cost(longest))
+            return self._stopped
 
-    def begin(self, expected: Tokens) -> None:
-        self._spent += self._prices.cost(expected) or 0.0
+    async def end(self, longest: Tokens, answer: Answer) -> None:
+        """As `begin`, with the answer."""
+        async with self._changed:
+            self._under_way.remove(self._cost(longest))
+            cost = self._cost(answer.tokens)
+            self._spent += cost
+            self._largest = max(self._largest, cost)
+            self._known = self._known or bool(answer.tokens)
+            self._changed.notify_all()
 
-    def end(self, expected: Tokens, used: Tokens) -> None:
-        self._spent += (self._prices.cost(used) or 0.0) - (self._prices.cost(expected) or 0.0)
+    def _fits(self, expected: Tokens) -> bool:
+        if self._allowance is None:
+            return True
+        if self._under_way and not self._known:
+            return False  # the first one shows what a document takes
+        expects = max(self._cost(expected), self._largest)
+        return self._spent + sum(self._under_way) + expects <= self._allowance
+
+    def _cost(self, tokens: Tokens) -> float:
+        return self._prices.cost(tokens) or 0.0
 
     def failed(self, failure: CallFailed) -> None:
         self.in_a_row = self.in_a_row + 1 if failure.error.code in _ENDS_BATCH else 0
@@ -257,6 +323,10 @@ def calibrated(correction: Sequence[float], confidence: float) -> float:
     low = min(int(place), len(correction) - 2)
     change = correction[low] + (correction[low + 1] - correction[low]) * (place - low)
     return min(1.0, max(0.0, confidence + change))
+
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _tokens_of(task: Task, characters: int) -> int:

@@ -146,8 +146,7 @@ class _Work:
     unreachable: frozenset[str] = frozenset()
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
     missing: tuple[str, ...] = ()
-    #: Documents of the batch by the plan, and its number.
-    planned: int = 0
+    #: The number of the batch.
     number: int = 0
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
     #: Why a document fails: the batch failed too often, or the service said so.
@@ -203,7 +202,7 @@ class BatchRunner:
             if last_try is None:
                 await self._require_answers(job, lease.number)
             work = await self._select(current, job, batch)
-            work.planned, work.number = batch.planned, lease.number
+            work.number = lease.number
             await self._inspect(handle.current, work)
             await self._predict(handle.current, work, last_try)
             await self._commit(handle, work, lease)
@@ -238,8 +237,7 @@ class BatchRunner:
 
     async def _clear(self, job: Job, number: int) -> None:
         """What was kept for a batch that is done, or whose job has ended, is not needed any more."""
-        engine = self._service(job)
-        if engine is not None and engine.deferred:
+        if self._service(job) is not None:
             await self._exchanges.remove(job, number)
 
     def _check_current(self, job: Job, project: Project) -> Project:
@@ -303,7 +301,7 @@ class BatchRunner:
             with telemetry.timed("predict", engine=engine.name):
                 telemetry.annotate(documents=len(texts))
                 if isinstance(engine, ServiceEngine):
-                    await self._ask(project, work, load, texts, last_try)
+                    await self._ask(project, work, engine, load, texts, last_try)
                 else:
                     work.predictions, work.failures = await predict(
                         load, engine.capabilities, texts, last_try
@@ -313,6 +311,7 @@ class BatchRunner:
         self,
         project: Project,
         work: _Work,
+        engine: ServiceEngine,
         load: Callable[[], Awaitable[Model]],
         texts: Mapping[str, str],
         last_try: str | None,
@@ -322,14 +321,16 @@ class BatchRunner:
         Raises what fails for all, to be tried again, and Later; in the last try, the documents fail.
         """
         try:
-            answers = await self._answers(project, work, await load(), texts, last_try)
+            answers, work.tokens = await self._answers(project, work, await load(), texts, last_try)
         except Exception as error:
             if last_try is None:
                 raise
-            work.failures = dict.fromkeys(texts, _failure(last_try, error))
-            return
+            reason = _failure(last_try, error)
+            if engine.deferred:
+                answers = dict.fromkeys(texts, Answer(failure=reason))
+            else:
+                answers, work.tokens = await self._exchanges.paid_so_far(work.job, work.number, texts, reason)
         for key, answer in answers.items():
-            work.tokens += answer.tokens
             work.left_out += answer.left_out
             if answer.failure is not None:
                 work.failures[key] = answer.failure
@@ -338,18 +339,16 @@ class BatchRunner:
 
     async def _answers(
         self, project: Project, work: _Work, model: Model, texts: Mapping[str, str], last_try: str | None
-    ) -> Mapping[str, Answer]:
+    ) -> tuple[Mapping[str, Answer], Tokens]:
         engine = work.job.parameters_as(AutolabelParameters).engine or ""
         if isinstance(model, DeferredModel):
             known = {key: d.language for page in work.pages.values() for key, d in page.documents.items()}
             sent = {key: Text(text, known.get(key, project.language)) for key, text in texts.items()}
-            return await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
+            answers = await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
+            return answers, NO_TOKENS
         if not isinstance(model, ServiceModel):
             raise ArtifactError(f"The job's model does not belong to the engine '{engine}'.")
-        if last_try is None and (minutes := model.minutes(list(texts.values()))):
-            await self._exchanges.take_turn(engine, minutes)
-        answers = await model.answer(list(texts.values()), _allowance(work))
-        return dict(zip(texts, answers, strict=True))
+        return await self._exchanges.paid_answers(work.job, work.number, model, texts, last_try)
 
     async def _commit(self, handle: Handle, work: _Work, lease: Lease) -> None:
         author = Author(SYSTEM, self._stores.clock(), random_id())
@@ -432,15 +431,6 @@ def _count(work: _Work) -> None:
     if isinstance(parameters, AutolabelParameters) and parameters.engine:
         telemetry.count("labelbridge.tokens", work.tokens.input, engine=parameters.engine, type="input")
         telemetry.count("labelbridge.tokens", work.tokens.output, engine=parameters.engine, type="output")
-
-
-def _allowance(work: _Work) -> float | None:
-    """The batch's share of the job's cost limit, by documents: batches that run side by side never exceed it."""
-    parameters = work.job.parameters_as(AutolabelParameters)
-    if parameters.cost_limit is None:
-        return None
-    planned = sum(batch.planned for batch in work.job.batches)
-    return parameters.cost_limit * work.planned / max(planned, 1)
 
 
 def _step(

@@ -1,20 +1,33 @@
-"""Batches of an engine that answers later: between two messages of a batch, its exchange is a blob of ours.
+"""Batches of an engine that runs elsewhere: between two messages of a batch, what it has is a blob of ours.
 
-A batch sends its documents, waits a moment for the answers, and else ends without a result; a later message of the
-same batch asks again. Until then the batch stays leased, so that nobody else takes it up.
+A batch sends its documents, waits for the answers, a moment only if the engine answers later, and else ends without a
+result; a later message of the same batch goes on. Until then the batch stays leased, so that nobody else takes it up.
 """
 
 import asyncio
+import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
-from shared.domain.jobs import Job, JobError
-from shared.engines.base import Answer, DeferredModel, EngineError, Exchange, Keep, Text
+from shared.domain.jobs import AutolabelParameters, Job, JobError
+from shared.domain.prediction import Prediction, Tokens
+from shared.domain.text import content_hash
+from shared.engines.base import (
+    Answer,
+    Deadline,
+    DeferredModel,
+    EngineError,
+    Exchange,
+    Keep,
+    ServiceModel,
+    Text,
+)
 from shared.services.jobs.lifecycle import Later, reason_of
 from shared.services.jobs.stores import Stores
 
@@ -24,6 +37,61 @@ WAIT_SECONDS: Final = 8.0
 MAX_SPREAD: Final = 3.0
 #: The service keeps the results of a job for a day.
 GIVE_UP_AFTER: Final = timedelta(hours=24)
+#: How long a message sends documents, and when the last one has its answer or has failed: well below the limit of
+#: a batch. The longest OPENAI_TIMEOUT_SECONDS fits between the two.
+BEGIN_SECONDS: Final = 120.0
+END_SECONDS: Final = 500.0
+#: Until a later message goes on, in seconds.
+NEXT_SECONDS: Final = 2
+
+
+class _Paid:
+    """The answers of a batch so far, each for the text with a certain hash; as JSON, without texts."""
+
+    def __init__(self, state: bytes | None) -> None:
+        data: dict[str, Any] = json.loads(state) if state else {}
+        self._found = {
+            key: (
+                content,
+                Answer(
+                    tuple(Prediction(*row) for row in rows),
+                    JobError(*failure) if failure else None,
+                    Tokens(*tokens),
+                    left_out,
+                ),
+            )
+            for key, (content, rows, failure, tokens, left_out) in data.get("answers", {}).items()
+        }
+        #: Of answers to texts that have changed since.
+        self._former = Tokens(*data.get("former", (0, 0)))
+
+    def dump(self) -> bytes:
+        answers = {
+            key: [
+                content,
+                [astuple(one) for one in answer.predictions],
+                astuple(answer.failure) if answer.failure else None,
+                astuple(answer.tokens),
+                answer.left_out,
+            ]
+            for key, (content, answer) in self._found.items()
+        }
+        data = {"answers": answers, "former": astuple(self._former)}
+        return json.dumps(data, separators=(",", ":")).encode()
+
+    def add(self, key: str, text: str, answer: Answer) -> None:
+        if key in self._found:
+            self._former += self._found[key][1].tokens
+        self._found[key] = content_hash(text), answer
+
+    def get(self, key: str, text: str) -> Answer | None:
+        """The answer to this text of the document."""
+        content, answer = self._found.get(key, ("", None))
+        return answer if content == content_hash(text) else None
+
+    @property
+    def tokens(self) -> Tokens:
+        return sum((answer.tokens for _, answer in self._found.values()), self._former)
 
 
 class Exchanges:
@@ -68,6 +136,83 @@ class Exchanges:
         if exchange.waiting:
             exchange.give_up(JobError("Timeout", "The service did not answer within 24 hours."))
         return exchange.answers(texts)
+
+    async def paid_answers(
+        self,
+        job: Job,
+        number: int,
+        model: ServiceModel,
+        texts: Mapping[str, str],
+        last_try: str | None,
+    ) -> tuple[dict[str, Answer], Tokens]:
+        """The answers to all documents of a batch, and what they took; each is stored as it comes, and asked once.
+
+        Raises Later when there is no time for the rest. In the last try, the rest fails.
+        """
+        blob = _blob(job, number)
+        paid = _Paid(await self._stores.artifacts.read(blob))
+        rest = [key for key in texts if paid.get(key, texts[key]) is None]
+        asked = await self._next(job, model, texts, rest) if last_try is None else rest
+        changes = 0
+        writing = asyncio.Lock()
+
+        async def on_answer(place: int, answer: Answer) -> None:
+            nonlocal changes
+            paid.add(asked[place], texts[asked[place]], answer)
+            changes += 1
+            seen = changes
+            async with writing:
+                if seen == changes:  # else the one that came after it writes both
+                    await self._stores.artifacts.write(blob, paid.dump(), content_type="application/json")
+
+        now = monotonic()
+        deadline = Deadline(now + BEGIN_SECONDS, now + END_SECONDS, monotonic)
+        allowance = await self._allowance(job, paid.tokens)
+        sent = [texts[key] for key in asked]
+        given = await model.answer(sent, allowance, deadline=deadline, on_answer=on_answer) if asked else []
+        answers = {key: answer for key, answer in zip(asked, given, strict=True) if not answer.unsent}
+        missing = [key for key in rest if key not in answers]
+        if missing and last_try is None:
+            raise Later(NEXT_SECONDS)
+        failed = Answer(failure=JobError("BatchFailed", f"{last_try} The engine has not answered."))
+        answers |= dict.fromkeys(missing, failed)
+        found = {key: answers.get(key) or paid.get(key, text) or failed for key, text in texts.items()}
+        return found, paid.tokens
+
+    async def paid_so_far(
+        self, job: Job, number: int, texts: Mapping[str, str], reason: JobError
+    ) -> tuple[dict[str, Answer], Tokens]:
+        """As `paid_answers`, where nothing more can be asked: the rest fails for this reason."""
+        paid = _Paid(await self._stores.artifacts.read(_blob(job, number)))
+        failed = Answer(failure=reason)
+        return {key: paid.get(key, text) or failed for key, text in texts.items()}, paid.tokens
+
+    async def _next(
+        self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]
+    ) -> Sequence[str]:
+        """The documents that this message asks for: by the limits per minute, as many as it has time to send.
+
+        Takes their turn, or raises Later.
+        """
+        most = BEGIN_SECONDS / 60
+        if not rest or not model.minutes([texts[rest[0]]]):
+            return rest
+        count = 1
+        while count < len(rest) and model.minutes([texts[key] for key in rest[: count + 1]]) <= most:
+            count += 1
+        some = rest[:count]
+        engine = job.parameters_as(AutolabelParameters).engine or ""
+        await self.take_turn(engine, model.minutes([texts[key] for key in some]))
+        return some
+
+    async def _allowance(self, job: Job, paid: Tokens) -> float | None:
+        """What of the job's cost limit is left: its batches run one after the other."""
+        asked = job.parameters_as(AutolabelParameters)
+        if asked.cost_limit is None:
+            return None
+        states = await self._stores.jobs.states(job)
+        spent = sum((state.tokens for state in states if state.done), paid)
+        return asked.cost_limit - ((asked.prices.cost(spent) if asked.prices else None) or 0.0)
 
     async def require_turn(self, engine: str) -> None:
         """Raises Later while other batches, of any instance, take what the limits per minute allow."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from time import monotonic
 
 from shared.domain.autolabel import is_unlabeled
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound
@@ -17,7 +18,7 @@ from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment, in_flight
 from shared.services.jobs.messages import BatchMessage, JobMessage
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import ModelCache
@@ -28,8 +29,9 @@ from shared.wire.validation import ValidationErrors
 log = logging.getLogger("labelbridge.jobs")
 
 MAX_NAMED = 20_000
-#: Batches that the request itself begins with, and how many of them at once.
-OWN_BATCHES, OWN_AT_ONCE = 8, 2
+#: Batches that the request itself begins with, how many of them at once, and for how many seconds: a batch that begins
+#: by then has ended before the work that goes on after a request is stopped.
+OWN_BATCHES, OWN_AT_ONCE, OWN_SECONDS = 8, 2, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,7 @@ class AutolabelService:
         """
 
         async def work() -> None:
+            end = monotonic() + OWN_SECONDS
             try:
                 planned = await self._planner.plan_job(job, OWN_BATCHES)
             except RowChanged:
@@ -273,9 +276,12 @@ class AutolabelService:
 
             async def run_some() -> None:
                 for number in numbers:
+                    if monotonic() > end:
+                        await self._jobs.enqueue(planned, [number, *numbers])
+                        return
                     await self._run_or_queue(planned, number)
 
-            await asyncio.gather(*(run_some() for _ in range(OWN_AT_ONCE)))
+            await asyncio.gather(*(run_some() for _ in range(min(OWN_AT_ONCE, in_flight(planned)))))
 
         await for_a_moment(work())
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)

@@ -10,17 +10,15 @@ from itertools import batched
 from typing import Any
 
 from shared import telemetry
-from shared.domain.autolabel import selected
 from shared.domain.errors import Conflict, LabelbridgeError, ProjectNotFound, QuotaExceeded, Unavailable
 from shared.domain.jobs import (
     CANCELED_BY_CALLER,
+    CONTENT_FILTERED,
     AutolabelParameters,
     AutolabelResult,
     Batch,
-    BatchResult,
     BulkParameters,
     BulkResult,
-    DocumentOutcome,
     Job,
     JobError,
     JobKind,
@@ -33,11 +31,10 @@ from shared.domain.jobs import (
     ended_status,
 )
 from shared.domain.names import random_id
-from shared.domain.page import page_of
 from shared.domain.prediction import NO_TOKENS, Tokens
 from shared.engines.base import EngineError, EngineUnavailable
 from shared.services.jobs.messages import BatchMessage, JobMessage, queue_of
-from shared.services.jobs.stores import Stores
+from shared.services.jobs.stores import Stores, left_out
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageUnavailable
 from shared.storage.jobs import BatchState, Lease, LeaseLost
 from shared.storage.usage import month_of
@@ -89,38 +86,6 @@ class BudgetService:
         return [usage.operation()]
 
 
-async def left_out(stores: Stores, job: Job, batch: Batch, reason: JobError) -> BatchResult:
-    """The result of a batch that will not run: its documents are skipped, for this reason.
-
-    Uploads are not among them: they wait, and the next plan takes them up.
-    """
-    parameters = job.parameters
-    if not isinstance(parameters, AutolabelParameters) or parameters.source is JobSource.UPLOAD:
-        return BatchResult()
-    try:
-        project = await stores.directory.read(job.project)
-    except ProjectNotFound:
-        return BatchResult()
-    if not job.applies_to(project):
-        return BatchResult()
-    then = replace(project, edition=job.edition, generation=job.generation)
-    pages = await stores.pages.load_range(then.scope, batch.low, batch.high)
-    locations = {
-        d.id: d.location
-        for page in pages.values()
-        for d in page.documents.values()
-        if selected(d, then, parameters)
-    }
-    named = parameters.documents or ()
-    mine = (key for key in named if batch.low <= page_of(key, then.pages) < batch.high)
-    locations = dict.fromkeys(mine, "") | locations
-    return BatchResult(
-        tuple(
-            DocumentOutcome(key, where, Outcome.SKIPPED, reason) for key, where in sorted(locations.items())
-        )
-    )
-
-
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
@@ -131,6 +96,12 @@ SENDS_AT_ONCE = 16
 IN_FLIGHT = 16
 """Batches of one job that are queued or run at a time, so that a large job does not fill the queue before others."""
 STOPS_AT_ONCE = 8
+
+
+def in_flight(job: Job) -> int:
+    """How many batches of the job may be queued or run; with a cost limit one, which then knows what is left of it."""
+    asked = job.parameters
+    return 1 if isinstance(asked, AutolabelParameters) and asked.cost_limit is not None else IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +128,19 @@ class JobService:
 
     async def begin(self, job: Job, own: int = 0) -> None:
         """Ask for the first batches but `own`, which the caller runs itself; each that is done asks for a later one."""
-        await self.enqueue(job, range(own, min(IN_FLIGHT, len(job.batches))))
+        await self.enqueue(job, range(own, min(in_flight(job), len(job.batches))))
 
     async def go_on(self, job: Job, done: int) -> None:
         """Ask for the batch that waited for this one. If nobody does, the sweep does."""
-        if done + IN_FLIGHT < len(job.batches):
-            await self.enqueue(job, [done + IN_FLIGHT])
+        if done + in_flight(job) < len(job.batches):
+            await self.enqueue(job, [done + in_flight(job)])
+
+    async def is_due(self, job: Job, number: int) -> bool:
+        """Whether the batch may run: with a cost limit, when all before it are done. Each then asks for the next."""
+        if number == 0 or in_flight(job) > 1:
+            return True
+        done = {state.number for state in await self._stores.jobs.states(job) if state.done}
+        return done.issuperset(range(number))
 
     async def enqueue(self, job: Job, numbers: Iterable[int], *, delay: int = 0, attempt: int = 1) -> None:
         """Ask for batches to be run."""
@@ -233,10 +211,12 @@ class JobService:
             await self._stores.jobs.remove(job)
             return replace(job, status=JobStatus.SUCCEEDED)
         cancelling = job.status is JobStatus.CANCELLING
-        status = ended_status(progress.counts, cancelled=cancelling)
+        reasons = await self._reasons(job, progress)
+        filtered = any(reason.code == CONTENT_FILTERED for reason in reasons)
+        status = ended_status(progress.counts, cancelled=cancelling, filtered=filtered)
         if progress.errors and not progress.counts:
             status = JobStatus.FAILED
-        errors = progress.errors or await self._reasons(job, progress)
+        errors = progress.errors or reasons[:MAX_ERRORS]
         return await self.end(job, status, result=result_of(job, progress), errors=errors)
 
     async def _reasons(self, job: Job, progress: Progress) -> tuple[JobError, ...]:
@@ -244,9 +224,7 @@ class JobService:
         if not progress.counts.get(Outcome.FAILED):
             return ()
         outcomes = await self._stores.jobs.outcomes(job)
-        return tuple(dict.fromkeys(o.error for o in outcomes if o.error and o.outcome is Outcome.FAILED))[
-            :MAX_ERRORS
-        ]
+        return tuple(dict.fromkeys(o.error for o in outcomes if o.error and o.outcome is Outcome.FAILED))
 
     async def progress(self, job: Job) -> Progress:
         return progress_of(job, await self._stores.jobs.states(job))
@@ -339,7 +317,7 @@ def result_of(job: Job, progress: Progress) -> Result | None:
 log = logging.getLogger("labelbridge.jobs")
 SECONDS = 2.0
 #: What goes on after its request has been answered ends then, and the job's message goes on with it.
-BACKGROUND_SECONDS = 300.0
+BACKGROUND_SECONDS = 600.0
 
 _running: set[asyncio.Task[Any]] = set()  # the loop itself keeps tasks only weakly
 
@@ -392,7 +370,7 @@ async def run_leased(
     gives_up: bool = False,
     over: Callable[[Job, int], Awaitable[None]] | None = None,
 ) -> None:
-    """Do the batch, unless it is done, somebody does it, or its job is over. Raises to be delivered again.
+    """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
 
     What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `over` is called
     for a message that comes after the end of its job.
@@ -401,6 +379,8 @@ async def run_leased(
     if job is not None and job.status.ended and over is not None:
         await over(job, message.number)
     if job is None or job.status.ended or message.number >= len(job.batches):
+        return
+    if not gives_up and not await jobs.is_due(job, message.number):
         return
     lease = await stores.jobs.acquire(job, message.number, random_id(), stores.clock())
     if lease is None:

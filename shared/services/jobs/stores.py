@@ -8,8 +8,20 @@ from functools import partial
 from random import random
 from time import monotonic
 
+from shared.domain.autolabel import selected
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.jobs import (
+    AutolabelParameters,
+    Batch,
+    BatchResult,
+    DocumentOutcome,
+    Job,
+    JobError,
+    JobSource,
+    Outcome,
+)
 from shared.domain.names import EventType, Names
+from shared.domain.page import page_of
 from shared.domain.project import Lock, Project
 from shared.services.jobs.messages import EVENT_QUEUE, EventMessage, EventTable
 from shared.storage.gateways.ports import Blobs, Queues, RowChanged, Table
@@ -285,4 +297,36 @@ def build(
         second_reviews=SecondReviewStore(table),
         outbox=outbox,
         outboxes=outboxes,
+    )
+
+
+async def left_out(stores: Stores, job: Job, batch: Batch, reason: JobError) -> BatchResult:
+    """The result of a batch that will not run: its documents are skipped, for this reason.
+
+    Uploads are not among them: they wait, and the next plan takes them up.
+    """
+    parameters = job.parameters
+    if not isinstance(parameters, AutolabelParameters) or parameters.source is JobSource.UPLOAD:
+        return BatchResult()
+    try:
+        project = await stores.directory.read(job.project)
+    except ProjectNotFound:
+        return BatchResult()
+    if not job.applies_to(project):
+        return BatchResult()
+    then = replace(project, edition=job.edition, generation=job.generation)
+    pages = await stores.pages.load_range(then.scope, batch.low, batch.high)
+    locations = {
+        d.id: d.location
+        for page in pages.values()
+        for d in page.documents.values()
+        if selected(d, then, parameters)
+    }
+    named = parameters.documents or ()
+    mine = (key for key in named if batch.low <= page_of(key, then.pages) < batch.high)
+    locations = dict.fromkeys(mine, "") | locations
+    return BatchResult(
+        tuple(
+            DocumentOutcome(key, where, Outcome.SKIPPED, reason) for key, where in sorted(locations.items())
+        )
     )

@@ -12,7 +12,7 @@ from shared.domain.names import derived_job_id, random_job_id
 from shared.domain.project import Project, released
 from shared.domain.schedule import Schedule
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import BATCH_KINDS, IN_FLIGHT, JobService
+from shared.services.jobs.lifecycle import BATCH_KINDS, JobService, in_flight
 from shared.services.jobs.messages import WORK_QUEUE, JobMessage
 from shared.services.jobs.stores import Stores
 from shared.services.projects.categories import CategoryService
@@ -159,7 +159,7 @@ class MaintenanceService:
             live = {state.number for state in states if state.until and state.until > now} - done
             waiting = [number for number in range(len(job.batches)) if number not in done | live]
             if now - job.updated > STALE:
-                await self._jobs.enqueue(job, waiting[: max(0, IN_FLIGHT - len(live))])
+                await self._jobs.enqueue(job, waiting[: max(0, in_flight(job) - len(live))])
         elif now - job.updated > STALE:
             await self._jobs.send(job)
 

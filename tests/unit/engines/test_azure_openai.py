@@ -194,7 +194,7 @@ async def test_the_next_try_comes_when_the_service_asks(
 async def test_every_try_takes_a_turn(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     turns: list[int] = []
 
-    async def turn(_: Pace, tokens: int) -> None:
+    async def turn(_: Pace, tokens: int, __: object) -> None:
         turns.append(tokens)
 
     monkeypatch.setattr(Pace, "turn", turn)

@@ -1,0 +1,252 @@
+"""What a service was paid for is kept: batches that take long, that fail later, and the limit on a job's cost."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from shared.domain.jobs import JobStatus, Outcome
+from shared.domain.prediction import Prices
+from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
+from shared.services.autolabel import exchanges
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs import lifecycle
+from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.projects.categories import CategoryChange
+from tests.fakes.openai import FakeOpenAI
+from tests.fakes.server import serve
+from tests.support.services import App, Clock, in_process, result_json
+from tests.support.storage.memory import MemoryStorage
+from tests.support.waiting import eventually
+
+ENGINE = "azure-openai"
+PRICES = Prices(2, 8)
+TAKES = 1_500
+"""Tokens of a long answer; 12 are estimated."""
+LONG = PRICES.input * 100 / 1e6 + PRICES.output * TAKES / 1e6
+
+
+@pytest.fixture
+def fake() -> FakeOpenAI:
+    return FakeOpenAI()
+
+
+@pytest.fixture
+async def app(fake: FakeOpenAI, storage: MemoryStorage, clock: Clock) -> AsyncIterator[App]:
+    async with serve(fake.app()) as url:
+        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", prices=PRICES, timeout=30)
+        engine = AzureOpenAIEngine(options, lambda: None)  # type: ignore[arg-type,return-value]
+        made = in_process(storage, clock, engines={ENGINE: lambda: engine})
+        await made.create(on_upload=False)
+        await made.container.categories.put("p", [CategoryChange("Refund"), CategoryChange("Login")], "me")
+        yield made
+        fake.released.set()
+        await engine.aclose()
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets time pass for the deadline of a batch."""
+    now = [0.0]
+    monkeypatch.setattr(exchanges, "monotonic", lambda: now[0])
+
+    def pass_by(more: float) -> None:
+        now[0] += more
+
+    return pass_by
+
+
+async def upload(app: App, texts: dict[str, str]) -> None:
+    await app.upload(texts)
+    await app.drain()
+
+
+async def until_asked(fake: FakeOpenAI, count: int) -> None:
+    async def look() -> bool:
+        return fake.at_once == count
+
+    await eventually(f"{count} requests under way", look)
+
+
+def asked(fake: FakeOpenAI) -> Counter[str]:
+    return Counter(one["messages"][-1]["content"] for one in fake.requests)
+
+
+async def kept(app: App) -> list[str]:
+    container = app.container.stores.names.container
+    return [
+        blob.name async for page in app.blobs.list(container) for blob in page if "/exchanges/" in blob.name
+    ]
+
+
+async def begin_slowly(app: App, fake: FakeOpenAI, seconds: Callable[[float], None], more: str = "") -> int:
+    """A job of 20 documents, of which the first are asked for when the time to begin others is over."""
+    await upload(app, {f"{n}.txt": f"@Login {n} #held {more}" for n in range(20)})
+    starting = asyncio.create_task(app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job"))
+    await until_asked(fake, 8)
+    seconds(exchanges.BEGIN_SECONDS + 1)
+    fake.released.set()
+    await starting
+
+    async def look() -> bool:
+        return any(isinstance(parse(body), BatchMessage) for _, body in app.sent.waiting)
+
+    await eventually("the message that goes on", look)
+    return sum(asked(fake).values())
+
+
+async def test_a_batch_without_time_for_the_rest_goes_on_with_another_message(
+    app: App, fake: FakeOpenAI, clock: Clock, seconds: Callable[[float], None]
+) -> None:
+    first = await begin_slowly(app, fake, seconds)
+    assert first < 20
+    assert (await app.container.autolabel.get("p", "job")).status is JobStatus.RUNNING
+    clock.move(30)
+    await app.drain()
+    job = await app.container.autolabel.get("p", "job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert result_json(job)["outcomes"]["suggested"] == 20
+    assert set(asked(fake).values()) == {1}
+    assert result_json(job)["tokens"] == {"input": 2_000, "output": 200}
+    assert await kept(app) == []
+
+
+async def test_what_was_paid_for_a_text_that_changed_is_counted(
+    app: App, fake: FakeOpenAI, clock: Clock, seconds: Callable[[float], None]
+) -> None:
+    await begin_slowly(app, fake, seconds)
+    text = fake.requests[0]["messages"][-1]["content"]
+    await app.upload({f"{text.split()[1]}.txt": "@Refund instead"}, events=False)
+    clock.move(30)
+    await app.drain()
+    job = await app.container.autolabel.get("p", "job")
+    assert result_json(job)["outcomes"]["suggested"] == 20
+    assert result_json(job)["tokens"] == {"input": 2_100, "output": 210}
+    assert asked(fake)["@Refund instead"] == 1
+
+
+async def test_a_cancelled_job_leaves_nothing(
+    app: App, fake: FakeOpenAI, clock: Clock, seconds: Callable[[float], None]
+) -> None:
+    await begin_slowly(app, fake, seconds)
+    await app.container.autolabel.cancel("p", "job")
+    before = sum(asked(fake).values())
+    clock.move(30)
+    await app.drain()
+    assert await kept(app) == []
+    assert sum(asked(fake).values()) == before
+
+
+async def test_a_batch_that_fails_after_its_answers_pays_nothing_again(
+    app: App, fake: FakeOpenAI, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upload(app, {f"{n}.txt": f"@Login {n}" for n in range(5)})
+    write, failures = (
+        app.container.stores.pages.write,
+        [OSError("The storage is away."), OSError("It still is.")],
+    )
+
+    async def fails(*args: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await write(*args, **more)
+
+    monkeypatch.setattr(app.container.stores.pages, "write", fails)
+    await app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job")
+    if lifecycle._running:  # what goes on after the request
+        await asyncio.wait(lifecycle._running)
+    while app.sent.waiting:
+        clock.move(30)
+        for _ in range(len(app.sent.waiting)):
+            await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+    job = await app.container.autolabel.get("p", "job")
+    assert (job.status, failures) == (JobStatus.SUCCEEDED, [])
+    assert set(asked(fake).values()) == {1}
+    assert result_json(job)["tokens"] == {"input": 500, "output": 50}
+
+
+async def test_a_batch_that_fails_too_often_keeps_the_answers_it_has(
+    app: App,
+    fake: FakeOpenAI,
+    clock: Clock,
+    seconds: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = await begin_slowly(app, fake, seconds)
+
+    async def gone(*_: Any) -> Any:
+        raise RuntimeError("The settings of the engine were removed.")
+
+    monkeypatch.setattr(app.container.model_cache, "load", gone)
+    [message] = {body for _, body in app.sent.waiting if isinstance(parse(body), BatchMessage)}
+    app.sent.waiting.clear()
+    clock.move(30)
+    await app.container.dispatcher.give_up(parse(message), "It failed five times.")
+    job = await app.container.autolabel.get("p", "job")
+    assert result_json(job)["outcomes"]["suggested"] >= min(first, 8)
+    assert sum(asked(fake).values()) == first
+    assert result_json(job)["tokens"]["input"] == 100 * first
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6])
+async def test_a_job_exceeds_its_cost_limit_by_one_document_at_most(
+    app: App, fake: FakeOpenAI, clock: Clock, share: float
+) -> None:
+    """Each answer is a hundred times longer than estimated; the job has several batches."""
+    texts = {f"{n}.txt": f"@Login {n} #takes:{TAKES}" for n in range(70)}
+    await upload(app, texts)
+    limit = share * len(texts) * LONG
+    job = await app.autolabel(engine=ENGINE, cost_limit=limit)
+    assert len(job.batches) > 1
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    cost = result_json(job)["cost"]
+    assert cost < limit + LONG
+    assert cost > limit - 2 * LONG, "the limit is used"
+    assert len(fake.requests) == math.floor(cost / LONG + 0.5)
+    outcomes = await app.container.autolabel.outcomes("p", "job")
+    codes = Counter(one.error.code for one in outcomes if one.error)
+    assert codes == {"CostLimitReached": 70 - len(fake.requests)}
+
+
+async def test_answers_of_any_length_exceed_the_limit_by_one_document_at_most(
+    app: App, fake: FakeOpenAI
+) -> None:
+    """Short answers first teach nothing about the long ones that come when the limit is near."""
+    texts = {f"{n}.txt": f"@Login {n} #takes:{5 if n % 3 else TAKES}" for n in range(60)}
+    await upload(app, texts)
+    limit = 7.5 * LONG
+    job = await app.autolabel(engine=ENGINE, cost_limit=limit)
+    assert result_json(job)["cost"] < limit + LONG
+    assert fake.most_at_once > 1, "far from the limit, several are under way"
+
+
+async def test_with_a_cost_limit_batches_run_one_after_the_other(
+    app: App, fake: FakeOpenAI, clock: Clock
+) -> None:
+    await upload(app, {f"{n}.txt": f"@Login {n} #held" for n in range(70)})
+    starting = asyncio.create_task(
+        app.container.autolabel.start("p", AutolabelRequest(ENGINE, cost_limit=100.0), "job")
+    )
+    await until_asked(fake, 1)  # until it is known what a document takes
+    job = await app.container.autolabel.get("p", "job")
+    await app.container.batches.run(BatchMessage.of(job, 1))
+    assert len(fake.requests) == 1
+    assert await app.container.stores.jobs.outcomes(job) == []
+    fake.released.set()
+    await starting
+    await app.drain()
+    job = await app.container.autolabel.get("p", "job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert set(asked(fake).values()) == {1}
+
+
+async def test_a_job_whose_documents_are_all_filtered_is_completed_in_part(app: App) -> None:
+    await upload(app, {"a.txt": "@Login #filter", "b.txt": "#stopped @Login"})
+    job = await app.autolabel(engine=ENGINE)
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    assert {error.code for error in job.errors} == {"ContentFiltered"}
+    outcomes = await app.container.autolabel.outcomes("p", "job")
+    assert {one.outcome for one in outcomes} == {Outcome.FAILED}
