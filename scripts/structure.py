@@ -219,7 +219,9 @@ class App:
             for binding in function.get_bindings():
                 queue = getattr(binding, "queue_name", None)
                 if queue:
-                    self._queue_functions[queue] = function.get_user_function()
+                    # versions before 2 let the host put the settings into the names
+                    name = re.sub("%(.+?)%", lambda setting: os.environ[setting[1]], queue)
+                    self._queue_functions[name] = function.get_user_function()
 
     def container(self, name: str) -> Any:
         return self._containers.from_connection_string(self._storage, name)
@@ -355,6 +357,7 @@ def traced(root: Path) -> dict[str, set[str]]:
             "AUTH_MODE": "local",
             "API_KEYS": json.dumps([{"name": "local", "sha256": KEY_HASH, "roles": ["*"]}]),
             "COLLECT_WINDOW_SECONDS": "0",
+            "TABLE_PREFIX": "labelbridge",
             "DEFAULT_ENGINE": "instant",
             "EXTRA_ENGINES": '{"instant": "bench.instant_engine:InstantEngine"}',
             "PYTHONPATH": str(root),
