@@ -57,12 +57,12 @@ async def list_engines(call: Call) -> Reply:
 @routes.add("GET", JOBS, {200: JobList}, role=Role.READ)
 async def list_autolabel_jobs(call: Call, query: PageQuery) -> Reply:
     """List autolabel jobs, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.autolabel.list(call.project_name)
-    shown, token = paging.paginate(
-        jobs, paging.newest_first, query.top, query.continuation_token, project, "autolabel jobs"
+    shown, token = listing.paginate(
+        jobs, listing.newest_first, query.top, query.continuation_token, project, "autolabel jobs"
     )
     return listed([job_json(job) for job in shown], token)
 
@@ -77,12 +77,12 @@ async def get_autolabel_job(call: Call) -> Reply:
 @routes.add("GET", f"{ONE}/documents", {200: OutcomeList}, role=Role.READ)
 async def get_autolabel_outcomes(call: Call, query: OutcomeQuery) -> Reply:
     """List the outcome of each document of the job."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project = await call.container.projects.get(call.project_name)
     job_id = call.path("jobId")
     outcomes = await call.container.autolabel.outcomes(call.project_name, job_id)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         [outcome for outcome in outcomes if query.outcome in {None, outcome.outcome}],
         lambda outcome: (outcome.document_id,),
         query.top,
@@ -116,12 +116,12 @@ async def retry_autolabel_job(call: Call) -> Reply:
 @routes.add("GET", FITS, {200: JobList}, role=Role.READ)
 async def list_fits(call: Call, query: PageQuery) -> Reply:
     """List the fits of engines on the labels of the project, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.autolabel.fits(call.project_name)
-    shown, token = paging.paginate(
-        jobs, paging.newest_first, query.top, query.continuation_token, project, "fits"
+    shown, token = listing.paginate(
+        jobs, listing.newest_first, query.top, query.continuation_token, project, "fits"
     )
     return listed([job_json(job) for job in shown], token)
 

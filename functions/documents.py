@@ -92,12 +92,12 @@ async def get_document_text(call: Call) -> Reply:
 @routes.add("GET", f"{ONE}/history", {200: HistoryList}, role=Role.READ)
 async def get_document_history(call: Call, query: PageQuery) -> Reply:
     """List the changes of a document, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     document_id = call.path("documentId")
     project = await call.container.projects.get(call.project_name)
     changes = await call.container.documents.history(call.project_name, document_id)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         changes,
         lambda change: change.key,
         query.top,

@@ -91,10 +91,10 @@ async def put_guidelines(call: Call, body: GuidelinesBody) -> Reply:
 @routes.add("GET", f"{P}/guidelines/versions", {200: GuidelineVersions}, role=Role.READ)
 async def list_guideline_versions(call: Call, query: PageQuery) -> Reply:
     """List the versions of the guidelines without their texts, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project, versions = await call.container.projects.guideline_versions(call.project_name)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         versions,
         lambda guidelines: (-guidelines.version,),
         query.top,

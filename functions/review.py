@@ -81,12 +81,12 @@ async def review_all_documents(call: Call, body: BulkBody) -> Reply:
 @routes.add("GET", f"{P}/review/jobs", {200: JobList}, role=Role.READ)
 async def list_review_jobs(call: Call, query: PageQuery) -> Reply:
     """List bulk decisions, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.bulk.list(call.project_name)
-    shown, token = paging.paginate(
-        jobs, paging.newest_first, query.top, query.continuation_token, project, "review jobs"
+    shown, token = listing.paginate(
+        jobs, listing.newest_first, query.top, query.continuation_token, project, "review jobs"
     )
     return listed([job_json(job) for job in shown], token)
 

@@ -47,12 +47,12 @@ DAYS = 30
 @routes.add("GET", f"{P}/progress", {200: ProgressAnswer}, role=Role.READ)
 async def get_progress(call: Call, query: ProgressQuery) -> Reply:
     """Get what each person did on each day (UTC), the newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     last = query.to_date or call.container.stores.clock().date()
     first = query.from_date or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
     project, progress = await call.container.team.progress(call.project_name, first, last)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         progress.days,
         lambda day: (-day.day.toordinal(), day.by),
         query.top,
@@ -109,10 +109,10 @@ async def create_second_review(call: Call, body: SecondReviewBody) -> Reply:
 @routes.add("GET", REVIEWS, {200: SecondReviewList}, role=Role.READ)
 async def list_second_reviews(call: Call, query: PageQuery) -> Reply:
     """List second reviews, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project, reviews = await call.container.second.reviews(call.project_name)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         reviews,
         lambda review: (-int(review.at.timestamp() * 1_000_000), review.id),
         query.top,
@@ -126,11 +126,11 @@ async def list_second_reviews(call: Call, query: PageQuery) -> Reply:
 @routes.add("GET", f"{REVIEW}/documents", {200: BlindItemList}, role=Role.READ)
 async def list_blind_documents(call: Call, query: PageQuery) -> Reply:
     """List the documents of a second review, without labels, in the order of the sample."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     review_id = call.path("reviewId")
     project, items = await call.container.second.queue(call.project_name, review_id)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         list(enumerate(items)),
         lambda item: (item[0],),
         query.top,
@@ -196,11 +196,11 @@ async def get_agreement(call: Call) -> Reply:
 @routes.add("GET", f"{REVIEW}/disagreements", {200: DisagreementList}, role=Role.READ)
 async def list_disagreements(call: Call, query: PageQuery) -> Reply:
     """List the documents that two people labeled differently, by name. Not for the second person."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     review_id = call.path("reviewId")
     project, found = await call.container.second.disagreements(call.project_name, review_id, call.caller.name)
-    shown, token = paging.paginate(
+    shown, token = listing.paginate(
         found,
         lambda pair: (pair[0].location,),
         query.top,

@@ -153,12 +153,12 @@ async def get_push_target(call: Call) -> Reply:
 @routes.add("GET", PUSHES, {200: JobList}, role=Role.READ)
 async def list_push_jobs(call: Call, query: PageQuery) -> Reply:
     """List pushes, newest first."""
-    from shared.services.review import paging
+    from shared.services.review import listing
 
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.push.list(call.project_name)
-    shown, token = paging.paginate(
-        jobs, paging.newest_first, query.top, query.continuation_token, project, "push jobs"
+    shown, token = listing.paginate(
+        jobs, listing.newest_first, query.top, query.continuation_token, project, "push jobs"
     )
     return listed([job_json(job) for job in shown], token)
 

@@ -11,8 +11,14 @@ from shared.domain.document import Document
 from shared.domain.project import Project
 from shared.domain.text import Offsets, utf16_length
 from shared.services.jobs.stores import Stores
-from shared.services.review.listing import DocumentQuery, count_documents, select_documents
-from shared.services.review.paging import Key, make_token, read_token
+from shared.services.review.listing import (
+    DocumentQuery,
+    Key,
+    count_documents,
+    make_token,
+    read_token,
+    select_documents,
+)
 
 #: Of one call, whichever is reached first. Characters are those that the documents had when they were registered.
 MAX_DOCUMENTS: Final = 300
