@@ -148,12 +148,14 @@ class RegisterParameters:
 class ScanParameters:
     """`rounds`: how many times the container was listed so far; `confirm_removals`: a person confirms them.
 
-    `folders`: only what is in these is compared, each with `/` at its end; none: the whole container.
+    `folders`: only what is in these is compared, each with `/` at its end; none: the whole container. `retried`: of the
+    blobs that could not be read, the last, in the order of names, that was inspected again; each is inspected once.
     """
 
     rounds: int = 0
     confirm_removals: bool = False
     folders: tuple[str, ...] = ()
+    retried: str = ""
 
 
 @dataclass(frozen=True, slots=True)

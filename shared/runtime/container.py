@@ -24,8 +24,8 @@ from shared.services.autolabel.planning import Planner
 from shared.services.autolabel.registering import RegisterService, UploadService
 from shared.services.autolabel.service import AutolabelService
 from shared.services.jobs.dispatch import Dispatcher, Handlers, QueueSweep
-from shared.services.jobs.lifecycle import BudgetService, JobService
-from shared.services.jobs.stores import Stores, build
+from shared.services.jobs.lifecycle import JobService
+from shared.services.jobs.stores import BudgetService, Stores, build
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.import_labels import ImportLabelsService
 from shared.services.project_files.imports import ImportService

@@ -19,8 +19,8 @@ from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind, Studio, random_id
 from shared.domain.page import Edit, page_of
 from shared.domain.project import Category, Project
-from shared.services.jobs.lifecycle import BudgetService, JobService
-from shared.services.jobs.stores import Names, Stores, build
+from shared.services.jobs.lifecycle import JobService
+from shared.services.jobs.stores import BudgetService, Names, Stores, build
 from shared.services.review.documents import DocumentService
 from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
 from shared.storage.pages import Author

@@ -28,9 +28,9 @@ from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
-from shared.services.jobs.lifecycle import BudgetService, JobService
+from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.messages import WORK_QUEUE, JobMessage, PlanMessage
-from shared.services.jobs.stores import Stores
+from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.uploads import PendingUpload

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from random import sample
 from time import monotonic
 
 from shared.domain.errors import ProjectNotFound
@@ -11,10 +12,10 @@ from shared.domain.jobs import Job, JobError, JobKind, JobStatus, ScanParameters
 from shared.domain.names import derived_job_id, random_job_id
 from shared.domain.project import Project
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, Later, for_a_moment, run_undivided
 from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
-from shared.storage.gateways.ports import BlobInfo, ContainerMissing, RowChanged, StorageUnavailable
+from shared.storage.gateways.ports import BlobInfo, ContainerMissing, StorageUnavailable
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -34,6 +35,8 @@ class _Found:
     changed: int = 0
     gone: int = 0
     complete: bool = False
+    #: The last that was inspected of the blobs that could not be read before; "": none in this listing.
+    retried: str = ""
     #: Why documents whose blobs are not listed stay as they are, and how many wait for a confirmation.
     held_back: JobError | None = None
     unconfirmed: int | None = None
@@ -92,12 +95,8 @@ class RegisterService:
             return
         if _is_listed(job):
             await self.view(job)
-        elif job.parameters_as(ScanParameters).rounds and await self._stores.pending.any_requested(
-            job.incarnation
-        ):
-            await self._wait(job)
         else:
-            await self._list(job)
+            await run_undivided(self._stores, self._jobs, job, self._list)
 
     async def reconcile(self, message: JobMessage) -> None:
         """Repair what events lost, doubled or reordered, and plan what waits."""
@@ -118,13 +117,21 @@ class RegisterService:
         if not new:
             return await self.view(job)
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await for_a_moment(self._list(job)) or job
+        return await for_a_moment(run_undivided(self._stores, self._jobs, job, self._list)) or job
 
     async def _list(self, job: Job) -> Job:
+        """A round, once what the one before it requested was inspected. Raises Later until the last round is done."""
         project = await self._stores.directory.read(job.project)
         parameters = job.parameters_as(ScanParameters)
+        if parameters.rounds and await self._stores.pending.any_requested(job.incarnation):
+            # Touched, so that the sweep does not ask too.
+            await self._stores.jobs.save(replace(job, updated=self._stores.clock()))
+            raise Later(ROUND_SECONDS)
         found = await self._compare(
-            project, confirmed=parameters.confirm_removals, folders=_outermost(parameters.folders)
+            project,
+            confirmed=parameters.confirm_removals,
+            folders=_outermost(parameters.folders),
+            retried=parameters.retried,
         )
         rounds = parameters.rounds + 1
         last = found.complete or rounds == ROUNDS
@@ -133,58 +140,56 @@ class RegisterService:
             job,
             status=JobStatus.RUNNING,
             updated=now,
-            parameters=replace(parameters, rounds=rounds),
+            parameters=replace(parameters, rounds=rounds, retried=found.retried or parameters.retried),
             result=found.after(job.result_as(ScanResult) or ScanResult(), now if last else None),
             warnings=(found.held_back,) if found.held_back else (),
         )
-        try:
-            listed = await self._stores.jobs.save(listed)
-        except RowChanged:
-            return job  # somebody else listed too
+        listed = await self._stores.jobs.save(listed)
         if found.inspections:
             plan_id = derived_job_id(job.id, f"plan {rounds}")
             await self._planner.plan_later(project.name, project.incarnation, plan_id)
-        if last:
-            return await self.view(listed)
-        await self._jobs.send(listed, delay=ROUND_SECONDS)
-        return listed
-
-    async def _wait(self, job: Job) -> None:
-        """Come again for the next round; touched, so that the sweep does not ask too."""
-        try:
-            touched = await self._stores.jobs.save(replace(job, updated=self._stores.clock()))
-        except RowChanged:
-            return  # another message is at it
-        await self._jobs.send(touched, delay=ROUND_SECONDS)
+        if not last:
+            raise Later(ROUND_SECONDS)
+        return await self.view(listed)
 
     async def _compare(
-        self, project: Project, *, confirmed: bool = False, folders: Sequence[str] = ()
+        self,
+        project: Project,
+        *,
+        confirmed: bool = False,
+        folders: Sequence[str] = (),
+        retried: str | None = None,
     ) -> "_Found":
-        """Request an inspection of every blob that is new or changed, and of every document whose blob is gone.
+        """Request an inspection of every blob that is new or changed, and of every document whose blob is gone; then of
+        those that could not be read before, from after `retried` on (None: of any of them, if they are many).
 
         After INSPECTIONS_AT_ONCE the rest is left for the next listing. A container that does not exist removes
         nothing, and neither does a listing without more than half of the documents, unless `confirmed`. Of `folders` an
         event said that they were renamed or deleted; what is outside of them is left alone.
         """
         try:
-            return await self._compare_listing(project, confirmed=confirmed, folders=folders)
+            return await self._compare_listing(project, confirmed, folders, retried)
         except ContainerMissing:
             text = f"The container '{project.container}' does not exist; uploads are registered once it does."
             held_back = JobError("ContainerNotFound", text, "storageInputContainerName")
             return _Found(complete=True, held_back=held_back)
 
     async def _compare_listing(
-        self, project: Project, *, confirmed: bool, folders: Sequence[str]
+        self, project: Project, confirmed: bool, folders: Sequence[str], retried: str | None
     ) -> "_Found":
         within = tuple(folders) or ("",)
-        known, flagged = await self._known(project, within)
+        known, flagged, unread = await self._known(project, within)
         present = sum(1 for etag in known.values() if etag)  # of the others, no blob was ever read
         found = _Found()
+        again: list[str] = []
         async for blobs in self._listing(project.container, within):
             to_inspect: list[str] = []
             for blob in blobs:
                 etag = known.pop(blob.name, None)
                 found.blobs += 1
+                if blob.name in unread:
+                    again.append(blob.name)
+                    continue
                 if etag == blob.etag and not blob.archived:
                     continue
                 to_inspect.append(blob.name)
@@ -202,22 +207,33 @@ class RegisterService:
             found.held_back, found.unconfirmed = _too_many(project, removed, present), removed
             gone = [location for location in gone if not known[location]]
         room = INSPECTIONS_AT_ONCE - found.inspections
-        found.complete = len(gone) <= room
-        await self._stores.pending.add_many(project.incarnation, gone[:room])
         found.gone = len(gone[:room])
+        again = _from(again, retried, room - found.gone)
+        found.complete = len(gone) + len(again) <= room
+        again = again[: room - found.gone]
+        found.changed += len(again)
+        found.retried = again[-1] if again else ""
+        await self._stores.pending.add_many(project.incarnation, [*gone[:room], *again])
         return found
 
-    async def _known(self, project: Project, within: tuple[str, ...]) -> tuple[dict[str, str], set[str]]:
-        """The ETags of the documents by location, and the locations of those that are flagged as missing."""
+    async def _known(
+        self, project: Project, within: tuple[str, ...]
+    ) -> tuple[dict[str, str], set[str], set[str]]:
+        """The ETags of the documents by location, the locations of those that are flagged as missing, and of those
+        whose blobs could not be read.
+        """
         known: dict[str, str] = {}
         flagged: set[str] = set()
+        unread: set[str] = set()
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
                 if document.location.startswith(within):
                     known[document.location] = document.blob_etag
                     if document.missing and document.stays_without_blob:
                         flagged.add(document.location)
-        return known, flagged
+                    elif document.rejection is not None and not document.blob_etag:
+                        unread.add(document.location)
+        return known, flagged, unread
 
     async def _listing(self, container: str, folders: Iterable[str]) -> AsyncIterator[list[BlobInfo]]:
         """The blobs of the folders, page by page; one that cannot be listed for good has none."""
@@ -239,6 +255,13 @@ class RegisterService:
                     if kind is JobKind.EXPORT:
                         await self._stores.artifacts.delete_export(job.incarnation, job.id)
                     await self._stores.jobs.remove(job)
+
+
+def _from(locations: list[str], after: str | None, room: int) -> list[str]:
+    """Those after a location, in their order; without one, as many as there is room for, whichever they are."""
+    if after is None:
+        return sample(locations, min(room, len(locations)))
+    return sorted(location for location in locations if location > after)
 
 
 def _too_many(project: Project, gone: int, present: int) -> JobError:

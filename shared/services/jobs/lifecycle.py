@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from itertools import batched
 from typing import Any
 
 from shared import telemetry
-from shared.domain.errors import Conflict, LabelbridgeError, ProjectNotFound, QuotaExceeded, Unavailable
+from shared.domain.errors import Conflict, LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.jobs import (
     CANCELED_BY_CALLER,
     CONTENT_FILTERED,
@@ -34,56 +34,9 @@ from shared.domain.names import random_id
 from shared.domain.prediction import NO_TOKENS, Tokens
 from shared.engines.base import EngineError, EngineUnavailable
 from shared.services.jobs.messages import BatchMessage, JobMessage, queue_of
-from shared.services.jobs.stores import Stores, left_out
+from shared.services.jobs.stores import BudgetService, Stores, left_out
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageUnavailable
-from shared.storage.jobs import BatchState, Lease, LeaseLost
-from shared.storage.usage import month_of
-
-
-class BudgetService:
-    """`limits`: text records per month and project, by engine; an engine without an entry has no limit."""
-
-    def __init__(self, stores: Stores, limits: Mapping[str, int]) -> None:
-        self._stores = stores
-        self._limits = limits
-
-    def applies(self, engine: str) -> bool:
-        return engine in self._limits
-
-    async def reserve(
-        self, incarnation: str, parameters: AutolabelParameters, records: int
-    ) -> tuple[AutolabelParameters, list[Operation]]:
-        """The parameters of the job with what is reserved for it, and what to commit with it. Raises QuotaExceeded."""
-        engine = parameters.engine or ""
-        if engine not in self._limits:
-            return parameters, []
-        month = month_of(self._stores.clock())
-        usage = await self._stores.usage.read(incarnation, engine, month)
-        limit, left = self._limits[engine], self._limits[engine] - usage.used - usage.reserved
-        if records > left:
-            telemetry.count("labelbridge.budget.exceeded", engine=engine)
-            raise QuotaExceeded(
-                f"The job needs {records:,} text records, but the engine '{engine}' has {max(left, 0):,} left of its "
-                f"budget of {limit:,} for {month} (setting ENGINE_BUDGETS).",
-                target="engine",
-            )
-        return replace(parameters, reserved=records, month=month), [usage.reserve(records).operation()]
-
-    async def settle(self, job: Job) -> list[Operation]:
-        """What to commit with the end of a job that had reserved; its result says how many text records it took."""
-        parameters, result = job.parameters, job.result_as(AutolabelResult)
-        if not isinstance(parameters, AutolabelParameters):
-            return []
-        tokens = result.tokens if result else None
-        if parameters.reserved is None and not tokens:
-            return []
-        month = parameters.month or month_of(self._stores.clock())
-        usage = await self._stores.usage.read(job.incarnation, parameters.engine or "", month)
-        if parameters.reserved is not None:
-            usage = usage.settle(parameters.reserved, result.text_records if result else 0)
-        if result and tokens:
-            usage = usage.paid(tokens, result.cost)
-        return [usage.operation()]
+from shared.storage.jobs import LEASE_FOR, BatchState, Lease, LeaseLost
 
 
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
@@ -341,6 +294,8 @@ async def _logged[T](work: Coroutine[Any, Any, T]) -> T | None:
 
 
 RENEW_SECONDS = 7.0
+#: After a renewal that failed.
+RETRY_SECONDS = 1.0
 #: Errors that may be gone when the work is tried again.
 PASSING = (EngineUnavailable, Unavailable, StorageUnavailable)
 
@@ -405,60 +360,85 @@ async def run_leased(
     await jobs.settle(job)
 
 
-type JobWork = Callable[[Job], Awaitable[None]]
+type JobWork = Callable[[Job], Awaitable[Job | None]]
 type FailJob = Callable[[Job, JobError], Awaitable[object]]
 
 
 async def run_undivided(
-    stores: Stores, kind: JobKind, message: JobMessage, work: JobWork, fail: FailJob
-) -> None:
+    stores: Stores, jobs: JobService, job: Job | None, work: JobWork, fail: FailJob | None = None
+) -> Job | None:
     """Do a job that has no batches, unless it has ended or somebody does it. Raises to be delivered again.
 
-    A worker that lost the job, or whose project is gone, just stops. `fail` ends the job after any other error.
+    A worker that lost the job, or whose project is gone, just stops. `fail` ends the job after an error that stays;
+    without it the job's message is tried again after any error.
     """
-    job = await stores.jobs.find(message.incarnation, kind, message.job)
     if job is None or job.status.ended:
-        return
+        return None
     lease = await stores.jobs.acquire(job, 0, random_id(), stores.clock())
     if lease is None:
-        return
+        return None
     try:
         async with heartbeat(lease, stores.clock):
-            await work(job)
+            return await work(job)
     except (LeaseLost, RowChanged, ProjectNotFound):
-        return  # another worker has it, or it was canceled, or the project is gone
+        return None  # another worker has it, or it was canceled, or the project is gone
     except asyncio.CancelledError:
         await lease.release_soon(stores.clock())
         raise
-    except PASSING:
-        await lease.release(stores.clock(), "")
-        raise
-    except LabelbridgeError as error:
-        await fail(job, JobError(error.code, error.message))
-    except EngineError as error:
-        await fail(job, JobError(type(error).__name__, str(error)))
+    except Later as later:  # until then, no other message of the job goes on with it
+        await lease.release(leased_until(stores.clock(), later.seconds), "")
+        await jobs.send(job, delay=later.seconds)
     except Exception as error:
-        log.exception("The %s job %s of the project '%s' failed.", job.kind, job.id, job.project)
-        await fail(job, JobError("JobFailed", reason_of(error)))
+        reason = None if fail is None else _lasting(error)
+        if fail is None or reason is None:
+            await lease.release(stores.clock(), "")
+            raise
+        if not isinstance(error, LabelbridgeError | EngineError):
+            log.exception("The %s job %s of the project '%s' failed.", job.kind, job.id, job.project)
+        await fail(job, reason)
+    return None
+
+
+def _lasting(error: Exception) -> JobError | None:
+    """Why a job fails for good; None: it can be tried again."""
+    match error:
+        case EngineUnavailable() | Unavailable() | StorageUnavailable():
+            return None
+        case LabelbridgeError():
+            return JobError(error.code, error.message)
+        case EngineError():
+            return JobError(type(error).__name__, str(error))
+        case _:
+            return JobError("JobFailed", reason_of(error))
 
 
 @asynccontextmanager
 async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
-    """Renew the lease while the block runs; the block is cancelled, and LeaseLost raised, when it is lost."""
+    """Renew the lease while the block runs; the block is cancelled, and LeaseLost raised, when it is lost.
+
+    A renewal that fails is tried again until the lease has run out.
+    """
     worker = asyncio.current_task()
     lost = False
+    until = clock() + LEASE_FOR
 
     async def renew() -> None:
-        nonlocal lost
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
+        nonlocal lost, until
+        pause = RENEW_SECONDS
+        while not lost:
+            await asyncio.sleep(pause)
+            now = clock()
             try:
-                await lease.renew(clock())
+                async with asyncio.timeout(max(0, (until - now).total_seconds())):
+                    await lease.renew(now)
+                until, pause = now + LEASE_FOR, RENEW_SECONDS
             except LeaseLost:
                 lost = True
-                if worker is not None:
-                    worker.cancel()
-                return
+            except Exception:
+                log.warning("A lease could not be renewed; it is tried again.", exc_info=True)
+                lost, pause = clock() >= until, RETRY_SECONDS
+        if worker is not None:
+            worker.cancel()
 
     renewer = asyncio.create_task(renew())
     try:

@@ -1,17 +1,19 @@
-"""What use cases work with: projects as last read, the write fence, and the stores of one deployment."""
+"""What use cases work with: projects as last read, the write fence, the stores of one deployment, and budgets."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from random import random
 from time import monotonic
 
+from shared import telemetry
 from shared.domain.autolabel import selected
-from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.errors import LabelbridgeError, ProjectNotFound, QuotaExceeded, Unavailable
 from shared.domain.jobs import (
     AutolabelParameters,
+    AutolabelResult,
     Batch,
     BatchResult,
     DocumentOutcome,
@@ -24,7 +26,7 @@ from shared.domain.names import EventType, Names
 from shared.domain.page import page_of
 from shared.domain.project import Lock, Project
 from shared.services.jobs.messages import EVENT_QUEUE, EventMessage, EventTable
-from shared.storage.gateways.ports import Blobs, Queues, RowChanged, Table
+from shared.storage.gateways.ports import Blobs, Operation, Queues, RowChanged, Table
 from shared.storage.idempotency import IdempotencyStore
 from shared.storage.jobs import JobStore
 from shared.storage.models import Artifacts, FitStore, ModelStore
@@ -33,7 +35,7 @@ from shared.storage.pages import PageStore, locked
 from shared.storage.projects import ActiveProjects, GuidelineStore, ProjectStore
 from shared.storage.team import AssignmentStore, ProgressStore, SecondReviewStore
 from shared.storage.uploads import PendingUploads, UploadedBlobs
-from shared.storage.usage import CallRates, UsageStore
+from shared.storage.usage import CallRates, UsageStore, month_of
 
 CONTAINER_SECONDS = 1.0
 ATTEMPTS = 20
@@ -330,3 +332,49 @@ async def left_out(stores: Stores, job: Job, batch: Batch, reason: JobError) -> 
             DocumentOutcome(key, where, Outcome.SKIPPED, reason) for key, where in sorted(locations.items())
         )
     )
+
+
+class BudgetService:
+    """`limits`: text records per month and project, by engine; an engine without an entry has no limit."""
+
+    def __init__(self, stores: Stores, limits: Mapping[str, int]) -> None:
+        self._stores = stores
+        self._limits = limits
+
+    def applies(self, engine: str) -> bool:
+        return engine in self._limits
+
+    async def reserve(
+        self, incarnation: str, parameters: AutolabelParameters, records: int
+    ) -> tuple[AutolabelParameters, list[Operation]]:
+        """The parameters of the job with what is reserved for it, and what to commit with it. Raises QuotaExceeded."""
+        engine = parameters.engine or ""
+        if engine not in self._limits:
+            return parameters, []
+        month = month_of(self._stores.clock())
+        usage = await self._stores.usage.read(incarnation, engine, month)
+        limit, left = self._limits[engine], self._limits[engine] - usage.used - usage.reserved
+        if records > left:
+            telemetry.count("labelbridge.budget.exceeded", engine=engine)
+            raise QuotaExceeded(
+                f"The job needs {records:,} text records, but the engine '{engine}' has {max(left, 0):,} left of its "
+                f"budget of {limit:,} for {month} (setting ENGINE_BUDGETS).",
+                target="engine",
+            )
+        return replace(parameters, reserved=records, month=month), [usage.reserve(records).operation()]
+
+    async def settle(self, job: Job) -> list[Operation]:
+        """What to commit with the end of a job that had reserved; its result says how many text records it took."""
+        parameters, result = job.parameters, job.result_as(AutolabelResult)
+        if not isinstance(parameters, AutolabelParameters):
+            return []
+        tokens = result.tokens if result else None
+        if parameters.reserved is None and not tokens:
+            return []
+        month = parameters.month or month_of(self._stores.clock())
+        usage = await self._stores.usage.read(job.incarnation, parameters.engine or "", month)
+        if parameters.reserved is not None:
+            usage = usage.settle(parameters.reserved, result.text_records if result else 0)
+        if result and tokens:
+            usage = usage.paid(tokens, result.cost)
+        return [usage.operation()]

@@ -16,7 +16,7 @@ from shared.domain.labels import without_open_end
 from shared.domain.names import random_id
 from shared.domain.project import Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment, run_undivided
 from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
 from shared.storage.models import export_name
@@ -40,7 +40,7 @@ class ExportService:
         if not new:
             return job
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await for_a_moment(self._export(job)) or job
+        return await for_a_moment(self._run(job)) or job
 
     async def get(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
@@ -60,9 +60,10 @@ class ExportService:
         return data, part + 1 < made.parts
 
     async def run(self, message: JobMessage) -> None:
-        job = await self._stores.jobs.find(message.incarnation, JobKind.EXPORT, message.job)
-        if job is not None and not job.status.ended:
-            await self._export(job)
+        await self._run(await self._stores.jobs.find(message.incarnation, JobKind.EXPORT, message.job))
+
+    async def _run(self, job: Job | None) -> Job | None:
+        return await run_undivided(self._stores, self._jobs, job, self._export)
 
     async def _export(self, job: Job) -> Job:
         """Write the file; again, when what it lists at its beginning changed while documents were read."""

@@ -34,7 +34,7 @@ from shared.domain.project import Project, with_categories
 from shared.domain.project_file import LabeledDocument, ProjectFile
 from shared.domain.transfers import ImportParameters, ImportResult, ImportSource
 from shared.services.autolabel.registering import RegisterService
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, Later, for_a_moment, run_undivided
 from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import CHUNK, BlobChanged, Operation, RowChanged, RowExists
@@ -177,7 +177,8 @@ class ImportService:
         warnings = (*file.warnings, *warnings, *self._engine_warnings(file))
         job, _ = await self._stores.jobs.create(replace(job, errors=tuple(skipped), warnings=warnings))
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await for_a_moment(self._import(job, file)) or job
+        work = run_undivided(self._stores, self._jobs, job, lambda one: self._import(one, file))
+        return await for_a_moment(work) or job
 
     async def start_from_blob(self, name: str, container: str, blob: str, by: str, job_id: str) -> Job:
         """Begin an import of a file that is too large for a request; it must lie in the container that it names.
@@ -244,16 +245,17 @@ class ImportService:
             await self._clear(job)  # its worker may have died before it did
             await self._stores.artifacts.delete(_body(job.id))
             return
+        await run_undivided(self._stores, self._jobs, job, self._take_up)
+
+    async def _take_up(self, job: Job) -> Job:
         if self.reading.locked():  # a file of 100 MB takes several times its size, so one at a time is read
-            await self._jobs.send(job, delay=TURN_SECONDS)
-            return
+            raise Later(TURN_SECONDS)
         async with self.reading:
             try:
                 job, file = await self._read(job)
             except LabelbridgeError as error:
-                await self.fail(job, *faults_of(error))
-                return
-            await self._import(job, file)
+                return await self.fail(job, *faults_of(error))
+            return await self._import(job, file)
 
     async def _read(self, job: Job) -> tuple[Job, ProjectFile]:
         """The content of the file, and the job. Raises LabelbridgeError with every fault of the file.
@@ -302,8 +304,7 @@ class ImportService:
         except Conflict as error:
             if error.retry_after is None or self._stores.clock() - job.created > PATIENCE:
                 return await self.fail(job, JobError(error.code, error.message))
-            await self._jobs.send(job, delay=error.retry_after)
-            return job
+            raise Later(error.retry_after) from error
         except LabelbridgeError as error:
             return await self.fail(job, JobError(error.code, error.message))
 

@@ -20,7 +20,6 @@ from shared.domain.jobs import (
     JobStatus,
 )
 from shared.domain.labels import without_open_end
-from shared.domain.names import random_id
 from shared.domain.project import DeployedModel, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
 from shared.domain.training import SplitOptions
@@ -28,13 +27,11 @@ from shared.domain.transfers import PushParameters, PushResult, PushStep
 from shared.engines.azure_language.authoring import LanguageAuthoring, ServiceJob
 from shared.engines.azure_language.service import Busy, Refused
 from shared.engines.base import EngineError, EngineNotConfigured, EngineUnavailable
-from shared.services.jobs.lifecycle import JobService, heartbeat, leased_until
+from shared.services.jobs.lifecycle import JobService, Later, run_undivided
 from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
 from shared.services.project_files.exports import file_chunks
 from shared.services.training.model_cache import label_counts
-from shared.storage.gateways.ports import RowChanged
-from shared.storage.jobs import LeaseLost
 from shared.wire.project_file_writer import ProjectFileWriter
 from shared.wire.records import to_json
 
@@ -163,29 +160,15 @@ class PushService:
     async def run(self, message: JobMessage) -> None:
         """Do what is due, and send the next message. Of two workers one has the lease, the other does nothing."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.PUSH, message.job)
-        if job is None or job.status.ended:
-            return
-        lease = await self._stores.jobs.acquire(job, 0, random_id(), self._stores.clock())
-        if lease is None:
-            return
-        pause = 0
-        try:
-            async with heartbeat(lease, self._stores.clock):
-                pause = await self._advance(job)
-        except (LeaseLost, RowChanged):
-            return  # another worker has it, or it was cancelled
-        finally:
-            await lease.release(leased_until(self._stores.clock(), pause), "")
-        if pause:
-            await self._jobs.send(job, delay=pause)
+        await run_undivided(self._stores, self._jobs, job, self._advance)
 
-    async def _advance(self, job: Job) -> int:
-        """The seconds until the next poll; 0: the push has ended. Raises RowChanged when it was cancelled."""
+    async def _advance(self, job: Job) -> None:
+        """Go on until the push has ended. Raises Later until the next poll, RowChanged when it was cancelled."""
         while not job.status.ended:
             project = await self._project(job)
             if project is None:
                 await self._fail(job, JobError("ProjectNotFound", "The project was deleted."))
-                return 0
+                return
             asked = job.parameters_as(PushParameters)
             again = asked.begun is not None
             if not again:  # the row says so before the service is called: a repeat knows what may be there
@@ -196,16 +179,17 @@ class PushService:
             except (Refused, EngineUnavailable, _LaterError) as error:
                 if isinstance(error, Refused) and error.status != CONFLICT:
                     await self._fail(job, error.reason)
-                    return 0
+                    return
                 seconds = error.seconds if isinstance(error, Busy) else 0
-                return await self._wait(job, str(error), seconds)
+                await self._wait(job, str(error), seconds)
+                return
             if not state.ended:
-                return await self._wait(job, None, state.retry_after or 0, state.percent)
+                await self._wait(job, None, state.retry_after or 0, state.percent)
+                return
             if not state.succeeded:
                 await self._fail(job, *(state.errors or (_no_reason(state),)))
-                return 0
+                return
             job = await self._next(job, state)
-        return 0
 
     async def _project(self, job: Job) -> Project | None:
         try:
@@ -270,19 +254,19 @@ class PushService:
 
         await self._stores.directory.update(job.project, change)
 
-    async def _wait(self, job: Job, reason: str | None, seconds: int, percent: int | None = None) -> int:
-        """Note how far the step is; the seconds until the next look. A step that takes too long fails."""
+    async def _wait(self, job: Job, reason: str | None, seconds: int, percent: int | None = None) -> None:
+        """Note how far the step is, and raise Later for the next look. A step that takes too long fails."""
         asked = job.parameters_as(PushParameters)
         now = self._stores.clock()
         begun = asked.begun or now
         if now - begun > LIMITS[asked.step]:
             text = f"The step '{asked.step}' took too long. {reason or 'Azure Language has not ended it.'}"
             await self._fail(job, JobError("Timeout", text))
-            return 0
+            return
         result = replace(_result_of(job), waiting_for=reason)
         tried = replace(asked, begun=begun, tries=asked.tries + 1)
         await self._save(replace(job, result=result), tried, percent)
-        return max(1, seconds, min(MAX_PAUSE, 2**asked.tries))
+        raise Later(max(1, seconds, min(MAX_PAUSE, 2**asked.tries)))
 
     async def _save(self, job: Job, asked: PushParameters, percent: int | None = None) -> Job:
         """`percent` of the step; None: as far as it was. Raises RowChanged when somebody else was first."""

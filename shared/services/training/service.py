@@ -120,7 +120,8 @@ class TrainingService:
 
     async def run(self, message: JobMessage) -> None:
         """Train, or go on with it; a second worker finds the lease taken, and what it made is made once."""
-        await run_undivided(self._stores, JobKind.TRAIN, message, self._train, self.fail)
+        job = await self._stores.jobs.find(message.incarnation, JobKind.TRAIN, message.job)
+        await run_undivided(self._stores, self._jobs, job, self._train, self.fail)
 
     async def cancel(self, name: str, job_id: str) -> Job:
         """End a training that has not succeeded; its suggestions stay. Raises Conflict when it has ended."""

@@ -97,7 +97,8 @@ class TrainedModelService:
 
     async def run(self, message: JobMessage) -> None:
         """Evaluate; doing it twice writes the same."""
-        await run_undivided(self._stores, JobKind.EVALUATE, message, self._run, self._fail)
+        job = await self._stores.jobs.find(message.incarnation, JobKind.EVALUATE, message.job)
+        await run_undivided(self._stores, self._jobs, job, self._run, self._fail)
 
     async def _fail(self, job: Job, error: JobError) -> None:
         await self._jobs.end(job, JobStatus.FAILED, errors=(error,))

@@ -163,7 +163,7 @@ async def test_a_blob_that_is_changed_after_it_was_copied_does_no_harm(
     assert (job.status, await content(app)) == (JobStatus.SUCCEEDED, expected())
 
 
-async def test_a_process_reads_one_file_at_a_time(app: Life):
+async def test_a_process_reads_one_file_at_a_time(app: Life, clock: Clock):
     await put(app, FILE)
     await start(app)
     async with app.container.imports.reading:  # another import in this process
@@ -172,6 +172,7 @@ async def test_a_process_reads_one_file_at_a_time(app: Life):
         await app.deliver(queue, message)
         assert [name for name, _ in app.sent.waiting] == [queue]
         assert await content(app) is None
+    clock.move(imports.TURN_SECONDS)
     await app.drain()
     assert await content(app) == expected()
 

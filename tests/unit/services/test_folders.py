@@ -122,6 +122,7 @@ async def test_events_of_many_directories_share_scans(app: App, monkeypatch: pyt
 
 async def test_a_large_folder_is_scanned_in_rounds(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registering, "INSPECTIONS_AT_ONCE", 3)
+    monkeypatch.setattr(registering, "ROUND_SECONDS", 1)  # `drain` waits for no delay
     await _project(app)
     asked: list[int] = []
     pending = app.container.stores.pending

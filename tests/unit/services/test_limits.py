@@ -156,7 +156,7 @@ async def test_an_interrupted_job_gives_its_lease_up(app: App) -> None:
     for _ in range(2):  # the second finds the lease free at once
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await lifecycle.run_undivided(stores, JobKind.EXPORT, JobMessage.of(job), work, fail)
+                await lifecycle.run_undivided(stores, app.container.jobs, job, work, fail)
     assert tries == ["job", "job"]
 
 

@@ -31,6 +31,7 @@ async def _registered(app: App) -> int:
 @pytest.fixture
 def small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registering, "INSPECTIONS_AT_ONCE", 5)
+    monkeypatch.setattr(registering, "ROUND_SECONDS", 1)  # `drain` waits for no delay
 
 
 @pytest.mark.usefixtures("small_rounds")

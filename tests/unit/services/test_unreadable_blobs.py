@@ -5,6 +5,7 @@ import pytest
 from shared.domain.document import document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobStatus
+from shared.services.autolabel import registering
 from shared.services.training.service import TrainRequest
 from tests.support.services import App, Clock, result_json
 from tests.support.storage.memory import MemoryBlobs
@@ -121,3 +122,34 @@ async def test_an_archived_document_fails_its_job_alone_with_the_reason(app: App
     assert result_json(job)["outcomes"] == {"suggested": 1, "nothingFound": 0, "skipped": 0, "failed": 1}
     [failed] = [o for o in await app.container.autolabel.outcomes(app.name, job.id) if o.error]
     assert (failed.location, failed.error and failed.error.code) == ("a.txt", "BlobArchived")
+
+
+@pytest.mark.parametrize("repeated", ["scan", "reconcile"])
+async def test_many_blobs_that_cannot_be_read_keep_no_other_from_being_found(
+    app: App, monkeypatch: pytest.MonkeyPatch, repeated: str
+) -> None:
+    monkeypatch.setattr(registering, "INSPECTIONS_AT_ONCE", 5)
+    monkeypatch.setattr(registering, "ROUND_SECONDS", 1)  # `drain` waits for no delay
+    await app.create(on_upload=False)
+    archived = [f"a{n:02}.txt" for n in range(12)]
+    await app.upload(dict.fromkeys(archived, "archived"), events=False)
+    for name in archived:
+        _refusals(app)[app.documents, name] = "BlobUsesCustomerSpecifiedEncryption"
+    await app.container.registering.scan(app.name, "first")
+    await app.drain()
+    await app.upload({f"z{n}.txt": f"text {n}" for n in range(7)}, events=False)
+    if repeated == "reconcile":
+        for _ in range(2):
+            await _reconcile(app)
+    else:
+        await app.container.registering.scan(app.name, "second")
+        await app.drain()
+        scan = await app.container.registering.get(app.name, "second")
+        assert (scan.status, result_json(scan)["new"]) == (JobStatus.SUCCEEDED, 7)
+        assert result_json(scan)["changed"] == 12, "each was tried again, once"
+    assert [await app.document(f"z{n}.txt") is not None for n in range(7)] == [True] * 7
+    _refusals(app).clear()
+    await app.container.registering.scan(app.name, "third")
+    await app.drain()
+    found = [await app.document(name) for name in archived]
+    assert [one.rejection if one else "missing" for one in found] == [None] * 12

@@ -1,0 +1,175 @@
+"""Work that outlasts its safety message or a sweep holds a lease, so that nobody begins it a second time (rule A6)."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import pytest
+
+from shared.domain.imports import ImportParameters
+from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.services.autolabel.registering import RegisterService
+from shared.services.jobs import lifecycle
+from shared.services.jobs.lifecycle import heartbeat
+from shared.services.project_files.exports import ExportService
+from shared.services.project_files.imports import ImportService
+from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
+from tests.support.services import App, Clock
+from tests.support.waiting import eventually
+from tests.unit.wire.project_files import SINGLE, file_of
+
+FILE = json.dumps(file_of(SINGLE, [])).encode()
+
+
+async def _export(app: App) -> Job:
+    return await app.container.exports.start(app.name, "job")
+
+
+async def _import(app: App) -> Job:
+    return await app.container.imports.start("other", FILE, "tester", "job")
+
+
+async def _scan(app: App) -> Job:
+    return await app.container.registering.scan(app.name, "job")
+
+
+WORK: list[tuple[Callable[[App], Awaitable[Job]], type, str]] = [
+    (_export, ExportService, "_write"),
+    (_import, ImportService, "_land"),
+    (_scan, RegisterService, "_compare"),
+]
+
+
+#: After which a test that waits for nothing fails.
+SECONDS = 30
+
+
+class Held:
+    """In place of a method: the first call waits until `free`, and all are counted."""
+
+    def __init__(self, method: Callable[..., Awaitable[Any]]) -> None:
+        self.calls = 0
+        self.free = asyncio.Event()
+        self._method = method
+
+    def method(self) -> Callable[..., Awaitable[Any]]:
+        async def held(*arguments: Any, **more: Any) -> Any:
+            self.calls += 1
+            await self.free.wait()
+            return await self._method(*arguments, **more)
+
+        return held
+
+
+async def _deliver(app: App) -> None:
+    async with asyncio.timeout(SECONDS):
+        while app.sent.waiting:
+            await app.deliver(*app.sent.waiting.popleft())
+
+
+@pytest.mark.parametrize(("start", "service", "name"), WORK, ids=["export", "import", "scan"])
+async def test_no_message_and_no_sweep_begins_work_that_runs(
+    app: App,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[App], Awaitable[Job]],
+    service: type,
+    name: str,
+) -> None:
+    await app.create(on_upload=False)
+    await app.drain()
+    held = Held(getattr(service, name))
+    monkeypatch.setattr(service, name, held.method())
+    monkeypatch.setattr(lifecycle, "SECONDS", 0)
+    monkeypatch.setattr(lifecycle, "RENEW_SECONDS", 0.01)
+    job = await start(app)
+
+    async def begun() -> bool:
+        return held.calls > 0
+
+    async def renewed() -> bool:
+        [state] = await app.container.stores.jobs.states(job)
+        return state.until is not None and state.until > clock() + LEASE_FOR / 2
+
+    await eventually("the work begins", begun)
+    for _ in range(3):
+        await _deliver(app)  # the safety message, and those of sweeps
+        clock.move(LEASE_FOR.total_seconds() - 2)
+        await eventually("the lease is renewed", renewed)
+        await app.container.maintenance.sweep()
+    assert app.sent.waiting, "the sweep asks"
+    await _deliver(app)
+    assert held.calls == 1
+    held.free.set()
+    await app.drain()
+    ended = await app.container.stores.jobs.get(job.incarnation, job.kind, "job")
+    assert (ended.status, held.calls) == (JobStatus.SUCCEEDED, 1)
+
+
+async def test_an_import_that_waits_for_another_is_asked_for_once(app: App, clock: Clock) -> None:
+    """Each sweep sends a message: they do not add up to as many messages that wait for the turn."""
+    stores = app.container.stores
+    await app.container.imports.start("other", FILE, "tester", "ended")
+    await app.drain()
+    waits = Job.of_name(JobKind.IMPORT, "waits", "other", "-", stores.clock(), ImportParameters("tester"))
+    waits, _ = await stores.jobs.create(waits)
+    async with app.container.imports.reading:
+        for _ in range(3):
+            clock.move(1)
+            await app.container.jobs.send(waits)
+            await app.deliver(*app.sent.waiting.pop())
+        assert len(app.sent.waiting) == 1
+
+
+class Lasting:
+    """A lease whose renewals fail as planned, with the time that passes before each; then they succeed."""
+
+    def __init__(self, clock: Clock, *failures: Exception, seconds: float) -> None:
+        self.renewals = 0
+        self.succeeded = asyncio.Event()
+        self._clock, self._failures, self._seconds = clock, list(failures), seconds
+
+    async def renew(self, _now: object) -> None:
+        self.renewals += 1
+        self._clock.move(self._seconds)
+        if self._failures:
+            raise self._failures.pop(0)
+        self.succeeded.set()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(lifecycle, "RETRY_SECONDS", 0.01)
+
+
+class TestHeartbeat:
+    OUTAGES: ClassVar = [StorageUnavailable("silent"), TimeoutError(), RuntimeError("broken")]
+
+    @pytest.mark.usefixtures("at_once")
+    async def test_an_outage_that_is_over_in_time_costs_no_lease(self, clock: Clock) -> None:
+        lease = Lasting(clock, *self.OUTAGES, seconds=6)
+        async with heartbeat(_as_lease(lease), clock):
+            await asyncio.wait_for(lease.succeeded.wait(), SECONDS)
+        assert lease.renewals == 4
+
+    @pytest.mark.usefixtures("at_once")
+    async def test_work_ends_when_its_lease_has_run_out(self, clock: Clock) -> None:
+        lease = Lasting(clock, *(StorageUnavailable("silent") for _ in range(9)), seconds=6)
+        with pytest.raises(LeaseLost):
+            async with heartbeat(_as_lease(lease), clock):
+                await asyncio.wait_for(asyncio.Event().wait(), SECONDS)
+        assert lease.renewals == 4, "the last of them after 24 of 20 seconds"
+
+    @pytest.mark.usefixtures("at_once")
+    async def test_a_lease_that_somebody_else_has_ends_the_work_at_once(self, clock: Clock) -> None:
+        lease = Lasting(clock, LeaseLost(), seconds=0)
+        with pytest.raises(LeaseLost):
+            async with heartbeat(_as_lease(lease), clock):
+                await asyncio.wait_for(asyncio.Event().wait(), SECONDS)
+
+
+def _as_lease(lease: Any) -> Lease:
+    return lease
