@@ -172,6 +172,8 @@ _UNREADABLE = {
     "BlobBeingRehydrated": "The blob is being moved from the archive tier; it can be read when that has ended.",
     "BlobUsesCustomerSpecifiedEncryption": "The blob is encrypted with a key that only its writer has.",
     "BlobLeased": "The blob has a lease that prevents reading it.",
+    "AuthorizationPermissionMismatch": "The app has no right to read this blob.",
+    "KeyVaultEncryptionKeyNotFound": "The key that the blob is encrypted with is not in its key vault.",
 }
 
 
@@ -198,13 +200,15 @@ class UploadedBlobs:
     async def inspect(self, container: str, location: str) -> Reading | None:
         """What is at the location, in one call; None: no blob. A blob that its name or size rules out is not read."""
         async with self._limit:
-            rejection = reject_by_name(location)
-            if rejection is not None:
-                info = await self._blobs.stat(container, location)
-                return Reading(info.etag, None, rejection) if info else None
             try:
+                rejection = reject_by_name(location)
+                if rejection is not None:
+                    info = await self._blobs.stat(container, location)
+                    return Reading(info.etag, None, rejection) if info else None
                 content = await self._blobs.read(container, location, max_bytes=MAX_BYTES + 1)
             except (BlobUnreadable, BlobLeased) as error:
+                if isinstance(error, BlobUnreadable) and error.doubtful:
+                    await self._require_listing(container)
                 return Reading("", None, _unreadable(error), unreadable=True)
         if content is None:
             return None
@@ -216,6 +220,11 @@ class UploadedBlobs:
     def listing(self, container: str, folder: str = "") -> AsyncIterator[list[BlobInfo]]:
         """The blobs of a container or of one folder in it, page by page. Raises ContainerMissing."""
         return self._blobs.list(container, prefix=folder)
+
+    async def _require_listing(self, container: str) -> None:
+        """Raises what a listing of the container raises: then the app lost its rights on all of it, an outage."""
+        async for _ in self._blobs.list(container, page_size=1):
+            break
 
     async def container_exists(self, container: str) -> bool:
         return await self._blobs.container_exists(container)

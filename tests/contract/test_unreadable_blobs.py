@@ -1,11 +1,93 @@
-"""An archived blob is a lasting answer about this blob, not an outage."""
+"""A lasting refusal of one blob, such as an archived one, is an answer about this blob, not an outage."""
 
 import pytest
 from azure.storage.blob import StandardBlobTier
 from azure.storage.blob.aio import BlobServiceClient
 
-from shared.storage.gateways.ports import BlobUnreadable
+from shared.storage.gateways.ports import BlobUnreadable, StorageUnavailable
+from shared.storage.uploads import UploadedBlobs
+from tests.contract.fake_service import Scripted, fake_service
 from tests.support.azurite import Azurite
+
+ONE_BLOB = [
+    (409, "BlobArchived"),
+    (409, "BlobBeingRehydrated"),
+    (409, "BlobUsesCustomerSpecifiedEncryption"),
+    (409, "FeatureVersionMismatch"),
+    (409, "LeaseIdMissing"),
+    (412, "LeaseIdMissing"),
+    (412, "LeaseIdMismatchWithBlobOperation"),
+    (409, "InvalidBlobType"),
+    (403, "KeyVaultEncryptionKeyNotFound"),
+    (403, "KeyVaultAccessTokenCannotBeAcquired"),
+    (403, "KeyVaultVaultNotFound"),
+    (403, "EncryptionScopeDisabled"),
+    (400, "InvalidUri"),
+    (400, "OutOfRangeInput"),
+]
+ALL_BLOBS = [
+    (403, "AuthorizationFailure"),
+    (403, "AuthorizationSourceIPMismatch"),
+    (403, "AuthenticationFailed"),
+    (403, "InsufficientAccountPermissions"),
+    (403, "AccountIsDisabled"),
+    (403, "KeyBasedAuthenticationNotPermitted"),
+    (401, "NoAuthenticationInformation"),
+    (400, "InvalidAuthenticationInfo"),
+    (400, "InvalidHeaderValue"),
+    (409, "AccountBeingCreated"),
+    (409, "ContainerBeingDeleted"),
+    (409, "ContainerDisabled"),
+    (409, "PublicAccessNotPermitted"),
+    (429, "TooManyRequests"),
+    (500, "InternalError"),
+    (500, "OperationTimedOut"),
+    (503, "ServerBusy"),
+    (403, ""),
+    (409, ""),
+]
+LISTED = Scripted(
+    200, '<?xml version="1.0"?><EnumerationResults><Blobs /><NextMarker /></EnumerationResults>'
+)
+
+
+def _refusal(status: int, code: str) -> Scripted:
+    return Scripted(status, "", {"x-ms-error-code": code} if code else {})
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("name", ["a.txt", "a.pdf"])
+@pytest.mark.parametrize(("status", "code"), ONE_BLOB)
+async def test_what_is_refused_of_one_blob_is_an_outcome_of_this_blob(
+    status: int, code: str, name: str
+) -> None:
+    async with fake_service(_refusal(status, code), retries=0) as (clients, _):
+        [reading] = await UploadedBlobs(clients.blobs).inspect_all("container", [name])
+    assert reading is not None
+    assert reading.rejection is not None
+    assert (reading.unreadable, reading.text) == (True, None)
+    assert reading.rejection.code == ("BlobLeased" if code.startswith("Lease") else code)
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(("status", "code"), ALL_BLOBS)
+async def test_what_is_refused_of_every_blob_is_an_outage(status: int, code: str) -> None:
+    async with fake_service(_refusal(status, code), retries=0) as (clients, _):
+        with pytest.raises(StorageUnavailable):
+            await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_blob_that_the_app_may_not_read_in_a_container_that_it_may_list_is_one_blob() -> None:
+    """A condition of a role assignment, or an access control list; where the role is missing, nothing is listed."""
+    denied = _refusal(403, "AuthorizationPermissionMismatch")
+    async with fake_service(denied, LISTED, retries=0) as (clients, _):
+        reading = await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
+    assert reading is not None
+    assert (reading.rejection and reading.rejection.code) == "AuthorizationPermissionMismatch"
+    async with fake_service(denied, retries=0) as (clients, _):
+        with pytest.raises(StorageUnavailable):
+            await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
 
 
 async def test_azurite_refuses_an_archived_blob(azurite: Azurite) -> None:

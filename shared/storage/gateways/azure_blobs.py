@@ -53,8 +53,18 @@ _BY_CODE: dict[str, type[StorageError]] = {
     "ContainerAlreadyExists": _ContainerExists,
     "ContainerNotFound": ContainerMissing,
 }
-#: With a code that begins with "Blob", these answers are about one blob and come again, whoever asks.
+#: With a code that is not of `_OF_ALL`, these answers are about one blob and come again, whoever asks.
 _LASTING = frozenset({400, 403, 409})
+#: What meets every blob alike, by how its code begins: accounts, credentials, rights, containers, the form of requests,
+#: and what is over in a moment. https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+_OF_ALL = (
+    "Account", "Authentication", "Authorization", "Container", "InsufficientAccountPermissions", "InternalError",
+    "InvalidAuthenticationInfo", "InvalidHeaderValue", "InvalidHttpVerb", "InvalidQueryParameterValue",
+    "KeyBasedAuthentication", "MissingRequired", "NoAuthentication", "OperationTimedOut", "PublicAccess", "ServerBusy",
+    "SystemInUse", "TooManyRequests", "Unsupported",
+)  # fmt: skip
+#: For an account, a missing role; for one blob, a condition of the role or an access control list.
+_PERMISSION = "AuthorizationPermissionMismatch"
 _BY_STATUS: dict[int | None, type[StorageError]] = {404: _BlobMissing, 412: BlobChanged, 416: _NoSuchRange}
 
 
@@ -292,7 +302,9 @@ def _translated(error: AzureError, key: str) -> StorageError:
 
 def blob_error(status: int | None, code: str, text: str, key: str) -> StorageError:
     """The port's error for what the service refused; `key` is the name of the blob or container."""
-    if status in _LASTING and code.startswith("Blob") and code not in _BY_CODE:
-        return BlobUnreadable(f"Answer {status} {code}.", code=code, key=key)
     kind = BlobLeased if code.startswith("Lease") else _BY_CODE.get(code) or _BY_STATUS.get(status)
-    return refused(status, code, text) if kind is None else kind(key=key)
+    if kind is not None:
+        return kind(key=key)
+    if status in _LASTING and code and (code == _PERMISSION or not code.startswith(_OF_ALL)):
+        return BlobUnreadable(f"Answer {status} {code}.", code=code, key=key, doubtful=code == _PERMISSION)
+    return refused(status, code, text)

@@ -78,12 +78,15 @@ class StorageUnavailable(StorageError):
 class BlobUnreadable(StorageUnavailable):
     """The service answers permanently that this blob cannot be read, such as one in the archive tier.
 
-    `code` is the service's own word for the reason.
+    `code` is the service's own word for the reason. `doubtful`: it may be that no blob of the container can be read.
     """
 
-    def __init__(self, message: str = "", *, code: str, key: str | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, code: str, key: str | None = None, doubtful: bool = False
+    ) -> None:
         super().__init__(message, key=key, retryable=False)
         self.code = code
+        self.doubtful = doubtful
 
 
 __all__ = [
