@@ -38,7 +38,6 @@ from shared.services.jobs.stores import BudgetService, Stores, left_out
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageUnavailable
 from shared.storage.jobs import LEASE_FOR, BatchState, Lease, LeaseLost
 
-
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})

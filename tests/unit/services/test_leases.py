@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from shared.domain.imports import ImportParameters
 from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.transfers import ImportParameters
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs import lifecycle
 from shared.services.jobs.lifecycle import heartbeat
