@@ -144,9 +144,11 @@ class Studio:
     async def violations(self) -> list[str]:
         """What axe finds on the page as it is, each with the element that has it.
 
-        It runs in the world of the test, for the page's policy forbids scripts that are not its own files.
+        It runs in the world of the test, for the page's policy forbids scripts that are not its own files, and
+        stays there until the page is loaded again.
         """
-        await self.page.evaluate(_AXE)
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(_AXE)
         results = await self.page.evaluate(
             "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG
         )

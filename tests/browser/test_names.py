@@ -2,10 +2,9 @@
 
 import re
 
-import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import MakeProject, OpenStudio
+from tests.browser.conftest import MakeProject, OpenStudio, async_fixture
 from tests.browser.studio import Studio
 from tests.support.api import ENTITIES, SINGLE, Project
 
@@ -66,7 +65,7 @@ async def test_bulk_decision_of_a_name_that_ends_in_a_blank(
     await expect(dialog).to_contain_text("1 suggestion would be accepted.")
 
 
-@pytest.fixture
+@async_fixture()
 async def crowded(new_project: MakeProject) -> tuple[str, str]:
     """Two projects with names of 50 characters and 200 categories: classes and entities."""
     names: list[str] = []
