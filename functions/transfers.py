@@ -138,7 +138,9 @@ async def push_project(call: Call, body: PushBody) -> Reply:
     """Import the project into an Azure Language resource, train and deploy a model there, and suggest with it."""
     from shared.services.project_files.push import PushRequest
 
-    request = PushRequest(body.project_name, body.deployment_name, body.model_label, body.split())
+    request = PushRequest(
+        body.project_name, body.deployment_name, body.model_label, body.split(), body.replace
+    )
     job = await call.container.push.start(call.project_name, request, call.job_id())
     return call.accepted(f"push/jobs/{job.id}")
 

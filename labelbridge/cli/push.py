@@ -27,6 +27,12 @@ def push(
     manual: Annotated[
         bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Replace a project or deployment there that was not pushed from here."
+        ),
+    ] = False,
     yes: YesOption = False,
     wait: WaitOption = True,
     as_json: JsonOption = False,
@@ -34,7 +40,7 @@ def push(
     """Train and deploy a model of the project in Azure Language.
 
     The project is imported there, and its jobs then use the model. A project of that name in the Language resource is
-    replaced. The resource is the one of the app's settings.
+    replaced if it was pushed from here, or with --replace. The resource is the one of the app's settings.
     """
     out = Output(as_json)
     options: Any = {"kind": "manual"}
@@ -44,6 +50,7 @@ def push(
         }  # fmt: skip
     body: PushBody = {
         "projectName": name, "deploymentName": deployment, "modelLabel": model, "evaluationOptions": options,
+        "replace": replace,
     }  # fmt: skip
     with session.project(out, project) as api:
         target = api.push_target()
@@ -58,9 +65,10 @@ def _question(target: PushTarget, body: PushBody) -> str:
     project = body.get("projectName") or target["projectName"]
     model = body.get("modelLabel") or target["modelLabel"]
     deployment = body.get("deploymentName") or target["deploymentName"]
+    others = ", also one that was not pushed from here" if body.get("replace") else ""
     return (
-        f"This replaces the project '{project}' at {target['endpoint']}, if it exists, trains the model '{model}' "
-        f"there and deploys it as '{deployment}'. Push?"
+        f"This replaces the project '{project}' at {target['endpoint']}, if it exists{others}, trains the model "
+        f"'{model}' there and deploys it as '{deployment}'. Push?"
     )
 
 

@@ -42,6 +42,7 @@ class PushBody(TypedDict, total=False):
     deploymentName: str | None
     modelLabel: str | None
     evaluationOptions: EvaluationOptions | None
+    replace: bool
 
 
 class TrainedModel(TypedDict):

@@ -53,7 +53,8 @@ class PushParameters:
 
     `operation` is the id of the service's job of the step, "" until there is one; `begun` is when the step began, and
     `tries` counts the polls. `project_kind` is the kind that was imported, `imported` when the service's job of
-    the import was created, by the clock of the service.
+    the import was created, by the clock of the service. `endpoint` is the address of the resource, "" in jobs of a
+    former version.
     """
 
     project_name: str
@@ -67,6 +68,17 @@ class PushParameters:
     begun: datetime | None = None
     imported: str = ""
     tries: int = 0
+    endpoint: str = ""
+
+    @property
+    def imported_there(self) -> bool:
+        """Whether the project in the resource is, or may be, what this push imported."""
+        return self.step is not PushStep.IMPORT or bool(self.operation)
+
+    @property
+    def deployed_there(self) -> bool:
+        """Whether the deployment in the resource is, or may be, of this push."""
+        return self.step is PushStep.DEPLOY and bool(self.operation)
 
     @property
     def options(self) -> SplitOptions:

@@ -101,13 +101,15 @@ class TrainBody(Body):
 class PushBody(Strict):
     """Body of `:push`, all of it optional: where the project goes in the Azure Language resource."""
 
-    #: Without it, the name of this project; the project of that name there is replaced.
+    #: Without it, the name of this project; the project of that name there is replaced, if it was pushed from here.
     project_name: ProjectName | None = None
     #: Without it, that of the setting LANGUAGE_DEPLOYMENT, else `labelbridge`.
     deployment_name: DeploymentName | None = None
     #: Without it `labelbridge`: each push trains that model again.
     model_label: ModelLabel | None = None
     evaluation_options: EvaluationOptionsModel | None = None
+    #: Replace also a project or deployment that was not pushed from here; without it, the answer is then 409.
+    replace: bool = False
 
     def split(self) -> SplitOptions:
         """The options of the domain."""
@@ -118,7 +120,7 @@ class PushTargetModel(Wire):
     """Where a push goes whose body names nothing.
 
     `endpoint`: address of the Azure Language resource, empty where none is set. `unavailable`: why nothing can be
-    pushed. `replaces`: whether this project was pushed to that name before; any project of that name is replaced.
+    pushed. `replaces`: whether this project was pushed to that name before: then that project is replaced.
     """
 
     endpoint: str

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
-from tests.fakes.language import KEY, FakeLanguage
+from tests.fakes.language import KEY, FakeLanguage, LanguageProject
 from tests.fakes.server import serve_in_thread
 from tests.support.api import unique
 from tests.support.azurite import Azurite
@@ -48,7 +48,7 @@ async def test_a_push_fails_with_the_reason_and_succeeds_when_it_is_gone(
     await expect(section.get_by_label("Deployment")).to_have_value("production")
 
     await section.get_by_role("button", name="Push to Azure Language…").click()
-    await page.get_by_role("button", name="Replace and train").click()
+    await page.get_by_role("button", name="Push and train").click()
     await expect(section.get_by_role("alert")).to_contain_text(
         "At least 10 documents for each class are needed."
     )
@@ -57,8 +57,29 @@ async def test_a_push_fails_with_the_reason_and_succeeds_when_it_is_gone(
     service.failing = {}
     await section.get_by_label("Deployment").fill("live")
     await section.get_by_role("button", name="Push to Azure Language…").click()
-    await page.get_by_role("button", name="Replace and train").click()
+    await page.get_by_role("button", name="Push and train").click()
     await expect(
         section.get_by_text("2 documents imported; the model labelbridge is deployed.")
     ).to_be_visible()
     await expect(section.get_by_text(f"Jobs use the deployment {project.name}/live.")).to_be_visible()
+
+
+async def test_a_project_of_somebody_else_is_replaced_when_the_person_says_so(
+    new_project: MakeProject, open_studio: OpenStudio, service: FakeLanguage
+) -> None:
+    project = await new_project()
+    await project.define("Login", "Refund")
+    service.projects["theirs"] = foreign = LanguageProject({"metadata": {}})
+    studio = await open_studio()
+    await studio.go(project.name, "training")
+    page = studio.page
+    section = page.get_by_role("region", name="Train in Azure Language")
+    await section.get_by_label("Project in the resource").fill("theirs")
+    await section.get_by_role("button", name="Push to Azure Language…").click()
+    await page.get_by_role("button", name="Push and train").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("was not pushed from here")
+    assert service.projects["theirs"] is foreign
+    await page.get_by_role("button", name="Replace and train").click()
+    await expect(
+        section.get_by_text("2 documents imported; the model labelbridge is deployed.")
+    ).to_be_visible()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run
-from tests.fakes.language import KEY, FakeLanguage
+from tests.fakes.language import KEY, FakeLanguage, LanguageProject
 from tests.fakes.server import serve_in_thread
 from tests.integration.conftest import MakeProject
 from tests.support.api import unique
@@ -56,3 +56,17 @@ async def test_a_push_asks_first_and_tells_the_reason_or_the_deployment(
     started = await run(cli, "push", "--yes", "--no-wait", "--json")
     watched = await run(cli, "watch", started.json["jobId"], "--json")
     assert watched.json["status"] == "succeeded"
+
+
+async def test_a_project_of_somebody_else_is_replaced_only_with_the_option(
+    cli: Cli, new_project: MakeProject, service: FakeLanguage
+):
+    project = await new_project()
+    await project.define("Refund", "Login")
+    cli.signed_in(project.name)
+    service.projects["theirs"] = foreign = LanguageProject({"metadata": {}})
+    refused = await run(cli, "push", "--as", "theirs", "--yes", status=6)
+    assert "was not pushed from here" in refused.err
+    assert service.projects["theirs"] is foreign
+    await run(cli, "push", "--as", "theirs", "--replace", "--yes")
+    assert service.projects["theirs"].deployments == {"labelbridge": "labelbridge"}

@@ -188,6 +188,10 @@ class FakeLanguage(FaultyServer):
         if name not in self.projects:
             return _error(404, "ProjectNotFound", f"The project '{name}' was not found.")
         match call:
+            case ("GET", ""):
+                return web.json_response(self.projects[name].file["metadata"])
+            case ("GET", path) if path.startswith("deployments/") and not job_id:
+                return self._deployment(self.projects[name], path.removeprefix("deployments/"))
             case ("POST", ":train"):
                 return self._train(request, name, await request.json())
             case ("GET", "train/jobs"):
@@ -222,6 +226,11 @@ class FakeLanguage(FaultyServer):
         if running:
             return _error(409, "Conflict", "Another training job is running for this project.")
         return self._begin(request, name, "train", f"{AUTHORING}{name}/train/jobs", body)
+
+    def _deployment(self, project: LanguageProject, deployment: str) -> web.Response:
+        if deployment not in project.deployments:
+            return _error(404, "DeploymentNotFound", f"The deployment '{deployment}' was not found.")
+        return web.json_response({"deploymentName": deployment, "modelId": project.deployments[deployment]})
 
     def _deploy(self, request: web.Request, name: str, deployment: str, body: dict[str, Any]) -> web.Response:
         if body["trainedModelLabel"] not in self.projects[name].models:

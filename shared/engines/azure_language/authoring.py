@@ -3,7 +3,7 @@
 Each call begins one job of the service, or asks for its state; none waits.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,6 +67,16 @@ class LanguageAuthoring:
     def require_settings(self) -> None:
         """Raises EngineNotConfigured."""
         require_settings("azure-language", {"LANGUAGE_ENDPOINT": self._options.endpoint})
+
+    async def has_project(self, project: str) -> bool:
+        """Whether the resource has a project of this name."""
+        async with self._client(project) as client:
+            return await _found(client.project.get_project(**self._options.call_options))
+
+    async def has_deployment(self, project: str, deployment: str) -> bool:
+        """Whether the project of the resource has a deployment of this name."""
+        async with self._client(project) as client:
+            return await _found(client.deployment.get_deployment(deployment, **self._options.call_options))
 
     async def begin_import(self, project: str, file: bytes) -> str:
         """Put a project file in the place of the project; the id of the service's job.
@@ -153,6 +163,16 @@ class LanguageAuthoring:
                 options.endpoint, options.credential, project_name=project, **options.client_options
             ) as client:
                 yield client
+
+
+async def _found(asked: Awaitable[object]) -> bool:
+    from azure.core.exceptions import ResourceNotFoundError
+
+    try:
+        await asked
+    except ResourceNotFoundError:
+        return False
+    return True
 
 
 def _moment(text: str) -> datetime:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.domain.document import Document
-from shared.domain.errors import InvalidArgument, ProjectNotFound
+from shared.domain.errors import Conflict, InvalidArgument, ProjectNotFound, Unavailable
 from shared.domain.jobs import (
     EvaluationSplit,
     Job,
@@ -50,18 +50,23 @@ MAX_PAUSE: Final = 60
 SHARES: Final = {PushStep.IMPORT: (0, 10), PushStep.TRAIN: (10, 80), PushStep.DEPLOY: (90, 10)}
 STEPS: Final = tuple(PushStep)
 FILE_TRIES: Final = 5
+REPLACE: Final = 'Choose another name, or repeat the request with "replace": true to replace it.'
 #: HTTP: another job of the service is in the way, such as a training that somebody else began.
 CONFLICT: Final = 409
 
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """Names in the Language resource; None: those of the project, of the settings, and ours."""
+    """Names in the Language resource; None: those of the project, of the settings, and ours.
+
+    `replace`: also a project or deployment there that this project did not make.
+    """
 
     project_name: str | None = None
     deployment_name: str | None = None
     model_label: str | None = None
     split: SplitOptions = field(default_factory=SplitOptions)
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +99,13 @@ class PushService:
             self._authoring.require_settings()
         except EngineNotConfigured as error:
             unavailable = str(error)
-        before = project.deployed.project if project.deployed else None
+        imported, _ = await self._made(project, asked)
         return PushTarget(
             self._authoring.endpoint,
             asked.project_name,
             asked.deployment_name,
             asked.model_label,
-            before == asked.project_name,
+            imported,
             unavailable,
         )
 
@@ -111,12 +116,14 @@ class PushService:
             request.model_label or MODEL_LABEL,
             request.split.kind,
             request.split.testing,
+            endpoint=self._authoring.endpoint,
         )
 
     async def start(self, name: str, request: PushRequest, job_id: str) -> Job:
         """Begin a push; the same `job_id` again is the same push.
 
-        Raises InvalidArgument without labels or without a Language resource, Conflict while another push runs.
+        Raises InvalidArgument without labels or without a Language resource, Conflict while another push runs and when
+        it would replace what this project did not make there, Unavailable.
         """
         project = await self._stores.directory.read(name)
         found = await self._stores.jobs.find(project.incarnation, JobKind.PUSH, job_id)
@@ -130,11 +137,45 @@ class PushService:
         if not label_counts(heads, project.active_studio).labeled:
             raise InvalidArgument("The project has no labeled documents to train on.", target="documents")
         parameters = self._parameters(name, request)
+        refusal = None if request.replace else await self._check_target(project, parameters)
         job = Job.new(JobKind.PUSH, job_id, project, self._stores.clock(), parameters)
         job, new = await self._stores.jobs.create_alone(replace(job, result=_result(parameters)))
-        if new:
+        if new and refusal is not None:
+            await self._fail(job, refusal)
+        elif new:
             await self._jobs.send(job)
         return job
+
+    async def _check_target(self, project: Project, asked: PushParameters) -> JobError | None:
+        """Raises Conflict for a project or deployment in the resource that this project did not make, Unavailable.
+
+        Why the resource does not say: then nothing is imported.
+        """
+        where, deployment = asked.project_name, asked.deployment_name
+        imported, deployed = await self._made(project, asked)
+        try:
+            if not imported and await self._authoring.has_project(where):
+                text = f"The Language resource has a project '{where}' that was not pushed from here."
+                raise Conflict(f"{text} {REPLACE}", target="projectName")
+            if imported and not deployed and await self._authoring.has_deployment(where, deployment):
+                text = f"The project '{where}' has a deployment '{deployment}' that was not pushed from here."
+                raise Conflict(f"{text} {REPLACE}", target="deploymentName")
+        except Refused as refused:
+            return refused.reason
+        except EngineUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return None
+
+    async def _made(self, project: Project, asked: PushParameters) -> tuple[bool, bool]:
+        """Whether this project was pushed to that project of the resource before, and to that deployment."""
+        imported = deployed = False
+        for job in await self._stores.jobs.list(project.incarnation, JobKind.PUSH):
+            before = job.parameters_as(PushParameters)
+            if before.project_name != asked.project_name or before.endpoint not in {"", asked.endpoint}:
+                continue
+            imported = imported or before.imported_there
+            deployed = deployed or (before.deployed_there and before.deployment_name == asked.deployment_name)
+        return imported, deployed
 
     async def get(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)

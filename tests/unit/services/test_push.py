@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.errors import Conflict, InvalidArgument
+from shared.domain.errors import Conflict, InvalidArgument, Unavailable
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind
@@ -16,7 +16,7 @@ from shared.domain.project import DeployedModel
 from shared.domain.training import SplitKind, SplitOptions
 from shared.services.project_files.push import PushRequest
 from tests.fakes.faults import Fault
-from tests.fakes.language import AUTHORING, KEY, FakeLanguage
+from tests.fakes.language import AUTHORING, KEY, FakeLanguage, LanguageProject
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json
 from tests.support.storage.memory import MemoryStorage
@@ -292,6 +292,60 @@ async def test_where_a_push_would_go_is_known_before(app, storage, clock, servic
     assert again.replaces
     assert without.deployment_name == "production"
     assert "LANGUAGE_ENDPOINT" in (without.unavailable or "")
+
+
+async def test_a_project_of_somebody_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
+    service.projects["p"] = foreign = LanguageProject({"metadata": {"projectName": "p"}})
+    assert not (await app.container.push.target("p")).replaces
+
+    with pytest.raises(Conflict, match='"replace": true') as refused:
+        await start(app)
+    assert refused.value.target == "projectName"
+    assert await app.container.push.list("p") == []
+    assert service.projects["p"] is foreign
+
+    await start(app, "replacing", replace=True)
+    assert (await to_end(app, clock, "replacing")).status is JobStatus.SUCCEEDED
+    assert (await app.container.push.target("p")).replaces
+    await start(app, "again")
+    assert (await to_end(app, clock, "again")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_deployment_of_somebody_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
+    await start(app)
+    await to_end(app, clock)
+    service.projects["p"].deployments["production"] = "theirs"
+
+    with pytest.raises(Conflict) as refused:
+        await start(app, "second", deployment_name="production")
+    assert refused.value.target == "deploymentName"
+    await start(app, "third", deployment_name="new")
+    assert (await to_end(app, clock, "third")).status is JobStatus.SUCCEEDED
+    assert service.projects["p"].deployments["production"] == "theirs"
+
+    await start(app, "fourth", deployment_name="production", replace=True)
+    assert (await to_end(app, clock, "fourth")).status is JobStatus.SUCCEEDED
+    assert service.projects["p"].deployments["production"] == "labelbridge"
+
+
+async def test_what_a_push_that_failed_imported_is_ours(app, service, clock):
+    service.failing = {"train": ("Few", "Too few documents.")}
+    await start(app)
+    assert (await to_end(app, clock)).status is JobStatus.FAILED
+    service.failing = {}
+    await start(app, "again")
+    assert (await to_end(app, clock, "again")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_resource_that_does_not_say_what_it_has_is_not_written_to(app, service, clock):
+    service.faults = [Fault(f"GET {AUTHORING}p", status=500, times=1)]
+    with pytest.raises(Unavailable):
+        await start(app)
+    service.faults = [Fault(f"GET {AUTHORING}p", status=403, times=1)]
+    job = await start(app, "forbidden")
+    job = await app.container.push.get("p", job.id)
+    assert (job.status, [error.target for error in job.errors]) == (JobStatus.FAILED, ["import"])
+    assert begun(service) == [0, 0, 0]
 
 
 async def test_one_push_at_a_time(app, service, clock):

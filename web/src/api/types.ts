@@ -61,6 +61,8 @@ export interface PushRequest {
   deploymentName: string;
   modelLabel: string;
   evaluationOptions: Record<string, unknown>;
+  /** Replace also what was not pushed from here. */
+  replace?: boolean;
 }
 
 export interface PushResult {

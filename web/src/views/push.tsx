@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { cancelPush, getPushTarget, listPushJobs, startPush } from "../api/client";
+import { ApiError } from "../api/http";
 import { ended, reasons } from "../api/operations";
 import type { Job, PushRequest, PushResult, PushTarget } from "../api/types";
 import { may } from "../auth/session";
@@ -14,6 +15,8 @@ import { usePoll } from "../ui/use-poll";
 
 const LIVE_MS = 1_000;
 const CALM_MS = 15_000;
+/** What a push is refused for that would replace something that was not pushed from here. */
+const FOREIGN = new Set(["projectName", "deploymentName"]);
 
 const STEPS: Record<string, string> = {
   import: "Importing the project",
@@ -100,7 +103,10 @@ function PushForm({
         Resource <bdi>{target.endpoint}</bdi>
       </p>
       <div class="form-grid">
-        <Field label="Project in the resource" hint="A project of that name in the resource is replaced.">
+        <Field
+          label="Project in the resource"
+          hint="A project of that name is replaced if it was pushed from here."
+        >
           <input
             name="project"
             required
@@ -167,9 +173,15 @@ function Confirm({
   onStarted: () => void;
 }) {
   const { busy, error, run } = useAction();
+  const foreign = useSignal(false);
   const push = (): void =>
     void run(async () => {
-      await startPush(open.name, request);
+      try {
+        await startPush(open.name, { ...request, replace: foreign.value });
+      } catch (failure) {
+        if (failure instanceof ApiError && FOREIGN.has(failure.body.target ?? "")) foreign.value = true;
+        throw failure;
+      }
       toast("The push has started.", "good");
       onClose();
       onStarted();
@@ -179,9 +191,12 @@ function Confirm({
       <div class="stack">
         <p>
           Categories, labels and the names of documents go to <bdi class="strong">{target.endpoint}</bdi>,
-          which reads the texts from the container. If that resource has a project{" "}
-          <bdi class="strong">{request.projectName}</bdi>, it is replaced
-          {target.replaces && request.projectName === target.projectName && ", as by the push before"}.
+          which reads the texts from the container, into the project{" "}
+          <bdi class="strong">{request.projectName}</bdi>
+          {target.replaces && request.projectName === target.projectName
+            ? ", and replace what the push before imported"
+            : ""}
+          .
         </p>
         <ErrorNotice message={error.value} />
         <div class="actions">
@@ -189,7 +204,7 @@ function Confirm({
             Cancel
           </button>
           <button type="button" class="primary" disabled={busy.value} onClick={push}>
-            {busy.value ? "Starting…" : "Replace and train"}
+            {busy.value ? "Starting…" : foreign.value ? "Replace and train" : "Push and train"}
           </button>
         </div>
       </div>
