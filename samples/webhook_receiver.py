@@ -32,10 +32,11 @@ def is_genuine(header: str, body: bytes, secret: str, now: float) -> bool:
     """Whether a request with this header `Labelbridge-Signature` and this body was signed with the secret just now."""
     parts = [part.partition("=") for part in header.split(",")]
     sent = next((value for name, _, value in parts if name == "t"), "")
-    if not sent.isdecimal() or abs(now - int(sent)) > TOLERANCE:
+    if not (sent.isascii() and sent.isdecimal() and len(sent) < 20) or abs(now - int(sent)) > TOLERANCE:
         return False
     expected = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
-    return any(hmac.compare_digest(expected, value) for name, _, value in parts if name == "v1")
+    given = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]
+    return any(hmac.compare_digest(expected.encode(), value) for value in given)
 
 
 class Inbox:

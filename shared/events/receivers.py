@@ -13,9 +13,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any, Final, override
-from urllib.parse import urlsplit
 
 from shared.domain.names import LOOPBACK, TOPIC, EventType
 from shared.events.delivery import NotDelivered
@@ -33,10 +32,13 @@ CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
 #: Seconds that a receiver may take to answer.
 SECONDS: Final = 10
 #: Public addresses that lead into Azure's own network: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
-_PLATFORM: Final = frozenset({ip_address("168.63.129.16")})
+_PLATFORM: Final = IPv4Network("168.63.129.16/32")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-#: Obsolete IPv6 forms of IPv4 addresses.
-_COMPATIBLE: Final = IPv6Network("::/96")
+_UNICAST: Final = IPv6Network("2000::/3")
+#: Assigned for protocols, tunnels and examples (https://www.iana.org/assignments/iana-ipv4-special-registry), of which
+#: ipaddress calls some global: 6to4 relays; Teredo, ORCHID and others, 6to4, examples.
+_SPECIAL_4: Final = (_PLATFORM, IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+_SPECIAL_6: Final = (IPv6Network("2001::/23"), IPv6Network("2002::/16"), IPv6Network("3fff::/20"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,20 @@ class WebhookOptions:
 
 
 def is_internal(text: str) -> bool:
-    """Whether an address is not one of the public internet, also where IPv6 holds an address of IPv4."""
+    """Whether an address is anything but a global unicast one, also where IPv6 stands for an address of IPv4.
+
+    Raises ValueError for what is no address.
+    """
     address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-    inner: list[IPv4Address | IPv6Address] = [address]
     if isinstance(address, IPv6Address):
-        teredo = address.teredo or ()
-        nat64 = (IPv4Address(int(address) & 0xFFFFFFFF),) if address in _NAT64 else ()
-        inner += [found for found in (address.ipv4_mapped, address.sixtofour, *teredo, *nat64) if found]
-    return address in _COMPATIBLE or any(
-        a in _PLATFORM or a.is_multicast or not (a.is_global or a in _NAT64) for a in inner
-    )
+        nat64 = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        inner = address.ipv4_mapped or nat64
+        if inner is None:
+            special = any(address in network for network in _SPECIAL_6)
+            return special or address not in _UNICAST or not address.is_global
+        address = inner
+    special = any(address in network for network in _SPECIAL_4)
+    return special or address.is_multicast or not address.is_global
 
 
 def signature(secrets: Sequence[str], at: int, body: bytes) -> str:
@@ -128,8 +134,10 @@ class Webhook:
             self._session = None
 
     def _refuse_literal(self) -> None:
-        """An address in place of a name is not resolved."""
-        host = urlsplit(self._options.url).hostname or ""
+        """An address in place of a name is not resolved. yarl reads it as aiohttp will, as with full-width digits."""
+        from yarl import URL
+
+        host = URL(self._options.url).host or ""
         try:
             internal = is_internal(host)
         except ValueError:

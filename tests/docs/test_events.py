@@ -5,6 +5,7 @@ import re
 import time
 from pathlib import Path
 
+from samples import webhook_receiver
 from shared.domain.names import EventType
 from shared.events.delivery import MAX_ATTEMPTS, PAUSES
 from shared.events.receivers import signature
@@ -19,13 +20,42 @@ def test_the_code_of_the_page_checks_signatures():
     names = {}
     exec(code, names)
     is_genuine, now = names["is_genuine"], int(time.time())
+    good = signature([SECRET], now, BODY)
     assert is_genuine(signature([SECRET], now, BODY), BODY, SECRET)
     assert is_genuine(signature(["other", SECRET], now, BODY), BODY, SECRET)
     assert not is_genuine(signature(["other"], now, BODY), BODY, SECRET)
     assert not is_genuine(signature([SECRET], now, BODY), BODY + b" ", SECRET)
     assert not is_genuine(signature([SECRET], now - 600, BODY), BODY, SECRET)
-    for header in ("", "t=", f"t={now}", "t=x,v1=y", f"v1={now}"):
+    for header in forged_headers(now, good):
         assert not is_genuine(header, BODY, SECRET)
+
+
+def forged_headers(now: int, good: str) -> list[str]:
+    """What may come in place of a signature: nothing, parts of one, and what is not ASCII or not a number."""
+    numbers = ("", "x", "²", "٣", "-1", "1e9", "9" * 5_000, f" {now}", "\ud800")
+    values = ("", "y", "é" * 64, "\udc80", "\0", good[-63:], f"{good[-64:]}0")
+    parts = [f"t={now},v1={value}" for value in values] + [f"t={number},{good[-67:]}" for number in numbers]
+    return [
+        "",
+        "t=",
+        f"t={now}",
+        f"v1={now}",
+        "v1",
+        ",",
+        "=",
+        "é",
+        good[-67:],
+        f"t={now};{good[-67:]}",
+        *parts,
+    ]
+
+
+def test_the_sample_checks_signatures_as_the_page_does():
+    now = int(time.time())
+    good = signature([SECRET], now, BODY)
+    assert webhook_receiver.is_genuine(good, BODY, SECRET, now)
+    for header in forged_headers(now, good):
+        assert not webhook_receiver.is_genuine(header, BODY, SECRET, now)
 
 
 def test_every_type_is_described():

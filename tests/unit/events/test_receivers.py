@@ -107,6 +107,11 @@ async def test_a_receiver_that_is_not_there_is_a_failure() -> None:
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "168.63.129.16", "100.64.0.1",
         "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1",
         "::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::a9fe:a9fe", "2002:0a00:0001::1", "2001:db8::1",
+        "192.0.0.1", "192.0.0.9", "192.0.0.170", "192.88.99.1", "198.18.0.1", "198.19.255.254", "203.0.113.1",
+        "240.0.0.1", "239.255.255.250", "fec0::1", "feff::1", "fdff::1", "ff0e::1", "::ffff:100.64.0.1",
+        "::ffff:168.63.129.16", "::ffff:0:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a83f:8110", "64:ff9b:1::a00:1",
+        "2002:c0a8:0101::1", "2002:0808:0808::1", "2001::1", "2001:20::1", "3fff::1", "5f00::1", "100::1", "4000::1",
+        "::8.8.8.8",
     ],
 )  # fmt: skip
 async def test_no_internal_address_is_reached(posted: Posted, url: str, address: str) -> None:
@@ -121,6 +126,26 @@ async def test_no_internal_address_is_reached(posted: Posted, url: str, address:
     assert posted.requests == []
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020\u30020\u30021",
+        "2130706433",
+        "127.1",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+    ],
+)
+async def test_no_other_spelling_of_an_internal_address_is_reached(
+    posted: Posted, url: str, host: str
+) -> None:
+    """Full-width digits and dots, one number, and the short, hexadecimal and octal forms that `getaddrinfo` takes."""
+    with pytest.raises(NotDelivered):
+        await send(webhook(f"http://{host}:{url.rsplit(':', 1)[1]}/", loopback=False))
+    assert posted.requests == []
+
+
 async def test_only_a_receiver_on_this_machine_may_be_named_by_loopback(posted: Posted, url: str) -> None:
     """A name that stands for this machine is no name of it."""
     port = url.rsplit(":", 1)[1]
@@ -130,7 +155,9 @@ async def test_only_a_receiver_on_this_machine_may_be_named_by_loopback(posted: 
     assert len(posted.requests) == 1
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700:4700::1111", "2a00:1450::1", "64:ff9b::808:808", "::ffff:8.8.8.8"]
+)
 def test_public_addresses_are_not_internal(address: str) -> None:
     assert not is_internal(address)
 
