@@ -10,7 +10,17 @@ import typer
 
 import labelbridge
 from labelbridge.cli import config as settings
-from labelbridge.cli import connection, documents, guidelines, jobs, labels, projects, session, team
+from labelbridge.cli import (
+    connection,
+    dead_letters,
+    documents,
+    guidelines,
+    jobs,
+    labels,
+    projects,
+    session,
+    team,
+)
 from labelbridge.cli.config import Config
 from labelbridge.cli.output import INTERRUPTED, JsonOption, Output, Stop, Usage, fail
 from labelbridge.cli.push import push
@@ -177,6 +187,7 @@ app.command()(jobs.export)
 app.command()(push)
 app.add_typer(team.app, name="team")
 app.add_typer(connection.app, name="connection")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from labelbridge.client.errors import ApiError, Retry, unreachable
 from labelbridge.client.project_aio import PROJECTS, AsyncJob, AsyncProjectClient, Json
 
 API_VERSION = "2023-04-15-preview"
+DEAD_LETTERS = "/language/events/dead-letters"
 #: Pauses before the repeats of a request, in seconds.
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 #: A token is renewed when it is valid for less than this, in seconds.
@@ -183,6 +184,16 @@ class AsyncClient:
     async def training_config_versions(self) -> list[str]:
         found = self.pages(f"{PROJECTS}/global/training-config-versions")
         return [version["trainingConfigVersion"] async for version in found]
+
+    def dead_letters(self) -> AsyncIterator[m.DeadLetter]:
+        """The events that a receiver did not take in ten attempts."""
+        return self.pages(DEAD_LETTERS)
+
+    async def resend_dead_letters(self, ids: Sequence[str] | None = None) -> int:
+        """Send dead letters again, those named or all, at most 100; how many they were. Without `ids`, 0: no more."""
+        body = {} if ids is None else {"ids": list(ids)}
+        answer = await self.call("POST", f"{DEAD_LETTERS}/:resend", body=body)
+        return answer.json()["resent"]
 
     def project(self, name: str) -> AsyncProjectClient:
         """The operations of one project, which need not exist yet."""

@@ -18,6 +18,10 @@ type OffsetUnit = Literal["utf16", "codePoint"]
 type ConnectionState = Literal[
     "none", "connecting", "connected", "switching", "disconnecting", "disconnected"
 ]
+type EventType = Literal[
+    "Labelbridge.JobFinished", "Labelbridge.SuggestionsReady", "Labelbridge.LabelsSaved",
+    "Labelbridge.ModelTrained", "Labelbridge.ConnectionChanged",
+]  # fmt: skip
 
 ENDED = frozenset({"succeeded", "partiallyCompleted", "failed", "cancelled"})
 
@@ -101,3 +105,27 @@ class BulkBody(TypedDict):
     assignedTo: NotRequired[str | None]
     dataset: NotRequired[Dataset | None]
     dryRun: NotRequired[bool]
+
+
+class CloudEvent(TypedDict):
+    """An event in the format of CloudEvents 1.0."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: EventType
+    subject: str
+    time: str
+    datacontenttype: Literal["application/json"]
+    data: dict[str, Any]
+
+
+class DeadLetter(TypedDict):
+    """An event that a receiver did not take."""
+
+    id: str
+    receiver: str
+    attempts: int
+    reason: str
+    failedDateTime: str
+    event: CloudEvent

@@ -1,0 +1,56 @@
+"""`labelbridge dead-letters`: events that a webhook or the topic did not take."""
+
+from itertools import batched
+from typing import Annotated
+
+import typer
+
+from labelbridge.cli import session
+from labelbridge.cli.output import JsonOption, Output, Usage, counted, table
+
+app = typer.Typer(no_args_is_help=True, help="Show events that a receiver did not take, and send them again.")
+
+MOST = 100
+"""Dead letters that one request sends again."""
+
+
+@app.command("list")
+def listed(as_json: JsonOption = False) -> None:
+    """List the events that a receiver did not take in ten attempts."""
+    out = Output(as_json)
+    with session.client(out) as api:
+        found = list(api.dead_letters())
+    rows = [
+        (
+            one["id"], one["receiver"], one["event"]["type"], one["event"]["data"].get("projectName"),
+            one["failedDateTime"], one["reason"],
+        )
+        for one in found
+    ]  # fmt: skip
+    heads = ("id", "receiver", "event", "project", "given up", "reason")
+    out.result(found, table(heads, rows) if rows else "There are no dead letters.")
+
+
+@app.command()
+def resend(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All whose receiver is in the settings.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send events again that a receiver did not take; each has ten attempts once more."""
+    out = Output(as_json)
+    if bool(ids) == every:
+        raise Usage("Name the dead letters, or give --all.")
+    done = 0
+    with session.client(out) as api:
+        if ids:
+            for some in batched(dict.fromkeys(ids), MOST, strict=False):
+                done += api.resend_dead_letters(some)
+        else:
+            waiting = sum(1 for _ in api.dead_letters())
+            if waiting:
+                out.confirm(f"Send {counted(waiting, 'event')} again?", yes=yes)
+            while waiting and (sent := api.resend_dead_letters()):
+                done += sent
+    out.result({"resent": done}, f"{counted(done, 'event')} will be sent again.")
