@@ -1,7 +1,7 @@
 """The client of the HTTP API (`labelbridge.client`) as the samples use it: it reports what went wrong in one line."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
@@ -24,17 +24,25 @@ class Refused(ApiFailed):
     """The API answered with an error. `reason`: `409 LabelingLocked: ...`."""
 
     def __init__(self, error: ApiError) -> None:
+        code = error.inner_code or error.code  # answers of the Functions host have none
         where = f" ({error.target})" if error.target else ""
-        self.reason = f"{error.status} {error.inner_code or error.code}{where}: {error.reason}"
+        what = f"{error.status} {code}".rstrip()
+        self.reason = f"{what}{where}: {error.reason}"
         super().__init__(self.reason)
 
 
 class Api:
-    """`check` is called while waiting, and raises when there is no point in waiting on."""
+    """`check` is called while waiting, and raises when there is no point in waiting on. `pauses`: between tries."""
 
-    def __init__(self, url: str, key: str, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        check: Callable[[], None] = lambda: None,
+        pauses: Sequence[float] = (0.5, 1.0, 2.0, 4.0),
+    ) -> None:
         self._check = check
-        self.client = Client(url, key=key, pauses=())
+        self.client = Client(url, key=key, pauses=pauses, on_retry=lambda *_: check())
 
     def __enter__(self) -> Self:
         return self

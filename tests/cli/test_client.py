@@ -160,28 +160,6 @@ async def test_what_the_host_answers_for_a_moment_is_repeated(
         host.answers.unlink()
 
 
-@pytest.mark.parametrize(
-    ("status", "sentence"),
-    [
-        (414, "The request line is longer than 8 KiB; use shorter filters."),
-        (429, "The function app is throttled; wait a few seconds and repeat."),
-        (431, "The request has more than 100 headers or more than 32 KiB of them."),
-        (503, "The function app is starting; wait a few seconds and repeat."),
-    ],
-)
-async def test_what_the_host_answers_for_good_is_a_sentence(
-    client: Client, host: Host, new_project: MakeProject, status: int, sentence: str
-):
-    project = await new_project()
-    host.answers.write_text(json.dumps([{"path": f"{PROJECTS}/{project.name}/models", "status": status}]))
-    try:
-        with pytest.raises(ApiError) as refused:
-            list(client.project(project.name).models())
-    finally:
-        host.answers.unlink()
-    assert (str(refused.value), refused.value.from_host) == (sentence, True)
-
-
 def test_an_unknown_address_of_the_host_is_a_sentence(host: Host):
     with Client(f"{host.url}/elsewhere", key=KEY) as client, pytest.raises(ApiError, match="check the URL"):
         client.health()
