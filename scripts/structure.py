@@ -14,8 +14,12 @@ Conventions:
   it puts together, the registry of engines for an engine, the factory of the connection for a labeling studio.
 - A file is crossed when a function of it runs in one traced operation. Module bodies and class bodies do not count.
 - The operations run in this process against Azurite, through the functions as the Functions host would call them:
-  an upload (the event to the saved suggestion), a review decision (one request), a switch (the request to the end
-  of its job). The project exists, and each operation has run once before it is traced.
+  an upload (the event to the saved suggestion), a review decision (one request), a switch (its request until the
+  answer). The project exists, and each operation has run once before it is traced. "Whole switch" adds the job
+  that the switch goes on with; how much of it the request does itself depends on the speed of the machine.
+- The storage gateways count apart: they are files of the SDK's kind, below every operation. Issue 11 was measured with
+  another tool, which found 41, 30 and 27 files for an upload, a decision and a switch in commit 3277add. Without the
+  gateways this script finds 42, 31 and 31 there, and 48 for a whole switch.
 """
 
 import argparse
@@ -326,8 +330,11 @@ async def crossed(connection_string: str, root: Path) -> dict[str, set[str]]:
         document = next(item for item in listed["value"] if item["location"] == location)
         return {"documentId": document["id"], "eTag": document["eTag"], "acceptAll": True}
 
-    async def switch(to: str) -> None:
+    async def request_switch(to: str) -> None:
         await app.http("switch_connection", "POST", f"{PROJECT}/connection/:switch", {"to": to})
+
+    async def switch(to: str) -> None:
+        await request_switch(to)
         await app.drain(lambda: active(to))
 
     async def active(studio: str) -> bool:
@@ -344,7 +351,9 @@ async def crossed(connection_string: str, root: Path) -> dict[str, set[str]]:
     await app.drain(lambda: active("languageStudio"))
     await switch("azureMachineLearning")
     await switch("languageStudio")
-    result["switch"] = await trace.of(lambda: switch("azureMachineLearning"))
+    result["switch"] = await trace.of(lambda: request_switch("azureMachineLearning"))
+    rest = await trace.of(lambda: app.drain(lambda: active("azureMachineLearning")))
+    result["whole switch"] = result["switch"] | rest
     return result
 
 
