@@ -165,9 +165,9 @@ async def get_blind_document(call: Call) -> Reply:
 
 @routes.add("PUT", f"{REVIEW}/documents/{{documentId}}/labels", {204: None}, role=Role.REVIEW)
 async def put_blind_labels(call: Call, body: LabelsBody) -> Reply:
-    """Set what the second person says of a document; the labels of the document stay."""
+    """Set what the second person says of a document, or take it back with null; the labels of the document stay."""
     project = await call.container.projects.get(call.project_name)
-    labels = await _said(call, project.kind, body.root)
+    labels = await submitted_labels(call, project.kind, body.root)
     await call.container.second.save(
         call.project_name, call.path("reviewId"), call.path("documentId"), labels, call.caller.name
     )

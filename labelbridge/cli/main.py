@@ -18,6 +18,7 @@ from labelbridge.cli import (
     jobs,
     labels,
     projects,
+    second,
     session,
     team,
 )
@@ -186,6 +187,7 @@ app.command()(jobs.metrics)
 app.command()(jobs.export)
 app.command()(push)
 app.add_typer(team.app, name="team")
+app.add_typer(second.app, name="second")
 app.add_typer(connection.app, name="connection")
 app.add_typer(dead_letters.app, name="dead-letters")
 

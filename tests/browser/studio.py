@@ -16,6 +16,7 @@ COMMANDS = {
     "undo": r"^Undo$",
     "save": r"^Save labels",
     "next": r"^Next",
+    "save and next": r"^Save and next$",
     "previous": r"^Previous",
 }
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -57,7 +57,7 @@ async def test_flag_and_note_by_keys_are_kept_and_found_again(
     await page.get_by_text("History", exact=True).click()
     await expect(page.get_by_role("listitem").filter(has_text="document changed")).to_contain_text("Flagged")
     await page.get_by_role("button", name="Bulk accept or reject").click()
-    await expect(page.get_by_role("dialog")).to_contain_text("“Flagged” does not apply here")
+    await expect(page.get_by_role("dialog")).to_contain_text("Only flagged documents.")
 
 
 async def test_marks_of_somebody_else_are_no_conflict(

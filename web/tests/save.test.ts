@@ -13,10 +13,6 @@ vi.mock("../src/api/client", () => ({
     calls.push(`review ${decisions.map((d) => `${d.documentId}${d.eTag}`).join(" ")}`);
     return answers.review(decisions);
   },
-  putLabels: (_: string, id: string, labels: unknown, eTag: string) => {
-    calls.push(`labels ${id}${eTag}`);
-    return answers.labels(id, labels, eTag);
-  },
   patchDocument: (_: string, id: string, body: unknown, eTag: string) => {
     calls.push(`patch ${id}${eTag}`);
     return answers.patch(id, body, eTag);
@@ -26,6 +22,14 @@ const { save } = await import("../src/state/save");
 type Saved = import("../src/state/save").Saved;
 const { ApiError } = await import("../src/api/http");
 
+const source = {
+  project: "p",
+  blind: false,
+  putLabels: (id: string, labels: unknown, eTag: string) => {
+    calls.push(`labels ${id}${eTag}`);
+    return answers.labels(id, labels, eTag);
+  },
+};
 const SINGLE: Kind = "CustomSingleLabelClassification";
 const MULTI: Kind = "CustomMultiLabelClassification";
 const document = (id: string, eTag = "@1"): DocumentItem => ({
@@ -51,7 +55,7 @@ const draft = (id: string, kind: Kind, ...steps: Step[]): Draft =>
 const accepted = (id: string): Step => ({ do: "accept", ids: [`${id}-s`] });
 const run = async (kind: Kind, drafts: Draft[]) => {
   const reports: { result: string; id: string; eTag?: string }[] = [];
-  await save("p", kind, drafts, document, (one) =>
+  await save(source, kind, drafts, document, (one) =>
     reports.push({
       result: one.result,
       id: one.draft.documentId,
@@ -99,7 +103,7 @@ describe("saving", () => {
     const flags: boolean[] = [];
     const kept = async (...steps: Step[]) =>
       save(
-        "p",
+        source,
         MULTI,
         [draft("d", MULTI, ...steps)],
         () => changed,
@@ -141,7 +145,7 @@ describe("saving", () => {
       draft("b", MULTI, { do: "add", place: { category: "B" } }),
     ];
     await expect(
-      save("p", MULTI, drafts, document, (one) => reports.push(`${one.draft.documentId} ${one.result}`)),
+      save(source, MULTI, drafts, document, (one) => reports.push(`${one.draft.documentId} ${one.result}`)),
     ).rejects.toThrow("locked");
     expect(reports).toEqual(["a saved"]);
   });
@@ -167,7 +171,7 @@ describe("saving", () => {
     ];
     const reports: Saved[] = [];
     await expect(
-      save("p", MULTI, [draft("d", MULTI, ...steps)], document, (one) => reports.push(one)),
+      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (one) => reports.push(one)),
     ).rejects.toThrow("down");
     expect(reports.map((one) => one.result)).toEqual(["partly"]);
     const [partly] = reports as (Saved & { result: "partly" })[];

@@ -205,30 +205,40 @@ class SecondReviewService:
         own = _named(project, item.second, item.second_edits) if mine else None
         return project, Blind(item, document.language, text, own)
 
-    async def save(self, name: str, review_id: str, document_id: str, labels: Labels, caller: str) -> None:
+    async def save(
+        self, name: str, review_id: str, document_id: str, labels: Labels | None, caller: str
+    ) -> None:
         """Keep the labels of the second person; those of the document stay. The same again changes nothing.
+
+        None takes back what was said: the document is to be labeled again.
 
         Raises Forbidden for anybody else, Conflict for a document that changed or was resolved.
         """
         project, review = await self.get(name, review_id)
         if caller != review.reviewer:
             raise Forbidden(f"Only '{review.reviewer}' labels the documents of this second review.")
-        _require_categories(project, labels)
+        if labels is not None:
+            _require_categories(project, labels)
         for _ in range(ATTEMPTS):
             item = await self._item(project, review_id, document_id)
             if item.resolution is not None:
                 raise Conflict("The document was resolved; its second labels can no longer change.")
             if item.second == labels and item.second_edits == project.edits:
                 return
-            text = await self._read(project, await self._load(project, document_id))
-            if await asyncio.to_thread(content_hash, text) != item.content:
-                raise Conflict("The text changed since the sample was taken; the document is left out.")
-            if project.kind is ProjectKind.ENTITIES:
-                await asyncio.to_thread(_require_fit, labels, text)
+            if labels is not None:
+                await self._check_text(project, item, labels)
             after = replace(item, second=labels, second_edits=project.edits)
             if await self._stores.second_reviews.save(project.incarnation, review_id, after):
                 return
         raise Conflict("The document is being changed; try again.")
+
+    async def _check_text(self, project: Project, item: SecondItem, labels: Labels) -> None:
+        """Raises Conflict when the text is another than that of the sample, InvalidArgument for misplaced spans."""
+        text = await self._read(project, await self._load(project, item.document_id))
+        if await asyncio.to_thread(content_hash, text) != item.content:
+            raise Conflict("The text changed since the sample was taken; the document is left out.")
+        if project.kind is ProjectKind.ENTITIES:
+            await asyncio.to_thread(_require_fit, labels, text)
 
     # For the lead
 

@@ -145,6 +145,19 @@ async def test_the_labels_of_the_first_stay_until_they_are_resolved(app: App) ->
     assert await app.document(name) == before
 
 
+async def test_the_second_person_takes_back_what_they_said(app: App) -> None:
+    await labeled(app)
+    [name, *_] = await sample(app)
+    await say(app, name, "Login")
+    await app.container.second.save("p", "r", document_id(name), None, "Ben")
+    _, items = await app.container.second.queue("p", "r")
+    assert [item.second for item in items if item.location == name] == [None]
+    _, found = await app.container.second.summary("p", "r", "lead")
+    assert found.reviewed == 0
+    with pytest.raises(Forbidden):
+        await app.container.second.save("p", "r", document_id(name), None, "Cid")
+
+
 async def test_only_the_second_person_says_and_only_known_categories(app: App) -> None:
     await labeled(app)
     [name, *_] = await sample(app)

@@ -84,6 +84,7 @@ async function documentsOf(project: string, request: BulkRequest): Promise<Docum
     assigned: request.assignedTo ?? "",
     dataset: request.dataset ?? "",
     search: "",
+    second: "",
     order: "id",
     min: request.minConfidence ?? 0,
     max: request.maxConfidence ?? 1,

@@ -120,7 +120,7 @@ export function NewCategory({
   onDefined: (category: string) => void;
 }) {
   const name = useSignal("");
-  if (!may("Labels.Review")) return null;
+  if (!may("Labels.Review") || review.source.blind) return null;
   const submit = (event: Event): void => {
     event.preventDefault();
     const category = name.value.trim();

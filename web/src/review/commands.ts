@@ -22,7 +22,7 @@ const hasDocument = (review: Review): boolean => review.current.value !== null;
 const hasSuggestion = (review: Review): boolean =>
   review.readOnly.value === null && review.waiting.value.length > 0;
 
-export const MOVES: readonly Command[] = [
+const MOVES: readonly Command[] = [
   {
     id: "previous",
     key: "k",
@@ -45,7 +45,24 @@ export const MOVES: readonly Command[] = [
   },
 ];
 
-export const DECISIONS: readonly Command[] = [
+const DOCUMENT_MOVES: readonly Command[] = MOVES.map((move) => ({
+  ...move,
+  name: `${move.short} document`,
+  help: `Go to the ${move.id} document`,
+}));
+
+const ACCEPT_ALL: Command = {
+  id: "accept-all",
+  key: "e",
+  name: "Accept all and next",
+  short: "Accept all",
+  icon: "all",
+  help: "Accept all suggestions of this document and open the next document",
+  run: (review) => review.acceptAllAndNext(),
+  enabled: hasSuggestion,
+};
+
+const DECISIONS: readonly Command[] = [
   {
     id: "accept",
     key: "a",
@@ -66,16 +83,7 @@ export const DECISIONS: readonly Command[] = [
     run: (review) => review.reject(),
     enabled: hasSuggestion,
   },
-  {
-    id: "accept-all",
-    key: "e",
-    name: "Accept all and next",
-    short: "Accept all",
-    icon: "all",
-    help: "Accept all suggestions of this document and open the next document",
-    run: (review) => review.acceptAllAndNext(),
-    enabled: hasSuggestion,
-  },
+  ACCEPT_ALL,
   {
     id: "undo",
     key: "u",
@@ -87,6 +95,21 @@ export const DECISIONS: readonly Command[] = [
     enabled: (review) => review.saving.canUndo.value,
   },
 ];
+
+/** In a second review nothing is suggested: there is nothing to accept or reject. */
+const SAVE_AND_NEXT: Command = {
+  ...ACCEPT_ALL,
+  id: "save-next",
+  name: "Save and next",
+  short: "Save and next",
+  help: "Save the labels of this document and open the next one",
+  run: (review) => review.saveAndNext(),
+  enabled: (review) => hasDocument(review) && review.readOnly.value === null,
+};
+
+/** The commands that decide what the labels of a document are. */
+export const decisionsOf = (review: Review): readonly Command[] =>
+  review.source.blind ? [SAVE_AND_NEXT, ...DECISIONS.filter(({ id }) => id === "undo")] : DECISIONS;
 
 export const SAVE: Command = {
   id: "save",
@@ -111,7 +134,7 @@ export const NO_LABEL: Command = {
 };
 
 /** Commands beside the name of the document. */
-export const MORE: readonly Command[] = [
+const MORE: readonly Command[] = [
   {
     id: "back",
     key: "p",
@@ -180,13 +203,17 @@ export const GUIDELINES: Command = {
   enabled: () => true,
 };
 
-export const COMMANDS: readonly Command[] = [
-  ...MOVES,
-  ...DECISIONS,
+export const movesOf = (review: Review): readonly Command[] => (review.source.blind ? DOCUMENT_MOVES : MOVES);
+
+export const moreOf = (review: Review): readonly Command[] => (review.source.blind ? [] : MORE);
+
+/** Every command that this review has. */
+export const commandsOf = (review: Review): readonly Command[] => [
+  ...movesOf(review),
+  ...decisionsOf(review),
   NO_LABEL,
   SAVE,
-  ...MORE,
-  FLAG,
-  NOTE,
+  ...moreOf(review),
+  ...(review.source.blind ? [] : [FLAG, NOTE]),
   GUIDELINES,
 ];

@@ -5,11 +5,9 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { getHistory } from "../api/client";
 import { derivedOf } from "../domain/draft";
-import { ago, plural } from "../domain/format";
+import { ago } from "../domain/format";
 import {
   add,
-  differences,
-  end,
   entitiesOf,
   isEntities,
   isSingle,
@@ -17,12 +15,12 @@ import {
   readLabels,
   sameLabels,
   type Labels,
-  type Place,
 } from "../domain/labels";
 import type { Review } from "../state/review";
 import type { Conflict } from "../state/saving";
 import { CategoryName } from "../ui/category";
 import { Dialog } from "../ui/dialog";
+import { DifferenceList } from "./differences";
 import { MarkedText, spansOf } from "./document-text";
 
 export function ConflictDialog({ review }: { review: Review }) {
@@ -64,7 +62,13 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
         <bdi class="strong">{theirs.location}</bdi> was saved by <bdi>{who.value}</bdi>, after you had opened
         it. Choose which labels to keep.
       </p>
-      <DifferenceList review={review} mine={mine} theirs={current} text={text.value} />
+      <DifferenceList
+        hues={review.open.hues.value}
+        sides={["Only yours", "Only saved"]}
+        mine={mine}
+        theirs={current}
+        text={text.value}
+      />
       <div class="versions">
         <Version title="Your version" labels={mine} review={review} text={text.value}>
           {marksDiffer && <MarksOf {...wanted} />}
@@ -138,58 +142,6 @@ function Version({
         {text === null ? "Loading the text…" : <MarkedText text={text} spans={spans} />}
       </div>
     </section>
-  );
-}
-
-const MOST_LISTED = 50;
-const AROUND = 30;
-
-interface DifferenceProps {
-  review: Review;
-  mine: Labels | null;
-  theirs: Labels | null;
-  text: string | null;
-}
-
-/** The labels that only one version has, each with the words around it: nobody compares two long texts by eye. */
-function DifferenceList({ review, mine, theirs, text }: DifferenceProps) {
-  const found = differences(mine, theirs);
-  const rows = [
-    ...found.mine.map((place) => ({ side: "Only yours", place })),
-    ...found.theirs.map((place) => ({ side: "Only saved", place })),
-  ].sort((a, b) => (a.place.offset ?? 0) - (b.place.offset ?? 0));
-  if (!rows.length) return null;
-  return (
-    <section aria-labelledby="differences-title">
-      <h3 id="differences-title">What differs</h3>
-      <ul class="differences" role="list" aria-labelledby="differences-title" tabIndex={0}>
-        {rows.slice(0, MOST_LISTED).map(({ side, place }) => (
-          <li key={`${side}${JSON.stringify(place)}`}>
-            <span class={`badge ${side === "Only yours" ? "" : "calm"}`}>{side}</span>
-            <CategoryName name={place.category} hue={review.open.hues.value.get(place.category)} />
-            {text !== null && <Context text={text} place={place} />}
-          </li>
-        ))}
-      </ul>
-      {rows.length > MOST_LISTED && <p class="hint">and {rows.length - MOST_LISTED} more</p>}
-      {found.shared > 0 && (
-        <p class="hint">{plural(found.shared, "label is", "labels are")} the same in both.</p>
-      )}
-    </section>
-  );
-}
-
-function Context({ text, place: { offset, length } }: { text: string; place: Place }) {
-  if (offset === undefined || length === undefined) return null;
-  const to = end({ offset, length });
-  return (
-    <span class="difference-text" dir="auto">
-      {offset > AROUND ? "…" : ""}
-      {text.slice(Math.max(0, offset - AROUND), offset)}
-      <strong>{text.slice(offset, to)}</strong>
-      {text.slice(to, to + AROUND)}
-      {to + AROUND < text.length ? "…" : ""}
-    </span>
   );
 }
 

@@ -47,7 +47,7 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   return (
     <>
       {filters.search && <SearchState review={review} list={list} />}
-      {counted !== null && <p class="list-count hint">{plural(counted, "document")}</p>}
+      {counted !== null && !filters.second && <p class="list-count hint">{plural(counted, "document")}</p>}
       <VirtualList
         count={expected}
         rowHeight={ROW}
@@ -145,7 +145,7 @@ function DocumentRow({
         {shown.categories.map((category) => (
           <CategoryName key={category} name={category} hue={review.open.hues.value.get(category)} />
         ))}
-        <span class="row-words">{describe(shown)}</span>
+        <span class="row-words">{filters.second ? describeSample(shown) : describe(shown)}</span>
         {shown.flagged && <Mark name="flag" title="flagged" />}
         {shown.note && <Mark name="note" title="with a note" />}
       </span>
@@ -188,6 +188,9 @@ function afterDraft(row: Row, draft: Draft, kind: Kind): Row {
     note: !!derived.note,
   };
 }
+
+/** Of a document of a sample, the list knows whether it is labeled, not with what. */
+const describeSample = (row: Row): string => (row.status === "labeled" ? "labeled" : "to label");
 
 /** What the categories before it do not say. */
 function describe(row: Row): string {

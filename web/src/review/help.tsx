@@ -1,7 +1,7 @@
 import type { Review } from "../state/review";
 import { Dialog } from "../ui/dialog";
 import { keyCap } from "../state/keyboard";
-import { COMMANDS } from "./commands";
+import { commandsOf } from "./commands";
 
 export function Help({ review, onClose }: { review: Review; onClose: () => void }) {
   return (
@@ -14,7 +14,7 @@ export function Help({ review, onClose }: { review: Review; onClose: () => void 
           </tr>
         </thead>
         <tbody>
-          {COMMANDS.map((command) => (
+          {commandsOf(review).map((command) => (
             <tr key={command.id}>
               <td>
                 <Key name={command.key} />

@@ -2,7 +2,7 @@
 
 import { commandKey } from "../state/keyboard";
 import type { Review } from "../state/review";
-import { COMMANDS } from "./commands";
+import { commandsOf } from "./commands";
 
 export interface Dialogs {
   readonly help: () => void;
@@ -36,7 +36,7 @@ function act(event: KeyboardEvent, review: Review, dialogs: Dialogs): boolean {
 }
 
 function command(key: string, review: Review): boolean {
-  const found = COMMANDS.find((one) => one.key === key);
+  const found = commandsOf(review).find((one) => one.key === key);
   found?.run(review);
   return found !== undefined;
 }

@@ -55,7 +55,7 @@ export function Panel({ review, onMore, onNumbers }: Props) {
       {entities && <EntityLabels review={review} />}
       <Categories review={review} onMore={onMore} onNumbers={onNumbers} />
       {entities && <FindText review={review} />}
-      <DocumentFacts review={review} />
+      {!review.source.blind && <DocumentFacts review={review} />}
     </aside>
   );
 }

@@ -1,14 +1,16 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { may } from "../auth/session";
+import { count, plural } from "../domain/format";
 import { isEntities } from "../domain/labels";
 import { href, replace, type Tab } from "../router";
 import { filtersFrom, queryFrom, type Filters } from "../state/filters";
 import { keyCap, readLayout } from "../state/keyboard";
 import type { OpenProject } from "../state/project";
 import { Review } from "../state/review";
+import { ProjectSource, SecondReviewSource, type Source } from "../state/source";
 import { Icon } from "../ui/icon";
-import { Empty, Failure, Loading } from "../ui/parts";
+import { Empty, Failure, Loading, Progress } from "../ui/parts";
 import { BulkDialog } from "./bulk";
 import { CategoryMenu } from "./category-menu";
 import { CategoryPicker } from "./category-picker";
@@ -18,9 +20,9 @@ import { DocumentNotices } from "./document-facts";
 import { DocumentListView } from "./document-list";
 import { DocumentText } from "./document-text";
 import { FilterBar } from "./filter-bar";
-import { MORE } from "./commands";
+import { moreOf } from "./commands";
 import { Help } from "./help";
-import { GuidelinesPane } from "./guidelines";
+import { GuidelinesButton, GuidelinesPane } from "./guidelines";
 import { listenToKeys } from "./keys";
 import { MarkTools, NoteDialog, NoteNotice } from "./marks";
 import { NumberKeys } from "./number-keys";
@@ -36,8 +38,9 @@ interface Props {
 }
 
 export function ReviewView({ open, tab, query }: Props) {
-  const review = useMemo(() => new Review(open), [open]);
   const inReview = tab === "review";
+  const { second } = filtersFrom(query, inReview);
+  const review = useMemo(() => new Review(open, sourceOf(open, second)), [open, second]);
   const shown = useSignal<OpenDialog>(null);
   const listOpen = useSignal(false);
   const selected = entityOf(review);
@@ -77,7 +80,7 @@ export function ReviewView({ open, tab, query }: Props) {
 
   return (
     <main class={`desk${review.choices.percentages.value ? "" : " no-shares"}`}>
-      <h1 class="sr-only">{inReview ? "Review" : "Label by hand"}</h1>
+      <h1 class="sr-only">{second ? "Second review" : inReview ? "Review" : "Label by hand"}</h1>
       <Toolbar review={review} onHelp={() => (shown.value = "help")} />
       <section class={`list-pane${listOpen.value ? " open" : ""}`} aria-label="Documents of the project">
         <button
@@ -89,8 +92,12 @@ export function ReviewView({ open, tab, query }: Props) {
           <Icon name="list" /> Documents
         </button>
         <div class="list-body">
-          <FilterBar review={review} filters={filters} onChange={filter} />
-          {inReview && may("Labels.Review") && (
+          {second ? (
+            <SampleProgress review={review} />
+          ) : (
+            <FilterBar review={review} filters={filters} onChange={filter} />
+          )}
+          {inReview && !second && may("Labels.Review") && (
             <button
               type="button"
               class="bulk-open"
@@ -119,6 +126,31 @@ export function ReviewView({ open, tab, query }: Props) {
       <NoteDialog review={review} />
       <ConflictDialog review={review} />
     </main>
+  );
+}
+
+const sourceOf = (open: OpenProject, second: string): Source =>
+  second ? new SecondReviewSource(open.name, open.kind.value, second) : new ProjectSource(open.name);
+
+/** How much of its sample a second person has labeled. */
+function SampleProgress({ review }: { review: Review }) {
+  const rows = review.list.value?.rows.value ?? [];
+  const labeled = rows.filter((row) => row.status === "labeled").length;
+  const refusal = review.readOnly.value;
+  return (
+    <div class="sample stack">
+      <p>
+        <strong>Second review.</strong> Label these documents as if nobody had: what others labeled is not
+        shown.
+      </p>
+      {rows.length > 0 && <Progress value={labeled / rows.length} label="Labeled documents of the sample" />}
+      <p class="hint" role="status">
+        {rows.length > 0 && labeled === rows.length
+          ? "All are labeled. You can still change what you said until it is compared."
+          : `${count(labeled)} of ${plural(rows.length, "document")} labeled.`}
+      </p>
+      {refusal && <p class="notice">{refusal}</p>}
+    </div>
   );
 }
 
@@ -154,6 +186,7 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
     );
   }
   const { percentages } = review.choices;
+  const { blind } = review.source;
   return (
     <>
       <div class="sheet">
@@ -162,9 +195,15 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
           <h2>
             <bdi>{loaded.document.location}</bdi>
           </h2>
-          <MarkTools review={review} />
+          {blind ? (
+            <div class="mark-tools">
+              <GuidelinesButton review={review} />
+            </div>
+          ) : (
+            <MarkTools review={review} />
+          )}
           <div class="sheet-moves">
-            {MORE.map((command) => (
+            {moreOf(review).map((command) => (
               <button
                 key={command.id}
                 type="button"
@@ -178,16 +217,18 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
                 <kbd aria-hidden="true">{keyCap(command.key)}</kbd>
               </button>
             ))}
-            <button
-              type="button"
-              class="quiet small"
-              aria-label="Show percentages"
-              aria-pressed={percentages.value}
-              title={percentages.value ? "Hide percentages" : "Show percentages"}
-              onClick={() => review.choices.showPercentages(!percentages.value)}
-            >
-              %
-            </button>
+            {!blind && (
+              <button
+                type="button"
+                class="quiet small"
+                aria-label="Show percentages"
+                aria-pressed={percentages.value}
+                title={percentages.value ? "Hide percentages" : "Show percentages"}
+                onClick={() => review.choices.showPercentages(!percentages.value)}
+              >
+                %
+              </button>
+            )}
           </div>
           {entityOf(review) && may("Labels.Review") && (
             <button

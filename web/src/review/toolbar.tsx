@@ -4,19 +4,19 @@ import { keyCap } from "../state/keyboard";
 import type { Review } from "../state/review";
 import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
-import { DECISIONS, MOVES, SAVE, type Command } from "./commands";
+import { decisionsOf, movesOf, SAVE, type Command } from "./commands";
 
 export function Toolbar({ review, onHelp }: { review: Review; onHelp: () => void }) {
   return (
     <div class="toolbar" role="toolbar" aria-label="Review commands">
       <div class="tool-group">
-        {MOVES.map((command) => (
+        {movesOf(review).map((command) => (
           <Tool key={command.id} review={review} command={command} />
         ))}
       </div>
       {may("Labels.Review") && (
         <div class="tool-group">
-          {DECISIONS.map((command) => (
+          {decisionsOf(review).map((command) => (
             <Tool key={command.id} review={review} command={command} />
           ))}
         </div>
@@ -44,14 +44,16 @@ function SaveTools({ review }: { review: Review }) {
   return (
     <>
       <div class="saving">
-        <label class="check autosave" title="Save at least every 5 seconds and at each document left">
-          <input
-            type="checkbox"
-            checked={review.saving.autosave.value}
-            onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
-          />
-          Autosave
-        </label>
+        {!review.source.blind && (
+          <label class="check autosave" title="Save at least every 5 seconds and at each document left">
+            <input
+              type="checkbox"
+              checked={review.saving.autosave.value}
+              onChange={(event) => review.saving.setAutosave(event.currentTarget.checked)}
+            />
+            Autosave
+          </label>
+        )}
         <SaveStatus review={review} />
       </div>
       <button
@@ -116,7 +118,8 @@ function Pointed({ review }: { review: Review }) {
     loaded && review.base(loaded.document).suggestions.find((s) => s.id === review.cursor.value);
   const span = latest ?? suggestion;
   const verdict = !latest && suggestion && review.derived.value?.verdicts.get(suggestion.id);
-  if (!span) return <p class="pointed">{loaded && <span class="hint">No suggestion</span>}</p>;
+  if (!span)
+    return <p class="pointed">{loaded && !review.source.blind && <span class="hint">No suggestion</span>}</p>;
   return (
     <p class="pointed" aria-live="polite">
       <CategoryName name={span.category} hue={review.open.hues.value.get(span.category)} />

@@ -1,22 +1,17 @@
 /** Documents and texts that were read, so that the next one is there before it is asked for. */
 
-import { getDocument, getText } from "../api/client";
 import type { DocumentItem } from "../api/types";
+import type { Loaded, Source } from "./source";
 
 const DOCUMENTS = 2_000;
 const TEXTS = 60;
-
-export interface Loaded {
-  readonly document: DocumentItem;
-  readonly text: string;
-}
 
 export class Documents {
   private readonly documents = new Map<string, DocumentItem>();
   private readonly texts = new Map<string, string>();
   private readonly coming = new Map<string, Promise<Loaded>>();
 
-  constructor(private readonly project: string) {}
+  constructor(private readonly source: Source) {}
 
   /** The document with its text, if both are here. */
   at(id: string): Loaded | null {
@@ -72,12 +67,10 @@ export class Documents {
   }
 
   private async fetch(id: string): Promise<Loaded> {
-    const document = this.documents.get(id) ?? (await getDocument(this.project, id));
-    const readable = document.status !== "rejected" && !document.missing;
-    const text = readable ? await getText(this.project, id) : "";
-    this.keepSaved(document);
-    push(this.texts, id, text, TEXTS);
-    return { document, text };
+    const loaded = await this.source.read(id, this.documents.get(id));
+    this.keepSaved(loaded.document);
+    push(this.texts, id, loaded.text, TEXTS);
+    return loaded;
   }
 }
 

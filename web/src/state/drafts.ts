@@ -27,9 +27,10 @@ export class Drafts {
     project: string,
     private readonly kind: Kind,
     private readonly storage: Storage = window.localStorage,
+    of = "draft",
   ) {
-    this.prefix = `labelbridge.draft|${encodeURIComponent(person)}|${project}|`;
-    this.adopt(`labelbridge.draft|${project}|`);
+    this.prefix = `labelbridge.${of}|${encodeURIComponent(person)}|${project}|`;
+    if (of === "draft") this.adopt(`labelbridge.draft|${project}|`);
     this.all.value = this.read();
     this.unsaved = computed(() => [...this.all.value.values()].filter((d) => !isIdle(d, this.kind)));
   }

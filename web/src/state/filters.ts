@@ -13,6 +13,8 @@ export interface Filters {
   /** A person's name, `@me` or `@none`; empty: anybody's. */
   readonly assigned: string;
   readonly order: "uncertainty" | "location" | "id";
+  /** Id of the second review whose sample is shown; empty: the project's documents. */
+  readonly second: string;
   readonly min: number;
   readonly max: number;
 }
@@ -23,6 +25,8 @@ const ORDERS = ["uncertainty", "location", "id"] as const;
 
 /** The review begins with what the model knows least about; labeling by hand with every document by name. */
 export function filtersFrom(query: URLSearchParams, review: boolean): Filters {
+  const second = query.get("second") ?? "";
+  if (second) return { ...filtersFrom(new URLSearchParams(), review), status: "all", order: "id", second };
   const order = ORDERS.find((o) => o === query.get("order"));
   return {
     status: query.get("status") ?? (review ? "autoLabeled" : "all"),
@@ -32,6 +36,7 @@ export function filtersFrom(query: URLSearchParams, review: boolean): Filters {
     prefix: query.get("prefix") ?? "",
     search: query.get("search") ?? "",
     assigned: query.get("assigned") ?? "",
+    second,
     order: order ?? (review ? "uncertainty" : "location"),
     min: fraction(query.get("min"), 0),
     max: fraction(query.get("max"), 1),
@@ -39,6 +44,7 @@ export function filtersFrom(query: URLSearchParams, review: boolean): Filters {
 }
 
 export function queryFrom(filters: Filters, review: boolean): Record<string, string | undefined> {
+  if (filters.second) return { second: filters.second };
   const usual = filtersFrom(new URLSearchParams(), review);
   return {
     status: filters.status === usual.status ? undefined : filters.status,

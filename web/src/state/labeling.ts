@@ -2,7 +2,7 @@
 
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import type { Entity } from "../api/types";
-import { entitiesOf, isEntities, MAX_ENTITY_LENGTH, samePlace, type Place } from "../domain/labels";
+import { entitiesOf, isEntities, isSingle, MAX_ENTITY_LENGTH, samePlace, type Place } from "../domain/labels";
 import type { Review } from "./review";
 import { toast } from "./toasts";
 
@@ -48,7 +48,11 @@ export class Labeling {
     if (isEntities(review.kind))
       return toast("Select text first, or point at a suggestion, then choose its category.");
     const has = review.derived.value?.labels?.categories.includes(category);
-    if (review.step({ do: has ? "remove" : "add", place: { category } })) review.choices.used(category);
+    const whole = review.source.blind && isSingle(review.kind);
+    if (whole && has) return review.leave();
+    if (!review.step({ do: has ? "remove" : "add", place: { category } })) return;
+    review.choices.used(category);
+    if (whole) review.leave();
   }
 
   /** Labels a part of the text; a part that is labeled already gets the category instead of its own. */

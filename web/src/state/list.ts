@@ -1,10 +1,11 @@
 /** A list of up to 100,000 documents, read page by page as far as somebody looks. */
 
 import { batch, signal } from "@preact/signals";
-import { listDocuments, searchDocuments, type DocumentQuery, type Match } from "../api/client";
+import type { DocumentQuery, Match } from "../api/client";
 import { messageOf } from "../api/http";
 import type { Dataset, DocumentItem, Kind, Status, Suggestion } from "../api/types";
 import { entitiesOf, isEntities, readLabels, type Labels } from "../domain/labels";
+import type { Source } from "./source";
 
 /** What a row of the list shows; the whole document would be too much for 100,000 of them. */
 export interface Row {
@@ -70,7 +71,7 @@ export class DocumentList {
   private running: Promise<void> | null = null;
 
   constructor(
-    private readonly project: string,
+    private readonly source: Source,
     private readonly kind: Kind,
     private readonly query: DocumentQuery,
     private readonly search: string,
@@ -159,7 +160,7 @@ export class DocumentList {
       top,
       ...(first ? { count: "true" } : { continuationToken: this.token! }),
     };
-    const page = await listDocuments(this.project, query, this.abort.signal);
+    const page = await this.source.list(query, this.abort.signal);
     const rows: Row[] = [];
     for (const document of page.value) {
       this.seen(document);
@@ -174,8 +175,7 @@ export class DocumentList {
   private async searchPage(): Promise<void> {
     const token = this.token ? { continuationToken: this.token } : {};
     const body = { ...this.query, text: this.search, top: FOUND_PAGE, ...token };
-    const { value, searched, unread, total, continuationToken } = await searchDocuments(
-      this.project,
+    const { value, searched, unread, total, continuationToken } = await this.source.search(
       body,
       this.abort.signal,
     );

@@ -8,13 +8,14 @@ import { UNCERTAIN } from "../domain/colors";
 import { baseOf, derive, derivedOf, pending, type Base, type Derived, type Step } from "../domain/draft";
 import { isEntities } from "../domain/labels";
 import { Choices } from "./choices";
-import { Documents, type Loaded } from "./documents";
+import { Documents } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, type Filters } from "./filters";
 import { DocumentList, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
 import { Saving } from "./saving";
+import type { Loaded, Source } from "./source";
 import { readStored, writeStored } from "./storage";
 import { toast } from "./toasts";
 
@@ -46,12 +47,22 @@ export class Review {
   readonly locked: ReadonlySignal<boolean>;
   /** Why the labels of the current document cannot be changed now, or null. */
   readonly readOnly: ReadonlySignal<string | null>;
+  /** Why this person cannot label the documents of a second review, or null. */
+  private readonly refusal = signal<string | null>(null);
   private readonly stops: (() => void)[] = [];
   private filters: Filters | null = null;
 
-  constructor(readonly open: OpenProject) {
-    this.drafts = new Drafts(person.value?.name ?? "", open.name, this.kind);
-    this.documents = new Documents(open.name);
+  constructor(
+    readonly open: OpenProject,
+    readonly source: Source,
+  ) {
+    const name = person.value?.name ?? "";
+    this.drafts = new Drafts(name, open.name, this.kind, undefined, source.drafts);
+    this.documents = new Documents(source);
+    source.refusal(name).then(
+      (refusal) => (this.refusal.value = refusal),
+      () => undefined, // the list says why nothing can be read
+    );
     this.choices = new Choices(open.name, open.categories);
     this.saving = new Saving(this);
     this.labeling = new Labeling(this);
@@ -77,7 +88,9 @@ export class Review {
     this.readOnly = computed(() => {
       const unreadable = this.current.value?.document.status === "rejected";
       return (
-        this.lockReason.value ?? (unreadable ? "This file is not a text document: it has no labels." : null)
+        this.lockReason.value ??
+        this.refusal.value ??
+        (unreadable ? "This file is not a text document: it has no labels." : null)
       );
     });
     open.onUnlock = () => void this.unlocked();
@@ -114,7 +127,16 @@ export class Review {
     await reading;
     if (this.list.value !== list) return;
     if (id) this.index.value = list.rows.value.findIndex((row) => row.id === id);
-    else if (list.rows.value.length) await this.openRow(0);
+    else if (list.rows.value.length) await this.openRow(this.firstRow(list.rows.value));
+  }
+
+  /** A second review goes on where it ended. */
+  private firstRow(rows: readonly Row[]): number {
+    if (!this.source.blind) return 0;
+    return Math.max(
+      0,
+      rows.findIndex((row) => row.status === "unlabeled" && !this.drafts.get(row.id)),
+    );
   }
 
   /** Whoever comes back to a document finds it in the list as it was left. */
@@ -123,7 +145,7 @@ export class Review {
     const same = id && last && JSON.stringify(last.filters) === JSON.stringify(filters);
     const snapshot = same && last.snapshot.rows.some((row) => row.id === id) ? last.snapshot : undefined;
     return new DocumentList(
-      this.open.name,
+      this.source,
       this.kind,
       apiQuery(filters),
       filters.search,
@@ -232,8 +254,21 @@ export class Review {
 
   /** Goes on to the next document when this decided suggestions, as every decision does. */
   noLabelApplies(): void {
-    const decides = this.waiting.value.length > 0;
-    if (this.step({ do: "nothing" }) && decides && !this.nextDocument()) this.atTheEnd();
+    const decides = this.waiting.value.length > 0 || this.source.blind;
+    if (this.step({ do: "nothing" }) && decides) this.leave();
+  }
+
+  /** In a second review: what is labeled is saved, and the next document is shown. */
+  saveAndNext(): void {
+    if (!this.derived.value?.labels) return toast("Label the document first, or say that no label applies.");
+    this.leave();
+  }
+
+  /** To the next document; the last one of a second review is saved without another to go to. */
+  leave(): void {
+    if (this.nextDocument()) return;
+    if (this.source.blind) void this.saving.save();
+    this.atTheEnd();
   }
 
   /** Flags and notes are for other people: files that cannot be labeled have them too. */

@@ -1,10 +1,11 @@
 /** Saving drafts: decisions of up to 100 documents a call, then labels set by hand, then settings, each with its ETag. */
 
-import { patchDocument, putLabels, saveDecisions } from "../api/client";
+import { patchDocument, saveDecisions } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem, ErrorBody, Kind } from "../api/types";
 import { changes, derive, stepsAfterDecisions, type Changes, type Draft, type Step } from "../domain/draft";
 import { fitter, readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
+import type { Source } from "./source";
 
 export type Saved =
   /** `changes`: how many changes of labels the server made of it, each of which it can undo. */
@@ -15,6 +16,9 @@ export type Saved =
   | { result: "gone"; draft: Draft }
   | { result: "refused"; draft: Draft; message: string };
 
+/** Where labels are saved. */
+type Target = Pick<Source, "project" | "putLabels" | "blind">;
+
 const BATCH = 100;
 const PARALLEL = 4;
 
@@ -23,15 +27,15 @@ const PARALLEL = 4;
  * what was saved until then has been reported.
  */
 export async function save(
-  project: string,
+  source: Target,
   kind: Kind,
   drafts: readonly Draft[],
   known: (documentId: string) => DocumentItem | undefined,
   report: (saved: Saved) => void,
 ): Promise<void> {
-  const work = drafts.map((draft) => new Save(project, kind, draft, known(draft.documentId)));
+  const work = drafts.map((draft) => new Save(source, kind, draft, known(draft.documentId)));
   try {
-    await saveAll(project, work, report);
+    await saveAll(source.project, work, report);
   } catch (error) {
     for (const one of work) {
       const partly = one.partly();
@@ -75,7 +79,7 @@ class Save {
   private changes = 0;
 
   constructor(
-    private readonly project: string,
+    private readonly source: Target,
     private readonly kind: Kind,
     private readonly draft: Draft,
     private readonly read: DocumentItem | undefined,
@@ -169,7 +173,8 @@ class Save {
         ...(this.wanted.flagged === null ? {} : { flagged: this.wanted.flagged }),
         ...(this.wanted.note === null ? {} : { note: this.wanted.note }),
       };
-      if (Object.keys(body).length) last = await patchDocument(this.project, documentId, body, this.eTag);
+      if (Object.keys(body).length)
+        last = await patchDocument(this.source.project, documentId, body, this.eTag);
       this.ended = this.saved(last ?? this.after());
     } catch (error) {
       this.ended = this.failed(error);
@@ -182,7 +187,7 @@ class Save {
     const { documentId } = this.draft;
     const { labels } = this.wanted;
     try {
-      return await putLabels(this.project, documentId, writeLabels(labels, this.kind), this.eTag);
+      return await this.source.putLabels(documentId, writeLabels(labels, this.kind), this.eTag);
     } catch (error) {
       const now = error instanceof ApiError ? error.document : undefined;
       if (now && sameLabels(readLabels(now, this.kind), labels)) return now;
@@ -200,7 +205,8 @@ class Save {
     if (error.document)
       return { result: "conflict", draft, mine: this.wanted.labels, theirs: error.document };
     if (error.status === 404) return { result: "gone", draft };
-    if (error.status === 400) return { result: "refused", draft, message: messageOf(error) };
+    const refused = error.status === 400 || (this.source.blind && error.status === 409 && !error.locked);
+    if (refused) return { result: "refused", draft, message: messageOf(error) };
     throw error;
   }
 

@@ -1,7 +1,7 @@
 /** Unsaved work on its way to the server: saving, autosave, retries, conflicts, and undo of what was saved. */
 
-import { batch, computed, effect, signal, type ReadonlySignal } from "@preact/signals";
-import { undoDocument, undoReviewAll } from "../api/client";
+import { batch, computed, effect, signal, type ReadonlySignal, type Signal } from "@preact/signals";
+import { undoReviewAll } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem } from "../api/types";
 import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } from "../domain/draft";
@@ -24,10 +24,15 @@ export interface Conflict {
   readonly theirs: DocumentItem;
 }
 
+/** Changes of one document that can be undone, and the labels before them. */
+interface Change {
+  readonly documentId: string;
+  readonly changes: number;
+  readonly before: Labels | null;
+}
+
 /** What was saved and can be undone, newest last. */
-type Done = { readonly at: number } & (
-  { readonly documentId: string; readonly changes: number } | { readonly bulkJob: string }
-);
+type Done = { readonly at: number } & (Change | { readonly bulkJob: string });
 
 /** How unsaved work stands: shown at all times. */
 export type SaveState =
@@ -37,7 +42,7 @@ export type SaveState =
 
 export class Saving {
   readonly busy = signal(false);
-  readonly autosave = signal(readStored("autosave", false));
+  readonly autosave: Signal<boolean>;
   readonly conflicts = signal<ReadonlyMap<string, Conflict>>(new Map());
   readonly showConflicts = signal(false);
   /** Why a document was refused, by its id, and the step that was its last then. */
@@ -51,6 +56,7 @@ export class Saving {
   private unsavedSince = 0;
 
   constructor(private readonly review: Review) {
+    this.autosave = signal(review.source.blind || readStored("autosave", false));
     this.canUndo = computed(() => review.drafts.all.value.size > 0 || this.done.value.length > 0);
     this.state = computed((): SaveState => {
       const documents = review.drafts.unsaved.value.length;
@@ -68,7 +74,7 @@ export class Saving {
 
   /** Saves all unsaved work. `loud`: the reviewer asked for it, so a message says how it went. */
   async save(loud = false): Promise<void> {
-    const { drafts, documents, open, kind } = this.review;
+    const { drafts, documents, open, kind, source } = this.review;
     if (this.busy.value) return void (this.again = true);
     const unsaved = this.waiting();
     if (!unsaved.length) return this.nothingToSave(loud);
@@ -76,7 +82,7 @@ export class Saving {
     let saved = 0;
     try {
       await save(
-        open.name,
+        source,
         kind,
         unsaved,
         (id) => documents.peek(id),
@@ -161,7 +167,7 @@ export class Saving {
         this.review.reread();
         return null;
       }
-      await this.undoDocument(last.documentId, last.changes);
+      await this.undoDocument(last);
       toast("The saved change was undone.", "good");
       return last.documentId;
     } catch (error) {
@@ -307,7 +313,10 @@ export class Saving {
     const rest = this.done.value.filter(
       (one) => !("documentId" in one) || one.documentId !== draft.documentId,
     );
-    this.done.value = [...rest, { documentId: draft.documentId, changes, at: Date.now() }];
+    this.done.value = [
+      ...rest,
+      { documentId: draft.documentId, changes, before: draft.base.labels, at: Date.now() },
+    ];
   }
 
   private failed(error: unknown, loud: boolean): void {
@@ -319,11 +328,11 @@ export class Saving {
   }
 
   /** Undoes all that one save changed: a decision, and the labels that were set after it. */
-  private async undoDocument(id: string, changes: number): Promise<void> {
-    const { documents, open } = this.review;
-    let known = documents.peek(id) ?? (await documents.load(id)).document;
+  private async undoDocument({ documentId, changes, before }: Change): Promise<void> {
+    const { documents, source } = this.review;
+    let known = documents.peek(documentId) ?? (await documents.load(documentId)).document;
     for (let n = 0; n < changes; n++) {
-      known = await undoDocument(open.name, id, known.eTag);
+      known = await source.undo(known, before);
       this.review.keep(known);
     }
   }

@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { getEvaluation, listAutolabelJobs, listEngines, listModels, scan } from "../api/client";
 import { ended } from "../api/operations";
+import { listBlindDocuments, listSecondReviews } from "../api/second";
 import { listAssignments } from "../api/team";
 import type { Band, Statistics } from "../domain/statistics";
 import { engineName, FEW_LABELS, howWithoutLabels, withoutLabels } from "../domain/engines";
@@ -161,6 +162,21 @@ function useRescan(open: OpenProject) {
   return { busy, error, warnings, unconfirmed, rescan };
 }
 
+/** The second reviews that wait for a person, with the number of documents that are left. */
+async function secondReviewsOf(
+  project: string,
+  name: string | undefined,
+): Promise<{ id: string; left: number }[]> {
+  const mine = (await listSecondReviews(project)).filter((one) => one.reviewer === name);
+  const found = await Promise.all(
+    mine.map(async ({ id }) => {
+      const items = await listBlindDocuments(project, id);
+      return { id, left: items.filter((item) => !item.reviewed).length };
+    }),
+  );
+  return found.filter(({ left }) => left > 0);
+}
+
 interface ActionProps {
   open: OpenProject;
   suggested: number;
@@ -175,6 +191,11 @@ function Actions({ open, suggested, busy, onRescan }: ActionProps) {
     open.name,
   );
   const mine = assignments.data.value?.find((one) => one.assignee === person.value?.name)?.autoLabeled ?? 0;
+  const second = usePoll(
+    () => secondReviewsOf(open.name, person.value?.name),
+    () => null,
+    open.name,
+  );
   return (
     <div class="actions">
       {may("Projects.Write") && (
@@ -182,6 +203,11 @@ function Actions({ open, suggested, busy, onRescan }: ActionProps) {
           {busy ? "Rescanning…" : "Rescan container"}
         </button>
       )}
+      {second.data.value?.map(({ id, left }) => (
+        <a key={id} class="button" href={href(open.name, "review", { second: id })}>
+          Second review: {plural(left, "document")} to label
+        </a>
+      ))}
       {mine > 0 && (
         <a class="button" href={href(open.name, "review", { assigned: "@me" })}>
           Review {plural(mine, "document")} assigned to you

@@ -76,13 +76,13 @@ function Body({ open, tab, query }: { open: OpenProject; tab: Tab; query: URLSea
     );
   }
   if (tab === "review" || tab === "label")
-    return <ReviewView key={tab} open={open} tab={tab} query={query} />;
+    return <ReviewView key={`${tab} ${query.get("second")}`} open={open} tab={tab} query={query} />;
   return (
     <main class="page">
       {tab === "overview" && <Overview open={open} />}
       {tab === "autolabel" && <Autolabel open={open} query={query} />}
       {tab === "training" && <Training open={open} query={query} />}
-      {tab === "team" && <Team open={open} />}
+      {tab === "team" && <Team open={open} query={query} />}
       {tab === "connection" && <ConnectionView open={open} />}
       {tab === "settings" && <Settings open={open} />}
     </main>

@@ -1,0 +1,139 @@
+import { useSignal } from "@preact/signals";
+import { createSecondReview, listSecondReviews, type SecondReview } from "../api/second";
+import { may, person } from "../auth/session";
+import { count, moment, plural } from "../domain/format";
+import { href } from "../router";
+import type { OpenProject } from "../state/project";
+import { toast } from "../state/toasts";
+import { ErrorNotice, Failure, Field, Loading } from "../ui/parts";
+import { useAction } from "../ui/use-action";
+import { usePoll } from "../ui/use-poll";
+
+const POLL_MS = 30_000;
+
+/** Samples that another person labels again without seeing the first labels. */
+export function SecondReviews({ open }: { open: OpenProject }) {
+  const found = usePoll(
+    () => listSecondReviews(open.name),
+    () => POLL_MS,
+    open.name,
+  );
+  const list = found.data.value;
+  return (
+    <section class="card stack" aria-labelledby="second-reviews">
+      <h2 id="second-reviews">Second reviews</h2>
+      <p class="hint">
+        A second person labels a sample of labeled documents again, without seeing the first labels. How far
+        both agree tells how sure the labels are.
+      </p>
+      {found.error.value && <Failure message={found.error.value} onRetry={found.again} />}
+      {!list && !found.error.value && <Loading what="the second reviews" />}
+      {list?.length === 0 && <p class="hint">There is no second review yet.</p>}
+      {!!list?.length && <Reviews project={open.name} list={list} />}
+      {may("Projects.Write") && <StartForm open={open} onDone={found.again} />}
+    </section>
+  );
+}
+
+function Reviews({ project, list }: { project: string; list: readonly SecondReview[] }) {
+  return (
+    <div class="table-scroll" tabIndex={0} role="region" aria-label="Second reviews, table">
+      <table class="bars progress-table">
+        <caption class="sr-only">Second reviews, the newest first</caption>
+        <thead>
+          <tr>
+            <th scope="col">Second person</th>
+            <th scope="col" class="number">
+              Documents
+            </th>
+            <th scope="col">Started</th>
+            <th scope="col">Open</th>
+          </tr>
+        </thead>
+        <tbody>
+          {list.map((one) => (
+            <tr key={one.id}>
+              <th scope="row" class="person">
+                <bdi>{one.reviewer}</bdi>
+                {one.reviewer === person.value?.name && " (you)"}
+              </th>
+              <td class="number">{count(one.documents)}</td>
+              <td>
+                <time dateTime={one.createdDateTime}>{moment(one.createdDateTime)}</time> by{" "}
+                <bdi>{one.by}</bdi>
+              </td>
+              <td>
+                <Open project={project} review={one} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** The second person labels; everybody else sees how far both agree. */
+function Open({ project, review }: { project: string; review: SecondReview }) {
+  return review.reviewer === person.value?.name ? (
+    <a href={href(project, "review", { second: review.id })}>Label</a>
+  ) : (
+    <a
+      href={href(project, "team", { second: review.id })}
+      aria-label={`Agreement with ${review.reviewer}, ${moment(review.createdDateTime)}`}
+    >
+      Agreement
+    </a>
+  );
+}
+
+function StartForm({ open, onDone }: { open: OpenProject; onDone: () => void }) {
+  const reviewer = useSignal("");
+  const size = useSignal(50);
+  const { busy, error, run } = useAction();
+  const start = (event: Event): void => {
+    event.preventDefault();
+    const name = reviewer.value.trim();
+    void run(async () => {
+      const seed = Math.floor(Math.random() * 2 ** 31);
+      const { documents } = await createSecondReview(open.name, { reviewer: name, size: size.value, seed });
+      toast(`${name} can label ${plural(documents, "document")} a second time.`, "good");
+      reviewer.value = "";
+      onDone();
+    });
+  };
+  return (
+    <form class="stack" onSubmit={start} aria-labelledby="start-second">
+      <h3 id="start-second">Start a second review</h3>
+      <div class="form-grid">
+        <Field
+          label="Second person"
+          hint="The name that the person signs in with. Documents that they labeled are left out."
+        >
+          <input
+            required
+            autocomplete="off"
+            value={reviewer.value}
+            onInput={(e) => (reviewer.value = e.currentTarget.value)}
+          />
+        </Field>
+        <Field label="Documents in the sample" hint="At most 500, chosen at random from those labeled.">
+          <input
+            type="number"
+            min={1}
+            max={500}
+            required
+            value={size.value}
+            onInput={(e) => (size.value = Math.max(1, Number(e.currentTarget.value) || 1))}
+          />
+        </Field>
+      </div>
+      <ErrorNotice message={error.value} />
+      <div class="actions start">
+        <button type="submit" disabled={busy.value || !reviewer.value.trim()}>
+          {busy.value ? "Starting…" : "Start"}
+        </button>
+      </div>
+    </form>
+  );
+}
