@@ -3,7 +3,11 @@
 python -m tests.docs.tables     writes them, between their marks in docs/
 """
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -68,9 +72,61 @@ def _leaves(name: str, command: Any) -> list[tuple[str, Any]]:
     return [(f"{name} {short}", one) for short, one in inner.items()]
 
 
+#: Prints name, bindings and first line of the docstring of each function. An app can be indexed once in a process.
+INDEX = """
+import json, function_app
+rows = []
+for one in function_app.app.get_functions():
+    bindings = [binding.get_dict_repr() for binding in one.get_bindings()]
+    rows.append([one.get_function_name(), bindings[0], one.get_user_function().__doc__ or ""])
+print(json.dumps(rows, default=str))
+"""
+INDEXED = {
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "AUTH_MODE": "local",
+    "EVENTS_TOPIC_ENDPOINT": "https://topic.example.com/api/events",
+}
+
+
+def functions() -> list[str]:
+    """One row a function, those without HTTP first."""
+    done = subprocess.run(
+        [sys.executable, "-c", INDEX],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **INDEXED},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    operations = {one.id: one for one in OPERATIONS}
+    background: list[str] = []
+    http: list[str] = []
+    for name, trigger, text in json.loads(done.stdout.splitlines()[-1]):
+        kind = trigger["type"].removesuffix("Trigger")
+        if kind == "http":
+            one = operations[name]
+            role = ACCESS[one.role] if isinstance(one.role, Access) else f"`{one.role}`"
+            http.append(f"| `{name}` | HTTP | `{one.method} /{one.path}` | {role} |")
+        else:
+            what = trigger.get("queueName") or trigger.get("path") or trigger.get("schedule")
+            where = f"`{what}`" if what else "events of the storage account"
+            background.append(
+                f"| `{name}` | {TRIGGERS[kind]} | {where} | {text.partition(chr(10))[0].rstrip('.')} |"
+            )
+    first = [
+        "| function | trigger | queue, path or schedule | what it does |",
+        "|---|---|---|---|",
+        *sorted(background),
+    ]
+    return [*first, "", "| function | trigger | route | role |", "|---|---|---|---|", *sorted(http)]
+
+
+TRIGGERS = {"queue": "queue", "timer": "timer", "blob": "blob, by Event Grid", "eventGrid": "Event Grid"}
+
 TABLES: list[tuple[str, str, Callable[[], list[str]]]] = [
     ("docs/reference/roles.md", "roles", roles),
     ("docs/reference/operations.md", "operations", operations),
+    ("docs/reference/functions.md", "functions", functions),
     ("docs/cli.md", "commands", commands),
 ]
 

@@ -1,0 +1,132 @@
+"""Every `labelbridge` command of the how-to pages runs as it is printed, in order, against the host."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import Cli
+from tests.cli.test_commands import run, write
+from tests.docs.test_reference import commands_of
+from tests.support.api import unique
+from tests.support.azurite import Azurite
+from tests.support.hosts import QUIET
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
+#: What needs a service that is not here, by how it begins.
+NOT_HERE = {
+    ("login",): "Microsoft Entra ID; tests of `login` use a key",
+    ("push",): "Azure AI Language; tests/cli/test_push.py has a fake",
+    ("connection", "connect", "tickets-round-1", "--studio", "azure-ml"): "Azure Machine Learning",
+}
+CATEGORIES = ("Refund", "Login", "Other")
+#: The order of the commands of a connection; a page names `sync` in a sentence after all of them.
+CONNECTION = ["connect", "switch there", "show", "sync", "switch here", "disconnect"]
+#: Confidences, so that each filter of the pages finds something.
+CONFIDENCES = (95, 86, 60, 15)
+NAMES = [f"inbox/{c.lower()}-{n}.txt" for c in CATEGORIES for n in CONFIDENCES]
+
+
+def here(page: str) -> Iterator[list[str]]:
+    """The commands of a page that can run here: blocks in order, then those within sentences."""
+    for arguments in commands_of(HOW_TO / f"{page}.md"):
+        if not any(tuple(arguments[: len(start)]) == start for start in NOT_HERE):
+            yield arguments
+
+
+def files(folder: Path) -> None:
+    """`FOLDER` has labeled documents of each category, `MORE` some to suggest labels for; and the labels."""
+    labeled = {f"{c.lower()}/{n}.txt": f"@{c}:90 number {n}" for c in CATEGORIES for n in range(4)}
+    more = [f"@{c}:{n} please" for c in CATEGORIES for n in CONFIDENCES]
+    write(folder / "FOLDER", dict(labeled))
+    write(folder / "MORE", dict(zip(NAMES, more, strict=True)))
+    rows = [
+        f"{name},{'Test' if name.endswith('3.txt') else 'Train'},en-us,{name.split('/')[0].title()}"
+        for name in labeled
+    ]
+    (folder / "labels.csv").write_text("\n".join(["location,dataset,language,category", *rows, ""]))
+
+
+class Reader:
+    """Runs the commands of a page for a project of its own, as a person does who follows it."""
+
+    def __init__(self, cli: Cli, page: str) -> None:
+        self._cli = cli
+        self._page = page
+        self.name, self.container, self.labeling = unique("tickets"), unique(QUIET), unique("round")
+        self._undo = ""
+
+    async def prepare(self) -> None:
+        """What the page takes as given; `autolabel-on-upload` begins with nothing."""
+        if self._page == "autolabel-on-upload":
+            return
+        await self._cli_run("projects", "create", self.name, "--container", self.container, *self._create())
+        await self._cli_run("upload", "FOLDER", "--create-container", "--wait")
+        await self._cli_run("labels", "import", "labels.csv", "--yes")
+        await self._cli_run("upload", "MORE", "--wait")
+        await self._cli_run("autolabel")
+
+    def _create(self) -> list[str]:
+        given = [word for category in CATEGORIES for word in ("--category", category)]
+        return ["--kind", "single-label", "--no-on-upload", *given, "--use"]
+
+    async def follow(self, arguments: list[str]) -> None:
+        words = [self._own(word) for word in arguments]
+        if words[0] == "review":
+            with self._cli.terminal(*words) as terminal:
+                terminal.shows("q quit")
+                terminal.press("q")
+                assert terminal.ends().status == 0, words
+            return
+        if words[:2] == ["projects", "create"]:
+            words += ["--container", self.container]
+        if (words[0] in {"accept", "reject", "train"} and "--dry-run" not in words) or words[:2] in (
+            ["connection", "switch"],
+            ["connection", "connect"],
+        ):
+            words += ["--yes"]
+        if words[:2] == ["connection", "disconnect"]:
+            words += ["--confirm", self.labeling, "--discard-unsynced-labels"]
+        await self._cli_run(*words)
+
+    def _own(self, word: str) -> str:
+        if re.fullmatch(r"[0-9a-f]{8}-…", word):
+            return self._undo
+        return {
+            "tickets": self.name,
+            "NAME": self.name,
+            "tickets-round-1": self.labeling,
+            "CONTAINER": f"{self.container}-labels",
+        }.get(word, word)
+
+    async def _cli_run(self, *words: str) -> None:
+        result = await run(self._cli, *words, status=None)
+        assert result.status == 0, f"labelbridge {shlex.join(words)}\n{result}"
+        if found := re.search(r"To undo it: labelbridge undo (\S+)", result.out):
+            self._undo = found[1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_every_command_of_the_page_runs(
+    page: str, cli: Cli, azurite: Azurite, storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files(tmp_path)
+    cli.signed_in()
+    reader = Reader(cli, page)
+    await storage.blobs.create_container(f"{reader.container}-labels")
+    await reader.prepare()
+    commands = list(here(page))
+    if page == "label-with-vendors":  # the studio that is here takes the place of Azure Machine Learning
+        commands.sort(key=lambda words: CONNECTION.index(" ".join(words[1:3]).partition(" tickets")[0]))
+    for arguments in commands:
+        await reader.follow(arguments)
+
+
+def test_what_does_not_run_is_still_on_a_page() -> None:
+    every = [arguments for page in PAGES for arguments in commands_of(HOW_TO / f"{page}.md")]
+    for start in NOT_HERE:
+        assert any(tuple(arguments[: len(start)]) == start for arguments in every), start
