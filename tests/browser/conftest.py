@@ -23,7 +23,7 @@ from tests.support.hosts import KEY, ROOT, Host, host
 __all__ = ["MakeProject", "azurite", "host", "new_project"]
 
 # The machine may be busy; how quick the page is, test_speed.py measures.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 type Launch = Callable[[], Awaitable[Browser]]
 type OpenStudio = Callable[..., Awaitable[Studio]]

@@ -97,9 +97,9 @@ async def test_switch_of_studio_while_a_reviewer_works(
     )
     await owner.page.get_by_role("button", name="Switch", exact=True).click()
     locked = reviewer.page.get_by_text("Labeling is locked.")
-    await expect(locked).to_be_visible(timeout=30_000)
+    await expect(locked).to_be_visible(timeout=60_000)
     await expect(reviewer.command("accept")).to_be_disabled()
-    await expect(reviewer.page.get_by_text("news")).to_be_visible(timeout=30_000)
+    await expect(reviewer.page.get_by_text("news")).to_be_visible(timeout=60_000)
     await reviewer.unsaved(1)
     assert (await project.document("a.txt"))["status"] != "labeled"
 
@@ -154,7 +154,7 @@ async def connect(studio: Studio, project: str, container: str, name: str) -> No
     await studio.open(project, "Connection")
     await fill_connection(studio, container, name)
     await studio.page.get_by_role("button", name="Connect", exact=True).click()
-    await expect(studio.page.get_by_text("connected", exact=True)).to_be_visible(timeout=30_000)
+    await expect(studio.page.get_by_text("connected", exact=True)).to_be_visible(timeout=60_000)
 
 
 async def fill_connection(studio: Studio, container: str, name: str) -> None:

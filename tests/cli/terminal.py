@@ -121,7 +121,7 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
-    def shows(self, text: str, seconds: float = 30) -> str:
+    def shows(self, text: str, seconds: float = 120) -> str:
         """Wait until the text appears; what appeared up to its end. Only what came since the last call counts."""
         deadline = time.monotonic() + seconds
         while text not in self._unread:
@@ -131,7 +131,7 @@ class Terminal:
         before, _, self._unread = self._unread.partition(text)
         return before + text
 
-    def ends(self, seconds: float = 30) -> Result:
+    def ends(self, seconds: float = 120) -> Result:
         """Wait for the end; the status, stdout, and what was left on the terminal."""
         deadline = time.monotonic() + seconds
         while self._read(max(deadline - time.monotonic(), 0)):

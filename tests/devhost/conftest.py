@@ -15,7 +15,7 @@ def storage(tmp_path_factory):
     with output.open("wb") as file:
         process = subprocess.Popen([azurite_program(), *ports, *options], stdout=file, stderr=file)
     try:
-        until(lambda: output.read_text().count("successfully listening") == 3, 30)
+        until(lambda: output.read_text().count("successfully listening") == 3, 120)
         store = Storage(port)
         yield store
         store.close()

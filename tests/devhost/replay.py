@@ -53,7 +53,7 @@ class _Received:
 def exchange(port: int, request: bytes, method: str) -> Case:
     """Status, headers, chunked and body of an answer; the status is None when none came."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         with suppress(OSError):
             connection.sendall(request)
         with suppress(OSError):

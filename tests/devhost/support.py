@@ -36,7 +36,7 @@ KEYS = {
 }
 
 
-def until[T](condition: Callable[[], T], seconds: float = 30.0) -> T:
+def until[T](condition: Callable[[], T], seconds: float = 120.0) -> T:
     """Wait until a condition is true, and give its value."""
     deadline, pause = time.monotonic() + seconds, threading.Event()
     while not (value := condition()):
@@ -214,7 +214,7 @@ class Host(Program):
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> "Answer":
         """One HTTP request, sent as it is written."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.putrequest(method, path)
             for name, value in (headers or {}).items():

@@ -38,7 +38,7 @@ def run(language: str, code: str, before: str, folder: Path) -> str:
         declared = "\n".join(re.findall(r"^(?:export .*|api\(\) .*)$", before, re.MULTILINE))
         command = ["bash", "-euo", "pipefail", "-c", f"{declared}\n{code}"]
     done = subprocess.run(
-        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=90
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, f"{code}\n--- output:\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -104,7 +104,7 @@ def test_the_session_of_the_command_line_is_as_recorded(server, tmp_path, monkey
         line = f"{program}\n{command.replace(f'http://127.0.0.1:{PORT}', server.url)}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
-            cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=90,
+            cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         expected = re.escape(output.replace(f"http://127.0.0.1:{PORT}", server.url))

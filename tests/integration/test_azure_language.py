@@ -152,7 +152,7 @@ async def test_a_push_and_a_job_go_on_after_kill_9(azurite: Azurite, tmp_path: P
                 running = any(operation.kind.startswith("train") for operation in service.operations.values())
                 return running and len(service.requests) == 1
 
-            await eventually("the service trains", trains, 60)
+            await eventually("the service trains", trains)
         first.kill()
     for operation in service.operations.values():
         operation.polls = 0

@@ -47,7 +47,7 @@ async def _half_done(project: Project, job_id: str) -> None:
         assert job["status"] in {"notStarted", "running"}  # a model is fitted first
         return job["result"]["documentsDone"] > COUNT // 4
 
-    await eventually("a part of the job is done", look, 60)
+    await eventually("a part of the job is done", look)
 
 
 async def _ends(host: Host, before: Project, job_id: str) -> None:

@@ -223,7 +223,7 @@ def function_receiver(azurite: Azurite, output: Path) -> Iterator[str]:
             yield line.split()[1]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 async def test_the_sample_function_drops_repeats(azurite: Azurite, tmp_path: Path) -> None:

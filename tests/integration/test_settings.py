@@ -186,4 +186,4 @@ async def _upload_to_suggestion(project: Project) -> None:
         found = [one for one in await project.documents() if one["location"] == "new.txt"]
         return bool(found and found[0]["suggestions"])
 
-    await eventually("the suggestion of new.txt", suggested, 90)
+    await eventually("the suggestion of new.txt", suggested)

@@ -100,7 +100,7 @@ async def test_the_embedded_engine_labels_uploads_and_people_decide(new_project:
         found = await project.documents(locationPrefix="new", status="autoLabeled")
         return found[0] if found else None
 
-    document = await eventually("a suggestion of the embedded engine", suggested, 60)
+    document = await eventually("a suggestion of the embedded engine", suggested)
     [suggestion] = document["suggestions"]
     assert (suggestion["category"], suggestion["engine"]) == ("Refund", "embedded")
     assert 0 < suggestion["confidence"] <= 1

@@ -185,7 +185,7 @@ class DyingArm(Arm):
     """A client whose process dies before or after its nth call."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(StaticToken("app"), ArmOptions(endpoint=address, timeout=5, retries=0))
+        super().__init__(StaticToken("app"), ArmOptions(endpoint=address, timeout=60, retries=0))
         self.calls = 0
         self.dies: tuple[int, str] | None = None
 

@@ -90,7 +90,7 @@ class Project:
                 return found
             token = {"continuationToken": page["continuationToken"]}
 
-    async def registered(self, count: int, seconds: float = 30) -> list[Json]:
+    async def registered(self, count: int, seconds: float = 120) -> list[Json]:
         """The documents, as soon as there are so many."""
 
         async def look() -> list[Json] | None:
@@ -105,7 +105,7 @@ class Project:
         assert answer.status_code == 202, answer.text
         return await self.ended(answer.headers["operation-location"])
 
-    async def ended(self, url: str, seconds: float = 60) -> Json:
+    async def ended(self, url: str, seconds: float = 120) -> Json:
         """The state of a job when it has ended."""
 
         async def look() -> Json | None:

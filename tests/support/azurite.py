@@ -30,7 +30,7 @@ _ACCOUNT = "devstoreaccount1"
 # The emulator's published key, the same on every machine.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _SERVICES = ("Blob", "Queue", "Table")
-_STOP_SECONDS = 20
+_STOP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)

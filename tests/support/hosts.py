@@ -36,7 +36,7 @@ LIMITED = {
 #: Containers with this prefix make no events: their tests post their own, or none.
 QUIET = "quiet"
 DOCUMENTS = "documents"
-_STOP_SECONDS = 20
+_STOP_SECONDS = 60
 
 
 @dataclass

@@ -11,7 +11,7 @@ SHARE = 0.25
 LONGEST = 1.0
 
 
-async def eventually[T](what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 60.0) -> T:
+async def eventually[T](what: str, look: Callable[[], Awaitable[T | None]], seconds: float = 120.0) -> T:
     """The first answer of `look` that is neither None nor False. Fails when none comes in time."""
     began = time.monotonic()
     while True:

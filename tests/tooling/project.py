@@ -90,7 +90,7 @@ class Project:
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
             if process.stdout:
                 process.stdout.close()
 

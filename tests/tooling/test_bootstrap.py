@@ -18,7 +18,7 @@ TOOLS = "awk bash cat chmod cmp cp dirname env find grep id ln mkdir mv rm seq s
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     return process.returncode, output
 
 
@@ -73,7 +73,7 @@ def test_an_interrupted_run_is_made_good(project, locks, number):
     first = project.start(BOOTSTRAP, **locks)
     pids, _ = read_pids(first)
     os.kill(first.pid, number)
-    first.wait(20)
+    first.wait(60)
     if number == signal.SIGKILL:  # nobody is left to do it
         os.kill(pids[1], signal.SIGKILL)
     (project.folder / ".venv/half").touch()

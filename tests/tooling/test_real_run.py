@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -46,11 +45,10 @@ def test_sigterm_to_make_ends_host_and_azurite(make):
     assert f"{address}/studio/#key=labelbridge-local" in said
     assert "make demo PORT=0" in said
     assert f"curl -H 'Ocp-Apim-Subscription-Key: labelbridge-local' '{address}/language/" in said
-    with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
         assert answer.status == 200
     started = descendants(make.pid)
     assert len(started) >= 2, "the supervisor and Azurite at least"
-    began = time.monotonic()
     os.kill(make.pid, signal.SIGTERM)
-    make.wait(20)
-    assert all_end(started, 20 - (time.monotonic() - began))
+    make.wait(60)
+    assert all_end(started, 60)

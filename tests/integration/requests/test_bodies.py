@@ -82,7 +82,7 @@ async def test_a_body_over_the_limit_is_413(sample: Project) -> None:
 
 def test_a_body_over_what_the_host_takes_is_refused_unread_by_the_host(host: Host) -> None:
     address = urlsplit(host.url)
-    connection = HTTPConnection(str(address.hostname), address.port or 80, timeout=30)
+    connection = HTTPConnection(str(address.hostname), address.port or 80, timeout=60)
     connection.putrequest("PATCH", f"{PROJECTS}/p")
     connection.putheader("Content-Length", str(33_554_432 + 1))
     connection.endheaders()

@@ -52,7 +52,7 @@ class _StuckWorker:
 
     def fit(self, request: FitRequest) -> bytes:
         self.begun.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(60)
         return b"long"
 
     def cancel(self, request: FitRequest) -> None:

@@ -40,7 +40,7 @@ def fake() -> FakeOpenAI:
 @pytest.fixture
 async def app(fake: FakeOpenAI) -> AsyncIterator[App]:
     async with serve(fake.app()) as url:
-        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", prices=Prices(2, 8), timeout=5)
+        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", prices=Prices(2, 8), timeout=60)
         engine = AzureOpenAIEngine(options, no_identity)
         made = in_process(MemoryStorage(), engines={ENGINE: lambda: engine})
         await made.create()
@@ -92,7 +92,9 @@ def test_the_settings_of_the_app_reach_the_engine() -> None:
 
 async def test_a_cost_limit_without_prices_is_refused(fake: FakeOpenAI) -> None:
     async with serve(fake.app()) as url:
-        engine = AzureOpenAIEngine(OpenAIOptions(f"{url}/v1", "secret", "fake-model", timeout=5), no_identity)
+        engine = AzureOpenAIEngine(
+            OpenAIOptions(f"{url}/v1", "secret", "fake-model", timeout=60), no_identity
+        )
         app = in_process(MemoryStorage(), engines={ENGINE: lambda: engine})
         await app.create()
         with pytest.raises(InvalidArgument, match="has no prices") as caught:
@@ -108,7 +110,7 @@ async def test_a_request_can_only_lower_the_cost_limit(
 ) -> None:
     async with serve(fake.app()) as url:
         options = OpenAIOptions(
-            f"{url}/v1", "secret", "fake-model", prices=Prices(2, 8), cost_limit=5.0, timeout=5
+            f"{url}/v1", "secret", "fake-model", prices=Prices(2, 8), cost_limit=5.0, timeout=60
         )
         engine = AzureOpenAIEngine(options, no_identity)
         app = in_process(MemoryStorage(), engines={ENGINE: lambda: engine})
@@ -149,7 +151,7 @@ async def test_limits_per_minute_hold_over_all_instances(
     fake: FakeOpenAI, storage: MemoryStorage, clock: Clock
 ) -> None:
     async with serve(fake.app()) as url:
-        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", requests_per_minute=2, timeout=5)
+        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", requests_per_minute=2, timeout=60)
         engines = [AzureOpenAIEngine(options, no_identity) for _ in range(2)]
         first, second = (in_process(storage, clock, engines={ENGINE: lambda e=e: e}) for e in engines)
         await first.create(on_upload=False)
