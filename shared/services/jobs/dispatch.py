@@ -216,8 +216,9 @@ class QueueSweep:
                     await self._settle(queue, message, action)
                 if self._stores.clock() >= until:
                     return False
-        except Exception:
-            log.exception("The queue '%s' could not be read; the next sweep will read it.", queue)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
+            text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
+            log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue
             return False
         return True
 

@@ -199,8 +199,10 @@ async def test_a_queue_that_cannot_be_read_leaves_the_others_to_the_sweep(
 
     assert not storage.queues.messages["batches-poison"]
     assert not storage.queues.messages["training"]
-    [line] = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
-    assert f"'{broken}'" in line
+    [line] = [record for record in caplog.records if "could not be read" in record.getMessage()]
+    assert f"'{broken}'" in line.getMessage()
+    assert line.getMessage().endswith("(PermissionError: the reason)")
+    assert not line.exc_info, "an outage would repeat the stack for each queue"
 
     await app.container.queue_sweep.run("document_uploaded")
     assert not storage.queues.messages["jobs"], "a former queue that could not be read is read again"
