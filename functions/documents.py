@@ -14,7 +14,6 @@ from shared.domain.names import Dataset, ProjectKind
 from shared.domain.project import Project
 from shared.runtime.auth import Role
 from shared.wire.api import JobModel
-from shared.wire.autolabel import SearchBody, SearchModel
 from shared.wire.documents import (
     DocumentFilters,
     DocumentListModel,
@@ -30,6 +29,7 @@ from shared.wire.documents import (
     history_json,
     read_labels,
 )
+from shared.wire.review import SearchBody, SearchModel
 
 if TYPE_CHECKING:
     from shared.services.review.documents import DocumentView

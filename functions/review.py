@@ -13,8 +13,8 @@ from shared.domain.project import Project
 from shared.domain.review import Decision
 from shared.runtime.auth import Role
 from shared.wire.api import JobList, JobModel, job_json
-from shared.wire.autolabel import BulkBody
-from shared.wire.documents import DecisionModel, PageQuery, ReviewAnswer, ReviewBody, document_json, etag
+from shared.wire.documents import PageQuery, document_json, etag
+from shared.wire.review import BulkBody, DecisionModel, ReviewAnswer, ReviewBody
 
 if TYPE_CHECKING:
     from shared.services.review.service import Result, Submitted

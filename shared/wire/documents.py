@@ -17,7 +17,7 @@ from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_f
 from shared.domain.project import MAX_CATEGORIES, Project
 from shared.domain.suggestions import MAX_ENTITY_LENGTH, Suggestion, SuggestionSet
 from shared.domain.text import MAX_CHARACTERS
-from shared.wire.api import DocumentId, ErrorModel, Language, Names, Strict, Wire, moment
+from shared.wire.api import Language, Strict, Wire, moment
 from shared.wire.records import to_json
 from shared.wire.validation import ValidationErrors, shown
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 #: A document of 128,000 characters has at most twice as many UTF-16 code units.
 MAX_UNITS: Final = 2 * MAX_CHARACTERS
 MAX_ENTITIES: Final = 100_000
-#: Of one document in a decision.
-MAX_SUGGESTIONS: Final = 10_000
 NOTHING: Final = Labels()
 #: Characters of the name of a person.
 MAX_PERSON: Final = 200
@@ -470,28 +468,3 @@ class HistoryItem(Wire):
 class HistoryList(Wire):
     value: list[HistoryItem]
     continuation_token: str | None = None
-
-
-class DecisionModel(Strict):
-    document_id: DocumentId
-    e_tag: str
-    accept: Names = Field(default_factory=list, max_length=MAX_SUGGESTIONS)
-    reject: Names = Field(default_factory=list, max_length=MAX_SUGGESTIONS)
-    accept_all: bool = False
-    reject_all: bool = False
-
-
-class ReviewBody(Strict):
-    decisions: Annotated[list[DecisionModel], Field(min_length=1, max_length=100)]
-
-
-class ReviewResult(Wire):
-    document_id: str
-    status: Literal["saved", "conflict", "notFound", "invalid"]
-    e_tag: str | None = None
-    document: DocumentModel | None = None
-    error: ErrorModel | None = None
-
-
-class ReviewAnswer(Wire):
-    results: list[ReviewResult]

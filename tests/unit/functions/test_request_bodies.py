@@ -14,8 +14,9 @@ from functions.http import OPERATIONS, SMALL_BODY
 from functions.request import INLINE_BODY, check_names, in_thread, parse_body, require_length
 from shared.domain.errors import InvalidArgument, InvalidRequest, LengthRequired, NotFound
 from shared.domain.names import ProjectKind
-from shared.wire.autolabel import AutolabelBody, BulkBody
-from shared.wire.documents import MAX_ENTITIES, ReviewBody, read_labels
+from shared.wire.autolabel import AutolabelBody
+from shared.wire.documents import MAX_ENTITIES, read_labels
+from shared.wire.review import BulkBody, ReviewBody
 
 #: Bodies without required fields, whose absence is harmless.
 HARMLESS = {
