@@ -1,6 +1,7 @@
 """Commands that start jobs or follow them: autolabel, watch, accept, reject, undo, train, metrics, export."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -135,64 +136,46 @@ DatasetOption = Annotated[Literal["Train", "Test"] | None, typer.Option(help="On
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 
 
-def accept(
-    project: ProjectOption = "",
-    min_confidence: MinOption = None,
-    max_confidence: MaxOption = None,
-    category: CategoryOption = None,
-    prefix: PrefixOption = None,
-    text: TextOption = None,
-    job: JobFilter = None,
-    flagged: FlaggedOption = False,
-    assigned_to: AssignedOption = None,
-    dataset: DatasetOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Accept all suggestions that match, after a count.
+def _decision(decision: Literal["accept", "reject"], description: str) -> Callable[..., None]:
+    """A command that decides on all suggestions that match; `description` is its help."""
 
-    Undo it with 'labelbridge undo'.
-    """
-    body = _bulk(
-        "accept", minConfidence=min_confidence, maxConfidence=max_confidence, categories=category or None,
-        locationPrefix=prefix, text=text, jobId=job, flagged=flagged or None, assignedTo=assigned_to,
-        dataset=dataset,
-    )  # fmt: skip
-    _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
+    def command(
+        project: ProjectOption = "",
+        min_confidence: MinOption = None,
+        max_confidence: MaxOption = None,
+        category: CategoryOption = None,
+        prefix: PrefixOption = None,
+        text: TextOption = None,
+        job: JobFilter = None,
+        flagged: FlaggedOption = False,
+        assigned_to: AssignedOption = None,
+        dataset: DatasetOption = None,
+        dry_run: DryRunOption = False,
+        yes: YesOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        filters = {
+            "minConfidence": min_confidence, "maxConfidence": max_confidence, "categories": category or None,
+            "locationPrefix": prefix, "text": text, "jobId": job, "flagged": flagged or None,
+            "assignedTo": assigned_to, "dataset": dataset,
+        }  # fmt: skip
+        chosen = {name: value for name, value in filters.items() if value is not None}
+        body = cast(BulkBody, {"decision": decision, **chosen})
+        _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
 
-
-def reject(
-    project: ProjectOption = "",
-    min_confidence: MinOption = None,
-    max_confidence: MaxOption = None,
-    category: CategoryOption = None,
-    prefix: PrefixOption = None,
-    text: TextOption = None,
-    job: JobFilter = None,
-    flagged: FlaggedOption = False,
-    assigned_to: AssignedOption = None,
-    dataset: DatasetOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Reject all suggestions that match, after a count.
-
-    They are not suggested again. Undo it with 'labelbridge undo'.
-    """
-    body = _bulk(
-        "reject", minConfidence=min_confidence, maxConfidence=max_confidence, categories=category or None,
-        locationPrefix=prefix, text=text, jobId=job, flagged=flagged or None, assignedTo=assigned_to,
-        dataset=dataset,
-    )  # fmt: skip
-    _decide(Output(as_json), project, body, dry_run=dry_run, yes=yes)
+    command.__name__ = decision
+    command.__doc__ = description
+    return command
 
 
-def _bulk(decision: Literal["accept", "reject"], **filters: Any) -> BulkBody:
-    """The body of a bulk decision; a filter that is None is left out."""
-    chosen = {name: value for name, value in filters.items() if value is not None}
-    return cast(BulkBody, {"decision": decision, **chosen})
+accept = _decision(
+    "accept", "Accept all suggestions that match, after a count.\n\nUndo it with 'labelbridge undo'."
+)
+reject = _decision(
+    "reject",
+    "Reject all suggestions that match, after a count.\n\n"
+    "They are not suggested again. Undo it with 'labelbridge undo'.",
+)
 
 
 def _decide(out: Output, name: str, body: BulkBody, *, dry_run: bool, yes: bool) -> None:
@@ -230,15 +213,22 @@ def undo(
     out.result(state, f"Undone in {counted(result.get('undone', 0), 'document')}.")
 
 
+TestOption = Annotated[int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")]
+ManualOption = Annotated[bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")]
+
+
+def split_of(test: int, *, manual: bool) -> Any:
+    """The `evaluationOptions` of a training: the documents of the dataset Test, or a percentage of all."""
+    if manual:
+        return {"kind": "manual"}
+    return {"kind": "percentage", "trainingSplitPercentage": 100 - test, "testingSplitPercentage": test}
+
+
 def train(
     model: Annotated[str, typer.Argument(help="Label of the model; an existing one is trained again.")],
     project: ProjectOption = "",
-    test: Annotated[
-        int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")
-    ] = 20,
-    manual: Annotated[
-        bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")
-    ] = False,
+    test: TestOption = 20,
+    manual: ManualOption = False,
     yes: YesOption = False,
     wait: WaitOption = True,
     as_json: JsonOption = False,
@@ -248,13 +238,6 @@ def train(
     When it succeeds, suggestions that nobody decided on are removed.
     """
     out = Output(as_json)
-    options: Any = {"kind": "manual"}
-    if not manual:
-        options = {
-            "kind": "percentage",
-            "trainingSplitPercentage": 100 - test,
-            "testingSplitPercentage": test,
-        }
     with session.project(out, project) as api:
         pending = api.statistics()["documents"]["autoLabeled"]
         if pending:
@@ -264,7 +247,11 @@ def train(
                 yes=yes,
             )
         job = api.train(
-            {"modelLabel": model, "trainingConfigVersion": "latest", "evaluationOptions": options}
+            {
+                "modelLabel": model,
+                "trainingConfigVersion": "latest",
+                "evaluationOptions": split_of(test, manual=manual),
+            }
         )
         state = ended(out, job, "Training", wait=wait)
         if state:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from labelbridge.cli import session
+from labelbridge.cli.jobs import ManualOption, TestOption, split_of
 from labelbridge.cli.output import JsonOption, Output, YesOption, counted
 from labelbridge.cli.session import ProjectOption, WaitOption, ended
 from labelbridge.client.models import JobState, PushBody, PushTarget
@@ -21,12 +22,8 @@ def push(
     model: Annotated[
         str | None, typer.Option(help="Label of the model there; default: labelbridge, trained again.")
     ] = None,
-    test: Annotated[
-        int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")
-    ] = 20,
-    manual: Annotated[
-        bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")
-    ] = False,
+    test: TestOption = 20,
+    manual: ManualOption = False,
     replace: Annotated[
         bool,
         typer.Option(
@@ -43,14 +40,9 @@ def push(
     replaced if it was pushed from here, or with --replace. The resource is the one of the app's settings.
     """
     out = Output(as_json)
-    options: Any = {"kind": "manual"}
-    if not manual:
-        options = {
-            "kind": "percentage", "trainingSplitPercentage": 100 - test, "testingSplitPercentage": test,
-        }  # fmt: skip
     body: PushBody = {
-        "projectName": name, "deploymentName": deployment, "modelLabel": model, "evaluationOptions": options,
-        "replace": replace,
+        "projectName": name, "deploymentName": deployment, "modelLabel": model,
+        "evaluationOptions": split_of(test, manual=manual), "replace": replace,
     }  # fmt: skip
     with session.project(out, project) as api:
         target = api.push_target()
