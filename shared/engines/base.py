@@ -8,12 +8,14 @@ EngineError                  an answer to the caller; the message is meant for a
 └── EngineUnavailable        a remote engine does not answer; try again
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import ClassVar, Final, Literal, Protocol
+from urllib.parse import quote
 
 from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
@@ -244,6 +246,33 @@ class ServiceModel(ABC):
         if failure is not None:
             raise EngineError(failure.message)
         return [list(answer.predictions) for answer in answers]
+
+
+REDACTED: Final = "[redacted]"
+_MIN_SECRET: Final = 4
+_SECRETS: set[str] = set()
+_CREDENTIALS: Final = re.compile(
+    r"""(\b(?:proxy-)?authorization\b|\b(?:x-)?api[-_ ]?key\b|\bocp-apim-subscription-key\b)
+        (["']?(?:\ provided)?\s*[:=]\s*["']?)(?:(?:bearer|basic)\s+)?[^\s"',;]+
+    |\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}
+    |\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def keep_secret(value: str) -> None:
+    """From now on, `redacted` leaves out this key of a service."""
+    if len(value) >= _MIN_SECRET:
+        _SECRETS.update({value, quote(value, safe="")})
+
+
+def redacted(text: str) -> str:
+    """What a service says, without the keys of the app and the values of headers that sign in, which it may repeat."""
+    for secret in sorted(_SECRETS, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return _CREDENTIALS.sub(
+        lambda found: f"{found[1] or found[3] or ''}{found[2] or found[4] or ''}{REDACTED}", text
+    )
 
 
 def require_settings(engine: str, settings: Mapping[str, str], instead: str = "") -> None:

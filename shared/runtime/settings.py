@@ -401,6 +401,12 @@ def _address_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         parts = urlsplit(address)
         if parts.scheme == "http" and (settings.on_azure or parts.hostname not in LOOPBACK):
             yield name, f"{name.upper()} must begin with https://."
+    base = urlsplit(settings.openai_base_url)
+    if settings.openai_api_key and base.scheme == "http" and base.hostname not in LOOPBACK:
+        yield (
+            "openai_base_url openai_api_key",
+            "OPENAI_BASE_URL must begin with https:// where OPENAI_API_KEY is set.",
+        )
 
 
 def _event_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -60,6 +60,8 @@ class FakeLanguage(FaultyServer):
     def __init__(self) -> None:
         super().__init__()
         self.key = KEY
+        #: Of an identity that is let in.
+        self.token = ""
         #: (project, deployment) of models that are there without a push; None: any.
         self.deployed: set[tuple[str, str]] | None = None
         self.projects: dict[str, LanguageProject] = {}
@@ -83,7 +85,8 @@ class FakeLanguage(FaultyServer):
         return app
 
     async def act(self, request: web.Request) -> web.Response:
-        if request.headers.get("Ocp-Apim-Subscription-Key") != self.key:
+        signed_in = self.token and request.headers.get("Authorization") == f"Bearer {self.token}"
+        if not signed_in and request.headers.get("Ocp-Apim-Subscription-Key") != self.key:
             return _error(401, "Unauthorized", "Access denied due to invalid subscription key.")
         if "api-version" not in request.query:
             return _error(400, "InvalidRequest", "The api-version query parameter is required.")

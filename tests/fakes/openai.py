@@ -10,6 +10,7 @@ The text of the document, the last user message, says what it answers:
     "#length"            an answer that is cut off; "#notjson", "#schema": one that is not what was asked for
     "#unknown"           a category that was not offered; "#nowhere" a passage that is not in the text
     "#plain"             no log-probabilities; "#forced" some from before the schema was applied
+    "#echo"              400 with the headers of the request in its message
     "#held"              answered when `released` is set
     "#takes:500"         so many tokens in the answer, as the usage says
 
@@ -35,7 +36,7 @@ type Json = dict[str, Any]
 
 
 class FakeOpenAI:
-    """`key`: the only one that is let in. `knows`: optional parameters that the model takes.
+    """`key`, and on Azure `token`, if given: who is let in. `knows`: optional parameters that the model takes.
 
     `forbids`: log-probabilities are refused with 403, as by reasoning models.
     """
@@ -47,7 +48,9 @@ class FakeOpenAI:
         knows: tuple[str, ...] = ("logprobs", "temperature", "max_completion_tokens"),
         *,
         forbids: bool = False,
+        token: str = "",
     ) -> None:
+        self.token = token
         self.key, self.model, self.knows, self.forbids = key, model, knows, forbids
         self.requests: list[Json] = []
         self.paths: list[str] = []
@@ -71,7 +74,8 @@ class FakeOpenAI:
         return await self._complete(request)
 
     async def _azure(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("api-key") != self.key:
+        signed_in = self.token and request.headers.get("Authorization") == f"Bearer {self.token}"
+        if not signed_in and request.headers.get("api-key") != self.key:
             text = "Access denied due to invalid subscription key or wrong API endpoint."
             return web.json_response({"error": {"code": "401", "message": text}}, status=401)
         if not request.query.get("api-version"):
@@ -100,6 +104,8 @@ class FakeOpenAI:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
+            if "#echo" in body["messages"][-1]["content"]:
+                return refused(400, "bad", f"Unexpected headers: {dict(request.headers)}")
             return await self._answer(body)
         finally:
             self.at_once -= 1

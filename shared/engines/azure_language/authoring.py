@@ -68,6 +68,10 @@ class LanguageAuthoring:
         """Raises EngineNotConfigured."""
         require_settings("azure-language", {"LANGUAGE_ENDPOINT": self._options.endpoint})
 
+    async def close(self) -> None:
+        """Release the connections."""
+        await self._options.close()
+
     async def has_project(self, project: str) -> bool:
         """Whether the resource has a project of this name."""
         async with self._client(project) as client:

@@ -219,3 +219,4 @@ class AzureLanguageEngine(ServiceEngine):
     async def close(self) -> None:
         """Release the connections."""
         await self._service.close()
+        await self._options.close()

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline import PipelineResponse
 
 from shared.domain.jobs import JobError
-from shared.engines.base import EngineError, EngineUnavailable
+from shared.engines.base import EngineError, EngineUnavailable, keep_secret, redacted
 
 #: The stable version of both APIs; the clients would ask for a preview.
 API_VERSION: Final = "2023-04-01"
@@ -25,9 +26,11 @@ _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LanguageOptions:
-    """The settings LANGUAGE_*. `identity` makes the app's identity, which is used where there is no key."""
+    """The settings LANGUAGE_*. `identity` makes the app's identity, which is used where there is no key: one for all
+    calls, since each asks for a token of its own.
+    """
 
     endpoint: str
     key: str = ""
@@ -35,13 +38,22 @@ class LanguageOptions:
     deployment: str = ""
     identity: Callable[[], AsyncTokenCredential] | None = None
 
-    @property
+    def __post_init__(self) -> None:
+        keep_secret(self.key)
+
+    @cached_property
     def credential(self) -> AzureKeyCredential | AsyncTokenCredential:
         if self.key:
             return AzureKeyCredential(self.key)
         if self.identity is None:
             raise EngineError("Azure Language needs LANGUAGE_KEY or a managed identity.")
         return self.identity()
+
+    async def close(self) -> None:
+        """Release the connections of the identity."""
+        credential = self.__dict__.pop("credential", None)
+        if isinstance(credential, AsyncTokenCredential):
+            await credential.close()
 
     @property
     def client_options(self) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def service_errors() -> Generator[None]:
 def _meaning(error: HttpResponseError) -> EngineError:
     response: Any = error.response
     if response is None and isinstance(error, ClientAuthenticationError):
-        return EngineUnavailable(f"The app cannot sign in to Azure Language: {error.message}")
+        return EngineUnavailable(f"The app cannot sign in to Azure Language: {redacted(error.message)}")
     if response is None:
         return EngineUnavailable(f"Azure Language does not respond ({type(error).__name__}).")
     status, reason = int(response.status_code), _reason(response, error)
@@ -104,7 +116,7 @@ def _reason(response: Any, error: HttpResponseError) -> JobError:
     except (ValueError, AzureError):
         body = None
     found: Any = cast("Mapping[str, Any]", body).get("error") if isinstance(body, dict) else None
-    return reason_in(found, f"{response.status_code}", str(error.reason or "no reason"))
+    return reason_in(found, f"{response.status_code}", redacted(str(error.reason or "no reason")))
 
 
 def reason_in(error: Any, code: str = "Unknown", message: str = "The service gave no reason.") -> JobError:
@@ -112,9 +124,9 @@ def reason_in(error: Any, code: str = "Unknown", message: str = "The service gav
     target: str | None = None
     while isinstance(error, dict):
         found = cast("Mapping[str, Any]", error)
-        code = str(found.get("code") or code)[:100]
-        message = str(found.get("message") or message)[:_MAX_MESSAGE]
-        target = str(found["target"])[:100] if found.get("target") else target
+        code = redacted(str(found.get("code") or code))[:100]
+        message = redacted(str(found.get("message") or message))[:_MAX_MESSAGE]
+        target = redacted(str(found["target"]))[:100] if found.get("target") else target
         error = found.get("innererror")
     return JobError(code, message, target)
 

@@ -24,7 +24,7 @@ from shared.domain.jobs import CONTENT_FILTERED, JobError
 from shared.domain.prediction import NO_TOKENS, Tokens
 from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
-from shared.engines.base import NO_DEADLINE, Deadline
+from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -132,11 +132,13 @@ class Client:
     def __init__(
         self, target: Target, pace: Pace, timeout: float, identity: "Callable[[], AsyncTokenCredential]"
     ) -> None:
+        keep_secret(target.key)
         self._target = target
         self._pace = pace
         self._timeout = timeout
         self._identity = identity
         self._made: AsyncOpenAI | None = None
+        self._credential: AsyncTokenCredential | None = None
         self._lock = asyncio.Lock()
         self._unknown: set[str] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -200,6 +202,8 @@ class Client:
         """Close the connections."""
         if self._made is not None:
             await self._made.close()
+        if self._credential is not None:
+            await self._credential.close()
 
     async def _send(
         self,
@@ -239,7 +243,8 @@ class Client:
         if not target.key:
             from azure.identity.aio import get_bearer_token_provider
 
-            options = {"azure_ad_token_provider": get_bearer_token_provider(self._identity(), SCOPE)}
+            self._credential = self._identity()
+            options = {"azure_ad_token_provider": get_bearer_token_provider(self._credential, SCOPE)}
         return AsyncAzureOpenAI(
             azure_endpoint=target.endpoint,
             azure_deployment=target.model,
@@ -400,7 +405,7 @@ def _is_filter(body: dict[str, Any]) -> bool:
 
 def _reason(body: dict[str, Any]) -> str:
     """What the service says, on one line."""
-    return " ".join(str(body.get("message") or "").split())[:MAX_REASON].rstrip(".")
+    return redacted(" ".join(str(body.get("message") or "").split()))[:MAX_REASON].rstrip(".")
 
 
 def retry_after(error: Exception) -> float | None:

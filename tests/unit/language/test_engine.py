@@ -364,3 +364,18 @@ async def test_answer_waits_for_the_service(service, engine):
 
     assert first.predictions[0].category == "Refund"
     assert _failure(second).code == "InvalidDocument"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_key_that_the_service_repeats_is_redacted(service, engine, status):
+    said = f"Ocp-Apim-Subscription-Key: {KEY}; Authorization: Bearer eyJhbGciOi.eyJzdWIi.c2ln was sent with {KEY}"
+    inner = {"code": f"Bad{KEY}", "message": said}
+    body = {"error": {"code": "InvalidRequest", "message": said, "innererror": inner}}
+    service.faults = [Fault(f"POST {RUNTIME}", status=status, body=body, times=9)]
+    try:
+        found = str(await (await model(engine)).answer(["@Refund:73"]))
+    except EngineUnavailable as error:
+        found = str(error)
+    assert "[redacted] was sent with [redacted]" in found
+    assert KEY not in found
+    assert "eyJ" not in found

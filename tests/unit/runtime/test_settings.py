@@ -72,6 +72,10 @@ def test_a_wrong_version_names_its_setting_once() -> None:
         ),
         ({"ENGINE_BUDGETS": '{"embeded": 5}'}, "ENGINE_BUDGETS has a name that is not an engine of this app"),
         ({"OPENAI_BASE_URL": "http://localhost/v1"}, "OPENAI_BASE_URL requires OPENAI_MODEL."),
+        (
+            {"OPENAI_BASE_URL": "http://models.internal/v1", "OPENAI_MODEL": "m", "OPENAI_API_KEY": "k"},
+            "OPENAI_BASE_URL must begin with https:// where OPENAI_API_KEY is set.",
+        ),
         ({"OPENAI_MODEL": "m", "DEFAULT_ENGINE": "azure-openai"}, "OPENAI_MODEL requires OPENAI_BASE_URL."),
         ({"AZURE_OPENAI_DEPLOYMENT": "d"}, "AZURE_OPENAI_DEPLOYMENT requires AZURE_OPENAI_ENDPOINT."),
         (

@@ -250,3 +250,21 @@ async def test_a_job_whose_documents_are_all_filtered_is_completed_in_part(app: 
     assert {error.code for error in job.errors} == {"ContentFiltered"}
     outcomes = await app.container.autolabel.outcomes("p", "job")
     assert {one.outcome for one in outcomes} == {Outcome.FAILED}
+
+
+async def test_a_key_that_a_server_repeats_is_in_no_outcome(fake: FakeOpenAI, storage: MemoryStorage) -> None:
+    fake.key = "sk-0123456789abcdef"
+    async with serve(fake.app()) as url:
+        options = OpenAIOptions(f"{url}/v1", fake.key, "fake-model", timeout=30)
+        engine = AzureOpenAIEngine(options, lambda: None)  # type: ignore[arg-type,return-value]
+        app = in_process(storage, engines={ENGINE: lambda: engine})
+        await app.create(on_upload=False)
+        await app.container.categories.put("p", [CategoryChange("Login")], "me")
+        await upload(app, {"a.txt": "@Login #echo"})
+        job = await app.autolabel(engine=ENGINE)
+        await engine.aclose()
+    [outcome] = await app.container.autolabel.outcomes("p", "job")
+    assert outcome.error is not None
+    assert "Unexpected headers" in outcome.error.message
+    assert "[redacted]" in outcome.error.message
+    assert fake.key not in f"{outcome} {job} {await app.rows()}"
