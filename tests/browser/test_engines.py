@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve_in_thread
-from tests.support.api import unique
+from tests.support.api import accept, unique
 from tests.support.azurite import Azurite
 from tests.support.hosts import Host, running_host
 
@@ -50,5 +50,10 @@ async def test_an_engine_without_labels_is_offered_and_compared(
     table = page.get_by_role("region", name="Engines, table")
     await expect(table.get_by_role("row", name="Azure OpenAI 1 0 0")).to_be_visible()
     await expect(table.get_by_role("row", name="fake-model 1 0 0")).to_be_visible()
+    bands = page.get_by_role("region", name="Accepted share by confidence")
+    await expect(bands).to_have_count(0)  # nobody has decided
+    await project.review([accept(one) for one in await project.documents(status="autoLabeled")])
+    await page.reload()
+    await expect(bands.get_by_role("row", name="90% to 100% 100% of 1")).to_be_visible()
     job = page.get_by_role("listitem").filter(has_text="azure-openai")
     await expect(job.get_by_text("fake-model")).to_be_visible()

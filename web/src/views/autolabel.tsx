@@ -93,7 +93,7 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
               <Fragment key={one.engine}>
                 <tr>
                   <th scope="row">{engineName(one.engine)}</th>
-                  <Figures of={one} title={bands(one)} />
+                  <Figures of={one} />
                   <td>{one.cost === null ? "–" : money(one.cost)}</td>
                 </tr>
                 {one.models
@@ -110,29 +110,60 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
           </tbody>
         </table>
       </div>
+      <Bands engines={used} />
     </section>
   );
 }
 
-function Figures({ of, title }: { of: EngineFigures["models"][number]; title?: string }) {
+/** The share accepted by confidence, one row a band and one column an engine; bands without a decision are left out. */
+function Bands({ engines }: { engines: readonly EngineFigures[] }) {
+  const decided = (engines[0]?.bands ?? [])
+    .map((_, place) => engines.map((one) => one.bands[place]))
+    .filter((row) => row.some((band) => band && band.precision !== null));
+  if (!decided.length) return null;
+  return (
+    <div class="table-scroll" tabIndex={0} role="region" aria-label="Accepted share by confidence">
+      <table class="bars">
+        <thead>
+          <tr>
+            <th scope="col">Accepted share at confidence</th>
+            {engines.map((one) => (
+              <th key={one.engine} scope="col">
+                {engineName(one.engine)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {decided.map((row) => (
+            <tr key={row[0]!.minConfidence}>
+              <th scope="row">
+                {percent(row[0]!.minConfidence)} to {percent(row[0]!.maxConfidence)}
+              </th>
+              {row.map((band, place) => (
+                <td key={engines[place]!.engine}>
+                  {!band || band.precision === null
+                    ? "–"
+                    : `${percent(band.precision)} of ${count(band.accepted + band.rejected)}`}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Figures({ of }: { of: EngineFigures["models"][number] }) {
   return (
     <>
       <td>{count(of.suggested)}</td>
       <td>{count(of.accepted)}</td>
       <td>{count(of.rejected)}</td>
-      <td title={title}>{of.precision === null ? "–" : percent(of.precision)}</td>
+      <td>{of.precision === null ? "–" : percent(of.precision)}</td>
     </>
   );
-}
-
-/** The share accepted by confidence, one line a band. */
-function bands({ bands }: EngineFigures): string {
-  return bands
-    .filter((one) => one.precision !== null)
-    .map(
-      (one) => `${percent(one.minConfidence)} to ${percent(one.maxConfidence)}: ${percent(one.precision!)}`,
-    )
-    .join("\n");
 }
 
 function JobCard({
