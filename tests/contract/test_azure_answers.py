@@ -163,7 +163,7 @@ async def test_a_read_that_never_succeeds_gives_up() -> None:
             await clients.table("rows").query("p")
 
     assert caught.value.retryable
-    assert len(service.received) == 4
+    assert len(service.received) == 5
 
 
 async def test_a_lost_answer_to_a_read_is_asked_for_again() -> None:

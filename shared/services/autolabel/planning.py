@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import batched
+from time import monotonic
 from typing import Final
 
 from shared.domain.autolabel import is_unlabeled
@@ -70,6 +71,7 @@ class Planner:
         self._models = models
         self._jobs = jobs
         self._planning: dict[str, asyncio.Lock] = {}
+        self._again: dict[str, float] = {}  # when the last plan of this process that repeats another is due
         self._budgets = budgets
         self._default_engine = default_engine
         self._window = window
@@ -91,24 +93,22 @@ class Planner:
             return
         pending = await self._stores.pending.all(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
-        folders = [upload for upload in pending if upload.is_folder]
-        if folders:
+        if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
         under_way = await self._under_way(project)
-        fresh = [
-            u
-            for u in uploads
-            if not any(b.low <= page_of(u.document_id, project.pages) < b.high for b in under_way)
-        ]
-        heads = await self._stores.pages.heads(project.scope)
+        pages = {n for batch in under_way for n in range(batch.low, batch.high)}
+        fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in pages]
+        heads = self._stores.pages.heads
         if fresh:
-            await self._plan_uploads(project, heads, fresh, message.id)
+            await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
         elif not uploads and not under_way:
-            await self._plan_waiting(project, heads, message.id)
+            await self._plan_waiting(project, await heads(project.scope), message.id)
         hidden = under_way and not uploads  # what they register may wait for a plan
         more = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE
-        if len(fresh) < len(uploads) or more or hidden:
+        again = len(fresh) < len(uploads) or more or hidden
+        if again and monotonic() >= self._again.get(project.incarnation, 0):
             await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
+            self._again[project.incarnation] = monotonic() + self._window
 
     async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
         """Begin a scan of folders that were renamed or deleted; the same requests again are the same scan."""

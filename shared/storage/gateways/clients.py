@@ -179,7 +179,11 @@ class StorageClients:
             from azure.data.tables.aio import TableServiceClient
 
             return TableServiceClient(
-                self.account.table_endpoint, retry_backoff_factor=0.4, retry_backoff_max=10, **self._options()
+                self.account.table_endpoint,
+                retry_backoff_factor=0.4,
+                retry_backoff_max=10,
+                retry_status=self._retries,
+                **self._options(),
             )
 
         return self._kept(("tables",), build)

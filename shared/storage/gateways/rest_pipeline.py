@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from random import uniform
 from typing import TYPE_CHECKING, Any, override
 from urllib.parse import quote, urlencode
 
@@ -86,7 +87,19 @@ async def _only_once(
 
 
 class _Retry(policies.AsyncRetryPolicy[HttpRequest, Any]):
-    """A write whose answer was lost is not sent again; one that the service refused for a while is, PUT like POST."""
+    """A write whose answer was lost is not sent again; one that the service refused for a while is, PUT like POST.
+
+    Callers that were refused together come again one by one: each pause is drawn.
+    """
+
+    @override
+    def get_backoff_time(self, settings: dict[str, Any]) -> float:
+        """Seconds; where no answer came, the first try again is at once, over another connection."""
+        tries = len(settings["history"])
+        if tries == 1 and settings["history"][-1].error is not None:
+            return 0
+        pause = settings["backoff"] * 2 ** (tries - 1)
+        return min(settings["max_backoff"], pause) * uniform(0.5, 1.5)
 
     @override
     def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
@@ -133,8 +146,9 @@ class Service:
         self.endpoint = account.table_endpoint if tables else account.blob_endpoint
         if account.credential is not None and not self.endpoint.startswith("https://"):
             raise ValueError("A token is sent over HTTPS only.")
-        backoff = 0.4 if tables else 2
-        chain: list[Any] = [_Retry(retry_total=retries, retry_backoff_factor=backoff, retry_backoff_max=10)]
+        backoff = 0.3 if tables else 0.5
+        tries = {"retry_total": retries, "retry_status": retries}
+        chain: list[Any] = [_Retry(**tries, retry_backoff_factor=backoff, retry_backoff_max=10)]
         if account.credential is not None:
             chain.append(policies.AsyncBearerTokenCredentialPolicy(account.credential, _SCOPE))
         elif account.sas:
