@@ -81,7 +81,7 @@ LATE = (
     "shared.services.autolabel", "shared.services.project_files", "shared.services.projects",
     "shared.services.review", "shared.services.training", "shared.storage.pages", "shared.engines.worker",
     "shared.domain.page", "shared.domain.project_file", "shared.wire.project_file", "shared.connection.conditions",
-    "opentelemetry", "azure.monitor", "azure.ai", "httpx", "requests", "pydantic_settings", "dotenv", "typer", "jinja2",
+    "opentelemetry", "azure.monitor", "azure.ai", "httpx", "requests",
 )  # fmt: skip
 
 
