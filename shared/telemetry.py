@@ -53,7 +53,10 @@ def enabled() -> bool:
 def span(
     name: str, *, kind: Kind = "internal", parent: str = "", **attributes: Attribute
 ) -> AbstractContextManager[None]:
-    """A span around the block; `parent` is a `traceparent` from outside, else the current span is the parent."""
+    """A span around the block; `parent` is a `traceparent` from outside, else the current span is the parent.
+
+    Where there are both, the current span is linked.
+    """
     return _recorder.span(name, kind, parent, attributes) if _recorder else _NOTHING
 
 

@@ -414,7 +414,8 @@ type Result = (
 class Job(OfProject):
     """One long-running operation; `result` is what its answer shows, None while there is nothing to show.
 
-    `generation` and `edition` are those of the project when the job was made, or planned.
+    `generation` and `edition` are those of the project when the job was made, or planned. `trace`: the `traceparent`
+    of who made it; "" when nothing was recorded.
     """
 
     id: str
@@ -431,6 +432,7 @@ class Job(OfProject):
     result: Result | None = None
     errors: tuple[JobError, ...] = ()
     warnings: tuple[JobError, ...] = ()
+    trace: str = field(default="", compare=False)
     etag: str = field(default="", compare=False)
 
     @classmethod

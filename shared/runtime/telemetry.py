@@ -101,7 +101,9 @@ class OpenTelemetry:
     def span(self, name: str, kind: Kind, parent: str, attributes: dict[str, Attribute]) -> Generator[None]:
         context = self._propagator.extract({"traceparent": parent}) if parent else None
         named = {_qualified(key): value for key, value in attributes.items()}
-        with self._tracer.start_as_current_span(name, context, self._kinds[kind], named):
+        current = self._trace.get_current_span().get_span_context()
+        links = [self._trace.Link(current)] if parent and current.is_valid else []
+        with self._tracer.start_as_current_span(name, context, self._kinds[kind], named, links):
             yield
 
     def annotate(self, attributes: dict[str, Attribute]) -> None:

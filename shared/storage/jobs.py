@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared import telemetry
 from shared.domain import jobs
 from shared.domain.errors import Conflict, JobNotFound
 from shared.domain.jobs import (
@@ -137,6 +138,7 @@ class JobStore:
 
         `more` land in the same transaction; RowChanged when one of them was in the way.
         """
+        job = replace(job, trace=telemetry.trace())
         operations = [Insert(job_key(job.kind, job.id), _encode(job))]
         if not job.status.ended:
             if self._active is not None and job.kind not in _GLOBAL:
@@ -418,6 +420,7 @@ def _encode(job: Job) -> dict[str, Value]:
         "status": job.status.value,
         "created": job.created,
         "updated": job.updated,
+        **({"trace": job.trace} if job.trace else {}),
         **packed_values(data),
     }
 
@@ -446,5 +449,6 @@ def _decode(row: Row) -> Job:
         else None,
         errors=tuple(JobError(**e) for e in data["errors"]),
         warnings=tuple(JobError(**e) for e in data["warnings"]),
+        trace=str(values.get("trace", "")),
         etag=row.etag,
     )

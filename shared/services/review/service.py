@@ -1,13 +1,14 @@
 """Saving the decisions of a reviewer: up to 100 documents, each saved whole or refused whole (rule V2)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shared import telemetry
 from shared.domain.document import Document, Version
 from shared.domain.errors import DocumentNotFound, InvalidArgument, LabelbridgeError, StaleDocument
+from shared.domain.jobs import JobKind
 from shared.domain.names import random_id
 from shared.domain.page import (
     Action,
@@ -29,6 +30,8 @@ from shared.storage.pages import Author
 from shared.wire.validation import ValidationErrors
 
 MAX_DECISIONS = 100
+MAX_TRACES = 1_000
+"""Jobs whose trace a process remembers, so that a save reads no row for it."""
 
 
 class Saved(StrEnum):
@@ -65,6 +68,7 @@ DECISIONS = "labelbridge.suggestions"
 class ReviewService:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+        self._traces: dict[str, str] = {}
 
     async def save(
         self, name: str, decisions: Sequence[Submitted], by: str, revision: str | None = None
@@ -80,6 +84,7 @@ class ReviewService:
         author = Author(by, self._stores.clock(), revision or random_id())
         results: dict[str, Result] = {}
         made: dict[int, list[tuple[int, bool]]] = {}
+        sources: dict[int, list[str]] = {}
 
         def change(page: Page, project: Project) -> Edit | None:
             mine = [s for key, s in known.items() if page_of(key, project.pages) == page.number]
@@ -87,6 +92,7 @@ class ReviewService:
             history: list[HistoryEntry] = []
             tallies: list[tuple[int, bool]] = []
             engines: list[EngineTally] = []
+            suggested_by: list[str] = []
             for submitted in mine:
                 result, decided = _decide(page, project, submitted, author.revision)
                 results[result.document_id] = result
@@ -95,7 +101,9 @@ class ReviewService:
                     history.append(decided_entry(decided))
                     tallies.extend(decided.tallies())
                     engines.extend(decisions_of(decided.source, decided.tallies()))
+                    suggested_by.append(decided.source.job_id)
             made[page.number] = tallies
+            sources[page.number] = suggested_by
             return Edit(edits, tuple(history), tuple(tallies), engines=tuple(engines)) if edits else None
 
         written = await self._stores.pages.write(
@@ -105,8 +113,27 @@ class ReviewService:
             is_accepted for tallies in made.values() for _, is_accepted in tallies
         ).items():
             telemetry.count(DECISIONS, number, decision="accepted" if accepted else "rejected")
+        if telemetry.enabled():
+            await self._end_traces(written.project, Counter(one for ids in sources.values() for one in ids))
         wanted = [s.decision.document_id for s in decisions]
         return written.project, [results.get(key) or _not_found(key) for key in wanted]
+
+    async def _end_traces(self, project: Project, documents: Mapping[str, int]) -> None:
+        """A span in the trace of each job whose suggestions were decided, which leads back to the upload.
+
+        `documents`: how many by job. It links to the request, which is a trace of its own: a person decides later.
+        """
+        for job_id, number in documents.items():
+            if job_id not in self._traces:
+                job = await self._stores.jobs.find(project.incarnation, JobKind.AUTOLABEL, job_id)
+                if len(self._traces) >= MAX_TRACES:
+                    self._traces.clear()
+                self._traces[job_id] = job.trace if job else ""
+            if parent := self._traces[job_id]:
+                with telemetry.span(
+                    "save labels", parent=parent, project=project.name, job=job_id, documents=number
+                ):
+                    pass
 
 
 def _require_distinct(decisions: Sequence[Submitted]) -> None:

@@ -88,6 +88,35 @@ async def test_one_trace_leads_from_an_upload_to_its_suggestion(app: App, seen: 
     assert "secret" not in "".join(span.to_json() for span in spans)
 
 
+async def test_the_trace_of_an_upload_ends_with_the_saved_label(app: App, seen: Seen) -> None:
+    await app.create()
+    await app.define("Refund")
+    with telemetry.span("upload"):
+        await app.upload({"a.txt": "@Refund:73", "b.txt": "@Refund:74"})
+    await app.drain()
+    for name in ("a.txt", "b.txt"):
+        document = await app.document(name)
+        assert document is not None
+        submitted = [
+            Submitted(Decision(document_id(name), accept_all=True), parse_version(etag(document, 0)))
+        ]
+        for _ in range(2):  # the second one finds a conflict and saves nothing
+            with telemetry.span(f"review {name}"):
+                await app.container.review.save("p", submitted, "me")
+
+    spans = seen.spans.get_finished_spans()
+    by_id = {span.context.span_id: span for span in spans if span.context is not None}
+    saved = [span for span in spans if span.name == "save labels"]
+    assert len(saved) == 2
+    for span, name in zip(saved, ("a.txt", "b.txt"), strict=True):
+        first, second, *_, last = _ancestors(span, by_id)
+        assert (first, second, last) == ("save labels", "plan", "upload")
+        [link] = span.links
+        assert by_id[link.context.span_id].name == f"review {name}"
+        assert span.attributes is not None
+        assert span.attributes["labelbridge.documents"] == 1
+
+
 async def test_metrics_count_documents_decisions_jobs_and_times(app: App, seen: Seen) -> None:
     await app.create()
     await app.define("Refund")
