@@ -44,7 +44,11 @@ ONE = f"{DOCUMENTS}/{{documentId}}"
 async def list_documents(call: Call, query: DocumentListQuery) -> Reply:
     """List documents, filtered and ordered, in pages."""
     project, page = await call.container.documents.list(
-        call.project_name, document_query(call, query), query.top, query.continuation_token, count=query.count
+        call.project_name,
+        await document_query(call, query),
+        query.top,
+        query.continuation_token,
+        count=query.count,
     )
     answer = listed([document_json(document, project) for document in page.documents], page.token)
     return answer if page.count is None else replace(answer, data=answer.data | {"count": page.count})
@@ -55,7 +59,7 @@ async def search_documents(call: Call, body: SearchBody) -> Reply:
     """Search the texts of documents, at most 300 at a call, and say how many were searched."""
     from shared.services.review.searching import Search
 
-    search = Search(document_query(call, body), body.text, body.match_case)
+    search = Search(await document_query(call, body), body.text, body.match_case)
     project, found = await call.container.searches.search(
         call.project_name, search, body.top, body.continuation_token
     )
@@ -189,10 +193,18 @@ async def submitted_labels(call: Call, kind: ProjectKind, given: Mapping[str, An
     return await in_thread(len(call.request.get_body()), lambda: read_labels(kind, given[field]))
 
 
-def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
+async def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
     """The filters of a request. `@me` is the caller, `@none` nobody."""
     from shared.services.review.listing import DocumentQuery
 
+    only, evaluated = None, (asked.evaluated_model, asked.expected_category, asked.predicted_category)
+    if asked.evaluated_model is not None:
+        only = await call.container.trained_models.counted_in(
+            call.project_name, asked.evaluated_model, asked.expected_category, asked.predicted_category
+        )
+    elif evaluated != (None, None, None):
+        text = "'expectedCategory' and 'predictedCategory' need the 'evaluatedModel' that predicted."
+        raise InvalidArgument(text, target="evaluatedModel")
     return DocumentQuery(
         asked.status,
         asked.dataset,
@@ -204,6 +216,8 @@ def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
         asked.orderby,
         hundredths(asked.min_confidence, up=True),
         hundredths(asked.max_confidence, up=False),
+        evaluated,
+        only,
     )
 
 

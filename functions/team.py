@@ -69,7 +69,7 @@ async def get_progress(call: Call, query: ProgressQuery) -> Reply:
 @routes.add("POST", f"{P}/documents/:assign", {200: AssignAnswer}, role=Role.WRITE)
 async def assign_documents(call: Call, body: AssignBody) -> Reply:
     """Assign the first documents of a filter to a person, or to nobody: advice, no lock."""
-    query = document_query(call, body.filter)
+    query = await document_query(call, body.filter)
     query.check()
     count, more = await call.container.team.assign(
         call.project_name,

@@ -290,21 +290,11 @@ class Document(Labels):
     labelProblems: NotRequired[list[str] | None]
 
 
-class SearchBody(TypedDict):
+class SearchBody(DocumentFilter):
     """What to search for, and the filters and orders of the list of documents."""
 
     text: str
     matchCase: NotRequired[bool]
-    status: NotRequired[DocumentStatus | None]
-    dataset: NotRequired[Dataset | None]
-    category: NotRequired[str | None]
-    jobId: NotRequired[str | None]
-    locationPrefix: NotRequired[str | None]
-    flagged: NotRequired[bool | None]
-    assignedTo: NotRequired[str | None]
-    minConfidence: NotRequired[float | None]
-    maxConfidence: NotRequired[float | None]
-    orderby: NotRequired[Literal["id", "location", "uncertainty"]]
     top: NotRequired[int]
     continuationToken: NotRequired[str | None]
 

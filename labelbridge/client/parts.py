@@ -24,6 +24,10 @@ class DocumentFilters(TypedDict, total=False):
     max_confidence: float | None
     #: A person's name; `@me`: the caller; `@none`: documents that are assigned to nobody.
     assigned_to: str | None
+    #: A model, and the row and the column of its confusion matrix that count the documents.
+    evaluated_model: str | None
+    expected_category: str | None
+    predicted_category: str | None
 
 
 def in_camel_case(filters: Mapping[str, Any]) -> dict[str, Any]:

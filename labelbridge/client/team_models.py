@@ -32,6 +32,9 @@ class DocumentFilter(TypedDict):
     minConfidence: NotRequired[float | None]
     maxConfidence: NotRequired[float | None]
     assignedTo: NotRequired[str | None]
+    evaluatedModel: NotRequired[str | None]
+    expectedCategory: NotRequired[str | None]
+    predictedCategory: NotRequired[str | None]
     orderby: NotRequired[Literal["id", "location", "uncertainty"]]
 
 

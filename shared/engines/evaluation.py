@@ -9,7 +9,7 @@ Micro and macro averages are over the categories that occur in the test document
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -51,6 +51,51 @@ def evaluate(
         f"{_field(kind)}Evaluation": figures,
     }
     return Evaluation(summary, [_result(kind, document, none) for document in documents])
+
+
+def locations_in(
+    summary: Mapping[str, Any],
+    results: Iterable[Mapping[str, Any]],
+    expected: str | None,
+    predicted: str | None,
+) -> list[str]:
+    """Names of the test documents that an evaluation counts in a cell of its confusion matrix; None: in any.
+
+    `summary` and `results` are as `evaluate` made them.
+    """
+    [figures] = [value for name, value in summary.items() if name.endswith("Evaluation")]
+    categories: Mapping[str, Any] = figures.get("classes") or figures.get("entities") or {}
+    none = OTHER_NONE if NONE in categories else NONE
+    return [
+        result["location"]
+        for result in results
+        if any(
+            expected in {None, row} and predicted in {None, column}
+            for item in _items_of(result, none)
+            for row, column in _pairs(item, none)
+        )
+    ]
+
+
+def _items_of(result: Mapping[str, Any], none: str) -> Iterable[_Item]:
+    """The items of a document, from its result."""
+    [found] = [value for name, value in result.items() if name.endswith("Result")]
+    if "entities" not in found:
+        expected, predicted = (
+            [found[f"{side}Class"]] if f"{side}Class" in found else found[f"{side}Classes"]
+            for side in ("expected", "predicted")
+        )
+        yield _Item(frozenset(expected) - {none}, frozenset(predicted) - {none})
+        return
+    sides = [
+        _by_span(
+            EntityLabel(e["category"], e["offset"], e["length"])
+            for region in found["entities"]
+            for e in region[side]
+        )
+        for side in ("expectedEntities", "predictedEntities")
+    ]
+    yield from _compared(*sides)
 
 
 def without_outer_spaces(labels: Labels, text: str) -> Labels:
@@ -99,6 +144,13 @@ def _items(kind: ProjectKind, document: EvaluatedDocument) -> Iterable[_Item]:
         return
     expected = _by_span(e for region in _regions(document) for e in region.labels)
     predicted = _by_span(e for region in _regions(document) for e in _inside(document, region))
+    yield from _compared(expected, predicted)
+
+
+type _Spans = dict[tuple[int, int], frozenset[str]]
+
+
+def _compared(expected: _Spans, predicted: _Spans) -> Iterable[_Item]:
     nothing = frozenset[str]()
     for span in sorted(expected.keys() | predicted.keys()):
         yield _Item(expected.get(span, nothing), predicted.get(span, nothing))
@@ -115,7 +167,7 @@ def _inside(document: EvaluatedDocument, region: Region) -> list[EntityLabel]:
     return sorted(found, key=lambda e: (e.offset, e.length, e.category))
 
 
-def _by_span(entities: Iterable[EntityLabel]) -> dict[tuple[int, int], frozenset[str]]:
+def _by_span(entities: Iterable[EntityLabel]) -> _Spans:
     spans: dict[tuple[int, int], set[str]] = {}
     for entity in entities:
         spans.setdefault((entity.offset, entity.length), set()).add(entity.category)

@@ -17,7 +17,7 @@ from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_f
 from shared.domain.project import MAX_CATEGORIES, Project
 from shared.domain.suggestions import MAX_ENTITY_LENGTH, Suggestion, SuggestionSet
 from shared.domain.text import MAX_CHARACTERS
-from shared.wire.api import Language, Strict, Wire, moment
+from shared.wire.api import Language, ModelLabel, Strict, Wire, moment
 from shared.wire.records import to_json
 from shared.wire.validation import ValidationErrors, shown
 
@@ -396,6 +396,11 @@ class DocumentFilters(Wire):
     max_confidence: Confidence | None = None
     #: A person's name; `@me`: the caller; `@none`: documents that are assigned to nobody.
     assigned_to: Annotated[str, Field(max_length=MAX_PERSON)] | None = None
+    #: Test documents that the evaluation of this model counts in a cell of its confusion matrix: in the row of
+    #: `expectedCategory` and the column of `predictedCategory`, as the matrix names them; without one, in any.
+    evaluated_model: ModelLabel | None = None
+    expected_category: Annotated[str, Field(max_length=100)] | None = None
+    predicted_category: Annotated[str, Field(max_length=100)] | None = None
     orderby: Literal["id", "location", "uncertainty"] = "id"
 
 

@@ -45,6 +45,45 @@ async def test_the_list_is_searched_and_says_how_much(
     await expect(rows).to_have_count(6)
 
 
+#: Whether the match that is pointed at has this text and is in view.
+POINTED = """(text) => {
+  const [range] = CSS.highlights.get("found-now") ?? [];
+  if (range?.toString() !== text) return false;
+  const box = range.getBoundingClientRect();
+  const pane = document.querySelector(".text-pane").getBoundingClientRect();
+  const [top, bottom] = [Math.max(0, pane.top), Math.min(innerHeight, pane.bottom)];
+  return box.height > 0 && box.top >= top - 1 && box.bottom <= bottom + 1;
+}"""
+
+
+@pytest.mark.parametrize(("width", "scheme", "kind"), [(1280, "light", ENTITIES), (390, "dark", SINGLE)])
+async def test_a_document_that_was_found_opens_at_the_match(
+    width: int, scheme: str, kind: str, open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """Far below the suggestion that is pointed at; all matches are highlighted, also one that a suggestion cuts."""
+    project = await new_project(kind)
+    lines = "\n".join(f"Line {n} of a long letter." for n in range(300))
+    text = f"@Refund:60 first.\n{lines}\nThe Lost \n Parcel\n{lines}\nlost parcel of @Refund:61"
+    await project.suggested({"a.txt": text, "b.txt": "@Refund:70 another"}, "Refund")
+    studio = await open_studio(width=width, scheme=scheme)
+    page = studio.page
+    await studio.go(project.name, "review", "?search=lost+parcel")
+    await expect(page.get_by_text("Match 1 of 2")).to_be_visible()
+    await page.wait_for_function(POINTED, arg="Lost \n Parcel")
+    assert await page.evaluate("CSS.highlights.get('found').size") == 2
+    assert await studio.violations() == []
+    assert await studio.overflow() == []
+    await page.get_by_role("button", name="Match after").press("Enter")
+    await expect(page.get_by_text("Match 2 of 2")).to_be_visible()
+    await page.wait_for_function(POINTED, arg="lost parcel")
+    await page.get_by_role("button", name="Match after").press("Enter")
+    await expect(page.get_by_text("Match 1 of 2")).to_be_visible()
+    assert await studio.shown_text() == text
+    await studio.go(project.name, "review")
+    await expect(page.get_by_text("Match 1 of 2")).to_have_count(0)
+    assert await page.evaluate("CSS.highlights.has('found')") is False
+
+
 async def test_a_search_that_finds_nothing_pauses_until_it_is_continued(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:

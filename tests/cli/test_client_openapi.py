@@ -103,7 +103,7 @@ FILTERS = {
     "documents": {
         "status": "labeled", "dataset": "Test", "category": "A", "job_id": "j", "location_prefix": "a/",
         "flagged": True, "assigned_to": "@me", "min_confidence": 0.5, "max_confidence": 0.9,
-        "orderby": "uncertainty",
+        "evaluated_model": "m1", "expected_category": "A", "predicted_category": "B", "orderby": "uncertainty",
     },
     "count_documents": {"max_confidence": 0.9},
     "outcomes": {"outcome": "failed"},

@@ -13,7 +13,7 @@ from array import array
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from shared.domain.document import Document
@@ -94,6 +94,9 @@ class DocumentQuery:
     #: Hundredths, both ends included: documents with a suggestion in this range, of `category` where that is given.
     min_confidence: int | None = None
     max_confidence: int | None = None
+    #: Model, expected and predicted category of an evaluation, and the ids of the documents that it counts there.
+    evaluated: tuple[str | None, ...] = ()
+    only: frozenset[str] | None = field(default=None, repr=False)
 
     def check(self) -> None:
         """Raises InvalidArgument for a range of confidence that holds nothing."""
@@ -116,7 +119,7 @@ class DocumentQuery:
     def by_heads(self) -> bool:
         """Whether heads alone tell which documents match."""
         asked = self.category, self.job_id, self.location_prefix
-        return not self.has_range and all(value is None for value in asked)
+        return not self.has_range and self.only is None and all(value is None for value in asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +142,21 @@ async def list_documents(
 ) -> DocumentPage:
     """At most `top` documents after the token's position. Raises InvalidArgument for a token of another query."""
     after = read_token(token, project, query) if token else None
-    heads = [head for head in await pages.heads(project.scope) if head.entries]
+    heads = await heads_for(pages, project, query)
     found = await select_documents(pages, project, query, heads, top + 1, after)
     shown = found[:top]
     next_token = make_token(shown[-1][0], project, query) if len(found) > top else None
     matching = await count_documents(pages, project, query, heads) if count else None
     return DocumentPage([d for _, d in shown], next_token, matching)
+
+
+async def heads_for(pages: PageStore, project: Project, query: DocumentQuery) -> list[Head]:
+    """Heads of the pages that can have documents of the list."""
+    heads = [head for head in await pages.heads(project.scope) if head.entries]
+    if query.only is None:
+        return heads
+    numbers = {page_of(key, project.pages) for key in query.only}
+    return [head for head in heads if head.number in numbers]
 
 
 async def select_documents(
@@ -331,6 +343,8 @@ def _may_match(entry: Entry, project: Project, query: DocumentQuery) -> bool:
 
 
 def _matches(document: Document, project: Project, query: DocumentQuery) -> bool:
+    if query.only is not None and document.id not in query.only:
+        return False
     if query.dataset is not None and document.dataset is not query.dataset:
         return False
     if query.flagged is not None and document.flagged is not query.flagged:

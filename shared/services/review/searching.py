@@ -15,6 +15,7 @@ from shared.services.review.listing import (
     DocumentQuery,
     Key,
     count_documents,
+    heads_for,
     make_token,
     read_token,
     select_documents,
@@ -84,8 +85,8 @@ class SearchService:
         position = read_token(token, project, search) if token else None
         after: Key | None = position[:-2] if position else None
         searched, unread = (int(position[-2]), int(position[-1])) if position else (0, 0)
-        heads = [head for head in await self._stores.pages.heads(project.scope) if head.entries]
         pages = self._stores.pages
+        heads = await heads_for(pages, project, search.query)
         total = await count_documents(pages, project, search.query, heads)
         listed = await select_documents(pages, project, search.query, heads, MAX_DOCUMENTS + 1, after)
         within = _within_limits(listed)

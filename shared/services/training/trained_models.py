@@ -1,9 +1,12 @@
 """Trained models: listed, read, deleted, and evaluated again (rules T6, T7)."""
 
+import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from shared.domain.document import document_id
 from shared.domain.errors import Conflict, JobNotFound, LabelbridgeError, NotFound
 from shared.domain.jobs import (
     EvaluateParameters,
@@ -15,6 +18,7 @@ from shared.domain.jobs import (
 )
 from shared.domain.project import Project
 from shared.domain.training import EvaluationSplit, LeftOut, SplitOptions, TrainedModel, left_out
+from shared.engines.evaluation import locations_in
 from shared.engines.registry import Engines
 from shared.services.jobs.lifecycle import JobService, run_undivided
 from shared.services.jobs.messages import JobMessage
@@ -62,6 +66,21 @@ class TrainedModelService:
     async def results(self, name: str, label: str) -> bytes:
         """The evaluation of each test document, as a JSON list."""
         return await self._evaluation(name, label, lambda model: model.results)
+
+    async def counted_in(
+        self, name: str, label: str, expected: str | None, predicted: str | None
+    ) -> frozenset[str]:
+        """Ids of the test documents that the model's evaluation counts in a cell of its confusion matrix; None: in any.
+
+        Of multi-label projects, whose evaluation has no matrix, what was missed is paired with what was wrong.
+        """
+        summary, results = await self.summary(name, label), await self.results(name, label)
+
+        def chosen() -> frozenset[str]:
+            found = locations_in(json.loads(summary), json.loads(results), expected, predicted)
+            return frozenset(document_id(location) for location in found)
+
+        return await asyncio.to_thread(chosen)
 
     async def _evaluation(self, name: str, label: str, blob: Callable[[TrainedModel], str]) -> bytes:
         for _ in range(2):  # an evaluation that ends meanwhile puts other blobs in their place

@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import ProjectKind
 from shared.domain.training import EvaluatedDocument, Evaluation, SplitKind, SplitOptions
-from shared.engines.evaluation import evaluate
+from shared.engines.evaluation import evaluate, locations_in
 from shared.wire.training import DocumentEvaluationList, EvaluationSummaryModel
 
 SINGLE, MULTI, ENTITIES = ProjectKind.SINGLE_LABEL, ProjectKind.MULTI_LABEL, ProjectKind.ENTITIES
@@ -328,3 +328,41 @@ def assert_complete(model: Any) -> None:
         for one in found:
             if hasattr(one, "_attr_to_rest_field"):
                 assert_complete(one)
+
+
+CELLS = [
+    (SINGLE, [("A", "A"), ("A", "B"), ("B", ""), ("", "A")],
+     {("A", "A"): ["0.txt"], ("A", "B"): ["1.txt"], ("B", "None"): ["2.txt"], ("None", "A"): ["3.txt"],
+      ("A", None): ["0.txt", "1.txt"], (None, "A"): ["0.txt", "3.txt"], ("B", "A"): []}),
+    (MULTI, [("AB", "AC"), ("A", "")],
+     {("A", "A"): ["0.txt"], ("B", "C"): ["0.txt"], ("A", "None"): ["1.txt"], ("C", "C"): []}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "pairs", "cells"), CELLS)
+def test_the_documents_of_every_cell_are_found_again(
+    kind: ProjectKind, pairs: list[tuple[str, str]], cells: dict[tuple[str | None, str | None], list[str]]
+):
+    found = evaluate(kind, ["A", "B", "C"], classes(*pairs), OPTIONS)
+    for (row, column), names in cells.items():
+        assert locations_in(found.summary, found.results, row, column) == names, (row, column)
+    if kind is SINGLE:
+        assert filled(found) == {cell for cell, names in cells.items() if names and None not in cell}
+
+
+def test_the_documents_of_a_cell_of_entities_and_of_a_category_named_none():
+    expected, predicted = entities(("A", 0, 2), ("None", 5, 2)), entities(("B", 0, 2), ("A", 9, 2))
+    found = evaluate(ENTITIES, ["A", "B", "None"], [spans(expected, predicted)], OPTIONS)
+    assert filled(found) == {("A", "B"), ("None", "$none"), ("$none", "A")}
+    for cell in filled(found):
+        assert locations_in(found.summary, found.results, *cell) == ["a.txt"]
+    assert locations_in(found.summary, found.results, "A", "A") == []
+    assert locations_in(found.summary, found.results, "A", "None") == []
+
+
+def filled(evaluation: Evaluation) -> set[tuple[str, str]]:
+    """The cells of the confusion matrix that count something."""
+    matrix = figures(evaluation)["confusionMatrix"]
+    return {
+        (row, column) for row, line in matrix.items() for column, cell in line.items() if cell["rawValue"]
+    }

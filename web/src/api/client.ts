@@ -125,6 +125,10 @@ export interface DocumentQuery {
   maxConfidence?: number;
   assignedTo?: string;
   flagged?: boolean;
+  /** A model, and a cell of the confusion matrix of its evaluation. */
+  evaluatedModel?: string;
+  expectedCategory?: string;
+  predictedCategory?: string;
   orderby?: string;
   top?: number;
   /** "true": the answer says how many documents match. */

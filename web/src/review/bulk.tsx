@@ -175,6 +175,12 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
             onWiden={() => (dataset.value = "")}
           />
         )}
+        {filters.model && !entity && (
+          <p class="notice">
+            The cell of the confusion matrix does not apply here: documents that are not in it are decided
+            too.
+          </p>
+        )}
         {filters.search && !entity && (
           <p class="notice">
             The search of the list does not apply here: documents without the text are decided too.

@@ -9,6 +9,7 @@ import { entitiesOf, isEntities } from "../domain/labels";
 import { blocks, cut, trimSelection, type Piece, type Span } from "../domain/segments";
 import type { Selection } from "../state/labeling";
 import type { Review } from "../state/review";
+import { showMatches } from "./found";
 
 export interface TextSpan extends Span {
   readonly kind: "label" | "suggestion";
@@ -130,6 +131,13 @@ export function DocumentText({ review }: { review: Review }) {
       for (const mark of marks) mark.classList.remove("pointed-at");
     };
   }, [cursor, marked]);
+
+  // After the effect above: what was searched for is in view, not the suggestion that is pointed at.
+  const found = review.found.value;
+  const foundAt = review.foundAt.value;
+  useLayoutEffect(() => {
+    return ref.current && found.length ? showMatches(ref.current, found, foundAt) : undefined;
+  }, [found, foundAt, marked]);
 
   useEffect(() => watchSelection(() => ref.current, review), [review]);
 

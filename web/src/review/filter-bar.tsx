@@ -45,6 +45,22 @@ export function FilterBar({ review, filters, onChange }: Props) {
           />
         </Field>
       </div>
+      {filters.model && (
+        <p class="notice cell-filter">
+          <span>
+            Test documents of the model <bdi class="strong">{filters.model}</bdi>: labeled{" "}
+            <bdi class="strong">{filters.expected || "anything"}</bdi>, predicted{" "}
+            <bdi class="strong">{filters.predicted || "anything"}</bdi>
+          </span>
+          <button
+            type="button"
+            class="quiet small"
+            onClick={() => set({ model: "", expected: "", predicted: "" })}
+          >
+            Show all documents
+          </button>
+        </p>
+      )}
       <div class="filter-main">
         <select
           aria-label="Status"

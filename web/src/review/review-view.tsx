@@ -21,6 +21,7 @@ import { DocumentListView } from "./document-list";
 import { DocumentText } from "./document-text";
 import { FilterBar } from "./filter-bar";
 import { moreOf } from "./commands";
+import { FoundNotice } from "./found";
 import { Help } from "./help";
 import { GuidelinesButton, GuidelinesPane } from "./guidelines";
 import { listenToKeys } from "./keys";
@@ -249,6 +250,7 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
         <GuidelinesPane review={review} />
         <NoteNotice review={review} />
         <DocumentNotices review={review} />
+        <FoundNotice review={review} />
         <div class="text-pane" tabIndex={0} role="region" aria-label="Document text">
           <DocumentText key={loaded.document.id} review={review} />
         </div>

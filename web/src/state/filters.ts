@@ -12,6 +12,10 @@ export interface Filters {
   readonly search: string;
   /** A person's name, `@me` or `@none`; empty: anybody's. */
   readonly assigned: string;
+  /** A model, and the row and column of its confusion matrix that count the documents. */
+  readonly model: string;
+  readonly expected: string;
+  readonly predicted: string;
   readonly order: "uncertainty" | "location" | "id";
   /** Id of the second review whose sample is shown; empty: the project's documents. */
   readonly second: string;
@@ -36,6 +40,9 @@ export function filtersFrom(query: URLSearchParams, review: boolean): Filters {
     prefix: query.get("prefix") ?? "",
     search: query.get("search") ?? "",
     assigned: query.get("assigned") ?? "",
+    model: query.get("model") ?? "",
+    expected: query.get("expected") ?? "",
+    predicted: query.get("predicted") ?? "",
     second,
     order: order ?? (review ? "uncertainty" : "location"),
     min: fraction(query.get("min"), 0),
@@ -54,6 +61,9 @@ export function queryFrom(filters: Filters, review: boolean): Record<string, str
     prefix: filters.prefix || undefined,
     search: filters.search || undefined,
     assigned: filters.assigned || undefined,
+    model: filters.model || undefined,
+    expected: filters.expected || undefined,
+    predicted: filters.predicted || undefined,
     order: filters.order === usual.order ? undefined : filters.order,
     min: filters.min > 0 ? String(filters.min) : undefined,
     max: filters.max < 1 ? String(filters.max) : undefined,
@@ -69,6 +79,9 @@ export const apiQuery = (f: Filters): DocumentQuery => ({
   ...(f.min > 0 ? { minConfidence: f.min } : {}),
   ...(f.max < 1 ? { maxConfidence: f.max } : {}),
   ...(f.assigned ? { assignedTo: f.assigned } : {}),
+  ...(f.model ? { evaluatedModel: f.model } : {}),
+  ...(f.model && f.expected ? { expectedCategory: f.expected } : {}),
+  ...(f.model && f.predicted ? { predictedCategory: f.predicted } : {}),
   ...(f.order === "id" ? {} : { orderby: f.order }),
 });
 

@@ -74,7 +74,7 @@ export class DocumentList {
     private readonly source: Source,
     private readonly kind: Kind,
     private readonly query: DocumentQuery,
-    private readonly search: string,
+    readonly search: string,
     private readonly seen: (document: DocumentItem) => void,
     snapshot?: Snapshot,
   ) {

@@ -7,6 +7,7 @@ import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { UNCERTAIN } from "../domain/colors";
 import { baseOf, derive, derivedOf, pending, type Base, type Derived, type Step } from "../domain/draft";
 import { isEntities } from "../domain/labels";
+import { matchesOf } from "../domain/matches";
 import { Choices } from "./choices";
 import { Documents } from "./documents";
 import { Drafts } from "./drafts";
@@ -35,6 +36,9 @@ export class Review {
   readonly failure = signal<string | null>(null);
   /** The id of the suggestion that accept, reject and the number keys mean. */
   readonly cursor = signal<string | null>(null);
+  /** Where the current text has what the list was searched for, and which of the matches is pointed at. */
+  readonly found: ReadonlySignal<readonly { offset: number; length: number }[]>;
+  readonly foundAt = signal(0);
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
   readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
@@ -71,6 +75,10 @@ export class Review {
       if (!loaded) return null;
       const draft = this.drafts.all.value.get(loaded.document.id);
       return draft ? derivedOf(draft, this.kind) : derive(baseOf(loaded.document, this.kind), [], this.kind);
+    });
+    this.found = computed(() => {
+      const search = this.list.value?.search;
+      return search ? matchesOf(this.current.value?.text ?? "", search) : [];
     });
     this.waiting = computed(() => {
       const loaded = this.current.value;
@@ -358,6 +366,7 @@ export class Review {
       this.opening.value = null;
       this.failure.value = null;
       this.labeling.selection.value = null;
+      this.foundAt.value = 0;
       this.current.value = loaded;
       this.pointAtFirst(at);
     });

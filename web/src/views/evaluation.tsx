@@ -3,7 +3,13 @@ import { count, percent, score, visible } from "../domain/format";
 import { href } from "../router";
 import { Bar } from "../ui/parts";
 
-export function EvaluationView({ evaluation, project }: { evaluation: Evaluation; project: string }) {
+interface Props {
+  evaluation: Evaluation;
+  project: string;
+  model: string;
+}
+
+export function EvaluationView({ evaluation, project, model }: Props) {
   const figures = [
     ["F1, micro", evaluation.microF1],
     ["Precision, micro", evaluation.microPrecision],
@@ -26,7 +32,7 @@ export function EvaluationView({ evaluation, project }: { evaluation: Evaluation
         </dl>
       </section>
       <Scores evaluation={evaluation} />
-      <Confusion evaluation={evaluation} project={project} />
+      <Confusion evaluation={evaluation} project={project} model={model} />
     </div>
   );
 }
@@ -84,17 +90,15 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
 }
 
 /** Rows are the labels of people, columns the predictions; the darker, the larger the share of the row. */
-function Confusion({ evaluation, project }: { evaluation: Evaluation; project: string }) {
-  const { confusion, scores } = evaluation;
+function Confusion({ evaluation, project, model }: Props) {
+  const { confusion } = evaluation;
   const rows = Object.keys(confusion);
   if (!rows.length) return null;
   const columns = [...new Set(rows.flatMap((row) => Object.keys(confusion[row]!)))];
   return (
     <section class="card wide">
       <h3>Confusion matrix</h3>
-      <p class="hint">
-        Rows: labels set by people. Columns: predictions. A number opens the documents of its row.
-      </p>
+      <p class="hint">Rows: labels set by people. Columns: predictions. A number opens its documents.</p>
       <div class="table-scroll" tabIndex={0} role="region" aria-label="Confusion matrix">
         <table class="confusion">
           <thead>
@@ -117,8 +121,8 @@ function Confusion({ evaluation, project }: { evaluation: Evaluation; project: s
                   <Cell
                     key={column}
                     project={project}
+                    model={model}
                     row={row}
-                    linked={row in scores}
                     column={column}
                     cell={confusion[row]?.[column]}
                   />
@@ -134,14 +138,13 @@ function Confusion({ evaluation, project }: { evaluation: Evaluation; project: s
 
 interface CellProps {
   project: string;
+  model: string;
   row: string;
-  /** Whether the row is a category: the last row counts what has no label, which no list shows. */
-  linked: boolean;
   column: string;
   cell: { normalizedValue: number; rawValue: number } | undefined;
 }
 
-function Cell({ project, row, linked, column, cell }: CellProps) {
+function Cell({ project, model, row, column, cell }: CellProps) {
   // Azure writes the share of the row in percent.
   const share = Math.min(1, (cell?.normalizedValue ?? 0) / 100);
   const number = cell?.rawValue ?? 0;
@@ -149,10 +152,10 @@ function Cell({ project, row, linked, column, cell }: CellProps) {
   const text = `${count(number)} labeled ${row}, predicted ${column} (${percent(share)} of the row)`;
   return (
     <td class={`cell ${row === column ? "right" : "wrong"} step-${step}`} title={text}>
-      {linked && number > 0 ? (
+      {number > 0 ? (
         <a
-          href={href(project, "label", { status: "labeled", category: row })}
-          aria-label={`${text}: open the documents labeled ${row}`}
+          href={href(project, "label", { model, expected: row, predicted: column })}
+          aria-label={`${text}: open the documents`}
         >
           {count(number)}
         </a>

@@ -116,7 +116,7 @@ function ModelResult({ project, model }: { project: string; model: Model }) {
   return result.data.value ? (
     <>
       <LeftOut title="Not every label was used as it is:" messages={result.data.value.warnings} />
-      <EvaluationView evaluation={result.data.value} project={project} />
+      <EvaluationView evaluation={result.data.value} project={project} model={model.label} />
     </>
   ) : (
     <Loading what="the evaluation" />
