@@ -4,7 +4,8 @@ import asyncio
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Any, Literal, cast
+from functools import cache
+from typing import Any, Literal, TypeAliasType, cast, get_args
 from urllib.parse import urlsplit
 
 import azure.functions as func
@@ -26,7 +27,7 @@ from shared.domain.names import model_label_fault, project_name_fault
 from shared.domain.text import ascii_safe, has_lone_surrogate
 from shared.wire.api import API_VERSIONS
 from shared.wire.json_reader import JsonReader
-from shared.wire.validation import ValidationErrors, invalid
+from shared.wire.validation import MAX_DETAILS, ValidationErrors, invalid
 
 #: Larger bodies are parsed in a thread, so that other requests do not wait.
 INLINE_BODY = 256 * 1024
@@ -135,6 +136,7 @@ def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
         raise _malformed("The body must be a JSON object.")
     if b"\\u" in body:
         _check_text(cast("dict[str, Any]", value))
+    _check_fields(model, cast("dict[str, Any]", value))
     text = body.removeprefix(BOM_UTF8)
     return _validated(lambda: model.model_validate_json(text, strict=True, by_name=False))
 
@@ -145,6 +147,45 @@ def _validated[M: BaseModel](read: Callable[[], M]) -> M:
         return read()
     except ValidationError as error:
         raise invalid(error) from error
+
+
+def _check_fields(model: type[BaseModel], value: dict[str, Any]) -> None:
+    """Raises InvalidArgument if more fields are unknown than are reported; pydantic would collect them all."""
+    errors = ValidationErrors()
+    for path, name in _unknown(model, value):
+        if errors.count == MAX_DETAILS:
+            raise errors.as_error(more=True)
+        where = f"{path}.{ascii_safe(name)}" if path else ascii_safe(name)
+        errors.add(where, f"'{where}' is not a field of this request.", "InvalidParameterValue")
+
+
+def _unknown(model: type[BaseModel], value: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Unknown fields of the object and of what it holds, each with the path of its object."""
+    parts = _parts_of(model)
+    for name, item in value.items():
+        if name not in parts:
+            if model.model_config.get("extra") == "forbid":
+                yield path, name
+        elif (part := parts[name]) is not None:
+            inner = f"{path}.{name}" if path else name
+            items = cast("list[object]", item) if isinstance(item, list) else ()
+            for where, one in ((inner, item), *((f"{inner}[{n}]", one) for n, one in enumerate(items))):
+                if isinstance(one, dict):
+                    yield from _unknown(part, cast("dict[str, Any]", one), where)
+
+
+@cache
+def _parts_of(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """The fields of a model by their names in JSON, with the model of what they hold, if it is one or a list of it."""
+    return {field.alias or name: _model_in(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if isinstance(annotation, TypeAliasType):
+        return _model_in(annotation.__value__)
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def _check_text(value: dict[str, Any]) -> None:

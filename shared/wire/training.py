@@ -5,7 +5,7 @@ The evaluation writes its JSON itself; the models here describe it for OpenAPI.
 """
 
 from datetime import date, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -99,7 +99,9 @@ class TrainBody(Body):
 
 
 class PushBody(Strict):
-    """Body of `:push`, all of it optional: where the project goes in the Azure Language resource."""
+    """Body of `:push`, all fields optional: where the project goes in the Azure Language resource."""
+
+    needs_body: ClassVar[bool] = True
 
     #: Without it, the name of this project; the project of that name there is replaced, if it was pushed from here.
     project_name: ProjectName | None = None

@@ -63,15 +63,18 @@ class ValidationErrors:
         if self.count:
             raise self.as_error()
 
-    def as_error(self) -> LabelbridgeError:
-        """The only error itself, or a summary at the first one with all as `details`. There must be one."""
+    def as_error(self, *, more: bool = False) -> LabelbridgeError:
+        """The only error itself, or a summary at the first one with all as `details`. There must be one.
+
+        `more`: there are more than were counted.
+        """
         if self.count == 1:
             return self._reported[0]
         details = list(self._reported)
-        if self.count > MAX_DETAILS:
-            more = self.count - MAX_DETAILS
-            details.append(InvalidArgument(f"... and {more:,} more {'error' if more == 1 else 'errors'}."))
-        text = f"The {self._what} has {self.count:,} errors; see 'details'."
+        left = self.count - MAX_DETAILS
+        if left > 0:
+            details.append(InvalidArgument(f"... and {left:,} more {'error' if left == 1 else 'errors'}."))
+        text = f"The {self._what} has {'more than ' if more else ''}{self.count:,} errors; see 'details'."
         return InvalidArgument(text, target=details[0].target, details=tuple(details))
 
 

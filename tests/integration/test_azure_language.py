@@ -113,7 +113,7 @@ async def test_a_push_ends_with_a_model_that_the_projects_jobs_use(azurite, tmp_
     with running_host(azurite, prefix, tmp_path, settings(service)) as host:
         async with project_on(host, blobs) as project:
             await project.upload({"a.txt": "@Refund:73"})
-            refused = await project.http.post(f"{project.path}/:push")
+            refused = await project.http.post(f"{project.path}/:push", json={})
             await project.define("Refund", "Login")
             started = await project.http.post(f"{project.path}/:push", json={"deploymentName": "live"})
             again = await project.http.post(f"{project.path}/:push", json={})

@@ -17,12 +17,16 @@ from shared.domain.names import ProjectKind
 from shared.wire.autolabel import AutolabelBody
 from shared.wire.documents import MAX_ENTITIES, read_labels
 from shared.wire.review import BulkBody, ReviewBody
+from shared.wire.projects import CategoriesBody
+from shared.wire.training import PushBody
 
 #: Bodies without required fields, whose absence is harmless.
 HARMLESS = {
     "put_project", "patch_document", "evaluate_model", "put_document_labels", "disconnect_connection", "scan_documents",
-    "push_project", "put_blind_labels", "resolve_disagreement",
+    "put_blind_labels", "resolve_disagreement",
 }  # fmt: skip
+#: Names that no object of a request has; so many that all of them make 200,000 errors.
+UNKNOWN = [f"unknown{number}" for number in range(990)]
 BODIES = {one.id: one.body for one in OPERATIONS if one.body is not None and one.id not in HARMLESS}
 
 
@@ -92,6 +96,33 @@ async def test_an_object_with_thousands_of_members_is_refused_as_one_error() -> 
     body = json.dumps({f"x{number}": 1 for number in range(1_001)}).encode()
     with pytest.raises(InvalidRequest, match="more than 1,000 members"):
         await parse(AutolabelBody, body)
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (CategoriesBody, {"value": [{"category": "a"} | dict.fromkeys(UNKNOWN, 1)] * 200}),
+        (ReviewBody, {"decisions": [dict.fromkeys(UNKNOWN, 1)] * 100}),
+        (PushBody, {"evaluationOptions": {"kind": "manual"}} | dict.fromkeys(UNKNOWN, 1)),
+    ],
+)
+async def test_unknown_fields_are_counted_to_100(model: type[BaseModel], body: Any) -> None:
+    with pytest.raises(InvalidArgument, match="more than 100 errors") as caught:
+        await parse(model, json.dumps(body).encode())
+    assert len(caught.value.details) == 100
+    assert str(caught.value.details[0]).startswith(f"'{caught.value.target}' is not a field")
+    assert str(caught.value.target).rpartition(".")[2] == UNKNOWN[0]
+
+
+async def test_a_few_unknown_fields_are_reported_with_all_other_errors() -> None:
+    body = {"value": [{"category": "a", "x": 1}, {"category": 1, "y": 1}]}
+    with pytest.raises(InvalidArgument) as caught:
+        await parse(CategoriesBody, json.dumps(body).encode())
+    assert [one.target for one in caught.value.details if isinstance(one, InvalidArgument)] == [
+        "value[0].x",
+        "value[1].category",
+        "value[1].y",
+    ]
 
 
 async def test_deep_nesting_is_a_bad_request() -> None:
