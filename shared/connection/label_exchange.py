@@ -122,16 +122,22 @@ class LabelImport:
     def _wanted(self, document: Document, line: AmlLine | None, kind: ProjectKind) -> Labels | None:
         if line is None:
             return None if self._complete else document.aml_labels
-        if line.number in self._lines.bad:
-            return document.aml_labels
         text = self._texts.get(document.id)
+        if line.number in self._lines.bad:
+            return _kept(document, text)
         if text is None and document.length is not None and needs_text(line, document):
             raise Unavailable(f"The document '{document.location}' is being registered.", retry_after=1)
         found = to_labels(line, kind, document.length, text, self._unit)
         if isinstance(found, str):
             self._lines.refuse(line, found)
-            return document.aml_labels
+            return _kept(document, text)
         return found
+
+
+def _kept(document: Document, text: Offsets | None) -> Labels | None:
+    """What a document whose line is refused had before, unless that does not fit its text either."""
+    labels = document.aml_labels
+    return None if labels and text and any(span_faults(labels, text)) else labels
 
 
 def adopt_labels(revision: str) -> Callable[[Page, Project], Edit | None]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from shared.domain.document import Document, Reading, apply, new_document
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, JobError, JobSource, Outcome
-from shared.domain.names import DocumentStatus, ProjectKind
-from shared.domain.page import Action, ContentChange, Deletion, HistoryEntry
+from shared.domain.names import DocumentStatus, ProjectKind, Studio
+from shared.domain.page import Action, ContentChange, Deletion, HistoryEntry, LabelChange
 from shared.domain.prediction import Prediction
 from shared.domain.project import Project
 from shared.domain.suggestions import Filter, Rejected, SuggestionSet, select
@@ -72,9 +72,13 @@ def inspect(
         return _gone(document)
     base = document or replace(new_document(location, language, revision), rejected=rejected)
     after = apply(base, reading, revision)
-    changed = document is not None and after.content_changed and not document.content_changed
-    entry = HistoryEntry(after.id, Action.CONTENT_CHANGED, ContentChange(after.content))
-    return Inspection(document, after, (entry,) if changed else ())
+    history: list[HistoryEntry] = []
+    if document is not None and after.content_changed and not document.content_changed:
+        history.append(HistoryEntry(after.id, Action.CONTENT_CHANGED, ContentChange(after.content)))
+    if base.aml_labels is not None and after.aml_labels is None:
+        refused = LabelChange(base.aml_labels, None, source=Studio.AZURE_ML)
+        history.append(HistoryEntry(after.id, Action.LABELS_IMPORTED, refused))
+    return Inspection(document, after, tuple(history))
 
 
 def _gone(document: Document | None) -> Inspection:

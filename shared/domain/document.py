@@ -178,7 +178,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
         characters=offsets.length,
         excerpt=first_words(reading.text),
         labels=labels,
-        aml_labels=fit_regions(document.aml_labels, offsets.utf16_length),
+        aml_labels=_fit_aml_labels(document, offsets),
         content_changed=changed,
         labeled_content=labeled_content,
         missing=False,
@@ -187,6 +187,13 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
         suggestions=document.suggestions if not known else None,
         undo=_fit_undo(_outdate(document.undo, document.content) if known else document.undo, offsets),
     )
+
+
+def _fit_aml_labels(document: Document, offsets: Offsets) -> Labels | None:
+    """The labels of the other studio; those that came before the text and do not fit it are refused, as in a sync."""
+    labels = fit_regions(document.aml_labels, offsets.utf16_length)
+    refused = labels is not None and not document.content and any(span_faults(labels, offsets))
+    return None if refused else labels
 
 
 def _fit_undo(undo: Undo | None, offsets: Offsets) -> Undo | None:

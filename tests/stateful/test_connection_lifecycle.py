@@ -165,6 +165,29 @@ async def test_an_entity_inside_an_emoji_is_a_bad_line_of_sync_and_switch_back(m
     assert await world.labels() == {"a.txt": [["A", 3, 3]], "b.txt": [["A", 2, 4]], "c.txt": None}
 
 
+async def test_an_entity_inside_an_emoji_of_a_text_that_is_read_after_the_sync_is_refused(
+    memory_world: World,
+) -> None:
+    world = await World(memory_world.storage, unit=OffsetUnit.UTF16).prepare()
+    project = await world.project(kind=ProjectKind.ENTITIES, documents=("a.txt",))
+    for name in ("torn.txt", "fits.txt"):
+        await world.register_unread(project, name)
+    await world.connect()
+    await world.switch(AML)
+    ada = {"label": "A", "offsetStart": 3, "offsetEnd": 6}
+    await world.write_file({"torn.txt": [{**ada, "offsetStart": 1}], "fits.txt": [ada]})
+    assert (await world.sync()).status is JobStatus.SUCCEEDED, "the texts are not known yet"
+    for name in ("torn.txt", "fits.txt"):
+        await world.upload(project, name, "\U0001f600 Ada and Bob")
+    found = await world.read(project)
+    assert found["torn.txt"].aml_labels is None
+    assert found["fits.txt"].aml_labels == Labels(regions=(Region(0, 14, (EntityLabel("A", 3, 3),)),))
+    job = await world.switch(LS)
+    assert [error.target for error in job.errors] == ["line 1"]
+    assert "splits a surrogate pair" in job.errors[0].message
+    assert await world.labels() == {"a.txt": None, "fits.txt": [["A", 3, 3]], "torn.txt": None}
+
+
 @pytest.mark.parametrize("unit", OffsetUnit)
 async def test_labels_that_come_before_the_text(memory_world: World, unit: OffsetUnit) -> None:
     """The region of a text that was not read ends with the text; code points cannot be converted without it."""
