@@ -81,10 +81,15 @@ class OfProject:
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A model in an Azure Language resource, by the names of its project and deployment there."""
+    """A model in an Azure Language resource, by the names of its project and deployment there.
+
+    `edits`: how often categories had been renamed or removed when the project was pushed, for what their names mean to
+    the model; None: not known.
+    """
 
     project: str
     deployment: str
+    edits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

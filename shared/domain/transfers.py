@@ -54,7 +54,7 @@ class PushParameters:
     `operation` is the id of the service's job of the step, "" until there is one; `begun` is when the step began, and
     `tries` counts the polls. `project_kind` is the kind that was imported, `imported` when the service's job of
     the import was created, by the clock of the service. `endpoint` is the address of the resource, "" in jobs of a
-    former version.
+    former version. `edits` is `Project.edits` of what was imported.
     """
 
     project_name: str
@@ -67,6 +67,7 @@ class PushParameters:
     operation: str = ""
     begun: datetime | None = None
     imported: str = ""
+    edits: int | None = None
     tries: int = 0
     endpoint: str = ""
 

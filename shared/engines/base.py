@@ -316,6 +316,13 @@ class ServiceEngine(ABC):
         """What suggestions name as their model, for a project that was pushed there, or (None) was not."""
         return self.model_name
 
+    def named_at(self, deployed: DeployedModel | None) -> int | None:
+        """After how many edits of its categories a project was pushed there: the model goes by their names of then.
+
+        None: it goes by the names of now, or the number is not known.
+        """
+        return None
+
     def missing_model(self, deployed: DeployedModel | None) -> str | None:
         """Why the engine has no model for a project that was pushed there, or (None) was not; None when it has."""
         return None

@@ -295,7 +295,7 @@ def _encode(project: Project) -> dict[str, Value]:
         "studio": project.active_studio,
         "aml": project.aml_project_path,
         "displayName": project.display_name,
-        "deployed": [deployed.project, deployed.deployment] if deployed else None,
+        "deployed": [deployed.project, deployed.deployment, deployed.edits] if deployed else None,
         "lock": [lock.number, lock.holder, lock.reason, lock.retry_after] if lock else None,
     }
     return {

@@ -203,6 +203,10 @@ class AzureLanguageEngine(ServiceEngine):
         return f"{target.project}/{target.deployment}"
 
     @override
+    def named_at(self, deployed: DeployedModel | None) -> int | None:
+        return deployed.edits if deployed else None
+
+    @override
     def missing_model(self, deployed: DeployedModel | None) -> str | None:
         if deployed is not None:
             return None

@@ -250,7 +250,7 @@ class PushService:
             case PushStep.IMPORT:
                 file = await self._file(project, asked)
                 operation = await self._authoring.begin_import(where, file.data)
-                asked = replace(asked, project_kind=project.kind)
+                asked = replace(asked, project_kind=project.kind, edits=file.edits)
                 result = replace(_result(asked), documents=file.documents)
                 warnings = file.warnings
             case PushStep.TRAIN:
@@ -287,7 +287,7 @@ class PushService:
 
     async def _register(self, job: Job, asked: PushParameters) -> None:
         """From now on jobs of the project with the engine `azure-language` use this deployment."""
-        deployed = DeployedModel(asked.project_name, asked.deployment_name)
+        deployed = DeployedModel(asked.project_name, asked.deployment_name, asked.edits)
 
         def change(project: Project) -> Project:
             fits = job.applies_to(project) and project.kind is asked.project_kind
@@ -347,7 +347,7 @@ class PushService:
             if (after.locks, after.categories, after.edition) == (
                 project.locks, project.categories, project.edition,
             ):  # fmt: skip
-                file.data = b"".join(chunks)
+                file.data, file.edits = b"".join(chunks), project.edits
                 return file
             project = after
         raise _LaterError("The project's categories are being changed.")
@@ -366,6 +366,7 @@ class _File:
 
     def __init__(self) -> None:
         self.data = b""
+        self.edits = 0
         self.documents = 0
         self._missing = 0
         self._stale = 0

@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from shared.domain.document import document_id
 from shared.domain.errors import Conflict, InvalidArgument, Unavailable
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind
 from shared.domain.project import DeployedModel
 from shared.domain.training import SplitKind, SplitOptions
+from shared.engines.azure_language.engine import NAME, AzureLanguageEngine
+from shared.engines.azure_language.service import LanguageOptions
+from shared.services.autolabel.service import AutolabelRequest
 from shared.services.project_files.push import PushRequest
+from shared.services.projects.categories import CategoryChange
 from tests.fakes.faults import Fault
 from tests.fakes.language import AUTHORING, KEY, FakeLanguage, LanguageProject
 from tests.fakes.server import serve
@@ -81,7 +86,7 @@ async def test_a_push_imports_trains_deploys_and_registers_the_model(app, servic
         "documents": 3,
     }
     assert service.projects["p"].deployments == {"labelbridge": "labelbridge"}
-    assert (await app.container.projects.get("p")).deployed == DeployedModel("p", "labelbridge")
+    assert (await app.container.projects.get("p")).deployed == DeployedModel("p", "labelbridge", 0)
     assert begun(service) == [1, 1, 1]
     assert service.calls[f"GET {AUTHORING}p/train/jobs"] == 0  # only a repeat looks for a training
 
@@ -130,7 +135,7 @@ async def test_names_and_the_split_are_the_callers(app, service, clock):
         "evaluationOptions": {"kind": "manual"},
     }
     assert service.projects["other"].deployments == {"live": "m1"}
-    assert (await app.container.projects.get("p")).deployed == DeployedModel("other", "live")
+    assert (await app.container.projects.get("p")).deployed == DeployedModel("other", "live", 0)
 
 
 async def test_every_message_twice_begins_everything_once(app, service, clock):
@@ -416,3 +421,28 @@ async def test_a_deleted_project_ends_its_push(app, service, clock):
     job = await app.container.stores.jobs.find(project.incarnation, JobKind.PUSH, "push")
     assert job.status is JobStatus.FAILED
     assert json.dumps([e.code for e in job.errors]) == '["ProjectNotFound"]'
+
+
+async def test_the_deployed_model_suggests_under_the_current_names(app, service, storage, clock):
+    """It knows the names of the push, as a model that is trained here knows those of its training."""
+    engine = AzureLanguageEngine(LanguageOptions(service.address, KEY))
+    target = {"language_endpoint": service.address, "language_key": KEY}
+    app = in_process(storage, clock, engines={NAME: lambda: engine}, **target)
+    await app.container.categories.put(app.name, [CategoryChange("Cashback", None, "Refund")], "tester")
+    await start(app)
+    await to_end(app, clock)
+    await app.container.categories.put(app.name, [CategoryChange("Money back", None, "Cashback")], "tester")
+    await app.container.categories.put(app.name, [CategoryChange("Cashback", None, None)], "tester")
+    await app.upload({"d.txt": "@Cashback:90"}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+    await app.drain()
+    request = AutolabelRequest(engine=NAME, documents=(document_id("d.txt"),))
+    await app.container.autolabel.start(app.name, request, "job")
+    await to_end(app, clock)
+
+    await engine.close()
+
+    document = await app.document("d.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    assert [one.category for one in document.suggestions.items] == ["Money back"]
