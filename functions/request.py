@@ -168,8 +168,10 @@ def _unknown(model: type[BaseModel], value: dict[str, Any], path: str = "") -> I
                 yield path, name
         elif (part := parts[name]) is not None:
             inner = f"{path}.{name}" if path else name
-            items = cast("list[object]", item) if isinstance(item, list) else ()
-            for where, one in ((inner, item), *((f"{inner}[{n}]", one) for n, one in enumerate(items))):
+            held: list[tuple[str, object]] = [(inner, item)]
+            if isinstance(item, list):
+                held = [(f"{inner}[{n}]", one) for n, one in enumerate(cast("list[object]", item))]
+            for where, one in held:
                 if isinstance(one, dict):
                     yield from _unknown(part, cast("dict[str, Any]", one), where)
 
