@@ -16,8 +16,8 @@ from shared.domain.errors import InvalidArgument, InvalidRequest, LengthRequired
 from shared.domain.names import ProjectKind
 from shared.wire.autolabel import AutolabelBody
 from shared.wire.documents import MAX_ENTITIES, read_labels
-from shared.wire.review import BulkBody, ReviewBody
 from shared.wire.projects import CategoriesBody
+from shared.wire.review import BulkBody, ReviewBody
 from shared.wire.training import PushBody
 
 #: Bodies without required fields, whose absence is harmless.
