@@ -316,12 +316,9 @@ class ServiceEngine(ABC):
         """What suggestions name as their model, for a project that was pushed there, or (None) was not."""
         return self.model_name
 
-    def named_at(self, deployed: DeployedModel | None) -> int | None:
-        """After how many edits of its categories a project was pushed there: the model goes by their names of then.
-
-        None: it goes by the names of now, or the number is not known.
-        """
-        return None
+    def named_at(self, deployed: DeployedModel | None, edits: int) -> int:
+        """After how many edits of its categories the model knows a project; `edits`: how many there are now."""
+        return edits
 
     def missing_model(self, deployed: DeployedModel | None) -> str | None:
         """Why the engine has no model for a project that was pushed there, or (None) was not; None when it has."""

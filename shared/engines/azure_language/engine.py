@@ -203,8 +203,8 @@ class AzureLanguageEngine(ServiceEngine):
         return f"{target.project}/{target.deployment}"
 
     @override
-    def named_at(self, deployed: DeployedModel | None) -> int | None:
-        return deployed.edits if deployed else None
+    def named_at(self, deployed: DeployedModel | None, edits: int) -> int:
+        return edits if deployed is None or deployed.edits is None else deployed.edits
 
     @override
     def missing_model(self, deployed: DeployedModel | None) -> str | None:

@@ -232,7 +232,6 @@ class Planner:
         if not categories:
             text = f"The engine '{engine.name}' needs categories; define at least one."
             return Readiness(asked, JobError("NoCategories", text, "categories"))
-        named_at = engine.named_at(project.deployed)
         planned = replace(
             asked,
             project_kind=project.kind,
@@ -244,7 +243,7 @@ class Planner:
             cost_limit=min(filter(None, (asked.cost_limit, engine.cost_limit)), default=None),
             service_model=engine.model_of(project.deployed),
             edits=project.edits,
-            model_edits=project.edits if named_at is None else named_at,
+            model_edits=engine.named_at(project.deployed, project.edits),
         )
         return Readiness(planned)
 
