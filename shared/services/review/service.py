@@ -26,6 +26,7 @@ from shared.domain.page import (
 from shared.domain.project import Project
 from shared.domain.review import Decided, Decision, decide
 from shared.services.jobs.stores import Stores
+from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.pages import Author
 from shared.wire.validation import ValidationErrors
 
@@ -125,7 +126,10 @@ class ReviewService:
         """
         for job_id, number in documents.items():
             if job_id not in self._traces:
-                job = await self._stores.jobs.find(project.incarnation, JobKind.AUTOLABEL, job_id)
+                try:
+                    job = await self._stores.jobs.find(project.incarnation, JobKind.AUTOLABEL, job_id)
+                except StorageUnavailable:
+                    return  # the labels are saved; a trace is not worth an error
                 if len(self._traces) >= MAX_TRACES:
                     self._traces.clear()
                 self._traces[job_id] = job.trace if job else ""

@@ -20,6 +20,7 @@ from shared.domain.review import Decision
 from shared.runtime.telemetry import OpenTelemetry
 from shared.services.jobs.messages import WORK_QUEUE
 from shared.services.review.service import Submitted
+from shared.storage.gateways.ports import StorageUnavailable
 from shared.wire.documents import etag
 from tests.support.services import App, in_process
 from tests.support.storage.memory import MemoryStorage
@@ -115,6 +116,26 @@ async def test_the_trace_of_an_upload_ends_with_the_saved_label(app: App, seen: 
         assert by_id[link.context.span_id].name == f"review {name}"
         assert span.attributes is not None
         assert span.attributes["labelbridge.documents"] == 1
+
+
+async def test_a_save_does_not_fail_for_its_trace(
+    app: App, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    document = await app.document("a.txt")
+    assert document is not None
+
+    async def unavailable(*_: object) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(app.container.stores.jobs, "find", unavailable)
+    decision = Decision(document_id("a.txt"), accept_all=True)
+    submitted = [Submitted(decision, parse_version(etag(document, 0)))]
+    _, [result] = await app.container.review.save("p", submitted, "me")
+    assert result.status == "saved"
 
 
 async def test_metrics_count_documents_decisions_jobs_and_times(app: App, seen: Seen) -> None:
