@@ -179,7 +179,9 @@ class RegisterService:
     ) -> "_Found":
         within = tuple(folders) or ("",)
         known, flagged, unread = await self._known(project, within)
-        present = sum(1 for etag in known.values() if etag)  # of the others, no blob was ever read
+        seen = {
+            location for location, etag in known.items() if etag
+        } | unread  # of the others, there was no blob
         found = _Found()
         again: list[str] = []
         async for blobs in self._listing(project.container, within):
@@ -202,10 +204,10 @@ class RegisterService:
                 return found
         found.complete = True
         gone = [location for location in known if location not in flagged]
-        removed = sum(1 for location in gone if known[location])
-        if 2 * removed > present and not confirmed and not folders:
-            found.held_back, found.unconfirmed = _too_many(project, removed, present), removed
-            gone = [location for location in gone if not known[location]]
+        removed = len(seen.intersection(gone))
+        if 2 * removed > len(seen) and not confirmed and not folders:
+            found.held_back, found.unconfirmed = _too_many(project, removed, len(seen)), removed
+            gone = [location for location in gone if location not in seen]
         room = INSPECTIONS_AT_ONCE - found.inspections
         found.gone = len(gone[:room])
         again = _from(again, retried, room - found.gone)

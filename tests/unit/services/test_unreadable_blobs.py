@@ -153,3 +153,23 @@ async def test_many_blobs_that_cannot_be_read_keep_no_other_from_being_found(
     await app.drain()
     found = [await app.document(name) for name in archived]
     assert [one.rejection if one else "missing" for one in found] == [None] * 12
+
+
+async def test_documents_that_cannot_be_read_are_not_removed_by_a_listing_without_them(app: App) -> None:
+    """They count as others do: a listing without more than half of the documents needs a person (rule D3)."""
+    await app.create(on_upload=False)
+    names = [f"a{n}.txt" for n in range(4)]
+    await app.upload(dict.fromkeys(names, "archived"))
+    for name in names:
+        _refusals(app)[app.documents, name] = "BlobArchived"
+    await app.drain()
+    for name in names:
+        await app.blobs.delete(app.documents, name)
+    await app.container.registering.scan(app.name, "emptied")
+    await app.drain()
+    scan = await app.container.registering.get(app.name, "emptied")
+    assert [warning.code for warning in scan.warnings] == ["RemovalsNotConfirmed"]
+    assert [await app.document(name) is not None for name in names] == [True] * 4
+    await app.container.registering.scan(app.name, "confirmed", confirm_removals=True)
+    await app.drain()
+    assert [await app.document(name) for name in names] == [None] * 4
