@@ -3,6 +3,7 @@
 python -m bench                                1,000 and 10,000 documents; FULL=1 adds 100,000
 python -m bench --documents 2000 --repeat 3    one size, the median of three runs
 python -m bench --idle                         what the app costs with nothing to do (minutes)
+python -m bench --into docs/performance.md     put the tables there, too, in the place of the last ones
 python -m bench --compare OLD.json NEW.json    ratios of two results
 """
 
@@ -21,6 +22,7 @@ from bench.server import ROOT, serve
 
 RESULTS = ROOT / "bench" / "results"
 SIZES = (1_000, 10_000)
+MARK = "<!-- bench -->"
 
 
 def machine() -> dict[str, str | int | None]:
@@ -81,6 +83,7 @@ def main() -> int:
     parser.add_argument("--idle", action="store_true", help="measure storage calls with nothing to do")
     parser.add_argument("--out", type=Path, help="where the JSON goes; default bench/results/")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two results")
+    parser.add_argument("--into", type=Path, help="a Markdown file with the two lines <!-- bench -->")
     arguments = parser.parse_args()
     if arguments.compare:
         print(compare(*arguments.compare))
@@ -89,6 +92,9 @@ def main() -> int:
     out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": report.machine, "figures": report.medians()}, indent=1))
+    if arguments.into:
+        before, _, after = arguments.into.read_text().split(MARK)
+        arguments.into.write_text(f"{before}{MARK}\n{report.markdown()}\n\n{MARK}{after}")
     print(report.table())
     print(f"{report.machine}\nwritten to {out}")
     return 0

@@ -104,6 +104,28 @@ class Report:
             )
         return "\n".join(lines)
 
+    def markdown(self) -> str:
+        """The tables of docs/performance.md, one for each size."""
+        parts = ["; ".join(f"{key}: {value}" for key, value in self.machine.items()) + "."]
+        rows = self.medians()
+        for size in self.sizes:
+            parts += [
+                "",
+                f"### {size}",
+                "",
+                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU |",
+            ]
+            parts.append("|---" * 7 + "|")
+            for name, row in rows.items():
+                if not name.startswith(f"{size}: "):
+                    continue
+                unit = row["unit"] if row["unit"] == "/s" else f" {row['unit']}"
+                raw = f"{row['raw']:,.4g}{unit}" if row["raw"] else ""
+                cells = [f"{row['value']:,.4g}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
+                cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
+                parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
+        return "\n".join(parts)
+
 
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]

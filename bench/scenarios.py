@@ -1,8 +1,9 @@
 """The figures of one size, each against storage by hand in the same run."""
 
 import statistics
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -37,13 +38,27 @@ class Scenarios:
     async def run(self) -> list[Figure]:
         async with self._api.client, self._storage:
             await self._storage.create_table(COPY)
-            figures = [await self._import(), await self._export(), await self._autolabel()]
-            figures.append(await self._by_events())
-            figures += [await self._list(), await self._save(), await self._clients(), await self._bulk()]
-            figures.append(await self._embedded(min(self._count, EMBEDDED)))
+            figures = [await self._shown(step) for step in self._steps()]
         host, azurite = usage(self._server.host).peak, usage(self._server.azurite).peak
         figures.append(Figure("peak memory of the host", "MiB", host, None, "512 MiB"))
         return [*figures, Figure("peak memory of Azurite", "MiB", azurite)]
+
+    def _steps(self) -> Iterator[Callable[[], Awaitable[Figure]]]:
+        yield from (self._import, self._export, self._autolabel, self._by_events)
+        yield from (self._list, self._save, self._clients, self._bulk)
+        yield lambda: self._embedded(min(self._count, EMBEDDED))
+
+    async def _shown(self, step: Callable[[], Awaitable[Figure]]) -> Figure:
+        """Print what a step found as soon as it has ended: a large size takes minutes."""
+        started = time.perf_counter()
+        figure = await step()
+        took = time.perf_counter() - started
+        print(
+            f"{self._count:,}: {figure.name}: {figure.value:,.4g} {figure.unit}, raw {figure.raw or 0:,.4g}; "
+            f"the step took {took:.0f} s",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        return figure
 
     def _watch(self) -> AbstractContextManager[Stopwatch]:
         return watch(self._server.host, self._server.azurite)

@@ -1,0 +1,39 @@
+"""What `make bench` prints and writes."""
+
+import os
+import subprocess
+import sys
+
+from bench.__main__ import MARK
+from bench.idle import VALID
+from bench.measure import Figure, Report
+from bench.server import ROOT
+
+
+def test_the_tables_of_a_run_for_the_documentation():
+    report = Report({"date": "2030-01-01", "load before": "0.1"})
+    imported = Figure("import", "/s", 100, 200, "0.80", host_cpu=0.1, azurite_cpu=0.25)
+    report.add("1,000", [imported, Figure("peak memory", "MiB", 600.4)])
+    assert report.markdown().splitlines() == [
+        "date: 2030-01-01; load before: 0.1.",
+        "",
+        "### 1,000",
+        "",
+        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU |",
+        "|---|---|---|---|---|---|---|",
+        "| import | 100/s | 200/s | 0.50 | 0.80 | 0.10 | 0.25 |",
+        "| peak memory | 600.4 MiB |  |  |  |  |  |",
+    ]
+
+
+def test_the_documentation_has_a_place_for_the_tables():
+    assert (ROOT / "docs/performance.md").read_text().count(MARK) == 2
+
+
+def test_the_app_is_imported_with_valid_settings_when_that_is_measured():
+    given = {name: value for name, value in os.environ.items() if name not in VALID}
+    done = subprocess.run(
+        [sys.executable, "-c", "import function_app"],
+        cwd=ROOT, env=given | VALID, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("", "")
