@@ -77,7 +77,7 @@ class Api:
             state = job.wait(lambda state: seen(cast("Json", state)), poll=(PAUSE, PAUSE))
         return cast("Json", state)
 
-    def until[T](self, what: str, look: Callable[[], T | None], seconds: float = 60) -> T:
+    def until[T](self, what: str, look: Callable[[], T | None], seconds: float = 180) -> T:
         """Call `look` until it returns something. Raises ApiFailed after the timeout."""
         deadline = time.monotonic() + seconds
         while True:

@@ -19,7 +19,8 @@ KEY = "labelbridge-local"
 # The emulator's account, published by Microsoft and the same everywhere.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-START_SECONDS = 90
+# Longer than `devhost run` waits for each of its parts, so that it is the one to say which did not start.
+START_SECONDS = 200
 STOP_SECONDS = 20
 BLAME_SECONDS = 3
 TAIL_LINES = 12
