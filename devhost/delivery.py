@@ -130,7 +130,7 @@ class Delivery:
         asyncio.get_running_loop().call_later(delay, self._fill, event)
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until canceled."""
         async with self._group:
             await asyncio.Event().wait()
 

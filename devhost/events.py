@@ -71,7 +71,7 @@ class Forwarder:
         self._subscribers: list[Subscriber] = []
 
     async def run(self, follow: bool = False) -> None:
-        """Watch and deliver until cancelled. `follow`: after the first scan inspect only what `hint` names."""
+        """Watch and deliver until canceled. `follow`: after the first scan inspect only what `hint` names."""
         self._subscribers = await self._delivery.subscribers()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._delivery.run())

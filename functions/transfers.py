@@ -173,7 +173,7 @@ async def get_push_job(call: Call) -> Reply:
 
 @routes.add("POST", f"{PUSHES}/{{jobId}}/:cancel", {202: None}, role=Role.OWN)
 async def cancel_push_job(call: Call) -> Reply:
-    """Cancel a push; what it imported stays in the Language resource, and a training there is cancelled."""
+    """Cancel a push; what it imported stays in the Language resource, and a training there is canceled."""
     job = await call.container.push.cancel(call.project_name, call.path("jobId"))
     return call.cancel_accepted(job, f"push/jobs/{job.id}")
 

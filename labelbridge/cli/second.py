@@ -178,7 +178,7 @@ class Labeler:
         return pressed == "u"
 
     def _undo(self) -> None:
-        """Take back what was said of the document before, and show it again."""
+        """Remove the labels given to the previous document, and show it again."""
         if not self._done:
             self._note = "There is nothing to undo."
             return

@@ -43,7 +43,7 @@ class Found:
     fault: str = ""
 
 
-def look_through(folder: Path) -> list[Found]:
+def files_below(folder: Path) -> list[Found]:
     """The files below a folder in the order of their names, without hidden ones. Raises Usage."""
     if not folder.is_dir():
         raise Usage(f"'{folder}' is not a folder.")
@@ -162,7 +162,7 @@ def upload(
     LABELBRIDGE_STORAGE.
     """
     out = Output(as_json)
-    found = look_through(folder)
+    found = files_below(folder)
     good = [file for file in found if not file.fault]
     with session.project(out, project) as api:
         container = api.get()["storageInputContainerName"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labelbridge.client.aio import AsyncClient
 
 PROJECTS = "/language/authoring/analyze-text/projects"
-#: Pauses between two looks at a job grow from the first to the second, in seconds.
+#: Pauses between two polls of a job grow from the first to the second, in seconds.
 POLL = (0.1, 2.0)
 
 type Json = Any

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from labelbridge.client.sync import Client
 
 PROJECTS = "/language/authoring/analyze-text/projects"
-#: Pauses between two looks at a job grow from the first to the second, in seconds.
+#: Pauses between two polls of a job grow from the first to the second, in seconds.
 POLL = (0.1, 2.0)
 
 type Json = Any

@@ -367,7 +367,7 @@ class TrainResult:
         return replace(self, evaluation_status=(self.evaluation_status or TrainingState()).succeeded(now))
 
     def stopped(self, status: JobStatus, now: datetime) -> "TrainResult":
-        """The training failed or was cancelled."""
+        """The training failed or was canceled."""
         fitting, evaluation = self.training_status, self.evaluation_status
         return replace(
             self,
@@ -483,13 +483,13 @@ class Job(OfProject):
 CONTENT_FILTERED: Final = "ContentFiltered"
 
 
-def ended_status(counts: Mapping[str, int], *, cancelled: bool, filtered: bool = False) -> JobStatus:
+def ended_status(counts: Mapping[str, int], *, canceled: bool, filtered: bool = False) -> JobStatus:
     """How a batch job ends (rule A5): an empty selection succeeds, all failed is failed, some failed is partial.
 
     `filtered`: the content filter of a service refused a document. Then also all failed is partial: the service did
     its work.
     """
-    if cancelled:
+    if canceled:
         return JobStatus.CANCELLED
     failed, total = counts.get(Outcome.FAILED, 0), sum(counts.values())
     if not failed:

@@ -35,8 +35,8 @@ _NICENESS: Final = 5
 _MODEL, _ERROR = b"M", b"E"
 
 
-class Cancelled(base.EngineError):
-    """The request was cancelled."""
+class Canceled(base.EngineError):
+    """The request was canceled."""
 
 
 @dataclass(eq=False, slots=True)
@@ -47,7 +47,7 @@ class FitRequest:
     examples: Sequence[Example]
     unlabeled: Sequence[str]
     seed: int
-    cancelled: bool = field(default=False)
+    canceled: bool = field(default=False)
 
 
 class Worker:
@@ -68,7 +68,7 @@ class Worker:
 
     def fit(self, request: FitRequest) -> bytes:
         """The artifact; blocks. Raises EngineError as the engine does, EngineUnavailable when the child
-        died, Cancelled, OSError when no process can be started.
+        died, Canceled, OSError when no process can be started.
         """
         with self._busy:
             try:
@@ -80,7 +80,7 @@ class Worker:
     def cancel(self, request: FitRequest) -> None:
         """Give the request up; if it is being worked on, its process is killed."""
         with self._state:
-            request.cancelled = True
+            request.canceled = True
             if self._current is request and self._process is not None:
                 self._process.kill()
 
@@ -97,8 +97,8 @@ class Worker:
             answer = _exchange(process, request)
         except (OSError, EOFError):
             self.close()
-            if request.cancelled:
-                raise Cancelled from None
+            if request.canceled:
+                raise Canceled from None
             if retry:  # it may have ended for want of work just before
                 return self._attempt(request, retry=False)
             raise base.EngineUnavailable(
@@ -108,8 +108,8 @@ class Worker:
 
     def _begin(self, request: FitRequest) -> subprocess.Popen[bytes]:
         with self._state:
-            if request.cancelled:
-                raise Cancelled
+            if request.canceled:
+                raise Canceled
             self._current = request
             if self._process is not None and self._process.poll() is not None:
                 _end(self._process)

@@ -11,7 +11,6 @@ from shared.wire.documents import write_labels
 from shared.wire.project_file import FILE_VERSION, INDEX_TYPE
 from shared.wire.projects import settings_json
 
-BATCH = 1_000
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST: Final = 0.04
-"""Spans less probable than this are not looked at."""
+"""Spans less probable than this are ignored."""
 _LONGEST: Final = 60
 _TINY: Final = 1e-300
 _FLATTEST: Final = -200.0

@@ -16,7 +16,7 @@ from shared.engines.embedded.numeric import ones_at
 from shared.engines.embedded.tokens import MARKS, UNSPACED
 
 MAX_FEATURE_CHARACTERS: Final = 20_000
-"""Of a document that are looked at; the topic of a longer one is clear by then."""
+"""Of a document that are read; the topic of a longer one is clear by then."""
 MAX_TERMS: Final = 50_000
 
 _LONGEST_TOKEN: Final = 100

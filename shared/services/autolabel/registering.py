@@ -65,7 +65,7 @@ class RegisterService:
         self._jobs = jobs
 
     async def scan_new(self, project: Project, reason: str = "created") -> Job:
-        """Look through the container of a project that was created or imported; once for each reason."""
+        """Scan the container of a project that was created or imported; once for each reason."""
         return await self._begin(project, derived_job_id(project.incarnation, reason), ScanParameters())
 
     async def scan(self, name: str, job_id: str, *, confirm_removals: bool = False) -> Job:

@@ -195,7 +195,7 @@ class AutolabelService:
         try:
             await self._planner.plan_job(job)
         except RowChanged:
-            return  # planned, or cancelled, meanwhile
+            return  # planned, or canceled, meanwhile
 
     async def get(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
@@ -271,7 +271,7 @@ class AutolabelService:
             try:
                 planned = await self._planner.plan_job(job, OWN_BATCHES)
             except RowChanged:
-                return  # planned, or cancelled, meanwhile
+                return  # planned, or canceled, meanwhile
             numbers = iter(range(min(OWN_BATCHES, len(planned.batches))))
 
             async def run_some() -> None:

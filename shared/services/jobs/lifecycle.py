@@ -165,7 +165,7 @@ class JobService:
         cancelling = job.status is JobStatus.CANCELLING
         reasons = await self._reasons(job, progress)
         filtered = any(reason.code == CONTENT_FILTERED for reason in reasons)
-        status = ended_status(progress.counts, cancelled=cancelling, filtered=filtered)
+        status = ended_status(progress.counts, canceled=cancelling, filtered=filtered)
         if progress.errors and not progress.counts:
             status = JobStatus.FAILED
         errors = progress.errors or reasons[:MAX_ERRORS]
@@ -199,7 +199,7 @@ class JobService:
         return await self.stop(job, CANCELED_BY_CALLER)
 
     async def stop(self, job: Job, reason: JobError) -> Job:
-        """Settle every batch that is not done as cancelled, whoever runs it, and end the job."""
+        """Settle every batch that is not done as canceled, whoever runs it, and end the job."""
         done = {state.number for state in await self._stores.jobs.states(job) if state.done}
 
         async def give_up(number: int) -> None:
@@ -413,7 +413,7 @@ def _lasting(error: Exception) -> JobError | None:
 
 @asynccontextmanager
 async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
-    """Renew the lease while the block runs; the block is cancelled, and LeaseLost raised, when it is lost.
+    """Renew the lease while the block runs; the block is canceled, and LeaseLost raised, when it is lost.
 
     A renewal that fails is tried again until the lease has run out.
     """

@@ -15,7 +15,6 @@ from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.stores import Stores
 from shared.wire.validation import ValidationErrors
 
-MAX_PROJECTS = 500
 #: Tries to add a version of the guidelines while others add theirs.
 ATTEMPTS = 10
 

@@ -100,7 +100,7 @@ async def test_cancelling_ends_the_work_and_only_that(engine, shared_worker, lon
     waiting = FitRequest(ENTITIES, examples.entities(9), [], 0)
     shared_worker.cancel(waiting)
     assert _alive(pid)
-    with pytest.raises(worker.Cancelled):
+    with pytest.raises(worker.Canceled):
         await asyncio.to_thread(Worker().fit, waiting)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -264,7 +264,7 @@ async def test_the_process_of_a_fit_that_is_interrupted_ends(monkeypatch: pytest
 
     def fit(request: FitRequest) -> bytes:
         loop.call_soon_threadsafe(begun.set)
-        while not request.cancelled:
+        while not request.canceled:
             pass
         return b""
 
