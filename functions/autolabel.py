@@ -3,11 +3,11 @@
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, cancel_state, job_state, listed
+from functions.call import Call, P, Reply, cancel_state, job_state, paged, paged_jobs
 from functions.http import Routes
 from shared.domain.suggestions import BAND
 from shared.runtime.auth import Role
-from shared.wire.api import JobList, JobModel, job_json, outcome_json
+from shared.wire.api import JobList, JobModel, outcome_json
 from shared.wire.autolabel import AutolabelBody, EngineList, EstimateModel, OutcomeList, OutcomeQuery
 from shared.wire.documents import PageQuery
 
@@ -57,14 +57,9 @@ async def list_engines(call: Call) -> Reply:
 @routes.add("GET", JOBS, {200: JobList}, role=Role.READ)
 async def list_autolabel_jobs(call: Call, query: PageQuery) -> Reply:
     """List autolabel jobs, newest first."""
-    from shared.services.review import listing
-
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.autolabel.list(call.project_name)
-    shown, token = listing.paginate(
-        jobs, listing.newest_first, query.top, query.continuation_token, project, "autolabel jobs"
-    )
-    return listed([job_json(job) for job in shown], token)
+    return paged_jobs(query, project, jobs, "autolabel jobs")
 
 
 @routes.add("GET", ONE, {200: JobModel}, role=Role.READ)
@@ -77,20 +72,17 @@ async def get_autolabel_job(call: Call) -> Reply:
 @routes.add("GET", f"{ONE}/documents", {200: OutcomeList}, role=Role.READ)
 async def get_autolabel_outcomes(call: Call, query: OutcomeQuery) -> Reply:
     """List the outcome of each document of the job."""
-    from shared.services.review import listing
-
     project = await call.container.projects.get(call.project_name)
     job_id = call.path("jobId")
     outcomes = await call.container.autolabel.outcomes(call.project_name, job_id)
-    shown, token = listing.paginate(
-        [outcome for outcome in outcomes if query.outcome in {None, outcome.outcome}],
-        lambda outcome: (outcome.document_id,),
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        [outcome for outcome in outcomes if query.outcome in {None, outcome.outcome}],
+        outcome_json,
         ("outcomes", job_id, query.outcome),
+        lambda outcome: (outcome.document_id,),
     )
-    return listed([outcome_json(outcome) for outcome in shown], token)
 
 
 @routes.add("POST", f"{ONE}/:cancel", {202: None}, role=Role.WRITE)
@@ -116,14 +108,9 @@ async def retry_autolabel_job(call: Call) -> Reply:
 @routes.add("GET", FITS, {200: JobList}, role=Role.READ)
 async def list_fits(call: Call, query: PageQuery) -> Reply:
     """List the fits of engines on the labels of the project, newest first."""
-    from shared.services.review import listing
-
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.autolabel.fits(call.project_name)
-    shown, token = listing.paginate(
-        jobs, listing.newest_first, query.top, query.continuation_token, project, "fits"
-    )
-    return listed([job_json(job) for job in shown], token)
+    return paged_jobs(query, project, jobs, "fits")
 
 
 @routes.add("GET", f"{FITS}/{{jobId}}", {200: JobModel}, role=Role.READ)

@@ -1,9 +1,9 @@
 """One HTTP request after all checks, and its answer. Handlers take a `Call` and return a `Reply`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import azure.functions as func
@@ -15,7 +15,9 @@ from shared.runtime.auth import Caller
 from shared.wire.api import job_json
 
 if TYPE_CHECKING:
+    from shared.domain.project import Project
     from shared.runtime.container import Container
+    from shared.services.review.listing import Key
 
 PROJECTS = "language/authoring/analyze-text/projects"
 P = f"{PROJECTS}/{{projectName}}"
@@ -121,6 +123,40 @@ class Call:
 def header_of(request: func.HttpRequest, name: str) -> str | None:
     """A header by its name in lower case, as the host gives them."""
     return cast("Mapping[str, str]", request.headers).get(name)
+
+
+class Paging(Protocol):
+    """What queries of lists have."""
+
+    @property
+    def top(self) -> int: ...
+    @property
+    def continuation_token(self) -> str | None: ...
+
+
+def paged[T](
+    query: Paging,
+    project: "Project",
+    items: Sequence[T],
+    encode: Callable[[T], Any],
+    name: object,
+    key: "Callable[[T], Key]",
+) -> Reply:
+    """One page of a list whose items are all at hand, in the order of `key`.
+
+    `name`: the list and its filters; a continuation token is valid for this list only.
+    """
+    from shared.services.review.listing import paginate
+
+    shown, token = paginate(items, key, query.top, query.continuation_token, project, name)
+    return listed([encode(item) for item in shown], token)
+
+
+def paged_jobs(query: Paging, project: "Project", jobs: Sequence[Job], name: str) -> Reply:
+    """One page of a list of jobs, newest first."""
+    from shared.services.review.listing import newest_first
+
+    return paged(query, project, jobs, job_json, name, newest_first)
 
 
 def listed(value: list[Any], token: str | None) -> Reply:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, job_state, listed
+from functions.call import Call, P, Reply, job_state, listed, paged
 from functions.http import Routes
 from functions.request import hundredths, in_thread, require
 from shared.domain.document import ANY_VERSION, Document, version_of_header
@@ -96,20 +96,17 @@ async def get_document_text(call: Call) -> Reply:
 @routes.add("GET", f"{ONE}/history", {200: HistoryList}, role=Role.READ)
 async def get_document_history(call: Call, query: PageQuery) -> Reply:
     """List the changes of a document, newest first."""
-    from shared.services.review import listing
-
     document_id = call.path("documentId")
     project = await call.container.projects.get(call.project_name)
     changes = await call.container.documents.history(call.project_name, document_id)
-    shown, token = listing.paginate(
-        changes,
-        lambda change: change.key,
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        changes,
+        lambda change: history_json(change.by, change.at, change.entry, project.kind),
         ("history", document_id),
+        lambda change: change.key,
     )
-    return listed([history_json(change.by, change.at, change.entry, project.kind) for change in shown], token)
 
 
 @routes.add("PUT", f"{ONE}/labels", {200: DocumentModel}, role=Role.REVIEW)

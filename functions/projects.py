@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from functions.call import PROJECTS, Call, P, Reply, job_state, listed
+from functions.call import PROJECTS, Call, P, Reply, job_state, paged
 from functions.http import Routes
 from functions.request import require
 from shared.domain.errors import InvalidArgument, NotFound, PreconditionRequired
@@ -91,18 +91,15 @@ async def put_guidelines(call: Call, body: GuidelinesBody) -> Reply:
 @routes.add("GET", f"{P}/guidelines/versions", {200: GuidelineVersions}, role=Role.READ)
 async def list_guideline_versions(call: Call, query: PageQuery) -> Reply:
     """List the versions of the guidelines without their texts, newest first."""
-    from shared.services.review import listing
-
     project, versions = await call.container.projects.guideline_versions(call.project_name)
-    shown, token = listing.paginate(
-        versions,
-        lambda guidelines: (-guidelines.version,),
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        versions,
+        lambda guidelines: guidelines_json(guidelines, text=False),
         "guidelines",
+        lambda guidelines: (-guidelines.version,),
     )
-    return listed([guidelines_json(guidelines, text=False) for guidelines in shown], token)
 
 
 @routes.add("GET", f"{P}/guidelines/versions/{{version}}", {200: GuidelinesModel}, role=Role.READ)

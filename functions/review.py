@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, job_state, listed
+from functions.call import Call, P, Reply, job_state, paged_jobs
 from functions.documents import assignee_of
 from functions.http import Routes, error_json
 from functions.request import hundredths
@@ -12,7 +12,7 @@ from shared.domain.jobs import JobKind
 from shared.domain.project import Project
 from shared.domain.review import Decision
 from shared.runtime.auth import Role
-from shared.wire.api import JobList, JobModel, job_json
+from shared.wire.api import JobList, JobModel
 from shared.wire.documents import PageQuery, document_json, etag
 from shared.wire.review import BulkBody, DecisionModel, ReviewAnswer, ReviewBody
 
@@ -81,14 +81,9 @@ async def review_all_documents(call: Call, body: BulkBody) -> Reply:
 @routes.add("GET", f"{P}/review/jobs", {200: JobList}, role=Role.READ)
 async def list_review_jobs(call: Call, query: PageQuery) -> Reply:
     """List bulk decisions, newest first."""
-    from shared.services.review import listing
-
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.bulk.list(call.project_name)
-    shown, token = listing.paginate(
-        jobs, listing.newest_first, query.top, query.continuation_token, project, "review jobs"
-    )
-    return listed([job_json(job) for job in shown], token)
+    return paged_jobs(query, project, jobs, "review jobs")
 
 
 @routes.add("GET", f"{P}/review/jobs/{{jobId}}", {200: JobModel}, role=Role.READ)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, listed
+from functions.call import Call, P, Reply, paged
 from functions.documents import document_query, document_reply, submitted_labels
 from functions.http import Routes
 from shared.domain.document import version_of_header
@@ -36,7 +36,7 @@ from shared.wire.team import (
 )
 
 if TYPE_CHECKING:
-    from shared.storage.team import SecondReview
+    from shared.storage.team import SecondItem, SecondReview
 
 routes = Routes()
 REVIEWS = f"{P}/second-reviews"
@@ -47,21 +47,17 @@ DAYS = 30
 @routes.add("GET", f"{P}/progress", {200: ProgressAnswer}, role=Role.READ)
 async def get_progress(call: Call, query: ProgressQuery) -> Reply:
     """Get what each person did on each day (UTC), the newest first."""
-    from shared.services.review import listing
-
     last = query.to_date or call.container.stores.clock().date()
     first = query.from_date or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
     project, progress = await call.container.team.progress(call.project_name, first, last)
-    shown, token = listing.paginate(
-        progress.days,
-        lambda day: (-day.day.toordinal(), day.by),
-        query.top,
-        query.continuation_token,
+    reply = paged(
+        query,
         project,
+        progress.days,
+        lambda day: {"date": day.day.isoformat(), "by": day.by, **day.work._asdict()},
         ("progress", first, last),
+        lambda day: (-day.day.toordinal(), day.by),
     )
-    value = [{"date": d.day.isoformat(), "by": d.by, **d.work._asdict()} for d in shown]
-    reply = listed(value, token)
     reply.data["complete"] = progress.complete
     return reply
 
@@ -109,40 +105,34 @@ async def create_second_review(call: Call, body: SecondReviewBody) -> Reply:
 @routes.add("GET", REVIEWS, {200: SecondReviewList}, role=Role.READ)
 async def list_second_reviews(call: Call, query: PageQuery) -> Reply:
     """List second reviews, newest first."""
-    from shared.services.review import listing
-
     project, reviews = await call.container.second.reviews(call.project_name)
-    shown, token = listing.paginate(
-        reviews,
-        lambda review: (-int(review.at.timestamp() * 1_000_000), review.id),
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        reviews,
+        _review,
         "second reviews",
+        lambda review: (-int(review.at.timestamp() * 1_000_000), review.id),
     )
-    return listed([_review(review) for review in shown], token)
 
 
 @routes.add("GET", f"{REVIEW}/documents", {200: BlindItemList}, role=Role.READ)
 async def list_blind_documents(call: Call, query: PageQuery) -> Reply:
     """List the documents of a second review, without labels, in the order of the sample."""
-    from shared.services.review import listing
-
     review_id = call.path("reviewId")
     project, items = await call.container.second.queue(call.project_name, review_id)
-    shown, token = listing.paginate(
-        list(enumerate(items)),
-        lambda item: (item[0],),
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        list(enumerate(items)),
+        lambda numbered: _blind_item(numbered[1]),
         ("second review", review_id),
+        lambda numbered: (numbered[0],),
     )
-    value = [
-        {"id": item.document_id, "location": item.location, "reviewed": item.second is not None}
-        for _, item in shown
-    ]
-    return listed(value, token)
+
+
+def _blind_item(item: "SecondItem") -> dict[str, Any]:
+    return {"id": item.document_id, "location": item.location, "reviewed": item.second is not None}
 
 
 @routes.add("GET", f"{REVIEW}/documents/{{documentId}}", {200: BlindDocumentModel}, role=Role.READ)
@@ -196,34 +186,31 @@ async def get_agreement(call: Call) -> Reply:
 @routes.add("GET", f"{REVIEW}/disagreements", {200: DisagreementList}, role=Role.READ)
 async def list_disagreements(call: Call, query: PageQuery) -> Reply:
     """List the documents that two people labeled differently, by name. Not for the second person."""
-    from shared.services.review import listing
-
     review_id = call.path("reviewId")
     project, found = await call.container.second.disagreements(call.project_name, review_id, call.caller.name)
-    shown, token = listing.paginate(
-        found,
-        lambda pair: (pair[0].location,),
-        query.top,
-        query.continuation_token,
+    return paged(
+        query,
         project,
+        found,
+        lambda pair: _disagreement(project.kind, *pair),
         ("disagreements", review_id),
+        lambda pair: (pair[0].location,),
     )
-    kind = project.kind
-    value: list[dict[str, Any]] = []
-    for item, first, second in shown:
-        one: dict[str, Any] = {
-            "documentId": item.document_id,
-            "location": item.location,
-            "firstBy": item.first_by or None,
-            "first": {kind.label_field: write_labels(kind, first)},
-            "second": {kind.label_field: write_labels(kind, second)},
-        }
-        if item.resolution is not None:
-            end = item.resolution
-            labels = {kind.label_field: write_labels(kind, end.labels)}
-            one["resolution"] = {"by": end.by, "dateTime": moment(end.at), "labels": labels}
-        value.append(one)
-    return listed(value, token)
+
+
+def _disagreement(kind: ProjectKind, item: "SecondItem", first: Labels, second: Labels) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "documentId": item.document_id,
+        "location": item.location,
+        "firstBy": item.first_by or None,
+        "first": {kind.label_field: write_labels(kind, first)},
+        "second": {kind.label_field: write_labels(kind, second)},
+    }
+    if item.resolution is not None:
+        end = item.resolution
+        labels = {kind.label_field: write_labels(kind, end.labels)}
+        data["resolution"] = {"by": end.by, "dateTime": moment(end.at), "labels": labels}
+    return data
 
 
 @routes.add("POST", f"{REVIEW}/documents/{{documentId}}/:resolve", {200: DocumentModel}, role=Role.WRITE)

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from functions.call import Call, P, Reply, cancel_state, job_state, listed
+from functions.call import Call, P, Reply, cancel_state, job_state, paged_jobs
 from functions.http import Routes
 from functions.request import parse_body, read_body
 from shared.domain.errors import InvalidArgument, NotOffered
 from shared.domain.jobs import JobStatus
 from shared.runtime.auth import Role
-from shared.wire.api import IndexType, JobList, JobModel, Wire, job_json
+from shared.wire.api import IndexType, JobList, JobModel, Wire
 from shared.wire.documents import PageQuery
 from shared.wire.projects import ExportedFileModel, ExportJobModel, ProjectFileModel, ProjectFileReference
 from shared.wire.records import to_json
@@ -155,14 +155,9 @@ async def get_push_target(call: Call) -> Reply:
 @routes.add("GET", PUSHES, {200: JobList}, role=Role.READ)
 async def list_push_jobs(call: Call, query: PageQuery) -> Reply:
     """List pushes, newest first."""
-    from shared.services.review import listing
-
     project = await call.container.projects.get(call.project_name)
     jobs = await call.container.push.list(call.project_name)
-    shown, token = listing.paginate(
-        jobs, listing.newest_first, query.top, query.continuation_token, project, "push jobs"
-    )
-    return listed([job_json(job) for job in shown], token)
+    return paged_jobs(query, project, jobs, "push jobs")
 
 
 @routes.add("GET", f"{PUSHES}/{{jobId}}", {200: JobModel}, role=Role.READ)
