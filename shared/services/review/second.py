@@ -210,7 +210,7 @@ class SecondReviewService:
     ) -> None:
         """Keep the labels of the second person; those of the document stay. The same again changes nothing.
 
-        None takes back what was said: the document is to be labeled again.
+        None undoes what was said: the document is to be labeled again.
 
         Raises Forbidden for anybody else, Conflict for a document that changed or was resolved.
         """

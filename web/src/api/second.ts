@@ -86,7 +86,7 @@ export const listBlindDocuments = async (
 export const getBlindDocument = (project: string, review: string, id: string): Promise<BlindDocument> =>
   json(documentOf(project, review, id));
 
-/** Null labels take back what was said. */
+/** Null labels undo what was said. */
 export async function putBlindLabels(
   project: string,
   review: string,
