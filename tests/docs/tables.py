@@ -40,9 +40,9 @@ def roles() -> list[str]:
 
 
 def operations() -> list[str]:
-    """One row an operation; `P` stands for the path of a project."""
+    """One row an operation, by module; `P` stands for the path of a project."""
     lines = ["| operation | method and path | role | what it does |", "|---|---|---|---|"]
-    for one in OPERATIONS:
+    for one in sorted(OPERATIONS, key=lambda one: one.handler.__module__):
         if "{*rest}" in one.path:
             continue
         role = ACCESS[one.role] if isinstance(one.role, Access) else f"`{one.role}`"
