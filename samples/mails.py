@@ -28,6 +28,8 @@ def _prepare(shop: Shop, project: ProjectApi) -> None:
     with shop.console.step(f"Create a project with {len(labeled)} mails, and label them"):
         shop.upload(shop.fresh(project, CONTAINER), labeled)
         project.create("CustomSingleLabelClassification", CONTAINER)
+        # Until every label is set: the first model is to be fitted on all of them.
+        project.change({"autolabel": {"onUpload": False}})
 
         def registered() -> list[Json] | None:
             found = list(project.documents(location_prefix="labeled/"))
@@ -36,6 +38,7 @@ def _prepare(shop: Shop, project: ProjectApi) -> None:
         # Creating a project scans its container: existing blobs need no event.
         for document in shop.api.until("the documents to be registered", registered):
             project.set_labels(document, {"class": truth[document["location"]]})
+        project.change({"autolabel": {"onUpload": True}})
         shop.console.say(
             f"Project '{NAME}' on container '{CONTAINER}'; the labels are set with PUT and If-Match."
         )
