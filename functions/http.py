@@ -77,6 +77,11 @@ class Operation:
             return ALL_METHODS
         return ("GET", "HEAD") if self.role is Access.ANONYMOUS and self.method == "GET" else (self.method,)
 
+    @property
+    def takes_key(self) -> bool:
+        """Whether an `Idempotency-Key` counts: with a POST, and with a PUT that starts a long-running operation."""
+        return self.method == "POST" or (self.method == "PUT" and 202 in self.answers)
+
 
 OPERATIONS: list[Operation] = []
 
@@ -184,7 +189,7 @@ async def _run(operation: Operation, request: func.HttpRequest, app: "Container"
         raise invalid(error) from error
     if operation.body is not None:
         arguments["body"] = await parse_body(operation.body, request, operation.max_body)
-    if operation.method == "POST":
+    if operation.takes_key:
         return await once(call, lambda: operation.handler(call, **arguments))
     return await operation.handler(call, **arguments)
 

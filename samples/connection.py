@@ -5,6 +5,7 @@ Azure Machine Learning the calls are the same; `studio` and `workspaceId` of the
 """
 
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,7 +162,8 @@ class Studio:
 
     def _done(self, method: str, rest: str, body: Json) -> Json:
         """Run one operation on the connection to its end; its result."""
-        begun = self.shop.api.call(method, f"{self.project.path}/connection{rest}", body=body)
+        key = {"Idempotency-Key": uuid.uuid4().hex}  # a repeat after a lost answer finds the same operation
+        begun = self.shop.api.call(method, f"{self.project.path}/connection{rest}", body=body, headers=key)
         result: Json = self.shop.api.wait(begun).get("result", {})
         return result
 

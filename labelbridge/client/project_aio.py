@@ -4,6 +4,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from urllib.parse import quote
@@ -338,10 +339,9 @@ class AsyncProjectClient(AsyncTeamOperations):
         """All conditions of connecting, without changing anything."""
         return await self._post("/connection/:check", body)
 
-    async def connect(self, body: m.ConnectBody) -> AsyncJob:
-        return self._job(
-            await self.client.call("PUT", f"{self.path}/connection", body=body, repeatable=False)
-        )
+    async def connect(self, body: m.ConnectBody, *, key: str | None = None) -> AsyncJob:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self._job(await self.client.call("PUT", f"{self.path}/connection", body=body, headers=headers))
 
     async def switch(self, to: m.Studio, *, key: str | None = None) -> AsyncJob:
         return await self._post("/connection/:switch", {"to": to}, key)

@@ -1,6 +1,7 @@
 """The synchronous client, made from `project_aio.py` by `python -m scripts.unasync`; do not change it."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 from urllib.parse import quote
@@ -327,8 +328,9 @@ class ProjectClient(TeamOperations):
         """All conditions of connecting, without changing anything."""
         return self._post("/connection/:check", body)
 
-    def connect(self, body: m.ConnectBody) -> Job:
-        return self._job(self.client.call("PUT", f"{self.path}/connection", body=body, repeatable=False))
+    def connect(self, body: m.ConnectBody, *, key: str | None = None) -> Job:
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self._job(self.client.call("PUT", f"{self.path}/connection", body=body, headers=headers))
 
     def switch(self, to: m.Studio, *, key: str | None = None) -> Job:
         return self._post("/connection/:switch", {"to": to}, key)

@@ -42,6 +42,8 @@ class Described(Protocol):
     def role(self) -> Permission: ...
     @property
     def versioned(self) -> bool: ...
+    @property
+    def takes_key(self) -> bool: ...
 
 
 def describe(operations: Iterable[Described], version: str) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
         needed = described.get("required", ())
         for name, schema in described["properties"].items():
             yield {"name": name, "in": "query", "required": name in needed, "schema": schema}
-    if operation.method == "POST":
+    if operation.takes_key:
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
     versioned = "{documentId}" in operation.path or operation.path.endswith("/guidelines")
     changes = operation.method in {"PUT", "PATCH"} and versioned

@@ -54,6 +54,22 @@ async def lead(new_project: MakeProject, storage: StorageClients) -> Lead:
     return Lead(project, storage, labeling, unique("news"))
 
 
+async def test_a_repeated_put_with_its_key_is_the_same_operation(
+    new_project: MakeProject, storage: StorageClients
+) -> None:
+    owner = await lead(new_project, storage)
+    url, headers = f"{owner.project.path}/connection", {"Idempotency-Key": unique("key")}
+
+    answers = [await owner.project.http.put(url, json=owner.body, headers=headers) for _ in range(2)]
+
+    assert {answer.status_code for answer in answers} == {202}
+    [location] = {answer.headers["operation-location"] for answer in answers}
+    await owner.project.ended(location)
+    other = await owner.project.http.put(url, json=owner.body | {"amlProjectName": "other"}, headers=headers)
+    assert other.status_code == 409
+    assert "already used" in other.text
+
+
 async def test_connect_switch_label_there_switch_back_disconnect_and_the_refused_reconnect(
     new_project: MakeProject, storage: StorageClients
 ) -> None:
