@@ -155,7 +155,7 @@ async def get_blind_document(call: Call) -> Reply:
 
 @routes.add("PUT", f"{REVIEW}/documents/{{documentId}}/labels", {204: None}, role=Role.REVIEW)
 async def put_blind_labels(call: Call, body: LabelsBody) -> Reply:
-    """Set what the second person says of a document, or take it back with null; the labels of the document stay."""
+    """Set what the second person says of a document, or undo that with null; the labels of the document stay."""
     project = await call.container.projects.get(call.project_name)
     labels = await submitted_labels(call, project.kind, body.root)
     await call.container.second.save(

@@ -57,9 +57,11 @@ def _question(target: PushTarget, body: PushBody) -> str:
     project = body.get("projectName") or target["projectName"]
     model = body.get("modelLabel") or target["modelLabel"]
     deployment = body.get("deploymentName") or target["deploymentName"]
-    others = ", also one that was not pushed from here" if body.get("replace") else ""
+    others = (
+        "even if it was not pushed from here" if body.get("replace") else "if it was pushed from here before"
+    )
     return (
-        f"This replaces the project '{project}' at {target['endpoint']}, if it exists{others}, trains the model "
+        f"This replaces the project '{project}' at {target['endpoint']}, {others}, trains the model "
         f"'{model}' there and deploys it as '{deployment}'. Push?"
     )
 

@@ -84,12 +84,13 @@ class DeployedModel:
     """A model in an Azure Language resource, by the names of its project and deployment there.
 
     `edits`: how often categories had been renamed or removed when the project was pushed, for what their names mean to
-    the model; None: not known.
+    the model; None: not known. `endpoint`: the resource; "" where an earlier version did not note it.
     """
 
     project: str
     deployment: str
     edits: int | None = None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

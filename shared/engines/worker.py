@@ -41,7 +41,7 @@ class Canceled(base.EngineError):
 
 @dataclass(eq=False, slots=True)
 class FitRequest:
-    """What `Engine.fit` is called with; `cancelled` is set by `Worker.cancel`."""
+    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`."""
 
     kind: ProjectKind
     examples: Sequence[Example]

@@ -6,7 +6,7 @@ result, and the progress of a job is a count of rows:
 
     (absent) ── acquire ──▶ running until t ── commit ──▶ done
                                │   ▲ renew                 ▲
-                               └───┘     t passed: acquire again; cancelled or given up: done at once
+                               └───┘     t passed: acquire again; canceled or given up: done at once
 """
 
 import asyncio
@@ -107,7 +107,7 @@ RELEASE_SECONDS = 5.0
 
 
 class LeaseLost(Exception):
-    """Another worker took over, or the batch was cancelled: nothing of this worker may be committed any more."""
+    """Another worker took over, or the batch was canceled: nothing of this worker may be committed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ class JobStore:
         return Lease(self._table, job, number, token, etags[0])
 
     async def finish(self, job: Job, number: int, result: BatchResult) -> None:
-        """Settle a batch from outside, whoever runs it: cancelled or poisoned. One that is done stays as it is."""
+        """Settle a batch from outside, whoever runs it: canceled or poisoned. One that is done stays as it is."""
         key, values = batch_key(job.id, number), _done("", result)
         for _ in range(5):
             row = await self._table.get(job.incarnation, key)
@@ -309,13 +309,18 @@ class Lease:
 
     async def release(self, until: datetime, failure: str) -> None:
         """Let the batch be tried again from then on, and remember why this try failed."""
-        key = batch_key(self._job.id, self.number)
-        try:
-            await self._table.commit(
-                self._job.incarnation, [Merge(key, {"until": until, "failure": failure}, self._etag)]
-            )
-        except (RowChanged, RowMissing, StorageUnavailable):
-            return  # somebody else has it, or the lease ends by itself
+        key, values = batch_key(self._job.id, self.number), {"until": until, "failure": failure}
+        # A renewal whose answer was lost or not waited for has changed our own row.
+        for _ in range(2):
+            try:
+                await self._table.commit(self._job.incarnation, [Merge(key, values, self._etag)])
+            except RowChanged:
+                with suppress(LeaseLost, StorageUnavailable):
+                    if not await self.landed():
+                        continue
+            except (RowMissing, StorageUnavailable):
+                pass
+            return  # released, or somebody else has it, or the lease ends by itself
 
     async def release_soon(self, now: datetime) -> None:
         """Release it for another try when this one took too long, or its process ends; it then need not wait."""

@@ -149,7 +149,7 @@ class ModelStore:
     async def save_with(self, job: Job, model: TrainedModel) -> Job:
         """The model, and the end of the job that made it, in one transaction.
 
-        Raises RowChanged when the job was cancelled or ended meanwhile: then there is no model.
+        Raises RowChanged when the job was canceled or ended meanwhile: then there is no model.
         """
         return await self._jobs.save(job, UpsertReplace(model_key(model.label), _encode(model)))
 

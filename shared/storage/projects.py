@@ -1,7 +1,7 @@
 """Projects: the rows of partition `$index`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -295,7 +295,7 @@ def _encode(project: Project) -> dict[str, Value]:
         "studio": project.active_studio,
         "aml": project.aml_project_path,
         "displayName": project.display_name,
-        "deployed": [deployed.project, deployed.deployment, deployed.edits] if deployed else None,
+        "deployed": list(astuple(deployed)) if deployed else None,
         "lock": [lock.number, lock.holder, lock.reason, lock.retry_after] if lock else None,
     }
     return {

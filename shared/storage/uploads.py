@@ -8,6 +8,7 @@ together in the one after it: every caller returns when its own row is durable.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +26,7 @@ from shared.storage.gateways.ports import (
     Row,
     RowChanged,
     RowMissing,
+    StorageUnavailable,
     Table,
     UpsertMerge,
     Value,
@@ -166,6 +168,8 @@ def _decode(row: Row) -> PendingUpload:
 READERS = 48
 """Reads at a time; and of one caller's, so that others need not wait until all of a large batch are read."""
 READERS_EACH = 16
+#: So many other blobs are tried to tell a key of one blob from a key of the account.
+OTHERS = 5
 
 _UNREADABLE = {
     "BlobArchived": "The blob is in the archive tier; it can be read after it is moved to an online tier.",
@@ -208,7 +212,7 @@ class UploadedBlobs:
                 content = await self._blobs.read(container, location, max_bytes=MAX_BYTES + 1)
             except (BlobUnreadable, BlobLeased) as error:
                 if isinstance(error, BlobUnreadable) and error.doubtful:
-                    await self._require_listing(container)
+                    await self._require_of_one_blob(container, location, error)
                 return Reading("", None, _unreadable(error), unreadable=True)
         if content is None:
             return None
@@ -221,10 +225,20 @@ class UploadedBlobs:
         """The blobs of a container or of one folder in it, page by page. Raises ContainerMissing."""
         return self._blobs.list(container, prefix=folder)
 
-    async def _require_listing(self, container: str) -> None:
-        """Raises what a listing of the container raises: then the app lost its rights on all of it, an outage."""
-        async for _ in self._blobs.list(container, page_size=1):
+    async def _require_of_one_blob(self, container: str, location: str, error: BlobUnreadable) -> None:
+        """Raises StorageUnavailable when the refusal may meet every blob of the container, which is an outage.
+
+        Rights: unless the container can be listed. A key: unless one of the first other blobs can be read.
+        """
+        async for page in self._blobs.list(container, page_size=OTHERS + 1):
+            if not error.code.startswith("KeyVault"):
+                return
+            for other in page:
+                with suppress(BlobUnreadable, BlobLeased):
+                    if other.name != location and await self._blobs.read(container, other.name, max_bytes=1):
+                        return
             break
+        raise StorageUnavailable(str(error), key=location)
 
     async def container_exists(self, container: str) -> bool:
         return await self._blobs.container_exists(container)

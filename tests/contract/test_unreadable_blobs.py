@@ -18,9 +18,6 @@ ONE_BLOB = [
     (412, "LeaseIdMissing"),
     (412, "LeaseIdMismatchWithBlobOperation"),
     (409, "InvalidBlobType"),
-    (403, "KeyVaultEncryptionKeyNotFound"),
-    (403, "KeyVaultAccessTokenCannotBeAcquired"),
-    (403, "KeyVaultVaultNotFound"),
     (403, "EncryptionScopeDisabled"),
     (400, "InvalidUri"),
     (400, "OutOfRangeInput"),
@@ -48,6 +45,18 @@ ALL_BLOBS = [
 ]
 LISTED = Scripted(
     200, '<?xml version="1.0"?><EnumerationResults><Blobs /><NextMarker /></EnumerationResults>'
+)
+
+TWO = Scripted(
+    200,
+    '<?xml version="1.0"?><EnumerationResults><Blobs>'
+    + "".join(
+        f"<Blob><Name>{name}</Name><Properties><Etag>1</Etag><Content-Length>1</Content-Length>"
+        "<Last-Modified>Sun, 29 Nov 2026 10:00:00 GMT</Last-Modified><BlobType>BlockBlob</BlobType>"
+        "</Properties></Blob>"
+        for name in ("a.txt", "b.txt")
+    )
+    + "</Blobs><NextMarker /></EnumerationResults>",
 )
 
 
@@ -88,6 +97,24 @@ async def test_a_blob_that_the_app_may_not_read_in_a_container_that_it_may_list_
     async with fake_service(denied, retries=0) as (clients, _):
         with pytest.raises(StorageUnavailable):
             await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize(
+    "code", ["KeyVaultEncryptionKeyNotFound", "KeyVaultAccessTokenCannotBeAcquired", "KeyVaultVaultNotFound"]
+)
+async def test_a_key_is_of_one_blob_where_another_blob_can_be_read(code: str) -> None:
+    """An encryption scope has a key for its blobs; where the account has one, no blob can be read without it."""
+    refused, other = _refusal(403, code), Scripted(200, "t", {"etag": '"1"', "content-range": "bytes 0-0/1"})
+    async with fake_service(refused, TWO, other, retries=0) as (clients, service):
+        reading = await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
+    assert reading is not None
+    assert (reading.rejection and reading.rejection.code) == code
+    assert service.received[-1].path.endswith("/b.txt")
+    async with fake_service(refused, TWO, refused, retries=0) as (clients, _):
+        with pytest.raises(StorageUnavailable) as caught:
+            await UploadedBlobs(clients.blobs).inspect("container", "a.txt")
+        assert not isinstance(caught.value, BlobUnreadable)
 
 
 async def test_azurite_refuses_an_archived_blob(azurite: Azurite) -> None:

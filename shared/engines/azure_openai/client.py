@@ -167,7 +167,7 @@ class Client:
         patience = self._timeout + characters / 1_000
         failure: CallFailed | None = None
         while True:
-            left = deadline.to_end if failure else deadline.to_begin
+            left = (lambda: deadline.to_end() - patience) if failure else deadline.to_begin
             try:
                 await self._pace.turn(tokens, left)
                 async with self._turn(left):

@@ -185,7 +185,12 @@ class LanguageModel(ServiceModel):
                     await on_answer(place, answer)
                 return answer
 
-        return await asyncio.gather(*(in_turn(place, text) for place, text in enumerate(texts)))
+        tasks = [asyncio.create_task(in_turn(place, text)) for place, text in enumerate(texts)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # after an error, no more requests are sent
+                task.cancel()
 
     async def _in_batch(self, text: str, batch: "_Batch", deadline: Deadline) -> Answer:
         answer = Answer(unsent=True)

@@ -6,6 +6,7 @@ result; a later message of the same batch goes on. Until then the batch stays le
 
 import asyncio
 import json
+import logging
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ from shared.engines.base import (
 )
 from shared.services.jobs.lifecycle import Later, reason_of
 from shared.services.jobs.stores import Stores
+from shared.storage.gateways.ports import StorageError
+
+log = logging.getLogger("labelbridge.jobs")
 
 #: How long a message waits for answers itself: few documents have them by then.
 WAIT_SECONDS: Final = 8.0
@@ -153,8 +157,14 @@ class Exchanges:
         paid = _Paid(await self._stores.artifacts.read(blob))
         rest = [key for key in texts if paid.get(key, texts[key]) is None]
         asked = await self._next(job, model, texts, rest) if last_try is None else rest
-        changes = 0
+        changes = stored = 0
         writing = asyncio.Lock()
+
+        async def store() -> None:
+            nonlocal stored
+            seen = changes
+            await self._stores.artifacts.write(blob, paid.dump(), content_type="application/json")
+            stored = seen
 
         async def on_answer(place: int, answer: Answer) -> None:
             nonlocal changes
@@ -162,14 +172,22 @@ class Exchanges:
             changes += 1
             seen = changes
             async with writing:
-                if seen == changes:  # else the one that came after it writes both
-                    await self._stores.artifacts.write(blob, paid.dump(), content_type="application/json")
+                if seen != changes:  # the one that came after it writes both
+                    return
+                try:
+                    await store()
+                except StorageError:  # the requests under way are paid: their answers are waited for
+                    log.warning(
+                        "An answer could not be stored; it is stored with a later one.", exc_info=True
+                    )
 
         now = monotonic()
         deadline = Deadline(now + BEGIN_SECONDS, now + END_SECONDS, monotonic)
         allowance = await self._allowance(job, paid.tokens)
         sent = [texts[key] for key in asked]
         given = await model.answer(sent, allowance, deadline=deadline, on_answer=on_answer) if asked else []
+        if stored < changes:
+            await store()
         answers = {key: answer for key, answer in zip(asked, given, strict=True) if not answer.unsent}
         missing = [key for key in rest if key not in answers]
         if missing and last_try is None:

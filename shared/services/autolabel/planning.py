@@ -103,12 +103,14 @@ class Planner:
             await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
         elif not uploads and not under_way:
             await self._plan_waiting(project, await heads(project.scope), message.id)
-        hidden = under_way and not uploads  # what they register may wait for a plan
         more = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE
-        again = len(fresh) < len(uploads) or more or hidden
-        if again and monotonic() >= self._again.get(project.incarnation, 0):
+        hidden = len(fresh) < len(uploads) or (
+            under_way and not uploads
+        )  # what registers may wait for a plan
+        if (more or hidden) and monotonic() >= self._again.get(project.incarnation, 0):
+            due = monotonic() + self._window
             await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
-            self._again[project.incarnation] = monotonic() + self._window
+            self._again[project.incarnation] = due
 
     async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
         """Begin a scan of folders that were renamed or deleted; the same requests again are the same scan."""

@@ -212,24 +212,29 @@ class QueueSweep:
         """
         try:
             while received := await self._stores.queues.receive(queue, HIDDEN_SECONDS):
-                for message in received:
-                    await self._settle(queue, message, action)
+                settled = [await self._settle(queue, message, action) for message in received]
                 if self._stores.clock() >= until:
                     return False
+                if not any(settled):  # what is left is not ours, or fails
+                    return True
         except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
             log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue
             return False
         return True
 
-    async def _settle(self, queue: str, message: Received, action: Action) -> None:
+    async def _settle(self, queue: str, message: Received, action: Action) -> bool:
+        """Whether the message is done with and deleted."""
         try:
-            if await action(message):
-                await self._stores.queues.delete(queue, message)
-                if queue.endswith("-poison"):
-                    telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
+            if not await action(message):
+                return False
+            await self._stores.queues.delete(queue, message)
         except Exception:
             log.exception("A message in the queue '%s' failed; the next sweep will retry it.", queue)
+            return False
+        if queue.endswith("-poison"):
+            telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
+        return True
 
     async def _give_up(self, message: Received) -> bool:
         try:

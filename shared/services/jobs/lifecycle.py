@@ -41,8 +41,8 @@ from shared.storage.jobs import LEASE_FOR, BatchState, Lease, LeaseLost
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
-#: After how long a job's message comes, in case the process that began the job dies.
-SAFETY_SECONDS = 20
+#: After how long a job's message comes, in case the process that began the job dies: by then its lease has run out.
+SAFETY_SECONDS = int(LEASE_FOR.total_seconds()) + 5
 MAX_ERRORS = 20
 SENDS_AT_ONCE = 16
 IN_FLIGHT = 16
@@ -191,7 +191,7 @@ class JobService:
         return job if job.status.ended else replace(job, result=result_of(job, await self.progress(job)))
 
     async def cancel(self, job: Job) -> Job:
-        """End a job now: what has not landed will not. Cancelling twice is cancelling once."""
+        """End a job now: what has not landed will not. Canceling twice is canceling once."""
         if job.status.ended:
             if job.status is JobStatus.CANCELLED:
                 return job
@@ -268,14 +268,17 @@ def result_of(job: Job, progress: Progress) -> Result | None:
 
 log = logging.getLogger("labelbridge.jobs")
 SECONDS = 2.0
-#: What goes on after its request has been answered ends then, and the job's message goes on with it.
+#: What goes on after its request has been answered ends then, and the job's message or the next sweep goes on with it.
 BACKGROUND_SECONDS = 600.0
 
 _running: set[asyncio.Task[Any]] = set()  # the loop itself keeps tasks only weakly
 
 
 async def for_a_moment[T](work: Coroutine[Any, Any, T]) -> T | None:
-    """The result if it comes within a moment; else, and when it fails, None: the job's message goes on with it."""
+    """The result if it comes within a moment; else, and when it fails, None.
+
+    What fails later than the job's message came, the next sweep goes on with.
+    """
     task = asyncio.create_task(_logged(work))
     _running.add(task)
     task.add_done_callback(_running.discard)
@@ -288,7 +291,7 @@ async def _logged[T](work: Coroutine[Any, Any, T]) -> T | None:
         async with asyncio.timeout(BACKGROUND_SECONDS):
             return await work
     except Exception:
-        log.warning("Work within the request failed; the queue message will retry it.", exc_info=True)
+        log.warning("Work within the request failed; it will be retried.", exc_info=True)
         return None
 
 
@@ -394,7 +397,11 @@ async def run_undivided(
             raise
         if not isinstance(error, LabelbridgeError | EngineError):
             log.exception("The %s job %s of the project '%s' failed.", job.kind, job.id, job.project)
-        await fail(job, reason)
+        try:
+            await fail(job, reason)
+        except Exception:
+            await lease.release(stores.clock(), "")
+            raise
     return None
 
 

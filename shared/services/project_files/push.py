@@ -139,17 +139,20 @@ class PushService:
         parameters = self._parameters(name, request)
         refusal = None if request.replace else await self._check_target(project, parameters)
         job = Job.new(JobKind.PUSH, job_id, project, self._stores.clock(), parameters)
-        job, new = await self._stores.jobs.create_alone(replace(job, result=_result(parameters)))
-        if new and refusal is not None:
-            await self._fail(job, refusal)
-        elif new:
+        job = replace(job, result=_result(parameters))
+        if refusal is not None:  # ended from the first: nothing may go on with it
+            reason = replace(refusal, target=refusal.target or parameters.step)
+            job, _ = await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(reason,)))
+            return job
+        job, new = await self._stores.jobs.create_alone(job)
+        if new:
             await self._jobs.send(job)
         return job
 
     async def _check_target(self, project: Project, asked: PushParameters) -> JobError | None:
         """Raises Conflict for a project or deployment in the resource that this project did not make, Unavailable.
 
-        Why the resource does not say: then nothing is imported.
+        When the resource refuses to tell, the reason; nothing may be imported then.
         """
         where, deployment = asked.project_name, asked.deployment_name
         imported, deployed = await self._made(project, asked)
@@ -167,8 +170,14 @@ class PushService:
         return None
 
     async def _made(self, project: Project, asked: PushParameters) -> tuple[bool, bool]:
-        """Whether this project was pushed to that project of the resource before, and to that deployment."""
-        imported = deployed = False
+        """Whether this project was pushed to that project of the resource before, and to that deployment.
+
+        The project row knows its deployed model also when the job that made it has been deleted.
+        """
+        there = project.deployed
+        same = there is not None and there.endpoint in {"", asked.endpoint}
+        imported = same and there.project == asked.project_name
+        deployed = imported and there.deployment == asked.deployment_name
         for job in await self._stores.jobs.list(project.incarnation, JobKind.PUSH):
             before = job.parameters_as(PushParameters)
             if before.project_name != asked.project_name or before.endpoint not in {"", asked.endpoint}:
@@ -187,16 +196,16 @@ class PushService:
         return await self._stores.jobs.list(project.incarnation, JobKind.PUSH)
 
     async def cancel(self, name: str, job_id: str) -> Job:
-        """End the push. A training that runs is cancelled in the resource, too; what was imported stays there."""
+        """End the push. A training that runs is canceled in the resource, too; what was imported stays there."""
         job = await self.get(name, job_id)
-        cancelled = await self._jobs.cancel(job)
+        canceled = await self._jobs.cancel(job)
         asked = job.parameters_as(PushParameters)
         if not job.status.ended and asked.step is PushStep.TRAIN and asked.operation:
             try:
                 await self._authoring.cancel_training(asked.project_name, asked.operation)
             except EngineError:
                 log.warning("The training %s in Azure Language could not be canceled.", asked.operation)
-        return cancelled
+        return canceled
 
     async def run(self, message: JobMessage) -> None:
         """Do what is due, and send the next message. Of two workers one has the lease, the other does nothing."""
@@ -204,7 +213,7 @@ class PushService:
         await run_undivided(self._stores, self._jobs, job, self._advance)
 
     async def _advance(self, job: Job) -> None:
-        """Go on until the push has ended. Raises Later until the next poll, RowChanged when it was cancelled."""
+        """Go on until the push has ended. Raises Later until the next poll, RowChanged when it was canceled."""
         while not job.status.ended:
             project = await self._project(job)
             if project is None:
@@ -287,7 +296,7 @@ class PushService:
 
     async def _register(self, job: Job, asked: PushParameters) -> None:
         """From now on jobs of the project with the engine `azure-language` use this deployment."""
-        deployed = DeployedModel(asked.project_name, asked.deployment_name, asked.edits)
+        deployed = DeployedModel(asked.project_name, asked.deployment_name, asked.edits, asked.endpoint)
 
         def change(project: Project) -> Project:
             fits = job.applies_to(project) and project.kind is asked.project_kind

@@ -276,13 +276,13 @@ class TrainingService:
         raise Unavailable("The project is being changed; try again.", retry_after=1)
 
     async def _progress(self, job: Job, step: Callable[[TrainResult, datetime], TrainResult]) -> Job:
-        """Raises RowChanged when the job was cancelled."""
+        """Raises RowChanged when the job was canceled."""
         now = self._stores.clock()
         changed = replace(job, status=JobStatus.RUNNING, updated=now, result=step(_result(job), now))
         return await self._stores.jobs.save(changed)
 
     async def _note(self, job: Job, left_out: tuple[LeftOut, ...]) -> Job:
-        """Say on the job what it does not use, also if it fails then. Raises RowChanged when the job was cancelled."""
+        """Say on the job what it does not use, also if it fails then. Raises RowChanged when the job was canceled."""
         if not left_out or _result(job).left_out == left_out:
             return job
         result = replace(_result(job), left_out=left_out)

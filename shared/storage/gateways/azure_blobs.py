@@ -65,6 +65,8 @@ _OF_ALL = (
 )  # fmt: skip
 #: For an account, a missing role; for one blob, a condition of the role or an access control list.
 _PERMISSION = "AuthorizationPermissionMismatch"
+#: For an account with a key of its own, every blob; with an encryption scope, the blobs of that scope.
+_KEY = "KeyVault"
 _BY_STATUS: dict[int | None, type[StorageError]] = {404: _BlobMissing, 412: BlobChanged, 416: _NoSuchRange}
 
 
@@ -306,5 +308,6 @@ def blob_error(status: int | None, code: str, text: str, key: str) -> StorageErr
     if kind is not None:
         return kind(key=key)
     if status in _LASTING and code and (code == _PERMISSION or not code.startswith(_OF_ALL)):
-        return BlobUnreadable(f"Answer {status} {code}.", code=code, key=key, doubtful=code == _PERMISSION)
+        doubtful = code == _PERMISSION or code.startswith(_KEY)
+        return BlobUnreadable(f"Answer {status} {code}.", code=code, key=key, doubtful=doubtful)
     return refused(status, code, text)

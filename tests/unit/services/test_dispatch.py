@@ -228,6 +228,25 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
     assert left == [json.dumps(other), "garbage", "[]"], "the queue belongs to every app of the account"
 
 
+async def test_failed_uploads_of_other_apps_are_read_once_a_sweep(
+    app: App, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads a message hides it from its app."""
+    for _ in range(100):
+        await storage.queues.send(BLOB_TRIGGER_POISON, "{}")
+    receive, read = storage.queues.receive, list[str]()
+
+    async def counts(queue: str, seconds: int) -> list[Received]:
+        read.append(queue)
+        return await receive(queue, seconds)
+
+    monkeypatch.setattr(storage.queues, "receive", counts)
+    await app.container.queue_sweep.run("document_uploaded")
+
+    assert read.count(BLOB_TRIGGER_POISON) == 1
+    assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == 100
+
+
 async def test_what_cannot_be_given_up_now_is_given_up_later(
     app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

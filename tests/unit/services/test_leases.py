@@ -123,6 +123,21 @@ async def test_an_import_that_waits_for_another_is_asked_for_once(app: App, cloc
         assert len(app.sent.waiting) == 1
 
 
+async def test_a_lease_whose_renewal_had_no_answer_is_released(app: App, clock: Clock) -> None:
+    project = await app.create()
+    jobs = app.container.stores.jobs
+    job, _ = await jobs.create(Job.new(JobKind.EXPORT, "job", project, clock()))
+    lease = await jobs.acquire(job, 0, "one", clock())
+    unanswered = await jobs.acquire(job, 0, "one", clock())  # the same lease: it has the row's version before
+    assert lease is not None
+    assert unanswered is not None
+    await lease.renew(clock())
+
+    await unanswered.release(clock(), "")
+
+    assert await jobs.acquire(job, 0, "two", clock()) is not None
+
+
 class Lasting:
     """A lease whose renewals fail as planned, with the time that passes before each; then they succeed."""
 

@@ -16,6 +16,7 @@ from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
 from shared.services.jobs.messages import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
+from shared.storage.gateways.ports import StorageUnavailable
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json
@@ -112,6 +113,31 @@ async def test_a_batch_without_time_for_the_rest_goes_on_with_another_message(
     assert set(asked(fake).values()) == {1}
     assert result_json(job)["tokens"] == {"input": 2_000, "output": 200}
     assert await kept(app) == []
+
+
+async def test_an_answer_that_cannot_be_stored_at_once_is_not_paid_again(
+    app: App, fake: FakeOpenAI, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upload(app, {f"{n}.txt": f"@Login {n}" for n in range(20)})
+    artifacts = app.container.stores.artifacts
+    write, failed = artifacts.write, list[str]()
+
+    async def fails(name: str, *given: Any, **more: Any) -> None:
+        if "/exchanges/" in name and len(failed) < 3:
+            failed.append(name)
+            raise StorageUnavailable("busy")
+        await write(name, *given, **more)
+
+    monkeypatch.setattr(artifacts, "write", fails)
+    await app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job")
+    clock.move(30)
+    await app.drain()
+
+    job = await app.container.autolabel.get("p", "job")
+    assert len(failed) == 3
+    assert result_json(job)["outcomes"]["suggested"] == 20
+    assert set(asked(fake).values()) == {1}
+    assert result_json(job)["tokens"] == {"input": 2_000, "output": 200}
 
 
 async def test_what_was_paid_for_a_text_that_changed_is_counted(

@@ -86,7 +86,8 @@ async def test_a_push_imports_trains_deploys_and_registers_the_model(app, servic
         "documents": 3,
     }
     assert service.projects["p"].deployments == {"labelbridge": "labelbridge"}
-    assert (await app.container.projects.get("p")).deployed == DeployedModel("p", "labelbridge", 0)
+    deployed = DeployedModel("p", "labelbridge", 0, service.address)
+    assert (await app.container.projects.get("p")).deployed == deployed
     assert begun(service) == [1, 1, 1]
     assert service.calls[f"GET {AUTHORING}p/train/jobs"] == 0  # only a repeat looks for a training
 
@@ -135,7 +136,9 @@ async def test_names_and_the_split_are_the_callers(app, service, clock):
         "evaluationOptions": {"kind": "manual"},
     }
     assert service.projects["other"].deployments == {"live": "m1"}
-    assert (await app.container.projects.get("p")).deployed == DeployedModel("other", "live", 0)
+    assert (await app.container.projects.get("p")).deployed == DeployedModel(
+        "other", "live", 0, service.address
+    )
 
 
 async def test_every_message_twice_begins_everything_once(app, service, clock):
@@ -331,6 +334,22 @@ async def test_a_deployment_of_somebody_else_is_replaced_only_when_that_is_asked
     await start(app, "fourth", deployment_name="production", replace=True)
     assert (await to_end(app, clock, "fourth")).status is JobStatus.SUCCEEDED
     assert service.projects["p"].deployments["production"] == "labelbridge"
+
+
+async def test_what_was_pushed_stays_ours_when_the_job_has_been_deleted(app, service, clock):
+    """Ended jobs are deleted after seven days."""
+    await start(app)
+    await to_end(app, clock)
+    clock.move(8 * 86_400)
+    await app.container.maintenance.reconcile()
+    await app.drain()
+    assert await app.container.push.list(app.name) == []
+    assert (await app.container.push.target(app.name)).replaces
+
+    await start(app, "next-week")
+
+    assert (await to_end(app, clock, "next-week")).status is JobStatus.SUCCEEDED
+    assert begun(service) == [2, 2, 2]
 
 
 async def test_what_a_push_that_failed_imported_is_ours(app, service, clock):
