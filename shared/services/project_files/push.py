@@ -175,9 +175,10 @@ class PushService:
         The project row knows its deployed model also when the job that made it has been deleted.
         """
         there = project.deployed
-        same = there is not None and there.endpoint in {"", asked.endpoint}
-        imported = same and there.project == asked.project_name
-        deployed = imported and there.deployment == asked.deployment_name
+        imported = deployed = False
+        if there is not None and there.endpoint in {"", asked.endpoint}:
+            imported = there.project == asked.project_name
+            deployed = imported and there.deployment == asked.deployment_name
         for job in await self._stores.jobs.list(project.incarnation, JobKind.PUSH):
             before = job.parameters_as(PushParameters)
             if before.project_name != asked.project_name or before.endpoint not in {"", asked.endpoint}:
