@@ -103,11 +103,9 @@ class Planner:
             await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
         elif not uploads and not under_way:
             await self._plan_waiting(project, await heads(project.scope), message.id)
-        more = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE
-        hidden = len(fresh) < len(uploads) or (
-            under_way and not uploads
-        )  # what registers may wait for a plan
-        if (more or hidden) and monotonic() >= self._again.get(project.incarnation, 0):
+        again = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
+        again = again or bool(under_way and not uploads)  # what these register may wait for a plan
+        if again and monotonic() >= self._again.get(project.incarnation, 0):
             due = monotonic() + self._window
             await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
             self._again[project.incarnation] = due
