@@ -21,7 +21,7 @@ param moreDocumentsContainers string = ''
 @description('Prefix of the tables, queues and containers of the app.')
 param tablePrefix string = 'labelbridge'
 
-@description('Instances that are always ready, by scale group: http, blob, function:run_batch ... Empty: scale to zero.')
+@description('Instances that are always ready, by scale group: http, blob, function:run_batch and so on. Empty: scale to zero.')
 param alwaysReady array = []
 
 @minValue(1)

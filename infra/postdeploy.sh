@@ -10,6 +10,7 @@ set -eu
 
 group=$AZURE_RESOURCE_GROUP
 app=$FUNCTION_APP_NAME
+url=$FUNCTION_APP_URL
 account=$STORAGE_ACCOUNT_NAME
 topic=$SYSTEM_TOPIC_NAME
 prefix=$TABLE_PREFIX
@@ -59,7 +60,7 @@ subscription() { # CONTAINER SUFFIX: a name of at most 64 characters, which diff
 }
 
 containers="/blobServices/default/containers"
-blobs="https://$app.azurewebsites.net/runtime/webhooks/blobs?functionName=Host.Functions.document_uploaded&code=$key"
+blobs="$url/runtime/webhooks/blobs?functionName=Host.Functions.document_uploaded&code=$key"
 events="$app_id/functions/storage_event"
 
 created=Microsoft.Storage.BlobCreated
@@ -84,7 +85,7 @@ for container in "$documents" $(echo "${MORE_DOCUMENTS_CONTAINERS:-}" | tr ',' '
         data.sourceUrl StringContains ".dfs.$suffix/$container/"
 done
 
-ours="starts_with(destination.endpointBaseUrl || '', 'https://$app.azurewebsites.net/') ||
+ours="starts_with(destination.endpointBaseUrl || '', '$url/') ||
     contains(destination.resourceId || '', '/sites/$app/functions/')"
 for name in $(az eventgrid system-topic event-subscription list --resource-group "$group" --system-topic-name "$topic" \
     --query "[?$ours].name" --output tsv); do

@@ -1,1 +1,1 @@
-"""Programs that use Labelbridge as its users do: over HTTP, with `httpx` and `azure-storage-blob` alone."""
+"""Programs that use Labelbridge as its users do: over HTTP, with its Python client and `azure-storage-blob`."""

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the review page: web/ to web/dist, when its sources are newer than the last build.
+# Builds the review page: web/ to web/dist, when its sources are newer than the last build. Run by make, and by azd before
+# it makes the package (azure.yaml). Needs Node.js with npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -12,6 +13,8 @@ is_built() {
 }
 
 if is_built; then exit 0; fi
+command -v npm >/dev/null || fail "The review page is built with Node.js, which is not installed." \
+    "Install version 20.19 or later, with npm: https://nodejs.org/"
 lock web
 if is_built; then exit 0; fi
 if ! cmp -s web/package-lock.json "$PACKAGES"; then

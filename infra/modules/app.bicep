@@ -121,6 +121,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         { name: 'AzureWebJobsDisableHomepage', value: 'true' }
         { name: 'PYTHON_THREADPOOL_THREAD_COUNT', value: '4' }
         { name: 'PYTHON_ENABLE_WORKER_EXTENSIONS', value: '1' }
+        { name: 'CONTAINER_APP_NAME', value: '' } // has a value on Container Apps only
         { name: 'STORAGE_ACCOUNT_ID', value: storageId }
         { name: 'ARM_ENDPOINT', value: environment().resourceManager }
       ]

@@ -13,26 +13,32 @@ from tests.infra.compiled import INFRA, ROOT, named, resources, template
 
 BACKGROUND = ROOT / "functions" / "background.py"
 HOOK = (INFRA / "postdeploy.sh").read_text("utf-8")
-#: Of the platform: not read by the app's own settings.
-PLATFORM = re.compile(r"APPLICATIONINSIGHTS_|AZURE_CLIENT_|AZURE_TENANT_|AzureWebJobsStorage__credential$")
-#: Set by the platform itself, or for local work only.
-NOT_DEPLOYED = {
-    "azurewebjobsstorage",
-    "website_site_name",
-    "container_app_name",
-    "website_auth_enabled",
-    "functions_worker_runtime",
-}
+#: Not compared, in either direction: read by libraries of Azure from the environment.
+OF_LIBRARIES = re.compile(r"APPLICATIONINSIGHTS_|AZURE_CLIENT_|AZURE_TENANT_", re.IGNORECASE)
+#: The connection of the host with storage is one setting locally, and on Azure its parts: `AzureWebJobsStorage` would
+#: hold a key, and `__credential` says to the host alone that the identity is used.
+STORAGE_LOCALLY, STORAGE_ON_AZURE = {"azurewebjobsstorage"}, {"azurewebjobsstorage__credential"}
+#: The platform's own, which Flex Consumption sets itself or does not take.
+OF_PLATFORM = re.compile(r"(?!functions_request_body_size_limit$)(functions|website|identity|msi)_")
 
 
 def test_app_settings_are_those_of_the_code(home: Path) -> None:
     [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
     deployed = {setting["name"] for setting in site["properties"]["siteConfig"]["appSettings"]}
     sample = json.loads((ROOT / "local.settings.sample.json").read_text("utf-8"))["Values"]
-    names = [name for name in [*Settings.model_fields, *sample] if not PLATFORM.match(name.upper())]
+    names = [name for name in [*Settings.model_fields, *sample] if not OF_LIBRARIES.match(name)]
     known = {name.lower() for name in names if not name.startswith("LOCAL_")}
-    ours = {name for name in deployed if not PLATFORM.match(name)}
-    assert {name.lower() for name in ours} == known - NOT_DEPLOYED
+    known = {name for name in known if not OF_PLATFORM.match(name)}
+    ours = {name.lower() for name in deployed if not OF_LIBRARIES.match(name)}
+    assert ours - STORAGE_ON_AZURE == known - STORAGE_LOCALLY
+    assert ours >= STORAGE_ON_AZURE
+
+
+def test_no_file_has_three_dots() -> None:
+    """The spread operator, and what a parser that does not know texts would take for one."""
+    files = sorted(INFRA.glob("**/*.bicep"))
+    assert len(files) > 10
+    assert [file.name for file in files if "..." in file.read_text("utf-8")] == []
 
 
 def test_literal_settings_are_the_defaults_of_the_code(home: Path) -> None:
@@ -165,9 +171,10 @@ def test_the_service_of_azd_is_the_function_app(home: Path) -> None:
     assert "    language: python\n    host: function\n" in text
     [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
     assert f"'azd-service-name', '{service}'" in site["tags"]
-    hook = re.search(r"^hooks:\n  postdeploy:\n    shell: sh\n    run: (\S+)$", text, re.MULTILINE)
-    assert hook
-    assert os.access(ROOT / hook[1], os.X_OK)
+    [hooks] = re.findall(r"^hooks:\n((?:  .*\n)+)", text, re.MULTILINE)
+    scripts = dict(re.findall(r"^  (\w+):\n    shell: sh\n    run: (\S+)$", hooks, re.MULTILINE))
+    assert scripts == {"prepackage": "scripts/web.sh", "postdeploy": "infra/postdeploy.sh"}
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts.values())
 
 
 def test_events_go_to_functions_that_exist() -> None:
@@ -240,7 +247,7 @@ def test_subscriptions_that_are_not_needed_any_more_are_deleted(tmp_path: Path) 
     deleted = [call.split("\n") for call in calls if "event-subscription\ndelete" in call]
     assert [words[words.index("--name") + 1] for words in deleted] == ["former-changed", "former-moved"]
     [listed] = [call for call in calls if "event-subscription\nlist" in call]
-    assert "'https://function_app_name.azurewebsites.net/'" in listed
+    assert "'function_app_url/'" in listed
     assert "'/sites/function_app_name/functions/'" in listed
 
 
@@ -306,6 +313,7 @@ ROLES = {
     "f07febfe-79bc-46b1-8b37-790e26e6e498": "Cognitive Services Language Owner",
     "f6c7c914-8db3-469d-8ca1-694a8f32e121": "AzureML Data Scientist",
 }
+OF_THE_SYSTEM_TOPIC = "Storage Blob Data Contributor"
 GUID = re.compile(r"'([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'(?: // (.*))?")
 
 
@@ -313,6 +321,15 @@ def test_every_role_is_the_one_that_its_comment_names() -> None:
     found = [pair for file in INFRA.glob("**/*.bicep") for pair in GUID.findall(file.read_text("utf-8"))]
     assert dict(found) == ROLES
     assert all(ROLES[role] == comment for role, comment in found)
+
+
+def test_every_role_is_in_the_documentation() -> None:
+    text = (ROOT / "docs/deploy.md").read_text("utf-8")
+    table = text.partition("### Roles of the app's identity")[2].partition("###")[0]
+    assert sorted(re.findall(r"^\| \*([\w ]+)\* \|", table, re.MULTILINE)) == sorted(
+        set(ROLES.values()) - {OF_THE_SYSTEM_TOPIC}
+    )
+    assert f"*{OF_THE_SYSTEM_TOPIC}* on the container of the dead letters" in table
 
 
 def test_types_of_events_are_those_of_blob_storage() -> None:
