@@ -7,7 +7,7 @@ message, as W3C `traceparent`.
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 type Attribute = str | int | float | bool
 type Kind = Literal["server", "consumer", "internal"]
@@ -69,6 +69,21 @@ def annotate(**attributes: Attribute) -> None:
 def trace() -> str:
     """The `traceparent` to send along with a message; "" when nothing is recorded."""
     return _recorder.trace() if _recorder else ""
+
+
+def without_message(error: BaseException) -> BaseException:
+    """The error with its type, its stack and its causes, and no messages: what an engine raises may quote a document.
+
+    For `exc_info` of a log call.
+    """
+    kind, names = type(error), ("__module__", "__qualname__")
+    bare: Any = type(kind.__name__, (Exception,), {name: getattr(kind, name) for name in names})()
+    if error.__cause__ is not None:
+        bare.__cause__ = without_message(error.__cause__)
+    elif error.__context__ is not None and not error.__suppress_context__:
+        bare.__context__ = without_message(error.__context__)
+    shown: BaseException = bare.with_traceback(error.__traceback__)
+    return shown
 
 
 def count(name: str, value: float = 1, **attributes: Attribute) -> None:

@@ -205,7 +205,7 @@ class Settings(BaseSettings):
 
     #: Where spans, metrics and logs go; with a managed identity that is used for it, too.
     applicationinsights_connection_string: str = ""
-    #: `console`: spans and metrics go to standard error, if they do not go to Application Insights.
+    #: `console`: spans, metrics and logs go to standard error, if they do not go to Application Insights.
     telemetry: Literal["", "console"] = ""
 
     #: Set by the platform on Azure.

@@ -1,10 +1,12 @@
 """OpenTelemetry: to Application Insights when its connection string is set, to the console when a setting asks."""
 
+import json
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast, override
 
 from shared import telemetry
 from shared.runtime.settings import Settings
@@ -17,6 +19,9 @@ log = logging.getLogger("labelbridge")
 SERVICE = "labelbridge"
 #: Milliseconds between two exports of metrics to the console.
 CONSOLE_PERIOD = 10_000
+#: Attributes of spans that log records get, too; a record about one document has its id as `document`.
+IDS = ("project", "job", "batch")
+_ids: ContextVar[Mapping[str, Attribute]] = ContextVar("ids", default={})  # noqa: B039 - never changed
 
 
 def start(settings: Settings) -> None:
@@ -33,6 +38,30 @@ def start(settings: Settings) -> None:
     else:
         return
     telemetry.install(OpenTelemetry())
+    for handler in log.handlers:
+        handler.addFilter(Ids())
+    # The records leave here with their ids; through the host they would arrive a second time, without.
+    log.propagate = False
+
+
+class Ids(logging.Filter):
+    """Puts the ids of the spans around a record on it."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, value in _ids.get().items():
+            record.__dict__.setdefault(name, value)
+        return True
+
+
+class Lines(logging.Formatter):
+    """A record as one line of JSON, with its ids and its trace."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        shown = {"level": record.levelname, "logger": record.name, "message": super().format(record)}
+        ids = {name: record.__dict__[name] for name in (*IDS, "document") if name in record.__dict__}
+        return json.dumps({**shown, **ids, "trace": telemetry.trace()})
 
 
 def _start_azure_monitor(settings: Settings) -> None:
@@ -51,8 +80,6 @@ def _start_azure_monitor(settings: Settings) -> None:
         instrumentation_options={name: {"enabled": False} for name in libraries},
         **sign_in,
     )
-    # The exporter sends these records with their ids; through the host they would arrive a second time, without.
-    log.propagate = False
 
 
 def _start_console() -> None:
@@ -70,6 +97,9 @@ def _start_console() -> None:
     values = ConsoleMetricExporter(out=sys.stderr, formatter=lambda data: f"{data.to_json(indent=None)}\n")
     reader = PeriodicExportingMetricReader(values, export_interval_millis=CONSOLE_PERIOD)
     metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(Lines())
+    log.addHandler(lines)
 
 
 def _resource() -> Any:
@@ -103,8 +133,25 @@ class OpenTelemetry:
         named = {_qualified(key): value for key, value in attributes.items()}
         current = self._trace.get_current_span().get_span_context()
         links = [self._trace.Link(current)] if parent and current.is_valid else []
-        with self._tracer.start_as_current_span(name, context, self._kinds[kind], named, links):
-            yield
+        before = _ids.set({**_ids.get(), **{key: attributes[key] for key in IDS if key in attributes}})
+        try:
+            with self._tracer.start_as_current_span(
+                name,
+                context,
+                self._kinds[kind],
+                named,
+                links,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span:
+                try:
+                    yield
+                except Exception as error:
+                    span.record_exception(telemetry.without_message(error))
+                    span.set_status(self._trace.StatusCode.ERROR, type(error).__name__)
+                    raise
+        finally:
+            _ids.reset(before)
 
     def annotate(self, attributes: dict[str, Attribute]) -> None:
         span = self._trace.get_current_span()

@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
+from shared import telemetry
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, EngineError, EngineUnavailable, FitReport, NotEnoughExamples
@@ -131,7 +133,10 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 async def _run[T](executor: ThreadPoolExecutor, what: str, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(executor, lambda: explained(what, work))
+    context = copy_context()  # so that what the thread logs has the ids of the work
+    return await asyncio.get_running_loop().run_in_executor(
+        executor, lambda: context.run(explained, what, work)
+    )
 
 
 def explained[T](what: str, work: Callable[[], T]) -> T:
@@ -143,7 +148,8 @@ def explained[T](what: str, work: Callable[[], T]) -> T:
     except MemoryError as error:
         raise EngineUnavailable(f"The embedded engine does not have enough memory to {what}.") from error
     except Exception as error:
-        log.exception("The embedded engine could not %s.", what)
+        stack = telemetry.without_message(error)
+        log.error("The embedded engine could not %s.", what, exc_info=stack)  # noqa: TRY400 - no text
         message = f"The embedded engine could not {what} ({type(error).__name__}). The log has the details."
         raise EngineError(message) from error
 

@@ -79,11 +79,12 @@ async def predict(
     for group in _groups(texts, limits):
         try:
             found = await model.predict([texts[key] for key in group])
-        except Exception:
+        except Exception as error:
             if last_try is None:
                 raise
+            stack = telemetry.without_message(error)
             log.warning(
-                "Prediction failed for %d documents; trying each one alone.", len(group), exc_info=True
+                "Prediction failed for %d documents; trying each one alone.", len(group), exc_info=stack
             )
             await _singly(model, {key: texts[key] for key in group}, last_try, predictions, failures)
         else:
@@ -102,7 +103,8 @@ async def _singly(
         try:
             [predictions[key]] = await model.predict([text])
         except Exception as error:
-            log.warning("The engine failed on the document %s.", key, exc_info=True)
+            stack = telemetry.without_message(error)
+            log.warning("The engine failed on the document %s.", key, exc_info=stack, extra={"document": key})
             failures[key] = last = _failure(last_try, error)
 
 

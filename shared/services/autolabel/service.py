@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 
+from shared import telemetry
 from shared.domain.autolabel import is_unlabeled
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, Job, JobKind, JobStatus, Outcome
@@ -257,8 +258,9 @@ class AutolabelService:
         """Run a batch; when it fails, its next tries and its end come by the queue, as for any other."""
         try:
             await self._batches.run(BatchMessage.of(job, number))
-        except Exception:
-            log.warning("A batch failed within the request; the queue will retry it.", exc_info=True)
+        except Exception as error:
+            stack = telemetry.without_message(error)
+            log.warning("A batch failed within the request; the queue will retry it.", exc_info=stack)
             await self._jobs.enqueue(job, [number])
 
     async def _begin(self, job: Job) -> Job:

@@ -25,7 +25,7 @@ from shared.services.jobs.messages import (
     queue_of,
 )
 from shared.services.jobs.stores import Stores
-from shared.storage.gateways.ports import Received
+from shared.storage.gateways.ports import Received, StorageUnavailable
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -131,13 +131,14 @@ class Dispatcher:
             await self.run(message)
         except Exception as error:
             attempt = min(message.attempt, len(PAUSES) + 1)
-            text = "Attempt %d of %d failed: %s (%s: %s)"
-            facts = (attempt, len(PAUSES) + 1, _described(message), type(error).__name__, str(error)[:300])
+            text = "Attempt %d of %d failed: %s (%s)"
+            facts = (attempt, len(PAUSES) + 1, _described(message), _reason(error))
+            _, ids = _named(message)
             if attempt > len(PAUSES):
-                log.exception(text, *facts)
+                log.error(text, *facts, exc_info=telemetry.without_message(error), extra=ids)  # noqa: TRY400 - no text
                 await self.give_up(message, str(error) if isinstance(error, TookTooLong) else TOO_OFTEN)
                 return
-            log.warning(text, *facts)  # the stack comes with the last attempt
+            log.warning(text, *facts, extra=ids)  # the stack comes with the last attempt
             again = message.model_copy(update={"attempt": attempt + 1})
             await self._stores.queues.send(
                 queue_of(again), again.model_dump_json(), delay=PAUSES[attempt - 1]
@@ -145,6 +146,11 @@ class Dispatcher:
 
     async def give_up(self, message: Work, reason: str) -> None:
         """End the work with the reason. What a plan is about stays pending, and the sweep plans it again."""
+        name, attributes = _named(message)
+        with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
+            await self._give_up(message, reason)
+
+    async def _give_up(self, message: Work, reason: str) -> None:
         kind = "plan" if isinstance(message, PlanMessage) else message.kind
         telemetry.count("labelbridge.work.given_up", kind=kind)
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
@@ -282,6 +288,12 @@ def _named(message: Work) -> tuple[str, dict[str, telemetry.Attribute]]:
             return f"job {message.kind}", attributes | {"job": message.job}
         case PlanMessage():
             return "plan", attributes | {"plan": message.id}
+
+
+def _reason(error: Exception) -> str:
+    """The kind of the error. Its message may quote a document, but for those of storage and of the limit."""
+    known = isinstance(error, StorageUnavailable | TookTooLong)
+    return f"{type(error).__name__}: {str(error)[:300]}" if known else type(error).__name__
 
 
 def _described(message: Work) -> str:

@@ -290,8 +290,9 @@ async def _logged[T](work: Coroutine[Any, Any, T]) -> T | None:
     try:
         async with asyncio.timeout(BACKGROUND_SECONDS):
             return await work
-    except Exception:
-        log.warning("Work within the request failed; it will be retried.", exc_info=True)
+    except Exception as error:
+        stack = telemetry.without_message(error)
+        log.warning("Work within the request failed; it will be retried.", exc_info=stack)
         return None
 
 
@@ -396,7 +397,9 @@ async def run_undivided(
             await lease.release(stores.clock(), "")
             raise
         if not isinstance(error, LabelbridgeError | EngineError):
-            log.exception("The %s job %s of the project '%s' failed.", job.kind, job.id, job.project)
+            text = "The %s job %s of the project '%s' failed."
+            stack = telemetry.without_message(error)
+            log.error(text, job.kind, job.id, job.project, exc_info=stack)  # noqa: TRY400 - no text
         try:
             await fail(job, reason)
         except Exception:

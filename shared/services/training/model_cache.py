@@ -162,7 +162,9 @@ class ModelCache:
             await lease.release(self._stores.clock(), "")
             raise
         except Exception as error:
-            log.exception("Fitting the engine '%s' for the project '%s' failed.", engine.name, project.name)
+            text = "Fitting the engine '%s' for the project '%s' failed."
+            stack = telemetry.without_message(error)
+            log.error(text, engine.name, project.name, exc_info=stack)  # noqa: TRY400 - no text
             failure = reason_of(error)
         await self._remember(project, engine, learned, artifact, counts, failure, last)
         await lease.release(self._stores.clock(), "")

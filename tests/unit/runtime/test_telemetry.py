@@ -1,8 +1,10 @@
 """What the app records of itself: one trace from an upload to its suggestion, across the queues, without text."""
 
+import json
+import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from shared import telemetry
 from shared.domain.document import document_id, parse_version
+from shared.domain.jobs import JobStatus
 from shared.domain.review import Decision
-from shared.runtime.telemetry import OpenTelemetry
-from shared.services.jobs.messages import WORK_QUEUE
+from shared.runtime.telemetry import Ids, OpenTelemetry
+from shared.services.jobs.dispatch import PAUSES
+from shared.services.jobs.messages import WORK_QUEUE, parse
 from shared.services.review.service import Submitted
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.wire.documents import etag
+from tests.support.engines import ScriptedModel
 from tests.support.services import App, in_process
 from tests.support.storage.memory import MemoryStorage
 
@@ -167,6 +172,36 @@ async def test_messages_from_a_poison_queue_are_counted(app: App, seen: Seen) ->
     assert (attributes, point.value) == ({"queue": WORK_QUEUE}, 1)
 
 
+async def test_log_records_have_ids_and_never_the_text_that_an_engine_quotes(
+    app: App, seen: Seen, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def predict(_: ScriptedModel, texts: Sequence[str]) -> None:
+        raise ValueError(f"cannot read {texts}") from LookupError(texts[0])
+
+    await app.create()
+    await app.define("Refund")
+    monkeypatch.setattr(ScriptedModel, "predict", predict)
+    seen.spans.clear()
+    await app.upload({"a.txt": "@Refund:73 secret words"})
+    with caplog.filtering(Ids()), caplog.at_level(logging.WARNING):
+        while app.sent.waiting:
+            await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+
+    records = [record.__dict__ for record in caplog.records]
+    assert len(records) == len(PAUSES) + 1 + 2  # a try each; the last predicts text by text
+    [job] = [job for job in await app.jobs() if job.status is JobStatus.FAILED]
+    assert [(one["project"], one["job"], one["batch"]) for one in records] == [("p", job.id, 0)] * len(
+        records
+    )
+    assert [one["document"] for one in records if "document" in one] == [document_id("a.txt")]
+    spans = "".join(span.to_json() for span in seen.spans.get_finished_spans())
+    for written in (caplog.text, spans):
+        assert "secret" not in written
+        assert "LookupError" in written, "what is known of the cause"
+        assert "ValueError" in written
+        assert "in predict" in written, "the stack"
+
+
 async def test_without_a_recorder_messages_carry_no_trace(app: App) -> None:
     await app.create()
     await app.upload({"a.txt": "text"})
@@ -184,11 +219,13 @@ def test_without_settings_nothing_of_opentelemetry_is_imported() -> None:
 
 def test_the_console_gets_a_span_on_one_line() -> None:
     code = (
+        "import logging\n"
         "from shared import telemetry\n"
         "from shared.runtime.settings import Settings\n"
         "from shared.runtime.telemetry import start\n"
         "start(Settings(azurewebjobsstorage='UseDevelopmentStorage=true', telemetry='console'))\n"
-        "with telemetry.span('a job', project='p'):\n"
+        "with telemetry.span('a job', project='p', job='j'):\n"
+        "    logging.getLogger('labelbridge.jobs').warning('Tried %d', 1, extra={'document': 'd'})\n"
         "    telemetry.count('labelbridge.documents', outcome='suggested')\n"
     )
     done = subprocess.run(
@@ -197,3 +234,13 @@ def test_the_console_gets_a_span_on_one_line() -> None:
     [line] = [line for line in done.stderr.splitlines() if '"name": "a job"' in line]
     assert '"labelbridge.project": "p"' in line
     assert '"labelbridge.documents"' in done.stderr
+    [logged] = [json.loads(line) for line in done.stderr.splitlines() if '"Tried 1"' in line]
+    assert json.loads(line)["context"]["trace_id"].removeprefix("0x") in logged.pop("trace")
+    assert logged == {
+        "level": "WARNING",
+        "logger": "labelbridge.jobs",
+        "message": "Tried 1",
+        "project": "p",
+        "job": "j",
+        "document": "d",
+    }

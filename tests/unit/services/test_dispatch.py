@@ -82,10 +82,10 @@ def test_what_is_no_message(body: str) -> None:
 async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries(
     app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = await job_of(app)
+    job, quoted = await job_of(app), "the reason"
 
     async def fails(message: JobMessage) -> None:
-        raise RuntimeError("the reason")
+        raise RuntimeError(quoted)
 
     monkeypatch.setattr(app.container.registering, "run", fails)
     waiting, tries = [(WORK_QUEUE, JobMessage.of(job).model_dump_json())], 0
@@ -99,7 +99,8 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
     assert tries == len(PAUSES) + 1
     found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
     assert (found.status, found.errors[0].code) == (JobStatus.FAILED, "JobFailed")
-    lines = [record for record in caplog.records if "the reason" in record.getMessage()]
+    lines = [record for record in caplog.records if "(RuntimeError)" in record.getMessage()]
+    assert quoted not in caplog.text, "it may quote a document"
     assert [bool(record.exc_info) for record in lines] == [False] * len(PAUSES) + [True]
 
 
