@@ -5,11 +5,15 @@ import json
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from labelbridge import __version__
+from labelbridge.cli.main import app
 from labelbridge.formats import FORMATS
 from tests.cli.terminal import Cli
 from tests.integration.conftest import MakeProject
@@ -31,6 +35,19 @@ def write(folder: Path, files: dict[str, str | bytes]) -> Path:
 async def run(cli: Cli, *arguments: str, **more):
     """In a thread: fixtures of the test need the loop in the meantime."""
     return await asyncio.to_thread(cli, *arguments, **more)
+
+
+def test_every_command_has_json():
+    def leaves(command: Any, path: str = "") -> Iterator[tuple[str, set[str]]]:
+        commands = getattr(command, "commands", None)
+        if commands is None:
+            yield path, {option for parameter in command.params for option in parameter.opts}
+        for name, inner in (commands or {}).items():
+            yield from leaves(inner, f"{path} {name}".strip())
+
+    options = dict(leaves(typer.main.get_command(app)))
+    assert {"whoami", "upload", "review", "watch", "dead-letters resend"} <= set(options)
+    assert [name for name, known in options.items() if "--json" not in known] == []
 
 
 # Sign in

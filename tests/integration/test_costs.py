@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from functions.system import health
 from shared.domain.document import ANY_VERSION, document_id, parse_version
 from shared.domain.labels import Labels
 from shared.domain.page import page_of
@@ -217,6 +220,13 @@ async def test_a_search_reads_each_text_once_and_little_else(app: App, storage: 
     calls = storage.counter.since(before)
     assert calls.pop(("blob", "read")) == 40
     assert calls == {("table", "get"): 1, ("table", "query"): 1}
+
+
+async def test_a_health_check_costs_one_call(app: App, storage: CountingClients) -> None:
+    call: Any = SimpleNamespace(container=app.container)
+    before = storage.counter.snapshot()
+    assert (await health(call)).status == 200
+    assert storage.counter.since(before) == {("table", "get"): 1}
 
 
 async def test_an_event_costs_one_call(app: App, storage: CountingClients) -> None:
