@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 readonly VERSION=3.13
+readonly NODE_MAJOR=20 NODE_MINOR=19
 readonly REQUIREMENTS=requirements-dev.txt
 readonly PYTHON=.venv/bin/python
 # Copies of the lock files beside what was installed, so that they are deleted with it.
@@ -102,13 +103,23 @@ install_python() {
 }
 
 # --- Azurite -----------------------------------------------------------------------------------
-install_azurite() {
+is_wanted_node() { # v20.19.0
+    [[ $1 =~ ^v([0-9]+)\.([0-9]+)\. ]] || return 1
+    local major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
+    [ "$major" -gt $NODE_MAJOR ] || { [ "$major" -eq $NODE_MAJOR ] && [ "$minor" -ge $NODE_MINOR ]; }
+}
+
+need_node() { # checked at every run: Node may be removed or changed after the install
     local version
-    version=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo none)
-    if [ "$version" = none ] || [ "$version" -lt 20 ] || ! command -v npm >/dev/null; then
-        fail "Node.js 20 or later with npm is needed for Azurite; found: $(node --version 2>/dev/null || echo none)." \
-            "Fix: install it (Debian: apt-get install nodejs npm; macOS: brew install node; https://nodejs.org/)."
+    version=$(node --version 2>/dev/null || true)
+    if ! is_wanted_node "$version" || ! command -v npm >/dev/null; then
+        fail "Node.js $NODE_MAJOR.$NODE_MINOR or later with npm is needed for Azurite and the review page;\
+ found: ${version:-none}." \
+            "Fix: install it (Debian 13: apt-get install nodejs npm; macOS: brew install node; https://nodejs.org/)."
     fi
+}
+
+install_azurite() {
     say "installing Azurite (npm, about 190 MB)"
     run npm ci --no-update-notifier --no-audit --no-fund --ignore-scripts --loglevel=error \
         || fail "Azurite could not be installed; npm's reason is above." \
@@ -118,7 +129,7 @@ install_azurite() {
 
 main() {
     local azurite=yes
-    if [ "${1:-}" = python ]; then azurite=no; fi
+    if [ "${1:-}" = python ]; then azurite=no; else need_node; fi
     if python_is_ready && { [ $azurite = no ] || azurite_is_ready; }; then return; fi
     lock bootstrap
     # Check again: another run may have installed it while this one waited.

@@ -49,15 +49,19 @@ def main() -> int:
 
 
 def local_problems(app: Path, environment: Mapping[str, str]) -> list[str]:
-    """What is wrong with local.settings.json, or the sample where it does not exist, and the environment over it."""
+    """What is wrong with local.settings.json, or the sample where it does not exist, and the environment over it.
+
+    Where the file cannot be read, that comes first, and the sample's values stand for its own.
+    """
+    found: list[str] = []
+    sample = _values(app / SAMPLE) if (app / SAMPLE).exists() else {}
     try:
         values = local_values(app)
     except ValueError as error:
-        return [str(error)]
-    sample = _values(app / SAMPLE) if (app / SAMPLE).exists() else {}
+        found, values = [str(error)], sample
     known = {name.upper() for name in (*Settings.model_fields, *sample)} - OF_PLATFORM
     given = values | dict(environment)
-    return [*unknown_settings(values, environment, known), *read_settings(given)[1]]
+    return [*found, *unknown_settings(values, environment, known), *read_settings(given)[1]]
 
 
 def local_values(app: Path) -> dict[str, str]:
@@ -114,8 +118,11 @@ def data_dir_problems(value: str | None) -> list[str]:
     if not value.strip():
         return ["DATA_DIR must not be empty; it is the folder where the local storage keeps its data."]
     folder = Path(value).absolute()
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:  # a name that is too long, or a folder that cannot be entered
+        return [f"DATA_DIR cannot be used: {error.strerror}."]
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         return [f"DATA_DIR cannot be used: {folder} is not a folder that you can write to."]
     return []

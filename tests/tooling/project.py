@@ -51,7 +51,7 @@ class Project:
         (folder / "package-lock.json").write_text("{}\n")
         executable(folder / "supervisor.py", SUPERVISOR)
         self.bin = folder / "bin"
-        executable(self.bin / "node", "#!/bin/sh\necho 20\n")
+        executable(self.bin / "node", "#!/bin/sh\necho v20.19.0\n")
         executable(self.bin / "npm", "#!/bin/sh\nmkdir -p node_modules; echo npm >>log\n")
         self.processes: list[subprocess.Popen[str]] = []
 

@@ -1,5 +1,6 @@
 """scripts/bootstrap.sh: does what is missing, once, whatever happened to the runs before it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,8 @@ import time
 
 import pytest
 
-from tests.tooling.project import INSTALLER, executable, read_pids
+from scripts.check_settings import NODE
+from tests.tooling.project import INSTALLER, ROOT, executable, read_pids
 
 BOOTSTRAP = "scripts/bootstrap.sh"
 # With flock, and with the folder that stands in for it where there is none.
@@ -106,12 +108,33 @@ def test_without_any_python_it_says_what_to_do(project):
     assert "Fix: install Python 3.13" in output
 
 
-@pytest.mark.parametrize("node", ["echo 18", "exit 1"])
-def test_an_old_or_absent_node_is_named_with_the_fix(project, node):
+@pytest.mark.parametrize(
+    ("node", "found"), [("echo v18.20.4", "v18.20.4"), ("echo v20.18.3", "v20.18.3"), ("exit 1", "none")]
+)
+def test_an_old_or_absent_node_is_named_with_the_fix_before_and_after_the_install(project, node, found):
     project.make_python()
     executable(project.bin / "node", f"#!/bin/sh\n{node}\n")
     status, output = finish(project.start(BOOTSTRAP))
     assert status == 1
-    assert "Node.js 20 or later" in output
+    assert (
+        f"Node.js 20.19 or later with npm is needed for Azurite and the review page; found: {found}."
+        in output
+    )
     assert "Fix: install it" in output
-    assert "npm" not in project.log()
+    assert project.log() == []
+    project.install()
+    assert finish(project.start(BOOTSTRAP)) == (1, output)
+    assert finish(project.start(BOOTSTRAP, "python")) == (0, "")
+
+
+def test_a_newer_node_will_do(project):
+    project.install()
+    executable(project.bin / "node", "#!/bin/sh\necho v22.3.0\n")
+    assert finish(project.start(BOOTSTRAP)) == (0, "")
+
+
+def test_all_places_name_the_same_node(project):
+    for package in ("package.json", "web/package.json"):
+        assert json.loads((ROOT / package).read_text())["engines"]["node"] == ">=20.19"
+    assert NODE == (20, 19)
+    assert "Node.js 20.19 or later" in (ROOT / "README.md").read_text()

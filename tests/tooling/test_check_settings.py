@@ -1,5 +1,6 @@
 """`make run` says everything that is wrong with the settings before it starts anything, and prints no value."""
 
+import errno
 import json
 import os
 import subprocess
@@ -76,6 +77,12 @@ def test_all_problems_come_together(tmp_path):
     assert len(found) == 3
 
 
+def test_a_broken_file_hides_no_other_problem(tmp_path):
+    broken, unknown = problems(tmp_path, "{", AUHT_MODE="entra")
+    assert broken.startswith(f"{FILE}: not valid JSON: ")
+    assert unknown == "Unknown setting AUHT_MODE, did you mean AUTH_MODE?"
+
+
 @pytest.mark.parametrize("port", ["abc", "99999", "", "-1"])
 def test_a_bad_port(port):
     assert port_problems("PORT", port) == ["PORT must be a number from 0 to 65535."]
@@ -88,6 +95,21 @@ def test_a_bad_data_dir(tmp_path):
     assert "must not be empty" in data_dir_problems(" ")[0]
     assert "cannot be used" in data_dir_problems(str(tmp_path / "file"))[0]
     assert "cannot be used" in data_dir_problems(str(tmp_path / "file" / "below"))[0]
+    assert data_dir_problems(str(tmp_path / ("x" * 300) / "below")) == [
+        "DATA_DIR cannot be used: File name too long."
+    ]
+
+
+def test_a_data_dir_below_a_folder_that_cannot_be_entered(tmp_path, monkeypatch):
+    """Root may enter every folder: what the system answers to others comes from here."""
+
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert data_dir_problems(str(tmp_path / "closed" / "data")) == [
+        "DATA_DIR cannot be used: Permission denied."
+    ]
 
 
 def test_the_command_exits_with_2_and_one_message():
