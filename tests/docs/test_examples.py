@@ -35,7 +35,7 @@ def run(language: str, code: str, before: str, folder: Path) -> str:
     if language == "python":
         command = [sys.executable, "-W", "error", "-c", code]
     else:
-        declared = "\n".join(re.findall(r"^(?:export .*|api\(\) .*)$", before, re.MULTILINE))
+        declared = "\n".join(re.findall(r"^(?:export .*|\w+\(\) .*)$", before, re.MULTILINE))
         command = ["bash", "-euo", "pipefail", "-c", f"{declared}\n{code}"]
     done = subprocess.run(
         command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=240
