@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from labelbridge.cli import config as settings
+from labelbridge.cli.connection import NAMES
 from labelbridge.cli.output import (
     JsonOption,
     NotThere,
@@ -135,7 +136,9 @@ def show(name: ProjectArgument, as_json: JsonOption = False) -> None:
         connection = api.project(name).connection()
     lines = [facts(_facts(found, counts)), ""]
     if connection["state"] != "none":
-        lines.append(f"Connection: {connection['state']}; labels are set in {connection['activeStudio']}.\n")
+        lines.append(
+            f"Connection: {connection['state']}; labels are set in {NAMES[connection['activeStudio']]}.\n"
+        )
     if counts["categories"]:
         rows = [(category["category"], f"{category['labels']:,}") for category in counts["categories"]]
         lines.append(table(("category", "labels"), rows, right=[1]))

@@ -334,7 +334,7 @@ def disconnect(connection: Connection, request: DisconnectRequest, command: Comm
     if not request.discard and may_lose_labels(connection, request.unsynced):
         raise Conflict(
             f"Disconnecting would discard labels made in Azure Machine Learning.{_loss(connection, request)} "
-            "To keep them, switch back to 'languageStudio' first; to discard them, set "
+            "To keep them, switch back to Labelbridge first; to discard them, set "
             "'discardUnsyncedLabels' to true.",
             target="discardUnsyncedLabels",
             inner_code="UnsyncedLabels",

@@ -283,7 +283,7 @@ def _activate(project: Project, connection: Connection) -> Project:
         name = connection.binding.name if connection.binding else ""
         reason = (
             f"Labels are being changed in Azure Machine Learning (labeling project '{name}'). "
-            "Switch back to 'languageStudio' to change them here."
+            "Switch back to Labelbridge to change them here."
         )
         lock = replace(lock, reason=reason, retry_after=None)
     return replace(project, active_studio=active, lock=lock)
