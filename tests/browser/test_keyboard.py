@@ -11,7 +11,9 @@ async def test_whole_project_by_keyboard(open_studio: OpenStudio, new_project: M
     texts = {f"letters/{n}.txt": f"@Refund:{40 + n} letter {n}" for n in range(6)}
     await project.suggested(texts, "Refund", "Praise")
     studio = await open_studio()
-    await studio.review(project.name)
+    for name in (project.name, "Review"):
+        await studio.page.get_by_role("link", name=name, exact=True).press("Enter")
+    await expect(studio.text).to_be_visible()
 
     seen: list[str] = []
     for n in range(6):
@@ -76,6 +78,54 @@ async def test_accept_all_undo_and_undo_after_saving(
     document = await project.document("a.txt")
     assert document["status"] == "autoLabeled"
     assert "classes" not in document
+
+
+async def test_undo_goes_back_save_by_save(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    """Also beyond what the server keeps of a document, and not to another document."""
+    project = await new_project(MULTI)
+    await project.suggested({"a.txt": "@Refund:60 @Praise:50", "b.txt": "@Refund:90"}, "Refund", "Praise")
+    studio = await open_studio()
+    await studio.review(project.name)
+    await studio.page.get_by_role("link", name="b.txt").click()
+    await expect(studio.text).to_have_text("@Refund:90")
+    await studio.press("accept")
+    await studio.press("save")
+    await studio.saved()
+    await studio.page.get_by_role("link", name="a.txt").click()
+    await expect(studio.text).to_have_text("@Refund:60 @Praise:50")
+    for _ in range(2):
+        await studio.press("accept")
+        await studio.press("save")
+        await studio.saved()
+
+    left: list[int] = []
+    for call in (
+        "POST",
+        "PUT",
+    ):  # the server keeps one decision of a document: the page sets the labels before it
+        async with studio.page.expect_response(
+            lambda response, call=call: response.request.method == call and response.ok
+        ):
+            await studio.press("undo")
+        left.append(len((await project.document("a.txt")).get("classes") or []))
+    assert left == [1, 0]
+    assert (await project.document("b.txt"))["status"] == "labeled"
+    await expect(studio.text).to_have_text("@Refund:60 @Praise:50")
+
+
+async def test_the_next_uncertain_suggestion_is_found_beyond_the_rows_that_were_read(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    shares = [90] * 119 + [30]
+    await project.suggested({f"{n:03d}.txt": f"@Refund:{share}" for n, share in enumerate(shares)}, "Refund")
+    studio = await open_studio()
+    await studio.go(project.name, "review", "?order=location")
+    await expect(studio.text).to_have_text("@Refund:90")
+    await studio.page.keyboard.press("d")
+    await expect(studio.text).to_have_text("@Refund:30")
+    await studio.page.keyboard.press("d")
+    await studio.reported("No uncertain suggestion follows in this list.")
 
 
 async def test_number_keys_relabel(open_studio: OpenStudio, new_project: MakeProject) -> None:

@@ -121,6 +121,11 @@ async def test_what_was_said_can_be_undone_and_changed_until_it_is_resolved(
     page = studio.page
     await studio.go(project.name, "review", f"?second={review}")
     await expect(studio.text).to_contain_text(items[0]["location"][0])
+    await page.keyboard.press("/")
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("combobox").fill("Another")
+    await expect(dialog.get_by_role("option")).to_have_count(0)  # the categories are those of the first
+    await page.keyboard.press("Escape")
     await page.keyboard.press("2")
     await expect(studio.text).to_contain_text(f"70 {items[1]['location'][0]}")
     await studio.saved()

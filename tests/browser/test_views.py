@@ -110,6 +110,21 @@ async def fits(studio: Studio) -> bool:
     )
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (390, "light"), (860, "light")])
+async def test_every_command_has_a_control_on_a_phone(
+    width: int, scheme: str, open_studio: OpenStudio, furnished: str
+) -> None:
+    studio = await open_studio(width=width, scheme=scheme)
+    page = studio.page
+    await studio.review(furnished)
+    for name in ("Go to the next uncertain suggestion", "Skip to the next document", "Show percentages"):
+        await expect(page.get_by_role("button", name=name)).to_be_visible()
+    assert await studio.overflow() == []
+    assert await studio.violations() == []
+    await page.get_by_role("button", name="Keyboard shortcuts").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+
+
 async def test_wrong_key_says_so(open_studio: OpenStudio) -> None:
     studio = await open_studio(None)
     await expect(studio.page.get_by_label("key")).to_have_attribute("type", "password")

@@ -16,7 +16,7 @@ export function CategoryPicker({ review, onClose }: { review: Review; onClose: (
   const all = review.open.categories.value.map((c) => c.category);
   const found = matches(all, review.choices.recent.value, typed.value);
   const name = typed.value.trim();
-  const offersNew = name !== "" && !all.includes(name) && may("Labels.Review");
+  const offersNew = name !== "" && !all.includes(name) && may("Labels.Review") && !review.source.blind;
   const last = found.length + (offersNew ? 1 : 0) - 1;
   const at = Math.min(active.value, last);
 

@@ -205,7 +205,9 @@ function describe(row: Row): string {
 
 function Nothing({ review, filters }: { review: Review; filters: Filters }) {
   const name = review.open.name;
-  const empty = review.open.statistics.value?.total === 0;
+  const statistics = review.open.statistics.value;
+  if (!statistics) return null; // whether the project has documents at all is not known yet
+  const empty = statistics.total === 0;
   if (filters.status === "autoLabeled" && !empty) {
     return (
       <div class="empty small">

@@ -263,7 +263,9 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
 
 function NoDocument({ review, tab, filters }: Omit<SheetProps, "show">) {
   const name = review.open.name;
-  if (review.open.statistics.value?.total === 0) {
+  // Whether the project has documents at all is known with its counts.
+  if (!review.open.statistics.value) return <Loading what="the documents" />;
+  if (review.open.statistics.value.total === 0) {
     return (
       <Empty title="No documents yet">
         <p>

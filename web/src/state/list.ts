@@ -42,8 +42,8 @@ export interface Snapshot {
   readonly searched: Searched | null;
 }
 
-/** As far as a document is looked for that an address names. */
-const MOST_SEARCHED = 5_000;
+/** As far as a row is looked for: the document that an address names, the next uncertain suggestion. */
+export const MOST_SEARCHED = 5_000;
 const MOST_CATEGORIES = 2;
 const FIRST_PAGE = 100;
 const NEXT_PAGE = 250;
@@ -96,15 +96,22 @@ export class DocumentList {
     };
   }
 
-  /** Reads on until the document is here, the list has ended, or it is not among the first 5,000. */
-  async find(id: string): Promise<void> {
-    const here = (): boolean => this.rows.value.some((row) => row.id === id);
-    await this.ensure(0);
-    while (!here() && !this.done.value && !this.paused.value && !this.error.value) {
-      if (this.abort.signal.aborted) return;
-      if (this.rows.value.length >= MOST_SEARCHED) return;
+  /**
+   * Reads on until a row is `wanted`, the list has ended, or none is among the first 5,000. Returns its index or -1.
+   * `ended`: whether no row after this one, the last that was read, can be wanted.
+   */
+  async find(
+    wanted: (row: Row, index: number) => boolean,
+    ended: (last: Row) => boolean = () => false,
+  ): Promise<number> {
+    const found = (): number => this.rows.value.findIndex(wanted);
+    while (found() < 0 && !this.done.value && !this.paused.value && !this.error.value) {
+      const last = this.rows.value.at(-1);
+      if (this.abort.signal.aborted || (last && ended(last))) break;
+      if (this.rows.value.length >= MOST_SEARCHED) break;
       await this.ensure(this.rows.value.length);
     }
+    return found();
   }
 
   /** Reads on until row `index` is here or the list has ended. */

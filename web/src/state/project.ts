@@ -125,6 +125,7 @@ export class OpenProject {
         if (this.closed) return;
         this.take(project);
         await this.refreshLock(project);
+        if (!this.statistics.value) await this.refreshStatistics();
       } catch {
         // The next poll asks again.
       }

@@ -6,13 +6,14 @@ import { may, person } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { UNCERTAIN } from "../domain/colors";
 import { baseOf, derive, derivedOf, pending, type Base, type Derived, type Step } from "../domain/draft";
+import { count } from "../domain/format";
 import { isEntities } from "../domain/labels";
 import { matchesOf } from "../domain/matches";
 import { Choices } from "./choices";
 import { Documents } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, type Filters } from "./filters";
-import { DocumentList, type Row } from "./list";
+import { DocumentList, MOST_SEARCHED, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
 import { Saving } from "./saving";
@@ -22,6 +23,14 @@ import { toast } from "./toasts";
 
 const AHEAD = 4;
 const NONE_LEFT = "This document has no suggestion left to decide.";
+
+/** Says how far it was looked for. */
+function noneUncertain({ rows, done, paused }: DocumentList): string {
+  const { length } = rows.value;
+  const bounded = !done.value && (paused.value || length >= MOST_SEARCHED);
+  const part = bounded ? `among the first ${count(length)} documents of` : "in";
+  return `No uncertain suggestion follows ${part} this list.`;
+}
 
 export class Review {
   readonly drafts: Drafts;
@@ -130,7 +139,7 @@ export class Review {
       this.index.value = -1;
       if (!id) this.current.value = null;
     });
-    const reading = id ? list.find(id) : list.ensure(0);
+    const reading = id ? list.find((row) => row.id === id) : list.ensure(0);
     if (id) await this.openId(id);
     await reading;
     if (this.list.value !== list) return;
@@ -225,11 +234,16 @@ export class Review {
     const ids = this.suggestionIds();
     const here = uncertain(ids.slice(ids.indexOf(this.cursor.value ?? "") + 1));
     if (here) return void (this.cursor.value = here);
-    const rows = this.list.value?.rows.value ?? [];
-    const index = rows.findIndex(
-      (row, at) => at > this.index.value && (row.confidence ?? 1) < UNCERTAIN && !this.drafts.get(row.id),
+    const list = this.list.value;
+    if (!list) return;
+    const from = this.index.value;
+    const sorted = this.filters?.order === "uncertainty";
+    const index = await list.find(
+      (row, at) => at > from && (row.confidence ?? 1) < UNCERTAIN && !this.drafts.get(row.id),
+      (last) => sorted && (last.confidence ?? 0) >= UNCERTAIN,
     );
-    if (index < 0) return this.atTheEnd("No uncertain suggestion follows in this list.");
+    if (this.list.value !== list || this.index.value !== from) return; // somebody went on meanwhile
+    if (index < 0) return toast(list.error.value ?? noneUncertain(list), list.error.value ? "bad" : "good");
     await this.openRow(index);
     this.cursor.value = uncertain(this.suggestionIds()) ?? this.cursor.value;
   }
@@ -421,10 +435,10 @@ export class Review {
     else await this.openId(id);
   }
 
-  private atTheEnd(message = "That was the last document of this list."): void {
+  private atTheEnd(): void {
     const list = this.list.value;
     if (list && !list.done.value && !list.error.value) toast("The next documents are still loading.");
-    else toast(message, "good");
+    else toast("That was the last document of this list.", "good");
   }
 
   private lookAhead(index: number): void {

@@ -5,7 +5,7 @@ import { undoReviewAll } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem } from "../api/types";
 import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } from "../domain/draft";
-import { readLabels, sameLabels, type Labels } from "../domain/labels";
+import { readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
 import { plural } from "../domain/format";
 import type { Review } from "./review";
 import { save, type Saved } from "./save";
@@ -15,6 +15,8 @@ import { dismissAbout, toast } from "./toasts";
 /** Autosave waits for a pause in the work, but never longer than the second. */
 const PAUSE_MS = 1_500;
 const LONGEST_MS = 5_000;
+/** So many saves of one document can be undone. */
+const MOST_SAVES = 20;
 /** Seconds until the next try after each failure of the same kind. */
 const RETRY_SECONDS = [2, 5, 10, 20, 30];
 
@@ -24,11 +26,17 @@ export interface Conflict {
   readonly theirs: DocumentItem;
 }
 
-/** Changes of one document that can be undone, and the labels before them. */
+/** One save of a document: how many changes the server can undo of it, and the labels before and after them. */
 interface Change {
   readonly documentId: string;
   readonly changes: number;
   readonly before: Labels | null;
+  readonly after: Labels | null;
+  /**
+   * How it is undone: by the server; by setting the labels of before where the server keeps no change that old; or
+   * only so, because what the server would undo now is such a setting.
+   */
+  readonly by: "undo" | "undoOrSet" | "set";
 }
 
 /** What was saved and can be undone, newest last. */
@@ -310,12 +318,18 @@ export class Saving {
   private kept(draft: Draft, document: DocumentItem, changes: number): void {
     this.review.keep(document);
     if (!changes) return;
-    const rest = this.done.value.filter(
-      (one) => !("documentId" in one) || one.documentId !== draft.documentId,
-    );
+    const { documentId } = draft;
+    const before = draft.base.labels;
+    const after = readLabels(document, this.review.kind);
+    const isOf = (one: Done): one is Done & Change => "documentId" in one && one.documentId === documentId;
+    const earlier = this.done.value.filter(isOf);
+    const last = earlier.at(-1);
+    // Where somebody else changed the labels in between, no earlier save can be undone.
+    const follows = !last || sameLabels(last.after, before);
+    const dropped = new Set<Done>(follows ? earlier.slice(0, 1 - MOST_SAVES) : earlier);
     this.done.value = [
-      ...rest,
-      { documentId: draft.documentId, changes, before: draft.base.labels, at: Date.now() },
+      ...this.done.value.filter((one) => !dropped.has(one)),
+      { documentId, changes, before, after, by: "undo", at: Date.now() },
     ];
   }
 
@@ -328,12 +342,31 @@ export class Saving {
   }
 
   /** Undoes all that one save changed: a decision, and the labels that were set after it. */
-  private async undoDocument({ documentId, changes, before }: Change): Promise<void> {
-    const { documents, source } = this.review;
+  private async undoDocument({ documentId, changes, before, after, by }: Change): Promise<void> {
+    const { documents, source, kind } = this.review;
     let known = documents.peek(documentId) ?? (await documents.load(documentId)).document;
-    for (let n = 0; n < changes; n++) {
-      known = await source.undo(known, before);
-      this.review.keep(known);
+    const ours = sameLabels(readLabels(known, kind), after);
+    if (by === "set" && !ours)
+      throw new Error("The labels of this document were changed since by someone else.");
+    let set = by === "set";
+    try {
+      for (let n = 0; n < changes && !set; n++) {
+        known = await source.undo(known, before);
+        this.review.keep(known);
+      }
+    } catch (error) {
+      if (by === "undo" || !ours || !keepsNoMore(error)) throw error;
+      set = true;
     }
+    if (set) this.review.keep(await source.putLabels(documentId, writeLabels(before, kind), known.eTag));
+    this.done.value = this.done.value.map((one) =>
+      "documentId" in one && one.documentId === documentId && one.by !== "set"
+        ? { ...one, by: set ? "set" : "undoOrSet" }
+        : one,
+    );
   }
 }
+
+/** The server has no change of the document to undo; with a document, the document is just not the one we know. */
+const keepsNoMore = (error: unknown): boolean =>
+  error instanceof ApiError && error.status === 409 && !error.locked && !error.document;

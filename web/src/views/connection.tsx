@@ -150,7 +150,7 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
             {there ? "Switch back to Labelbridge" : "Switch to Azure Machine Learning"}
           </button>
         )}
-        {may("Projects.Write") && (
+        {may("Labeling.Switch") && (
           <button
             type="button"
             disabled={busy.value || moving}

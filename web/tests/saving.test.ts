@@ -1,0 +1,174 @@
+import { signal } from "@preact/signals";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { DocumentItem, Kind, LabelFields } from "../src/api/types";
+import { Drafts } from "../src/state/drafts";
+import type { Review } from "../src/state/review";
+import { MemoryStorage } from "./storage";
+
+vi.mock("../src/api/client", () => ({}));
+vi.mock("../src/auth/session", () => ({ person: { value: { name: "Ana" } }, may: () => true }));
+const { ApiError } = await import("../src/api/http");
+const { Saving } = await import("../src/state/saving");
+
+const KIND: Kind = "CustomSingleLabelClassification";
+const document = (id: string): DocumentItem => ({
+  id,
+  location: `${id}.txt`,
+  language: "en-us",
+  dataset: "Train",
+  status: "unlabeled",
+  eTag: "@0",
+  contentChanged: false,
+  missing: false,
+  length: 9,
+  flagged: false,
+  suggestions: [],
+  class: null,
+});
+
+/** Documents on a server that can undo the last `keeps` changes of each. */
+class Server {
+  readonly documents = new Map<string, DocumentItem>();
+  private readonly earlier = new Map<string, DocumentItem[]>();
+  private version = 0;
+
+  constructor(private readonly keeps: number) {}
+
+  put(id: string, labels: LabelFields): DocumentItem {
+    const was = this.documents.get(id)!;
+    const all = [...(this.earlier.get(id) ?? []), was];
+    this.earlier.set(id, all.slice(Math.max(0, all.length - this.keeps)));
+    return this.write({ ...was, ...labels });
+  }
+
+  undo({ id }: DocumentItem): DocumentItem {
+    const was = this.earlier.get(id)?.pop();
+    if (!was) throw new ApiError(409, { code: "Conflict", message: "no change of labels to undo" });
+    return this.write(was);
+  }
+
+  label(id: string): string | null {
+    return this.documents.get(id)!.class?.category ?? null;
+  }
+
+  private write(changed: DocumentItem): DocumentItem {
+    const now = { ...changed, eTag: `@${++this.version}` };
+    this.documents.set(now.id, now);
+    return now;
+  }
+}
+
+/** What one person does to the documents d0 and d1 of a server. */
+function session(keeps: number) {
+  const server = new Server(keeps);
+  const known = new Map(["d0", "d1"].map((id) => [id, document(id)]));
+  for (const [id, one] of known) server.documents.set(id, one);
+  const drafts = new Drafts("Ana", "p", KIND, new MemoryStorage());
+  const putLabels = vi.fn(async (id: string, labels: LabelFields) => server.put(id, labels));
+  const review = {
+    kind: KIND,
+    drafts,
+    documents: { peek: (id: string) => known.get(id) },
+    source: { project: "p", blind: false, putLabels, undo: async (of: DocumentItem) => server.undo(of) },
+    locked: signal(false),
+    open: { name: "p", refreshStatistics: async () => {}, refreshCategories: async () => {} },
+    keep: (changed: DocumentItem) => void known.set(changed.id, changed),
+  };
+  const saving = new Saving(review as unknown as Review);
+  const label = (id: string, category: string): void =>
+    drafts.add(known.get(id)!, { do: "add", place: { category } });
+  const saved = async (id: string, category: string): Promise<void> => {
+    label(id, category);
+    await saving.save();
+  };
+  return { server, known, saving, putLabels, label, saved };
+}
+
+describe("undo of what was saved", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it.each([1, 5])("goes back save by save, on a server that keeps %i", async (keeps) => {
+    const { server, saving, saved } = session(keeps);
+    await saved("d0", "Z");
+    await saved("d1", "A");
+    await saved("d1", "B");
+    expect(await saving.undoSaved()).toBe("d1");
+    expect(server.label("d1")).toBe("A");
+    expect(await saving.undoSaved()).toBe("d1");
+    expect([server.label("d1"), server.label("d0")]).toEqual([null, "Z"]);
+    expect(await saving.undoSaved()).toBe("d0");
+    expect(server.label("d0")).toBeNull();
+    expect(saving.canUndo.value).toBe(false);
+  });
+
+  it("never takes labels that it set again for a change to undo", async () => {
+    const { server, saving, saved } = session(2);
+    for (const category of ["A", "B", "C", "D"]) await saved("d1", category);
+    const labels: (string | null)[] = [];
+    const undo = async (): Promise<void> => {
+      await saving.undoSaved();
+      labels.push(server.label("d1"));
+    };
+    await undo();
+    await undo();
+    await undo(); // the server keeps no more: A is set again
+    await saved("d1", "E");
+    await undo();
+    await undo();
+    expect(labels).toEqual(["C", "B", "A", "A", null]);
+  });
+
+  it("ends where somebody else changed the labels", async () => {
+    const { server, known, saving, saved } = session(5);
+    await saved("d0", "Z");
+    await saved("d1", "A");
+    known.set("d1", server.put("d1", { class: { category: "other" } }));
+    await saved("d1", "B");
+    expect(await saving.undoSaved()).toBe("d1");
+    expect(server.label("d1")).toBe("other");
+    expect(await saving.undoSaved()).toBe("d0");
+    expect(server.label("d1")).toBe("other");
+  });
+
+  it("does not set labels again after a training ended the undo", async () => {
+    const { server, saving, saved } = session(0);
+    await saved("d1", "A");
+    expect(await saving.undoSaved()).toBeNull();
+    expect(server.label("d1")).toBe("A");
+  });
+});
+
+describe("autosave", () => {
+  const listens = { addEventListener: () => {}, removeEventListener: () => {} };
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.stubGlobal("window", {
+      ...listens,
+      setTimeout: (...args: Parameters<typeof setTimeout>) => setTimeout(...args),
+    });
+    vi.stubGlobal("document", { ...listens, visibilityState: "visible" });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("waits for a pause, but not longer than 5 seconds", async () => {
+    const { server, saving, putLabels, label } = session(1);
+    saving.setAutosave(true);
+    const stop = saving.watch();
+    for (let second = 0; second < 5; second++) {
+      label("d1", `c${second}`);
+      expect(putLabels).not.toHaveBeenCalled();
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    await vi.advanceTimersByTimeAsync(0);
+    expect(putLabels).toHaveBeenCalledTimes(1);
+    expect(server.label("d1")).toBe("c4");
+    label("d1", "last");
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(server.label("d1")).toBe("last");
+    stop();
+  });
+});
