@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, override
 
 import aiohttp
 import azure.functions as func
@@ -81,8 +81,13 @@ async def test_the_age_of_a_message(values: Values, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(background, "container", lambda: app.container)
     body = JobMessage(project="p", incarnation="i", kind=JobKind.FIT, job="j").model_dump_json()
 
+    sent = datetime.now(UTC) - timedelta(hours=1)
+
     class Message(func.QueueMessage):
-        insertion_time = datetime.now(UTC) - timedelta(hours=1)
+        @property
+        @override
+        def insertion_time(self) -> datetime:
+            return sent
 
     await background.handle(Message(body=body))
     [(age, attributes)] = values.of("queue.age")
