@@ -5,20 +5,23 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run, write
 from tests.docs.test_reference import commands_of
-from tests.support.api import unique
+from tests.support.api import PROJECTS, VERSION, unique
 from tests.support.azurite import Azurite
 from tests.support.hosts import QUIET
+from tests.support.waiting import eventually
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 #: What needs a service that is not here, by how it begins.
 NOT_HERE = {
     ("login",): "Microsoft Entra ID; tests of `login` use a key",
+    ("second", "label"): "needs to be signed in as the second person; tests/cli/test_second.py is",
     ("push",): "Azure AI Language; tests/cli/test_push.py has a fake",
     ("connection", "connect", "tickets-round-1", "--studio", "azure-ml"): "Azure Machine Learning",
 }
@@ -83,6 +86,8 @@ class Reader:
             return
         if words[:2] == ["projects", "create"]:
             words += ["--container", self.container]
+        if words == ["watch"]:  # a person reads on for the two seconds after which uploads become a job
+            await eventually("an autolabel job", self._has_job)
         if (words[0] in {"accept", "reject", "train"} and "--dry-run" not in words) or words[:2] in (
             ["connection", "switch"],
             ["connection", "connect"],
@@ -91,6 +96,13 @@ class Reader:
         if words[:2] == ["connection", "disconnect"]:
             words += ["--confirm", self.labeling, "--discard-unsynced-labels"]
         await self._cli_run(*words)
+
+    async def _has_job(self) -> bool:
+        jobs = f"{PROJECTS}/{self.name}/autolabel/jobs"
+        async with httpx.AsyncClient(
+            base_url=self._cli.url, headers={"ocp-apim-subscription-key": self._cli.key}
+        ) as api:
+            return bool((await api.get(jobs, params={"api-version": VERSION})).json()["value"])
 
     def _own(self, word: str) -> str:
         if re.fullmatch(r"[0-9a-f]{8}-…", word):
