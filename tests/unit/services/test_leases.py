@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.transfers import ImportParameters
+from shared.engines.base import EngineError
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs import lifecycle
-from shared.services.jobs.lifecycle import heartbeat
+from shared.services.jobs.lifecycle import heartbeat, run_undivided
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.imports import ImportService
 from shared.storage.gateways.ports import StorageUnavailable
@@ -121,6 +122,41 @@ async def test_an_import_that_waits_for_another_is_asked_for_once(app: App, cloc
             await app.container.jobs.send(waits)
             await app.deliver(*app.sent.waiting.pop())
         assert len(app.sent.waiting) == 1
+
+
+async def test_the_message_of_a_job_comes_when_the_lease_of_a_process_that_died_has_run_out(
+    app: App, clock: Clock
+) -> None:
+    """The message is sent first, and the lease is taken a moment later."""
+    project = await app.create()
+    await app.drain()
+    jobs = app.container.stores.jobs
+    job, _ = await jobs.create(Job.new(JobKind.EXPORT, "job", project, clock()))
+    await app.container.jobs.send(job, delay=lifecycle.SAFETY_SECONDS)
+    clock.move(1)
+    assert await jobs.acquire(job, 0, "of a process that dies", clock()) is not None
+
+    clock.move(lifecycle.SAFETY_SECONDS - 1)
+    await _deliver(app)
+
+    assert (await jobs.get(job.incarnation, job.kind, "job")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_job_that_cannot_be_ended_now_is_free_for_another_try(app: App, clock: Clock) -> None:
+    project = await app.create()
+    stores = app.container.stores
+    job, _ = await stores.jobs.create(Job.new(JobKind.EVALUATE, "job", project, clock()))
+
+    async def breaks(_job: Job) -> None:
+        raise EngineError("a reason that stays")
+
+    async def fails(_job: Job, _reason: JobError) -> None:
+        raise StorageUnavailable("busy")
+
+    with pytest.raises(StorageUnavailable):
+        await run_undivided(stores, app.container.jobs, job, breaks, fails)
+
+    assert await stores.jobs.acquire(job, 0, "next", clock()) is not None
 
 
 async def test_a_lease_whose_renewal_had_no_answer_is_released(app: App, clock: Clock) -> None:

@@ -1,6 +1,7 @@
 """What a service was paid for is kept: batches that take long, that fail later, and the limit on a job's cost."""
 
 import asyncio
+import json
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -138,6 +139,31 @@ async def test_an_answer_that_cannot_be_stored_at_once_is_not_paid_again(
     assert result_json(job)["outcomes"]["suggested"] == 20
     assert set(asked(fake).values()) == {1}
     assert result_json(job)["tokens"] == {"input": 2_000, "output": 200}
+
+
+async def test_the_last_answers_are_stored_before_the_batch_goes_on(
+    app: App, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write after the last answer fails; else no later one would make up for it."""
+    await upload(app, {f"{n}.txt": f"@Login {n}" for n in range(5)})
+    artifacts = app.container.stores.artifacts
+    write, failed, stored = artifacts.write, list[int](), list[int]()
+
+    async def fails(name: str, data: bytes, **more: Any) -> None:
+        if "/exchanges/" in name:
+            count = len(json.loads(data)["answers"])
+            if count == 5 and not failed:
+                failed.append(count)
+                raise StorageUnavailable("busy")
+            stored.append(count)
+        await write(name, data, **more)
+
+    monkeypatch.setattr(artifacts, "write", fails)
+    await app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job")
+    await app.drain()
+
+    assert (failed, stored[-1]) == ([5], 5)
+    assert set(asked(fake).values()) == {1}
 
 
 async def test_what_was_paid_for_a_text_that_changed_is_counted(

@@ -44,6 +44,31 @@ async def test_uploads_that_arrive_together_share_a_job(storage: MemoryStorage) 
     assert result_json(job)["outcomes"]["suggested"] == 30
 
 
+async def test_plans_that_find_work_under_way_are_repeated_once(storage: MemoryStorage) -> None:
+    """Else as many chains of them would run as there were collect windows."""
+    first = in_process(storage)
+    await first.create()
+    await first.define("Refund")
+    app = in_process(storage, collect_window_seconds=300)
+    await app.upload({"a.txt": "@Refund:73 please"})
+    [plan] = app.sent.waiting
+    await app.deliver(*app.sent.waiting.popleft())
+    begun = list(app.sent.waiting)
+    await app.upload({"a.txt": "@Refund:80 again"})
+    app.sent.waiting.clear()
+
+    for _ in range(3):
+        await app.deliver(*plan)
+
+    assert [queue for queue, _ in app.sent.waiting] == [WORK_QUEUE]
+    app.sent.waiting.extendleft(begun)
+    await app.drain()
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    assert [suggestion.confidence for suggestion in document.suggestions.items] == [80]
+
+
 async def test_without_labels_uploads_are_registered_and_wait(app: App) -> None:
     await app.create()
 
