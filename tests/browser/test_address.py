@@ -1,11 +1,20 @@
 """The address and the view agree; counts are exact or not shown."""
 
+import asyncio
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.support.api import SINGLE, Project
+
+# The event comes a moment after the change; `held` keeps it from the page.
+HOLD_CHANGES_OF_THE_ADDRESS = """
+window.held = false;
+addEventListener("hashchange", (event) => {
+  if (held) event.stopImmediatePropagation();
+});
+"""
 
 
 async def labeled(project: Project, names: dict[str, str]) -> None:
@@ -53,6 +62,36 @@ async def test_filters_and_document_follow_the_address(
     await studio.press("next")
     await page.keyboard.press("n")
     await expect(studio.text).to_contain_text("Second")  # the position in the list is kept as well
+
+
+async def test_a_document_that_arrives_late_keeps_a_newer_address(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The address changes while the first document of the former list is read."""
+    project = await new_project(SINGLE)
+    await labeled(project, {"a.txt": "First", "b.txt": "Second"})
+    studio = await open_studio()
+    page = studio.page
+    await page.add_init_script(HOLD_CHANGES_OF_THE_ADDRESS)
+    await page.reload()
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def read(route: Route) -> None:
+        reading.set()
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route(re.compile(r"/text\?"), read, times=1)
+    await page.evaluate(f"location.hash = '#/projects/{project.name}/label?category=First'")
+    await reading.wait()
+    await page.evaluate("held = true; location.hash = location.hash.replace('First', 'Second')")
+    go_on.set()
+    await expect(studio.text).to_have_text("text of a.txt")
+
+    assert page.url.endswith("?category=Second")
+    await page.evaluate("held = false; dispatchEvent(new HashChangeEvent('hashchange'))")
+    await expect(studio.text).to_have_text("text of b.txt")
+    assert "category=Second&doc=" in page.url
 
 
 async def test_counts_are_exact_or_not_shown(open_studio: OpenStudio, new_project: MakeProject) -> None:

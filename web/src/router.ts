@@ -53,10 +53,13 @@ window.addEventListener("hashchange", () => (hash.value = window.location.hash))
 
 export const route = computed(() => parse(hash.value));
 
+/** Whether the view is of the present address: the browser reports a change of it a moment later. */
+export const isShown = (): boolean => hash.peek() === window.location.hash;
+
 /** Changes the address without a new entry in the browser's history, as moving through the documents does. */
 export function replace(target: string): void {
   window.history.replaceState(null, "", target);
-  hash.value = target;
+  hash.value = window.location.hash;
 }
 
 /** The key in an address like `#key=…`, which is gone from the address and from the browser's history at once. */

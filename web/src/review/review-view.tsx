@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { may } from "../auth/session";
 import { count, plural } from "../domain/format";
 import { isEntities } from "../domain/labels";
-import { href, replace, type Tab } from "../router";
+import { href, isShown, replace, type Tab } from "../router";
 import { filtersFrom, queryFrom, type Filters } from "../state/filters";
 import { keyCap, readLayout } from "../state/keyboard";
 import type { OpenProject } from "../state/project";
@@ -73,10 +73,11 @@ export function ReviewView({ open, tab, query }: Props) {
     };
   }, [review]);
 
-  // With the document itself, not after the paint: a reload must find it again.
+  // With the document itself, not after the paint: a reload must find it again. An address that was changed
+  // since is left as it is, for its own filters and document are about to be shown.
   const id = review.current.value?.document.id;
   useLayoutEffect(() => {
-    if (id) replace(href(open.name, tab, { ...queryFrom(filters, inReview), doc: id }));
+    if (id && isShown()) replace(href(open.name, tab, { ...queryFrom(filters, inReview), doc: id }));
   }, [id]);
 
   return (
