@@ -99,11 +99,11 @@ class Planner:
         pages = {n for batch in under_way for n in range(batch.low, batch.high)}
         fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in pages]
         heads = self._stores.pages.heads
+        again = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         if fresh:
-            await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
+            again |= await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
         elif not uploads and not under_way:
             await self._plan_waiting(project, await heads(project.scope), message.id)
-        again = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         again = again or bool(under_way and not uploads)  # what these register may wait for a plan
         if again and monotonic() >= self._again.get(project.incarnation, 0):
             due = monotonic() + self._window
@@ -364,18 +364,23 @@ class Planner:
 
     async def _plan_uploads(
         self, project: Project, heads: Sequence[Head], uploads: list[PendingUpload], plan_id: str
-    ) -> None:
-        """Documents are registered whether or not suggestions can be made now (rule D5)."""
+    ) -> bool:
+        """Documents are registered whether or not suggestions can be made now (rule D5).
+
+        Whether others wait that may get suggestions now: this plan leaves them to the next.
+        """
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_by_id)]
         batches = batches_of(documents)
         affordable = None
-        if await self._may_suggest(project, uploads):
+        if may := await self._may_suggest(project, uploads):
             ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
             batches = batches_of(documents, self._batch_documents(ready))
             affordable = await self._afford(project, ready, batches)
         parameters, more = affordable or (RegisterParameters(), [])
         kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
         await self._create(kind, derived_job_id(plan_id), project, parameters, batches, more)
+        others = any(entry.flags & Flag.WAITING for head in heads for entry in head.entries)
+        return others and (affordable is not None or not may)
 
     async def _may_suggest(self, project: Project, uploads: Iterable[PendingUpload]) -> bool:
         """Whether any upload could get a suggestion, known before a model is asked for: imported labels need none."""
@@ -420,14 +425,9 @@ class Planner:
         return await self.readiness(project, heads, asked)
 
     async def _create(
-        self,
-        kind: JobKind,
-        job_id: str,
-        project: Project,
-        parameters: AutolabelParameters | RegisterParameters,
-        batches: Iterable[Batch],
-        more: Iterable[Operation],
-    ) -> None:
+        self, kind: JobKind, job_id: str, project: Project, parameters: AutolabelParameters | RegisterParameters,
+        batches: Iterable[Batch], more: Iterable[Operation],
+    ) -> None:  # fmt: skip
         job = Job.new(kind, job_id, project, self._stores.clock(), parameters)
         job = replace(job, status=JobStatus.RUNNING, batches=tuple(batches))
         created, new = await self._stores.jobs.create(job, *more)

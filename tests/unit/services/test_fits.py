@@ -73,6 +73,27 @@ async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> Non
     assert Counted.fits == [1]
 
 
+@pytest.mark.parametrize("location", ["b.txt", "README.md"])
+async def test_content_that_waited_for_a_fit_is_planned_though_uploads_come_in_between(
+    app: Life, location: str
+) -> None:
+    project = await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    while app.sent.waiting[0][0] != FIT_QUEUE:
+        await app.deliver(*app.sent.waiting.popleft())
+    fit = app.sent.waiting.popleft()
+    await app.drain()
+
+    # The plan of another event is still to come, or was this one: its upload is pending.
+    await app.upload({location: "@Refund:80"}, events=False)
+    await app.container.stores.pending.add(project.incarnation, location)
+    await app.deliver(*fit)
+    await app.drain()
+
+    assert await app.pending("a.txt") == ["Refund"]
+
+
 async def test_uploads_that_can_get_no_suggestion_fit_nothing(app: Life) -> None:
     await app.create()
     await app.define("Refund")
