@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import azure.functions as func
 
 from functions.call import container
-from functions.triggers import BlobReference, Triggers
+from functions.triggers import TIMER_SECONDS, BlobReference, Triggers
 from shared import telemetry
 from shared.domain.schedule import Schedule
 from shared.domain.text import ascii_safe, has_lone_surrogate
@@ -33,6 +33,9 @@ from shared.services.jobs.messages import (
 triggers = Triggers()
 SETTINGS = load_settings()
 QUEUES = SETTINGS.table_prefix
+STACKS = telemetry.Stacks()
+#: That a part of the sweep may take before the last, so that one that hangs leaves the others their time.
+PART_SECONDS = TIMER_SECONDS // 5
 log = logging.getLogger("labelbridge.background")
 _SUBJECT = "/blobServices/default/containers/"
 _LOST = "\ufffd"
@@ -187,12 +190,21 @@ async def sweep_jobs(timer: func.TimerRequest) -> None:
 
     Events are hints, the listing of a container is the truth.
     """
-    app = container()
-    reconciled = await app.maintenance.reconcile_if_due(Schedule.parse(app.settings.reconcile_schedule))
-    await app.queue_sweep.run(document_uploaded.__name__, former=reconciled)
-    await app.maintenance.sweep(everything=reconciled)
-    await app.connection.sweep()
-    await app.events.sweep(everything=reconciled)
+    from shared.services.projects.maintenance import Parts
+
+    app, reconciled = container(), False
+    parts = Parts("timer", STACKS)
+    async with parts.alone("reconcile", PART_SECONDS):
+        reconciled = await app.maintenance.reconcile_if_due(Schedule.parse(app.settings.reconcile_schedule))
+    async with parts.alone("queues", PART_SECONDS):
+        await app.queue_sweep.run(document_uploaded.__name__, former=reconciled)
+    async with parts.alone("connections", PART_SECONDS):
+        await app.connection.sweep()
+    async with parts.alone("events", PART_SECONDS):
+        await app.events.sweep(everything=reconciled)
+    async with parts.alone("projects and jobs", TIMER_SECONDS):  # last, for it takes longest
+        await app.maintenance.sweep(everything=reconciled)
+    parts.end()
 
 
 @triggers.timer(SETTINGS.sync_schedule)

@@ -160,7 +160,8 @@ async def _reply(operation: Operation, request: func.HttpRequest, request_id: st
             log.warning("%s took longer than %d s (%s)", operation.id, REQUEST_SECONDS, request_id)
             text = f"The request took longer than {REQUEST_SECONDS} seconds and was stopped; try again."
             return _refusal(Unavailable(text, retry_after=10))
-        log.exception("Unexpected error in %s (%s)", operation.id, request_id)
+        stack = telemetry.without_message(error)  # its message may quote what the caller sent
+        log.error("Unexpected error in %s (%s)", operation.id, request_id, exc_info=stack)  # noqa: TRY400
         defect = LabelbridgeError(f"An unexpected error occurred; the log has it under '{request_id}'.")
         return Reply(500, body_of(defect))
 

@@ -86,6 +86,37 @@ def without_message(error: BaseException) -> BaseException:
     return shown
 
 
+def in_line(error: BaseException) -> str:
+    """The error in one line of a log: its kind, and the message of a class that says `loggable`.
+
+    Of all others the message may quote a document or a secret.
+    """
+    kind = type(error).__name__
+    return f"{kind}: {' '.join(str(error).split())[:300]}" if getattr(error, "loggable", False) else kind
+
+
+class Stacks:
+    """Shows the stack of a failure once, where it is met again and again and no try is the last."""
+
+    _MOST = 100
+
+    def __init__(self) -> None:
+        self._shown: set[tuple[str, str, int]] = set()
+
+    def of(self, error: BaseException) -> BaseException | None:
+        """For `exc_info`: the error without messages, or None when one of its kind was raised at the same place."""
+        trace, place = error.__traceback__, ("", 0)
+        while trace is not None:
+            place, trace = (trace.tb_frame.f_code.co_filename, trace.tb_lineno), trace.tb_next
+        key = (type(error).__name__, *place)
+        if key in self._shown:
+            return None
+        if len(self._shown) >= self._MOST:
+            self._shown.clear()
+        self._shown.add(key)
+        return without_message(error)
+
+
 def count(name: str, value: float = 1, **attributes: Attribute) -> None:
     """Add to a counter; 0 adds nothing."""
     if _recorder and value:

@@ -24,6 +24,7 @@ from shared.domain.project import Project
 from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.messages import WORK_QUEUE, JobMessage
 from shared.services.jobs.stores import Stores
+from shared.services.projects.maintenance import ITEM_SECONDS, Parts
 from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.validation import ValidationErrors
 
@@ -55,6 +56,7 @@ class ConnectionService:
         self._studios = studios
         self._jobs = jobs
         self._sleep = sleep
+        self._stacks = telemetry.Stacks()
         self._exchange = LabelExchange(stores, unit)
         self._steps = ConnectionSteps(stores, studios, self._exchange)
         self._runner = ConnectionRunner(stores, connections, self._steps, jobs)
@@ -215,17 +217,26 @@ class ConnectionService:
     # Importing the latest labels
 
     async def sync_all(self) -> None:
-        """For the timer (rule C11): import labels of every project that is labeled in AML and has new ones."""
+        """For the timer (rule C11): import labels of every project that is labeled in AML and has new ones.
+
+        Raises PartsFailed after all of them if any failed.
+        """
+        parts = Parts("synchronization of labels", self._stacks)
         for stored in await self._connections.all():
             connection = stored.connection
             ready = connection.state is State.CONNECTED and connection.idle
             if ready and connection.active is Studio.AZURE_ML:
-                new = await self._may_have_new(connection)
-                since = connection.last_imported or connection.started or self._stores.clock()
-                lag = (self._stores.clock() - since).total_seconds() if new else 0
-                telemetry.measure("labelbridge.sync.lag", lag, project=connection.project)
-                if new:
-                    await self._try_sync(connection)
+                async with parts.alone(f"project {connection.project}", ITEM_SECONDS):
+                    await self._sync_one(connection)
+        parts.end()
+
+    async def _sync_one(self, connection: Connection) -> None:
+        new = await self._may_have_new(connection)
+        since = connection.last_imported or connection.started or self._stores.clock()
+        lag = (self._stores.clock() - since).total_seconds() if new else 0
+        telemetry.measure("labelbridge.sync.lag", lag, project=connection.project)
+        if new:
+            await self._try_sync(connection)
 
     async def _may_have_new(self, connection: Connection) -> bool:
         try:

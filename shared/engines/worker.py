@@ -20,6 +20,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from shared import telemetry
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Span
 from shared.engines import base
@@ -250,6 +251,9 @@ def _answer(request: FitRequest) -> bytes:
     try:
         return _MODEL + explained("learn from these labels", lambda: _fit(request))
     except base.EngineError as error:
+        if error.__cause__ is not None:  # which stays in this process
+            stack = telemetry.without_message(error.__cause__)
+            log.error("A fit failed.", exc_info=stack)  # noqa: TRY400 - no text
         return _ERROR + _encode([type(error).__name__, str(error)])
 
 

@@ -89,19 +89,20 @@ class EventDelivery:
         """Send to all receivers at once that have not had all; those that fail."""
         left = waiting.left
         due = [r for r in self._receivers if left is None or r.name in left]
-        tries = (self._send(receiver, waiting.events, (left or {}).get(receiver.name, 0)) for receiver in due)
+        tries = (self._send(receiver, waiting, (left or {}).get(receiver.name, 0)) for receiver in due)
         return [failure for failure in await asyncio.gather(*tries) if failure is not None]
 
-    async def _send(self, receiver: Receiver, events: Sequence[Event], start: int) -> Failure | None:
-        for index, event in enumerate(events[start:], start):
+    async def _send(self, receiver: Receiver, waiting: Waiting, start: int) -> Failure | None:
+        for index, event in enumerate(waiting.events[start:], start):
             if not receiver.wants(event):
                 continue
             try:
                 await receiver.send(event)
             except Exception as error:
                 # Whatever it is, it is this receiver's failure: raised, it would repeat the event for all others.
-                if not isinstance(error, NotDelivered):
-                    log.exception("Sending an event to '%s' failed.", receiver.name)
+                if not isinstance(error, NotDelivered) and waiting.attempts + 1 >= MAX_ATTEMPTS:
+                    stack, name = telemetry.without_message(error), receiver.name
+                    log.error("The last try to send to '%s' failed.", name, exc_info=stack)  # noqa: TRY400 - no text
                 telemetry.count("labelbridge.events", receiver=receiver.name, outcome="failed")
                 reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
                 return Failure(receiver, index, reason)

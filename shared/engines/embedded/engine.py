@@ -8,7 +8,6 @@ from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
-from shared import telemetry
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, EngineError, EngineUnavailable, FitReport, NotEnoughExamples
@@ -140,7 +139,7 @@ async def _run[T](executor: ThreadPoolExecutor, what: str, work: Callable[[], T]
 
 
 def explained[T](what: str, work: Callable[[], T]) -> T:
-    """What the work returns. Whatever goes wrong is an EngineError, with the cause in the log."""
+    """What the work returns. Whatever goes wrong is an EngineError, with its cause; the last try logs both."""
     try:
         return work()
     except EngineError:
@@ -148,8 +147,6 @@ def explained[T](what: str, work: Callable[[], T]) -> T:
     except MemoryError as error:
         raise EngineUnavailable(f"The embedded engine does not have enough memory to {what}.") from error
     except Exception as error:
-        stack = telemetry.without_message(error)
-        log.error("The embedded engine could not %s.", what, exc_info=stack)  # noqa: TRY400 - no text
         message = f"The embedded engine could not {what} ({type(error).__name__}). The log has the details."
         raise EngineError(message) from error
 
@@ -166,8 +163,9 @@ async def _fit_in_process(
     def fit() -> bytes:
         try:
             return worker.fit(request)
-        except OSError:
-            log.warning("No process can be started; the model is fitted in a thread.", exc_info=True)
+        except OSError as error:
+            kind = type(error).__name__
+            log.warning("No process can be started; the model is fitted in a thread: %s", kind)
             return _fit(kind, examples, unlabeled, seed)
 
     try:

@@ -75,6 +75,7 @@ async def predict(
     except Exception as error:
         if last_try is None:
             raise
+        _log_last_try(len(texts), error)
         return predictions, dict.fromkeys(texts, _failure(last_try, error))
     for group in _groups(texts, limits):
         try:
@@ -82,10 +83,7 @@ async def predict(
         except Exception as error:
             if last_try is None:
                 raise
-            stack = telemetry.without_message(error)
-            log.warning(
-                "Prediction failed for %d documents; trying each one alone.", len(group), exc_info=stack
-            )
+            _log_last_try(len(group), error)
             await _singly(model, {key: texts[key] for key in group}, last_try, predictions, failures)
         else:
             predictions.update(zip(group, found, strict=True))
@@ -102,10 +100,15 @@ async def _singly(
             continue
         try:
             [predictions[key]] = await model.predict([text])
-        except Exception as error:
-            stack = telemetry.without_message(error)
-            log.warning("The engine failed on the document %s.", key, exc_info=stack, extra={"document": key})
+        except Exception as error:  # noqa: BLE001 - the try before has the stack
+            reason = telemetry.in_line(error)
+            log.warning("The engine failed on the document %s: %s", key, reason, extra={"document": key})
             failures[key] = last = _failure(last_try, error)
+
+
+def _log_last_try(count: int, error: Exception) -> None:
+    """One line: the try before, which gave the work up, has the stack."""
+    log.warning("The engine failed in the last try, for %d documents: %s", count, telemetry.in_line(error))
 
 
 def _failure(last_try: str, error: Exception) -> JobError:
@@ -327,6 +330,7 @@ class BatchRunner:
         except Exception as error:
             if last_try is None:
                 raise
+            _log_last_try(len(texts), error)
             reason = _failure(last_try, error)
             if engine.deferred:
                 answers = dict.fromkeys(texts, Answer(failure=reason))

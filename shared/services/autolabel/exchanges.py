@@ -16,6 +16,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
+from shared import telemetry
 from shared.domain.jobs import AutolabelParameters, Job, JobError
 from shared.domain.prediction import Prediction, Tokens
 from shared.domain.text import content_hash
@@ -176,9 +177,10 @@ class Exchanges:
                     return
                 try:
                     await store()
-                except StorageError:  # the requests under way are paid: their answers are waited for
+                except StorageError as error:  # the requests under way are paid: their answers are waited for
                     log.warning(
-                        "An answer could not be stored; it is stored with a later one.", exc_info=True
+                        "An answer could not be stored; it is stored with a later one: %s",
+                        telemetry.in_line(error),
                     )
 
         now = monotonic()

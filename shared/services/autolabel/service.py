@@ -258,9 +258,10 @@ class AutolabelService:
         """Run a batch; when it fails, its next tries and its end come by the queue, as for any other."""
         try:
             await self._batches.run(BatchMessage.of(job, number))
-        except Exception as error:
-            stack = telemetry.without_message(error)
-            log.warning("A batch failed within the request; the queue will retry it.", exc_info=stack)
+        except Exception as error:  # noqa: BLE001 - the last try has the stack
+            log.warning(
+                "A batch failed within the request; the queue will retry it: %s", telemetry.in_line(error)
+            )
             await self._jobs.enqueue(job, [number])
 
     async def _begin(self, job: Job) -> Job:

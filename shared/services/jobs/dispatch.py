@@ -25,7 +25,7 @@ from shared.services.jobs.messages import (
     queue_of,
 )
 from shared.services.jobs.stores import Stores
-from shared.storage.gateways.ports import Received, StorageUnavailable
+from shared.storage.gateways.ports import Received
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -50,6 +50,8 @@ SWEEP_SECONDS = 60
 
 
 class TookTooLong(Exception):
+    loggable = True
+
     def __init__(self, seconds: int) -> None:
         super().__init__(f"The work took longer than its limit of {seconds // 60} minutes.")
 
@@ -132,7 +134,7 @@ class Dispatcher:
         except Exception as error:
             attempt = min(message.attempt, len(PAUSES) + 1)
             text = "Attempt %d of %d failed: %s (%s)"
-            facts = (attempt, len(PAUSES) + 1, _described(message), _reason(error))
+            facts = (attempt, len(PAUSES) + 1, _described(message), telemetry.in_line(error))
             _, ids = _named(message)
             if attempt > len(PAUSES):
                 log.error(text, *facts, exc_info=telemetry.without_message(error), extra=ids)  # noqa: TRY400 - no text
@@ -188,6 +190,7 @@ class QueueSweep:
         self._dispatcher = dispatcher
         self._seen = seen
         self._former_seen = False
+        self._stacks = telemetry.Stacks()
 
     async def run(self, blob_function: str, *, former: bool = False) -> None:
         """`blob_function`: name of the function with the blob trigger, whose poisoned uploads become pending.
@@ -235,8 +238,10 @@ class QueueSweep:
             if not await action(message):
                 return False
             await self._stores.queues.delete(queue, message)
-        except Exception:
-            log.exception("A message in the queue '%s' failed; the next sweep will retry it.", queue)
+        except Exception as error:
+            text = "A message in the queue '%s' failed; the next sweep will retry it: %s"
+            stack = self._stacks.of(error)
+            log.error(text, queue, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
             return False
         if queue.endswith("-poison"):
             telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
@@ -288,12 +293,6 @@ def _named(message: Work) -> tuple[str, dict[str, telemetry.Attribute]]:
             return f"job {message.kind}", attributes | {"job": message.job}
         case PlanMessage():
             return "plan", attributes | {"plan": message.id}
-
-
-def _reason(error: Exception) -> str:
-    """The kind of the error. Its message may quote a document, but for those of storage and of the limit."""
-    known = isinstance(error, StorageUnavailable | TookTooLong)
-    return f"{type(error).__name__}: {str(error)[:300]}" if known else type(error).__name__
 
 
 def _described(message: Work) -> str:

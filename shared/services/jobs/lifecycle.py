@@ -290,9 +290,8 @@ async def _logged[T](work: Coroutine[Any, Any, T]) -> T | None:
     try:
         async with asyncio.timeout(BACKGROUND_SECONDS):
             return await work
-    except Exception as error:
-        stack = telemetry.without_message(error)
-        log.warning("Work within the request failed; it will be retried.", exc_info=stack)
+    except Exception as error:  # noqa: BLE001 - the last try has the stack
+        log.warning("Work within the request failed; it will be retried: %s", telemetry.in_line(error))
         return None
 
 
@@ -396,7 +395,7 @@ async def run_undivided(
         if fail is None or reason is None:
             await lease.release(stores.clock(), "")
             raise
-        if not isinstance(error, LabelbridgeError | EngineError):
+        if not isinstance(error, LabelbridgeError | EngineError) or error.__cause__ is not None:
             text = "The %s job %s of the project '%s' failed."
             stack = telemetry.without_message(error)
             log.error(text, job.kind, job.id, job.project, exc_info=stack)  # noqa: TRY400 - no text
@@ -443,9 +442,14 @@ async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerat
                 until, pause = now + LEASE_FOR, RENEW_SECONDS
             except LeaseLost:
                 lost = True
-            except Exception:
-                log.warning("A lease could not be renewed; it is tried again.", exc_info=True)
+            except Exception as error:
                 lost, pause = clock() >= until, RETRY_SECONDS
+                reason = telemetry.in_line(error)
+                if lost:
+                    stack = telemetry.without_message(error)
+                    log.error("A lease was lost: no renewal succeeded (%s)", reason, exc_info=stack)  # noqa: TRY400
+                else:
+                    log.warning("A lease could not be renewed; it is tried again: %s", reason)
         if worker is not None:
             worker.cancel()
 

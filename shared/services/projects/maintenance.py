@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
+from shared import telemetry
 from shared.domain.jobs import Job, JobKind, JobSource, JobStatus
 from shared.domain.names import derived_job_id, random_job_id
 from shared.domain.project import Project, released
@@ -35,6 +36,45 @@ EVENTS_KEPT_FOR = timedelta(hours=20)
 ITEM_SECONDS = 60
 
 
+class PartsFailed(Exception):
+    """Some parts of a timer's work failed; each is in the log."""
+
+    loggable = True
+
+
+class Parts:
+    """The parts of a timer's work, each on its own: one that fails is logged, and those after it run."""
+
+    def __init__(
+        self,
+        work: str,
+        stacks: telemetry.Stacks,
+        timeout: Callable[[float], asyncio.Timeout] = asyncio.timeout,
+    ) -> None:
+        """`work`: what the parts belong to, for the log."""
+        self._work = work
+        self._stacks = stacks
+        self._timeout = timeout
+        self._failed: list[str] = []
+
+    @asynccontextmanager
+    async def alone(self, name: str, seconds: float) -> AsyncGenerator[None]:
+        """One part, which may take so long."""
+        try:
+            async with self._timeout(seconds):
+                yield
+        except Exception as error:
+            text, stack = "The %s failed at '%s'; it goes on with the rest: %s", self._stacks.of(error)
+            log.error(text, self._work, name, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
+            self._failed.append(name)
+
+    def end(self) -> None:
+        """Raises PartsFailed if any did."""
+        if self._failed:
+            count, names = len(self._failed), ", ".join(self._failed[:10])
+            raise PartsFailed(f"{count} parts of the {self._work} failed: {names}")
+
+
 class MaintenanceService:
     def __init__(
         self,
@@ -52,6 +92,7 @@ class MaintenanceService:
         self._projects = projects
         self._categories = categories
         self._swept_all = False
+        self._stacks = telemetry.Stacks()
 
     async def sweep(self, *, everything: bool = False) -> None:
         """Send the message again for everything that should be running and is not.
@@ -62,8 +103,9 @@ class MaintenanceService:
         marks = await self._stores.active.all()
         everything = everything or not self._swept_all
         projects = await self._stores.projects.all()
+        parts = Parts("sweep", self._stacks, self._timeout)
         for project in projects:
-            async with self._alone(f"project {project.name}"):
+            async with parts.alone(f"project {project.name}", ITEM_SECONDS):
                 if project.deleting:
                     await self._projects.take_out(project)
                     continue
@@ -77,22 +119,14 @@ class MaintenanceService:
             if self._is_old(marks[incarnation]):
                 await self._stores.active.unmark(incarnation, marks[incarnation])
         for job in await self._stores.jobs.open_jobs(None):
-            async with self._alone(f"job {job.id}"):
+            async with parts.alone(f"job {job.id}", ITEM_SECONDS):
                 await (
                     self._projects.go_on_deleting(job) if job.kind is JobKind.DELETION else self._revive(job)
                 )
         for purge in await self._stores.projects.purges():
-            async with self._alone(f"purge of {purge.incarnation}"):
+            async with parts.alone(f"purge of {purge.incarnation}", ITEM_SECONDS):
                 await (self._purge_edition(purge) if purge.edition else self._purge_project(purge))
         await self._stores.idempotency.purge()
-
-    @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncGenerator[None]:
-        try:
-            async with self._timeout(ITEM_SECONDS):
-                yield
-        except Exception:
-            log.exception("The sweep failed at '%s'; it continues with the rest.", name)
 
     async def reconcile_if_due(self, schedule: Schedule) -> bool:
         """Reconcile when an occurrence of the schedule has passed since the last time."""

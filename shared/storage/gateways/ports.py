@@ -19,6 +19,8 @@ class StorageError(Exception):
     """
 
     retryable = False
+    loggable = True
+    """The message is the service's or ours, and quotes no document (`shared.telemetry.in_line`)."""
 
     def __init__(self, message: str = "", *, key: str | None = None, index: int | None = None) -> None:
         self.key = key

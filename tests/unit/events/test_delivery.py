@@ -88,7 +88,9 @@ async def test_a_receiver_that_fails_costs_the_others_nothing(app: App, clock: C
     assert len(await app.container.events.dead_letters("", 10)) == 1
 
 
-async def test_an_unforeseen_error_of_a_receiver_is_its_own(app: App, clock: Clock) -> None:
+async def test_an_unforeseen_error_of_a_receiver_is_its_own(
+    app: App, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     def fails(event: Event) -> bool:
         raise UnicodeEncodeError("idna", "a..b", 2, 3, "label empty")
 
@@ -98,6 +100,7 @@ async def test_an_unforeseen_error_of_a_receiver_is_its_own(app: App, clock: Clo
     assert (well.asked, ill.asked) == (1, MAX_ATTEMPTS)
     [letter] = await app.container.events.dead_letters("", 10)
     assert (letter.receiver, letter.reason) == ("ill", "UnicodeEncodeError")
+    assert sum(bool(record.exc_info) for record in caplog.records) == 1, "the stack with the last attempt"
 
 
 async def test_an_attempt_goes_on_after_the_events_that_the_receiver_has(clock: Clock) -> None:

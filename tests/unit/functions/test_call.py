@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import azure.functions as func
 import pytest
 
 import function_app  # declares the operations  # noqa: F401
+from functions import http
 from functions.call import cancel_state, job_state
-from functions.http import OPERATIONS
+from functions.http import OPERATIONS, serve
 from shared.domain.errors import NotFound
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.wire.api import JobModel
@@ -40,3 +42,22 @@ def test_a_cancellation_succeeds_when_the_job_has_ended():
     assert cancel_state(replace(JOB, status=JobStatus.CANCELLED)).data["status"] == "succeeded"
     with pytest.raises(NotFound):
         cancel_state(JOB)
+
+
+async def test_an_unexpected_error_is_logged_with_its_stack_and_without_what_it_quotes(monkeypatch, caplog):
+    async def broken(*_):
+        raise KeyError(quoted) from ValueError(quoted)
+
+    quoted = "secret words"
+    monkeypatch.setattr(http, "_run", broken)
+    monkeypatch.setattr(http, "container", object)
+    operation = next(one for one in OPERATIONS if one.id == "health")
+    answer = await serve(operation, func.HttpRequest("GET", "http://x/health", body=b""))
+
+    assert answer.status_code == 500
+    assert answer.headers["apim-request-id"] in caplog.text
+    assert "in broken" in caplog.text, "the stack"
+    assert "KeyError" in caplog.text
+    assert "ValueError" in caplog.text
+    assert quoted not in caplog.text
+    assert quoted.encode() not in answer.get_body()

@@ -200,6 +200,7 @@ async def test_log_records_have_ids_and_never_the_text_that_an_engine_quotes(
         assert "LookupError" in written, "what is known of the cause"
         assert "ValueError" in written
         assert "in predict" in written, "the stack"
+    assert sum(bool(one["exc_info"]) for one in records) == 1
 
 
 async def test_without_a_recorder_messages_carry_no_trace(app: App) -> None:

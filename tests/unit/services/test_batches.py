@@ -11,7 +11,8 @@ import pytest
 from shared.domain.errors import Conflict
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.messages import BATCH_QUEUE, BatchMessage
+from shared.services.jobs.dispatch import PAUSES
+from shared.services.jobs.messages import BATCH_QUEUE, BatchMessage, parse
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.services import App, Clock, in_process, result_json
 from tests.support.storage.faults import Crash, Faults, LostAnswer, Plan, crash_at
@@ -199,7 +200,30 @@ async def test_a_batch_in_the_middle_of_its_work_cannot_land_after_the_cancel(
     assert (await app.container.autolabel.get("p", job.id)).status is JobStatus.CANCELLED
 
 
-async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: App) -> None:
+async def test_a_model_that_cannot_be_loaded_shows_its_stack_in_the_fifth_try(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await labeled(app)
+    job = await _planned(app)
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError(quoted)
+
+    quoted = "secret words"
+    monkeypatch.setattr(app.container.batches._models, "load", fails)
+    app.sent.waiting.append((BATCH_QUEUE, message(job)))
+    while app.sent.waiting:
+        await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+
+    assert (await app.container.autolabel.get("p", job.id)).status is JobStatus.FAILED
+    assert [bool(record.exc_info) for record in caplog.records] == [False] * len(PAUSES) + [True, False]
+    assert "last try, for 12 documents: RuntimeError" in caplog.records[-1].getMessage()
+    assert quoted not in caplog.text
+
+
+async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
     await app.create(on_upload=False)
     await app.upload({"bad.txt": "@fail"})
     await app.define("Refund")
@@ -211,6 +235,9 @@ async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(app: A
     [(queue, body)] = [(queue, body) for queue, body in app.sent.waiting if queue == BATCH_QUEUE]
     await app.fail_five_times(queue, body)
     assert (await app.container.autolabel.get("p", "job")).status is JobStatus.FAILED
+    [line] = [record for record in caplog.records if "the queue will retry it" in record.getMessage()]
+    assert line.getMessage().endswith("retry it: RuntimeError")
+    assert not line.exc_info, "the last try has the stack"
 
 
 class _With:

@@ -104,6 +104,29 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
     assert [bool(record.exc_info) for record in lines] == [False] * len(PAUSES) + [True]
 
 
+async def test_a_poison_message_that_fails_in_every_sweep_shows_its_stack_once(
+    app: App,
+    storage: MemoryStorage,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job, quoted = await job_of(app), "the reason"
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError(quoted)
+
+    monkeypatch.setattr(app.container.dispatcher, "give_up", fails)
+    await storage.queues.send(f"{WORK_QUEUE}-poison", JobMessage.of(job).model_dump_json())
+    for _ in range(3):
+        await app.container.queue_sweep.run("document_uploaded")
+        clock.move(100)
+
+    lines = [record for record in caplog.records if record.getMessage().endswith("retry it: RuntimeError")]
+    assert [bool(record.exc_info) for record in lines] == [True, False, False]
+    assert quoted not in caplog.text, "it may quote a document"
+
+
 async def test_a_job_in_a_poison_queue_is_given_up_once(app: App, storage: MemoryStorage) -> None:
     job = await job_of(app)
     for queue in (f"{WORK_QUEUE}-poison", "jobs-poison"):

@@ -159,6 +159,28 @@ async def test_a_job_that_cannot_be_ended_now_is_free_for_another_try(app: App, 
     assert await stores.jobs.acquire(job, 0, "next", clock()) is not None
 
 
+@pytest.mark.parametrize("cause", [None, ValueError("secret words")])
+async def test_an_error_of_an_engine_that_ends_a_job_shows_the_stack_of_what_caused_it(
+    app: App, clock: Clock, caplog: pytest.LogCaptureFixture, cause: Exception | None
+) -> None:
+    stores = app.container.stores
+    job, _ = await stores.jobs.create(Job.new(JobKind.EVALUATE, "job", await app.create(), clock()))
+    ended: list[JobError] = []
+
+    async def breaks(_job: Job) -> None:
+        raise EngineError("a reason that stays") from cause
+
+    async def fail(_job: Job, reason: JobError) -> None:
+        ended.append(reason)
+
+    await run_undivided(stores, app.container.jobs, job, breaks, fail)
+
+    assert ended == [JobError("EngineError", "a reason that stays")]
+    assert len(caplog.records) == (cause is not None)
+    assert ("ValueError" in caplog.text) is (cause is not None)
+    assert "secret" not in caplog.text
+
+
 async def test_a_lease_whose_renewal_had_no_answer_is_released(app: App, clock: Clock) -> None:
     project = await app.create()
     jobs = app.container.stores.jobs
@@ -207,12 +229,16 @@ class TestHeartbeat:
         assert lease.renewals == 4
 
     @pytest.mark.usefixtures("at_once")
-    async def test_work_ends_when_its_lease_has_run_out(self, clock: Clock) -> None:
-        lease = Lasting(clock, *(StorageUnavailable("silent") for _ in range(9)), seconds=6)
+    async def test_work_ends_when_its_lease_has_run_out(
+        self, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lease = Lasting(clock, *(StorageUnavailable("si\nlent") for _ in range(9)), seconds=6)
         with pytest.raises(LeaseLost):
             async with heartbeat(_as_lease(lease), clock):
                 await asyncio.wait_for(asyncio.Event().wait(), SECONDS)
         assert lease.renewals == 4, "the last of them after 24 of 20 seconds"
+        assert [bool(record.exc_info) for record in caplog.records] == [False, False, False, True]
+        assert all("StorageUnavailable: si lent" in record.getMessage() for record in caplog.records)
 
     @pytest.mark.usefixtures("at_once")
     async def test_a_lease_that_somebody_else_has_ends_the_work_at_once(self, clock: Clock) -> None:

@@ -1,7 +1,16 @@
 """The sweep costs nothing for projects without work, and misses no work."""
 
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
+from shared import telemetry
+from shared.connection.binding import Binding, StudioKind
+from shared.connection.state import Connection
+from shared.domain.names import Studio
+from shared.services.projects.maintenance import PartsFailed
 from tests.support.services import App, Clock, in_process
 from tests.support.storage.faults import Faults
 from tests.support.storage.memory import MemoryStorage
@@ -121,3 +130,124 @@ async def test_marks_of_projects_that_are_gone_are_deleted(clock: Clock) -> None
     clock.move(200)
     await app.container.maintenance.sweep()
     assert not await app.container.stores.active.all()
+
+
+class Broken(Exception):
+    """Quotes what must not be logged."""
+
+
+def fails(quoted: str = "secret words") -> Callable[..., Awaitable[None]]:
+    async def failing(*_: object, **__: object) -> None:
+        raise Broken(quoted)
+
+    return failing
+
+
+@pytest.fixture
+def sweep_of_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
+    """The function of the timer, over the services of the app."""
+    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("AUTH_MODE", "local")
+    from functions import background
+
+    monkeypatch.setattr(background, "container", lambda: app.container)
+    monkeypatch.setattr(background, "STACKS", telemetry.Stacks())
+    timer: Any = None
+    return lambda: background.sweep_jobs(timer)
+
+
+@pytest.fixture
+def app(clock: Clock) -> App:
+    return in_process(MemoryStorage(), clock)
+
+
+PARTS = [
+    ("maintenance", "reconcile_if_due"),
+    ("queue_sweep", "run"),
+    ("connection", "sweep"),
+    ("events", "sweep"),
+    ("maintenance", "sweep"),
+]
+
+
+@pytest.mark.parametrize("broken", PARTS, ids=".".join)
+async def test_a_part_of_the_sweep_that_fails_skips_no_other(
+    app: App,
+    sweep_of_app: Callable[[], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: tuple[str, str],
+) -> None:
+    ran: list[tuple[str, str]] = []
+
+    def recorded(part: tuple[str, str]) -> Callable[..., Awaitable[bool]]:
+        async def run(*_: object, **__: object) -> bool:
+            ran.append(part)
+            return False
+
+        return run
+
+    for service, method in PARTS:
+        part = recorded((service, method)) if (service, method) != broken else fails()
+        monkeypatch.setattr(getattr(app.container, service), method, part)
+
+    for _ in range(2):
+        with pytest.raises(PartsFailed, match="1 parts of the timer failed"):
+            await sweep_of_app()
+
+    assert ran == [part for part in PARTS if part != broken] * 2
+    assert [bool(record.exc_info) for record in caplog.records] == [True, False], "the stack once"
+    assert "secret" not in caplog.text
+    assert all(record.getMessage().endswith("it goes on with the rest: Broken") for record in caplog.records)
+
+
+async def test_a_sweep_whose_parts_succeed_raises_nothing(
+    sweep_of_app: Callable[[], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        await sweep_of_app()
+    assert not caplog.records
+
+
+async def test_a_project_that_fails_in_every_sweep_shows_its_stack_once(
+    app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await projects(app, 3)
+    monkeypatch.setattr(app.container.maintenance, "_free", fails())
+    for _ in range(2):
+        await app.container.maintenance.sweep()
+    assert [bool(record.exc_info) for record in caplog.records] == [True] + [False] * 5
+    assert "secret" not in caplog.text
+
+
+async def test_a_project_whose_labels_cannot_be_imported_keeps_no_other_waiting(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = MemoryStorage(clock=clock)
+    app = in_process(storage, clock, auth_mode="local")
+    await storage.blobs.create_container("labeling")
+    connection = app.container.connection
+    for number in range(2):
+        app.name, app.documents = f"p{number}", f"docs{number}"
+        await app.create(on_upload=False)
+        await app.define("Refund", "Login")
+        binding = Binding(StudioKind.WORKSPACE, "labeling", f"news{number}")
+        await connection.connect(app.name, binding, "lead", f"connect{number}")
+        await app.drain()
+        await connection.switch(app.name, Studio.AZURE_ML, "lead", f"switch{number}")
+        await app.drain()
+    asked: list[str] = []
+    broken = fails()
+
+    async def ask(one: Connection) -> bool:
+        asked.append(one.project)
+        if one.project == "p0":
+            await broken()
+        return False
+
+    monkeypatch.setattr(connection, "_may_have_new", ask)
+    with pytest.raises(PartsFailed, match="project p0"):
+        await connection.sync_all()
+
+    assert sorted(asked) == ["p0", "p1"]
+    assert "secret" not in caplog.text
