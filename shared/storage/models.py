@@ -57,10 +57,24 @@ class Artifacts:
             await self._blobs.write(self._container, name, data, content_type=content_type)
 
     async def write_stream(self, name: str, chunks: AsyncIterable[bytes], content_type: str) -> None:
-        """Write piece by piece, each of some size, for each is a call; nothing is visible before the last piece."""
-        await self._blobs.create_container(self._container)
+        """Write piece by piece, each of some size, for each is a call; nothing is visible before the last piece.
+
+        What is no longer than a piece is one call.
+        """
         pieces = _collected(chunks)
-        await self._blobs.stream_write(self._container, name, pieces, content_type=content_type)
+        first, second = await anext(pieces, b""), await anext(pieces, None)
+        if second is None:
+            await self.write(name, first, content_type=content_type)
+            return
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield first
+            yield second
+            async for piece in pieces:
+                yield piece
+
+        await self._blobs.create_container(self._container)
+        await self._blobs.stream_write(self._container, name, whole(), content_type=content_type)
 
     async def delete(self, name: str) -> None:
         await self._blobs.delete(self._container, name)

@@ -1,7 +1,7 @@
 """Reads of pages and heads, and what a process remembers of them by version."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -130,6 +130,22 @@ class PageReader:
         if data is None:
             raise Unavailable("A stored document cannot be read: its blob is missing.")
         return data
+
+
+async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[object]]) -> None:
+    """Call it for each item as it comes; while READERS calls are under way, no further item is asked for."""
+    under_way: set[asyncio.Task[object]] = set()
+    try:
+        async for item in items:
+            under_way.add(asyncio.ensure_future(call(item)))
+            if len(under_way) == READERS:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.gather(*done)
+        await asyncio.gather(*under_way)
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def gather[T](calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:

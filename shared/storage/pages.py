@@ -16,9 +16,10 @@ its etag tells whether it is right. What such a page refuses is decided again by
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from shared.domain.errors import LabelingLocked, Unavailable
@@ -43,7 +44,7 @@ from shared.storage.gateways.ports import (
 from shared.storage.models import Artifacts
 from shared.storage.outbox import Outbox
 from shared.storage.page_groups import Author, Draft, PageGroups, Planned, ProjectHandle, Put, Request
-from shared.storage.page_reader import KEPT_EDITIONS, PageReader, gather
+from shared.storage.page_reader import KEPT_EDITIONS, PageReader, gather, run_each
 from shared.storage.rows import (
     head_key,
     history_key,
@@ -84,6 +85,19 @@ def transactions(planned: Iterable[Planned], spare: int = 0) -> list[list[Planne
         count += len(part.operations)
         size += bytes_more
     return groups
+
+
+async def _filled(planned: AsyncIterable[Planned]) -> AsyncIterator[list[Planned]]:
+    """The pages in groups that fit one transaction each, every group as soon as it is full."""
+    waiting: list[Planned] = []
+    async for part in planned:
+        waiting.append(part)
+        if len(waiting) == MAX_OPERATIONS:
+            *full, waiting = transactions(waiting)
+            for group in full:
+                yield group
+    for group in transactions(waiting):
+        yield group
 
 
 ATTEMPTS = 50
@@ -400,8 +414,17 @@ class PageStore(PageReader):
 
         Whoever writes it again finds what is there and leaves it: it may be in use, and changed, by then.
         """
+        planned = self._edition(project, pages, author, history)
+        await run_each(_filled(planned), partial(self._insert, project.scope))
+
+    async def _edition(
+        self,
+        project: Project,
+        pages: Iterable[Page],
+        author: Author,
+        history: Callable[[Page], tuple[HistoryEntry, ...]],
+    ) -> AsyncIterator[Planned]:
         scope = project.scope
-        planned: dict[int, Planned] = {}
         for page in pages:
             fresh = replace(page, seq=int(author.at.timestamp() * 1_000_000), revision=author.revision)
             values = await page_codec.encode_page(fresh, f"{scope.incarnation}/spill", self._write_spill)
@@ -413,10 +436,8 @@ class PageStore(PageReader):
             entries = history(page)
             if entries:
                 operations.append(history_row(fresh, entries, author))
-            planned[page.number] = Planned(fresh, head, tuple(operations))
+            yield Planned(fresh, head, tuple(operations))
             await asyncio.sleep(0)  # a page may take 10 ms, and there are a thousand
-        chunks = transactions(planned.values())
-        await gather((lambda c=chunk: self._insert(scope, c)) for chunk in chunks)
 
     async def _insert(self, scope: Scope, chunk: Sequence[Planned]) -> None:
         """Insert pages; those that are there already stay as they are."""

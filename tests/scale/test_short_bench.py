@@ -122,9 +122,10 @@ async def test_what_the_steps_cost(bench: Bench) -> None:
     await app.drain()
     # A page, its head and its history for the import; again for the inspection of the blobs, with a pending upload
     # for each document, which is inserted and deleted.
-    most = {"blob_create_container": 1, "blob_write": 2, "blob_stage": 2, "blob_list": 1, "blob_delete": 3}
+    # The scan that an import begins does not read the pages that the import wrote.
+    most = {"blob_create_container": 1, "blob_write": 2, "blob_list": 1, "blob_delete": 3}
     bench.expect(
-        tables=0.25 * COUNT, read=7 * COUNT, written=4.2 * COUNT, blob_read=COUNT, **MESSAGES, **most
+        tables=0.25 * COUNT, read=6.2 * COUNT, written=4.2 * COUNT, blob_read=COUNT, **MESSAGES, **most
     )
 
     bench.begin()
@@ -157,9 +158,7 @@ async def test_what_the_steps_cost(bench: Bench) -> None:
         tables=10,
         read=PAGES + 5,
         written=5,
-        blob_create_container=1,
         blob_read=1,
         blob_write=1,
-        blob_stage=1,
         **MESSAGES,
     )

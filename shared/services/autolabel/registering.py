@@ -1,9 +1,10 @@
 """How documents get registered: by events, and by comparing a container with the documents (rules D3, D5)."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from random import sample
 from time import monotonic
 
@@ -12,7 +13,14 @@ from shared.domain.jobs import Job, JobError, JobKind, JobStatus, ScanParameters
 from shared.domain.names import derived_job_id, random_job_id
 from shared.domain.project import Project
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, Later, for_a_moment, run_undivided
+from shared.services.jobs.lifecycle import (
+    SAFETY_SECONDS,
+    JobService,
+    Later,
+    for_a_moment,
+    in_background,
+    run_undivided,
+)
 from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import BlobInfo, ContainerMissing, StorageUnavailable
@@ -64,9 +72,18 @@ class RegisterService:
         self._planner = planner
         self._jobs = jobs
 
-    async def scan_new(self, project: Project, reason: str = "created") -> Job:
-        """Scan the container of a project that was created or imported; once for each reason."""
-        return await self._begin(project, derived_job_id(project.incarnation, reason), ScanParameters())
+    async def scan_new(self, project: Project) -> Job:
+        """Scan the container of a project that was created."""
+        return await self._begin(project, derived_job_id(project.incarnation, "created"), ScanParameters())
+
+    async def begin_scan(self, project: Project, reason: str, locations: Collection[str]) -> None:
+        """Begin a scan of the container of a project that was imported; once for each reason.
+
+        `locations`: of its documents, none of which was inspected by then, so that the scan need not read them.
+        """
+        job, new = await self._create(project, derived_job_id(project.incarnation, reason), ScanParameters())
+        if new:
+            in_background(self._list_once(job, locations))
 
     async def scan(self, name: str, job_id: str, *, confirm_removals: bool = False) -> Job:
         """Register every blob of the container. The job ends when each was inspected.
@@ -112,14 +129,23 @@ class RegisterService:
             await self._expire(project)
 
     async def _begin(self, project: Project, job_id: str, parameters: ScanParameters) -> Job:
+        job, new = await self._create(project, job_id, parameters)
+        return (await for_a_moment(self._list_once(job)) or job) if new else await self.view(job)
+
+    async def _create(self, project: Project, job_id: str, parameters: ScanParameters) -> tuple[Job, bool]:
+        """The job, and whether it is new: its creator begins it, and if he dies, a message does."""
         job = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
         job, new = await self._stores.jobs.create(job)
-        if not new:
-            return await self.view(job)
-        await self._jobs.send(job, delay=SAFETY_SECONDS)
-        return await for_a_moment(run_undivided(self._stores, self._jobs, job, self._list)) or job
+        if new:
+            await self._jobs.send(job, delay=SAFETY_SECONDS)
+        return job, new
 
-    async def _list(self, job: Job) -> Job:
+    async def _list_once(self, job: Job, uninspected: Collection[str] | None = None) -> Job | None:
+        return await run_undivided(
+            self._stores, self._jobs, job, partial(self._list, uninspected=uninspected)
+        )
+
+    async def _list(self, job: Job, uninspected: Collection[str] | None = None) -> Job:
         """A round, once what the one before it requested was inspected. Raises Later until the last round is done."""
         project = await self._stores.directory.read(job.project)
         parameters = job.parameters_as(ScanParameters)
@@ -132,6 +158,7 @@ class RegisterService:
             confirmed=parameters.confirm_removals,
             folders=_outermost(parameters.folders),
             retried=parameters.retried,
+            uninspected=uninspected,
         )
         rounds = parameters.rounds + 1
         last = found.complete or rounds == ROUNDS
@@ -159,26 +186,36 @@ class RegisterService:
         confirmed: bool = False,
         folders: Sequence[str] = (),
         retried: str | None = None,
+        uninspected: Collection[str] | None = None,
     ) -> "_Found":
         """Request an inspection of every blob that is new or changed, and of every document whose blob is gone; then of
         those that could not be read before, from after `retried` on (None: of any of them, if they are many).
 
         After INSPECTIONS_AT_ONCE the rest is left for the next listing. A container that does not exist removes
         nothing, and neither does a listing without more than half of the documents, unless `confirmed`. Of `folders` an
-        event said that they were renamed or deleted; what is outside of them is left alone.
+        event said that they were renamed or deleted; what is outside of them is left alone. `uninspected`: the
+        locations of all documents, where none has been inspected; None: the documents are read.
         """
         try:
-            return await self._compare_listing(project, confirmed, folders, retried)
+            return await self._compare_listing(project, confirmed, folders, retried, uninspected)
         except ContainerMissing:
             text = f"The container '{project.container}' does not exist; uploads are registered once it does."
             held_back = JobError("ContainerNotFound", text, "storageInputContainerName")
             return _Found(complete=True, held_back=held_back)
 
     async def _compare_listing(
-        self, project: Project, confirmed: bool, folders: Sequence[str], retried: str | None
+        self,
+        project: Project,
+        confirmed: bool,
+        folders: Sequence[str],
+        retried: str | None,
+        uninspected: Collection[str] | None,
     ) -> "_Found":
         within = tuple(folders) or ("",)
-        known, flagged, unread = await self._known(project, within)
+        if uninspected is None:
+            known, flagged, unread = await self._known(project, within)
+        else:
+            known, flagged, unread = dict.fromkeys(uninspected, ""), set[str](), set[str]()
         seen = {
             location for location, etag in known.items() if etag
         } | unread  # of the others, there was no blob

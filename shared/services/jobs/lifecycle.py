@@ -274,14 +274,20 @@ BACKGROUND_SECONDS = 600.0
 _running: set[asyncio.Task[Any]] = set()  # the loop itself keeps tasks only weakly
 
 
-async def for_a_moment[T](work: Coroutine[Any, Any, T]) -> T | None:
-    """The result if it comes within a moment; else, and when it fails, None.
+def in_background[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
+    """Begin work that nobody waits for; its result, None when it fails.
 
     What fails later than the job's message came, the next sweep goes on with.
     """
     task = asyncio.create_task(_logged(work))
     _running.add(task)
     task.add_done_callback(_running.discard)
+    return task
+
+
+async def for_a_moment[T](work: Coroutine[Any, Any, T]) -> T | None:
+    """The result if it comes within a moment; else, and when it fails, None."""
+    task = in_background(work)
     await asyncio.wait({task}, timeout=SECONDS)
     return task.result() if task.done() else None
 

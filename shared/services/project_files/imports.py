@@ -394,7 +394,8 @@ class ImportService:
         if project is None or not job.parameters_as(ImportParameters).landed_in(project):
             raise Conflict("The project was deleted after its content was imported.")
         await self._stop_jobs(project)
-        await self._registering.scan_new(project, derived_id(job.id, "scan"))
+        locations = [document.location for document in file.documents]
+        await self._registering.begin_scan(project, derived_id(job.id, "scan"), locations)
         await self._clear(job)
         ended = await self._jobs.end(
             job,

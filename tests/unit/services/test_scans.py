@@ -1,12 +1,19 @@
 """A large container is registered in rounds, so that what is outstanding stays small."""
 
-from collections.abc import Iterable
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 
 from shared.domain.jobs import JobKind, JobStatus, ScanParameters
 from shared.services.autolabel import registering
+from shared.storage.gateways.ports import BlobInfo
+from tests.integration.kinds.files import project_file
+from tests.support.api import SINGLE
 from tests.support.services import App, Clock, result_json
+from tests.support.storage.memory import MemoryStorage
 
 
 def _count_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -32,6 +39,34 @@ async def _registered(app: App) -> int:
 def small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registering, "INSPECTIONS_AT_ONCE", 5)
     monkeypatch.setattr(registering, "ROUND_SECONDS", 1)  # `drain` waits for no delay
+
+
+async def test_an_import_does_not_wait_for_the_scan_that_it_begins(
+    app: App, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.blobs.create_container("docs")
+    file = project_file(SINGLE, "docs", 2)
+    first, second = (document["location"] for document in file["assets"]["documents"])
+    await app.upload({first: "text", "new.txt": "text"}, events=False)
+    listing, goes_on = storage.blobs.list, asyncio.Event()
+
+    async def held(container: str, **more: Any) -> AsyncIterator[list[BlobInfo]]:
+        await goes_on.wait()
+        async for blobs in listing(container, **more):
+            yield blobs
+
+    monkeypatch.setattr(storage.blobs, "list", held)
+    job = await app.container.imports.start("p", json.dumps(file).encode(), "tester", "import")
+    assert job.status is JobStatus.SUCCEEDED
+    [scan] = await app.jobs(JobKind.SCAN)
+    assert not scan.status.ended
+
+    goes_on.set()
+    await app.drain()
+    [scan] = [await app.container.registering.view(job) for job in await app.jobs(JobKind.SCAN)]
+    assert (scan.status, result_json(scan)["looks"]) == (JobStatus.SUCCEEDED, 3)
+    found = [await app.document(name) for name in (first, second, "new.txt")]
+    assert [document is not None and document.content != "" for document in found] == [True, False, True]
 
 
 @pytest.mark.usefixtures("small_rounds")
