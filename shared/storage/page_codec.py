@@ -382,6 +382,7 @@ def decode_engine_tallies(data: list[list[Any]]) -> dict[tuple[str, str, int], E
 
 
 FENCE_COLUMNS = tuple(f"g{i}" for i in range(FENCES))
+_NO_FENCES = (0,) * FENCES
 
 type ReadSpill = Callable[[str], Awaitable[bytes]]
 type WriteSpill = Callable[[str, bytes], Awaitable[None]]
@@ -396,7 +397,8 @@ async def encode_page(page: Page, spill_prefix: str, write_spill: WriteSpill) ->
         documents = await _spill(documents, spill_prefix, write_spill)
         packed = pack([documents, *others])
     values: dict[str, Value] = {"v": 1, "seq": page.seq, "rev": page.revision}
-    values.update((name, number) for name, number in zip(FENCE_COLUMNS, page.fences, strict=True) if number)
+    if any(page.fences):
+        values |= {name: number for name, number in zip(FENCE_COLUMNS, page.fences, strict=True) if number}
     return values | to_parts(packed)
 
 
@@ -432,7 +434,9 @@ async def decode_page(row: Row, read_spill: ReadSpill) -> Page:
         tallies=decode_tallies(tallies),
         seq=int_of(values, "seq"),
         revision=str_of(values, "rev"),
-        fences=tuple(int_of(values, name) for name in FENCE_COLUMNS),
+        fences=_NO_FENCES
+        if values.keys().isdisjoint(FENCE_COLUMNS)
+        else tuple(int_of(values, name) for name in FENCE_COLUMNS),
         gone=decode_gone(gone),
         engines=decode_engine_tallies(engines),
         etag=row.etag,
