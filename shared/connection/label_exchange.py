@@ -81,16 +81,25 @@ async def collect(found: AsyncIterator[AmlLine | BadLine], project: Project) -> 
 
 
 def needs_text(line: AmlLine, document: Document) -> bool:
-    """Whether offsets can be checked only with the text: not if no character takes two UTF-16 code units."""
-    plain = document.length is not None and document.length == document.characters
-    return bool(line.spans) and not plain
+    """Whether offsets must be checked with the text: not again those that were imported, where both units are alike."""
+    if not line.spans:
+        return False
+    if not _counts_alike(document):
+        return True
+    labels = to_labels(line, ProjectKind.ENTITIES, document.length)
+    return not isinstance(labels, str) and not same_labels(labels, document.aml_labels)
+
+
+def _counts_alike(document: Document) -> bool:
+    """Whether UTF-16 code units and code points are the same in the text: no character takes two units."""
+    return document.length is not None and document.length == document.characters
 
 
 class LabelImport:
     """Computes what an import changes on a page.
 
-    `texts`: the offsets of documents that `needs_text`, by id; None: the document has no text yet. `complete`: no
-    line was bad, so a document without a line is unlabeled in AML.
+    `texts`: the offsets of documents that `needs_text`, by id; None: its text is not there. `complete`: no line was
+    bad, so a document without a line is unlabeled in AML.
     """
 
     def __init__(
@@ -125,7 +134,8 @@ class LabelImport:
         text = self._texts.get(document.id)
         if line.number in self._lines.bad:
             return _kept(document, text)
-        if text is None and document.length is not None and needs_text(line, document):
+        unreadable = document.id in self._texts and _counts_alike(document)
+        if text is None and document.length is not None and not unreadable and needs_text(line, document):
             raise Unavailable(f"The document '{document.location}' is being registered.", retry_after=1)
         found = to_labels(line, kind, document.length, text, self._unit)
         if isinstance(found, str):
@@ -284,8 +294,11 @@ class LabelExchange:
         documents = [d for page in pages.values() for d in page.documents.values() if d.id in wanted]
         texts = await self._texts(project, [d for d in documents if needs_text(wanted[d.id], d)])
         for document in documents:
-            never_read = document.length is None and self._unit is OffsetUnit.UTF16
-            if document.id in texts and texts[document.id] is None and not never_read:
+            if texts.get(document.id, ...) is not None:
+                continue
+            if document.length is None and self._unit is OffsetUnit.UTF16:
+                del texts[document.id]  # never read: checked when it is, by this import if that is meanwhile
+            elif not _counts_alike(document):
                 lines.refuse(
                     wanted[document.id], "The document cannot be read, so its offsets cannot be checked."
                 )

@@ -63,13 +63,16 @@ def inspect(
     reading: Reading | None,
     revision: str,
     rejected: frozenset[Rejected] = frozenset(),
+    *,
+    removes: bool = True,
 ) -> Inspection:
     """Apply what is at the location to the document. The same inspection twice changes nothing.
 
-    `rejected`: what people rejected when a blob lay there before (rule A4).
+    `rejected`: what people rejected when a blob lay there before (rule A4). `removes`: whether a document whose blob is
+    gone may go; else a listing decides, which knows how many would (rule D3).
     """
     if reading is None:
-        return _gone(document)
+        return _gone(document, removes)
     base = document or replace(new_document(location, language, revision), rejected=rejected)
     after = apply(base, reading, revision)
     history: list[HistoryEntry] = []
@@ -81,8 +84,8 @@ def inspect(
     return Inspection(document, after, tuple(history))
 
 
-def _gone(document: Document | None) -> Inspection:
-    if document is None:
+def _gone(document: Document | None, removes: bool) -> Inspection:
+    if document is None or not (removes or document.stays_without_blob):
         return Inspection(document, document)
     if document.stays_without_blob:
         # Without its ETag, the blob is read again even if the same version of it comes back.

@@ -120,7 +120,14 @@ def span_faults(labels: Labels, offsets: Offsets) -> Iterator[SpanFault]:
 def _misfit(offset: int, length: int, offsets: Offsets) -> str | None:
     if offset + length > offsets.utf16_length:
         return f"ends beyond the text, which has {offsets.utf16_length}"
-    return "splits a surrogate pair" if offsets.span_to_code_points(offset, length) is None else None
+    span = offsets.span_to_code_points(offset, length)
+    if span is None:
+        return "splits a surrogate pair"
+    start, size = span
+    for place, what in ((start, "begins"), (start + size, "ends")):
+        if offsets.splits_character(place):
+            return f"{what} inside a character: before a combining mark or a part of an emoji"
+    return None
 
 
 def add_entity(labels: Labels | None, entity: EntityLabel, document_length: int) -> Labels:

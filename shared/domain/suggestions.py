@@ -15,7 +15,7 @@ from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind
 from shared.domain.prediction import Prediction
 from shared.domain.project import Project, former_names
-from shared.domain.text import Offsets
+from shared.domain.text import Offsets, whole_characters
 
 MAX_ENTITY_LENGTH = 500
 
@@ -136,7 +136,7 @@ def _convert(
             start, size = prediction.offset, prediction.length
             if start is None or not size or start < 0 or start + size > offsets.length:
                 continue
-            offset, length = offsets.span_to_utf16(start, size)
+            offset, length = offsets.span_to_utf16(*whole_characters(text, start, size))
             if not 1 <= length <= MAX_ENTITY_LENGTH:
                 continue
         key = suggestion_id(content, prediction.category, offset, length)

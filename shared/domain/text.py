@@ -5,6 +5,7 @@ Azure project file use). Python counts Unicode code points. `Offsets` is the onl
 """
 
 import hashlib
+import unicodedata
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -33,12 +34,65 @@ def content_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
+_ZWJ: Final = "\u200d"
+_PICTURES: Final = frozenset({"So", "Sm"})
+_LINE_ENDS: Final = frozenset({"Cc", "Zl", "Zp"})
+#: Code points that are looked at on each side of a place. No character that anybody reads is longer.
+_LONGEST_CHARACTER: Final = 500
+
+
+def splits_character(text: str, place: int) -> bool:
+    """Whether what readers see as one character has code points on both sides of a place, a code point offset.
+
+    That is a letter with its marks, an emoji with what varies it or is joined to it, and a flag of two letters.
+    """
+    if not 0 < place < len(text):
+        return False
+    before, after = text[place - 1], text[place]
+    if after < "\u0300" and before != _ZWJ:
+        return False  # of most texts, every place
+    kind = unicodedata.category(after)
+    if after == _ZWJ or kind.startswith("M") or _varies_emoji(after):
+        return unicodedata.category(before) not in _LINE_ENDS
+    if before == _ZWJ:  # between letters it joins shapes, which are characters of their own
+        return kind in _PICTURES
+    return _is_flag_letter(after) and _flag_letters_before(text, place) % 2 == 1
+
+
+def _varies_emoji(character: str) -> bool:
+    """Skin tones, and the tags that spell the flag of a region."""
+    return "\U0001f3fb" <= character <= "\U0001f3ff" or "\U000e0020" <= character <= "\U000e007f"
+
+
+def _is_flag_letter(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _flag_letters_before(text: str, place: int) -> int:
+    start, first = place, max(0, place - _LONGEST_CHARACTER)
+    while start > first and _is_flag_letter(text[start - 1]):
+        start -= 1
+    return place - start
+
+
+def whole_characters(text: str, offset: int, length: int) -> tuple[int, int]:
+    """A span in code points, widened to what readers see as characters."""
+    end = offset + length
+    first, last = offset - _LONGEST_CHARACTER, end + _LONGEST_CHARACTER
+    while offset > first and splits_character(text, offset):
+        offset -= 1
+    while end < last and splits_character(text, end):
+        end += 1
+    return offset, end - offset
+
+
 class Offsets:
     """Converts offsets of one text between UTF-16 code units and code points."""
 
-    __slots__ = ("_astral", "length", "utf16_length")
+    __slots__ = ("_astral", "_text", "length", "utf16_length")
 
     def __init__(self, text: str) -> None:
+        self._text = "" if text.isascii() else text
         #: Code point index of each character that takes two UTF-16 units, ascending. Empty for most texts.
         self._astral = array("L")
         if not text.isascii():
@@ -73,6 +127,10 @@ class Offsets:
         """The span in code points; None when an end is out of range or inside a surrogate pair."""
         start, end = self.to_code_point(offset), self.to_code_point(offset + length)
         return None if start is None or end is None else (start, end - start)
+
+    def splits_character(self, code_point: int) -> bool:
+        """Whether the place is inside what readers see as one character."""
+        return splits_character(self._text, code_point)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,17 @@ class Artifacts:
             name = f"{name}/"
         await self._blobs.delete_prefix(self._container, name)
 
+    async def delete_exchanges(self, incarnation: str, job_id: str) -> None:
+        """What batches of the job kept between two messages, and none came to delete."""
+        await self._blobs.delete_prefix(self._container, exchange_name(incarnation, job_id, ""))
+
     async def delete_all(self, incarnation: str) -> int:
         """Everything of one incarnation of a project; return how many blobs."""
         return await self._blobs.delete_prefix(self._container, f"{incarnation}/")
+
+
+def exchange_name(incarnation: str, job_id: str, batch: int | str) -> str:
+    return f"{incarnation}/exchanges/{job_id}/{batch}"
 
 
 def export_name(incarnation: str, job_id: str, file_id: str = "", part: int | None = None) -> str:

@@ -165,6 +165,26 @@ async def test_an_entity_inside_an_emoji_is_a_bad_line_of_sync_and_switch_back(m
     assert await world.labels() == {"a.txt": [["A", 3, 3]], "b.txt": [["A", 2, 4]], "c.txt": None}
 
 
+@pytest.mark.parametrize("unit", OffsetUnit)
+async def test_an_entity_inside_a_combining_sequence_is_a_bad_line_of_sync_and_switch_back(
+    memory_world: World, unit: OffsetUnit
+) -> None:
+    """Also in a text of which no character takes two UTF-16 code units; what was synced before is not read again."""
+    world = await World(memory_world.storage, unit=unit).prepare()
+    await world.project(kind=ProjectKind.ENTITIES, text="Ande\u0301 and Bob")
+    await world.connect()
+    await world.switch(AML)
+    whole = {"label": "A", "offsetStart": 0, "offsetEnd": 5}
+    await world.write_file({"a.txt": [whole], "b.txt": [whole]})
+    assert (await world.sync()).status is JobStatus.SUCCEEDED
+    await world.write_file({"a.txt": [{**whole, "offsetEnd": 4}], "b.txt": [whole]})
+    for job in (await world.sync(), await world.switch(LS)):
+        assert job.status is JobStatus.PARTIALLY_COMPLETED
+        assert [error.target for error in job.errors] == ["line 1"]
+        assert "ends inside a character" in job.errors[0].message
+    assert await world.labels() == {"a.txt": [["A", 0, 5]], "b.txt": [["A", 0, 5]], "c.txt": None}
+
+
 async def test_an_entity_inside_an_emoji_of_a_text_that_is_read_after_the_sync_is_refused(
     memory_world: World,
 ) -> None:

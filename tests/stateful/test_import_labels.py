@@ -126,6 +126,21 @@ async def test_an_entity_that_does_not_fit_its_text_is_a_bad_line_and_stops_no_o
     assert list(await documents(memory_world)) == ["b.txt"]
 
 
+@pytest.mark.parametrize("unit", OffsetUnit)
+async def test_an_entity_inside_a_combining_sequence_is_a_bad_line(
+    memory_world: World, start: Start, unit: OffsetUnit
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        await memory_world.storage.blobs.write(memory_world.texts, name, "Ande\u0301 and Bob".encode())
+    data = memory_world.line("a.txt", [{"label": "PER", "offsetStart": 0, "offsetEnd": 4}])
+    data += memory_world.line("b.txt", [{"label": "PER", "offsetStart": 0, "offsetEnd": 5}])
+    job = await start(data, "CustomEntityRecognition", unit=unit)
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    assert [error.target for error in job.errors] == ["line 1"]
+    assert "ends inside a character" in job.errors[0].message
+    assert list(await documents(memory_world)) == ["b.txt"]
+
+
 async def test_the_region_of_a_text_that_comes_later_is_the_whole_text(
     memory_world: World, start: Start
 ) -> None:

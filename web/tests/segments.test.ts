@@ -60,6 +60,13 @@ describe("a selection", () => {
     ["half of a pair takes the whole", "a😀b", 2, 4, { offset: 1, length: 3 }],
     ["to the middle of a pair takes the whole", "a😀b", 0, 2, { offset: 0, length: 3 }],
     ["beyond the text is cut", "Ada", 0, 99, { offset: 0, length: 3 }],
+    ["a letter keeps its accents", "ae\u0301\u0304b", 0, 2, { offset: 0, length: 4 }],
+    ["an accent brings its letter", "ae\u0301b", 2, 4, { offset: 1, length: 3 }],
+    ["a vowel sign is of its consonant", "\u0928\u093f\u0926", 0, 1, { offset: 0, length: 2 }],
+    ["a family is one", "a👨\u200d👩\u200d👧b", 4, 5, { offset: 1, length: 8 }],
+    ["a tone is of its hand", "👍🏽b", 0, 2, { offset: 0, length: 4 }],
+    ["a flag is one, and the next another", "🇩🇪🇫🇷", 4, 6, { offset: 4, length: 4 }],
+    ["letters that a joiner shapes are two", "\u0915\u094d\u200d\u0937", 3, 4, { offset: 3, length: 1 }],
   ])("%s", (_, text, start, end, expected) => {
     expect(trimSelection(text, start, end)).toEqual(expected);
   });

@@ -6,7 +6,6 @@ the longest entity, so that one of them has every entity whole.
 """
 
 import re
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Final
 
 from shared.domain.prediction import Prediction
 from shared.domain.suggestions import MAX_ENTITY_LENGTH
-from shared.domain.text import Offsets, utf16_length
+from shared.domain.text import Offsets, splits_character, utf16_length
 
 MAX_DOCUMENTS: Final = 25
 MAX_CHARACTERS: Final = 125_000
@@ -26,7 +25,6 @@ _ENDS = ".!?\u2026\u3002\uff01\uff1f"
 #: Full stops of Chinese and Japanese, which no white space follows.
 _IDEOGRAPHIC_END = re.compile("[\u3002\uff01\uff1f][\u300d\u300f\u201d\u2019\uff09]*")
 _LINE_BREAKS = frozenset("\n\r\u2028\u2029")
-_JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def _end_of_piece(text: str, offsets: Offsets, start: int, limit: int) -> tuple[
         places[_rank(text, match)].append(match.end())
     places[0] += [match.end() for match in _IDEOGRAPHIC_END.finditer(text, low, high)]
     for rank, ends in enumerate(places):
-        fit = [end for end in ends if low < end <= high and not _joined(text[end - 1], text[end])]
+        fit = [end for end in ends if low < end <= high and not _is_inside(text, end)]
         if fit:
             return min(fit, key=lambda end: abs(end - best)), rank < 2
     return _safe_cut(text, best, low), False
@@ -113,18 +111,13 @@ def _floor(offsets: Offsets, utf16: int) -> int:
 def _safe_cut(text: str, end: int, low: int) -> int:
     """The last place at or before `end` that does not divide what is shown as one character."""
     place = end
-    while place > low and _joined(text[place - 1], text[place]):
+    while place > low and _is_inside(text, place):
         place -= 1
     return place if place > low else end
 
 
-def _joined(before: str, after: str) -> bool:
-    if before == "\r" and after == "\n":
-        return True
-    if after in _JOINERS or before == "\u200d" or unicodedata.category(after).startswith("M"):
-        return True
-    is_flag = "\U0001f1e6" <= before <= "\U0001f1ff" and "\U0001f1e6" <= after <= "\U0001f1ff"
-    return is_flag or "\U0001f3fb" <= after <= "\U0001f3ff" or "\U000e0020" <= after <= "\U000e007f"
+def _is_inside(text: str, place: int) -> bool:
+    return splits_character(text, place) or text[place - 1 : place + 1] == "\r\n"
 
 
 def _overlapping(text: str, offsets: Offsets, start: int, end: int, limit: int) -> int:

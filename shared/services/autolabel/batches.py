@@ -390,6 +390,7 @@ class BatchRunner:
                     reading,
                     author.revision,
                     rejected,
+                    removes=work.job.source is JobSource.UPLOAD,
                 )
                 predictions = work.predictions.get(key)
                 if predictions:

@@ -33,6 +33,7 @@ from shared.engines.base import (
 from shared.services.jobs.lifecycle import Later, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import StorageError
+from shared.storage.models import exchange_name
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -281,4 +282,4 @@ def _wait(seconds: float) -> None:
 
 
 def _blob(job: Job, number: int) -> str:
-    return f"{job.incarnation}/exchanges/{job.id}/{number}"
+    return exchange_name(job.incarnation, job.id, number)

@@ -293,6 +293,8 @@ class RegisterService:
                 if job.status.ended and job.expires < now and job.kind is kind:
                     if kind is JobKind.EXPORT:
                         await self._stores.artifacts.delete_export(job.incarnation, job.id)
+                    elif kind is JobKind.AUTOLABEL:
+                        await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
                     await self._stores.jobs.remove(job)
 
 

@@ -32,6 +32,7 @@ from shared.services.jobs.messages import JobMessage
 from shared.services.jobs.stores import Stores
 from shared.services.project_files.exports import file_chunks
 from shared.services.training.model_cache import label_counts
+from shared.storage.gateways.ports import RowChanged
 from shared.wire.project_file_writer import ProjectFileWriter
 from shared.wire.records import to_json
 
@@ -202,10 +203,7 @@ class PushService:
         canceled = await self._jobs.cancel(job)
         asked = job.parameters_as(PushParameters)
         if not job.status.ended and asked.step is PushStep.TRAIN and asked.operation:
-            try:
-                await self._authoring.cancel_training(asked.project_name, asked.operation)
-            except EngineError:
-                log.warning("The training %s in Azure Language could not be canceled.", asked.operation)
+            await self._cancel_training(asked)
         return canceled
 
     async def run(self, message: JobMessage) -> None:
@@ -256,9 +254,10 @@ class PushService:
             return job
         where, label = asked.project_name, asked.model_label
         result, warnings = job.result, job.warnings
+        file = await self._file(project, asked) if asked.step is PushStep.IMPORT else _File()
+        await self._require_running(job)
         match asked.step:
             case PushStep.IMPORT:
-                file = await self._file(project, asked)
                 operation = await self._authoring.begin_import(where, file.data)
                 asked = replace(asked, project_kind=project.kind, edits=file.edits)
                 result = replace(_result(asked), documents=file.documents)
@@ -270,7 +269,27 @@ class PushService:
             case PushStep.DEPLOY:
                 operation = await self._authoring.begin_deploy(where, asked.deployment_name, label)
         begun = replace(asked, operation=operation, tries=0)
-        return await self._save(replace(job, result=result, warnings=warnings), begun)
+        try:
+            return await self._save(replace(job, result=result, warnings=warnings), begun)
+        except RowChanged:
+            if asked.step is PushStep.TRAIN and not await self._is_running(job):
+                await self._cancel_training(begun)
+            raise
+
+    async def _require_running(self, job: Job) -> None:
+        """Raises RowChanged for a push that was canceled since the job was read: nothing may begin then."""
+        if not await self._is_running(job):
+            raise RowChanged
+
+    async def _is_running(self, job: Job) -> bool:
+        found = await self._stores.jobs.find(job.incarnation, JobKind.PUSH, job.id)
+        return found is not None and not found.status.ended
+
+    async def _cancel_training(self, asked: PushParameters) -> None:
+        try:
+            await self._authoring.cancel_training(asked.project_name, asked.operation)
+        except EngineError:
+            log.warning("The training %s in Azure Language could not be canceled.", asked.operation)
 
     async def _state(self, asked: PushParameters) -> ServiceJob:
         where, operation = asked.project_name, asked.operation

@@ -6,8 +6,9 @@ import pytest
 
 from shared.domain.document import document_id
 from tests.integration.conftest import MakeProject
+from tests.integration.kinds.files import project_file
 from tests.integration.requests.answers import A, error
-from tests.support.api import Json, Project
+from tests.support.api import ENTITIES, Json, Project
 
 ONE = {"documentId": A, "eTag": '"a.b"'}
 HALF = "\\ud800"
@@ -150,6 +151,39 @@ async def test_every_span_that_does_not_fit_is_told(new_project: MakeProject) ->
     assert list(reported) == ["entities[0]", "entities[0].labels[1]", "entities[0].labels[2]"]
     assert reported["entities[0].labels[1]"].endswith("splits a surrogate pair.")
     assert reported["entities[0].labels[2]"].endswith("ends beyond the text, which has 5.")
+
+
+async def test_a_label_inside_a_combining_sequence_is_refused_by_hand_and_flagged_in_a_project_file(
+    new_project: MakeProject,
+) -> None:
+    """Accents, the parts of an emoji, flags: by the same rule for labels from everywhere (decision 35)."""
+    project = await new_project(ENTITIES)
+    text = "Ande\u0301 \U0001f44d\U0001f3fd \U0001f1e9\U0001f1ea"  # 6 + 4 + 1 + 4 units
+    await project.upload({"a.txt": text})
+    await project.scan()
+    labels = [
+        {"category": "X", "offset": o, "length": n} for o, n in ((0, 4), (6, 2), (11, 2), (0, 5), (6, 4))
+    ]
+    field: Json = [{"regionOffset": 0, "regionLength": 15, "labels": labels}]
+    answer = await project.http.put(
+        f"{project.path}/documents/{A}/labels", json={"entities": field}, headers={"If-Match": "*"}
+    )
+    assert error(answer) == (400, "InvalidArgument", "entities[0].labels[0]")
+    reported = {one["target"]: one["message"] for one in answer.json()["error"]["details"]}
+    assert list(reported) == [f"entities[0].labels[{n}]" for n in range(3)]
+    assert all("ends inside a character" in message for message in reported.values())
+
+    file = project_file(ENTITIES, project.container, 1)
+    document = {"location": "a.txt", "language": "de", "dataset": "Train", "entities": field}
+    file["assets"] |= {"entities": [{"category": "X"}], "documents": [document]}
+    answer = await project.http.post(f"{project.path}/:import", json=file)
+    assert (await project.ended(answer.headers["operation-location"]))["status"] == "succeeded"
+    await project.scan()
+    [document] = await project.documents()
+    assert document["entities"] == field, "labels that are stored stay readable"
+    assert [problem.split(" (")[0] for problem in document["labelProblems"]] == [
+        f"The entity 'X' at {offset}" for offset in (0, 6, 11)
+    ]
 
 
 async def test_what_cannot_be_done_with_a_document_names_it(new_project: MakeProject) -> None:

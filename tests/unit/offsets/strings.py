@@ -2,6 +2,8 @@
 
 from hypothesis import strategies as st
 
+from shared.domain.text import splits_character
+
 PIECES = (
     *("a", "bc", " ", "\n", "\r\n", "\r", "\t"),
     *(
@@ -44,10 +46,17 @@ def unit_slice(text: str, offset: int, length: int) -> str:
 
 
 @st.composite
-def spans(draw: st.DrawFn, most: int = 4) -> tuple[str, list[tuple[int, int]]]:
-    """A text and spans of it in code points, in order, apart from each other."""
+def spans(draw: st.DrawFn, most: int = 4, *, whole: bool = False) -> tuple[str, list[tuple[int, int]]]:
+    """A text and spans of it in code points, in order, apart from each other. `whole`: none is inside a character."""
     text = draw(texts)
     places = st.integers(0, len(text))
-    cuts = sorted(draw(st.sets(places, min_size=min(2, len(text) + 1), max_size=2 * most)))
+    drawn = draw(st.sets(places, min_size=min(2, len(text) + 1), max_size=2 * most))
+    cuts = sorted({_before_character(text, place) for place in drawn} if whole else drawn)
     pairs = zip(cuts[::2], cuts[1::2], strict=False)
     return text, [(start, end - start) for start, end in pairs]
+
+
+def _before_character(text: str, place: int) -> int:
+    while splits_character(text, place):
+        place -= 1
+    return place

@@ -31,7 +31,7 @@ type Drawn = tuple[str, Sequence[tuple[int, int]]]
 
 
 @settings(max_examples=5_000, deadline=None)
-@given(spans())
+@given(spans(whole=True))
 def test_labels_by_hand(drawn: Drawn):
     """Browser -> API -> storage -> engine, and -> project file -> import -> API: the same text each time."""
     text, places = drawn
@@ -57,7 +57,7 @@ def test_labels_by_hand(drawn: Drawn):
 
 
 @settings(max_examples=5_000, deadline=None)
-@given(spans())
+@given(spans(whole=True))
 def test_suggestions_of_an_engine(drawn: Drawn):
     """Engine -> suggestion -> storage -> browser, and accepted -> label -> engine: the same text each time."""
     text, places = drawn

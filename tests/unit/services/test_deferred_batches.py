@@ -252,6 +252,26 @@ async def test_nothing_of_a_cancelled_job_appears_or_is_left(app, service, clock
     assert await kept(app) == []
 
 
+async def test_what_a_job_left_goes_with_it(app, service, clock):
+    """Its messages may be lost once it has ended."""
+    service.polls = 3
+    await start(app)
+    await app.container.autolabel.cancel("p", "job")
+    app.sent.waiting.clear()
+    assert await kept(app)
+
+    clock.move(8 * 24 * 3600)
+    await app.container.maintenance.reconcile()
+    await to_end_of_messages(app, clock)
+
+    assert await kept(app) == []
+
+
+async def to_end_of_messages(app: App, clock: Clock) -> None:
+    while app.sent.waiting:
+        await deliver(app, clock)
+
+
 async def test_a_document_that_changes_meanwhile_is_labeled_by_its_new_text(app, service, clock):
     service.polls = 1
     await start(app)

@@ -285,6 +285,45 @@ async def test_a_cancelled_push_cancels_the_training_and_registers_nothing(app, 
     assert (await app.container.projects.get("p")).deployed is None
 
 
+@pytest.mark.parametrize("step", ["_file", "_save"])
+async def test_a_push_that_is_canceled_while_its_file_is_made_imports_nothing(
+    app, service, clock, monkeypatch, step
+):
+    """Between the note that the import begins and the import there is time for a cancel."""
+    push = app.container.push
+    before = getattr(push, step)
+
+    async def canceled_meanwhile(*arguments: Any) -> Any:
+        made = await before(*arguments)
+        await push.cancel("p", "push")
+        return made
+
+    monkeypatch.setattr(push, step, canceled_meanwhile)
+    await start(app)
+
+    assert (await to_end(app, clock)).status is JobStatus.CANCELLED
+    assert service.projects == {}
+
+
+async def test_a_training_that_begins_while_the_push_is_canceled_is_canceled_too(
+    app, service, clock, monkeypatch
+):
+    push = app.container.push
+    before = push._authoring.begin_train
+
+    async def canceled_meanwhile(*arguments: Any) -> str:
+        operation = await before(*arguments)
+        await push.cancel("p", "push")
+        return operation
+
+    monkeypatch.setattr(push._authoring, "begin_train", canceled_meanwhile)
+    service.polls = 5
+    await start(app)
+
+    assert (await to_end(app, clock)).status is JobStatus.CANCELLED
+    assert [o.status for o in service.operations.values() if o.kind == "train p"] == ["cancelled"]
+
+
 async def test_where_a_push_would_go_is_known_before(app, storage, clock, service):
     target = await app.container.push.target("p")
     await start(app, deployment_name="live")

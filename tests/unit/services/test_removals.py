@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.document import ANY_VERSION, document_id
-from shared.domain.jobs import Job, JobStatus
+from shared.domain.jobs import Job, JobStatus, Outcome
 from tests.support.services import App, result_json
 
 
@@ -126,6 +126,33 @@ async def test_a_job_that_has_its_model_fails_without_the_container(app: App) ->
     assert (job.status, [e.code for e in job.errors]) == (JobStatus.FAILED, ["ContainerNotFound"])
     assert result_json(job)["outcomes"]["failed"] == 2
     assert await _registered(app) == 3
+
+
+async def test_a_job_over_documents_whose_blobs_are_gone_removes_none(app: App) -> None:
+    """A listing decides how many may go; what people labeled is flagged at once."""
+    await _project(app, 6)
+    for n in (0, 1):
+        await app.label(f"{n}.txt", ("Bike", "Car")[n])
+    await app.fit()
+    for n in range(1, 6):
+        await app.blobs.delete(app.documents, f"{n}.txt")
+    named = await app.autolabel("named", documents=tuple(document_id(f"{n}.txt") for n in (1, 2)))
+    every = await app.autolabel("every")
+
+    outcomes = await app.container.autolabel.outcomes(app.name, named.id)
+    assert {(o.location, o.outcome, o.error and o.error.code) for o in outcomes} == {
+        (f"{n}.txt", Outcome.SKIPPED, "BlobNotFound") for n in (1, 2)
+    }
+    assert every.status is JobStatus.SUCCEEDED
+    assert await _registered(app) == 6
+    labeled = await app.document("1.txt")
+    assert labeled is not None
+    assert labeled.missing
+    await _reconcile(app)
+    assert await _registered(app) == 6, "4 of 5 would go"
+
+    await _scan(app, "confirmed", confirm_removals=True)
+    assert await _registered(app) == 2
 
 
 @pytest.mark.parametrize("imported", [False, True])

@@ -60,7 +60,7 @@ export function blocks<S extends Span>(
   return result;
 }
 
-/** A selection made fit to be an entity: white space cut off, no half characters; null when nothing is left. */
+/** A selection made fit to be an entity: white space cut off, whole characters; null when nothing is left. */
 export function trimSelection(
   text: string,
   start: number,
@@ -68,16 +68,31 @@ export function trimSelection(
 ): { offset: number; length: number } | null {
   let from = Math.max(0, Math.min(start, end));
   let to = Math.min(text.length, Math.max(start, end));
-  if (isLow(text, from)) from--;
-  if (isLow(text, to)) to++;
+  while (splitsCharacter(text, from)) from--;
+  while (splitsCharacter(text, to)) to++;
   while (from < to && /\s/.test(text[from]!)) from++;
   while (to > from && /\s/.test(text[to - 1]!)) to--;
   return to > from ? { offset: from, length: to - from } : null;
 }
 
-/** Whether the text would be cut inside a surrogate pair at this index. */
-function isLow(text: string, index: number): boolean {
+const MARK = /[\p{M}\u200d\u{1f3fb}-\u{1f3ff}\u{e0020}-\u{e007f}]/uy;
+const PICTURE = /[\p{So}\p{Sm}]/uy;
+const FLAG_LETTERS = /[\u{1f1e6}-\u{1f1ff}]+$/u;
+const FLAG_LETTER = /[\u{1f1e6}-\u{1f1ff}]/uy;
+
+/** Whether the place is inside what readers see as one character, as the server sees it (shared/domain/text.py). */
+export function splitsCharacter(text: string, index: number): boolean {
   if (index <= 0 || index >= text.length) return false;
-  const [before, at] = [text.charCodeAt(index - 1), text.charCodeAt(index)];
-  return before >= 0xd800 && before < 0xdc00 && at >= 0xdc00 && at < 0xe000;
+  if (text.codePointAt(index - 1)! > 0xffff) return true;
+  const before = text[index - 1]!;
+  if (at(MARK, text, index)) return !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(before);
+  if (before === "\u200d") return at(PICTURE, text, index);
+  if (!at(FLAG_LETTER, text, index)) return false;
+  const letters = FLAG_LETTERS.exec(text.slice(Math.max(0, index - 1_000), index));
+  return ((letters?.[0].length ?? 0) / 2) % 2 === 1;
+}
+
+function at(pattern: RegExp, text: string, index: number): boolean {
+  pattern.lastIndex = index;
+  return pattern.test(text);
 }

@@ -2,6 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { overlaps, entitiesOf, MAX_ENTITY_LENGTH } from "../domain/labels";
+import { splitsCharacter } from "../domain/segments";
 import type { Review } from "../state/review";
 import { CategorySelect } from "../ui/category";
 import { Field } from "../ui/parts";
@@ -75,6 +76,7 @@ function find(text: string, wanted: string): { offset: number; length: number }[
     at >= 0 && found.length < MOST;
     at = text.indexOf(wanted, at + wanted.length)
   ) {
+    if (splitsCharacter(text, at) || splitsCharacter(text, at + wanted.length)) continue;
     found.push({ offset: at, length: wanted.length });
   }
   return found;
