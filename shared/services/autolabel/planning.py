@@ -42,7 +42,7 @@ MAX_BATCH_PAGES: Final = 32
 MAX_BATCH_DOCUMENTS: Final = 500
 UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
-"""Folders that one scan compares: their names fit its row, and it reads the documents once for all of them."""
+"""Folders that one scan compares, reading the documents once: their names fit its row."""
 WINDOW_SECONDS: Final = 2
 
 
@@ -71,16 +71,14 @@ class Planner:
         self._models = models
         self._jobs = jobs
         self._planning: dict[str, asyncio.Lock] = {}
-        self._again: dict[str, float] = {}  # when the last plan of this process that repeats another is due
+        self._again: dict[str, tuple[str, float]] = {}  # the next repeat of a plan of this process, and when
         self._budgets = budgets
         self._default_engine = default_engine
         self._window = window
 
     async def plan(self, message: PlanMessage) -> None:
-        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job.
-
-        One plan of a project at a time: fitting may take seconds, and the next plan must see the job that comes of it.
-        """
+        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job."""
+        # One plan of a project at a time: the next must see the job that comes of it.
         async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
             await self._plan(message)
 
@@ -105,10 +103,12 @@ class Planner:
         elif not uploads and not under_way:
             await self._plan_waiting(project, await heads(project.scope), message.id)
         again = again or bool(under_way and not uploads)  # what these register may wait for a plan
-        if again and monotonic() >= self._again.get(project.incarnation, 0):
-            due = monotonic() + self._window
-            await self.plan_later(project.name, project.incarnation, derived_job_id(message.id, "again"))
-            self._again[project.incarnation] = due
+        if self._again.get(project.incarnation, ("", 0))[0] == message.id:
+            del self._again[project.incarnation]  # it may come early: queues know whole seconds
+        if again and monotonic() >= self._again.get(project.incarnation, ("", 0))[1]:
+            plan_id, due = derived_job_id(message.id, "again"), monotonic() + self._window
+            await self.plan_later(project.name, project.incarnation, plan_id)
+            self._again[project.incarnation] = plan_id, due
 
     async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
         """Begin a scan of folders that were renamed or deleted; the same requests again are the same scan."""
@@ -365,9 +365,9 @@ class Planner:
     async def _plan_uploads(
         self, project: Project, heads: Sequence[Head], uploads: list[PendingUpload], plan_id: str
     ) -> bool:
-        """Documents are registered whether or not suggestions can be made now (rule D5).
+        """Register documents, whether or not suggestions can be made now (rule D5).
 
-        Whether others wait that may get suggestions now: this plan leaves them to the next.
+        Return whether others wait that may get suggestions now, in the next plan.
         """
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_by_id)]
         batches = batches_of(documents)

@@ -169,6 +169,9 @@ class MaintenanceService:
             and not await self._stores.pending.any(project.incarnation)
             and not await self._stores.outbox.any(project.incarnation)
         ):
+            # Documents may wait for a plan whose message was lost; it finds them by their heads.
+            plan_id = derived_job_id(project.incarnation, "idle", mark.at.isoformat())
+            await self._planner.plan_later(project.name, project.incarnation, plan_id)
             await self._stores.active.unmark(project.incarnation, mark)
 
     async def _free(self, project: Project) -> None:

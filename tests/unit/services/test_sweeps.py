@@ -85,6 +85,34 @@ async def test_a_mark_stays_while_there_is_work(clock: Clock) -> None:
     assert not await app.container.stores.active.all()
 
 
+async def test_documents_whose_plan_was_lost_are_planned_before_a_project_counts_as_idle(
+    clock: Clock,
+) -> None:
+    app = in_process(MemoryStorage(), clock)
+    await app.create()
+    await app.upload({"a.txt": "@Refund:73 please"})
+    await app.drain()  # without a category, no suggestion
+    await app.define("Refund")
+    app.sent.waiting.clear()
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.waiting
+
+    clock.move(200)
+    await app.container.maintenance.sweep()
+    await app.drain()
+
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    clock.move(200)
+    await app.container.maintenance.sweep()
+    await app.drain()
+    clock.move(200)
+    await app.container.maintenance.sweep()
+    assert not await app.container.stores.active.all()
+
+
 async def test_a_mark_that_was_renewed_meanwhile_is_not_deleted(clock: Clock) -> None:
     storage = MemoryStorage()
     app, other = in_process(storage, clock), in_process(storage, clock)

@@ -69,6 +69,26 @@ async def test_plans_that_find_work_under_way_are_repeated_once(storage: MemoryS
     assert [suggestion.confidence for suggestion in document.suggestions.items] == [80]
 
 
+async def test_a_repeated_plan_that_comes_early_is_repeated_again(storage: MemoryStorage) -> None:
+    """A queue knows whole seconds; without another repeat, what is under way would wait for the next reconcile."""
+    await in_process(storage).create()
+    app = in_process(storage, collect_window_seconds=300)
+    await app.upload({"a.txt": "@Refund:73 please"})
+    [plan] = app.sent.waiting
+    await app.deliver(*plan)
+    app.sent.waiting.clear()
+    await app.deliver(*plan)
+
+    for _ in range(3):
+        [repeat] = app.sent.waiting
+        app.sent.waiting.clear()
+        await app.deliver(*repeat)
+
+    assert len(app.sent.waiting) == 1
+    await app.deliver(*plan)
+    assert len(app.sent.waiting) == 1
+
+
 async def test_without_labels_uploads_are_registered_and_wait(app: App) -> None:
     await app.create()
 
