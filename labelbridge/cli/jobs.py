@@ -1,6 +1,5 @@
 """Commands that start jobs or follow them: autolabel, watch, accept, reject, undo, train, metrics, export."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -9,7 +8,17 @@ import typer
 from rich.table import Table
 
 from labelbridge.cli import session
-from labelbridge.cli.output import PARTLY, JsonOption, NotThere, Output, Stop, YesOption, counted, table
+from labelbridge.cli.output import (
+    PARTLY,
+    JsonOption,
+    NotThere,
+    Output,
+    Stop,
+    YesOption,
+    counted,
+    table,
+    write_stdout,
+)
 from labelbridge.cli.session import ProjectOption, WaitOption, ended
 from labelbridge.client import ApiError, Job, JobFailed, ProjectClient
 from labelbridge.client.models import BulkBody, Estimate, EvaluationSummary, JobState
@@ -319,7 +328,7 @@ def export(
         state = session.follow(out, job, "Export")
         file = api.export_result(job.id)
     if output == "-":
-        sys.stdout.write(file.decode("utf-8"))
+        write_stdout(file.decode("utf-8"))
         return
     write_file(Path(output), file)
     out.result({"job": state, "file": output, "bytes": len(file)}, f"Wrote {len(file):,} bytes to {output}.")

@@ -1,7 +1,6 @@
 """`labelbridge labels`: from and to files of other tools."""
 
 import io
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import typer
 
 from labelbridge.cli import session
 from labelbridge.cli.jobs import write_file
-from labelbridge.cli.output import PARTLY, JsonOption, Output, Usage, YesOption, counted, table
+from labelbridge.cli.output import PARTLY, JsonOption, Output, Usage, YesOption, counted, table, write_stdout
 from labelbridge.cli.session import ProjectOption, bar
 from labelbridge.client import ApiError, ProjectClient
 from labelbridge.client.models import Dataset, Document, Labels
@@ -90,7 +89,7 @@ def export_labels(
         out.say(warning)
     data = file.getvalue()
     if output == "-":
-        sys.stdout.write(data)
+        write_stdout(data)
     else:
         write_file(Path(output), data.encode("utf-8"))
         summary = {"file": output, "documents": len(records), "leftOut": left_out, "warnings": warnings}

@@ -23,7 +23,7 @@ from labelbridge.cli import (
     team,
 )
 from labelbridge.cli.config import Config
-from labelbridge.cli.output import INTERRUPTED, JsonOption, Output, Stop, Usage, fail
+from labelbridge.cli.output import INTERRUPTED, JsonOption, Output, Stop, Unconfirmed, Usage, fail
 from labelbridge.cli.push import push
 from labelbridge.cli.review import review
 from labelbridge.cli.upload import upload
@@ -75,6 +75,14 @@ def login(
     entra: Annotated[
         bool, typer.Option("--entra", help="Sign in with Microsoft Entra ID, as Azure CLI does.")
     ] = False,
+    scope: Annotated[
+        str,
+        typer.Option(
+            help="With --entra: what to get tokens for, such as api://ID/.default; default: what the app names, after "
+            "a question.",
+            show_default=False,
+        ),
+    ] = "",
     storage: Annotated[
         str,
         typer.Option(
@@ -92,15 +100,15 @@ def login(
     url = _checked(url)
     if entra and key:
         raise Usage("Give --key or --entra, not both.")
+    if scope and not entra:
+        raise Usage("--scope goes with --entra.")
     before = settings.stored()
     kept = before if before.url == url else Config()
     config = Config(url, storage=storage or kept.storage, project=kept.project)
-    if entra:
-        config = replace(config, scope=_scope(out, url))
-    else:
-        config = replace(config, key=_key(out, key))
-        if url.startswith("http://") and urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
-            out.say(f"Warning: {url} is not encrypted; others on the network can read the key.")
+    config = replace(config, scope=_scope(out, url, scope)) if entra else replace(config, key=_key(out, key))
+    if url.startswith("http://") and urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
+        what = "token" if entra else "key"
+        out.say(f"Warning: {url} is not encrypted; others on the network can read the {what}.")
     with session.client(out, config) as api:
         caller = api.who_am_i()
     file = settings.save(config)
@@ -127,11 +135,24 @@ def _checked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
-def _scope(out: Output, url: str) -> str:
+def _scope(out: Output, url: str, given: str) -> str:
+    """What tokens are for: as given, or as the app says and a person confirms. Raises Usage, Unconfirmed.
+
+    A server that could choose alone would get a token for anything that the user may do in Azure.
+    """
     with session.client(out, Config(url)) as api:
         scope = api.studio_config()["scope"]
     if not scope:
         raise Usage(f"{url} takes access keys only: use 'labelbridge login {url} --key KEY'.")
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise Unconfirmed(f"{url} asks for tokens for '{scope}': confirm with --scope {scope}.")
+    out.confirm(
+        f"{url} asks for tokens for '{scope}'. Is that the application of your Labelbridge? Whoever gets such a token "
+        "can act there as you.",
+        yes=False,
+    )
     return scope
 
 

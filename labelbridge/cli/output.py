@@ -1,6 +1,7 @@
 """Results on stdout, messages on stderr, and the exit status of everything that goes wrong."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -51,13 +52,27 @@ class NotThere(Stop):
     status = NOT_FOUND
 
 
+#: What a terminal obeys, control characters but line breaks and tabs, and those that turn the order of the text; and
+#: halves of characters, as in names of files that are not UTF-8, which cannot be written.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 def safe(text: str) -> str:
-    """Text without the control characters that a terminal would obey, one sign for each; line breaks stay."""
-    return "".join(_visible(c) if (c < " " and c not in "\n\t") or "\x7f" <= c < "\xa0" else c for c in text)
+    """Text without the characters that a terminal would obey, one sign for each; line breaks stay."""
+    return _OBEYED.sub(lambda found: _visible(found[0]), text)
 
 
 def _visible(control: str) -> str:
     return chr(0x2400 + ord(control)) if control < " " else "\ufffd"
+
+
+#: Of these, what `json` leaves as it is.
+_UNESCAPED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def write_stdout(text: str) -> None:
+    """The content of a file to stdout; on a terminal what it would obey is shown and not obeyed."""
+    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
 
 
 class Output:
@@ -77,7 +92,8 @@ class Output:
     def result(self, data: Any, *lines: str | Table | Text) -> None:
         """The result: `data` as JSON, or else the lines."""
         if self.json:
-            sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+            text = json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+            sys.stdout.write(_UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
             return
         for line in lines:
             self.out.print(

@@ -1,5 +1,6 @@
 """The signed-in client of a command, the project it works on, and jobs that it follows."""
 
+import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from labelbridge.cli import config as settings
 from labelbridge.cli.config import Config
-from labelbridge.cli.output import Output, Stop, Usage, safe
+from labelbridge.cli.output import CREDENTIALS, Output, Stop, Usage, safe
 from labelbridge.client import Client, Job, JobFailed, LabelbridgeError, ProjectClient
 from labelbridge.client.models import JobState
 
@@ -50,6 +51,31 @@ class _Token:
         return SimpleNamespace(token=self._token, expires_on=time.time() + 3600)
 
 
+class NoToken(Stop):
+    """Microsoft Entra ID gave no token."""
+
+    status = CREDENTIALS
+
+
+class _Entra:
+    """The credential of azure-identity, whose errors are one sentence here."""
+
+    def __init__(self) -> None:
+        self._inner = entra_credential()
+
+    def get_token(self, *scopes: str) -> Any:
+        from azure.core.exceptions import AzureError
+
+        try:
+            return self._inner.get_token(*scopes)
+        except (AzureError, ValueError) as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise NoToken(
+                f"Microsoft Entra ID gave no token for '{' '.join(scopes)}' ({lines[0].rstrip('.')}). Sign in with "
+                "'az login', or set the variables of a service principal."
+            ) from error
+
+
 def entra_credential() -> Any:
     """The credential of azure-identity: environment, managed identity, Azure CLI and others. Raises Usage."""
     try:
@@ -58,7 +84,12 @@ def entra_credential() -> Any:
         raise Usage(
             "Signing in with Microsoft Entra ID needs azure-identity: install the extras 'cli' and 'entra'."
         ) from error
-    return DefaultAzureCredential()
+    # It logs each credential that it tried in many lines; the sentence of the error says enough.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
+    try:
+        return DefaultAzureCredential()
+    except ValueError as error:  # such as an unknown name in AZURE_TOKEN_CREDENTIALS
+        raise Usage(f"Signing in with Microsoft Entra ID is not possible: {error}") from error
 
 
 def credentials(config: Config) -> dict[str, Any]:
@@ -67,7 +98,7 @@ def credentials(config: Config) -> dict[str, Any]:
         return {"credential": _Token(config.token)}
     if config.key:
         return {"key": config.key}
-    return {"credential": entra_credential(), "scope": config.scope} if config.scope else {}
+    return {"credential": _Entra(), "scope": config.scope} if config.scope else {}
 
 
 @contextmanager
@@ -103,8 +134,9 @@ def project(out: Output, name: str) -> Generator[ProjectClient]:
 def bar(out: Output, *, transient: bool = False) -> Generator[Progress]:
     """A progress bar on stderr; nothing where that is not a terminal."""
     shown = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(), console=out.err, transient=transient, disable=not out.err.is_terminal,
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), console=out.err, transient=transient,
+        disable=not out.err.is_terminal,
     )  # fmt: skip
     with shown:
         yield shown

@@ -49,13 +49,28 @@ def files_below(folder: Path) -> list[Found]:
         raise Usage(f"'{folder}' is not a folder.")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     shown = [path for path in files if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
-    return [Found(path.relative_to(folder).as_posix(), path, _fault(path)) for path in shown]
+    return [Found(path.relative_to(folder).as_posix(), path, _fault(path, folder)) for path in shown]
 
 
-def _fault(path: Path) -> str:
-    """The same rules as the app's, so that nobody waits for a rejection."""
+def _fault(path: Path, folder: Path) -> str:
+    """The same rules as the app's, so that nobody waits for a rejection.
+
+    A link that leads out of the folder is left out: who made the folder could have any file of this machine uploaded.
+    """
     if path.suffix.lower() != ".txt":
         return "only .txt files can be documents"
+    try:
+        str(path.relative_to(folder)).encode()
+        if not path.resolve().is_relative_to(folder.resolve()):
+            return "it is a link to a file outside of the folder"
+        return _content_fault(path)
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+
+
+def _content_fault(path: Path) -> str:
     size = path.stat().st_size
     if size == 0:
         return "the file is empty"

@@ -86,8 +86,9 @@ class Cli:
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def terminal(self, *arguments: str) -> "Terminal":
-        return Terminal([*PROGRAM, *arguments], self.variables({"TERM": "xterm"}), self.folder)
+    def terminal(self, *arguments: str, stdout: bool = False) -> "Terminal":
+        """`stdout`: it is the terminal, too, and not a pipe."""
+        return Terminal([*PROGRAM, *arguments], self.variables({"TERM": "xterm"}), self.folder, stdout=stdout)
 
     def variables(self, more: dict[str, str]) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LABELBRIDGE_")}
@@ -97,11 +98,14 @@ class Cli:
 class Terminal:
     """A program on a terminal of 100 columns: keys go in, what it shows comes out without colors."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], folder: Path, *, stdout: bool = False
+    ) -> None:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self._process = subprocess.Popen(
-            command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=environment, cwd=folder,
+            command, stdin=theirs, stdout=theirs if stdout else subprocess.PIPE, stderr=theirs, env=environment,
+            cwd=folder,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )  # fmt: skip
         os.close(theirs)
@@ -140,7 +144,7 @@ class Terminal:
             out, _ = self._process.communicate(timeout=max(deadline - time.monotonic(), 1))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"The program has not ended; it shows:\n{self._unread}") from None
-        return Result(self._process.returncode, out.decode(), self._unread)
+        return Result(self._process.returncode, (out or b"").decode(), self._unread)
 
     def _read(self, seconds: float) -> bool:
         """False at the end, or when nothing comes in time."""

@@ -4,6 +4,7 @@ GET {IDENTITY_ENDPOINT}?api-version=2019-08-01&resource=...   header X-IDENTITY-
 """
 
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -12,10 +13,11 @@ TOKEN = "token-of-the-identity"
 
 
 class FakeIdentity:
-    """`asked`: the resources that tokens were asked for."""
+    """`asked`: the resources that tokens were asked for. `token` makes the token for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: Callable[[str], str] = lambda _: TOKEN) -> None:
         self.asked: list[str] = []
+        self._made = token
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -29,7 +31,7 @@ class FakeIdentity:
             return web.json_response({"statusCode": 400, "message": "Wrong query."}, status=400)
         self.asked.append(request.query["resource"])
         answer = {
-            "access_token": TOKEN,
+            "access_token": self._made(request.query["resource"]),
             "client_id": "5e29463d-71da-4fe0-8e69-999b57db23b0",
             "expires_on": str(int(time.time()) + 86_400),
             "resource": request.query["resource"],

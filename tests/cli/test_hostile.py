@@ -1,0 +1,109 @@
+"""Folders, names and texts that somebody else made: nothing leaves the folder, and no terminal obeys a text."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from labelbridge.cli import session
+from labelbridge.cli.output import Output, safe
+from labelbridge.cli.upload import files_below
+from tests.cli.terminal import Cli
+from tests.cli.test_commands import run
+from tests.integration.conftest import MakeProject
+
+#: Sequences of a terminal: a color, a title, C1 forms of both; and marks that turn the order of what follows.
+HOSTILE = "\x1b[31m \x1b]0;title\x07 \x9b31m \x9d0;title\x9c \u202etxt.exe\u202c \u2066x\u2069"
+OBEYED = set("\x1b\x07\x9b\x9d\x9c\u202e\u202c\u2066\u2069")
+
+
+def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "given", tmp_path / "secret.txt"
+    (folder / "in").mkdir(parents=True)
+    (folder / "in" / "good.txt").write_text("good")
+    secret.write_text("secret")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "2.txt").write_text("secret")
+    (folder / "out.txt").symlink_to(secret)
+    (folder / "up.txt").symlink_to("../secret.txt")
+    (folder / "same.txt").symlink_to("in/good.txt")
+    (folder / "folder").symlink_to(tmp_path / "other")
+    (folder / "loop.txt").symlink_to("loop.txt")
+    found = {file.name: file.fault for file in files_below(folder)}
+    outside = "it is a link to a file outside of the folder"
+    assert found == {"in/good.txt": "", "same.txt": "", "out.txt": outside, "up.txt": outside}
+    (tmp_path / "link").symlink_to(folder)
+    assert {file.name: file.fault for file in files_below(tmp_path / "link")} == found
+
+
+def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("text")
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    [file] = files_below(tmp_path)
+    assert file.fault == "the file cannot be read: Permission denied"
+
+
+async def test_names_that_are_not_utf8_are_left_out_and_printed(
+    cli: Cli, new_project: MakeProject, tmp_path: Path
+) -> None:
+    project = await new_project()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "good.txt").write_text("good")
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    cli.signed_in(project.name)
+    done = cli.process("upload", str(folder), "--json")
+    assert (done.status, done.json["uploaded"]) == (1, ["good.txt"])
+    assert done.json["leftOut"] == {"caf\udce9.txt": "its name is not UTF-8"}
+    assert "Left out caf\ufffd.txt: its name is not UTF-8." in done.err
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "caf\udce9"])
+def test_safe_keeps_the_length_and_nothing_that_is_obeyed(text: str) -> None:
+    shown = safe(text)
+    assert len(shown) == len(text)
+    assert not OBEYED & set(shown)
+    shown.encode()
+    assert safe("a\n\tb ü 👋🏽 \u200d שלום\u200f") == "a\n\tb ü 👋🏽 \u200d שלום\u200f"
+
+
+def test_json_has_the_same_values_without_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"name": HOSTILE, HOSTILE: ["ü", "caf\udce9"]}
+    Output(as_json=True).result(data)
+    out = capsys.readouterr().out
+    assert not OBEYED & set(out)
+    assert "ü" in out
+    assert json.loads(out) == data
+
+
+def test_progress_shows_brackets_as_they_are() -> None:
+    out, shown = Output(), io.StringIO()
+    out.err = Console(file=shown, force_terminal=True, width=200)
+    text = "waiting: [/nothing] [link=file:///etc/passwd]x[/link]"
+    with session.bar(out) as progress:
+        progress.add_task(text, total=1)
+    assert text in shown.getvalue()
+
+
+async def test_files_printed_on_a_terminal_are_not_obeyed(cli: Cli, new_project: MakeProject) -> None:
+    project = await new_project("CustomEntityRecognition")
+    await project.upload({"a.txt": f"@City:90 {HOSTILE}"})
+    await project.scan()
+    await project.put_labels("a.txt", {"entities": []})
+    cli.signed_in(project.name)
+    piped = await run(cli, "labels", "export", "-", "--format", "conll")
+    assert "\x1b" in piped.out
+    for arguments in (["labels", "export", "-", "--format", "conll"], ["documents", "search", "City"]):
+        with cli.terminal(*arguments, stdout=True) as terminal:
+            result = terminal.ends()
+            shown = result.err + terminal.raw
+        assert result.status == 0, shown
+        assert not {"\x07", "\x9b", "\x9d", "\x9c", "\u202e"} & set(shown)
+        assert "\x1b[31m " not in shown
