@@ -112,6 +112,9 @@ param openAITokensPerMinute string = ''
 @description('Resource id of a Language resource for the engine azure-language; the app may use its models. Empty: none.')
 param languageId string = ''
 
+@description('Projects may be pushed to the Language resource, for which the app owns it; without pushes the app reads it and asks its models.')
+param languagePushes bool = false
+
 @description('Setting LANGUAGE_ENDPOINT; needed with languageId.')
 param languageEndpoint string = ''
 
@@ -156,6 +159,8 @@ param privateNetwork bool = false
 var suffix = uniqueString(subscription().id, environmentName, location)
 var moreContainers = empty(moreDocumentsContainers) ? [] : split(replace(moreDocumentsContainers, ' ', ''), ',')
 var tags = { 'azd-env-name': environmentName }
+var languageOwner = 'f07febfe-79bc-46b1-8b37-790e26e6e498' // Cognitive Services Language Owner
+var languageReader = '7628b7b8-a8b2-4cdc-b46f-e9b35248918e' // Cognitive Services Language Reader
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: 'rg-labelbridge-${environmentName}'
@@ -256,7 +261,7 @@ module language 'modules/service.bicep' = if (!empty(languageId)) {
   params: {
     accountName: last(split(languageId, '/'))
     principalId: identity.outputs.principalId
-    roleId: 'f07febfe-79bc-46b1-8b37-790e26e6e498' // Cognitive Services Language Owner
+    roleId: languagePushes ? languageOwner : languageReader
   }
 }
 

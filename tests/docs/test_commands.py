@@ -26,6 +26,9 @@ PAGES = {
     "az eventgrid system-topic event-subscription list": (
         f"{AZ}/eventgrid/system-topic/event-subscription#az-eventgrid-system-topic-event-subscription-list"
     ),
+    "az functionapp flex-migration start": (
+        f"{AZ}/functionapp/flex-migration#az-functionapp-flex-migration-start"
+    ),
     "az functionapp keys list": f"{AZ}/functionapp/keys#az-functionapp-keys-list",
     "az functionapp show": f"{AZ}/functionapp#az-functionapp-show",
     "az keyvault recover": f"{AZ}/keyvault#az-keyvault-recover",

@@ -88,6 +88,17 @@ def test_the_app_may_send_to_the_topic_alone(home: Path) -> None:
     assert "Microsoft.EventGrid/topics" in assignment["scope"]
 
 
+def test_the_app_owns_the_language_resource_only_for_pushes(home: Path) -> None:
+    built = template(home)
+    [language] = [part for part in resources(built) if "labelbridge-language" in part["name"]]
+    role = str(language["properties"]["parameters"]["roleId"])
+    owner, reader = (f"createObject('value', variables('language{name}'))" for name in ("Owner", "Reader"))
+    assert f"if(parameters('languagePushes'), {owner}, {reader})" in role
+    assert built["parameters"]["languagePushes"]["defaultValue"] is False
+    assert built["variables"]["languageOwner"] == "f07febfe-79bc-46b1-8b37-790e26e6e498"
+    assert built["variables"]["languageReader"] == "7628b7b8-a8b2-4cdc-b46f-e9b35248918e"
+
+
 def test_the_app_may_read_role_assignments_of_the_account_when_it_connects_with_aml(home: Path) -> None:
     """Connecting lists the role assignments of the workspace's identity on the storage account."""
     [storage] = [part for part in resources(template(home)) if part["name"] == "storage"]
@@ -305,6 +316,7 @@ ROLES = {
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
     "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
     "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd": "Cognitive Services OpenAI User",
+    "7628b7b8-a8b2-4cdc-b46f-e9b35248918e": "Cognitive Services Language Reader",
     "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Storage Queue Data Contributor",
     "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",

@@ -1,0 +1,27 @@
+"""`docs/reference/azure.md` names each resource type with its version, each role and each type of event of `infra/`."""
+
+import re
+
+from tests.infra.compiled import INFRA, ROOT
+from tests.infra.test_infra import HOOK, ROLES
+
+PAGE = (ROOT / "docs/reference/azure.md").read_text("utf-8")
+TEMPLATES = "https://learn.microsoft.com/azure/templates"
+
+
+def test_every_resource_type_has_the_page_of_its_version() -> None:
+    files = "".join(file.read_text("utf-8") for file in INFRA.glob("**/*.bicep"))
+    used = set(re.findall(r"'(Microsoft\.[\w./]+)@([\w-]+)'", files))
+    rows = re.findall(r"^\| `(Microsoft\.[\w./]+)` \| \[([\w-]+)\]\((\S+)\) \|", PAGE, re.MULTILINE)
+    assert [(kind, version) for kind, version, _ in rows] == sorted(used)
+    for kind, version, page in rows:
+        provider, _, name = kind.lower().partition("/")
+        assert page == f"{TEMPLATES}/{provider}/{version}/{name}"
+
+
+def test_every_role_and_type_of_event_is_named() -> None:
+    assert dict(re.findall(r"^\| \[([\w ]+)\]\(\S+\) \| `([\w-]+)` \|$", PAGE, re.MULTILINE)) == {
+        name: role for role, name in ROLES.items()
+    }
+    events = PAGE.partition("## Types of events")[2].partition("## ")[0]
+    assert set(re.findall(r"Microsoft\.Storage\.(\w+)", HOOK)) == set(re.findall(r"`([A-Z]\w+)`", events))
