@@ -8,6 +8,7 @@ from functools import cache
 from functions.call import PROJECTS, Call, P, Reply, listed
 from functions.http import OPERATIONS, Routes
 from functions.request import check_version
+from shared import telemetry
 from shared.domain.errors import Forbidden, NotFound, NotOffered
 from shared.engines.base import EngineError
 from shared.runtime.auth import Access, Role, allowed
@@ -47,9 +48,16 @@ async def health(call: Call) -> Reply:
     return Reply(200, {"status": "healthy", "version": VERSION}, {"Cache-Control": "no-store"})
 
 
+#: Seconds that a check may take.
+CHECK_SECONDS = 10
+
+
 @routes.add("GET", "health/ready", {200: Readiness, 503: Readiness}, role=Access.ANONYMOUS, versioned=False)
 async def ready(call: Call) -> Reply:
-    """Check each dependency: tables, blobs and queues of the storage account, and the default engine."""
+    """Check each dependency: tables, blobs and queues of the storage account, and the settings of the default engine.
+
+    Whoever asks need not sign in, so nothing is called that costs money or has a quota: no service of an engine.
+    """
     stores, app = call.container.stores, call.container
 
     async def engine() -> None:
@@ -73,14 +81,20 @@ async def ready(call: Call) -> Reply:
 async def _reason(check: Awaitable[object]) -> str:
     """Why it fails, for a person; "" when it does not."""
     try:
-        await check
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check
     except EngineError as error:
         return str(error)
+    except TimeoutError:
+        return f"There was no response within {CHECK_SECONDS} seconds."
     except StorageUnavailable as error:
         log.warning("A check of the storage account failed: %s", error)
         return (
             "The storage account refuses the app." if not error.retryable else "The service does not respond."
         )
+    except Exception as error:
+        log.exception("A check failed.", exc_info=telemetry.without_message(error))
+        return "The check failed; the log has the reason."
     return ""
 
 

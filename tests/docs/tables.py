@@ -15,7 +15,18 @@ from typing import Any
 
 import typer
 
-import function_app  # declares the operations  # noqa: F401
+from functions import (  # they declare the operations
+    autolabel,  # noqa: F401
+    connection,  # noqa: F401
+    documents,  # noqa: F401
+    projects,  # noqa: F401
+    review,  # noqa: F401
+    system,  # noqa: F401
+    team,  # noqa: F401
+    training,  # noqa: F401
+    transfers,  # noqa: F401
+    web,  # noqa: F401
+)
 from functions.call import PROJECTS
 from functions.http import OPERATIONS
 from labelbridge.cli.main import app as command_line

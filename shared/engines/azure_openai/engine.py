@@ -274,7 +274,7 @@ class _Batch:
             return self._stopped
 
     async def end(self, longest: Tokens, answer: Answer) -> None:
-        """As `begin`, with the answer."""
+        """Count what the answer cost, and let those that wait look again; `longest` as it was given to `begin`."""
         async with self._changed:
             self._under_way.remove(self._cost(longest))
             cost = self._cost(answer.tokens)

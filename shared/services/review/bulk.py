@@ -38,7 +38,7 @@ from shared.services.autolabel.planning import batches_of
 from shared.services.jobs.lifecycle import JobService, for_a_moment, run_leased
 from shared.services.jobs.messages import BatchMessage
 from shared.services.jobs.stores import Stores
-from shared.services.review.service import DECISIONS, decided_entry, undone_entry
+from shared.services.review.service import DECISIONS, SavedTraces, decided_entry, undone_entry
 from shared.storage.jobs import Lease
 from shared.storage.pages import Author, locked
 from shared.wire.validation import ValidationErrors
@@ -70,6 +70,7 @@ class BulkService:
     def __init__(self, stores: Stores, jobs: JobService) -> None:
         self._stores = stores
         self._jobs = jobs
+        self._traces = SavedTraces(stores)
 
     async def start(self, name: str, request: BulkRequest, by: str, job_id: str) -> Job:
         """Decide on every suggestion that matches; a dry run only counts them, also while labeling is locked."""
@@ -183,6 +184,7 @@ class BulkService:
 
     async def _run(self, job: Job, batch: Batch, lease: Lease) -> None:
         counts: dict[int, Counter[str]] = {}
+        sources: dict[int, Counter[str]] = {}
         parameters = job.parameters
         if not isinstance(parameters, BulkParameters | UndoParameters):
             raise TypeError(f"The {job.kind} job {job.id} is not a bulk decision.")
@@ -196,14 +198,15 @@ class BulkService:
                 change = _undo(job, parameters, counts, author)
             else:
                 chosen = await self._with_text(handle.current, pages.values(), parameters)
-                change = _decide(job, parameters, counts, author, chosen)
-            await self._stores.pages.write(
+                change = _decide(job, parameters, counts, author, chosen, sources)
+            written = await self._stores.pages.write(
                 handle, pages, change, author, loaded=pages, closing=lease,
                 ignores_fence=isinstance(parameters, BulkParameters) and parameters.dry_run,
             )  # fmt: skip
             if isinstance(parameters, BulkParameters) and not parameters.dry_run:
                 changed = sum(count["changed"] for count in counts.values())
                 telemetry.count(DECISIONS, changed, decision="accepted" if parameters.accept else "rejected")
+                await self._traces.end(written.project, sum(sources.values(), Counter[str]()))
         except (ProjectNotFound, _Obsolete):
             await self._stores.jobs.finish(job, lease.number, BatchResult())
         except LabelingLocked as error:
@@ -265,13 +268,15 @@ def _decide(
     counts: dict[int, Counter[str]],
     author: Author,
     chosen: frozenset[str] | None,
+    sources: dict[int, Counter[str]],
 ) -> Change:
-    """`chosen`: the ids that count; None: all."""
+    """`chosen`: the ids that count; None: all. `sources`: filled with the documents by the job that suggested."""
 
     def change(page: Page, project: Project) -> Edit | None:
         if not job.is_current(project):
             raise _Obsolete
         count = counts[page.number] = Counter[str]()
+        suggested_by = sources[page.number] = Counter[str]()
         categories = _current_categories(wanted, project)
         edits: dict[str, Document | None] = {}
         history: list[HistoryEntry] = []
@@ -297,6 +302,7 @@ def _decide(
                 continue
             count["changed"] += len(ids)
             count["documents"] += 1
+            suggested_by[decided.source.job_id] += 1
             edits[document.id] = decided.document
             history.append(decided_entry(decided))
             tallies.extend(decided.tallies())

@@ -62,6 +62,36 @@ class Result:
     error: LabelbridgeError | None = None
 
 
+class SavedTraces:
+    """The ends of the traces of uploads: a span where suggestions were decided, by whatever job suggested them."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._traces: dict[str, str] = {}
+
+    async def end(self, project: Project, documents: Mapping[str, int]) -> None:
+        """A span in the trace of each job whose suggestions were decided, which leads back to the upload.
+
+        `documents`: how many by job. It links to the request, which is a trace of its own: a person decides later.
+        """
+        if not telemetry.enabled():
+            return
+        for job_id, number in documents.items():
+            if job_id not in self._traces:
+                try:
+                    job = await self._stores.jobs.find(project.incarnation, JobKind.AUTOLABEL, job_id)
+                except StorageUnavailable:
+                    return  # the labels are saved; a trace is not worth an error
+                if len(self._traces) >= MAX_TRACES:
+                    self._traces.clear()
+                self._traces[job_id] = job.trace if job else ""
+            if parent := self._traces[job_id]:
+                with telemetry.span(
+                    "save labels", parent=parent, project=project.name, job=job_id, documents=number
+                ):
+                    pass
+
+
 DECISIONS = "labelbridge.suggestions"
 """The metric that counts decided suggestions."""
 
@@ -69,7 +99,7 @@ DECISIONS = "labelbridge.suggestions"
 class ReviewService:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._traces: dict[str, str] = {}
+        self._traces = SavedTraces(stores)
 
     async def save(
         self, name: str, decisions: Sequence[Submitted], by: str, revision: str | None = None
@@ -114,30 +144,9 @@ class ReviewService:
             is_accepted for tallies in made.values() for _, is_accepted in tallies
         ).items():
             telemetry.count(DECISIONS, number, decision="accepted" if accepted else "rejected")
-        if telemetry.enabled():
-            await self._end_traces(written.project, Counter(one for ids in sources.values() for one in ids))
+        await self._traces.end(written.project, Counter(one for ids in sources.values() for one in ids))
         wanted = [s.decision.document_id for s in decisions]
         return written.project, [results.get(key) or _not_found(key) for key in wanted]
-
-    async def _end_traces(self, project: Project, documents: Mapping[str, int]) -> None:
-        """A span in the trace of each job whose suggestions were decided, which leads back to the upload.
-
-        `documents`: how many by job. It links to the request, which is a trace of its own: a person decides later.
-        """
-        for job_id, number in documents.items():
-            if job_id not in self._traces:
-                try:
-                    job = await self._stores.jobs.find(project.incarnation, JobKind.AUTOLABEL, job_id)
-                except StorageUnavailable:
-                    return  # the labels are saved; a trace is not worth an error
-                if len(self._traces) >= MAX_TRACES:
-                    self._traces.clear()
-                self._traces[job_id] = job.trace if job else ""
-            if parent := self._traces[job_id]:
-                with telemetry.span(
-                    "save labels", parent=parent, project=project.name, job=job_id, documents=number
-                ):
-                    pass
 
 
 def _require_distinct(decisions: Sequence[Submitted]) -> None:

@@ -1,11 +1,14 @@
 """`GET /health/ready` names each dependency that fails, with a reason and without addresses or keys."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from functions.system import ready
+from shared.engines.base import Engine
+from shared.engines.registry import Engines
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.services import App, in_process
 from tests.support.storage.memory import MemoryStorage
@@ -59,3 +62,28 @@ async def test_an_engine_without_its_settings_is_named(app: App, monkeypatch: py
     [failed] = [check for check in data["checks"] if check["status"] == "failed"]
     assert failed["name"] == "engine"
     assert "azure-openai" in failed["reason"]
+
+
+async def test_an_engine_that_cannot_be_made_is_named(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Engine:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(app.container, "engines", Engines({app.container.settings.default_engine: fails}))
+    status, data = await checked(app)
+    assert status == 503
+    reason = "The check failed; the log has the reason."
+    assert data["checks"][-1] == {"name": "engine", "status": "failed", "reason": reason}
+
+
+async def test_a_check_without_an_answer_ends(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.system.CHECK_SECONDS", 0.01)
+
+    async def waits(_: str) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(app.container.stores.artifacts, "exists", waits)
+    status, data = await checked(app)
+    assert status == 503
+    [failed] = [check for check in data["checks"] if check["status"] == "failed"]
+    assert (failed["name"], failed["reason"]) == ("blobs", "There was no response within 0.01 seconds.")

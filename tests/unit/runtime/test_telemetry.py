@@ -23,6 +23,7 @@ from shared.domain.review import Decision
 from shared.runtime.telemetry import Ids, OpenTelemetry
 from shared.services.jobs.dispatch import PAUSES
 from shared.services.jobs.messages import WORK_QUEUE, parse
+from shared.services.review.bulk import BulkRequest
 from shared.services.review.service import Submitted
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.wire.documents import etag
@@ -121,6 +122,27 @@ async def test_the_trace_of_an_upload_ends_with_the_saved_label(app: App, seen: 
         assert by_id[link.context.span_id].name == f"review {name}"
         assert span.attributes is not None
         assert span.attributes["labelbridge.documents"] == 1
+
+
+async def test_the_traces_of_uploads_end_with_a_bulk_decision(app: App, seen: Seen) -> None:
+    await app.create()
+    await app.define("Refund")
+    for name in ("a.txt", "b.txt"):
+        with telemetry.span(f"upload {name}"):
+            await app.upload({name: "@Refund:73"})
+        await app.drain()
+    with telemetry.span("accept"):
+        await app.container.bulk.start("p", BulkRequest(accept=True), "me", "bulk")
+
+    spans = seen.spans.get_finished_spans()
+    by_id = {span.context.span_id: span for span in spans if span.context is not None}
+    saved = [span for span in spans if span.name == "save labels"]
+    assert {_ancestors(span, by_id)[-1] for span in saved} == {"upload a.txt", "upload b.txt"}
+    assert [_ancestors(by_id[link.context.span_id], by_id)[-1] for span in saved for link in span.links] == [
+        "accept",
+        "accept",
+    ]
+    assert [span.attributes["labelbridge.documents"] for span in saved if span.attributes] == [1, 1]
 
 
 async def test_a_save_does_not_fail_for_its_trace(
