@@ -9,7 +9,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.page import Head, HistoryEntry, Page
 from shared.domain.project import Scope
 from shared.storage import page_codec
-from shared.storage.gateways.ports import Table
+from shared.storage.gateways.ports import Row, Table
 from shared.storage.models import Artifacts
 from shared.storage.rows import head_key, history_key, int_of, key_range, number_of, page_key, unpacked_values
 
@@ -47,7 +47,7 @@ class PageReader:
         rows = await self._table.query(
             scope.incarnation, page_key(scope.edition, low), page_key(scope.edition, high)
         )
-        pages = [await page_codec.decode_page(row, self._read_spill) for row in rows]
+        pages = [await self._decoded(row) for row in rows]
         return {page.number: page for page in pages}
 
     async def scan(self, scope: Scope, low: int = 0) -> AsyncIterator[Page]:
@@ -55,7 +55,12 @@ class PageReader:
         start, end = page_key(scope.edition, low), page_key(scope.edition, scope.pages)
         async for rows in self._table.pages(scope.incarnation, start, end):
             for row in rows:
-                yield await page_codec.decode_page(row, self._read_spill)
+                yield await self._decoded(row)
+
+    async def _decoded(self, row: Row) -> Page:
+        """One of many pages: they take seconds, so others of the event loop get their turn before each."""
+        await asyncio.sleep(0)
+        return await page_codec.decode_page(row, self._read_spill)
 
     async def heads(self, scope: Scope) -> list[Head]:
         """The heads of all pages as they are now, each with the `seq` of its page.

@@ -164,8 +164,8 @@ async def _fit_in_process(
         try:
             return worker.fit(request)
         except OSError as error:
-            kind = type(error).__name__
-            log.warning("No process can be started; the model is fitted in a thread: %s", kind)
+            name = type(error).__name__
+            log.warning("No process can be started; the model is fitted in a thread: %s", name)
             return _fit(kind, examples, unlabeled, seed)
 
     try:

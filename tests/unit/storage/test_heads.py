@@ -1,5 +1,6 @@
 """What a process remembers of heads and pages never shows: lists are right whoever wrote, and cost what changed."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from itertools import count
@@ -148,3 +149,26 @@ async def project_of(app: App) -> Project:
 async def head_of(app: App, key: str) -> str:
     project = await project_of(app)
     return head_key(project.edition, page_of(key, project.pages))
+
+
+@pytest.mark.parametrize("by_range", [False, True])
+async def test_a_read_of_many_pages_leaves_the_event_loop_its_turn(by_range: bool) -> None:
+    """A lease is renewed meanwhile: of a large project the pages take seconds to decode."""
+    app = await prepared(MemoryStorage(), [f"{number}.txt" for number in range(40)])
+    pages, scope = app.container.stores.pages, (await app.container.projects.get("p")).scope
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    read = (
+        len(await pages.load_range(scope, 0, scope.pages))
+        if by_range
+        else len([page async for page in pages.scan(scope)])
+    )
+    other.cancel()
+    assert turns >= read > 30
