@@ -14,6 +14,8 @@ from shared.storage.models import Artifacts
 from shared.storage.rows import head_key, history_key, int_of, key_range, number_of, page_key, unpacked_values
 
 READERS = 16
+#: Full transactions at a time: with more, a lease that is renewed meanwhile waits too long behind them.
+WRITERS = 8
 #: Heads that changed are read one by one up to so many, else as a range.
 SINGLE_HEADS = 8
 KEPT_EDITIONS = 16  # whose heads are remembered
@@ -138,12 +140,12 @@ class PageReader:
 
 
 async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[object]]) -> None:
-    """Call it for each item as it comes; while READERS calls are under way, no further item is asked for."""
+    """Call it for each item as it comes; while WRITERS calls are under way, no further item is asked for."""
     under_way: set[asyncio.Task[object]] = set()
     try:
         async for item in items:
             under_way.add(asyncio.ensure_future(call(item)))
-            if len(under_way) == READERS:
+            if len(under_way) == WRITERS:
                 done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.gather(*done)
         await asyncio.gather(*under_way)
