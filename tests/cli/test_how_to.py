@@ -1,5 +1,7 @@
 """Every `labelbridge` command of the how-to pages runs as it is printed, in order, against the host."""
 
+import asyncio
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,10 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from labelbridge.client import Client
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run, write
 from tests.docs.test_reference import commands_of
-from tests.support.api import PROJECTS, VERSION, unique
+from tests.integration.conftest import MakeProject
+from tests.support.api import PROJECTS, VERSION, label, unique
 from tests.support.azurite import Azurite
 from tests.support.hosts import QUIET
 from tests.support.waiting import eventually
@@ -136,6 +140,72 @@ async def test_every_command_of_the_page_runs(
         commands.sort(key=lambda words: CONNECTION.index(" ".join(words[1:3]).partition(" tickets")[0]))
     for arguments in commands:
         await reader.follow(arguments)
+
+
+def python_of(page: str, cli: Cli, name: str) -> str:
+    """The Python block of a page, with the address, the key and the project of the test."""
+    [code] = re.findall(
+        r"^```python\n(.*?)^```$", (HOW_TO / f"{page}.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    printed = ('"https://NAME.azurewebsites.net"', 'key="..."', 'project("tickets")')
+    own = (repr(cli.url), f"key={cli.key!r}", f"project({name!r})")
+    for word, ours in zip(printed, own, strict=True):
+        assert code.count(word) == 1, word
+        code = code.replace(word, ours)
+    return code
+
+
+async def test_the_python_that_moves_a_project_runs(
+    cli: Cli, new_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = await new_project(create=False)
+    await project.upload({"a.txt": "I want my money back.", "b.txt": "I cannot log in."})
+    metadata = {
+        "projectKind": project.kind, "storageInputContainerName": project.container, "settings": {},
+        "projectName": project.name, "multilingual": False, "description": "", "language": "en-us",
+    }  # fmt: skip
+    documents = [
+        {"location": f"{n}.txt", "language": "en-us", "dataset": "Train", "class": {"category": c}}
+        for n, c in (("a", "Refund"), ("b", "Login"))
+    ]
+    assets = {"projectKind": project.kind, "classes": [{"category": "Refund"}, {"category": "Login"}]}
+    file = {
+        "projectFileVersion": "2022-05-01", "stringIndexType": "Utf16CodeUnit", "metadata": metadata,
+        "assets": assets | {"documents": documents},
+    }  # fmt: skip
+    (tmp_path / "tickets.json").write_text(json.dumps(file))
+    await asyncio.to_thread(exec, python_of("move-from-language-studio", cli, project.name), {})
+    labeled = await project.documents(status="labeled")
+    assert {one["location"]: one["class"]["category"] for one in labeled} == {
+        "a.txt": "Refund",
+        "b.txt": "Login",
+    }
+
+
+async def test_the_python_of_a_second_review_runs(
+    cli: Cli, new_project: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second person is one of the test, and labels otherwise before agreement is asked for."""
+    project = await new_project()
+    await project.define("Refund", "Login")
+    await project.upload({"a.txt": "text"})
+    await project.scan()
+    await project.put_labels("a.txt", label(project.kind, "Refund"))
+
+    def second(review: str) -> None:
+        with Client(cli.url, key="reviewer") as client:
+            mine = client.project(project.name)
+            [item] = mine.blind_documents(review)
+            mine.set_blind_labels(review, item["id"], {"class": {"category": "Login"}})
+
+    code = python_of("lead-a-team", cli, project.name).replace("ben@example.com", "reviewer")
+    asked = "    print(project.agreement("
+    assert code.count(asked) == 1
+    code = code.replace(asked, f'    second(review["id"])\n{asked}')
+    await asyncio.to_thread(exec, code, {"second": second})
+    assert "a.txt" in capsys.readouterr().out
+    assert (await project.document("a.txt"))["class"] == {"category": "Login"}
 
 
 def test_what_does_not_run_is_still_on_a_page() -> None:

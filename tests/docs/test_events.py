@@ -1,9 +1,16 @@
 """docs/events.md: its code checks real signatures, and its tables are those of the app."""
 
 import json
+import os
 import re
+import shlex
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+import httpx
 
 from samples import webhook_receiver
 from shared.domain.names import EventType
@@ -11,7 +18,8 @@ from shared.events.delivery import MAX_ATTEMPTS, PAUSES
 from shared.events.receivers import signature
 from shared.wire.events import MAX_DOCUMENTS, CloudEventModel
 
-PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "events.md").read_text("utf-8")
 SECRET, BODY = "s" * 32, b'{"id": "1"}'
 
 
@@ -79,3 +87,30 @@ def test_the_table_of_attempts_is_that_of_the_app():
     assert MAX_ATTEMPTS == 10
     hours, minutes = divmod(round(sum(PAUSES) / 60), 60)
     assert f"{hours} h {minutes} min after the first" in PAGE
+
+
+def test_the_command_of_the_receiver_runs_as_printed(tmp_path):
+    """But for the secret and the port: it takes a signed event, prints it once, and ends with Ctrl-C."""
+    [line] = re.findall(
+        r"^(WEBHOOK_SECRET=\.\.\. python -m samples\.webhook_receiver .*)$", PAGE, re.MULTILINE
+    )
+    words = shlex.split(line.replace("events.db", str(tmp_path / "events.db")).replace("8080", "0"))
+    variable, program, *arguments = words
+    assert (variable, program) == ("WEBHOOK_SECRET=...", "python")
+    with subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env=os.environ | {"WEBHOOK_SECRET": SECRET},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as receiver:  # fmt: skip
+        try:
+            assert receiver.stdout
+            assert receiver.stderr
+            url = receiver.stderr.readline().split()[-1]
+            body = b'{"source": "s", "id": "1"}'
+            for secret, status in ((SECRET, 204), (SECRET, 204), ("other", 401)):
+                headers = {"Labelbridge-Signature": signature([secret], int(time.time()), body)}
+                assert httpx.post(url, content=body, headers=headers, timeout=60).status_code == status
+            receiver.send_signal(signal.SIGINT)
+            out, _ = receiver.communicate(timeout=60)
+            assert (out, receiver.returncode) == ('{"source": "s", "id": "1"}\n', 0)
+        finally:
+            receiver.kill()

@@ -1,8 +1,10 @@
 """`docs/reference/azure.md` names each resource type with its version, each role and each type of event of `infra/`."""
 
 import re
+from collections import Counter
+from pathlib import Path
 
-from tests.infra.compiled import INFRA, ROOT
+from tests.infra.compiled import INFRA, ROOT, named, resources, template
 from tests.infra.test_infra import HOOK, ROLES
 
 PAGE = (ROOT / "docs/reference/azure.md").read_text("utf-8")
@@ -25,3 +27,26 @@ def test_every_role_and_type_of_event_is_named() -> None:
     }
     events = PAGE.partition("## Types of events")[2].partition("## ")[0]
     assert set(re.findall(r"Microsoft\.Storage\.(\w+)", HOOK)) == set(re.findall(r"`([A-Z]\w+)`", events))
+
+
+def test_the_figures_are_those_of_the_template(home: Path) -> None:
+    """What each of them is held to is in the other files of this folder."""
+    every = resources(template(home))
+    count = Counter(one["type"].removeprefix("Microsoft.") for one in every)
+    [site] = [one for one in every if one["type"] == "Microsoft.Web/sites"]
+    [alerts] = [one for one in every if one["name"] == "alerts"]
+    storage = "Storage/storageAccounts"
+    figures = {
+        "resources, with those of all modules": len(every),
+        "app settings": len(site["properties"]["siteConfig"]["appSettings"]),
+        "queues": count[f"{storage}/queueServices/queues"],
+        "tables": count[f"{storage}/tableServices/tables"],
+        "containers": len(named(template(home), f"Microsoft.{storage}/blobServices/containers")),
+        "role assignments": count["Authorization/roleAssignments"],
+        "functions that events lead to": len(set(re.findall(r"(?:Functions\.|functions/)(\w+)", HOOK))),
+        "types of events in filters": len(set(re.findall(r"Microsoft\.Storage\.\w+", HOOK))),
+        "alerts": len(alerts["properties"]["template"]["variables"]["rules"])
+        + count["Insights/metricAlerts"],
+    }
+    rows = re.findall(r"^\| ([a-z][\w ,]+) \| (\d+) \|", PAGE, re.MULTILINE)
+    assert {name: int(number) for name, number in rows} == figures
