@@ -249,6 +249,7 @@ class ServiceModel(ABC):
 
 
 REDACTED: Final = "[redacted]"
+_MAX_SAID: Final = 4_000
 _MIN_SECRET: Final = 4
 _SECRETS: set[str] = set()
 _CREDENTIALS: Final = re.compile(
@@ -267,7 +268,12 @@ def keep_secret(value: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """What a service says, without the keys of the app and the values of headers that sign in, which it may repeat."""
+    """What a service says, without the keys of the app and the values of headers that sign in, which it may repeat.
+
+    Of a long text the first 4,000 characters, up to a space: none ends within a key.
+    """
+    if len(text) > _MAX_SAID:
+        text = text[:_MAX_SAID].rpartition(" ")[0]
     for secret in sorted(_SECRETS, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     return _CREDENTIALS.sub(

@@ -15,7 +15,7 @@ from shared.engines.azure_language.service import (
     LanguageOptions,
     Received,
     reason_in,
-    service_errors,
+    service_call,
 )
 from shared.engines.base import EngineUnavailable, require_settings
 
@@ -139,6 +139,7 @@ class LanguageAuthoring:
 
     async def _call(self, method: str, project: str, path: str, **more: Any) -> tuple[Received, Any]:
         """A call that the client does not offer, through its pipeline; the headers and the JSON of the response."""
+        from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
 
         url = f"/authoring/analyze-text/projects/{project}/{path}"
@@ -149,7 +150,8 @@ class LanguageAuthoring:
                 raw_response_hook=received,
                 **self._options.call_options,
             )
-            response.raise_for_status()
+            if response.status_code >= 300:  # `raise_for_status` lets redirects pass
+                raise HttpResponseError(response=response)
             return received, response.json() if response.content else None
 
     def _once(self, received: Received) -> dict[str, Any]:
@@ -162,11 +164,13 @@ class LanguageAuthoring:
 
         self.require_settings()
         options = self._options
-        with service_errors():
-            async with TextAuthoringProjectClient(
+        async with (
+            service_call(),
+            TextAuthoringProjectClient(
                 options.endpoint, options.credential, project_name=project, **options.client_options
-            ) as client:
-                yield client
+            ) as client,
+        ):
+            yield client
 
 
 async def _found(asked: Awaitable[object]) -> bool:

@@ -15,7 +15,7 @@ from shared.engines.azure_language.service import (
     OperationState,
     Received,
     read_state,
-    service_errors,
+    service_call,
 )
 from shared.engines.base import (
     NO_DEADLINE,
@@ -127,7 +127,7 @@ class AnalyzeText:
             "tasks": [{"kind": kind.value, "taskName": "labelbridge", "parameters": parameters}],
         }
         received = Received()
-        with service_errors():
+        async with service_call():
             await self._service().begin_analyze_text_job(
                 body, polling=False, raw_response_hook=received, **self._options.call_options
             )
@@ -135,13 +135,12 @@ class AnalyzeText:
 
     async def state(self, operation: str) -> tuple[OperationState, int | None]:
         received = Received()
-        with service_errors():
-            state = await self._page(operation, 0, received)
-            while (found := len(state.documents) + len(state.errors)) < MAX_DOCUMENTS and state.more:
-                page = await self._page(operation, found, received)
-                if not page.documents and not page.errors:
-                    break
-                state = state.with_page(page)
+        async with service_call():
+            state, found = await self._page(operation, 0, received), 0
+            # A page without any other document is the last one, whatever it says.
+            while state.more and found < state.count < MAX_DOCUMENTS:
+                found = state.count
+                state = state.with_page(await self._page(operation, found, received))
         return state, received.retry_after
 
     async def _page(self, operation: str, skip: int, received: Received) -> OperationState:

@@ -1,10 +1,12 @@
 """The service as both its APIs show it: who calls, how it is called, and what its refusals mean."""
 
+import asyncio
 import zlib
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -20,10 +22,13 @@ from shared.engines.base import EngineError, EngineUnavailable, keep_secret, red
 API_VERSION: Final = "2023-04-01"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 MAX_RETRY_AFTER: Final = 300
+#: For a call with its whole response: the client's own limit is for each piece of a response.
+CALL_SECONDS: Final = 120.0
 _TRY_AGAIN: Final = frozenset({408, 429})
 #: Without a number from the service.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
+_UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,12 @@ class LanguageOptions:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """For the clients. What is worth a retry is retried by messages, so that no function sleeps on it."""
-        return {"api_version": API_VERSION, "retry_total": 0, "connection_timeout": 10, "read_timeout": 100}
+        """For the clients. What is worth a retry is retried by messages, so that no function sleeps on it.
+
+        A redirect would take documents and the key, which is in a header of the service's own, to another server.
+        """
+        limits = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 100}
+        return {"api_version": API_VERSION, "permit_redirects": False, **limits}
 
     @property
     def call_options(self) -> dict[str, Any]:
@@ -83,15 +92,20 @@ class Busy(EngineUnavailable):
         self.seconds = seconds
 
 
-@contextmanager
-def service_errors() -> Generator[None]:
-    """Raise what the client raises as Refused, Busy or EngineUnavailable."""
+@asynccontextmanager
+async def service_call() -> AsyncGenerator[None]:
+    """Raise what the client raises as Refused, Busy or EngineUnavailable; this also after CALL_SECONDS."""
     try:
-        yield
+        async with asyncio.timeout(CALL_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise EngineUnavailable("Azure Language did not respond in time.") from error
     except HttpResponseError as error:
         raise _meaning(error) from error
     except AzureError as error:
         raise EngineUnavailable(f"Azure Language does not respond ({type(error).__name__}).") from error
+    except (ValueError, RecursionError) as error:  # no JSON, or too deep
+        raise EngineUnavailable(_UNREADABLE) from error
 
 
 def _meaning(error: HttpResponseError) -> EngineError:
@@ -176,6 +190,11 @@ class OperationState:
     reason: JobError
     more: bool = False
 
+    @property
+    def count(self) -> int:
+        """How many documents have an answer."""
+        return len(self.documents) + len(self.errors)
+
     def with_page(self, page: "OperationState") -> "OperationState":
         """With the results of another page of the same operation."""
         documents, errors = self.documents | page.documents, self.errors | page.errors
@@ -186,8 +205,8 @@ def read_state(body: Mapping[str, Any]) -> OperationState:
     """Raises EngineUnavailable for what is no state of an operation."""
     try:
         return _read_state(body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineUnavailable("Azure Language sent a response that cannot be read.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise EngineUnavailable(_UNREADABLE) from error
 
 
 def _read_state(body: Mapping[str, Any]) -> OperationState:
@@ -199,7 +218,7 @@ def _read_state(body: Mapping[str, Any]) -> OperationState:
         results: Mapping[str, Any] = item.get("results") or {}
         for document in results.get("documents") or ():
             documents[str(document["id"])] = [_row(entity) for entity in document.get("entities") or ()] + [
-                [str(label["category"]), float(label["confidenceScore"])] for label in _classes(document)
+                [str(label["category"]), _score(label)] for label in _classes(document)
             ]
         for error in results.get("errors") or ():
             errors[str(error["id"])] = reason_in(error.get("error"))
@@ -221,8 +240,13 @@ def _classes(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 def _row(entity: Mapping[str, Any]) -> list[Any]:
     text = entity.get("text")
     check = checksum(text) if isinstance(text, str) else None
-    score, offset, length = float(entity["confidenceScore"]), int(entity["offset"]), int(entity["length"])
-    return [str(entity["category"]), score, offset, length, check]
+    offset, length = int(entity["offset"]), int(entity["length"])
+    return [str(entity["category"]), _score(entity), offset, length, check]
+
+
+def _score(found: Mapping[str, Any]) -> float:
+    score = float(found["confidenceScore"])
+    return score if isfinite(score) else 0.0
 
 
 def checksum(text: str) -> int:

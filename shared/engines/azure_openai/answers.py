@@ -8,6 +8,7 @@ braces are improbable), it is DEFAULT_CONFIDENCE.
 import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -168,13 +169,15 @@ class _Confidences:
         if not self.tokens:
             return
         key = ""
+        read = begin = 0  # characters, and as many in bytes
         for found in _STRING.finditer(self.content):
             if found[2]:
                 key = found[1]
                 continue
-            start = len(self.content[: found.start(1)].encode("utf-8", "surrogatepass"))
-            place = start, start + len(found[1].encode("utf-8", "surrogatepass"))
+            begin += _bytes_of(self.content[read : found.start(1)])
+            place = begin, begin + _bytes_of(found[1])
             (self._quotes if key == "text" else self._names).append(place)
+            read, begin = found.end(1), place[1]
         self._placed = self._place()
         if not self._is_believable():
             self._placed = []
@@ -196,7 +199,13 @@ class _Confidences:
         if len(strings) != count:
             return []
         start, end = strings[place]
-        return [logprob for begin, stop, logprob in self._placed if begin < end and start < stop]
+        found: list[float] = []
+        for at in range(bisect_right(self._placed, start, key=lambda token: token[1]), len(self._placed)):
+            begin, _, logprob = self._placed[at]
+            if begin >= end:
+                break
+            found.append(logprob)
+        return found
 
     def _place(self) -> list[tuple[int, int, float]]:
         """(begin, end, logprob) of the tokens, in bytes of the content; tokens that are not in it are left out."""
@@ -211,13 +220,19 @@ class _Confidences:
         return placed
 
     def _is_believable(self) -> bool:
-        strings = [*self._names, *self._quotes]
-        between = [
-            logprob
-            for begin, stop, logprob in self._placed
-            if not any(begin < end and start < stop for start, end in strings)
-        ]
+        strings = sorted([*self._names, *self._quotes])
+        between: list[float] = []
+        at = 0
+        for begin, stop, logprob in self._placed:
+            while at < len(strings) and strings[at][1] <= begin:
+                at += 1
+            if at == len(strings) or strings[at][0] >= stop:
+                between.append(logprob)
         return not between or math.exp(sum(between) / len(between)) >= _PROBABLE
+
+
+def _bytes_of(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _bounded(value: float) -> float:

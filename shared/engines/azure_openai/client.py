@@ -2,9 +2,11 @@
 
 429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
 408, 5xx, no connection a pause that doubles, up to three tries
-timeout                 one more try
+timeout                 one more try; the time is that of the whole response, however slowly it comes
 401, 403, 404, quota    no document can succeed: the others are not sent
-other 4xx               this document fails
+other 4xx, redirects    this document fails
+
+A server is not trusted: no redirect is followed, and responses are bounded in size and time.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from httpx2 import AsyncClient, Request, Response
     from openai import APIStatusError, AsyncOpenAI
 
 log = logging.getLogger("labelbridge.engines")
@@ -39,9 +42,17 @@ LONGEST_PAUSE: Final = 60.0
 FIRST_PAUSE: Final = 0.5
 TRIES: Final = {"busy": 5, "unavailable": 3, "timeout": 2}
 MAX_REASON: Final = 300
+#: Bytes of a response; the longest answer, 8,000 tokens with their log-probabilities, has far fewer.
+MAX_RESPONSE: Final = 4_000_000
+#: Characters of an answer, and its tokens whose log-probabilities are read.
+MAX_CONTENT: Final = 200_000
+MAX_TOKENS: Final = 20_000
 _MINUTE: Final = 60.0
 #: Parameters that not every server or model knows; `max_tokens` takes the place of the one before it.
 _OPTIONAL: Final = ("logprobs", "temperature", "max_completion_tokens", "max_tokens")
+
+#: What the package raises for a response that it cannot make sense of.
+_MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class CallFailed(Exception):
@@ -54,6 +65,10 @@ class CallFailed(Exception):
         self.error = JobError(code, message)
         self.hopeless = hopeless
         self.tokens = tokens
+
+
+class ResponseTooLarge(Exception):
+    """A response has more than MAX_RESPONSE bytes, or would have when it is decompressed."""
 
 
 class OutOfTime(Exception):
@@ -172,13 +187,16 @@ class Client:
                 await self._pace.turn(tokens, left)
                 async with self._turn(left):
                     seconds = min(patience, deadline.to_end())
-                    answer = await self._send(client, messages, response_format, most, seconds)
+                    async with asyncio.timeout(seconds):  # the package's is for each piece of a response
+                        answer = await self._send(client, messages, response_format, most, seconds)
                 return _reply(answer)
+            except CallFailed:
+                raise
             except OutOfTime:
                 if failure:
                     raise failure from None
                 raise
-            except (OpenAIError, AzureError, ValueError) as error:
+            except (OpenAIError, AzureError, ResponseTooLarge, TimeoutError, *_MALFORMED) as error:
                 if not self._leaves_out(error):
                     failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
 
@@ -236,20 +254,21 @@ class Client:
         from openai import AsyncAzureOpenAI, AsyncOpenAI
 
         target = self._target
+        options: dict[str, Any] = {"max_retries": 0, "http_client": _http_client()}
         if not target.endpoint:
             # Without a key the package would look for one in the environment.
-            return AsyncOpenAI(base_url=target.base_url, api_key=target.key or "none", max_retries=0)
-        options: dict[str, Any] = {"api_key": target.key}
+            return AsyncOpenAI(base_url=target.base_url, api_key=target.key or "none", **options)
         if not target.key:
             from azure.identity.aio import get_bearer_token_provider
 
             self._credential = self._identity()
-            options = {"azure_ad_token_provider": get_bearer_token_provider(self._credential, SCOPE)}
+            options["azure_ad_token_provider"] = get_bearer_token_provider(self._credential, SCOPE)
+        else:
+            options["api_key"] = target.key
         return AsyncAzureOpenAI(
             azure_endpoint=target.endpoint,
             azure_deployment=target.model,
             api_version=target.api_version,
-            max_retries=0,
             **options,
         )
 
@@ -262,7 +281,7 @@ class Client:
             return False
         body = _body_of(error)
         known = [name for name in _OPTIONAL if name not in self._unknown]
-        param, message = str(body.get("param") or ""), str(body.get("message") or "")
+        param, message = _text(body, "param"), _text(body, "message")
         named = next((n for n in known if n == param), None) or next((n for n in known if n in message), None)
         if named is None or _is_filter(body):
             return False
@@ -294,30 +313,66 @@ class Client:
         return failure
 
 
+def _http_client() -> "AsyncClient":
+    """A redirect would take the document, and on Azure the key, to another server: none is followed.
+
+    Of a response at most MAX_RESPONSE bytes are read.
+    """
+    from openai import DefaultAsyncHttpxClient
+
+    class Bounded(DefaultAsyncHttpxClient):
+        async def send(self, request: "Request", *, stream: bool = False, **options: Any) -> "Response":
+            response = await super().send(request, stream=True, **options)
+            try:
+                body = await _body_in(response)
+            finally:
+                await response.aclose()
+            return type(response)(
+                response.status_code, headers=response.headers, content=body, request=request
+            )
+
+    return Bounded(follow_redirects=False, headers={"Accept-Encoding": "identity"})
+
+
+async def _body_in(response: "Response") -> bytes:
+    """Raises ResponseTooLarge."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ResponseTooLarge
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > MAX_RESPONSE:
+            raise ResponseTooLarge
+    return bytes(body)
+
+
 def _judge(error: Exception) -> tuple[str | None, CallFailed]:
     """What kind of retry it is worth, None for none; and the failure if that is over."""
     import openai
+    from azure.core.exceptions import AzureError
 
     match error:
-        case openai.APITimeoutError():
+        case openai.APITimeoutError() | TimeoutError():
             return "timeout", CallFailed("EngineTimeout", "The service did not answer in time.")
         case openai.APIStatusError():
             return _judge_status(error)
         case openai.APIConnectionError():
             return "unavailable", CallFailed("EngineUnavailable", "The service cannot be reached.")
-        case openai.OpenAIError() | ValueError():
-            return None, CallFailed(
-                "InvalidAnswer", "The service returned a response that is not a chat completion."
-            )
-        case _:
+        case AzureError():
             text = f"The app's identity has no access to the service ({type(error).__name__})."
             return None, CallFailed("EngineAccessDenied", text, hopeless=True)
+        case ResponseTooLarge():
+            return None, CallFailed("InvalidAnswer", "The service returned a response that is too large.")
+        case _:
+            log.warning("A response of the service cannot be read (%s).", type(error).__name__)
+            text = "The service returned a response that is not a chat completion."
+            return None, CallFailed("InvalidAnswer", text)
 
 
 def _judge_status(error: "APIStatusError") -> tuple[str | None, CallFailed]:
     status, body = error.status_code, _body_of(error)
     said = f"({status}{': ' + reason if (reason := _reason(body)) else ''})."
-    code = str(body.get("code") or "")
+    code = _text(body, "code")
     if _is_filter(body):
         return None, CallFailed(CONTENT_FILTERED, "The content filter of the service refused the document.")
     if status in {401, 403}:
@@ -361,23 +416,27 @@ def _reply(answer: Any) -> Reply:
         raise CallFailed("AnswerTruncated", text, tokens=used)
     if not isinstance(content, str) or not content.strip():
         raise CallFailed("InvalidAnswer", "The model's response is empty.", tokens=used)
+    if len(content) > MAX_CONTENT:
+        raise CallFailed("AnswerTruncated", "The model's response is too long to be read.", tokens=used)
     return Reply(content, tuple(_tokens(choice)), used)
 
 
 def _tokens(choice: Any) -> list[Token]:
-    """The tokens of the answer with their log-probabilities; none when any is malformed."""
+    """The tokens of the answer with their log-probabilities; none when any is malformed, or there are too many."""
     listed = getattr(getattr(choice, "logprobs", None), "content", None)
+    if not isinstance(listed, list) or len(cast("list[Any]", listed)) > MAX_TOKENS:
+        return []
     tokens: list[Token] = []
-    for item in cast("list[Any]", listed) if isinstance(listed, list) else []:
+    for item in cast("list[Any]", listed):
         text, raw, logprob = (getattr(item, name, None) for name in ("token", "bytes", "logprob"))
         if not isinstance(text, str) or not isinstance(logprob, int | float):
             return []
         try:
             given = isinstance(raw, list)
             content = bytes(cast("list[int]", raw)) if given else text.encode("utf-8", "surrogatepass")
-        except (TypeError, ValueError):
+            tokens.append(Token(content, float(logprob)))
+        except (TypeError, ValueError, OverflowError):
             return []
-        tokens.append(Token(content, float(logprob)))
     return tokens
 
 
@@ -395,17 +454,23 @@ def _body_of(error: "APIStatusError") -> dict[str, Any]:
     return {}
 
 
+def _text(body: dict[str, Any], name: str) -> str:
+    """A field of the answer; empty where it is no text or number."""
+    value = body.get(name)
+    return str(value) if isinstance(value, str | int) else ""
+
+
 def _is_filter(body: dict[str, Any]) -> bool:
     inner = body.get("innererror")
-    codes = {body.get("code"), cast("dict[str, Any]", inner).get("code") if isinstance(inner, dict) else None}
-    return not codes.isdisjoint(
+    inner_code = _text(cast("dict[str, Any]", inner), "code") if isinstance(inner, dict) else ""
+    return not {_text(body, "code"), inner_code}.isdisjoint(
         {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
     )
 
 
 def _reason(body: dict[str, Any]) -> str:
     """What the service says, on one line."""
-    return redacted(" ".join(str(body.get("message") or "").split()))[:MAX_REASON].rstrip(".")
+    return redacted(" ".join(_text(body, "message").split()))[:MAX_REASON].rstrip(".")
 
 
 def retry_after(error: Exception) -> float | None:
@@ -416,7 +481,7 @@ def retry_after(error: Exception) -> float | None:
             seconds = float(headers.get(name, "")) / unit
             if seconds >= 0:  # neither is what is not a number
                 return seconds
-    with suppress(ValueError):
+    with suppress(ValueError, TypeError, OverflowError):  # no date, one without a time zone, one out of range
         return max(
             (parsedate_to_datetime(headers.get("retry-after", "")) - datetime.now(UTC)).total_seconds(), 0
         )

@@ -1,0 +1,162 @@
+"""The engine azure-language against a server that means harm, or is broken: every call ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from shared.domain.names import ProjectKind
+from shared.domain.suggestions import hundredths
+from shared.engines.azure_language import service
+from shared.engines.azure_language.authoring import LanguageAuthoring
+from shared.engines.azure_language.engine import AzureLanguageEngine, LanguageModel
+from shared.engines.azure_language.service import LanguageOptions
+from shared.engines.base import EngineUnavailable, Task
+from tests.fakes.language import KEY, RUNTIME
+from tests.fakes.server import serve
+
+TEXT = "I want my money back."
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def answered_by(
+    handler: Handler, kind: ProjectKind = ProjectKind.SINGLE_LABEL
+) -> AsyncIterator[tuple[LanguageModel, LanguageAuthoring]]:
+    """The engine's model, and a push, with a server that answers every call with the handler."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with serve(app) as address:
+        options = LanguageOptions(address, KEY, "support", "production")
+        engine, authoring = AzureLanguageEngine(options), LanguageAuthoring(options)
+        try:
+            yield await engine.load(await engine.prepare(Task(kind, ()))), authoring
+        finally:
+            await engine.close()
+            await authoring.close()
+
+
+def results(documents: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    item = {"kind": "CustomEntityRecognitionLROResults", "taskName": "labelbridge", "status": "succeeded",
+            "results": {"documents": documents, "errors": []}}  # fmt: skip
+    return {"jobId": "1", "status": "succeeded", "tasks": {"items": [item]}} | more
+
+
+async def test_a_redirect_takes_neither_documents_nor_the_key_elsewhere() -> None:
+    stolen: list[str] = []
+
+    async def thief(request: web.Request) -> web.StreamResponse:
+        stolen.append(request.path)
+        return web.json_response({}, status=202, headers={"operation-location": f"{RUNTIME}/1"})
+
+    elsewhere = web.Application()
+    elsewhere.router.add_route("*", "/{path:.*}", thief)
+    async with serve(elsewhere) as other:
+
+        async def redirect(request: web.Request) -> web.StreamResponse:
+            return web.Response(status=307, headers={"Location": f"{other}{request.path_qs}"})
+
+        async with answered_by(redirect) as (model, authoring):
+            for call in (
+                model.start([{"id": "0", "text": TEXT}]),
+                model.state("1"),
+                authoring.has_project("support"),
+                authoring.begin_import("support", b"{}"),
+            ):
+                with pytest.raises(EngineUnavailable, match="307"):
+                    await call
+    assert stolen == []
+
+
+async def test_a_response_that_comes_byte_by_byte_has_the_time_of_one_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "CALL_SECONDS", 0.3)
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=202, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.01)
+
+    async with answered_by(drip) as (model, authoring):
+        for call in (model.start([{"id": "0", "text": TEXT}]), model.state("1"), authoring.has_project("p")):
+            with pytest.raises(EngineUnavailable, match="in time"):
+                await call
+
+
+async def test_pages_without_end_are_not_read_without_end() -> None:
+    pages = 0
+
+    async def again(request: web.Request) -> web.StreamResponse:
+        nonlocal pages
+        pages += 1
+        return web.json_response(results([{"id": "0", "class": []}], nextLink=str(request.url)))
+
+    async with answered_by(again) as (model, _):
+        state, _ = await model.state("1")
+    assert state.documents == {"0": []}
+    assert pages == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>proxy</html>",
+        "[" * 500_000,
+        "[]",
+        "7",
+        '{"status": "succeeded", "tasks": [7]}',
+        '{"status": "succeeded", "tasks": {"items": [7]}}',
+        '{"status": "succeeded", "tasks": {"items": [{"results": {"documents": [{"id": "0", "class": "x"}]}}]}}',
+        json.dumps(results([{"id": "0", "entities": [{"category": "A", "offset": "x", "length": 1}]}])),
+        json.dumps(results([{"id": "0", "entities": [{"category": "A", "confidenceScore": 1}]}])),
+        json.dumps(
+            results([{"id": "0", "entities": [{"category": "A", "confidenceScore": 1, "length": 1, "offset": "@"}]}])
+        ).replace('"@"', "1e999"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+async def test_what_is_no_state_cannot_be_read(body: str, content_type: str) -> None:
+    async def answers_so(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text=body, content_type=content_type)
+
+    async with answered_by(answers_so) as (model, _):
+        with pytest.raises(EngineUnavailable, match="Azure Language"):
+            await model.state("1")
+
+
+@pytest.mark.parametrize("body", ["<html>proxy</html>", "[" * 500_000, "[]", "7", '{"jobId": "1"}'])
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+async def test_what_is_no_job_of_a_push_cannot_be_read(body: str, content_type: str) -> None:
+    async def answers_so(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text=body, content_type=content_type)
+
+    async with answered_by(answers_so) as (_, authoring):
+        with pytest.raises(EngineUnavailable, match="Azure Language"):
+            await authoring.training_state("support", "1")
+
+
+async def test_numbers_out_of_range_are_no_suggestion_and_no_confidence() -> None:
+    def entity(score: str, offset: int, length: int) -> str:
+        return f'{{"category": "A", "confidenceScore": {score}, "offset": {offset}, "length": {length}}}'
+
+    entities = [entity("NaN", 0, 1), entity("1e999", 2, 4), entity("1", -1, 3), entity("1", 10**30, 3),
+                entity("1", 0, 10**30), entity("1", 3, -2)]  # fmt: skip
+    body = json.dumps(results([{"id": "0", "entities": "@"}])).replace('"@"', f"[{', '.join(entities)}]")
+
+    async def answers_so(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return web.json_response({}, status=202, headers={"operation-location": f"{RUNTIME}/1"})
+        return web.Response(text=body, content_type="application/json")
+
+    async with answered_by(answers_so, ProjectKind.ENTITIES) as (model, _):
+        [answer] = await model.answer([TEXT])
+    found = [(hundredths(one.confidence), one.offset, one.length) for one in answer.predictions]
+    assert (found, answer.left_out) == ([(0, 0, 1), (0, 2, 4)], 4)
