@@ -16,6 +16,15 @@ DEPLOY = (ROOT / "docs/deploy.md").read_text("utf-8")
 TOP = {"function_app.py", "functions", "host.json", "requirements.txt", "shared", "web"}
 
 
+#: What may be in the folder besides: made by hand, by the pages of docs/, or by programs.
+NOT_OURS = [
+    ".venv/bin/python", "local.settings.json", ".env", "shared/.env", "functions/.secrets", "key.pem", "secrets.json",
+    "my-documents/1.txt", "upload.py", "labels.json", "labels.csv", "events.db", ".data/azurite/blob.json",
+    ".azure/labelbridge-dev/.env", "node_modules/x/index.js", "web/node_modules/x/index.js", "web/.env",
+    "shared/__pycache__/telemetry.cpython-313.pyc", "notes/shared/x.py",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The files that `.funcignore`, whose patterns are those of `.gitignore`, leaves of the checkout."""
@@ -23,7 +32,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     built = ["web/dist/index.html", "web/dist/assets/main.js"]  # made by `make web`
-    files = sorted({*filter(None, listed), *built, ".venv/bin/python", "local.settings.json"})
+    files = sorted({*filter(None, listed), *built, *NOT_OURS})
     folder = tmp_path_factory.mktemp("package")
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     shutil.copy(ROOT / ".funcignore", folder / ".gitignore")
@@ -37,6 +46,15 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )
     ignored = set(done.stdout.split("\0"))
     return [file for file in files if file not in ignored]
+
+
+def test_the_package_has_nothing_that_happens_to_be_in_the_folder(packed: list[str]) -> None:
+    assert {file.partition("/")[0] for file in packed} == TOP
+    assert not set(NOT_OURS) & set(packed)
+    assert {file for file in packed if file.startswith("web/")} == {
+        "web/dist/index.html",
+        "web/dist/assets/main.js",
+    }
 
 
 def test_the_package_is_complete(packed: list[str], tmp_path: Path) -> None:
