@@ -312,6 +312,30 @@ class ConnectionStore:
             return
 
 
+async def write_transition(
+    connections: ConnectionStore,
+    now: datetime,
+    before: Stored,
+    after: Connection,
+    *,
+    keep_lease: bool = False,
+) -> Stored:
+    """Write a transition with its log entry."""
+    binding = after.binding or before.connection.binding
+    transition = Transition(
+        before.connection.state,
+        after.state,
+        after.active,
+        operation=after.saga or before.connection.saga,
+        next_step=after.step,
+        aml_project_name=binding.name if binding else None,
+        error=after.error.message if after.error else None,
+    )
+    entry = LogEntry(now, after.actor, transition)
+    after = replace(after, since=None if after.idle else now)
+    return await connections.transition(before, after, entry, keep_lease=keep_lease)
+
+
 def _events(before: Connection, after: Connection, at: datetime) -> Iterator[Event]:
     """The event of a transition: a change of the state or of the active studio, or a failure."""
     failed = after.error is not None and after.error != before.error
