@@ -1,18 +1,47 @@
-"""One HTTP request after all checks, and its answer. Handlers take a `Call` and return a `Reply`."""
+"""One HTTP request, parsed and checked, and its answer. Handlers take a `Call` and return a `Reply`.
 
+Every error names the field and the rule.
+"""
+
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAliasType, cast, get_args
 from urllib.parse import urlsplit
 
 import azure.functions as func
+from pydantic import BaseModel, ValidationError
 
-from shared.domain.errors import Conflict, NotFound
+from shared.domain.errors import (
+    Conflict,
+    InvalidArgument,
+    InvalidRequest,
+    JobNotFound,
+    LengthRequired,
+    ModelNotFound,
+    NotFound,
+    ProjectNotFound,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from shared.domain.jobs import Job, JobStatus
-from shared.domain.names import derived_id, derived_job_id, random_id, random_job_id
+from shared.domain.names import (
+    derived_id,
+    derived_job_id,
+    model_label_fault,
+    project_name_fault,
+    random_id,
+    random_job_id,
+)
+from shared.domain.text import ascii_safe, has_lone_surrogate
 from shared.runtime.auth import Caller
-from shared.wire.api import job_json
+from shared.wire.api import API_VERSIONS, job_json
+from shared.wire.json_reader import JsonReader
+from shared.wire.validation import MAX_DETAILS, ValidationErrors, invalid
 
 if TYPE_CHECKING:
     from shared.domain.project import Project
@@ -23,6 +52,13 @@ PROJECTS = "language/authoring/analyze-text/projects"
 P = f"{PROJECTS}/{{projectName}}"
 JSON = "application/json; charset=utf-8"
 POLL_AGAIN = {"Retry-After": "1"}
+#: Larger bodies are parsed in a thread, so that other requests do not wait.
+INLINE_BODY = 256 * 1024
+#: A document with as many entities as 4 MiB can hold has fewer values.
+MAX_VALUES = 400_000
+#: No object of a request has so many members.
+MAX_MEMBERS = 1_000
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _CANCELED = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED})
 
 
@@ -181,3 +217,216 @@ def cancel_state(job: Job) -> Reply:
     reply = job_state(replace(job, errors=()))
     reply.data["status"] = status
     return reply
+
+
+def check_version(request: func.HttpRequest) -> str:
+    version = request.params.get("api-version", "")
+    if version in API_VERSIONS:
+        return version
+    text = "is missing" if not version else f"'{version[:40]}' is not known"
+    raise InvalidRequest(
+        f"The api-version {text}. Known versions: {', '.join(API_VERSIONS)}.",
+        target="api-version",
+        inner_code="InvalidParameterValue",
+    )
+
+
+type ProjectNames = Literal["existing", "new", "any"]
+"""Which names of projects an operation takes: those of existing ones, valid ones, or any."""
+
+
+def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
+    """An invalid name is answered like one that does not exist, unless the operation creates what it names.
+
+    A DELETE whose path ends in `/` deletes nothing: some client removed `..` from a longer path.
+    """
+    if request.method == "DELETE" and urlsplit(request.url).path.endswith("/"):
+        raise NotFound("The path of a DELETE must not end in '/'.")
+    project = request.route_params.get("projectName")
+    fault = project_name_fault(project) if project is not None and names != "any" else None
+    if project is not None and fault:
+        if names == "new":
+            raise InvalidArgument(fault, target="projectName")
+        raise ProjectNotFound(project[:60])
+    job = request.route_params.get("jobId")
+    if job is not None and not _JOB_ID.fullmatch(job):
+        raise JobNotFound(job[:60])
+    review = request.route_params.get("reviewId")
+    if review is not None and not _JOB_ID.fullmatch(review):
+        raise NotFound(f"There is no second review '{review[:60]}'.", target="reviewId")
+    model = request.route_params.get("trainedModelLabel")
+    if model is not None and model_label_fault(model):
+        raise ModelNotFound(model)
+
+
+def parse_query[M: BaseModel](model: type[M], request: func.HttpRequest) -> M:
+    """The query string, whose values are all text; unknown parameters are ignored, as Azure does."""
+    return model.model_validate(
+        {k: v for k, v in request.params.items() if k != "api-version"}, by_name=False
+    )
+
+
+def read_body(request: func.HttpRequest, limit: int) -> bytes:
+    """The bytes of the body. Raises TooLarge."""
+    body = request.get_body()
+    if len(body) > limit:
+        raise TooLarge(
+            f"The body has {len(body):,} bytes; this operation takes at most {limit:,}.", target="body"
+        )
+    return body
+
+
+def require_length(request: func.HttpRequest) -> None:
+    """Raises LengthRequired for a chunked body: without a Content-Length the Functions host passes on no body."""
+    if header_of(request, "transfer-encoding") is not None:
+        text = "The body must be sent with a Content-Length; Transfer-Encoding is not supported."
+        raise LengthRequired(text, target="Content-Length")
+
+
+async def in_thread[T](size: int, work: Callable[[], T]) -> T:
+    """The result of the work, which is done in a thread if the body that it reads is large."""
+    return await asyncio.to_thread(work) if size > INLINE_BODY else work()
+
+
+async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
+    """The JSON object of the body, types taken strictly: a number is not a string, a string not a boolean.
+
+    An absent body stands for `{}`, unless that would mean everything (`needs_body` of the model).
+    """
+    body = read_body(request, limit)
+    if not body.strip():
+        if getattr(model, "needs_body", False):
+            raise _malformed("The body is missing; send a JSON object.")
+        return _validated(lambda: model.model_validate({}, by_name=False))
+    _check_content_type(header_of(request, "content-type") or "")
+    return await in_thread(len(body), lambda: _parse(model, body))
+
+
+def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
+    if body.count(b",") > MAX_VALUES:  # to decode millions of values holds up the other threads
+        raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
+    try:
+        reader = JsonReader(body, MAX_MEMBERS)
+        value = reader.value()
+        reader.end()
+    except InvalidRequest as error:
+        raise _malformed(error.message.replace("The file", "The body", 1)) from None
+    if reader.complaints:
+        raise _malformed(reader.complaints[0])
+    if not isinstance(value, dict):
+        raise _malformed("The body must be a JSON object.")
+    if b"\\u" in body:
+        _check_text(cast("dict[str, Any]", value))
+    _check_fields(model, cast("dict[str, Any]", value))
+    text = body.removeprefix(BOM_UTF8)
+    return _validated(lambda: model.model_validate_json(text, strict=True, by_name=False))
+
+
+def _validated[M: BaseModel](read: Callable[[], M]) -> M:
+    """What was read. Raises InvalidArgument with all that is wrong."""
+    try:
+        return read()
+    except ValidationError as error:
+        raise invalid(error) from error
+
+
+def _check_fields(model: type[BaseModel], value: dict[str, Any]) -> None:
+    """Raises InvalidArgument if more fields are unknown than are reported; pydantic would collect them all."""
+    errors = ValidationErrors()
+    for path, name in _unknown(model, value):
+        if errors.count == MAX_DETAILS:
+            raise errors.as_error(more=True)
+        where = f"{path}.{ascii_safe(name)}" if path else ascii_safe(name)
+        errors.add(where, f"'{where}' is not a field of this request.", "InvalidParameterValue")
+
+
+def _unknown(model: type[BaseModel], value: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Unknown fields of the object and of what it holds, each with the path of its object."""
+    parts = _parts_of(model)
+    for name, item in value.items():
+        if name not in parts:
+            if model.model_config.get("extra") == "forbid":
+                yield path, name
+        elif (part := parts[name]) is not None:
+            inner = f"{path}.{name}" if path else name
+            held: list[tuple[str, object]] = [(inner, item)]
+            if isinstance(item, list):
+                held = [(f"{inner}[{n}]", element) for n, element in enumerate(cast("list[object]", item))]
+            for where, element in held:
+                if isinstance(element, dict):
+                    yield from _unknown(part, cast("dict[str, Any]", element), where)
+
+
+@cache
+def _parts_of(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """The fields of a model by their names in JSON, with the model of what they hold, if it is one or a list of it."""
+    return {field.alias or name: _model_in(field.annotation) for name, field in model.model_fields.items()}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if isinstance(annotation, TypeAliasType):
+        return _model_in(annotation.__value__)
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _check_text(value: dict[str, Any]) -> None:
+    """Only the escapes of JSON can bring in half of a surrogate pair, which is no text and cannot be answered."""
+    errors = ValidationErrors("body")
+    for path in _halves(value, ""):
+        errors.add(path or "body", "The text must be valid Unicode; it contains half of a surrogate pair.")
+    errors.raise_any()
+
+
+def _halves(value: object, path: str) -> Iterator[str]:
+    """Paths of texts with half of a surrogate pair; of an object with such a key, its own."""
+    waiting = [(value, path)]  # no recursion: lists may be nested thousands deep
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, str) and has_lone_surrogate(value):
+            yield path
+        elif isinstance(value, list):
+            items = enumerate(cast("list[object]", value))
+            inner = [(item, f"{path}[{index}]") for index, item in items if _may_hold_text(item)]
+            waiting.extend(reversed(inner))
+        elif isinstance(value, dict):
+            members = cast("dict[str, Any]", value)
+            yield from (path for key in members if has_lone_surrogate(key))
+            names = {key: ascii_safe(key) for key in members}
+            inner = [(item, f"{path}.{names[key]}" if path else names[key]) for key, item in members.items()]
+            waiting.extend(reversed(inner))
+
+
+def _may_hold_text(value: object) -> bool:
+    return isinstance(value, str | list | dict)
+
+
+def _malformed(message: str) -> InvalidRequest:
+    return InvalidRequest(message, target="body", inner_code="InvalidRequestBodyFormat")
+
+
+def _check_content_type(header: str) -> None:
+    """JSON under any of its names, `application/merge-patch+json` too; no header at all is taken as JSON."""
+    kind = header.partition(";")[0].strip().lower()
+    if kind and kind not in {"application/json", "text/json"} and not kind.endswith("+json"):
+        raise UnsupportedMediaType(
+            f"The body must be application/json, not '{kind[:60]}'.", target="Content-Type"
+        )
+
+
+def hundredths(confidence: float | None, *, up: bool) -> int | None:
+    """A bound in whole hundredths, rounded inwards: 0.805 is 81 as a least and 80 as a greatest confidence."""
+    if confidence is None:
+        return None
+    exact = round(confidence * 100, 6)
+    return -int(-exact // 1) if up else int(exact // 1)
+
+
+def require(removed: Collection[str], body: BaseModel, names: Iterable[str]) -> None:
+    """Raises InvalidArgument with every field of a merge patch that is null, and that cannot be removed."""
+    errors = ValidationErrors()
+    fields = type(body).model_fields
+    for alias in (fields[name].alias or name for name in names if name in removed):
+        errors.add(alias, f"'{alias}' is required and cannot be removed.")
+    errors.raise_any()

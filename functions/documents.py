@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, job_state, listed, paged
+from functions.call import Call, P, Reply, hundredths, in_thread, job_state, listed, paged, require
 from functions.http import Routes
-from functions.request import hundredths, in_thread, require
 from shared.domain.document import ANY_VERSION, Document, version_of_header
 from shared.domain.errors import InvalidArgument
 from shared.domain.labels import Labels

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
-from functions.call import Call, Reply, container
-from functions.request import (
+from functions.call import (
+    Call,
     ProjectNames,
+    Reply,
     check_names,
     check_version,
+    container,
     parse_body,
     parse_query,
     require_length,

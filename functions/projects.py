@@ -3,9 +3,8 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from functions.call import PROJECTS, Call, P, Reply, job_state, paged
+from functions.call import PROJECTS, Call, P, Reply, job_state, paged, require
 from functions.http import Routes
-from functions.request import require
 from shared.domain.errors import InvalidArgument, NotFound, PreconditionRequired
 from shared.domain.project import Guidelines, Project, ProjectSettings
 from shared.runtime.auth import Role

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from functions.call import Call, P, Reply, job_state, paged_jobs
+from functions.call import Call, P, Reply, hundredths, job_state, paged_jobs
 from functions.documents import assignee_of
 from functions.http import Routes, error_json
-from functions.request import hundredths
 from shared.domain.document import parse_version
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import JobKind

@@ -5,9 +5,8 @@ import logging
 from collections.abc import Awaitable
 from functools import cache
 
-from functions.call import PROJECTS, Call, P, Reply, listed
+from functions.call import PROJECTS, Call, P, Reply, check_version, listed
 from functions.http import OPERATIONS, Routes
-from functions.request import check_version
 from shared import telemetry
 from shared.domain.errors import Forbidden, NotFound, NotOffered
 from shared.engines.base import EngineError

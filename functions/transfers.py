@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from functions.call import Call, P, Reply, cancel_state, job_state, paged_jobs
+from functions.call import Call, P, Reply, cancel_state, job_state, paged_jobs, parse_body, read_body
 from functions.http import Routes
-from functions.request import parse_body, read_body
 from shared.domain.errors import InvalidArgument, NotOffered
 from shared.domain.jobs import JobStatus
 from shared.runtime.auth import Role

@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import function_app
+from functions.call import require
 from functions.http import OPERATIONS
 from functions.projects import patch_of
-from functions.request import require
 from shared.domain.errors import InvalidArgument
 from shared.wire.documents import DocumentPatchBody
 from shared.wire.projects import ProjectBody

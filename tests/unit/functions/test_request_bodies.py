@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 import function_app  # declares the operations  # noqa: F401
+from functions.call import INLINE_BODY, check_names, in_thread, parse_body, require_length
 from functions.http import OPERATIONS, SMALL_BODY
-from functions.request import INLINE_BODY, check_names, in_thread, parse_body, require_length
 from shared.domain.errors import InvalidArgument, InvalidRequest, LengthRequired, NotFound
 from shared.domain.names import ProjectKind
 from shared.wire.autolabel import AutolabelBody
