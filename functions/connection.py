@@ -48,7 +48,8 @@ async def put_connection(call: Call, body: ConnectBody) -> Reply:
 @routes.add("POST", f"{CONNECTION}/:switch", {202: None}, role=Role.SWITCH)
 async def switch_connection(call: Call, body: SwitchBody) -> Reply:
     """Switch labeling to the other studio."""
-    caller = await call.container.caller_credential(call.caller)
+    credentials = call.container.caller_credentials
+    caller = await credentials.of(call.caller.token) if credentials else None
     job = await call.container.connection.switch(
         call.project_name, body.to, call.caller.name, call.job_id(), caller
     )

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
+from urllib.parse import urlsplit
 
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
@@ -172,8 +173,18 @@ def _refusal(error: LabelbridgeError) -> Reply:
     return Reply(status_of(error), body_of(error), headers_of(error))
 
 
+def warn_of_scheme(app: "Container", url: str, headers: Mapping[str, str]) -> None:
+    """Warn once if links in responses have another scheme than the one that callers use."""
+    used = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    linked = urlsplit(app.settings.public_endpoint or url).scheme
+    if used and used != linked and not app.warned_of_scheme:
+        app.warned_of_scheme = True
+        text = "Links in responses begin with %s://, but callers use %s://. Set PUBLIC_ENDPOINT."
+        log.warning(text, linked, used)
+
+
 async def _run(operation: Operation, request: func.HttpRequest, app: "Container") -> Reply:
-    app.check_proxy(request.url, request.headers)
+    warn_of_scheme(app, request.url, request.headers)
     caller = ANONYMOUS_CALLER
     if operation.role is not Access.ANONYMOUS:
         caller = await app.authenticator.identify(request.headers)

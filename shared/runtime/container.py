@@ -1,8 +1,7 @@
 """The composition root: everything that lives as long as the process, built once and on first use."""
 
 import importlib
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from shared.engines.base import Engine, require_settings
 from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, Engines, local_engines
 from shared.events.delivery import EventDelivery, Receiver
 from shared.events.receivers import Topic, Webhook, WebhookOptions
-from shared.runtime.auth import Authenticator, Caller
+from shared.runtime.auth import Authenticator
 from shared.runtime.settings import Settings, load_settings
 from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import Planner
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 
     from shared.engines.azure_language.service import LanguageOptions
 
-log = logging.getLogger("labelbridge")
-
 
 class Container:
     """The services over one set of stores. Made by `container()` for the app, by hand in tests."""
@@ -69,7 +66,7 @@ class Container:
         self.account_name = settings.account_name
         self.stores = stores
         self._connections = connections or stores.table  # a partition of its own, wherever it lies
-        self._warned = False
+        self.warned_of_scheme = False
         self.engines = Engines(factories)
         self.authenticator = Authenticator(settings)
         self.budgets = BudgetService(stores, settings.engine_budgets)
@@ -88,18 +85,6 @@ class Container:
         self.batches = BatchRunner(stores, self.engines, self.model_cache, self.jobs)
         self.evaluator = Evaluator(stores)
         self.registering = RegisterService(stores, self.planner, self.jobs)
-
-    def check_proxy(self, url: str, headers: Mapping[str, str]) -> None:
-        """Warn once if links in responses have another scheme than the one that callers use."""
-        used = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
-        linked = urlsplit(self.settings.public_endpoint or url).scheme
-        if used and used != linked and not self._warned:
-            self._warned = True
-            log.warning(
-                "Links in responses begin with %s://, but callers use %s://. Set PUBLIC_ENDPOINT.",
-                linked,
-                used,
-            )
 
     @cached_property
     def projects(self) -> ProjectService:
@@ -188,14 +173,14 @@ class Container:
     def push(self) -> PushService:
         return PushService(self.stores, self.jobs, LanguageAuthoring(_language(self.settings)))
 
-    async def caller_credential(self, caller: Caller) -> "AsyncTokenCredential | None":
-        """The caller's own identity towards Azure, where there is a bearer token to exchange for it."""
+    @cached_property
+    def caller_credentials(self) -> CallerCredentials | None:
+        """Makes the credentials of callers towards Azure from their bearer tokens; None without an account to check."""
         settings = self.settings
-        if caller.token is None or not settings.storage_account_id:
+        if not settings.storage_account_id:
             return None
         client = settings.entra_client_id or settings.entra_audience
-        makes = CallerCredentials(_identity(settings), settings.entra_tenant_id, client)
-        return await makes.of(caller.token)
+        return CallerCredentials(_identity(settings), settings.entra_tenant_id, client)
 
     @cached_property
     def trained_models(self) -> TrainedModelService:

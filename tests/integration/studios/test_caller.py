@@ -8,6 +8,8 @@ from azure.core.pipeline.transport import AioHttpTransport
 from shared.connection.studios.arm import CallerCredentials
 from tests.fakes.entra import TENANT, FakeEntra, StaticToken
 from tests.fakes.server import serve
+from tests.support.services import in_process
+from tests.support.storage.memory import MemoryStorage
 
 
 class Redirected(AioHttpTransport):
@@ -44,3 +46,12 @@ async def test_the_callers_token_is_exchanged_for_one_of_azure() -> None:
     assert assertion == token
     assert "https://management.azure.com/.default" in scope
     assert await makes.of(None) is None
+
+
+def test_callers_share_the_identity_of_the_app() -> None:
+    account = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a"
+    container = in_process(MemoryStorage(), storage_account_id=account).container
+    credentials = container.caller_credentials
+    assert credentials is not None
+    assert container.caller_credentials is credentials
+    assert in_process(MemoryStorage()).container.caller_credentials is None

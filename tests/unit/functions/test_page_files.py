@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from functions.http import warn_of_scheme
 from functions.web import page_files
 from shared.runtime.container import Container
 from tests.support.services import settings
@@ -63,9 +64,9 @@ def test_the_best_accepted_encoding_is_sent(dist, accepted, encoding):
 def test_the_first_request_by_another_scheme_is_warned_of_once(caplog, endpoint, url, proto, warned):
     app = Container.__new__(Container)
     app.settings = settings(**({"public_endpoint": endpoint} if endpoint else {}))
-    app._warned = False
+    app.warned_of_scheme = False
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            app.check_proxy(url, {} if proto is None else {"x-forwarded-proto": proto})
+            warn_of_scheme(app, url, {} if proto is None else {"x-forwarded-proto": proto})
     assert len(caplog.records) == warned
     assert not warned or "PUBLIC_ENDPOINT" in caplog.text
