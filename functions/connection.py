@@ -16,8 +16,7 @@ from shared.connection.wire import (
 )
 from shared.domain.jobs import Job
 from shared.runtime.auth import Role
-from shared.wire.api import JobModel
-from shared.wire.validation import ValidationErrors
+from shared.wire.api import JobModel, ValidationErrors
 
 routes = Routes()
 CONNECTION = f"{P}/connection"

@@ -16,7 +16,7 @@ from shared.services.jobs.messages import WORK_QUEUE
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.wire.api import EmptyList, ErrorAnswer, Health, Readiness, WhoAmI
 from shared.wire.events import DeadLetterList, DeadLetterQuery, ResendBody, Resent, cloud_event
-from shared.wire.records import moment
+from shared.wire.json_codec import moment
 
 routes = Routes()
 log = logging.getLogger("labelbridge.health")

@@ -12,13 +12,13 @@ from shared.domain.errors import InvalidArgument
 from shared.domain.labels import Labels
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.runtime.auth import Role
-from shared.wire.api import moment
 from shared.wire.documents import (
     DocumentModel,
     LabelsBody,
     PageQuery,
     write_labels,
 )
+from shared.wire.json_codec import moment
 from shared.wire.team import (
     AgreementAnswer,
     AssignAnswer,

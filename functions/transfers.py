@@ -12,8 +12,8 @@ from shared.domain.jobs import JobStatus
 from shared.runtime.auth import Role
 from shared.wire.api import IndexType, JobList, JobModel, Wire
 from shared.wire.documents import PageQuery
+from shared.wire.json_codec import to_json
 from shared.wire.projects import ExportedFileModel, ExportJobModel, ProjectFileModel, ProjectFileReference
-from shared.wire.records import to_json
 from shared.wire.training import PushBody, PushTargetModel
 
 routes = Routes()

@@ -50,7 +50,7 @@ from shared.services.jobs.stores import Stores
 from shared.services.projects.maintenance import ITEM_SECONDS, Parts
 from shared.storage.jobs import LeaseLost
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.validation import ValidationErrors
+from shared.wire.api import ValidationErrors
 
 log = logging.getLogger("labelbridge.connection")
 

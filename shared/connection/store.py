@@ -50,7 +50,7 @@ from shared.storage.gateways.ports import (
 )
 from shared.storage.outbox import Outbox
 from shared.storage.rows import key_range, packed_values, str_of, to_json, unpacked_values
-from shared.wire import records
+from shared.wire import json_codec
 from shared.wire.events import Event
 
 #: Attributes stored as they are (text, numbers, lists of text), by their stored names.
@@ -412,12 +412,17 @@ def _decode(row: Row) -> Stored:
 
 
 def _encode_entry(entry: LogEntry) -> dict[str, Value]:
-    return {"v": 1, "at": entry.at, "actor": entry.actor, **packed_values(records.to_json(entry.transition))}
+    return {
+        "v": 1,
+        "at": entry.at,
+        "actor": entry.actor,
+        **packed_values(json_codec.to_json(entry.transition)),
+    }
 
 
 def _entry(row: Row) -> LogEntry:
     at = row.values["at"]
     if not isinstance(at, datetime):
         raise TypeError(f"The row {row.key} has no time.")
-    transition = records.from_json(Transition, unpacked_values(row.values))
+    transition = json_codec.from_json(Transition, unpacked_values(row.values))
     return LogEntry(at, str_of(row.values, "actor"), transition)

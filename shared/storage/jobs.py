@@ -66,7 +66,7 @@ from shared.storage.rows import (
     to_json,
     unpacked_values,
 )
-from shared.wire import records
+from shared.wire import json_codec
 from shared.wire.events import of_job
 
 LEASE_FOR = timedelta(seconds=20)
@@ -410,9 +410,9 @@ def _decode_outcome(data: list[Any]) -> DocumentOutcome:
 
 def _encode(job: Job) -> dict[str, Value]:
     data: dict[str, Any] = {
-        "parameters": records.to_json(job.parameters),
+        "parameters": json_codec.to_json(job.parameters),
         "batches": [[b.low, b.high, b.planned] for b in job.batches],
-        "result": records.to_json(job.result) if job.result else {},
+        "result": json_codec.to_json(job.result) if job.result else {},
         "errors": [asdict(e) for e in job.errors],
         "warnings": [asdict(e) for e in job.warnings],
     }
@@ -447,9 +447,9 @@ def _decode(row: Row) -> Job:
         created=created,
         updated=updated,
         status=JobStatus(str_of(values, "status")),
-        parameters=records.from_json(_PARAMETERS.get(kind, NoParameters), data["parameters"]),
+        parameters=json_codec.from_json(_PARAMETERS.get(kind, NoParameters), data["parameters"]),
         batches=tuple(Batch(*b) for b in data["batches"]),
-        result=records.from_json(_RESULTS[kind], data["result"])
+        result=json_codec.from_json(_RESULTS[kind], data["result"])
         if data["result"] and kind in _RESULTS
         else None,
         errors=tuple(JobError(**e) for e in data["errors"]),

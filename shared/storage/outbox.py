@@ -39,7 +39,7 @@ from shared.storage.rows import (
     str_of,
     unpacked_values,
 )
-from shared.wire import records
+from shared.wire import json_codec
 from shared.wire.events import Event
 
 log = logging.getLogger("labelbridge.events")
@@ -232,7 +232,7 @@ def _put(
 def _values(
     events: Sequence[Event], left: Mapping[str, int] | None, attempts: int, due: datetime
 ) -> dict[str, Value]:
-    data: dict[str, Any] = {"events": [records.to_json(event) for event in events], "left": left}
+    data: dict[str, Any] = {"events": [json_codec.to_json(event) for event in events], "left": left}
     return {"v": 1, "attempts": attempts, "due": due, **packed_values(data)}
 
 
@@ -240,7 +240,7 @@ def _decode(row: Row) -> Waiting:
     data, due = unpacked_values(row.values), row.values["due"]
     if not isinstance(due, datetime):
         raise TypeError(f"The row {row.key} has no time.")
-    events = tuple(records.from_json(Event, event) for event in data["events"])
+    events = tuple(json_codec.from_json(Event, event) for event in data["events"])
     event_id = row.key.removeprefix(outbox_key())
     return Waiting(
         row.partition, event_id, events, int_of(row.values, "attempts"), due, row.etag, data["left"]
@@ -254,7 +254,7 @@ def _of_letter(letter: DeadLetter) -> dict[str, Value]:
         "attempts": letter.attempts,
         "reason": letter.reason,
         "at": letter.at,
-        **packed_values(records.to_json(letter.event)),
+        **packed_values(json_codec.to_json(letter.event)),
     }
 
 
@@ -265,7 +265,7 @@ def _letter(row: Row) -> DeadLetter:
     return DeadLetter(
         row.key.removeprefix(dead_letter_key()),
         str_of(values, "receiver"),
-        records.from_json(Event, unpacked_values(values)),
+        json_codec.from_json(Event, unpacked_values(values)),
         int_of(values, "attempts"),
         str_of(values, "reason"),
         at,

@@ -51,7 +51,7 @@ from shared.storage.rows import (
     unpack,
     unpacked_values,
 )
-from shared.wire import records
+from shared.wire import json_codec
 
 type Json = Any
 
@@ -98,7 +98,7 @@ _DETAILS: dict[Action, type[Details]] = {
 
 
 def encode_entry(entry: HistoryEntry) -> Json:
-    return [entry.document_id, entry.action, records.to_json(entry.details, encode_labels)]
+    return [entry.document_id, entry.action, json_codec.to_json(entry.details, encode_labels)]
 
 
 def decode_entry(data: Json) -> HistoryEntry:
@@ -106,7 +106,7 @@ def decode_entry(data: Json) -> HistoryEntry:
     action = Action(name)
     if action is Action.DOCUMENT_CHANGED and "after" not in details:  # as the first version wrote it
         details = {"after": details}
-    return HistoryEntry(document_id, action, records.from_json(_DETAILS[action], details, decode_labels))
+    return HistoryEntry(document_id, action, json_codec.from_json(_DETAILS[action], details, decode_labels))
 
 
 def encode_suggestions(suggestions: SuggestionSet | None) -> Json:

@@ -17,9 +17,8 @@ from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_f
 from shared.domain.project import MAX_CATEGORIES, Project
 from shared.domain.suggestions import MAX_ENTITY_LENGTH, Suggestion, SuggestionSet
 from shared.domain.text import MAX_CHARACTERS
-from shared.wire.api import Language, ModelLabel, Strict, Wire, moment
-from shared.wire.records import to_json
-from shared.wire.validation import ValidationErrors, shown
+from shared.wire.api import Language, ModelLabel, Strict, ValidationErrors, Wire
+from shared.wire.json_codec import moment, shown, to_json
 
 if TYPE_CHECKING:
     from shared.domain.page import HistoryEntry

@@ -22,11 +22,12 @@ from shared.wire.api import (
     ModelLabel,
     Names,
     Strict,
+    ValidationErrors,
     Wire,
     moment,
 )
 from shared.wire.documents import ClassModel, RegionModel
-from shared.wire.validation import ValidationErrors, shown
+from shared.wire.json_codec import shown
 
 if TYPE_CHECKING:
     from shared.domain.page import ProjectStatistics

@@ -14,9 +14,9 @@ from shared.domain.names import Dataset
 from shared.services.jobs.messages import JobMessage
 from shared.services.project_files.import_labels import ImportLabelsService, LabelsRequest
 from shared.wire.aml_jsonl import OffsetUnit
+from shared.wire.api import ValidationErrors
 from shared.wire.documents import document_json, history_json
 from shared.wire.project_file import read_metadata
-from shared.wire.validation import ValidationErrors
 from tests.stateful.connection_world import World
 from tests.support.services import in_process
 

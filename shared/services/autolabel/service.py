@@ -25,7 +25,7 @@ from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import ModelCache
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
-from shared.wire.validation import ValidationErrors
+from shared.wire.api import ValidationErrors
 
 log = logging.getLogger("labelbridge.jobs")
 

@@ -33,8 +33,8 @@ from shared.services.jobs.stores import Stores
 from shared.services.project_files.exports import file_chunks
 from shared.services.training.model_cache import label_counts
 from shared.storage.gateways.ports import RowChanged
+from shared.wire.json_codec import to_json
 from shared.wire.project_file_writer import ProjectFileWriter
-from shared.wire.records import to_json
 
 log = logging.getLogger("labelbridge.push")
 

@@ -13,7 +13,7 @@ from shared.engines.registry import Engines
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.stores import Stores
-from shared.wire.validation import ValidationErrors
+from shared.wire.api import ValidationErrors
 
 #: Tries to add a version of the guidelines while others add theirs.
 ATTEMPTS = 10

@@ -41,7 +41,7 @@ from shared.services.jobs.stores import Stores
 from shared.services.review.service import DECISIONS, SavedTraces, decided_entry, undone_entry
 from shared.storage.jobs import Lease
 from shared.storage.pages import Author, locked
-from shared.wire.validation import ValidationErrors
+from shared.wire.api import ValidationErrors
 
 #: Texts in memory at a time, where a decision is about entities with a certain text.
 TEXTS_AT_ONCE = 50

@@ -29,8 +29,8 @@ from shared.storage.gateways.ports import Operation
 from shared.storage.page_reader import gather
 from shared.storage.pages import Author
 from shared.storage.team import Resolution, SecondItem, SecondReview
+from shared.wire.api import ValidationErrors
 from shared.wire.team import MAX_SAMPLE
-from shared.wire.validation import ValidationErrors
 
 ATTEMPTS = 5
 #: What makes or changes the labels of a document.

@@ -28,7 +28,7 @@ from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import Unread, example, read_texts
 from shared.storage.page_codec import decode_documents, encode_documents
 from shared.storage.rows import pack, unpack
-from shared.wire import records
+from shared.wire import json_codec
 
 PREDICTED_AT_ONCE = 500
 
@@ -194,7 +194,7 @@ class Evaluator:
         )
         summary, results = f"{base}/summary.json", f"{base}/results.json"
         warnings = (*warnings_of(data.left_out), *_of_fit(model))
-        reported = {"warnings": [records.to_json(warning) for warning in warnings]} if warnings else {}
+        reported = {"warnings": [json_codec.to_json(warning) for warning in warnings]} if warnings else {}
         await self._write(summary, evaluation.summary | reported)
         await self._write(results, evaluation.results)
         return WrittenEvaluation(summary, results, warnings)

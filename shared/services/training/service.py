@@ -44,8 +44,8 @@ from shared.services.jobs.stores import Stores
 from shared.services.training.evaluating import Evaluator, LabelSnapshot, warnings_of
 from shared.services.training.sufficiency import check_training
 from shared.storage.gateways.ports import RowChanged
+from shared.wire.api import ValidationErrors
 from shared.wire.training import CONFIG_VERSION
-from shared.wire.validation import ValidationErrors
 
 log = logging.getLogger("labelbridge.models")
 

@@ -1,20 +1,27 @@
-"""Strict JSON, read piece by piece: the values of a long list exist one at a time, and so does the text around them.
-
-Strict means: UTF-8, no NaN or Infinity, no key twice in an object. The last two do not stop the reading; they
-are put into `complaints`, for the caller to report with their place. What is no JSON raises InvalidRequest.
-"""
+"""JSON in and out: a strict reader for what others wrote, and dataclasses as JSON objects and back."""
 
 import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cache
 from io import BytesIO
-from typing import Any, BinaryIO, Final, NoReturn
+from types import UnionType
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast, get_args, get_origin, get_type_hints
+
+from pydantic.alias_generators import to_camel
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.validation import MAX_DETAILS, shown
+from shared.domain.labels import Labels
+from shared.domain.suggestions import Hundredths
+from shared.domain.text import ascii_safe
 
+#: Errors of one input that are reported; all are counted.
+MAX_DETAILS: Final = 100
 #: More objects and lists, or more values, than any valid project file of 100 MB has (the shortest label takes
 #: 39 bytes). 100 MB of `[],` would take gigabytes once decoded.
 MAX_CONTAINERS: Final = 3_000_000
@@ -31,7 +38,12 @@ _NEAR_THE_END: Final = 16
 
 
 class JsonReader:
-    """A cursor on a JSON text. Every `value`, `members` or `elements` consumes the value at the cursor."""
+    """A cursor on a JSON text. Every `value`, `members` or `elements` consumes the value at the cursor.
+
+    The values of a long list exist one at a time, and so does the text around them. Strict means: UTF-8, no NaN or
+    Infinity, no key twice in an object. The last two do not stop the reading; they are put into `complaints`, for the
+    caller to report with their place. What is no JSON raises InvalidRequest.
+    """
 
     def __init__(
         self, source: bytes | BinaryIO, max_members: int | None = None, *, window: int = WINDOW
@@ -191,3 +203,107 @@ class JsonReader:
 
 def _twice(key: str) -> str:
     return f"The key {shown(key)} occurs more than once in an object."
+
+
+def shown(value: object) -> str:
+    """A value of an input as its author would recognize it, at most 60 characters."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 200 else "a very large number"
+    text = str(value) if isinstance(value, float) else f"'{value}'"
+    return ascii_safe(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+class _Field(NamedTuple):
+    """A field of a dataclass as a member of a JSON object."""
+
+    name: str
+    key: str
+    hint: Any
+    #: None when the key is missing, though there is no default.
+    nullable: bool
+    optional: bool
+
+
+def moment(at: datetime) -> str:
+    """ISO 8601 in UTC with `Z`, as Azure writes it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@cache
+def _fields(kind: Any) -> tuple[_Field, ...]:
+    hints = get_type_hints(kind)
+    return tuple(
+        _Field(
+            f.name,
+            str(cast("Any", f.metadata).get("key", to_camel(f.name))),
+            hints[f.name],
+            nullable=f.default is MISSING and isinstance(hints[f.name], UnionType),
+            optional=f.default is None,
+        )
+        for f in fields(kind)
+    )
+
+
+type WriteLabels = Callable[[Labels], Any]
+type ReadLabels = Callable[[Any], Labels | None]
+
+
+def to_json(record: Any, labels: WriteLabels | None = None) -> dict[str, Any]:
+    """The JSON object of a dataclass, with keys in camelCase. Left out: a field that is None, as is its default.
+
+    `labels` writes labels, whose form is another in a table than in an answer.
+    """
+    values = ((f, getattr(record, f.name)) for f in _fields(record.__class__))
+    return {
+        f.key: _plain(f.hint, value, labels) for f, value in values if value is not None or not f.optional
+    }
+
+
+def from_json[T](kind: type[T], data: Mapping[str, Any], labels: ReadLabels | None = None) -> T:
+    """The dataclass of a JSON object. Raises TypeError when a key is missing that has no default and cannot be None.
+
+    A missing key gets the default of its field, and a key that no field has is ignored, so that rows written by other
+    versions can be read.
+    """
+    given = (f for f in _fields(kind) if f.key in data or f.nullable)
+    return kind(**{f.name: _typed(f.hint, data.get(f.key), labels) for f in given})
+
+
+def _plain(hint: Any, value: Any, labels: WriteLabels | None) -> Any:
+    if hint is Hundredths:
+        return value / 100
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Labels) and labels is not None:
+        return labels(value)
+    if isinstance(value, tuple):
+        items = cast("tuple[Any, ...]", value)
+        return [_plain(None, item, labels) for item in items]
+    return to_json(value, labels) if is_dataclass(value) else value
+
+
+def _typed(hint: Any, value: Any, labels: ReadLabels | None) -> Any:
+    if value is None:
+        return None
+    if isinstance(hint, UnionType):  # `X | None`
+        return _typed(get_args(hint)[0], value, labels)
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return tuple(_typed(item, each, labels) for each in value)
+    if hint is datetime:
+        return datetime.fromisoformat(value)
+    if hint is Labels and labels is not None:
+        return labels(value)
+    if hint is Hundredths:
+        return round(value * 100)
+    if is_dataclass(hint):
+        return from_json(cast("Any", hint), value, labels)
+    return hint(value) if isinstance(hint, type) and issubclass(hint, Enum) else value

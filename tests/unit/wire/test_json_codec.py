@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.json_reader import MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
+from shared.wire.json_codec import MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
