@@ -43,8 +43,19 @@ from shared.storage.gateways.ports import (
 )
 from shared.storage.models import Artifacts
 from shared.storage.outbox import Outbox
-from shared.storage.page_groups import Author, Draft, PageGroups, Planned, ProjectHandle, Put, Request
-from shared.storage.page_reader import KEPT_EDITIONS, PageReader, gather, run_each
+from shared.storage.page_access import (
+    KEPT_EDITIONS,
+    Author,
+    Draft,
+    PageGroups,
+    PageReader,
+    Planned,
+    ProjectHandle,
+    Put,
+    Request,
+    gather,
+    run_each,
+)
 from shared.storage.rows import (
     head_key,
     history_key,

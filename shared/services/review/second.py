@@ -26,7 +26,7 @@ from shared.domain.text import Offsets, content_hash
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import undone_entry
 from shared.storage.gateways.ports import Operation
-from shared.storage.page_reader import gather
+from shared.storage.page_access import gather
 from shared.storage.pages import Author
 from shared.storage.team import Resolution, SecondItem, SecondReview
 from shared.wire.api import ValidationErrors
