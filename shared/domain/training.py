@@ -8,13 +8,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from math import ceil
 from typing import Any
 
 from shared.domain.labels import Labels
-from shared.domain.names import Dataset, ProjectKind, Studio
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.text import why_not_a_document
 
 UNLABELED = ""
@@ -224,49 +223,3 @@ class Evaluation:
 
     summary: dict[str, Any]
     results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-
-#: Labels that must have changed before the model is fitted again without a request: so many, or this share of them,
-#: whichever is more; after so long any change suffices.
-FIT_CHANGES, FIT_SHARE, FIT_AFTER = 10, 0.1, timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelCounts:
-    """How many documents are labeled, and how many have each category (entities: how many spans)."""
-
-    labeled: int
-    by_category: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class LastFit:
-    """The last time that an engine was fitted for a project.
-
-    `learned` is a digest of the labels. `artifact` names the blob of the last model that could be fitted, `counts` the
-    labels that it learned; `failure` says why a later fit failed.
-    """
-
-    learned: str
-    artifact: str
-    kind: ProjectKind
-    studio: Studio
-    counts: LabelCounts
-    at: datetime
-    failure: str = ""
-    #: The artifact before, which jobs that were planned meanwhile may still load.
-    former: str = ""
-    #: As of a trained model.
-    edits: int = 0
-
-    def serves(self, kind: ProjectKind, studio: Studio) -> bool:
-        """Whether there is a model for a project of this kind that is labeled in this studio."""
-        return bool(self.artifact) and (self.kind, self.studio) == (kind, studio)
-
-    def is_outdated(self, counts: LabelCounts, now: datetime) -> bool:
-        """Whether labels have changed enough since to fit again without a request."""
-        before, after = self.counts.by_category, counts.by_category
-        moved = sum(abs(after.get(name, 0) - before.get(name, 0)) for name in before.keys() | after.keys())
-        changed = max(abs(counts.labeled - self.counts.labeled), ceil(moved / 2))
-        enough = max(FIT_CHANGES, ceil(FIT_SHARE * self.counts.labeled))
-        return changed >= enough or now - self.at > FIT_AFTER

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterable, AsyncIterator
 from datetime import datetime
 
+from shared.domain.autolabel import LabelCounts, LastFit
 from shared.domain.errors import ModelNotFound, Unavailable
 from shared.domain.jobs import Job, JobKind, TrainParameters
 from shared.domain.names import ProjectKind, Studio
 from shared.domain.project import Project
-from shared.domain.training import LabelCounts, LastFit, SplitKind, SplitOptions, TrainedModel
+from shared.domain.training import SplitKind, SplitOptions, TrainedModel
 from shared.storage.gateways.ports import (
     CHUNK,
     Blobs,

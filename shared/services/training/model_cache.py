@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from shared import telemetry
+from shared.domain.autolabel import LabelCounts, LastFit
 from shared.domain.document import Document, Reading
 from shared.domain.errors import NotFound
 from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind
@@ -24,7 +25,7 @@ from shared.domain.prediction import Example, Span
 from shared.domain.project import Project
 from shared.domain.suggestions import BANDS, RAW_BANDS
 from shared.domain.text import CHANGED, MISSING, Offsets, content_hash
-from shared.domain.training import LabelCounts, LastFit, TrainedModel
+from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
 from shared.services.jobs.lifecycle import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
