@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Span
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -19,8 +19,8 @@ from dataclasses import astuple, dataclass
 from statistics import fmean
 
 from bench.data_sets import FOLDER, KINDS, DataSet, read
+from shared.domain.labels import Example, Prediction, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction, Span
 from shared.domain.project import Category
 from shared.engines import (
     Engine,

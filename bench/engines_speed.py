@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Span
 from shared.engines.embedded import models, sentences
 
 KINDS = {

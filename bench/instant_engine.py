@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction
 from shared.engines import ArtifactError, Capabilities, NotEnoughExamples
 
 _CONFIDENCE = 0.5

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.call import Call, P, Reply, cancel_state, job_state, paged, paged_jobs
 from functions.http import Routes
-from shared.domain.suggestions import BAND
+from shared.domain.labels import BAND
 from shared.runtime.auth import Role
 from shared.wire.api import JobList, JobModel, outcome_json
 from shared.wire.autolabel import AutolabelBody, EngineList, EstimateModel, OutcomeList, OutcomeQuery

@@ -10,11 +10,10 @@ from math import ceil
 
 from shared.domain.document import Document, Reading, apply, new_document
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, JobError, JobSource, Outcome
+from shared.domain.labels import Filter, Prediction, Rejected, SuggestionSet, select
 from shared.domain.names import DocumentStatus, ProjectKind, Studio
 from shared.domain.page import Action, ContentChange, Deletion, HistoryEntry, LabelChange
-from shared.domain.prediction import Prediction
 from shared.domain.project import Project
-from shared.domain.suggestions import Filter, Rejected, SuggestionSet, select
 
 
 @dataclass(frozen=True, slots=True)

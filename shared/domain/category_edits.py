@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.document import Document, Undo
-from shared.domain.labels import Labels
+from shared.domain.labels import Labels, SuggestionSet, suggestion_id
 from shared.domain.project import Category, FormerName, Project
-from shared.domain.suggestions import SuggestionSet, suggestion_id
 
 #: Former names that a project remembers, the latest ones.
 MAX_FORMER = 400

@@ -6,9 +6,8 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 
 from shared.domain.errors import InvalidArgument, PreconditionRequired
-from shared.domain.labels import Labels, fit_regions, span_faults
+from shared.domain.labels import Labels, Rejected, SuggestionSet, fit_regions, fits, span_faults
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, Studio
-from shared.domain.suggestions import Rejected, SuggestionSet, fits
 from shared.domain.text import Offsets, Rejection, content_hash, first_words
 
 NO_SUGGESTIONS = "0"

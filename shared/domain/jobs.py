@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from shared.domain.names import Dataset, ProjectKind, Studio
-from shared.domain.prediction import NO_TOKENS, Prices, Tokens
 from shared.domain.project import OfProject, Project
+from shared.domain.text import NO_TOKENS, Prices, Tokens
 from shared.domain.training import EvaluationSplit, LeftOut, SplitKind, SplitOptions, TrainedModel
 from shared.domain.transfers import ImportParameters, ImportResult, PushParameters, PushResult
 

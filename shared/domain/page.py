@@ -12,19 +12,19 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from shared.domain.document import Document, Undo
-from shared.domain.labels import Labels
-from shared.domain.names import Dataset, DocumentStatus, Studio
-from shared.domain.project import Project
-from shared.domain.suggestions import (
+from shared.domain.labels import (
     BANDS,
     Calibration,
     Hundredths,
+    Labels,
     Rejected,
     Suggestion,
     SuggestionSet,
     band,
     suggestion_order,
 )
+from shared.domain.names import Dataset, DocumentStatus, Studio
+from shared.domain.project import Project
 
 #: base64url in the order in which strings compare.
 _ALPHABET: Final = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"

@@ -4,9 +4,19 @@ from dataclasses import dataclass, replace
 
 from shared.domain.document import Document, Undo
 from shared.domain.errors import Conflict, InvalidArgument
-from shared.domain.labels import EntityLabel, Labels, add_category, add_entity
+from shared.domain.labels import (
+    RAW_BANDS,
+    EntityLabel,
+    Labels,
+    Rejected,
+    Suggestion,
+    SuggestionSet,
+    add_category,
+    add_entity,
+    band,
+    fits,
+)
 from shared.domain.names import ProjectKind
-from shared.domain.suggestions import RAW_BANDS, Rejected, Suggestion, SuggestionSet, band, fits
 
 
 @dataclass(frozen=True, slots=True)

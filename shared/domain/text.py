@@ -1,4 +1,4 @@
-"""Text, and the one conversion between its two offset units.
+"""Text, the one conversion between its two offset units, and what engines bill of it.
 
 On the wire, in files and in storage an offset counts UTF-16 code units (`Utf16CodeUnit`, what browsers and the
 Azure project file use). Python counts Unicode code points. `Offsets` is the only place that knows both.
@@ -223,3 +223,41 @@ def ascii_safe(text: str) -> str:
 def has_lone_surrogate(text: str) -> bool:
     """Whether the text holds half of a surrogate pair, which only the escapes of JSON can bring in."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Billing unit of language models: how many were read and written."""
+
+    input: int = 0
+    output: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.input + other.input, self.output + other.output)
+
+    def __bool__(self) -> bool:
+        return bool(self.input or self.output)
+
+
+NO_TOKENS: Final = Tokens()
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens, in whatever currency the price list has; zeros: not known."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        return self.input > 0 or self.output > 0
+
+    def cost(self, tokens: Tokens) -> float | None:
+        """None when the prices are not known."""
+        if not self.known:
+            return None
+        return (tokens.input * self.input + tokens.output * self.output) / 1_000_000
+
+
+NO_PRICES: Final = Prices()

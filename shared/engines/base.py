@@ -18,9 +18,10 @@ from typing import ClassVar, Final, Literal, Protocol
 from urllib.parse import quote
 
 from shared.domain.jobs import JobError
+from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import NO_PRICES, NO_TOKENS, Example, Prediction, Prices, Tokens
 from shared.domain.project import Category, DeployedModel
+from shared.domain.text import NO_PRICES, NO_TOKENS, Prices, Tokens
 
 type CostUnit = Literal["none", "textRecord", "token"]
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from shared import telemetry
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Span
 from shared.engines import base
 
 log = logging.getLogger("labelbridge.engines")

@@ -29,8 +29,8 @@ from pydantic_settings import (
 from shared.connection.binding import LABELING_API_VERSION, LABELING_API_VERSIONS
 from shared.domain.errors import Unavailable
 from shared.domain.names import LOOPBACK, TOPIC, EventType, Names, host_allowed
-from shared.domain.prediction import Prices
 from shared.domain.schedule import Schedule
+from shared.domain.text import Prices
 from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, SERVICES, local_engines
 from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.api import rule_of

@@ -32,7 +32,7 @@ from shared.domain.jobs import (
     Parameters,
     Result,
 )
-from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.text import NO_TOKENS, Tokens
 from shared.domain.transfers import ImportParameters, ImportResult, PushParameters, PushResult
 from shared.storage.gateways.ports import (
     Delete,

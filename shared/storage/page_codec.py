@@ -11,7 +11,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from shared.domain.document import Document, Undo, document_id
-from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.labels import (
+    EntityLabel,
+    Labels,
+    Region,
+    Rejected,
+    Suggestion,
+    SuggestionSet,
+    suggestion_id,
+)
 from shared.domain.names import Dataset
 from shared.domain.page import (
     FENCES,
@@ -36,7 +44,6 @@ from shared.domain.page import (
     uncertainty,
 )
 from shared.domain.project import Project
-from shared.domain.suggestions import Rejected, Suggestion, SuggestionSet, suggestion_id
 from shared.domain.text import Rejection
 from shared.storage.gateways.ports import Row, Value
 from shared.storage.rows import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import random
 
-from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.text import NO_TOKENS, Tokens
 from shared.storage.gateways.ports import (
     Insert,
     Operation,

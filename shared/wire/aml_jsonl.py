@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from shared.domain.labels import END_OF_TEXT, EntityLabel, Labels, Region, span_faults
+from shared.domain.labels import END_OF_TEXT, MAX_ENTITY_LENGTH, EntityLabel, Labels, Region, span_faults
 from shared.domain.names import MAX_LOCATION, ProjectKind, category_fault
-from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.domain.text import Offsets
 
 if TYPE_CHECKING:

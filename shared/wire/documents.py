@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, cast
 from pydantic import AfterValidator, ConfigDict, Field, RootModel, WithJsonSchema
 
 from shared.domain.document import Document
-from shared.domain.labels import EntityLabel, Labels, Region, without_open_end
+from shared.domain.labels import (
+    MAX_ENTITY_LENGTH,
+    EntityLabel,
+    Labels,
+    Region,
+    Suggestion,
+    SuggestionSet,
+    without_open_end,
+)
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_fault
 from shared.domain.project import MAX_CATEGORIES, Project
-from shared.domain.suggestions import MAX_ENTITY_LENGTH, Suggestion, SuggestionSet
 from shared.domain.text import MAX_CHARACTERS
 from shared.wire.api import Language, ModelLabel, Strict, ValidationErrors, Wire
 from shared.wire.json_codec import moment, shown, to_json

@@ -16,8 +16,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast, get_args, g
 from pydantic.alias_generators import to_camel
 
 from shared.domain.errors import InvalidRequest
-from shared.domain.labels import Labels
-from shared.domain.suggestions import Hundredths
+from shared.domain.labels import Hundredths, Labels
 from shared.domain.text import ascii_safe
 
 #: Errors of one input that are reported; all are counted.

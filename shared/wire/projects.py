@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
+from shared.domain.labels import BAND
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, container_fault
 from shared.domain.project import MAX_CATEGORIES, AutolabelSettings, Guidelines, Project, ProjectSettings
-from shared.domain.suggestions import BAND
 from shared.wire.api import (
     Body,
     CategoryName,

@@ -4,9 +4,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from shared.domain.labels import MAX_ENTITY_LENGTH
 from shared.domain.names import Dataset
 from shared.domain.project import MAX_CATEGORIES
-from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.wire.api import DocumentId, ErrorModel, Names, Strict, Wire
 from shared.wire.documents import MAX_PERSON, Confidence, DocumentFilters, DocumentModel
 

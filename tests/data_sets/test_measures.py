@@ -5,8 +5,8 @@ import math
 import pytest
 
 from bench.engines import calibration_error, confident, judge, score
+from shared.domain.labels import Example, Prediction, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction, Span
 
 
 def test_accuracy_looks_at_the_best_prediction_only():

@@ -11,11 +11,10 @@ import function_app  # declares the operations  # noqa: F401
 from functions.http import OPERATIONS
 from shared.domain.document import Document, document_id
 from shared.domain.jobs import DocumentOutcome, Job, JobError, JobKind, JobStatus, Outcome
-from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.labels import EntityLabel, Hundredths, Labels, Region, Suggestion, SuggestionSet
 from shared.domain.names import Dataset, ProjectKind
 from shared.domain.page import Action, HistoryEntry, LabelChange
 from shared.domain.project import AutolabelSettings, Category, Lock, Project, ProjectSettings
-from shared.domain.suggestions import Hundredths, Suggestion, SuggestionSet
 from shared.domain.text import Rejection
 from shared.domain.transfers import ImportResult
 from shared.wire.api import job_json, outcome_json

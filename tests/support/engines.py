@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, Model
 
 NAME = "scripted"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from shared.domain.jobs import JobError
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.domain.text import Offsets, content_hash
 from shared.engines.azure_language.packing import Piece, merge_classes, merge_entities, pack, split
 from shared.engines.azure_language.service import Busy, OperationState, Refused, checksum

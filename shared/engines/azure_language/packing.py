@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.domain.prediction import Prediction
-from shared.domain.suggestions import MAX_ENTITY_LENGTH
+from shared.domain.labels import MAX_ENTITY_LENGTH, Prediction
 from shared.domain.text import Offsets, splits_character, utf16_length
 
 MAX_DOCUMENTS: Final = 25

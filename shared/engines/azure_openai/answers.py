@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.engines.base import Task
 
 DEFAULT_CONFIDENCE: Final = 0.5

@@ -23,7 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from shared.domain.jobs import CONTENT_FILTERED, JobError
-from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.text import NO_TOKENS, Tokens
 from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
 from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted

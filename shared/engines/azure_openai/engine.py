@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import NO_PRICES, Prices, Tokens
+from shared.domain.text import NO_PRICES, Prices, Tokens
 from shared.engines.azure_openai import answers, prompts
 from shared.engines.azure_openai.client import (
     AT_ONCE,

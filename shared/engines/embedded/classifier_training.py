@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example
 from shared.engines.base import FitReport, NotEnoughExamples
 from shared.engines.embedded import logistic, sentences
 from shared.engines.embedded.classifier import Classifier, Decision, confidences

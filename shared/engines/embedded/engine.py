@@ -8,8 +8,8 @@ from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
+from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction
 from shared.engines.base import Capabilities, EngineError, EngineUnavailable, FitReport, NotEnoughExamples
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example
 from shared.engines.base import ArtifactError, FitReport
 from shared.engines.embedded import classifier_training, tagger_training
 from shared.engines.embedded.artifact import Artifact, pack, unpack

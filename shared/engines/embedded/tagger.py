@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.engines.base import ArtifactError
 from shared.engines.embedded import sentences
 from shared.engines.embedded.artifact import Artifact

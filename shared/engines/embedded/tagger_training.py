@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared.domain.prediction import Example
+from shared.domain.labels import Example
 from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
 from shared.engines.embedded import logistic
 from shared.engines.embedded.attributes import (

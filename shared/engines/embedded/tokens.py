@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.domain.prediction import Span
+from shared.domain.labels import Span
 
 OUTSIDE: Final = 0
 """The label of a token of no entity. Category number c has label 2c + 1 where a mention begins, 2c + 2

@@ -26,12 +26,11 @@ from shared.domain.jobs import (
     JobSource,
     Outcome,
 )
+from shared.domain.labels import Filter, Prediction, by_current_names, rejected_by_current_names
 from shared.domain.names import random_id
 from shared.domain.page import Change, Edit, EngineTally, HistoryEntry, Page, page_of, suggestions_made
-from shared.domain.prediction import NO_TOKENS, Prediction, Tokens
 from shared.domain.project import Project
-from shared.domain.suggestions import Filter, by_current_names, rejected_by_current_names
-from shared.domain.text import text_records
+from shared.domain.text import NO_TOKENS, Tokens, text_records
 from shared.engines.base import (
     Answer,
     ArtifactError,

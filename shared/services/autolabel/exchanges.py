@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from shared import telemetry
 from shared.domain.jobs import AutolabelParameters, Job, JobError
-from shared.domain.prediction import Prediction, Tokens
-from shared.domain.text import content_hash
+from shared.domain.labels import Prediction
+from shared.domain.text import Tokens, content_hash
 from shared.engines.base import (
     Answer,
     Deadline,

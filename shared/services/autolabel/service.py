@@ -10,11 +10,10 @@ from shared import telemetry
 from shared.domain.autolabel import is_unlabeled
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, Job, JobKind, JobStatus, Outcome
+from shared.domain.labels import BANDS
 from shared.domain.page import EngineTally, add_engine_tallies, is_document_id
-from shared.domain.prediction import NO_TOKENS, Tokens
 from shared.domain.project import Project, unknown_categories
-from shared.domain.suggestions import BANDS
-from shared.domain.text import text_records
+from shared.domain.text import NO_TOKENS, Tokens, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.batches import BatchRunner

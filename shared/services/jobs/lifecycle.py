@@ -31,7 +31,7 @@ from shared.domain.jobs import (
     ended_status,
 )
 from shared.domain.names import random_id
-from shared.domain.prediction import NO_TOKENS, Tokens
+from shared.domain.text import NO_TOKENS, Tokens
 from shared.engines.base import EngineError, EngineUnavailable
 from shared.services.jobs.messages import BatchMessage, JobMessage, queue_of
 from shared.services.jobs.stores import BudgetService, Stores, left_out

@@ -18,6 +18,7 @@ from shared.domain.jobs import (
     UndoParameters,
     UndoResult,
 )
+from shared.domain.labels import Suggestion, SuggestionSet
 from shared.domain.names import Dataset, ProjectKind, derived_id
 from shared.domain.page import (
     Change,
@@ -32,7 +33,6 @@ from shared.domain.page import (
 )
 from shared.domain.project import Project, unknown_categories
 from shared.domain.review import Decision, decide, undo
-from shared.domain.suggestions import Suggestion, SuggestionSet
 from shared.domain.text import Offsets, content_hash, utf16_length
 from shared.services.autolabel.planning import batches_of
 from shared.services.jobs.lifecycle import JobService, for_a_moment, run_leased

@@ -19,10 +19,10 @@ from hashlib import sha256
 from shared.domain.document import Document
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import Job
+from shared.domain.labels import Suggestion
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind
 from shared.domain.page import Entry, Flag, Head, Page, entry_of, page_of, uncertainty
 from shared.domain.project import Project
-from shared.domain.suggestions import Suggestion
 from shared.storage.pages import PageStore
 
 _TOKEN = re.compile("[A-Za-z0-9_-]+")

@@ -8,11 +8,17 @@ from functools import partial
 
 from shared.domain.document import Document
 from shared.domain.jobs import JobError
-from shared.domain.labels import EntityLabel, Labels, Region, fit_regions
+from shared.domain.labels import (
+    EntityLabel,
+    Example,
+    Labels,
+    Prediction,
+    Region,
+    by_current_names,
+    fit_regions,
+)
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction
 from shared.domain.project import Project
-from shared.domain.suggestions import by_current_names
 from shared.domain.text import CHANGED, MISSING, Offsets
 from shared.domain.training import (
     EvaluatedDocument,

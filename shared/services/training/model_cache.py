@@ -18,12 +18,10 @@ from shared.domain.autolabel import LabelCounts, LastFit
 from shared.domain.document import Document, Reading
 from shared.domain.errors import NotFound
 from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind
-from shared.domain.labels import Labels
+from shared.domain.labels import BANDS, RAW_BANDS, Example, Labels, Span
 from shared.domain.names import Dataset, ProjectKind, Studio, derived_id, derived_job_id, random_id
 from shared.domain.page import Flag, Head
-from shared.domain.prediction import Example, Span
 from shared.domain.project import Project
-from shared.domain.suggestions import BANDS, RAW_BANDS
 from shared.domain.text import CHANGED, MISSING, Offsets, content_hash
 from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task

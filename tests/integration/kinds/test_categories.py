@@ -6,8 +6,8 @@ from typing import override
 
 import pytest
 
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.engines.base import Model
 from shared.services.projects.categories import CategoryChange
 from tests.integration.conftest import MakeProject

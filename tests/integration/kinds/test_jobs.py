@@ -9,9 +9,9 @@ import pytest
 from shared.domain.document import document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobKind, JobStatus, Outcome
+from shared.domain.labels import Prediction
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import page_of
-from shared.domain.prediction import Prediction
 from shared.domain.project import DEFAULT_PAGES, Project
 from shared.services.autolabel.batches import MAX_FAILURES
 from shared.services.jobs.messages import BatchMessage, parse

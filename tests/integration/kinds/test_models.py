@@ -9,8 +9,8 @@ import pytest
 
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, NotFound
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
+from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example
 from shared.domain.training import SplitOptions
 from shared.services.projects.categories import CategoryChange
 from shared.services.training.service import TrainRequest

@@ -10,8 +10,8 @@ import pytest
 from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.jobs import BulkParameters, JobKind, JobStatus
+from shared.domain.labels import Example
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind
-from shared.domain.prediction import Example
 from shared.domain.training import SplitKind, SplitOptions
 from shared.services.jobs.messages import FIT_QUEUE, BatchMessage, parse
 from shared.services.review.bulk import BulkRequest

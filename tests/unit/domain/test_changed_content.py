@@ -8,10 +8,18 @@ import pytest
 from shared.domain.autolabel import inspect
 from shared.domain.document import Document, Reading, apply, new_document, set_labels, undo_of_labels
 from shared.domain.errors import Conflict
-from shared.domain.labels import END_OF_TEXT, EntityLabel, Labels, Region, without_open_end
+from shared.domain.labels import (
+    END_OF_TEXT,
+    EntityLabel,
+    Hundredths,
+    Labels,
+    Region,
+    Suggestion,
+    SuggestionSet,
+    without_open_end,
+)
 from shared.domain.names import ProjectKind
 from shared.domain.review import Decision, decide, undo
-from shared.domain.suggestions import Hundredths, Suggestion, SuggestionSet
 from shared.domain.text import Rejection
 from shared.storage import page_codec
 

@@ -7,10 +7,18 @@ import pytest
 from shared.domain.category_edits import CategoryEdit
 from shared.domain.document import Document, new_document, set_labels, undo_of_labels
 from shared.domain.errors import Conflict
-from shared.domain.labels import EntityLabel, Labels, Region, span_faults
+from shared.domain.labels import (
+    EntityLabel,
+    Hundredths,
+    Labels,
+    Region,
+    Suggestion,
+    SuggestionSet,
+    span_faults,
+    suggestion_id,
+)
 from shared.domain.names import DocumentStatus, ProjectKind, Studio
 from shared.domain.review import Decision, decide, undo
-from shared.domain.suggestions import Hundredths, Suggestion, SuggestionSet, suggestion_id
 from shared.domain.text import Offsets
 from shared.storage.page_codec import decode_document, encode_document
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.labels import BANDS, Calibration, band
 from shared.domain.page import ProjectStatistics, Tallies, add_tallies
-from shared.domain.suggestions import BANDS, Calibration, band
 from shared.wire.projects import statistics_json
 
 DECISIONS = st.lists(st.tuples(st.integers(0, BANDS - 1), st.booleans()))

@@ -2,7 +2,7 @@
 
 import random
 
-from shared.domain.prediction import Example, Span
+from shared.domain.labels import Example, Span
 
 TOPICS = {
     "billing": ("invoice", "payment", "refund", "charged", "card", "price"),

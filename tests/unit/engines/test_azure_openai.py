@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prices, Span, Tokens
 from shared.domain.project import Category
+from shared.domain.text import Prices, Tokens
 from shared.engines import ArtifactError, EngineNotConfigured, Task
 from shared.engines.azure_openai import answers, client, engine, prompts
 from shared.engines.azure_openai.answers import DEFAULT_CONFIDENCE, Token, WrongSchema

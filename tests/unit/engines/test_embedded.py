@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.labels import Example, Prediction, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction, Span
 from shared.engines import ArtifactError, Engines, NotEnoughExamples, local_engines
 from shared.engines.embedded import sentences
 from tests.unit.engines import examples

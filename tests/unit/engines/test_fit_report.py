@@ -2,8 +2,8 @@
 
 import pytest
 
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Span
 from shared.engines import Engines, FitReport, NotEnoughExamples, fit_report, local_engines
 from shared.engines.embedded import tagger_training
 from tests.support.engines import ScriptedModel

@@ -1,8 +1,8 @@
 import pytest
 
 from bench.instant_engine import InstantEngine
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.engines import ArtifactError
 from tests.unit.engines import examples
 

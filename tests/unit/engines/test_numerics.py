@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Span
 from shared.engines import EngineError, Engines, EngineUnavailable, local_engines
 from shared.engines.embedded import models, sentences
 from shared.engines.embedded.chain import Chain

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.domain.labels import Example, Prediction, Span
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example, Prediction, Span
 from shared.engines import Engines, local_engines
 from shared.engines.embedded import tagger_training, tfidf
 from shared.engines.embedded.engine import EmbeddedEngine

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.prediction import Span
+from shared.domain.labels import Span
 from shared.engines.base import ADJUSTED, LEFT_OUT
 from shared.engines.embedded.attributes import mentions
 from shared.engines.embedded.tokens import Tokens, align, cut, labels

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.engines.base import FitReport
 from shared.engines.embedded import engine as embedded
 from shared.engines.embedded.engine import LONG, EmbeddedEngine, EmbeddedModel

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example
 from shared.engines import EngineUnavailable, NotEnoughExamples, worker
 from shared.engines.embedded import engine as embedded
 from shared.engines.embedded import sentences

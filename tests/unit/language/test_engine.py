@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.domain.jobs import JobError
+from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
 from shared.domain.project import DeployedModel
 from shared.engines.azure_language.engine import AzureLanguageEngine, LanguageModel
 from shared.engines.azure_language.service import LanguageOptions

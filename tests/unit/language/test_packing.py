@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.prediction import Prediction
+from shared.domain.labels import Prediction
 from shared.domain.text import MAX_CHARACTERS as MAX_DOCUMENT
 from shared.domain.text import utf16_length
 from shared.engines.azure_language.packing import (

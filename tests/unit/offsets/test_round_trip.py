@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 
 from shared.domain.document import Document, new_document
-from shared.domain.labels import Labels, span_faults
+from shared.domain.labels import Example, Filter, Labels, Prediction, SuggestionSet, select, span_faults
 from shared.domain.names import Dataset, ProjectKind, Studio
-from shared.domain.prediction import Example, Prediction
 from shared.domain.project import Category, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
 from shared.domain.review import Decision, decide
-from shared.domain.suggestions import Filter, SuggestionSet, select
 from shared.domain.text import Offsets, content_hash
 from shared.services.training.model_cache import example
 from shared.storage import page_codec

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, override
 import pytest
 
 from shared.domain.jobs import JobKind, JobStatus
+from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Example
 from shared.domain.training import SplitOptions
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.messages import FIT_QUEUE, JobMessage, parse

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.domain.jobs import JobStatus, Outcome
-from shared.domain.prediction import Prices
+from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
 from shared.services.autolabel import exchanges
 from shared.services.autolabel.service import AutolabelRequest

@@ -10,8 +10,8 @@ from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import AutolabelParameters, Batch, Job, JobKind, JobStatus, RegisterParameters
 from shared.domain.names import Dataset
-from shared.domain.prediction import Prices
 from shared.domain.project import AutolabelSettings, ProjectSettings
+from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import BATCH_DOCUMENTS, AzureOpenAIEngine, OpenAIOptions
 from shared.runtime.container import service_engines
 from shared.services.autolabel.service import AutolabelRequest

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.labels import EntityLabel, Labels, Region
+from shared.domain.labels import EntityLabel, Hundredths, Labels, Region
 from shared.domain.names import Dataset, ProjectKind
 from shared.domain.page import (
     Action,
@@ -24,7 +24,6 @@ from shared.domain.page import (
     Page,
     SettingsChange,
 )
-from shared.domain.suggestions import Hundredths
 from shared.storage import page_codec, rows
 from shared.storage.pages import Author, history_row
 from shared.wire.documents import history_json

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.labels import END_OF_TEXT, EntityLabel, Labels, Region, fit_regions
+from shared.domain.labels import END_OF_TEXT, MAX_ENTITY_LENGTH, EntityLabel, Labels, Region, fit_regions
 from shared.domain.names import ProjectKind
-from shared.domain.suggestions import MAX_ENTITY_LENGTH
 from shared.domain.text import Offsets
 from shared.wire.aml_jsonl import (
     MAX_LINE_BYTES,
