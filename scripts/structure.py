@@ -3,7 +3,7 @@
     python scripts/structure.py                 this working tree
     python scripts/structure.py --root FOLDER   another one, such as a checkout of an earlier version
     python scripts/structure.py --static        without the traced operations, which start Azurite
-    python scripts/structure.py --list          also name the modules behind the figures
+    python scripts/structure.py --list          also name the modules behind the figures, and the functions that ran
 
 Conventions:
 
@@ -12,14 +12,17 @@ Conventions:
 - A module with a single importer counts as named by a convention, and is not reported, when that importer is the
   registry of its kind: `function_app.py` for a file of `functions/`, the composition root (`shared/runtime/`) for what
   it puts together, the registry of engines for an engine, the factory of the connection for a labeling studio.
-- A file is crossed when a function of it runs in one traced operation. Module bodies and class bodies do not count.
+- A file is crossed when a function of it runs in one traced operation: also a method, a property, a lambda or a
+  generator expression of it. Module bodies, class bodies and what `dataclass` generates do not count.
 - The operations run in this process against Azurite, through the functions as the Functions host would call them:
-  an upload (the event to the saved suggestion), a review decision (one request), a switch (its request until the
-  answer). The project exists, and each operation has run once before it is traced. "Whole switch" adds the job
-  that the switch goes on with; how much of it the request does itself depends on the speed of the machine.
-- The storage gateways count apart: they are files of the SDK's kind, below every operation. Issue 11 was measured with
-  another tool, which found 41, 30 and 27 files for an upload, a decision and a switch in commit 3277add. Without the
-  gateways this script finds 42, 31 and 31 there, and 48 for a whole switch.
+  an upload (the event to the saved suggestion), a review decision (one request), a switch to the other labeling studio
+  (its request until the answer). The project exists, and each operation has run once before it is traced.
+- A request to switch goes on with the steps of the switch for up to 1.5 s; how many those are depends on the speed of
+  the machine. So the traced one stops after its first step. "Whole switch" adds the job that does the others.
+- Suggestions come from an engine of the bench: engines differ, and an upload crosses the files of its own in addition.
+- The storage gateways count apart: they are files of the SDK's kind, below every operation.
+- Issue 11 was measured with another tool, which found 41, 30 and 27 files for an upload, a decision and a switch in
+  commit 3277add. @@OLD@@
 """
 
 import argparse
@@ -142,14 +145,18 @@ def static_figures(root: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
 # --- traced operations -------------------------------------------------------------------------
 
 
+type Crossed = dict[str, set[str]]
+"""The names of functions that ran, by the path of their file."""
+
+
 class Trace:
-    """The files of the app of which a function runs while it is on."""
+    """The functions of the app that run while it is on, by file."""
 
     TOOL = 4
 
     def __init__(self, root: Path) -> None:
         self._root = f"{root}{os.sep}"
-        self.files: set[str] = set()
+        self.functions: dict[str, set[str]] = defaultdict(set)
         sys.monitoring.use_tool_id(self.TOOL, "structure")
         sys.monitoring.register_callback(self.TOOL, sys.monitoring.events.PY_START, self._started)
 
@@ -159,7 +166,7 @@ class Trace:
             if name.startswith(("functions/", "shared/", "function_app")) and not name.endswith(
                 "__init__.py"
             ):
-                self.files.add(name)
+                self.functions[name].add(code.co_qualname.replace(".<locals>", ""))
         return sys.monitoring.DISABLE
 
     @contextmanager
@@ -172,15 +179,15 @@ class Trace:
         finally:
             sys.monitoring.set_events(self.TOOL, events)
 
-    async def of(self, work: Callable[[], Awaitable[object]]) -> set[str]:
-        self.files = set()
+    async def of(self, work: Callable[[], Awaitable[object]]) -> Crossed:
+        self.functions = defaultdict(set)
         sys.monitoring.set_events(self.TOOL, sys.monitoring.events.PY_START)
         sys.monitoring.restart_events()
         try:
             await work()
         finally:
             sys.monitoring.set_events(self.TOOL, 0)
-        return self.files
+        return self.functions
 
 
 @contextmanager
@@ -287,7 +294,7 @@ class App:
             await asyncio.sleep(0.05)
 
 
-async def crossed(connection_string: str, root: Path) -> dict[str, set[str]]:
+async def crossed(connection_string: str, root: Path) -> dict[str, Crossed]:
     trace = Trace(root)
     app = App(connection_string)
     documents = app.container(CONTAINER)
@@ -351,13 +358,24 @@ async def crossed(connection_string: str, root: Path) -> dict[str, set[str]]:
     await app.drain(lambda: active("languageStudio"))
     await switch("azureMachineLearning")
     await switch("languageStudio")
+    stop_after_first_step()
     result["switch"] = await trace.of(lambda: request_switch("azureMachineLearning"))
     rest = await trace.of(lambda: app.drain(lambda: active("azureMachineLearning")))
-    result["whole switch"] = result["switch"] | rest
+    files = result["switch"].keys() | rest.keys()
+    result["whole switch"] = {
+        file: result["switch"].get(file, set()) | rest.get(file, set()) for file in files
+    }
     return result
 
 
-def traced(root: Path) -> dict[str, set[str]]:
+def stop_after_first_step() -> None:
+    """Let a request do one step of a change of a connection, however fast this machine is."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("shared.")]:
+        if hasattr(module, "INLINE_SECONDS"):
+            module.INLINE_SECONDS = 0  # pyright: ignore[reportAttributeAccessIssue] - of the version that is measured
+
+
+def traced(root: Path) -> dict[str, Crossed]:
     """Run the operations of the app in `root`, in a process of its own."""
     with running_azurite() as storage:
         environment = {
@@ -382,7 +400,7 @@ def traced(root: Path) -> dict[str, set[str]]:
         done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"the traced operations failed:\n{done.stderr[-4000:]}")
-    return {name: set(files) for name, files in json.loads(done.stdout.splitlines()[-1]).items()}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -398,7 +416,7 @@ def main() -> None:
     if arguments.trace_with:
         sys.path.insert(0, str(root))
         found = asyncio.run(crossed(arguments.trace_with, root))
-        print(json.dumps({name: sorted(files) for name, files in found.items()}))
+        print(json.dumps(found, default=sorted))
         return
     figures, lists = static_figures(root)
     if not arguments.static:
@@ -406,7 +424,7 @@ def main() -> None:
             figures[f"files that one {name} crosses"] = len(files)
             inner = [file for file in files if not file.startswith("shared/storage/gateways/")]
             figures[f"  {name}, without the storage gateways"] = len(inner)
-            lists[name] = sorted(files)
+            lists[name] = [f"{file}: {', '.join(sorted(files[file]))}" for file in sorted(files)]
     for name, value in figures.items():
         print(f"{name:<56}{value:>8,}")
     for name, values in lists.items() if arguments.list else ():
