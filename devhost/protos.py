@@ -13,16 +13,16 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, dataclass_transform
 
 
-def _check(owner: object, name: str, value: object, expected: type) -> None:
+def _require_type(owner: object, name: str, value: object, expected: type) -> None:
     if type(value) is not expected:
         kind = type(value).__name__
         raise TypeError(f"{type(owner).__name__}.{name} takes {expected.__name__}, not {kind}")
 
 
-def _check_text_map(owner: object, name: str, values: Mapping[str, str]) -> None:
+def _require_text_map(owner: object, name: str, values: Mapping[str, str]) -> None:
     for key, value in values.items():
-        _check(owner, f"{name} key", key, str)
-        _check(owner, f"{name}[{key!r}]", value, str)
+        _require_type(owner, f"{name} key", key, str)
+        _require_type(owner, f"{name}[{key!r}]", value, str)
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -58,7 +58,7 @@ class TypedData(_Message):
     def __post_init__(self) -> None:
         kind = self.WhichOneof("data")
         if kind is not None:
-            _check(self, kind, getattr(self, kind), self._KINDS[kind])
+            _require_type(self, kind, getattr(self, kind), self._KINDS[kind])
 
     def WhichOneof(self, group: str) -> str | None:
         """The name of the field that is set, None when the value is empty."""
@@ -84,9 +84,9 @@ class RpcHttp(_Message):
     cookies: "Sequence[RpcHttpCookie] | None" = None
 
     def __post_init__(self) -> None:
-        _check(self, "status_code", self.status_code, str)
+        _require_type(self, "status_code", self.status_code, str)
         for name in ("headers", "params", "query"):
-            _check_text_map(self, name, getattr(self, name))
+            _require_text_map(self, name, getattr(self, name))
 
 
 TypedData._KINDS.update(  # pyright: ignore[reportPrivateUsage] - filled here, as RpcHttp comes after TypedData

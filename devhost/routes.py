@@ -17,14 +17,14 @@ type Constraint = Callable[[str], bool]
 
 
 def _accepts(convert: Callable[[str], object]) -> Constraint:
-    def check(value: str) -> bool:
+    def accepts(value: str) -> bool:
         try:
             convert(value)
         except ValueError:
             return False
         return True
 
-    return check
+    return accepts
 
 
 def _integer(bits: int) -> Constraint:
@@ -165,7 +165,7 @@ class Route:
             value = found[f"p{index}"] or parameter.default
             if value is None:
                 continue
-            if not all(check(value) for check in parameter.constraints):
+            if not all(accepts(value) for accepts in parameter.constraints):
                 return None
             values[parameter.name] = value
         return values

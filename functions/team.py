@@ -66,7 +66,7 @@ async def get_progress(call: Call, query: ProgressQuery) -> Reply:
 async def assign_documents(call: Call, body: AssignBody) -> Reply:
     """Assign the first documents of a filter to a person, or to nobody: advice, no lock."""
     query = await document_query(call, body.filter)
-    query.check()
+    query.require_range()
     count, more = await call.container.team.assign(
         call.project_name,
         "" if body.assignee == "@none" else body.assignee,

@@ -22,10 +22,10 @@ def listed(as_json: JsonOption = False) -> None:
         found = list(api.dead_letters())
     rows = [
         (
-            one["id"], one["receiver"], one["event"]["type"], one["event"]["data"].get("projectName"),
-            one["failedDateTime"], one["reason"],
+            letter["id"], letter["receiver"], letter["event"]["type"], letter["event"]["data"].get("projectName"),
+            letter["failedDateTime"], letter["reason"],
         )
-        for one in found
+        for letter in found
     ]  # fmt: skip
     heads = ("id", "receiver", "event", "project", "given up", "reason")
     out.result(found, table(heads, rows) if rows else "There are no dead letters.")

@@ -67,8 +67,14 @@ def list_reviews(project: ProjectOption = "", as_json: JsonOption = False) -> No
     with session.project(out, project) as api:
         found = list(api.second_reviews())
     rows = [
-        (one["id"], one["reviewer"], f"{one['documents']:,}", one["createdDateTime"][:10], one["by"])
-        for one in found
+        (
+            review["id"],
+            review["reviewer"],
+            f"{review['documents']:,}",
+            review["createdDateTime"][:10],
+            review["by"],
+        )
+        for review in found
     ]
     heads = ("id", "second person", "documents", "started", "by")
     out.result(found, table(heads, rows, right=[2]) if rows else "There is no second review.")
@@ -80,7 +86,7 @@ def documents(review: ReviewOption = "", project: ProjectOption = "", as_json: J
     out = Output(as_json)
     with session.project(out, project) as api:
         found = list(api.blind_documents(_review(api, review)["id"]))
-    rows = [(one["location"], "labeled" if one["reviewed"] else "to label") for one in found]
+    rows = [(item["location"], "labeled" if item["reviewed"] else "to label") for item in found]
     out.result(found, table(("document", "state"), rows))
 
 
@@ -104,7 +110,7 @@ def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: J
             for c in found["categories"]
         ]  # fmt: skip
         lines.append(table(heads, rows, right=range(1, 6)))
-    lines += [f"Different: {one['location']}{' (resolved)' * ('resolution' in one)}" for one in apart]
+    lines += [f"Different: {item['location']}{' (resolved)' * ('resolution' in item)}" for item in apart]
     out.result({**found, "differing": apart}, *lines)
 
 
@@ -150,7 +156,7 @@ class Labeler:
         self._console, self._key = console, key
         self._names = [category["category"] for category in api.categories()]
         found = list(api.blind_documents(review))
-        self._waiting = [one for one in found if not one["reviewed"]]
+        self._waiting = [item for item in found if not item["reviewed"]]
         self._done: list[BlindItem] = []
         self._note = ""
         self.counts = Counts(left=len(self._waiting))
@@ -209,7 +215,7 @@ class Labeler:
                 name = names[int(pressed) - 1]
                 if self._field == "class":
                     return self._save(item, [name])
-                chosen = [one for one in chosen if one != name] if name in chosen else [*chosen, name]
+                chosen = [other for other in chosen if other != name] if name in chosen else [*chosen, name]
 
     def _save(self, item: BlindItem, names: list[str]) -> str:
         value: Any = [{"category": name} for name in names]

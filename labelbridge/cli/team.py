@@ -95,10 +95,10 @@ def assignments(project: ProjectOption = "", as_json: JsonOption = False) -> Non
         found = api.assignments()
     rows = [
         (
-            one["assignee"] or "(nobody)",
-            *(f"{n:,}" for n in (one["documents"], one["autoLabeled"], one["unlabeled"], one["labeled"])),
+            work["assignee"] or "(nobody)",
+            *(f"{n:,}" for n in (work["documents"], work["autoLabeled"], work["unlabeled"], work["labeled"])),
         )
-        for one in found
+        for work in found
     ]
     heads = ("person", "documents", "to review", "unlabeled", "labeled")
     out.result(found, table(heads, rows, right=range(1, 5)) if rows else "The project has no documents.")

@@ -170,7 +170,7 @@ def agreement(kind: ProjectKind, pairs: Sequence[Pair]) -> Agreement:
     if kind is ProjectKind.SINGLE_LABEL:
         kappa = cohens_kappa([(_only(first), _only(second)) for first, second in pairs])
     else:
-        defined = [one.kappa for one in counted if one.kappa is not None]
+        defined = [category.kappa for category in counted if category.kappa is not None]
         kappa = sum(defined) / len(defined) if defined else None
     return Agreement(len(pairs), agreed, kappa, None, counted)
 
@@ -209,10 +209,10 @@ def cohens_kappa(pairs: Iterable[tuple[object, object]]) -> float | None:
 def _spans(pairs: Sequence[Pair]) -> tuple[tuple[CategoryAgreement, ...], float | None]:
     firsts, seconds, both = Counter[str](), Counter[str](), Counter[str]()
     for first, second in pairs:
-        one, other = Counter[EntityLabel](first.entities()), Counter[EntityLabel](second.entities())
-        firsts.update(entity.category for entity in one.elements())
-        seconds.update(entity.category for entity in other.elements())
-        both.update(entity.category for entity in (one & other).elements())
+        by_first, by_second = Counter[EntityLabel](first.entities()), Counter[EntityLabel](second.entities())
+        firsts.update(entity.category for entity in by_first.elements())
+        seconds.update(entity.category for entity in by_second.elements())
+        both.update(entity.category for entity in (by_first & by_second).elements())
     categories = tuple(
         CategoryAgreement(
             name, firsts[name], seconds[name], both[name], f1=_f1(firsts[name], seconds[name], both[name])

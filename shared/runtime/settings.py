@@ -65,12 +65,12 @@ type ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 def _form(pattern: str, said: str) -> AfterValidator:
     expression = re.compile(pattern, re.IGNORECASE)
 
-    def check(value: str) -> str:
+    def matching(value: str) -> str:
         if expression.fullmatch(value) is None:
             raise ValueError(said)
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(matching)
 
 
 type Guid = Annotated[str, _form(_GUID, "Enter an ID of 36 characters."), AfterValidator(str.lower)]
@@ -360,13 +360,13 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _engine_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Of an engine that runs elsewhere, some settings without the others."""
-    for one, other in (
+    for address, name in (
         ("openai_base_url", "openai_model"),
         ("azure_openai_endpoint", "azure_openai_deployment"),
     ):
-        if bool(getattr(settings, one)) != bool(getattr(settings, other)):
-            given, missing = (one, other) if getattr(settings, one) else (other, one)
-            yield f"{one} {other}", f"{given.upper()} requires {missing.upper()}."
+        if bool(getattr(settings, address)) != bool(getattr(settings, name)):
+            given, missing = (address, name) if getattr(settings, address) else (name, address)
+            yield f"{address} {name}", f"{given.upper()} requires {missing.upper()}."
     if settings.language_project and not (settings.language_endpoint and settings.language_deployment):
         yield (
             "language_project language_endpoint language_deployment",

@@ -131,7 +131,7 @@ class PendingUploads:
         try:
             while waiting:
                 group = [(key, waiting.pop(key)) for key in list(waiting)[:GROUP]]
-                futures = [future for _, (_, ones) in group for future in ones]
+                futures = [future for _, (_, added) in group for future in added]
                 try:
                     await self._put(incarnation, [(key, location) for key, (location, _) in group])
                 except Exception as error:  # noqa: BLE001 - the callers raise it, and their events come again

@@ -101,13 +101,13 @@ class Strict(Body):
 
 
 def _rule(fault: Any) -> AfterValidator:
-    def check(value: str) -> str:
+    def valid(value: str) -> str:
         wrong = fault(value)
         if wrong:
             raise ValueError(wrong)
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(valid)
 
 
 def _kind(value: Any) -> Any:

@@ -161,7 +161,7 @@ class LanguageModel(ServiceModel):
     def minutes(self, texts: Sequence[str]) -> float:
         """As `ServiceModel.minutes`."""
         expected = [self._expected(text) for text in texts]
-        return self._pace.minutes(len(texts), sum(one.input + one.output for one in expected))
+        return self._pace.minutes(len(texts), sum(tokens.input + tokens.output for tokens in expected))
 
     async def answer(
         self,

@@ -75,7 +75,7 @@ class _Paid:
         answers = {
             key: [
                 content,
-                [astuple(one) for one in answer.predictions],
+                [astuple(prediction) for prediction in answer.predictions],
                 astuple(answer.failure) if answer.failure else None,
                 astuple(answer.tokens),
                 answer.left_out,

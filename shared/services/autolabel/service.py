@@ -97,7 +97,7 @@ class AutolabelService:
     async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
         """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
         project = await self._stores.directory.read(name)
-        await self._check(project, request)
+        await self._require_valid(project, request)
         parameters = AutolabelParameters(
             self._model_label(project, request),
             engine=request.engine,
@@ -116,7 +116,7 @@ class AutolabelService:
     async def estimate(self, name: str, request: AutolabelRequest) -> Estimate:
         """What a job would cost; nothing is begun."""
         project = await self._stores.directory.read(name)
-        await self._check(project, request, locks=False)
+        await self._require_valid(project, request, locks=False)
         named = set(request.documents) if request.documents is not None else None
         documents = records = characters = 0
         async for page in self._stores.pages.scan(project.scope):
@@ -289,11 +289,13 @@ class AutolabelService:
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return found or job
 
-    async def _check(self, project: Project, request: AutolabelRequest, *, locks: bool = True) -> None:
+    async def _require_valid(
+        self, project: Project, request: AutolabelRequest, *, locks: bool = True
+    ) -> None:
         """Raises LabelingLocked, InvalidArgument with all errors, NotFound or Conflict for the model."""
         if locks and project.lock is not None:
             raise locked(project)
-        errors = self._validate(project, request)
+        errors = self._errors_in(project, request)
         label = request.model_label
         model = await self._stores.models.find(project, label) if label else None
         if model is not None and request.engine not in {None, model.engine}:
@@ -308,7 +310,7 @@ class AutolabelService:
             text = f"The model '{model.label}' was trained when the project had another kind; train it again."
             raise Conflict(text, target="modelLabel")
 
-    def _validate(self, project: Project, request: AutolabelRequest) -> ValidationErrors:
+    def _errors_in(self, project: Project, request: AutolabelRequest) -> ValidationErrors:
         errors = ValidationErrors()
         name = request.engine or project.settings.autolabel.engine or self._default_engine
         try:

@@ -177,7 +177,7 @@ class ImportService:
         warnings = (*file.warnings, *warnings, *self._engine_warnings(file))
         job, _ = await self._stores.jobs.create(replace(job, errors=tuple(skipped), warnings=warnings))
         await self._jobs.send(job, delay=SAFETY_SECONDS)
-        work = run_undivided(self._stores, self._jobs, job, lambda one: self._import(one, file))
+        work = run_undivided(self._stores, self._jobs, job, lambda leased: self._import(leased, file))
         return await for_a_moment(work) or job
 
     async def start_from_blob(self, name: str, container: str, blob: str, by: str, job_id: str) -> Job:

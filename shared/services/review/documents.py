@@ -86,7 +86,7 @@ class DocumentService:
     ) -> tuple[Project, DocumentPage]:
         """One page of a list, with the number of documents on all its pages where `count` asks for it."""
         project = await self._stores.directory.read(name)
-        query.check()
+        query.require_range()
         return project, await list_documents(self._stores.pages, project, query, top, token, count=count)
 
     async def get(self, name: str, document_id: str) -> DocumentView:

@@ -98,7 +98,7 @@ class DocumentQuery:
     evaluated: tuple[str | None, ...] = ()
     only: frozenset[str] | None = field(default=None, repr=False)
 
-    def check(self) -> None:
+    def require_range(self) -> None:
         """Raises InvalidArgument for a range of confidence that holds nothing."""
         if self.low > self.high:
             raise InvalidArgument("'minConfidence' is above 'maxConfidence'.", target="minConfidence")

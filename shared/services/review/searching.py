@@ -81,7 +81,7 @@ class SearchService:
     async def search(self, name: str, search: Search, top: int, token: str | None) -> tuple[Project, Found]:
         """The next matches, at most `top`. Raises InvalidArgument for a token of another search."""
         project = await self._stores.directory.read(name)
-        search.query.check()
+        search.query.require_range()
         position = read_token(token, project, search) if token else None
         after: Key | None = position[:-2] if position else None
         searched, unread = (int(position[-2]), int(position[-1])) if position else (0, 0)

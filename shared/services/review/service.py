@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from shared import telemetry
 from shared.domain.document import Document, Version
@@ -144,7 +145,7 @@ class ReviewService:
             is_accepted for tallies in made.values() for _, is_accepted in tallies
         ).items():
             telemetry.count(DECISIONS, number, decision="accepted" if accepted else "rejected")
-        await self._traces.end(written.project, Counter(one for ids in sources.values() for one in ids))
+        await self._traces.end(written.project, Counter(chain.from_iterable(sources.values())))
         wanted = [s.decision.document_id for s in decisions]
         return written.project, [results.get(key) or _not_found(key) for key in wanted]
 

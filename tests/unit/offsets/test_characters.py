@@ -2,10 +2,8 @@
 
 import pytest
 
-from shared.domain.labels import EntityLabel, Labels, Region, span_faults
+from shared.domain.labels import EntityLabel, Filter, Labels, Prediction, Region, select, span_faults
 from shared.domain.names import ProjectKind
-from shared.domain.prediction import Prediction
-from shared.domain.suggestions import Filter, select
 from shared.domain.text import Offsets, splits_character, whole_characters
 
 RULE = Filter(ProjectKind.ENTITIES, 0, frozenset({"A"}))
