@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from shared.domain.labels import hundredths
 from shared.domain.names import ProjectKind
-from shared.domain.suggestions import hundredths
 from shared.engines.azure_language import service
 from shared.engines.azure_language.authoring import LanguageAuthoring
 from shared.engines.azure_language.engine import AzureLanguageEngine, LanguageModel
