@@ -15,6 +15,7 @@ from shared.domain.errors import Unavailable
 from shared.domain.page import Change, Head, HistoryEntry, Page, Written
 from shared.domain.project import Project, Scope
 from shared.storage import page_codec
+from shared.storage.gateways.limits import MAX_OPERATIONS, MAX_TRANSACTION_BYTES, weight
 from shared.storage.gateways.ports import Insert, Replace, Row, Table, UpsertReplace
 from shared.storage.models import Artifacts
 from shared.storage.rows import head_key, history_key, int_of, key_range, number_of, page_key, unpacked_values
@@ -25,6 +26,8 @@ WRITERS = 8
 #: Heads that changed are read one by one up to so many, else as a range.
 SINGLE_HEADS = 8
 KEPT_EDITIONS = 16  # whose heads are remembered
+#: Kept free for the row of a batch, which holds the outcomes of its documents.
+SPARE_BYTES = 512 * 1024
 
 
 class PageReader:
@@ -207,6 +210,22 @@ class Planned:
     head: Head
     operations: tuple[Put, ...]
     changes: tuple[HistoryEntry, ...] = ()
+
+
+def transactions(planned: Iterable[Planned], spare: int = 0) -> list[list[Planned]]:
+    """The pages in groups that fit one transaction each, with `spare` operations to be added."""
+    groups: list[list[Planned]] = []
+    count = size = 0
+    most = MAX_TRANSACTION_BYTES - (SPARE_BYTES if spare else 0)
+    for part in planned:
+        bytes_more = sum(map(weight, part.operations))
+        if not groups or count + len(part.operations) > MAX_OPERATIONS - spare or size + bytes_more > most:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(part)
+        count += len(part.operations)
+        size += bytes_more
+    return groups
 
 
 @dataclass(slots=True, eq=False)

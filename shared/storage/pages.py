@@ -27,7 +27,7 @@ from shared.domain.names import EventType
 from shared.domain.page import FENCES, Change, Edit, Head, HistoryEntry, Page, Written, edited
 from shared.domain.project import Project, Scope
 from shared.storage import page_codec
-from shared.storage.gateways.limits import MAX_OPERATIONS, MAX_TRANSACTION_BYTES, weight
+from shared.storage.gateways.limits import MAX_OPERATIONS, weight
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
@@ -55,6 +55,7 @@ from shared.storage.page_access import (
     Request,
     gather,
     run_each,
+    transactions,
 )
 from shared.storage.rows import (
     head_key,
@@ -64,9 +65,6 @@ from shared.storage.rows import (
     page_key,
 )
 from shared.wire.events import Event, of_labels
-
-#: Kept free for the row of a batch, which holds the outcomes of its documents.
-SPARE_BYTES = 512 * 1024
 
 
 def put(key: str, values: dict[str, Value], etag: str | None) -> Put:
@@ -80,22 +78,6 @@ def history_row(page: Page, entries: Iterable[HistoryEntry], author: Author) -> 
         [page_codec.encode_entry(entry) for entry in entries],
     ]
     return Insert(history_key(page.number, page.seq), {"v": 1, "rev": author.revision, **packed_values(data)})
-
-
-def transactions(planned: Iterable[Planned], spare: int = 0) -> list[list[Planned]]:
-    """The pages in groups that fit one transaction each, with `spare` operations to be added."""
-    groups: list[list[Planned]] = []
-    count = size = 0
-    most = MAX_TRANSACTION_BYTES - (SPARE_BYTES if spare else 0)
-    for part in planned:
-        bytes_more = sum(map(weight, part.operations))
-        if not groups or count + len(part.operations) > MAX_OPERATIONS - spare or size + bytes_more > most:
-            groups.append([])
-            count = size = 0
-        groups[-1].append(part)
-        count += len(part.operations)
-        size += bytes_more
-    return groups
 
 
 async def _filled(planned: AsyncIterable[Planned]) -> AsyncIterator[list[Planned]]:
