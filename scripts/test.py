@@ -75,7 +75,7 @@ def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
         report = Path(folder, "report.xml")
         extra = shlex.split(os.environ.get("PYTEST_ARGS", ""))
         command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *options, *extra, *paths]
-        process = subprocess.Popen(command, cwd=ROOT, process_group=0)
+        process = subprocess.Popen(command, cwd=ROOT, env=_environment(), process_group=0)
 
         def hand_on(number: int, _frame: FrameType | None) -> None:
             counts.stopped = True
@@ -91,6 +91,11 @@ def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
         if report.exists():
             counts.add(report)
     return 0 if status == NO_TESTS else status
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but byte code is kept: tests start some hundred programs that load the app."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def main(names: list[str]) -> int:
