@@ -170,10 +170,10 @@ class Settings(BaseSettings):
     #: Empty: the managed identity.
     azure_openai_api_key: str = ""
     #: Money for a million tokens; 0: not known, and no amounts are shown.
-    openai_input_price: Annotated[float, Field(ge=0)] = 0
-    openai_output_price: Annotated[float, Field(ge=0)] = 0
+    openai_input_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    openai_output_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     #: Money that a job may cost; 0: no limit.
-    openai_job_cost_limit: Annotated[float, Field(ge=0)] = 0
+    openai_job_cost_limit: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     #: Over all instances of the app; 0: no limit.
     openai_requests_per_minute: Annotated[int, Field(ge=0)] = 0
     openai_tokens_per_minute: Annotated[int, Field(ge=0)] = 0

@@ -181,6 +181,14 @@ def test_the_tenant_is_compared_in_lower_case_and_addresses_end_without_a_slash(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["OPENAI_INPUT_PRICE", "OPENAI_OUTPUT_PRICE", "OPENAI_JOB_COST_LIMIT"])
+@pytest.mark.parametrize("value", ["1e400", "inf", "nan", "-1"])
+def test_prices_are_finite(name: str, value: str) -> None:
+    """An answer with a cost that is no number would not be JSON."""
+    _, found = read_settings({"AzureWebJobsStorage": STORAGE, "AUTH_MODE": "local", name: value})
+    assert any(sentence.startswith(name) for sentence in found), found
+
+
 def test_contradictions_are_reported_together_with_invalid_values() -> None:
     variables = {
         "AzureWebJobsStorage": STORAGE,
