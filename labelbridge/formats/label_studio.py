@@ -69,13 +69,15 @@ def _record(task: Any, field: Field, place: str) -> Record | None:
     if not isinstance(known.get("data"), dict):
         raise BadFile(f"{place}: must be an object with 'data' and 'annotations'.")
     data = cast("dict[str, Any]", known["data"])
-    annotations = cast("list[dict[str, Any]]", known.get("annotations") or [])
+    annotations = _list(known.get("annotations"), "'annotations'", place)
+    if not all(isinstance(annotation, dict) for annotation in annotations):
+        raise BadFile(f"{place}: each annotation must be an object.")
     done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
     if not done:
         return None
     if len(done) > 1:
         raise BadFile(f"{place}: has {len(done)} annotations; keep the one that counts.")
-    result = cast("list[Any]", done[0].get("result") or [])
+    result = _list(done[0].get("result"), "'result'", place)
     location = data.get("location")
     text = text_of(data.get("text"), "'data.text'", place)
     return Record(
@@ -84,6 +86,13 @@ def _record(task: Any, field: Field, place: str) -> Record | None:
         categories=() if field == "entities" else _categories(result, field, place),
         spans=_spans(result, place) if field == "entities" else (),
     )  # fmt: skip
+
+
+def _list(value: Any, what: str, place: str) -> list[Any]:
+    """A list; none is an empty one. Raises BadFile."""
+    if value is not None and not isinstance(value, list):
+        raise BadFile(f"{place}: {what} must be a list.")
+    return cast("list[Any]", value or [])
 
 
 def _values(result: list[Any], kind: str, place: str) -> Iterator[dict[str, Any]]:
@@ -97,7 +106,9 @@ def _values(result: list[Any], kind: str, place: str) -> Iterator[dict[str, Any]
 
 def _categories(result: list[Any], field: Field, place: str) -> tuple[str, ...]:
     names = [
-        text_of(n, "a choice", place) for v in _values(result, "choices", place) for n in v.get("choices", [])
+        text_of(n, "a choice", place)
+        for v in _values(result, "choices", place)
+        for n in _list(v.get("choices"), "'choices'", place)
     ]
     found = tuple(dict.fromkeys(names))
     one_class(found, field, place)
@@ -113,5 +124,5 @@ def _spans(result: list[Any], place: str) -> tuple[Span, ...]:
             value.get("text") if isinstance(value.get("text"), str) else None,
         )
         for value in _values(result, "labels", place)
-        for name in value.get("labels", [])
+        for name in _list(value.get("labels"), "'labels'", place)
     )

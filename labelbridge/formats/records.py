@@ -1,5 +1,6 @@
 """Labels of one document as the formats hold them, and their way from and to the API."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ FIELDS: dict[str, Field] = {
     "CustomMultiLabelClassification": "classes",
     "CustomEntityRecognition": "entities",
 }
+
+
+#: Of surrogate pairs, which JSON can hold alone and no text can.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class BadFile(Exception):
@@ -204,6 +209,8 @@ def text_of(value: Any, what: str, place: str) -> str:
     """A value of a file that must be text. Raises BadFile."""
     if not isinstance(value, str) or not value:
         raise BadFile(f"{place}: {what} must be a text that is not empty.")
+    if _HALVES.search(value):
+        raise BadFile(f"{place}: {what} has half of a character.")
     return value
 
 
@@ -217,7 +224,7 @@ def dataset_of(value: Any, place: str) -> str | None:
 
 def number_of(value: Any, what: str, place: str) -> int:
     """A whole number of 0 or more, also as digits. Raises BadFile."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise BadFile(f"{place}: {what} must be a whole number of 0 or more.")

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,6 +13,8 @@ from rich.console import Console
 from labelbridge.cli import session
 from labelbridge.cli.output import Output, safe
 from labelbridge.cli.upload import files_below
+from labelbridge.formats import FORMATS, BadFile, to_labels
+from labelbridge.formats.records import Field, Misfit
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run
 from tests.integration.conftest import MakeProject
@@ -107,3 +111,79 @@ async def test_files_printed_on_a_terminal_are_not_obeyed(cli: Cli, new_project:
         assert result.status == 0, shown
         assert not {"\x07", "\x9b", "\x9d", "\x9c", "\u202e"} & set(shown)
         assert "\x1b[31m " not in shown
+
+
+ANYTHING = [
+    None,
+    True,
+    7,
+    -1,
+    1.5,
+    1e400,
+    10**30,
+    "1" * 5_000,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    ["x"],
+    [7],
+    {},
+    {"x": 7},
+]
+FILES: dict[tuple[str, Field], Any] = {
+    ("jsonl", "entities"): {"location": "a.txt", "entities": [{"category": "City", "start": 0, "end": 2}]},
+    ("jsonl", "class"): {"location": "a.txt", "category": "City", "dataset": "Train", "text": "text"},
+    ("jsonl", "classes"): {"location": "a.txt", "categories": ["City"], "language": "en"},
+    ("spacy", "entities"): [["text", {"entities": [[0, 2, "City"]]}]],
+    ("spacy", "classes"): [["text", {"cats": {"City": 1.0}}]],
+    ("label-studio", "entities"): [
+        {"data": {"text": "text", "location": "a.txt"}, "annotations": [{"was_cancelled": False, "result": [
+            {"type": "labels", "value": {"start": 0, "end": 2, "text": "te", "labels": ["City"]}}]}]}
+    ],
+    ("label-studio", "classes"): [
+        {"data": {"text": "text", "dataset": "Test"}, "annotations": [{"result": [
+            {"type": "choices", "value": {"choices": ["City"]}}]}]}
+    ],
+}  # fmt: skip
+
+
+def changed(value: Any) -> Iterator[Any]:
+    """The value with each of its parts replaced by anything, one at a time."""
+    yield from ANYTHING
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in list(parts):
+        for other in changed(part):
+            copy = value.copy()
+            copy[key] = other
+            yield copy
+
+
+@pytest.mark.parametrize(("name", "field"), FILES)
+def test_a_label_file_with_anything_in_it_is_read_or_refused(name: str, field: Field) -> None:
+    for value in changed(FILES[name, field]):
+        try:
+            for record in FORMATS[name].read(io.StringIO(json.dumps(value), newline=""), field):
+                json.dumps(to_labels(record, field, "text"), ensure_ascii=False).encode()
+        except (BadFile, Misfit):
+            continue
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("csv", "location,category,start,end\na.txt,City," + "1" * 5_000 + ",2\n"),
+        ("csv", "location,category\n" + "a" * 200_000 + ",City\n"),
+        ("csv", "location,location,category\na,b,c,d,e\n"),
+        ("jsonl", "[" * 100_000),
+        ("spacy", "[" * 100_000),
+        ("label-studio", '{"a":' * 100_000),
+        ("conll", "-DOCSTART- (%ff%00)\nx -X- -X- B-\n"),
+        ("conll", "\x00\n"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_with_a_sentence(name: str, content: str) -> None:
+    with pytest.raises(BadFile) as error:
+        list(FORMATS[name].read(io.StringIO(content, newline=""), "entities"))
+    assert len(str(error.value)) < 300
