@@ -43,8 +43,8 @@ checked-settings: install
 	@$(CHECK)
 
 .PHONY: doctor
-doctor: install ## check this machine and the settings
-	@$(CHECK) --machine
+doctor: ## check this machine and the settings; needs no Node, of which it says that it is missing
+	@scripts/bootstrap.sh python && exec $(CHECK) --machine
 
 .PHONY: run
 run: install checked-settings $(WEB) ## serve in the foreground until Ctrl-C or SIGTERM

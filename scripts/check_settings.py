@@ -2,7 +2,7 @@
 
 python -m scripts.check_settings [--port PORT] [--azurite-port PORT] [--data-dir DIR] [--machine]
 
-Values of settings are never printed. `--machine` also checks Python and Node, for `make doctor`.
+Values of settings are never printed. `--machine` also checks Python, Node and npm, for `make doctor`.
 """
 
 import argparse
@@ -133,15 +133,20 @@ def machine_problems() -> list[str]:
     if sys.version_info[:2] != (3, 13):
         found.append("Python 3.13 is required; run 'make clean install' after installing it.")
     node = shutil.which("node")
-    if node is None:
-        return [
-            *found,
-            "Node is not installed; install version 20.19 or later for Azurite and the review page.",
-        ]
-    text = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = text.strip().removeprefix("v").split(".")
-    if not all(part.isdecimal() for part in parts[:2]) or tuple(map(int, parts[:2])) < NODE:
-        found.append("Node 20.19 or later is required for Azurite and the review page.")
+    text = (
+        subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        if node
+        else ""
+    )
+    version = text.strip()
+    parts = version.removeprefix("v").split(".")[:2]
+    if not all(part.isdecimal() for part in parts) or tuple(map(int, parts)) < NODE:
+        found.append(
+            "Node.js 20.19 or later is needed for Azurite and the review page; found: "
+            f"{version or 'none'}. https://nodejs.org/"
+        )
+    elif shutil.which("npm") is None:
+        found.append("npm is not installed; it comes with Node.js (Debian: apt-get install npm).")
     return found
 
 

@@ -136,5 +136,7 @@ def test_a_newer_node_will_do(project):
 def test_all_places_name_the_same_node(project):
     for package in ("package.json", "web/package.json"):
         assert json.loads((ROOT / package).read_text())["engines"]["node"] == ">=20.19"
+        lock = json.loads((ROOT / package.replace(".json", "-lock.json")).read_text())
+        assert lock["packages"][""]["engines"]["node"] == ">=20.19"
     assert NODE == (20, 19)
     assert "Node.js 20.19 or later" in (ROOT / "README.md").read_text()

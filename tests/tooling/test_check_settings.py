@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from scripts.check_settings import (
     SAMPLE,
     data_dir_problems,
     local_problems,
+    machine_problems,
     port_problems,
 )
+from tests.tooling.project import executable
 
 SECRET = "AccountKey=c2VjcmV0"
 
@@ -125,4 +128,42 @@ def test_the_command_exits_with_2_and_one_message():
 def test_make_run_checks_before_it_starts():
     makefile = (APP / "Makefile").read_text("utf-8")
     assert "\nrun: install checked-settings " in makefile
-    assert "\ndoctor: install ## " in makefile
+
+
+@pytest.mark.parametrize(
+    ("node", "npm", "problem"),
+    [
+        ("echo v20.19.0", True, []),
+        ("echo v22.3.0", True, []),
+        ("echo v20.18.3", True, ["found: v20.18.3."]),
+        ("echo v18.20.4", True, ["found: v18.20.4."]),
+        ("exit 1", True, ["found: none."]),
+        (None, True, ["found: none."]),
+        ("echo v20.19.0", False, ["npm is not installed"]),
+    ],
+)
+def test_doctor_names_what_the_machine_lacks(tmp_path, monkeypatch, node, npm, problem):
+    if node is not None:
+        executable(tmp_path / "node", f"#!/bin/sh\n{node}\n")
+    if npm:
+        executable(tmp_path / "npm", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = machine_problems()
+    assert len(found) == len(problem)
+    assert all(words in one for words, one in zip(problem, found, strict=True))
+
+
+def test_doctor_names_another_python(monkeypatch):
+    monkeypatch.setattr("sys.version_info", (3, 12, 9, "final", 0))
+    assert "Python 3.13 is required" in machine_problems()[0]
+
+
+def test_doctor_says_all_at_once_without_node(tmp_path):
+    """As `make doctor` runs it: nothing that needs Node comes before the check."""
+    [line] = re.findall(r"^doctor:.*\n\t@(.*)$", (APP / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert line == "scripts/bootstrap.sh python && exec $(CHECK) --machine"
+    command = [sys.executable, "-m", "scripts.check_settings", "--machine", "--port", "abc"]
+    environment = {**os.environ, "AUTH_MODE": "x", "PATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=APP, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert [line.strip()[:8] for line in done.stderr.splitlines()[1:]] == ["- Node.j", "- AUTH_M", "- PORT m"]
