@@ -1,5 +1,6 @@
 """The review page as a person uses it: by names, roles and keys, never by the page's own structure."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,16 @@ COMMANDS = {
     "save and next": r"^Save and next$",
     "previous": r"^Previous",
 }
+#: Widths in px and colors. Every width has its layout measured in both colors; the layout changes below 861 px.
+SIZES = ((320, "light"), (390, "dark"), (768, "light"), (1280, "light"), (1440, "dark"))
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+#: Where to leave pictures of what is looked at, for people.
+PICTURES = os.environ.get("BROWSER_PICTURES")
+
+#: What axe leaves out, for its time goes with the elements: a row is like the rows before it.
+_REPEATED = [f"{row}:nth-child(n+12)" for row in ("tr", "li", "option")]
 _AXE = Path(AXE_FILE_PATH).read_text()
 
 #: What is wider than the page, or is cut off without an ellipsis; tables and the row of tabs scroll by design.
@@ -142,7 +150,7 @@ class Studio:
         """Wait for a message."""
         await expect(self.page.locator(".toasts")).to_contain_text(text)
 
-    async def violations(self) -> list[str]:
+    async def violations(self, rules: list[str] | None = None) -> list[str]:
         """What axe finds on the page as it is, each with the element that has it.
 
         It runs in the world of the test, for the page's policy forbids scripts that are not its own files, and
@@ -151,7 +159,8 @@ class Studio:
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(_AXE)
         results = await self.page.evaluate(
-            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}})", WCAG
+            "([exclude, type, values]) => axe.run({exclude}, {runOnly: {type, values}})",
+            [_REPEATED, *(["rule", rules] if rules else ["tag", WCAG])],
         )
         return [
             f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
@@ -162,6 +171,25 @@ class Studio:
     async def overflow(self) -> list[str]:
         """What does not fit into the width of the page, or into the part of it that holds it."""
         return await self.page.evaluate(_OVERFLOW)
+
+    async def at_all_sizes(self, name: str) -> dict[str, list[str]]:
+        """What does not fit and what axe finds of the page as it is, by size; the page then has its size again."""
+        found: dict[str, list[str]] = {}
+        size = self.page.viewport_size
+        for width, scheme in SIZES:
+            await self.page.set_viewport_size({"width": width, "height": 800})
+            await self.page.emulate_media(color_scheme=scheme)
+            faults = [*await self.overflow(), *await self.violations()]
+            await self.page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+            faults += await self.violations(["color-contrast"])
+            if PICTURES:
+                await self.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png".replace(" ", "-"))
+            if faults:
+                found[f"{name}, {width} px"] = faults
+        await self.page.emulate_media(color_scheme="light")
+        if size:
+            await self.page.set_viewport_size(size)
+        return found
 
     async def go(self, project: str, view: str, query: str = "") -> None:
         """Go to a view of a project by its address."""

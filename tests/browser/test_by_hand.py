@@ -72,6 +72,50 @@ async def test_every_saved_change_can_be_undone(open_studio: OpenStudio, new_pro
     assert (await undone())["class"] == {"category": "Refund"}
 
 
+async def test_a_saved_change_can_be_undone_after_a_reload_and_by_another_person(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    [suggested] = await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+
+    async def accepted() -> None:
+        await studio.go(project.name, "label", "?prefix=a.txt")
+        await expect(studio.text).to_have_text("@Refund:60 one")
+        await studio.press("accept")
+        await studio.press("save")
+        await studio.saved()
+
+    async def as_before() -> bool:
+        document = await project.document("a.txt")
+        return document["suggestions"] == suggested["suggestions"] and document.get("class") is None
+
+    await accepted()
+    await page.reload()
+    await expect(studio.text).to_have_text("@Refund:60 one")
+    await expect(studio.command("undo")).to_be_enabled()
+    await studio.press("undo")
+    await studio.reported("The saved change was undone.")
+    assert await as_before()
+
+    await accepted()
+    other = await open_studio("reviewer")
+    await other.go(project.name, "label", "?prefix=a.txt")
+    await expect(other.text).to_have_text("@Refund:60 one")
+    await other.page.get_by_text("History", exact=True).click()
+    undo = other.page.get_by_role("button", name="Undo this change")
+    await expect(undo).to_have_count(1)
+    assert await other.at_all_sizes("history") == {}
+    await undo.press("Enter")
+    await other.reported("The saved change was undone.")
+    await expect(undo).to_have_count(0)
+    assert await as_before()
+    async with page.expect_response(lambda answer: answer.status == 409):
+        await studio.press("undo")  # there is nothing left to undo
+    assert await as_before()
+
+
 async def test_nested_and_adjacent_labels_are_each_named(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
@@ -90,7 +134,7 @@ async def test_nested_and_adjacent_labels_are_each_named(
         "root => [...root.querySelectorAll('[data-tag]')].map((e) => e.dataset.tag).sort()"
     )
     assert named == ["Also", "First", "Last", "Person", "Verb"]
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("nested labels") == {}
 
 
 async def test_no_label_applies_has_a_key_in_every_kind(
@@ -196,7 +240,7 @@ async def test_uncertain_suggestions_come_first(open_studio: OpenStudio, new_pro
     await expect(pointed.locator(".share")).to_be_hidden()
     tag = "e => getComputedStyle(e, '::after').content"
     assert "%" not in await studio.text.locator("mark").first.evaluate(tag)
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("doubt without percentages") == {}
 
 
 async def test_list_rows_show_the_first_words(open_studio: OpenStudio, new_project: MakeProject) -> None:

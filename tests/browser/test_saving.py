@@ -7,8 +7,9 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.studio import Studio
-from tests.support.api import SINGLE
+from tests.support.api import SINGLE, Project
 from tests.support.hosts import Host
+from tests.support.waiting import eventually
 
 STATE = ".save-state"
 
@@ -39,6 +40,40 @@ async def test_autosave_at_each_document_left_and_after_an_outage(
     await page.unroute_all()
     await expect(state).to_have_text("All saved")
     assert (await project.document("60.txt"))["status"] == "labeled"
+
+
+async def test_autosave_goes_on_when_the_person_left_the_review(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(SINGLE)
+    await project.suggested({"50.txt": "@Refund:50 text"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    await page.get_by_label("Autosave").check()
+    await page.route(re.compile(":review"), lambda route: route.fulfill(status=503))
+    await studio.press("accept")
+    await expect(page.locator(STATE)).to_have_text("Not saved, retrying")
+    unsaved = page.get_by_text(f"1 document of {project.name} not saved")
+    await expect(unsaved).to_have_count(0)
+    await page.get_by_role("link", name="Overview", exact=True).press("Enter")
+    await expect(unsaved).to_be_visible()
+    assert await studio.at_all_sizes("left with unsaved work") == {}
+    await page.get_by_role("link", name="Projects", exact=True).press("Enter")
+    await expect(page.get_by_role("heading", name="Projects", exact=True)).to_be_visible()
+    await expect(unsaved).to_be_visible()
+    await page.unroute_all()
+    await expect(unsaved).to_have_count(0)
+    await saved_as(project, "50.txt", "labeled")
+    await studio.go(project.name, "review")
+    await expect(page.locator(STATE)).to_have_text("All saved")
+
+
+async def saved_as(project: Project, location: str, status: str) -> None:
+    async def look() -> bool:
+        return (await project.document(location))["status"] == status
+
+    await eventually(f"{location} {status}", look)
 
 
 async def test_an_outage_of_the_host_and_a_reload_lose_nothing(
@@ -138,7 +173,7 @@ async def test_answers_of_the_host_are_sentences(open_studio: OpenStudio, new_pr
         await studio.press("save")
         await studio.reported(words)
         await studio.unsaved(1)
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("messages") == {}
 
 
 async def refuse(studio: Studio, status: int) -> None:

@@ -33,7 +33,7 @@ async def test_conflict_keeps_either_version(open_studio: OpenStudio, new_projec
     await expect(theirs).to_contain_text("Refund")
     await expect(mine).to_contain_text("Not labeled")
     await expect(mine).to_contain_text("@Refund:60 one")
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("conflict of classes") == {}
 
     await page.get_by_role("button", name="Decide later").click()
     await studio.unsaved(1)  # nothing is lost
@@ -75,6 +75,32 @@ async def test_conflict_keeps_both(open_studio: OpenStudio, new_project: MakePro
     await second.saved()
     [region] = (await project.document("a.txt"))["entities"]
     assert [label["category"] for label in region["labels"]] == ["Ada", "Bob"]
+
+
+async def test_conflict_on_a_long_text_shows_what_differs(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """20,000 characters, and the two labels that differ near the end: listed with the words around them."""
+    project = await new_project(ENTITIES)
+    text = "word " * 3_900 + "before @Ada:30 between @Bob:40 after"
+    [suggested] = await project.suggested({"a.txt": text}, "Ada", "Bob")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    await expect(page.locator(".pointed")).to_contain_text("Ada")
+    await studio.press("accept")
+    [bob] = [one["id"] for one in suggested["suggestions"] if one["category"] == "Bob"]
+    await project.review([{"documentId": suggested["id"], "eTag": suggested["eTag"], "accept": [bob]}])
+    await studio.press("save")
+
+    differences = page.get_by_role("list", name="What differs").get_by_role("listitem")
+    await expect(differences).to_have_count(2)
+    await expect(differences.nth(0)).to_contain_text("before @Ada:30 between")
+    await expect(differences.nth(1)).to_contain_text("between @Bob:40 after")
+    for width in (320, 1440):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(differences.nth(1)).to_be_in_viewport()
+    assert await studio.at_all_sizes("conflict on a long text") == {}
 
 
 async def test_switch_of_studio_while_a_reviewer_works(

@@ -1,7 +1,9 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { person, signedIn, signOut } from "./auth/session";
-import { route } from "./router";
+import { plural } from "./domain/format";
+import { href, route } from "./router";
+import { left } from "./state/left";
 import { setTheme, theme } from "./state/theme";
 import { titleOf } from "./state/title";
 import { Icon } from "./ui/icon";
@@ -16,9 +18,30 @@ export function App() {
   return (
     <>
       <Header />
+      <LeftUnsaved />
       <View />
       <Toasts />
     </>
+  );
+}
+
+/** What autosave could not save before the person left the review. */
+function LeftUnsaved() {
+  return (
+    <div role="status">
+      {left.value.map(({ project, drafts, saving }) => {
+        const documents = drafts.unsaved.value.length;
+        const { is } = saving.state.value;
+        if (!documents || is === "saving") return null;
+        return (
+          <p key={drafts.prefix} class="left-unsaved">
+            {plural(documents, "document")} of <bdi>{titleOf(project)}</bdi>{" "}
+            {is === "failed" ? "not saved, retrying." : "not saved."}{" "}
+            <a href={href(project, "review")}>Open the review</a>
+          </p>
+        );
+      })}
+    </div>
   );
 }
 

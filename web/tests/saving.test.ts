@@ -81,7 +81,8 @@ function session(keeps: number) {
     label(id, category);
     await saving.save();
   };
-  return { server, known, saving, putLabels, label, saved };
+  const again = (): InstanceType<typeof Saving> => new Saving(review as unknown as Review);
+  return { server, known, saving, putLabels, label, saved, again };
 }
 
 describe("undo of what was saved", () => {
@@ -129,6 +130,21 @@ describe("undo of what was saved", () => {
     expect(server.label("d1")).toBe("other");
     expect(await saving.undoSaved()).toBe("d0");
     expect(server.label("d1")).toBe("other");
+  });
+
+  it("goes on after the page was loaded again, not over somebody else's labels", async () => {
+    vi.stubGlobal("sessionStorage", new MemoryStorage());
+    const { server, known, saving, saved, again } = session(5);
+    await saved("d0", "Z");
+    await saved("d1", "A");
+    expect(saving.canUndo.value).toBe(true);
+    const after = again();
+    expect(await after.undoSaved()).toBe("d1");
+    expect(server.label("d1")).toBeNull();
+    known.set("d0", server.put("d0", { class: { category: "other" } }));
+    expect(await again().undoSaved()).toBeNull();
+    expect(server.label("d0")).toBe("other");
+    vi.unstubAllGlobals();
   });
 
   it("does not set labels again after a training ended the undo", async () => {

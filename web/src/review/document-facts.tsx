@@ -139,6 +139,15 @@ function settingsChanged(row: HistoryItem): string[] {
   ];
 }
 
+const LABEL_CHANGES = new Set(["decided", "decisionUndone", "labelsSet", "labelsUndone"]);
+
+/** The row of the change that can be undone: the last one of labels, after the last training. */
+function undoable(rows: readonly HistoryItem[], lastTrained: string | null | undefined): number {
+  const last = rows.findIndex((row) => LABEL_CHANGES.has(row.action));
+  const row = rows[last];
+  return !row || row.action.endsWith("Undone") || row.dateTime <= (lastTrained ?? "") ? -1 : last;
+}
+
 function History({ review, id }: { review: Review; id: string }) {
   const rows = useSignal<HistoryItem[] | null>(null);
   const error = useSignal<string | null>(null);
@@ -149,6 +158,12 @@ function History({ review, id }: { review: Review; id: string }) {
       error.value = messageOf(failure);
     }
   };
+  const undo = async (): Promise<void> => {
+    await review.saving.undoLastOf(review.current.value!.document);
+    await read();
+  };
+  const at = undoable(rows.value ?? [], review.open.project.value?.lastTrainedDateTime);
+  const unsaved = review.drafts.unsaved.value.some((draft) => draft.documentId === id);
   return (
     <details class="history" onToggle={(event) => event.currentTarget.open && void read()}>
       <summary>History</summary>
@@ -161,6 +176,17 @@ function History({ review, id }: { review: Review; id: string }) {
               {words(row.action)} by <bdi>{row.by}</bdi>
             </span>
             <time class="hint">{moment(row.dateTime)}</time>
+            {index === at && review.readOnly.value === null && (
+              <button
+                type="button"
+                class="small"
+                disabled={unsaved}
+                title={unsaved ? "This document has changes that are not saved" : undefined}
+                onClick={() => void undo()}
+              >
+                Undo this change
+              </button>
+            )}
             {settingsChanged(row).map((change) => (
               <span key={change} class="history-detail" dir="auto">
                 {change}

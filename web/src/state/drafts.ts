@@ -19,7 +19,8 @@ export class Drafts {
   /** Set when the browser refuses to store; the work then lives only as long as this tab. */
   readonly unstored = signal(false);
   readonly unsaved: ReadonlySignal<Draft[]>;
-  private readonly prefix: string;
+  /** Of the keys in storage: person, project, and what is reviewed. */
+  readonly prefix: string;
   private clock = 0;
 
   constructor(

@@ -16,6 +16,7 @@ import { apiQuery, type Filters } from "./filters";
 import { DocumentList, MOST_SEARCHED, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
+import { goOn, takeOver } from "./left";
 import { Saving } from "./saving";
 import type { Loaded, Source } from "./source";
 import { readStored, writeStored } from "./storage";
@@ -71,6 +72,7 @@ export class Review {
   ) {
     const name = person.value?.name ?? "";
     this.drafts = new Drafts(name, open.name, this.kind, undefined, source.drafts);
+    takeOver(this.drafts);
     this.documents = new Documents(source);
     source.refusal(name).then(
       (refusal) => (this.refusal.value = refusal),
@@ -118,13 +120,16 @@ export class Review {
     return this.open.kind.value;
   }
 
+  /** With autosave, what is not saved yet still is. */
   close(): void {
-    for (const stop of this.stops) stop();
+    const stop = (): void => this.stops.forEach((one) => one());
     if (this.list.value && this.filters)
       this.open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
     this.open.onUnlock = () => {};
-    if (this.saving.autosave.value) void this.saving.save();
+    if (!this.saving.autosave.value || !this.drafts.unsaved.value.length) return stop();
+    goOn({ project: this.open.name, drafts: this.drafts, saving: this.saving, stop });
+    void this.saving.save();
   }
 
   // --- moving -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import { readLabels, sameLabels, writeLabels, type Labels } from "../domain/labe
 import { plural } from "../domain/format";
 import type { Review } from "./review";
 import { save, type Saved } from "./save";
-import { readStored, writeStored } from "./storage";
+import { ofTab, readStored, writeStored } from "./storage";
 import { dismissAbout, toast } from "./toasts";
 
 /** Autosave waits for a pause in the work, but never longer than the second. */
@@ -17,6 +17,8 @@ const PAUSE_MS = 1_500;
 const LONGEST_MS = 5_000;
 /** So many saves of one document can be undone. */
 const MOST_SAVES = 20;
+/** So many saves can be undone after the page was loaded again, of all documents. */
+const MOST_KEPT = 200;
 /** Seconds until the next try after each failure of the same kind. */
 const RETRY_SECONDS = [2, 5, 10, 20, 30];
 
@@ -57,13 +59,16 @@ export class Saving {
   readonly refusals = signal<ReadonlyMap<string, { message: string; at: number }>>(new Map());
   readonly canUndo: ReadonlySignal<boolean>;
   readonly state: ReadonlySignal<SaveState>;
-  private readonly done = signal<readonly Done[]>([]);
+  private readonly done: Signal<readonly Done[]>;
   /** Why the last save failed, and how often in a row. */
   private readonly outage = signal<{ message: string; tries: number } | null>(null);
   private again = false;
   private unsavedSince = 0;
 
   constructor(private readonly review: Review) {
+    const kept = `done|${review.drafts.prefix}`;
+    this.done = signal(readStored<readonly Done[]>(kept, [], ofTab));
+    this.done.subscribe((done) => writeStored(kept, done.slice(-MOST_KEPT), ofTab));
     this.autosave = signal(review.source.blind || readStored("autosave", false));
     this.canUndo = computed(() => review.drafts.all.value.size > 0 || this.done.value.length > 0);
     this.state = computed((): SaveState => {
@@ -181,6 +186,21 @@ export class Saving {
     } catch (error) {
       toast(messageOf(error), "bad");
       return null;
+    } finally {
+      void this.review.open.refreshStatistics();
+    }
+  }
+
+  /** Undoes the last saved change of a document, whoever made it, as its history offers. */
+  async undoLastOf(document: DocumentItem): Promise<void> {
+    try {
+      this.review.keep(await this.review.source.undo(document, null));
+      this.done.value = this.done.value.filter(
+        (one) => !("documentId" in one) || one.documentId !== document.id,
+      );
+      toast("The saved change was undone.", "good");
+    } catch (error) {
+      toast(messageOf(error), "bad");
     } finally {
       void this.review.open.refreshStatistics();
     }
@@ -346,8 +366,7 @@ export class Saving {
     const { documents, source, kind } = this.review;
     let known = documents.peek(documentId) ?? (await documents.load(documentId)).document;
     const ours = sameLabels(readLabels(known, kind), after);
-    if (by === "set" && !ours)
-      throw new Error("The labels of this document were changed since by someone else.");
+    if (!ours) throw new Error("The labels of this document were changed since by someone else.");
     let set = by === "set";
     try {
       for (let n = 0; n < changes && !set; n++) {
@@ -355,7 +374,7 @@ export class Saving {
         this.review.keep(known);
       }
     } catch (error) {
-      if (by === "undo" || !ours || !keepsNoMore(error)) throw error;
+      if (by === "undo" || !keepsNoMore(error)) throw error;
       set = true;
     }
     if (set) this.review.keep(await source.putLabels(documentId, writeLabels(before, kind), known.eTag));

@@ -2,21 +2,26 @@
 
 import { person } from "../auth/session";
 
+const ofBrowser = (): Storage => localStorage;
+
+/** What a reload keeps and the end of the tab forgets. */
+export const ofTab = (): Storage => sessionStorage;
+
 const key = (name: string): string => `labelbridge.${name}|${person.value?.name ?? ""}`;
 
 /** The stored value, or `otherwise` when there is none or it cannot be read. */
-export function readStored<T>(name: string, otherwise: T): T {
+export function readStored<T>(name: string, otherwise: T, storage: () => Storage = ofBrowser): T {
   try {
-    const text = localStorage.getItem(key(name));
+    const text = storage().getItem(key(name));
     return text === null ? otherwise : (JSON.parse(text) as T);
   } catch {
     return otherwise;
   }
 }
 
-export function writeStored(name: string, value: unknown): void {
+export function writeStored(name: string, value: unknown, storage: () => Storage = ofBrowser): void {
   try {
-    localStorage.setItem(key(name), JSON.stringify(value));
+    storage().setItem(key(name), JSON.stringify(value));
   } catch {
     // A browser that stores nothing forgets the choice with the tab.
   }

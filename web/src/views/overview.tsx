@@ -231,7 +231,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
       {!rows.length && <p class="hint">No categories yet. The first label with a new category defines it.</p>}
       {rows.length > 0 && (
         <div class="table-scroll" tabIndex={0} role="region" aria-label="Labels by category, table">
-          <table class="bars">
+          <table class="bars distribution">
             <thead class="sr-only">
               <tr>
                 <th scope="col">Category</th>
@@ -242,7 +242,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
             <tbody>
               {rows.map((row) => (
                 <tr key={row.category}>
-                  <th scope="row">
+                  <th scope="row" title={row.category}>
                     <bdi>{visible(row.category)}</bdi>
                   </th>
                   <td class="bar-cell">
