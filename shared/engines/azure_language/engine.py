@@ -190,6 +190,10 @@ class AzureLanguageEngine(ServiceEngine):
         except (ValueError, TypeError) as error:
             raise ArtifactError("The bytes are not a model of the engine 'azure-language'.") from error
 
+    @override
+    def exchange(self, kind: ProjectKind, state: bytes) -> Exchange:
+        return Exchange(LanguageModel(self._service, kind, DeployedModel("", "")), state)
+
     def _target(self, deployed: DeployedModel | None) -> DeployedModel:
         return deployed or DeployedModel(self._options.project, self._options.deployment)
 

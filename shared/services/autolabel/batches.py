@@ -36,6 +36,8 @@ from shared.engines.base import (
     ArtifactError,
     Capabilities,
     DeferredModel,
+    Engine,
+    EngineError,
     Model,
     ServiceEngine,
     ServiceModel,
@@ -241,7 +243,11 @@ class BatchRunner:
 
     async def _clear(self, job: Job, number: int) -> None:
         """What was kept for a batch that is done, or whose job has ended, is not needed any more."""
-        if self._service(job) is not None:
+        try:
+            keeps = self._service(job) is not None
+        except EngineError:  # its settings were removed while the job ran
+            keeps = True
+        if keeps:
             await self._exchanges.remove(job, number)
 
     def _check_current(self, job: Job, project: Project) -> Project:
@@ -300,41 +306,38 @@ class BatchRunner:
             ):
                 texts[key] = reading.text
         if texts:
-            engine = self._engines.get(parameters.engine or "")
-            load = partial(self._models.load, engine, parameters.artifact or "")
-            with telemetry.timed("predict", engine=engine.name):
+            with telemetry.timed("predict", engine=parameters.engine or ""):
                 telemetry.annotate(documents=len(texts))
-                if isinstance(engine, ServiceEngine):
-                    await self._ask(project, work, engine, load, texts, last_try)
-                else:
-                    work.predictions, work.failures = await predict(
-                        load, engine.capabilities, texts, last_try
-                    )
+                await self._ask(project, work, parameters, texts, last_try)
 
     async def _ask(
         self,
         project: Project,
         work: _Work,
-        engine: ServiceEngine,
-        load: Callable[[], Awaitable[Model]],
+        asked: AutolabelParameters,
         texts: Mapping[str, str],
         last_try: str | None,
     ) -> None:
-        """Have a service answer for every document; a document that it fails on fails, and no other.
+        """Have the engine answer for every document; a document that a service fails on fails, and no other.
 
-        Raises what fails for all, to be tried again, and Later; in the last try, the documents fail.
+        Raises what fails for all, to be tried again, and Later. In the last try, documents without an answer fail.
         """
+        engine: Engine | None = None
         try:
+            engine = self._engines.get(asked.engine or "")
+            load = partial(self._models.load, engine, asked.artifact or "")
+            if not isinstance(engine, ServiceEngine):
+                work.predictions, work.failures = await predict(load, engine.capabilities, texts, last_try)
+                return
             answers, work.tokens = await self._answers(project, work, await load(), texts, last_try)
         except Exception as error:
             if last_try is None:
                 raise
             _log_last_try(len(texts), error)
-            reason = _failure(last_try, error)
-            if engine.deferred:
-                answers = dict.fromkeys(texts, Answer(failure=reason))
-            else:
-                answers, work.tokens = await self._exchanges.paid_so_far(work.job, work.number, texts, reason)
+            service, reason = engine if isinstance(engine, ServiceEngine) else None, _failure(last_try, error)
+            answers, work.tokens = await self._exchanges.so_far(
+                work.job, work.number, service, project.kind, texts, reason
+            )
         for key, answer in answers.items():
             work.left_out += answer.left_out
             if answer.failure is not None:

@@ -19,7 +19,8 @@ from typing import Any, Final
 from shared import telemetry
 from shared.domain.jobs import AutolabelParameters, Job, JobError
 from shared.domain.labels import Prediction
-from shared.domain.text import Tokens, content_hash
+from shared.domain.names import ProjectKind
+from shared.domain.text import NO_TOKENS, Tokens, content_hash
 from shared.engines.base import (
     Answer,
     Deadline,
@@ -27,6 +28,7 @@ from shared.engines.base import (
     EngineError,
     Exchange,
     Keep,
+    ServiceEngine,
     ServiceModel,
     Text,
 )
@@ -200,13 +202,31 @@ class Exchanges:
         found = {key: answers.get(key) or paid.get(key, text) or failed for key, text in texts.items()}
         return found, paid.tokens
 
-    async def paid_so_far(
-        self, job: Job, number: int, texts: Mapping[str, str], reason: JobError
+    async def so_far(
+        self,
+        job: Job,
+        number: int,
+        engine: ServiceEngine | None,
+        kind: ProjectKind,
+        texts: Mapping[str, str],
+        reason: JobError,
     ) -> tuple[dict[str, Answer], Tokens]:
-        """As `paid_answers`, where nothing more can be asked: the rest fails for this reason."""
-        paid = _Paid(await self._stores.artifacts.read(_blob(job, number)))
+        """The answers that a batch has, where nothing more can be asked: the rest fails for this reason.
+
+        `engine`: None where it is not configured any more.
+        """
+        data = await self._stores.artifacts.read(_blob(job, number))
         failed = Answer(failure=reason)
-        return {key: paid.get(key, text) or failed for key, text in texts.items()}, paid.tokens
+        if data is None or data.startswith(b"{"):
+            paid = _Paid(data)
+            return {key: paid.get(key, text) or failed for key, text in texts.items()}, paid.tokens
+        exchange = engine.exchange(kind, data.partition(b"\n")[2]) if engine is not None else None
+        if exchange is None:
+            return dict.fromkeys(texts, failed), NO_TOKENS
+        known = {key: Text(text) for key, text in texts.items()}
+        exchange.plan(known)
+        exchange.give_up(reason)
+        return exchange.answers(known), NO_TOKENS
 
     async def _next(
         self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]

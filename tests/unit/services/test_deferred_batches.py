@@ -12,6 +12,7 @@ from shared.domain.jobs import Job, JobStatus, Outcome
 from shared.domain.project import DeployedModel, Project
 from shared.engines.azure_language.engine import NAME, AzureLanguageEngine
 from shared.engines.azure_language.service import LanguageOptions
+from shared.engines.base import ArtifactError, EngineNotConfigured
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.messages import parse
 from shared.storage.usage import CallRates
@@ -216,18 +217,57 @@ async def test_a_service_that_stays_away_fails_the_documents_with_the_reason(app
 
 
 async def test_what_was_answered_before_the_service_went_away_is_kept(app, service, clock):
-    service.polls = 3
-    await start(app)
-    [first, *_] = service.operations.values()
-    first.polls = 0
-    for _ in range(len(app.sent.waiting)):
-        await deliver(app, clock)
+    await with_some_answers(app, service, clock)
     service.faults = [Fault("GET ", status=500, times=1_000)]
 
     job = await to_end(app, clock)
 
     assert job.status is JobStatus.PARTIALLY_COMPLETED
     assert 0 < len(await suggested(app)) < 30
+
+
+async def with_some_answers(app: App, service: FakeLanguage, clock: Clock) -> None:
+    """A job of which one request of several is answered."""
+    service.polls = 3
+    await start(app)
+    [first, *_] = service.operations.values()
+    first.polls = 0
+    for _ in range(len(app.sent.waiting)):
+        await deliver(app, clock)
+
+
+async def test_what_was_answered_is_kept_where_the_model_cannot_be_loaded(app, service, clock, monkeypatch):
+    await with_some_answers(app, service, clock)
+
+    async def gone(*_: Any) -> Any:
+        raise ArtifactError("The model is gone.")
+
+    monkeypatch.setattr(app.container.model_cache, "load", gone)
+    job = await to_end(app, clock)
+
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    assert 0 < len(await suggested(app)) < 30
+    assert "The model is gone." in job.errors[0].message
+    assert await kept(app) == []
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_a_job_whose_engine_is_no_longer_configured_ends(app, service, clock, storage, cancels):
+    """Nor are its messages tried for ever, whether it runs or has been canceled."""
+    await with_some_answers(app, service, clock)
+
+    def unset() -> Any:
+        raise EngineNotConfigured("Set LANGUAGE_ENDPOINT.")
+
+    other = in_process(storage, clock, engines={NAME: unset})
+    other.sent.waiting.extend(app.sent.waiting)
+    if cancels:
+        await other.container.autolabel.cancel("p", "job")
+    job = await to_end(other, clock)
+
+    assert job.status is (JobStatus.CANCELLED if cancels else JobStatus.FAILED)
+    assert cancels or "Set LANGUAGE_ENDPOINT." in job.errors[0].message
+    assert await kept(app) == []
 
 
 async def test_after_a_day_documents_without_an_answer_fail(app, service, clock):

@@ -12,6 +12,7 @@ import pytest
 from shared.domain.jobs import JobStatus, Outcome
 from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
+from shared.engines.base import EngineNotConfigured
 from shared.services.autolabel import exchanges
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
@@ -241,6 +242,30 @@ async def test_a_batch_that_fails_too_often_keeps_the_answers_it_has(
     assert result_json(job)["outcomes"]["suggested"] >= min(first, 8)
     assert sum(asked(fake).values()) == first
     assert result_json(job)["tokens"]["input"] == 100 * first
+
+
+async def test_answers_are_kept_where_the_engine_is_no_longer_configured(
+    app: App, fake: FakeOpenAI, storage: MemoryStorage, clock: Clock, seconds: Callable[[float], None]
+) -> None:
+    first = await begin_slowly(app, fake, seconds)
+
+    def unset() -> Any:
+        raise EngineNotConfigured("Set OPENAI_BASE_URL.")
+
+    other = in_process(storage, clock, engines={ENGINE: unset})
+    other.sent.waiting.extend(app.sent.waiting)
+    clock.move(30)
+    while other.sent.waiting:
+        clock.move(301)
+        _, body = other.sent.waiting.popleft()
+        await other.container.dispatcher.run_or_retry(parse(body))
+
+    job = await other.container.autolabel.get("p", "job")
+    assert job.status is JobStatus.PARTIALLY_COMPLETED
+    assert "Set OPENAI_BASE_URL." in job.errors[0].message
+    assert result_json(job)["outcomes"]["suggested"] == first
+    assert result_json(job)["tokens"]["input"] == 100 * first
+    assert await kept(app) == []
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6])
