@@ -302,7 +302,8 @@ async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, li
 
 
 def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
-    if body.count(b",") > MAX_VALUES:  # to decode millions of values holds up the other threads
+    # To decode millions of values holds up the other threads; lists in lists need no commas.
+    if body.count(b",") > MAX_VALUES or body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
     try:
         reader = JsonReader(body, MAX_MEMBERS)

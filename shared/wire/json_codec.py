@@ -29,6 +29,8 @@ MAX_VALUES: Final = 10_000_000
 WINDOW: Final = 128 * 1024
 #: Of one value, in characters: a document with as many labels as it can have is shorter.
 MAX_VALUE: Final = 32 * 1024 * 1024
+#: Of one value, and of the next if it has been read: it is decoded in one go, during which other threads wait.
+MAX_AT_ONCE: Final = 1_200_000
 
 _BLANK: Final = frozenset(" \t\n\r")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -72,6 +74,7 @@ class JsonReader:
     def value(self) -> Any:
         """The whole value at the cursor, decoded."""
         while True:
+            self._check_size()
             try:
                 value, end = self._decoder.raw_decode(self._text, self._position)
             except json.JSONDecodeError as error:
@@ -168,6 +171,13 @@ class JsonReader:
         self._values += data.count(b",")
         if self._containers > MAX_CONTAINERS or self._values > MAX_VALUES:
             raise InvalidRequest("The file has more values than a project file can have.")
+
+    def _check_size(self) -> None:
+        if len(self._text) - self._position <= MAX_AT_ONCE:
+            return
+        count, start = self._text.count, self._position
+        if count(",", start) > MAX_AT_ONCE or count("[", start) + count("{", start) > MAX_AT_ONCE:
+            raise InvalidRequest(f"A value in the file holds more than {MAX_AT_ONCE:,} others.")
 
     def _place(self, position: int) -> tuple[int, int]:
         """Line and column in the whole text."""

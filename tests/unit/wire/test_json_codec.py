@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.json_codec import MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
+from shared.wire.json_codec import MAX_AT_ONCE, MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -189,6 +189,21 @@ def test_a_body_that_would_take_gigabytes_is_refused_before_it_does(item: bytes)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("item", [b"[],", b"{},", b"0,", b"[" * 900 + b"]" * 900 + b","])
+def test_a_value_that_would_be_decoded_for_long_is_refused_before(item: bytes) -> None:
+    count = MAX_AT_ONCE // max(1, item.count(b"[")) + 1
+    reader = JsonReader(b'{"x":["' + b" " * 1_000_000 + b'",' + item * count + b"0]}")
+    with pytest.raises(InvalidRequest, match=r"holds more than 1,200,000 others"):
+        reader.value()
+
+
+def test_a_document_with_a_label_on_every_character_is_read() -> None:
+    label = b'{"category":"a","offset":1,"length":1}'
+    document = b'{"location":"a","entities":[' + b",".join([label] * 128_000) + b"]}"
+    reader = JsonReader(b"[" + document + b"," + document + b"]")
+    assert [len(value["entities"]) for value in reader.elements()] == [128_000] * 2
 
 
 def test_the_elements_of_a_list_exist_one_at_a_time() -> None:
