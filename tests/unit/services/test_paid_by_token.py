@@ -90,7 +90,7 @@ def test_the_settings_of_the_app_reach_the_engine() -> None:
     assert engine._pace.minutes(0, 1_200) == 3
 
 
-async def test_a_cost_limit_without_prices_is_refused(fake: FakeOpenAI) -> None:
+async def test_without_prices_a_cost_limit_is_refused_and_an_estimate_names_tokens(fake: FakeOpenAI) -> None:
     async with serve(fake.app()) as url:
         engine = AzureOpenAIEngine(
             OpenAIOptions(f"{url}/v1", "secret", "fake-model", timeout=60), no_identity
@@ -99,7 +99,10 @@ async def test_a_cost_limit_without_prices_is_refused(fake: FakeOpenAI) -> None:
         await app.create()
         with pytest.raises(InvalidArgument, match="has no prices") as caught:
             await app.container.autolabel.start("p", AutolabelRequest(ENGINE, cost_limit=1.0), "job")
+        estimate = await app.container.autolabel.estimate("p", AutolabelRequest(ENGINE))
         await engine.aclose()
+    assert estimate.tokens is not None
+    assert estimate.cost is None
     assert caught.value.target == "costLimit"
     assert fake.requests == []
 
