@@ -6,13 +6,17 @@ rounding. The package is young, so nothing else knows it, and the engine works w
 trained with the encoder refuses to load where the package is missing.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from hashlib import blake2b
 from itertools import chain
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any, Final
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +35,7 @@ REMEMBERED: Final = 32_768
 _BATCH_PIECES: Final = 384
 """Computed together; more would not fit the processor's cache."""
 _KNOWN_PIECES: Final = 4_000
-"""Pieces of which intermediate results are kept, 15 KiB each."""
+"""Pieces of which intermediate results are kept, 13 KiB each."""
 _LONGEST_BATCH: Final = 3 * MAX_ENCODED_CHARACTERS
 """Pieces of a text that are read. A few characters are normalized to as many as 18."""
 _LONGEST_WORD: Final = 40
@@ -45,6 +49,7 @@ _LEAST_ROWS: Final = 16
 """Of a matrix product. BLAS sums up fewer rows in another order; a vector may then differ in its last bit."""
 
 type Vectors = NDArray[np.float32]
+type Bytes = NDArray[np.uint8]
 
 
 def available() -> bool:
@@ -141,7 +146,27 @@ def _encoder() -> Any:
     except ModuleNotFoundError:
         return None
     package = USE(threads=1)
-    return Encoder(package._model, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
+    weights: Any = package._model  # pyright: ignore[reportPrivateUsage]
+    with suppress(OSError):
+        weights.table = _Table(weights.table)
+    return Encoder(weights, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
+
+
+class _Table:
+    """The rows of a table in a file without a name: its 63 MiB need not stay in memory for the few that are used."""
+
+    def __init__(self, table: Bytes) -> None:
+        """Raises OSError without room for the file."""
+        self._width = table.shape[1]
+        with TemporaryFile() as file:
+            table.tofile(file)
+            self._file = os.dup(file.fileno())
+        finalize(self, os.close, self._file)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> Bytes:
+        file, width = self._file, self._width
+        read = b"".join(os.pread(file, width, width * row) for row in rows.tolist())
+        return np.frombuffer(read, np.uint8).reshape(len(rows), width)
 
 
 class Encoder:
@@ -191,7 +216,9 @@ class Encoder:
         slots = np.array([*gap, *rows, *end], dtype=np.intp)
         outside = slots == 0
         inner = slots[_MARGIN:-_MARGIN]
-        parts = [self._own[inner], *self._convolved(slots, outside)]
+        own = self._own(self._rows[inner], self._pieces[inner])
+        own[outside[_MARGIN:-_MARGIN]] = 0
+        parts = [own, *self._convolved(slots, outside)]
         values = np.concatenate(parts, axis=1)
         mean = values.mean(axis=1)
         variance = np.einsum("ij,ij->i", values, values) / values.shape[1] - mean**2
@@ -246,16 +273,16 @@ class Encoder:
         w = self._weights
         begin = len(self._slot) + 1
         ids = np.array([*new, *[0] * _LEAST_ROWS])
-        block = ids % len(w.scale)
-        own = w.table[ids].astype(np.float32) * w.scale[block, None] + w.lo[block, None]
-        projected = own @ w.proj_W + w.proj_b
+        rows = w.table[ids]
+        projected = self._own(rows, ids) @ w.proj_W + w.proj_b
         projected -= projected.mean(axis=1, keepdims=True)
         projected /= np.sqrt(np.einsum("ij,ij->i", projected, projected) / projected.shape[1] + w.eps)[
             :, None
         ]
         projected = projected * w.ln_g_all + w.ln_b_all
         end = begin + len(new)
-        self._own[begin:end], self._projected[begin:end] = own[: len(new)], projected[: len(new)]
+        self._rows[begin:end], self._pieces[begin:end] = rows[: len(new)], new
+        self._projected[begin:end] = projected[: len(new)]
         summand = 0
         for number, (width, _) in enumerate(_BRANCHES):
             part = np.ascontiguousarray(projected[:, number * _CONV : (number + 1) * _CONV])
@@ -265,11 +292,18 @@ class Encoder:
                 summand += 1
         self._slot.update(zip(new, range(begin, end), strict=True))
 
+    def _own(self, rows: Bytes, pieces: NDArray[np.intp]) -> Vectors:
+        """The embeddings of pieces, from their rows of the table."""
+        w, block = self._weights, pieces % len(self._weights.scale)
+        own: Vectors = rows.astype(np.float32) * w.scale[block, None] + w.lo[block, None]
+        return own
+
     def _forget(self) -> None:
         """The arrays take memory only as far as they are used. Slot 0 is for places outside of texts."""
         self._slot: dict[int, int] = {}
         branches, slots = sum(width for width, _ in _BRANCHES), 1 + _KNOWN_PIECES + _LONGEST_BATCH
-        self._own: Vectors = np.zeros((slots, WIDTH), dtype=np.float32)
+        self._rows: Bytes = np.zeros((slots, WIDTH), dtype=np.uint8)
+        self._pieces: NDArray[np.intp] = np.zeros(slots, dtype=np.intp)
         self._projected: Vectors = np.zeros((slots, len(_BRANCHES) * _CONV), dtype=np.float32)
         self._summands: Vectors = np.zeros((branches, slots, _CONV), dtype=np.float32)
 

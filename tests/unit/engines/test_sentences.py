@@ -74,3 +74,17 @@ def test_the_memory_is_bounded(monkeypatch):
     assert len(memory._vectors) == 2
     memory.forget()
     assert not memory._vectors
+
+
+def test_the_table_of_pieces_lies_in_a_file(package):
+    table, rows = sentences._encoder()._weights.table, np.array([0, 7, 128_009, 7])
+    assert not isinstance(table, np.ndarray)
+    assert np.array_equal(table[rows], package._model.table[rows])
+
+
+def test_without_room_for_a_file_the_table_stays_in_memory(monkeypatch):
+    def full(**_: object):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(sentences, "TemporaryFile", full)
+    assert isinstance(sentences._encoder.__wrapped__()._weights.table, np.ndarray)
