@@ -142,14 +142,13 @@ MAX_PACKED = 700 * 1024
 #: Up to so many bytes are compressed with little memory: to get and clear zlib's usual 256 KiB takes several times as
 #: long as to compress a small row. What decompresses it is the same.
 SMALL = 64 * 1024
-_LITTLE_MEMORY = {"wbits": 12, "memLevel": 5}
 
 
 def pack(data: Any) -> bytes:
     text = to_json(data).encode("utf-8", "surrogatepass")
     if len(text) > SMALL:
         return zlib.compress(text, 1)
-    compressor = zlib.compressobj(1, **_LITTLE_MEMORY)
+    compressor = zlib.compressobj(1, wbits=12, memLevel=5)
     return compressor.compress(text) + compressor.flush()
 
 
