@@ -78,7 +78,11 @@ def is_reference(body: bytes) -> bool:
 
 
 def _is_aml(name: str | None, what: str) -> bool:
-    """Whether Azure's `format` means label files, not project files. Raises InvalidArgument for unknown formats."""
+    """Whether Azure's `format` means label files, not project files. Raises InvalidArgument for unknown formats.
+
+    Azure's specification names the value `aml` and no body for it: neither its examples nor Microsoft's clients, their
+    recordings and their documentation show one (searched 2026-11). To guess one could import labels in wrong places.
+    """
     kind = "json" if name is None else name.lower()
     if kind not in {"json", "aml"}:
         raise InvalidArgument(f"{what} 'format' must be 'json' or 'aml'.", target="format")
