@@ -252,7 +252,7 @@ def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
         raise JobNotFound(job[:60])
     review = request.route_params.get("reviewId")
     if review is not None and not _JOB_ID.fullmatch(review):
-        raise NotFound(f"There is no second review '{review[:60]}'.", target="reviewId")
+        raise NotFound(f"The second review '{review[:60]}' does not exist.", target="reviewId")
     model = request.route_params.get("trainedModelLabel")
     if model is not None and model_label_fault(model):
         raise ModelNotFound(model)

@@ -77,7 +77,7 @@ def list_reviews(project: ProjectOption = "", as_json: JsonOption = False) -> No
         for review in found
     ]
     heads = ("id", "second person", "documents", "started", "by")
-    out.result(found, table(heads, rows, right=[2]) if rows else "There is no second review.")
+    out.result(found, table(heads, rows, right=[2]) if rows else "There are no second reviews.")
 
 
 @app.command()

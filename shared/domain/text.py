@@ -153,8 +153,8 @@ _REASONS: Final = {
     "InvalidCharacter": "the file contains a NUL character",
     "DocumentTooLong": "the file has more than 128,000 characters",
     "BlobArchived": "the blob is in the archive tier",
-    "BlobBeingRehydrated": "the blob is being moved from the archive tier",
-    "BlobUsesCustomerSpecifiedEncryption": "the blob is encrypted with a key that only its writer has",
+    "BlobBeingRehydrated": "the blob is being rehydrated from the archive tier",
+    "BlobUsesCustomerSpecifiedEncryption": "the blob is encrypted with a customer-provided key",
     "BlobLeased": "the blob has a lease that prevents reading it",
 }
 

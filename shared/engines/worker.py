@@ -145,7 +145,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
-    return f"signal {-code}; perhaps out of memory" if code < 0 else f"exit code {code}"
+    return f"signal {-code}; possibly out of memory" if code < 0 else f"exit code {code}"
 
 
 def _exchange(process: subprocess.Popen[bytes], request: FitRequest) -> bytes:

@@ -149,7 +149,7 @@ class JobStore:
         except RowExists:
             found = await self.find(job.incarnation, job.kind, job.id)
             if found is None:
-                raise Conflict("The job was removed while it was created; try again.") from None
+                raise Conflict("The job was removed while it was being created; try again.") from None
             return found, found == job  # equal: our own write, whose answer was lost
         return replace(job, etag=etags[0]), True
 
@@ -160,14 +160,16 @@ class JobStore:
             latest = str_of(row.values, "job") if row else ""
             other = await self.find(job.incarnation, job.kind, latest) if latest else None
             if other is not None and other.id != job.id and not other.status.ended:
-                raise Conflict(f"A {job.kind} of this project is already running: job '{other.id}'.")
+                raise Conflict(
+                    f"A job of the kind '{job.kind}' is already running in this project: '{other.id}'."
+                )
             values: dict[str, Value] = {"v": 1, "job": job.id}
             mark = Replace(row.key, values, row.etag) if row else Insert(latest_key(job.kind), values)
             try:
                 return await self.create(job, mark)
             except (RowChanged, Conflict):
                 continue  # another job was created at the same time
-        raise Conflict(f"Too many callers are starting a {job.kind}; try again.")
+        raise Conflict(f"Too many callers are starting jobs of the kind '{job.kind}'; try again.")
 
     async def find(self, incarnation: str, kind: JobKind, job_id: str) -> Job | None:
         row = await self._table.get(INDEX if kind in _GLOBAL else incarnation, job_key(kind, job_id))

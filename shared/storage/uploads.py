@@ -172,12 +172,12 @@ READERS_EACH = 16
 OTHERS = 5
 
 _UNREADABLE = {
-    "BlobArchived": "The blob is in the archive tier; it can be read after it is moved to an online tier.",
-    "BlobBeingRehydrated": "The blob is being moved from the archive tier; it can be read when that has ended.",
-    "BlobUsesCustomerSpecifiedEncryption": "The blob is encrypted with a key that only its writer has.",
+    "BlobArchived": "The blob is in the archive tier; rehydrate it to an online tier so that it can be read.",
+    "BlobBeingRehydrated": "The blob is being rehydrated from the archive tier; it can be read after that.",
+    "BlobUsesCustomerSpecifiedEncryption": "The blob is encrypted with a customer-provided key.",
     "BlobLeased": "The blob has a lease that prevents reading it.",
-    "AuthorizationPermissionMismatch": "The app has no right to read this blob.",
-    "KeyVaultEncryptionKeyNotFound": "The key that the blob is encrypted with is not in its key vault.",
+    "AuthorizationPermissionMismatch": "The app is not authorized to read this blob.",
+    "KeyVaultEncryptionKeyNotFound": "The blob's encryption key was not found in the key vault.",
 }
 
 

@@ -103,7 +103,7 @@ def _no_constant(name: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Unreadable("The line has a key twice.")
+        raise Unreadable("A key occurs more than once in the line.")
     return found
 
 

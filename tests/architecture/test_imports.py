@@ -1,5 +1,6 @@
 """The contracts of pyproject.toml about who may import whom hold, and they see what they should."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -52,3 +53,25 @@ def modules(contracts: dict) -> set[str]:
             named |= {part.strip(" ()") for part in entry.replace("|", ":").split(":")}
         named |= set(contract.get("source_modules", [])) | set(contract.get("forbidden_modules", []))
     return {module for module in named if module.split(".")[0] in contracts["root_packages"]}
+
+
+def test_imports_name_modules_that_exist():
+    """Also those within functions, which fail only when the function runs."""
+    ours = ("functions", "shared", "devhost", "labelbridge", "samples", "bench", "scripts", "tests")
+    unknown: list[str] = []
+    for path in (path for folder in ours for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] not in ours:
+                continue
+            target = ROOT / str(node.module).replace(".", "/")
+            if target.with_suffix(".py").exists():
+                continue
+            defined = target / "__init__.py"
+            text = defined.read_text("utf-8") if defined.exists() else ""
+            unknown += [
+                f"{path.relative_to(ROOT)}:{node.lineno}: {node.module}.{alias.name}"
+                for alias in node.names
+                if not ((target / f"{alias.name}.py").exists() or (target / alias.name).is_dir())
+                and alias.name not in text
+            ]
+    assert not unknown

@@ -151,12 +151,12 @@ async def test_nobody_else_labels_the_sample_and_the_second_person_sees_no_agree
     lead = await open_studio()
     await lead.go(project.name, "review", f"?second={review}")
     await expect(lead.text).to_be_visible()
-    await expect(lead.page.get_by_text("Only reviewer labels the documents")).to_be_visible()
+    await expect(lead.page.get_by_text("Only reviewer can label the documents")).to_be_visible()
     await lead.page.keyboard.press("1")
-    await lead.reported("Only reviewer labels the documents")
+    await lead.reported("Only reviewer can label the documents")
     second = await open_studio("reviewer")
     await second.go(project.name, "team", f"?second={review}")
-    await expect(second.page.get_by_role("alert")).to_contain_text("must not see the labels of the first")
+    await expect(second.page.get_by_role("alert")).to_contain_text("must not see the first person's labels")
 
 
 async def test_a_lead_starts_a_second_review(open_studio: OpenStudio, new_project: MakeProject) -> None:

@@ -74,7 +74,7 @@ async def test_a_sample_is_labeled_with_keys_and_compared(cli: Cli, new_project:
 async def test_what_there_is_not_is_said(cli: Cli, new_project: MakeProject):
     project = await labeled(new_project, SINGLE)
     cli.signed_in(project.name)
-    assert cli("second", "list").out == "There is no second review.\n"
+    assert cli("second", "list").out == "There are no second reviews.\n"
     assert "has no second review" in cli("second", "documents", status=5).err
     assert "no second review '-Nab'" in cli("second", "documents", "--review", "-Nab", status=5).err
     assert "either --size or --percent" in cli("second", "start", "Ben", status=2).err

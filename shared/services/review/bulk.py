@@ -83,7 +83,7 @@ class BulkService:
             errors.add("minConfidence", "'minConfidence' is above 'maxConfidence'.")
         if request.text is not None and project.kind is not ProjectKind.ENTITIES:
             errors.add(
-                "text", "'text' is for projects of entities; the suggestions of this project are classes."
+                "text", "'text' applies to entities only; the suggestions of this project are classes."
             )
         errors.add_all(unknown_categories(project, request.categories or ()))
         errors.raise_any()

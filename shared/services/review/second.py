@@ -101,7 +101,9 @@ class SecondReviewService:
         found = await self._sample(project, request) if review is None else None
         if review is None and found is not None:
             if not found:
-                text = f"There is no labeled document that '{request.reviewer}' never labeled."
+                text = (
+                    f"'{request.reviewer}' labeled every labeled document; there is nothing left to sample."
+                )
                 raise InvalidArgument(text, target="reviewer")
             ids = tuple(item.document_id for item in found)
             review = await store.create(
@@ -109,7 +111,7 @@ class SecondReviewService:
                 SecondReview(review_id, by, self._stores.clock(), request.reviewer, request.seed, ids),
             )
         if review is None:
-            raise Conflict("The second review was removed while it was created; try again.")
+            raise Conflict("The second review was removed while it was being created; try again.")
         wanted = set(review.documents)
         if found is None or {item.document_id for item in found} != wanted:  # chosen by an earlier try
             found = await self._items(project, [(key, "") for key in review.documents])
@@ -126,7 +128,9 @@ class SecondReviewService:
         ]
         size = request.size if request.size is not None else -(-len(places) * (request.percent or 0) // 100)
         if size > MAX_SAMPLE:
-            text = f"A second review has at most {MAX_SAMPLE} documents; this would be {int(size):,}."
+            text = (
+                f"A second review can have at most {MAX_SAMPLE} documents; this one would have {int(size):,}."
+            )
             raise InvalidArgument(text, target="percent" if request.size is None else "size")
         Random(request.seed).shuffle(places)
         found: list[SecondItem] = []
@@ -182,7 +186,7 @@ class SecondReviewService:
         project = await self._stores.directory.read(name)
         review = await self._stores.second_reviews.find(project.incarnation, review_id)
         if review is None or not review.ready:
-            raise NotFound(f"There is no second review '{review_id}'.", target="reviewId")
+            raise NotFound(f"The second review '{review_id}' does not exist.", target="reviewId")
         return project, review
 
     # For the second person
@@ -216,13 +220,13 @@ class SecondReviewService:
         """
         project, review = await self.get(name, review_id)
         if caller != review.reviewer:
-            raise Forbidden(f"Only '{review.reviewer}' labels the documents of this second review.")
+            raise Forbidden(f"Only '{review.reviewer}' can label the documents of this second review.")
         if labels is not None:
             _require_categories(project, labels)
         for _ in range(ATTEMPTS):
             item = await self._item(project, review_id, document_id)
             if item.resolution is not None:
-                raise Conflict("The document was resolved; its second labels can no longer change.")
+                raise Conflict("The document was resolved; its second labels can no longer be changed.")
             if item.second == labels and item.second_edits == project.edits:
                 return
             if labels is not None:
@@ -236,7 +240,7 @@ class SecondReviewService:
         """Raises Conflict when the text is another than that of the sample, InvalidArgument for misplaced spans."""
         text = await self._read(project, await self._load(project, item.document_id))
         if await asyncio.to_thread(content_hash, text) != item.content:
-            raise Conflict("The text changed since the sample was taken; the document is left out.")
+            raise Conflict("The text has changed since the sample was taken, so the document is left out.")
         if project.kind is ProjectKind.ENTITIES:
             await asyncio.to_thread(_require_fit, labels, text)
 
@@ -287,7 +291,7 @@ class SecondReviewService:
         labels = (first if chosen == "first" else second) if isinstance(chosen, str) else chosen
         document = await self._load(project, document_id)
         if document.content != item.content:
-            raise Conflict("The text changed since the sample was taken; label the document anew.")
+            raise Conflict("The text has changed since the sample was taken; label the document again.")
         _require_categories(project, labels)
         if not isinstance(chosen, str) and project.kind is ProjectKind.ENTITIES:
             await asyncio.to_thread(_require_fit, labels, await self._read(project, document))
@@ -323,7 +327,9 @@ class SecondReviewService:
             if current.revision == revision:
                 return None
             if current.revision != end.revision:
-                raise Conflict("The labels were changed since they were resolved; undo that first.")
+                raise Conflict(
+                    "The labels have changed since the document was resolved; undo that change first."
+                )
             undone = undo(current, now.kind, now.generation, revision)
             return Edit({document_id: undone}, (undone_entry(current, undone),))
 
@@ -345,7 +351,7 @@ class SecondReviewService:
         project, review = await self.get(name, review_id)
         if caller == review.reviewer:
             raise Forbidden(
-                "The second person must not see the labels of the first; somebody else resolves them."
+                "The second person must not see the first person's labels; somebody else must resolve them."
             )
         return project, review
 
@@ -371,7 +377,9 @@ class SecondReviewService:
     async def _read(self, project: Project, document: Document) -> str:
         reading = await self._stores.uploads.inspect(project.container, document.location)
         if reading is None or reading.text is None:
-            raise Conflict(f"The text of '{document.location}' cannot be read now.", target="documentId")
+            raise Conflict(
+                f"The text of '{document.location}' cannot be read right now.", target="documentId"
+            )
         return reading.text
 
 

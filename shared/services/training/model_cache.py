@@ -286,7 +286,7 @@ class ModelCache:
         ]
         if not examples:
             raise EngineError(
-                "No labeled document can be learned from: their blobs or their labels are out of date."
+                "No labeled document can be used for training: the blobs have changed or are gone."
             )
         unlabeled = [text for text in texts[min(len(labeled), MAX_EXAMPLES) :] if isinstance(text, str)]
         if read is not None:

@@ -220,7 +220,7 @@ class TrainingService:
             if project.training is not None:
                 raise _runs_already()
             if not job.applies_to(project) or project.edition != job.edition:
-                raise Conflict("The project was replaced by an import; train it again.", target="modelLabel")
+                raise Conflict("An import replaced the project; train the model again.", target="modelLabel")
             return replace(project, training=job.id, trained=False)
 
         return await self._stores.directory.update(job.project, claim)
@@ -343,7 +343,7 @@ class TrainingService:
 
 def _runs_already() -> Conflict:
     return Conflict(
-        "A training of this project is already running; only one runs at a time.", target="modelLabel"
+        "The project is already being trained; only one training can run at a time.", target="modelLabel"
     )
 
 

@@ -49,11 +49,11 @@ def check_testing(
     tests = sum(document.dataset is Dataset.TEST for document in documents)
     trains = len(documents) - tests
     if options.kind is SplitKind.MANUAL:
-        text = "A manual split needs at least 1 labeled document of the Test set, and there is none."
+        text = "A manual split needs at least 1 labeled document in the Test set."
         enough, others = tests >= 1, 0
     else:
         text = (
-            f"A percentage split needs at least 2 labeled documents of the Train set ({2 - trains} missing)."
+            f"A percentage split needs at least 2 labeled documents in the Train set ({2 - trains} missing)."
         )
         enough, others = trains >= 2, tests
     if not enough:
@@ -81,15 +81,15 @@ def _few(engine: Engine, kind: ProjectKind, labeled: int, needed: int, options: 
     has = f"{needed - labeled} missing"
     if options.kind is SplitKind.MANUAL:
         documents = "1 labeled document" if needed == 1 else f"{needed:,} labeled documents"
-        return f"A training needs at least {documents} of the Train set ({has})."
+        return f"Training needs at least {documents} in the Train set ({has})."
     left = labeled - tests_of(labeled, options.testing)
     rule = (
-        f"A training that tests with {options.testing} percent needs at least {needed} labeled documents of the "
+        f"Training with {options.testing} percent for testing needs at least {needed} labeled documents in the "
         f"Train set ({has})."
     )
     if not _fitted(engine, kind, labeled):
         return rule
-    return f"{rule} Of {labeled}, {left} would be left to train on."
+    return f"{rule} Of {labeled}, only {left} would be left to train on."
 
 
 def _missing(
@@ -102,7 +102,7 @@ def _missing(
 
 def _not_counted(tests: int, left_out: Sequence[LeftOut]) -> str:
     """Labeled documents that the caller may have counted."""
-    parts = [f"{tests} of the Test set"] if tests else []
+    parts = [f"{tests} in the Test set"] if tests else []
     reasons = [f"{found.count:,} {found.code}" for found in left_out if not found.entities]
     count = sum(found.count for found in left_out if not found.entities)
     parts += [f"{count:,} that cannot be used ({', '.join(reasons)})"] if count else []

@@ -224,9 +224,11 @@ class AzureTable(Table):
         try:
             answers = await self._call(self._client().submit_transaction(requests), operations)
         except ValueError as error:
-            raise StorageUnavailable(f"Not the answer to a transaction: {error}") from error
+            raise StorageUnavailable(f"Unexpected response to a transaction: {error}") from error
         if len(answers) != len(operations):
-            raise StorageUnavailable(f"{len(answers)} answers to {len(operations)} operations.")
+            raise StorageUnavailable(
+                f"The response has {len(answers)} results for {len(operations)} operations."
+            )
         return [str(answer.get("etag") or "") for answer in answers]
 
     async def _call[T](self, call: Awaitable[T], operations: Sequence[Operation] = ()) -> T:

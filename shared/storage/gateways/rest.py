@@ -213,7 +213,9 @@ class RestTable(AzureTable):
         if answer.status_code >= 300:
             raise _refusal(answer.status_code, code, answer.body, operations)
         if len(parts) != len(operations):
-            raise StorageUnavailable(f"{len(parts)} answers to {len(operations)} operations.")
+            raise StorageUnavailable(
+                f"The response has {len(parts)} results for {len(operations)} operations."
+            )
         return ["" if isinstance(o, Delete) else part[1] for o, part in zip(operations, parts, strict=True)]
 
 
@@ -237,7 +239,7 @@ def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
     except ValueError as error:
-        raise StorageUnavailable(f"Not the answer to a query: {error}") from error
+        raise StorageUnavailable(f"Unexpected response to a query: {error}") from error
 
 
 class RestBlobs(AzureBlobs):

@@ -145,7 +145,7 @@ class Service:
     def __init__(self, account: "Account", transport: Any, *, tables: bool, retries: int) -> None:
         self.endpoint = account.table_endpoint if tables else account.blob_endpoint
         if account.credential is not None and not self.endpoint.startswith("https://"):
-            raise ValueError("A token is sent over HTTPS only.")
+            raise ValueError("Tokens are sent over HTTPS only.")
         backoff = 0.3 if tables else 0.5
         tries = {"retry_total": retries, "retry_status": retries}
         chain: list[Any] = [_Retry(**tries, retry_backoff_factor=backoff, retry_backoff_max=10)]

@@ -64,8 +64,8 @@ async def test_documents_of_the_test_set_do_not_train(app: Life):
     await to_test(app, *NAMES)
     error = await refused(app)
     assert error.target == "documents"
-    assert "at least 6 labeled documents of the Train set (6 missing)" in error.message
-    assert "Not counted: 6 of the Test set." in error.message
+    assert "at least 6 labeled documents in the Train set (6 missing)" in error.message
+    assert "Not counted: 6 in the Test set." in error.message
 
 
 async def test_a_class_that_only_the_test_set_has_is_none_to_learn(app: Life):
@@ -83,7 +83,7 @@ async def test_documents_that_are_rejected_or_without_a_blob_do_not_train(app: L
     assert (await app.get("0.txt")).rejection is not None
     await app.set("5.txt", None)
     error = await refused(app)
-    assert "at least 6 labeled documents of the Train set (2 missing)" in error.message
+    assert "at least 6 labeled documents in the Train set (2 missing)" in error.message
     assert "Not counted: 1 that cannot be used (1 InvalidEncoding)." in error.message
     [detail] = error.details
     assert detail.message == "Labeled documents that were left out: 1 (the file is not UTF-8): 0.txt."
@@ -109,8 +109,8 @@ async def test_what_the_split_leaves_must_suffice(app: Life, testing: int, left:
     await labeled(app)
     error = await refused(app, SplitOptions(testing=testing))
     assert error.target == "evaluationOptions.testingSplitPercentage"
-    assert f"Of 6, {left} would be left to train on." in error.message
-    assert f"at least {needed} labeled documents of the Train set ({needed - 6} missing)" in error.message
+    assert f"Of 6, only {left} would be left to train on." in error.message
+    assert f"at least {needed} labeled documents in the Train set ({needed - 6} missing)" in error.message
     job = await app.train(split=SplitOptions(testing=10))
     assert job.status is JobStatus.SUCCEEDED, job.errors
 
@@ -120,7 +120,7 @@ async def test_a_manual_split_needs_a_labeled_document_of_the_test_set(app: Life
     await to_test(app, "waits.txt")  # it has no labels
     error = await refused(app, MANUAL)
     assert error.target == "evaluationOptions.kind"
-    assert "1 labeled document of the Test set" in error.message
+    assert "1 labeled document in the Test set" in error.message
 
 
 async def test_an_evaluation_needs_documents_to_test_with(memory: MemoryStorage, clock: Clock):
@@ -128,11 +128,11 @@ async def test_an_evaluation_needs_documents_to_test_with(memory: MemoryStorage,
     await labeled(app)
     await app.train("m1")
     for job_id in ("e1", "e2"):
-        with pytest.raises(InvalidArgument, match="1 labeled document of the Test set") as caught:
+        with pytest.raises(InvalidArgument, match="1 labeled document in the Test set") as caught:
             await app.container.trained_models.evaluate(app.name, "m1", MANUAL, job_id)
         assert caught.value.target == "kind"
     await to_test(app, *NAMES)
-    with pytest.raises(InvalidArgument, match="2 labeled documents of the Train set"):
+    with pytest.raises(InvalidArgument, match="2 labeled documents in the Train set"):
         await app.container.trained_models.evaluate(app.name, "m1", SplitOptions(), "e3")
     await app.container.trained_models.evaluate(
         app.name, "m1", MANUAL, "e4"

@@ -141,7 +141,7 @@ async def test_a_training_that_fails_for_too_few_documents_says_which_and_why(
 
     assert (job.status, [w.message for w in job.warnings]) == (JobStatus.FAILED, REASONS)
     assert [error.message for error in job.errors] == [
-        "A training that tests with 20 percent needs at least 6 labeled documents of the Train set (2 missing). "
+        "Training with 20 percent for testing needs at least 6 labeled documents in the Train set (2 missing). "
         "Not counted: 3 that cannot be used (1 BlobArchived, 1 BlobMissing, 1 ContentChanged)."
     ]
     codes = [(found["code"], found["locations"]) for found in job_json(job)["result"]["leftOut"]]

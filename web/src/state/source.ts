@@ -88,7 +88,7 @@ export class SecondReviewSource implements Source {
     const review = (await listSecondReviews(this.project)).find((one) => one.id === this.review);
     return !review || review.reviewer === person
       ? null
-      : `Only ${review.reviewer} labels the documents of this second review.`;
+      : `Only ${review.reviewer} can label the documents of this second review.`;
   }
 
   async list(_: DocumentQuery, signal: AbortSignal): Promise<Page<DocumentItem> & { count?: number }> {

@@ -28,7 +28,7 @@ export function SecondReviews({ open }: { open: OpenProject }) {
       </p>
       {found.error.value && <Failure message={found.error.value} onRetry={found.again} />}
       {!list && !found.error.value && <Loading what="the second reviews" />}
-      {list?.length === 0 && <p class="hint">There is no second review yet.</p>}
+      {list?.length === 0 && <p class="hint">There are no second reviews yet.</p>}
       {!!list?.length && <Reviews project={open.name} list={list} />}
       {may("Projects.Write") && <StartForm open={open} onDone={found.again} />}
     </section>
