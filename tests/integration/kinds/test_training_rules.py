@@ -166,7 +166,7 @@ async def test_one_training_at_a_time(app: Life):
     await app.define("Refund", "Login")
     await begin(app, "one")
 
-    with pytest.raises(Conflict, match="is already running"):
+    with pytest.raises(Conflict, match="is already being trained"):
         await begin(app, "two")
 
     assert [job.id for job in await app.container.training.list(app.name)] == ["train-one"]

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { Icon } from "./icon";
+import { ErrorNotice } from "./parts";
 
 interface Props {
   title: string;
@@ -42,5 +43,30 @@ export function Dialog({ title, onClose, children, wide }: Props) {
         {children}
       </div>
     </dialog>
+  );
+}
+
+/** The end of a dialog: what went wrong, the button that closes it, and those that act. */
+export function DialogActions({
+  error,
+  cancel = "Cancel",
+  onCancel,
+  children,
+}: {
+  error: string | null;
+  cancel?: string;
+  onCancel: () => void;
+  children: ComponentChildren;
+}) {
+  return (
+    <>
+      <ErrorNotice message={error} />
+      <div class="actions">
+        <button type="button" class="quiet" onClick={onCancel}>
+          {cancel}
+        </button>
+        {children}
+      </div>
+    </>
   );
 }

@@ -4,9 +4,9 @@ import { watch } from "../api/operations";
 import type { Connection } from "../api/types";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Dialog } from "../ui/dialog";
+import { Dialog, DialogActions } from "../ui/dialog";
 import { useAction } from "../ui/use-action";
-import { ErrorNotice, ConfirmName } from "../ui/parts";
+import { ConfirmName } from "../ui/parts";
 
 /** Shows what is lost, and disconnects only when the name was typed. */
 export function Disconnect({
@@ -66,15 +66,11 @@ export function Disconnect({
           </label>
         )}
         <ConfirmName name={name} typed={typed} />
-        <ErrorNotice message={error.value} />
-        <div class="actions">
-          <button type="button" class="quiet" onClick={onClose}>
-            Keep the connection
-          </button>
+        <DialogActions error={error.value} cancel="Keep the connection" onCancel={onClose}>
           <button type="submit" class="danger" disabled={!ready || busy.value}>
             {busy.value ? "Disconnecting…" : "Disconnect permanently"}
           </button>
-        </div>
+        </DialogActions>
       </form>
     </Dialog>
   );

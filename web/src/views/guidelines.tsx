@@ -9,7 +9,7 @@ import { may } from "../auth/session";
 import { count, moment } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Dialog } from "../ui/dialog";
+import { Dialog, DialogActions } from "../ui/dialog";
 import { Markdown } from "../ui/markdown";
 import { Failure, Field, Loading } from "../ui/parts";
 import { useAction } from "../ui/use-action";
@@ -151,15 +151,7 @@ function EditDialog({
             </div>
           </div>
         )}
-        {error.value && !theirs.value && (
-          <p class="notice bad" role="alert">
-            {error.value}
-          </p>
-        )}
-        <div class="actions">
-          <button type="button" class="quiet" onClick={onClose}>
-            Cancel
-          </button>
+        <DialogActions error={theirs.value ? null : error.value} onCancel={onClose}>
           <button
             type="submit"
             class="primary"
@@ -167,7 +159,7 @@ function EditDialog({
           >
             {busy.value ? "Saving…" : "Save guidelines"}
           </button>
-        </div>
+        </DialogActions>
       </form>
     </Dialog>
   );

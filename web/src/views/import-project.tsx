@@ -2,8 +2,8 @@ import { useSignal } from "@preact/signals";
 import { importProject } from "../api/client";
 import { href } from "../router";
 import { toast } from "../state/toasts";
-import { Dialog } from "../ui/dialog";
-import { ErrorNotice, Field } from "../ui/parts";
+import { Dialog, DialogActions } from "../ui/dialog";
+import { Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
 interface Props {
@@ -71,11 +71,7 @@ export function ImportProject({ existing, onClose }: Props) {
             Replace the project of this name, with all its labels
           </label>
         )}
-        <ErrorNotice message={error.value} />
-        <div class="actions">
-          <button type="button" class="quiet" onClick={onClose}>
-            Cancel
-          </button>
+        <DialogActions error={error.value} onCancel={onClose}>
           <button
             type="submit"
             class="primary"
@@ -83,7 +79,7 @@ export function ImportProject({ existing, onClose }: Props) {
           >
             {busy.value ? "Working…" : "Import"}
           </button>
-        </div>
+        </DialogActions>
       </form>
     </Dialog>
   );

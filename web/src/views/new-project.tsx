@@ -4,8 +4,8 @@ import { kindName } from "../domain/format";
 import { KINDS } from "../domain/labels";
 import { href } from "../router";
 import { toast } from "../state/toasts";
-import { Dialog } from "../ui/dialog";
-import { ErrorNotice, Field } from "../ui/parts";
+import { Dialog, DialogActions } from "../ui/dialog";
+import { Field } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
 /** A new project for the documents of one container, which the server scans by itself. */
@@ -60,15 +60,11 @@ export function NewProject({ onClose }: { onClose: () => void }) {
         <label class="check">
           <input type="checkbox" name="multilingual" /> Documents in several languages
         </label>
-        <ErrorNotice message={error.value} />
-        <div class="actions">
-          <button type="button" class="quiet" onClick={onClose}>
-            Cancel
-          </button>
+        <DialogActions error={error.value} onCancel={onClose}>
           <button type="submit" class="primary" disabled={busy.value}>
             Create project
           </button>
-        </div>
+        </DialogActions>
       </form>
     </Dialog>
   );

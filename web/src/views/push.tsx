@@ -8,7 +8,7 @@ import { may } from "../auth/session";
 import { ago, moment, plural } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Dialog } from "../ui/dialog";
+import { Dialog, DialogActions } from "../ui/dialog";
 import { Badge, CancelJob, ErrorNotice, Failure, Field, Progress } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
@@ -198,15 +198,11 @@ function Confirm({
             : ""}
           .
         </p>
-        <ErrorNotice message={error.value} />
-        <div class="actions">
-          <button type="button" class="quiet" onClick={onClose}>
-            Cancel
-          </button>
+        <DialogActions error={error.value} onCancel={onClose}>
           <button type="button" class="primary" disabled={busy.value} onClick={push}>
             {busy.value ? "Starting…" : foreign.value ? "Replace and train" : "Push and train"}
           </button>
-        </div>
+        </DialogActions>
       </div>
     </Dialog>
   );
