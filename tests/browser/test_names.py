@@ -9,7 +9,6 @@ from tests.browser.studio import Studio
 from tests.support.api import ENTITIES, SINGLE, Project
 
 MANY = [f"Category_{n:03d}_whose_name_has_the_fifty_characters_allowed"[:50] for n in range(200)]
-VIEWS = ("overview", "review", "label", "autolabel", "training", "connection", "settings")
 
 
 async def test_names_that_differ_in_blanks_are_different(
@@ -65,8 +64,22 @@ async def test_bulk_decision_of_a_name_that_ends_in_a_blank(
     await expect(dialog).to_contain_text("1 suggestion would be accepted.")
 
 
+VIEWS = ("overview", "review", "label", "autolabel", "training", "connection", "settings")
+
+
 @async_fixture()
-async def crowded(new_project: MakeProject) -> tuple[str, str]:
+async def crowded(new_project: MakeProject) -> str:
+    """A project with 200 categories with names of 50 characters."""
+    project = await new_project(SINGLE)
+    await put_categories(project, MANY)
+    await project.upload({"a.txt": "word " * 80, "b.txt": "other"})
+    await project.scan()
+    await project.put_labels("a.txt", {"class": {"category": MANY[0]}})
+    return project.name
+
+
+@async_fixture()
+async def crowded_two(new_project: MakeProject) -> tuple[str, str]:
     """Two projects with names of 50 characters and 200 categories: classes and entities."""
     names: list[str] = []
     for kind in (SINGLE, ENTITIES):
@@ -88,20 +101,20 @@ async def crowded(new_project: MakeProject) -> tuple[str, str]:
     return names[0], names[1]
 
 
-async def test_nothing_overflows(open_studio: OpenStudio, crowded: tuple[str, str]) -> None:
+async def test_nothing_overflows(open_studio: OpenStudio, crowded_two: tuple[str, str]) -> None:
     studio = await open_studio()
     found: dict[str, list[str]] = {}
     for width in (320, 390, 768, 1280, 1440):
         await studio.page.set_viewport_size({"width": width, "height": 800})
         await studio.page.goto(f"{studio.url}/studio/#/projects")
-        await expect(studio.page.get_by_role("link", name=crowded[0], exact=True)).to_be_visible()
+        await expect(studio.page.get_by_role("link", name=crowded_two[0], exact=True)).to_be_visible()
         found[f"projects at {width}"] = await studio.overflow()
-        for project in crowded:
+        for project in crowded_two:
             for view in VIEWS:
                 await studio.go(project, view)
                 await settled(studio)
                 found[f"{view} at {width}"] = await studio.overflow()
-        await studio.go(crowded[1], "label")
+        await studio.go(crowded_two[1], "label")
         await expect(studio.text).to_be_visible()
         await studio.select("word")
         found[f"category menu at {width}"] = await studio.overflow()
@@ -117,10 +130,10 @@ async def settled(studio: Studio) -> None:
     await expect(studio.page.locator(".loading")).to_have_count(0)
 
 
-async def test_picker_finds_one_of_200_by_typing(open_studio: OpenStudio, crowded: tuple[str, str]) -> None:
+async def test_picker_finds_one_of_200_by_typing(open_studio: OpenStudio, crowded: str) -> None:
     studio = await open_studio()
     page = studio.page
-    await studio.go(crowded[0], "label")
+    await studio.go(crowded, "label")
     await expect(studio.text).to_be_visible()
     dialog = page.get_by_role("dialog", name="Choose a category")
     options = dialog.get_by_role("option")
@@ -135,20 +148,20 @@ async def test_picker_finds_one_of_200_by_typing(open_studio: OpenStudio, crowde
     await expect(page.get_by_role("list", name="Classes")).to_contain_text(MANY[157])
     await page.keyboard.press("c")
     await expect(options.first).to_contain_text(MANY[157])  # the recent one comes first
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("picker of 200") == {}
     await page.keyboard.press("Escape")
     await expect(dialog).to_have_count(0)
 
 
-async def test_number_keys_are_a_persons_own(open_studio: OpenStudio, crowded: tuple[str, str]) -> None:
+async def test_number_keys_are_a_persons_own(open_studio: OpenStudio, crowded: str) -> None:
     studio = await open_studio()
     page = studio.page
-    await studio.go(crowded[0], "label")
+    await studio.go(crowded, "label")
     await expect(studio.text).to_be_visible()
 
     await page.get_by_role("button", name="Number keys…").click()
     await page.get_by_label("Category of key 7").select_option(MANY[188])
-    assert await studio.violations() == []
+    assert await studio.at_all_sizes("number keys of 200") == {}
     await page.keyboard.press("Escape")
     await page.keyboard.press("7")
     classes = page.get_by_role("list", name="Classes")
@@ -160,7 +173,7 @@ async def test_number_keys_are_a_persons_own(open_studio: OpenStudio, crowded: t
     await page.get_by_role("link", name="Projects", exact=True).click()
     await page.get_by_role("button", name="Sign out").click()
     await studio.sign_in("reviewer")
-    await studio.go(crowded[0], "label")
+    await studio.go(crowded, "label")
     await expect(classes).to_contain_text(MANY[0])  # the draft of the other person is not theirs
     await page.keyboard.press("7")
     await expect(classes).to_contain_text(MANY[6])

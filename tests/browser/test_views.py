@@ -396,3 +396,21 @@ async def test_list_of_100_000_documents(open_studio: OpenStudio, new_project: M
     assert await rows.count() < 60
     await last.click()
     await expect(page.get_by_role("heading", name="all/099999.txt")).to_be_visible()
+
+
+async def test_an_empty_place_says_what_it_is(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    """Nothing is called reviewed where there is nothing to review; a container that does not exist is named."""
+    empty = await new_project(SINGLE)
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(empty.name, "review")
+    await expect(page.get_by_role("heading", name="No documents yet")).to_be_visible()
+    await expect(page.get_by_text("All reviewed")).to_have_count(0)
+
+    missing = await new_project(SINGLE, create=False)
+    project = Project(missing.http, missing.blobs, missing.name, f"{missing.container[:40]}-missing", SINGLE)
+    await project.create()
+    await studio.go(project.name, "overview")
+    await expect(page.get_by_role("alert")).to_contain_text(f"{project.container}' does not exist")
+    await studio.go(project.name, "review")
+    await expect(page.get_by_role("heading", name="No documents yet")).to_be_visible()
