@@ -253,7 +253,7 @@ async def test_what_was_answered_is_kept_where_the_model_cannot_be_loaded(app, s
 
 @pytest.mark.parametrize("cancels", [False, True])
 async def test_a_job_whose_engine_is_no_longer_configured_ends(app, service, clock, storage, cancels):
-    """Nor are its messages tried for ever, whether it runs or has been canceled."""
+    """Nor are its messages retried endlessly, whether it runs or has been canceled."""
     await with_some_answers(app, service, clock)
 
     def unset() -> Any:
