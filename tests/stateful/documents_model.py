@@ -142,11 +142,12 @@ class Model:
         ]
 
     def suggest(self, locations: Sequence[str]) -> None:
-        """A job over these documents (A3, A4, A9)."""
+        """A job over these documents (A3, A4, A9); a listing decides which go with their blobs (D3)."""
         if not self.ready:
             return
-        self.look(locations)
-        for doc in (self.docs[one] for one in locations if one in self.docs):
+        labeled = {location for location, doc in self.docs.items() if doc.labels is not None}
+        self.look(one for one in locations if one in self.blobs or one in labeled)
+        for doc in (self.docs[one] for one in locations if one in self.docs and one in self.blobs):
             if doc.missing or (self.kind is ProjectKind.SINGLE_LABEL and doc.labels is not None):
                 continue
             doc.pending = self._chosen(doc)
