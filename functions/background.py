@@ -35,7 +35,9 @@ SETTINGS = load_settings()
 QUEUES = SETTINGS.table_prefix
 STACKS = telemetry.Stacks()
 #: That a part of the sweep may take before the last, so that one that hangs leaves the others their time.
-PART_SECONDS = TIMER_SECONDS // 5
+PART_SECONDS = 60
+#: The time of a batch: one that ended its worker five times runs once more, and ends with what can be done.
+QUEUES_SECONDS = 600
 log = logging.getLogger("labelbridge.background")
 _SUBJECT = "/blobServices/default/containers/"
 _LOST = "\ufffd"
@@ -196,12 +198,12 @@ async def sweep_jobs(timer: func.TimerRequest) -> None:
     parts = Parts("timer", STACKS)
     async with parts.alone("reconcile", PART_SECONDS):
         reconciled = await app.maintenance.reconcile_if_due(Schedule.parse(app.settings.reconcile_schedule))
-    async with parts.alone("queues", PART_SECONDS):
-        await app.queue_sweep.run(document_uploaded.__name__, former=reconciled)
     async with parts.alone("connections", PART_SECONDS):
         await app.connection.sweep()
     async with parts.alone("events", PART_SECONDS):
         await app.events.sweep(everything=reconciled)
+    async with parts.alone("queues", QUEUES_SECONDS):
+        await app.queue_sweep.run(document_uploaded.__name__, former=reconciled)
     async with parts.alone("projects and jobs", TIMER_SECONDS):  # last, for it takes longest
         await app.maintenance.sweep(everything=reconciled)
     parts.end()

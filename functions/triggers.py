@@ -22,7 +22,7 @@ CONNECTION = "AzureWebJobsStorage"
 #: Seconds that an event, and a run of a timer, may take: far below `functionTimeout` (host.json), at which the host
 #: ends the worker process with everything that it is doing. Messages of queues have limits by kind of work.
 EVENT_SECONDS = 60
-TIMER_SECONDS = 600
+TIMER_SECONDS = 900
 
 type Body = Callable[[Any], Awaitable[None]]
 

@@ -47,7 +47,7 @@ from shared.domain.project import Project
 from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.messages import WORK_QUEUE, JobMessage
 from shared.services.jobs.stores import Stores
-from shared.services.projects.maintenance import ITEM_SECONDS, Parts
+from shared.services.projects.maintenance import Parts
 from shared.storage.jobs import LeaseLost
 from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.api import ValidationErrors
@@ -58,6 +58,8 @@ log = logging.getLogger("labelbridge.connection")
 #: second, so a labeling project of 100,000 documents needs an hour and a half.
 STEP_TIMEOUTS = {Step.CREATE: timedelta(hours=4)}
 DEFAULT_STEP_TIMEOUT = timedelta(minutes=30)
+#: That the timer waits for the import of one project; its message goes on with what is left.
+SYNC_SECONDS = 300
 
 
 class ConnectionRunner:
@@ -425,7 +427,7 @@ class ConnectionService:
             connection = stored.connection
             ready = connection.state is State.CONNECTED and connection.idle
             if ready and connection.active is Studio.AZURE_ML:
-                async with parts.alone(f"project {connection.project}", ITEM_SECONDS):
+                async with parts.alone(f"project {connection.project}", SYNC_SECONDS):
                     await self._sync_one(connection)
         parts.end()
 

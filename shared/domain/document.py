@@ -121,8 +121,10 @@ class Document:
 
     @property
     def waiting(self) -> bool:
-        """Unplanned for want of an engine or because labeling is locked; what a person labeled meanwhile does not."""
-        return self.unplanned and (self.labels is None or self.content_changed)
+        """Unplanned for want of an engine or because labeling is locked; not what a person labeled meanwhile, nor what
+        has no blob now.
+        """
+        return self.unplanned and not self.missing and (self.labels is None or self.content_changed)
 
 
 @dataclass(frozen=True, slots=True)

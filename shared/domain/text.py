@@ -5,6 +5,7 @@ Azure project file use). Python counts Unicode code points. `Offsets` is the onl
 """
 
 import hashlib
+import re
 import unicodedata
 from array import array
 from bisect import bisect_left
@@ -35,6 +36,8 @@ def content_hash(text: str) -> str:
 
 
 _ZWJ: Final = "\u200d"
+#: Of two code points that make one character, the second is one of these, or the first is a joiner.
+_COMPOSED: Final = re.compile("[\u0300-\U0010ffff]")
 _PICTURES: Final = frozenset({"So", "Sm"})
 _LINE_ENDS: Final = frozenset({"Cc", "Zl", "Zp"})
 #: Code points that are looked at on each side of a place. No character that anybody reads is longer.
@@ -92,7 +95,9 @@ class Offsets:
     __slots__ = ("_astral", "_text", "length", "utf16_length")
 
     def __init__(self, text: str) -> None:
-        self._text = "" if text.isascii() else text
+        self._text = (
+            text if _COMPOSED.search(text) else ""
+        )  # kept only where a place may be inside a character
         #: Code point index of each character that takes two UTF-16 units, ascending. Empty for most texts.
         self._astral = array("L")
         if not text.isascii():

@@ -63,6 +63,7 @@ class JsonReader:
         self._bytes = 0
         self._ended = False
         self._text = ""
+        self._unchecked = True  # what was read since `_check_size` looked
         self._line = self._column = 1
         self._position = 0
         self._move(0)
@@ -164,6 +165,7 @@ class JsonReader:
         self._line, self._column = self._place(self._position)
         self._text = self._text[self._position :] + text
         self._position = 0
+        self._unchecked = True
         return True
 
     def _count(self, data: bytes) -> None:
@@ -173,8 +175,10 @@ class JsonReader:
             raise InvalidRequest("The file has more values than a project file can have.")
 
     def _check_size(self) -> None:
-        if len(self._text) - self._position <= MAX_AT_ONCE:
+        """Count what may be decoded in one go; a part of what was counted need not be counted again."""
+        if not self._unchecked or len(self._text) - self._position <= MAX_AT_ONCE:
             return
+        self._unchecked = False
         count, start = self._text.count, self._position
         if count(",", start) > MAX_AT_ONCE or count("[", start) + count("{", start) > MAX_AT_ONCE:
             raise InvalidRequest(f"A value in the file holds more than {MAX_AT_ONCE:,} others.")

@@ -202,5 +202,5 @@ def read_job(body: Mapping[str, Any], retry_after: int | None = None) -> Service
             tuple(reason_in(error) for error in body.get("errors") or ()),
             retry_after,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise EngineUnavailable("Azure Language sent a response that cannot be read.") from error

@@ -28,6 +28,8 @@ _TRY_AGAIN: Final = frozenset({408, 429})
 #: Without a number from the service.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
+#: Of a time to wait; more make it no longer than MAX_RETRY_AFTER.
+_DIGITS: Final = 12
 _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 
@@ -127,7 +129,7 @@ def _meaning(error: HttpResponseError) -> EngineError:
 def _reason(response: Any, error: HttpResponseError) -> JobError:
     try:
         body: Any = response.json()
-    except (ValueError, AzureError):
+    except (ValueError, RecursionError, AzureError):
         body = None
     found: Any = cast("Mapping[str, Any]", body).get("error") if isinstance(body, dict) else None
     return reason_in(found, f"{response.status_code}", redacted(str(error.reason or "no reason")))
@@ -150,7 +152,7 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     for name, unit in (("retry-after-ms", 1000), ("Retry-After", 1)):
         wait = str(headers.get(name) or "")
         if wait.isascii() and wait.isdigit():
-            return min(-(-int(wait) // unit), MAX_RETRY_AFTER)
+            return min(-(-int(wait[:_DIGITS]) // unit), MAX_RETRY_AFTER)
     return None
 
 

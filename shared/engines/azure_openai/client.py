@@ -190,8 +190,6 @@ class Client:
                     async with asyncio.timeout(seconds):  # the package's is for each piece of a response
                         answer = await self._send(client, messages, response_format, most, seconds)
                 return _reply(answer)
-            except CallFailed:
-                raise
             except OutOfTime:
                 if failure:
                     raise failure from None

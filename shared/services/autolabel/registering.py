@@ -113,7 +113,7 @@ class RegisterService:
         if _is_listed(job):
             await self.view(job)
         else:
-            await run_undivided(self._stores, self._jobs, job, self._list)
+            await self._list_once(job)
 
     async def reconcile(self, message: JobMessage) -> None:
         """Repair what events lost, doubled or reordered, and plan what waits."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from shared import telemetry
@@ -34,12 +34,12 @@ READ_FOR = timedelta(seconds=210)
 EVENTS_KEPT_FOR = timedelta(hours=20)
 #: That a sweep spends on one project, job or purge; the next sweep goes on with it.
 ITEM_SECONDS = 60
+#: A mark that is this much younger than the plan of an idle project was set by the work of that plan.
+IDLE_PLAN_WORKS = timedelta(seconds=30)
 
 
 class PartsFailed(Exception):
     """Some parts of a timer's work failed; each is in the log."""
-
-    loggable = True
 
 
 class Parts:
@@ -92,6 +92,7 @@ class MaintenanceService:
         self._projects = projects
         self._categories = categories
         self._swept_all = False
+        self._planned_idle: dict[str, datetime] = {}
         self._stacks = telemetry.Stacks()
 
     async def sweep(self, *, everything: bool = False) -> None:
@@ -169,10 +170,19 @@ class MaintenanceService:
             and not await self._stores.pending.any(project.incarnation)
             and not await self._stores.outbox.any(project.incarnation)
         ):
-            # Documents may wait for a plan whose message was lost; it finds them by their heads.
+            await self._plan_idle(project, mark)
+            await self._stores.active.unmark(project.incarnation, mark)
+
+    async def _plan_idle(self, project: Project, mark: Mark) -> None:
+        """Plan once more before a project counts as idle: documents may wait for a plan whose message was lost.
+
+        What that plan began is no reason for another: blobs may be gone, and their documents wait for a listing.
+        """
+        planned = self._planned_idle.pop(project.incarnation, None)
+        if planned is None or mark.at - planned > IDLE_PLAN_WORKS:
             plan_id = derived_job_id(project.incarnation, "idle", mark.at.isoformat())
             await self._planner.plan_later(project.name, project.incarnation, plan_id)
-            await self._stores.active.unmark(project.incarnation, mark)
+            self._planned_idle[project.incarnation] = self._stores.clock()
 
     async def _free(self, project: Project) -> None:
         """Let go of what a job still holds that has ended: its worker died in between."""

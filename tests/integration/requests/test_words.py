@@ -164,7 +164,7 @@ async def test_a_label_inside_a_combining_sequence_is_refused_by_hand_and_flagge
     labels = [
         {"category": "X", "offset": o, "length": n} for o, n in ((0, 4), (6, 2), (11, 2), (0, 5), (6, 4))
     ]
-    field: Json = [{"regionOffset": 0, "regionLength": 15, "labels": labels}]
+    field = [{"regionOffset": 0, "regionLength": 15, "labels": labels}]
     answer = await project.http.put(
         f"{project.path}/documents/{A}/labels", json={"entities": field}, headers={"If-Match": "*"}
     )

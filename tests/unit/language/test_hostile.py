@@ -132,7 +132,17 @@ async def test_what_is_no_state_cannot_be_read(body: str, content_type: str) -> 
             await model.state("1")
 
 
-@pytest.mark.parametrize("body", ["<html>proxy</html>", "[" * 500_000, "[]", "7", '{"jobId": "1"}'])
+NOT_A_JOB = [
+    "<html>proxy</html>",
+    "[" * 500_000,
+    "[]",
+    "7",
+    '{"jobId": "1"}',
+    '{"jobId": "1", "status": "running", "result": {"trainingStatus": {"percentComplete": 1e999}}}',
+]
+
+
+@pytest.mark.parametrize("body", NOT_A_JOB)
 @pytest.mark.parametrize("content_type", ["application/json", "text/html"])
 async def test_what_is_no_job_of_a_push_cannot_be_read(body: str, content_type: str) -> None:
     async def answers_so(_request: web.Request) -> web.StreamResponse:
@@ -141,6 +151,25 @@ async def test_what_is_no_job_of_a_push_cannot_be_read(body: str, content_type: 
     async with answered_by(answers_so) as (_, authoring):
         with pytest.raises(EngineUnavailable, match="Azure Language"):
             await authoring.training_state("support", "1")
+
+
+async def test_a_refusal_that_cannot_be_read_is_a_refusal() -> None:
+    async def refuses(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=400, text="[" * 500_000, content_type="text/plain")
+
+    async with answered_by(refuses) as (model, _):
+        with pytest.raises(service.Refused):
+            await model.state("1")
+
+
+async def test_a_time_to_wait_of_any_length_is_bounded() -> None:
+    async def busy(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": "9" * 5_000})
+
+    async with answered_by(busy) as (model, _):
+        with pytest.raises(service.Busy) as raised:
+            await model.state("1")
+    assert raised.value.seconds == service.MAX_RETRY_AFTER
 
 
 async def test_numbers_out_of_range_are_no_suggestion_and_no_confidence() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from functions import http, triggers
 from functions.call import Reply
+from shared.connection import service
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import ProjectKind
 from shared.domain.project import Project
@@ -19,7 +20,7 @@ from shared.engines.embedded import engine as embedded
 from shared.engines.worker import FitRequest, Worker
 from shared.runtime.auth import Access
 from shared.services.jobs import dispatch, lifecycle
-from shared.services.jobs.dispatch import Dispatcher, Handlers, TookTooLong, limit_of
+from shared.services.jobs.dispatch import BATCH_SECONDS, Dispatcher, Handlers, TookTooLong, limit_of
 from shared.services.jobs.messages import BatchMessage, JobMessage, PlanMessage, Work
 from shared.services.projects import maintenance
 from shared.services.projects.maintenance import MaintenanceService
@@ -74,6 +75,18 @@ def test_every_limit_is_far_below_that_of_the_host() -> None:
     assert all(0 < limit <= most for limit in limits)
     assert http.REQUEST_SECONDS < 230, "at which Azure's load balancer gives up"
     assert maintenance.ITEM_SECONDS < triggers.TIMER_SECONDS
+    assert service.SYNC_SECONDS < triggers.TIMER_SECONDS
+
+
+def test_the_sweep_has_time_for_the_last_try_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off, it would begin anew with each sweep, pay a service again, and end never."""
+    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("AUTH_MODE", "local")
+    from functions import background
+
+    before = 3 * background.PART_SECONDS
+    assert background.QUEUES_SECONDS >= BATCH_SECONDS
+    assert before + background.QUEUES_SECONDS < triggers.TIMER_SECONDS
 
 
 def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:

@@ -9,8 +9,10 @@ import pytest
 from shared import telemetry
 from shared.connection.binding import Binding, StudioKind
 from shared.connection.state import Connection
+from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.names import Studio
 from shared.services.projects.maintenance import PartsFailed
+from shared.services.review.documents import DocumentPatch
 from tests.support.services import App, Clock, in_process
 from tests.support.storage.faults import Faults
 from tests.support.storage.memory import MemoryStorage
@@ -113,6 +115,35 @@ async def test_documents_whose_plan_was_lost_are_planned_before_a_project_counts
     assert not await app.container.stores.active.all()
 
 
+@pytest.mark.parametrize("flagged", [False, True])
+async def test_documents_that_wait_without_a_blob_are_not_planned_for_ever(
+    clock: Clock, flagged: bool
+) -> None:
+    app = in_process(MemoryStorage(), clock)
+    await app.create()
+    await app.upload({"a.txt": "@Refund:73 please", "b.txt": "@Refund:60 too"})
+    await app.drain()
+    await app.define("Refund")
+    app.sent.waiting.clear()
+    if flagged:
+        patch = DocumentPatch(flagged=True)
+        await app.container.documents.patch(app.name, document_id("a.txt"), ANY_VERSION, patch, "ana")
+    for location in ("a.txt", "b.txt"):
+        await app.blobs.delete(app.documents, location)
+
+    for _ in range(3):
+        clock.move(200)
+        await app.container.maintenance.sweep()
+        await app.drain()
+
+    assert not await app.container.stores.active.all()
+    for _ in range(3):
+        clock.move(200)
+        await app.container.maintenance.sweep()
+        assert not app.sent.waiting
+    assert await app.document("a.txt") is not None
+
+
 async def test_a_mark_that_was_renewed_meanwhile_is_not_deleted(clock: Clock) -> None:
     storage = MemoryStorage()
     app, other = in_process(storage, clock), in_process(storage, clock)
@@ -191,9 +222,9 @@ def app(clock: Clock) -> App:
 
 PARTS = [
     ("maintenance", "reconcile_if_due"),
-    ("queue_sweep", "run"),
     ("connection", "sweep"),
     ("events", "sweep"),
+    ("queue_sweep", "run"),
     ("maintenance", "sweep"),
 ]
 

@@ -1,9 +1,12 @@
 """Strict JSON: what is no JSON is refused with its place, whatever it costs to find out."""
 
 import json
+import sys
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -197,6 +200,24 @@ def test_a_value_that_would_be_decoded_for_long_is_refused_before(item: bytes) -
     reader = JsonReader(b'{"x":["' + b" " * 1_000_000 + b'",' + item * count + b"0]}")
     with pytest.raises(InvalidRequest, match=r"holds more than 1,200,000 others"):
         reader.value()
+
+
+def test_what_is_ahead_is_counted_once_and_not_for_each_value() -> None:
+    """Much text lies ahead after a long value; counted for each value that follows, reading would take hours."""
+    counts = 0
+
+    def profile(_frame: FrameType, event: str, called: Any) -> None:
+        nonlocal counts
+        counts += event == "c_call" and called.__name__ == "count"
+
+    items = 20_000
+    reader = JsonReader(b'["' + b"x" * 4_300_000 + b'"' + (b',"' + b"y" * 180 + b'"') * items + b"]")
+    sys.setprofile(profile)
+    try:
+        assert sum(1 for _ in reader.elements()) == items + 1
+    finally:
+        sys.setprofile(None)
+    assert counts < 1_000
 
 
 def test_a_document_with_a_label_on_every_character_is_read() -> None:
