@@ -29,15 +29,16 @@ export function App() {
 function LeftUnsaved() {
   return (
     <div role="status">
-      {left.value.map(({ project, drafts, saving }) => {
+      {left.value.map(({ project, second, drafts, saving }) => {
         const documents = drafts.unsaved.value.length;
-        const { is } = saving.state.value;
-        if (!documents || is === "saving") return null;
+        const state = saving.state.value;
+        if (!documents || state.is === "saving") return null;
+        const failed = state.is === "failed";
         return (
           <p key={drafts.prefix} class="left-unsaved">
             {plural(documents, "document")} of <bdi>{titleOf(project)}</bdi>{" "}
-            {is === "failed" ? "not saved, retrying." : "not saved."}{" "}
-            <a href={href(project, "review")}>Open the review</a>
+            {failed ? (state.final ? `not saved: ${state.message}` : "not saved, retrying.") : "not saved."}{" "}
+            <a href={href(project, "review", { second })}>Open the review</a>
           </p>
         );
       })}

@@ -24,7 +24,7 @@ function leave() {
   drafts.add(DOCUMENT, { do: "add", place: { category: "A" } });
   const state = signal<SaveState>({ is: "unsaved", documents: 1 });
   const stop = vi.fn();
-  goOn({ project: "p", drafts, saving: { state }, stop });
+  goOn({ project: "p", second: undefined, by: "Ana", drafts, saving: { state }, stop });
   return { drafts, state, stop };
 }
 
@@ -37,7 +37,7 @@ describe("a review that was left with unsaved work", () => {
 
   it("goes on until everything is saved", async () => {
     const { drafts, state, stop } = leave();
-    state.value = { is: "failed", documents: 1, message: "No server." };
+    state.value = { is: "failed", documents: 1, message: "No server.", final: false };
     state.value = { is: "saving" };
     drafts.drop("d");
     await Promise.resolve();
@@ -55,6 +55,13 @@ describe("a review that was left with unsaved work", () => {
     takeOver(drafts);
     await Promise.resolve();
     expect([left.value.length, stop.mock.calls.length]).toEqual([0, 1]);
+  });
+
+  it("is not tried again when it is refused for good, and stays for its message", async () => {
+    const { state, stop } = leave();
+    state.value = { is: "failed", documents: 1, message: "No project.", final: true };
+    await Promise.resolve();
+    expect([left.value.length, stop.mock.calls.length]).toEqual([1, 1]);
   });
 
   it("ends when the person signs out: nobody saves under another name", async () => {

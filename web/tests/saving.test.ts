@@ -66,6 +66,7 @@ function session(keeps: number) {
   const drafts = new Drafts("Ana", "p", KIND, new MemoryStorage());
   const putLabels = vi.fn(async (id: string, labels: LabelFields) => server.put(id, labels));
   const review = {
+    by: "Ana",
     kind: KIND,
     drafts,
     documents: { peek: (id: string) => known.get(id) },
@@ -82,7 +83,7 @@ function session(keeps: number) {
     await saving.save();
   };
   const again = (): InstanceType<typeof Saving> => new Saving(review as unknown as Review);
-  return { server, known, saving, putLabels, label, saved, again };
+  return { server, known, drafts, saving, putLabels, label, saved, again };
 }
 
 describe("undo of what was saved", () => {
@@ -145,6 +146,18 @@ describe("undo of what was saved", () => {
     expect(await again().undoSaved()).toBeNull();
     expect(server.label("d0")).toBe("other");
     vi.unstubAllGlobals();
+  });
+
+  it("drops a draft that changes nothing: the next step is on top of what was undone", async () => {
+    const { server, known, drafts, saving, saved, putLabels } = session(5);
+    await saved("d1", "A");
+    await saved("d1", "B");
+    for (const flagged of [true, false]) drafts.add(known.get("d1")!, { do: "flag", flagged });
+    await saving.undoLastOf(known.get("d1")!);
+    expect([server.label("d1"), drafts.get("d1")]).toEqual(["A", undefined]);
+    const { eTag } = server.documents.get("d1")!;
+    await saved("d1", "C");
+    expect(putLabels).toHaveBeenLastCalledWith("d1", expect.anything(), eTag);
   });
 
   it("does not set labels again after a training ended the undo", async () => {

@@ -65,6 +65,8 @@ describe("a selection", () => {
     ["a vowel sign is of its consonant", "\u0928\u093f\u0926", 0, 1, { offset: 0, length: 2 }],
     ["a family is one", "a👨\u200d👩\u200d👧b", 4, 5, { offset: 1, length: 8 }],
     ["a tone is of its hand", "👍🏽b", 0, 2, { offset: 0, length: 4 }],
+    ["an accent on white space goes with it", "a \u0301 b", 1, 5, { offset: 4, length: 1 }],
+    ["an accent on white space alone is no entity", "a \u0301", 1, 3, null],
     ["a flag is one, and the next another", "🇩🇪🇫🇷", 4, 6, { offset: 4, length: 4 }],
     ["letters that a joiner shapes are two", "\u0915\u094d\u200d\u0937", 3, 4, { offset: 3, length: 1 }],
   ])("%s", (_, text, start, end, expected) => {

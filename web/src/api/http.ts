@@ -8,9 +8,11 @@ export const API_VERSION = { value: "2023-04-15-preview" };
 /** Adds the caller's credentials; the session sets it. */
 export type Authorize = () => Promise<Record<string, string>>;
 let authorize: Authorize = async () => ({});
-let unauthorized: () => void = () => {};
+/** Told of the credentials that the server did not accept. */
+export type Unauthorized = (credentials: Record<string, string>) => void;
+let unauthorized: Unauthorized = () => {};
 
-export function useCredentials(headers: Authorize, onUnauthorized: () => void): void {
+export function useCredentials(headers: Authorize, onUnauthorized: Unauthorized): void {
   authorize = headers;
   unauthorized = onUnauthorized;
 }
@@ -66,7 +68,8 @@ export async function call(path: string, options: Call = {}): Promise<Response> 
 }
 
 async function callOnce(path: string, options: Call): Promise<Response> {
-  const headers: Record<string, string> = { accept: "application/json", ...(await authorize()) };
+  const credentials = await authorize();
+  const headers: Record<string, string> = { accept: "application/json", ...credentials };
   const init: RequestInit = { method: options.method ?? "GET", headers, cache: "no-store" };
   if (options.body !== undefined) {
     headers["content-type"] =
@@ -77,7 +80,7 @@ async function callOnce(path: string, options: Call): Promise<Response> {
   if (options.signal) init.signal = options.signal;
   const response = await reach(url(path, options.query), init);
   if (response.ok) return response;
-  if (response.status === 401) unauthorized();
+  if (response.status === 401) unauthorized(credentials);
   throw await problem(response);
 }
 

@@ -26,6 +26,7 @@ export interface Person {
 export type Role = "Labels.Read" | "Labels.Review" | "Projects.Write" | "Projects.Own" | "Labeling.Switch";
 
 const KEY = "labelbridge.key";
+const KEY_HEADER = "Ocp-Apim-Subscription-Key";
 export const config = signal<Config | null>(null);
 export const person = signal<Person | null>(null);
 /** Why the sign-in page is shown again, if there is a reason to show. */
@@ -104,14 +105,17 @@ async function headers(): Promise<Record<string, string>> {
   const settings = config.value;
   if (settings?.authMode === "local") {
     const key = sessionStorage.getItem(KEY);
-    return key ? { "Ocp-Apim-Subscription-Key": key } : {};
+    return key ? { [KEY_HEADER]: key } : {};
   }
   if (settings?.authMode !== "entra") return {};
   const token = await tokenFor(settings, "use");
   return token ? { authorization: `Bearer ${token}` } : {};
 }
 
-function expire(): void {
+/** Ends the session, but not for a call of the session before, whose answer comes after the next person's key. */
+function expire(credentials: Record<string, string>): void {
+  const local = config.value?.authMode === "local";
+  if (local && (credentials[KEY_HEADER] ?? null) !== sessionStorage.getItem(KEY)) return;
   if (person.value) signInNotice.value = "Your sign-in has ended. Sign in again; unsaved decisions are kept.";
   forget();
 }

@@ -70,7 +70,8 @@ export function trimSelection(
   let to = Math.min(text.length, Math.max(start, end));
   while (splitsCharacter(text, from)) from--;
   while (splitsCharacter(text, to)) to++;
-  while (from < to && /\s/.test(text[from]!)) from++;
+  // A mark after white space is no character of its own: it goes with the white space.
+  while (from < to && (/\s/.test(text[from]!) || splitsCharacter(text, from))) from++;
   while (to > from && /\s/.test(text[to - 1]!)) to--;
   return to > from ? { offset: from, length: to - from } : null;
 }

@@ -139,13 +139,21 @@ function settingsChanged(row: HistoryItem): string[] {
   ];
 }
 
-const LABEL_CHANGES = new Set(["decided", "decisionUndone", "labelsSet", "labelsUndone"]);
+const UNDOABLE = new Set(["decided", "labelsSet"]);
+const LABEL_CHANGES = new Set([
+  ...UNDOABLE,
+  "decisionUndone",
+  "labelsUndone",
+  "labelsImported",
+  "labelsAdopted",
+  "imported",
+]);
 
-/** The row of the change that can be undone: the last one of labels, after the last training. */
-function undoable(rows: readonly HistoryItem[], lastTrained: string | null | undefined): number {
+/** The row of the change that can be undone: the last one of labels, if a person made it after the last training. */
+export function undoable(rows: readonly HistoryItem[], lastTrained: string | null | undefined): number {
   const last = rows.findIndex((row) => LABEL_CHANGES.has(row.action));
   const row = rows[last];
-  return !row || row.action.endsWith("Undone") || row.dateTime <= (lastTrained ?? "") ? -1 : last;
+  return !row || !UNDOABLE.has(row.action) || row.dateTime <= (lastTrained ?? "") ? -1 : last;
 }
 
 function History({ review, id }: { review: Review; id: string }) {

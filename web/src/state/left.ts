@@ -10,9 +10,13 @@ import type { SaveState } from "./saving";
 
 export interface Left {
   readonly project: string;
+  /** The id of the second review that was left. */
+  readonly second: string | undefined;
+  /** The name of the person whose work it is. */
+  readonly by: string;
   readonly drafts: Drafts;
   readonly saving: { readonly state: ReadonlySignal<SaveState> };
-  /** Ends the saving. */
+  /** Ends the saving; more than once is the same as once. */
   readonly stop: () => void;
 }
 
@@ -23,19 +27,21 @@ export const left: ReadonlySignal<readonly Left[]> = all;
 
 export function goOn(one: Left): void {
   all.value = [...all.value, one];
-  const name = person.value?.name;
-  const stop = effect(() => {
-    const ended =
-      person.value?.name !== name ||
-      !all.value.includes(one) ||
-      (!one.drafts.unsaved.value.length && one.saving.state.value.is !== "saving");
-    if (ended) untracked(() => queueMicrotask(end));
-  });
   const end = (): void => {
     stop();
     one.stop();
     all.value = all.value.filter((other) => other !== one);
   };
+  const stop = effect(() => {
+    const state = one.saving.state.value;
+    const ended =
+      person.value?.name !== one.by ||
+      !all.value.includes(one) ||
+      (!one.drafts.unsaved.value.length && state.is !== "saving");
+    // What is refused for good stays in the list, which says why, and is not tried again.
+    if (ended) untracked(() => queueMicrotask(end));
+    else if (state.is === "failed" && state.final) untracked(() => queueMicrotask(one.stop));
+  });
 }
 
 /** The review of these drafts is opened again, and saves them itself. */

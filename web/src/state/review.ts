@@ -34,6 +34,8 @@ function noneUncertain({ rows, done, paused }: DocumentList): string {
 }
 
 export class Review {
+  /** The name of the person whose work this is. */
+  readonly by = person.value?.name ?? "";
   readonly drafts: Drafts;
   readonly documents: Documents;
   readonly saving: Saving;
@@ -70,11 +72,10 @@ export class Review {
     readonly open: OpenProject,
     readonly source: Source,
   ) {
-    const name = person.value?.name ?? "";
-    this.drafts = new Drafts(name, open.name, this.kind, undefined, source.drafts);
+    this.drafts = new Drafts(this.by, open.name, this.kind, undefined, source.drafts);
     takeOver(this.drafts);
     this.documents = new Documents(source);
-    source.refusal(name).then(
+    source.refusal(this.by).then(
       (refusal) => (this.refusal.value = refusal),
       () => undefined, // the list says why nothing can be read
     );
@@ -120,16 +121,18 @@ export class Review {
     return this.open.kind.value;
   }
 
-  /** With autosave, what is not saved yet still is. */
+  /** With autosave, what is not saved yet still is, unless the person signed out: it is kept in the browser. */
   close(): void {
     const stop = (): void => this.stops.forEach((one) => one());
     if (this.list.value && this.filters)
       this.open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
     this.open.onUnlock = () => {};
-    if (!this.saving.autosave.value || !this.drafts.unsaved.value.length) return stop();
-    goOn({ project: this.open.name, drafts: this.drafts, saving: this.saving, stop });
-    void this.saving.save();
+    const { by, drafts, saving, source } = this;
+    const signedIn = person.value?.name === by;
+    if (!signedIn || !saving.autosave.value || !drafts.unsaved.value.length) return stop();
+    void saving.save();
+    goOn({ project: this.open.name, second: source.second, by, drafts, saving, stop });
   }
 
   // --- moving -------------------------------------------------------------------------------------------------

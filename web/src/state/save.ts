@@ -1,6 +1,7 @@
 /** Saving drafts: decisions of up to 100 documents a call, then labels set by hand, then settings, each with its ETag. */
 
 import { patchDocument, saveDecisions } from "../api/client";
+import { hostAnswer } from "../api/host-answers";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem, ErrorBody, Kind } from "../api/types";
 import { changes, derive, stepsAfterDecisions, type Changes, type Draft, type Step } from "../domain/draft";
@@ -24,7 +25,8 @@ const PARALLEL = 4;
 
 /**
  * Saves the drafts and reports each. Raises ApiError when nothing more can be saved now (locked, offline, forbidden);
- * what was saved until then has been reported.
+ * what was saved until then has been reported. `signedIn`: whether the person whose drafts these are still is; it is
+ * asked before each call.
  */
 export async function save(
   source: Target,
@@ -32,10 +34,14 @@ export async function save(
   drafts: readonly Draft[],
   known: (documentId: string) => DocumentItem | undefined,
   report: (saved: Saved) => void,
+  signedIn: () => boolean = () => true,
 ): Promise<void> {
-  const work = drafts.map((draft) => new Save(source, kind, draft, known(draft.documentId)));
+  const check = (): void => {
+    if (!signedIn()) throw new ApiError(401, hostAnswer(401));
+  };
+  const work = drafts.map((draft) => new Save(source, kind, draft, known(draft.documentId), check));
   try {
-    await saveAll(source.project, work, report);
+    await saveAll(source.project, work, report, check);
   } catch (error) {
     for (const one of work) {
       const partly = one.partly();
@@ -49,9 +55,11 @@ async function saveAll(
   project: string,
   work: readonly Save[],
   report: (saved: Saved) => void,
+  check: () => void,
 ): Promise<void> {
   const decided = work.filter((one) => one.decides);
   for (let i = 0; i < decided.length; i += BATCH) {
+    check();
     const batch = decided.slice(i, i + BATCH);
     const results = await saveDecisions(
       project,
@@ -83,6 +91,7 @@ class Save {
     private readonly kind: Kind,
     private readonly draft: Draft,
     private readonly read: DocumentItem | undefined,
+    private readonly check: () => void,
   ) {
     this.eTag = draft.base.eTag;
     this.known = draft.base.labels;
@@ -162,6 +171,7 @@ class Save {
       let last: DocumentItem | null = null;
       const { documentId } = this.draft;
       if (this.relabels) {
+        this.check();
         last = await this.putLabels();
         this.eTag = last.eTag;
         this.known = this.wanted.labels;
@@ -173,8 +183,10 @@ class Save {
         ...(this.wanted.flagged === null ? {} : { flagged: this.wanted.flagged }),
         ...(this.wanted.note === null ? {} : { note: this.wanted.note }),
       };
-      if (Object.keys(body).length)
+      if (Object.keys(body).length) {
+        this.check();
         last = await patchDocument(this.source.project, documentId, body, this.eTag);
+      }
       this.ended = this.saved(last ?? this.after());
     } catch (error) {
       this.ended = this.failed(error);

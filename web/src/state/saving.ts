@@ -4,6 +4,7 @@ import { batch, computed, effect, signal, type ReadonlySignal, type Signal } fro
 import { undoReviewAll } from "../api/client";
 import { ApiError, messageOf } from "../api/http";
 import type { DocumentItem } from "../api/types";
+import { person } from "../auth/session";
 import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } from "../domain/draft";
 import { readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
 import { plural } from "../domain/format";
@@ -48,7 +49,13 @@ type Done = { readonly at: number } & (Change | { readonly bulkJob: string });
 export type SaveState =
   | { readonly is: "saved" | "saving" }
   | { readonly is: "unsaved"; readonly documents: number }
-  | { readonly is: "failed"; readonly documents: number; readonly message: string };
+  | {
+      readonly is: "failed";
+      readonly documents: number;
+      readonly message: string;
+      /** Whether trying again is of no use: the person may not save, or the project is gone. */
+      readonly final: boolean;
+    };
 
 export class Saving {
   readonly busy = signal(false);
@@ -61,7 +68,7 @@ export class Saving {
   readonly state: ReadonlySignal<SaveState>;
   private readonly done: Signal<readonly Done[]>;
   /** Why the last save failed, and how often in a row. */
-  private readonly outage = signal<{ message: string; tries: number } | null>(null);
+  private readonly outage = signal<{ message: string; tries: number; final: boolean } | null>(null);
   private again = false;
   private unsavedSince = 0;
 
@@ -75,8 +82,9 @@ export class Saving {
       const documents = review.drafts.unsaved.value.length;
       if (this.busy.value) return { is: "saving" };
       if (!documents) return { is: "saved" };
-      const message = this.outage.value?.message;
-      return message === undefined ? { is: "unsaved", documents } : { is: "failed", documents, message };
+      const outage = this.outage.value;
+      if (!outage) return { is: "unsaved", documents };
+      return { is: "failed", documents, message: outage.message, final: outage.final };
     });
   }
 
@@ -88,6 +96,7 @@ export class Saving {
   /** Saves all unsaved work. `loud`: the reviewer asked for it, so a message says how it went. */
   async save(loud = false): Promise<void> {
     const { drafts, documents, open, kind, source } = this.review;
+    if (!this.signedIn()) return;
     if (this.busy.value) return void (this.again = true);
     const unsaved = this.waiting();
     if (!unsaved.length) return this.nothingToSave(loud);
@@ -103,6 +112,7 @@ export class Saving {
           if (one.result === "saved") saved++;
           this.report(one, loud);
         },
+        () => this.signedIn(),
       );
       this.outage.value = null;
     } catch (error) {
@@ -133,7 +143,7 @@ export class Saving {
       clearTimeout(timer);
       const unsaved = this.hopeful().length > 0;
       if (!unsaved) this.unsavedSince = 0;
-      if (!unsaved || this.busy.value || this.review.locked.value) return;
+      if (!unsaved || this.busy.value || this.review.locked.value || !this.signedIn()) return;
       const outage = this.outage.value;
       if (!outage && !this.autosave.value) return;
       this.unsavedSince ||= Date.now();
@@ -193,8 +203,12 @@ export class Saving {
 
   /** Undoes the last saved change of a document, whoever made it, as its history offers. */
   async undoLastOf(document: DocumentItem): Promise<void> {
+    const { drafts } = this.review;
     try {
-      this.review.keep(await this.review.source.undo(document, null));
+      const undone = await this.review.source.undo(document, null);
+      // A draft that changes nothing would show, and be saved on top of, the labels that were undone.
+      if (!drafts.unsaved.value.some((draft) => draft.documentId === document.id)) drafts.drop(document.id);
+      this.review.keep(undone);
       this.done.value = this.done.value.filter(
         (one) => !("documentId" in one) || one.documentId !== document.id,
       );
@@ -227,6 +241,11 @@ export class Saving {
     if (!keep) return;
     this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), this.stepsTo(labels, conflict));
     void this.save(true);
+  }
+
+  /** Whether the person whose work this is is still signed in: it is never saved under another name. */
+  private signedIn(): boolean {
+    return person.value?.name === this.review.by;
   }
 
   /** Drafts that a save can send: those in conflict wait for a person. */
@@ -354,10 +373,12 @@ export class Saving {
   }
 
   private failed(error: unknown, loud: boolean): void {
+    const status = error instanceof ApiError ? error.status : 0;
+    if (status === 401 || !this.signedIn()) return;
     if (error instanceof ApiError && error.locked) return this.review.open.locked(error);
-    if (error instanceof ApiError && error.status === 401) return;
     const tries = this.outage.value?.tries ?? 0;
-    this.outage.value = { message: messageOf(error), tries: tries + 1 };
+    const final = status === 403 || status === 404;
+    this.outage.value = { message: messageOf(error), tries: tries + 1, final };
     if (loud || !tries) toast(messageOf(error), "bad");
   }
 

@@ -24,6 +24,8 @@ export interface Source {
   readonly project: string;
   /** Whether the labels of the first person are hidden: nothing but text and own labels is shown. */
   readonly blind: boolean;
+  /** The id of the second review, in the address of its page. */
+  readonly second?: string;
   /** What keeps unsaved work of this source apart from others. */
   readonly drafts: string;
   /** Why this person cannot label here, or null. */
@@ -79,20 +81,20 @@ export class SecondReviewSource implements Source {
   constructor(
     readonly project: string,
     private readonly kind: Kind,
-    private readonly review: string,
+    readonly second: string,
   ) {
-    this.drafts = `second ${review}`;
+    this.drafts = `second ${second}`;
   }
 
   async refusal(person: string): Promise<string | null> {
-    const review = (await listSecondReviews(this.project)).find((one) => one.id === this.review);
+    const review = (await listSecondReviews(this.project)).find((one) => one.id === this.second);
     return !review || review.reviewer === person
       ? null
       : `Only ${review.reviewer} can label the documents of this second review.`;
   }
 
   async list(_: DocumentQuery, signal: AbortSignal): Promise<Page<DocumentItem> & { count?: number }> {
-    const items = await listBlindDocuments(this.project, this.review, signal);
+    const items = await listBlindDocuments(this.project, this.second, signal);
     return { value: items.map(documentOf), count: items.length };
   }
 
@@ -101,14 +103,14 @@ export class SecondReviewSource implements Source {
   }
 
   async read(id: string): Promise<Loaded> {
-    const { text, ...item } = await getBlindDocument(this.project, this.review, id);
+    const { text, ...item } = await getBlindDocument(this.project, this.second, id);
     const document = { ...documentOf(item), ...item, length: text.length };
     this.seen.set(id, document);
     return { document, text };
   }
 
   async putLabels(id: string, labels: LabelFields): Promise<DocumentItem> {
-    await putBlindLabels(this.project, this.review, id, labels);
+    await putBlindLabels(this.project, this.second, id, labels);
     const reviewed = Object.values(labels).some((value) => value !== null);
     const known = this.seen.get(id) ?? (await this.read(id)).document;
     const saved = { ...known, ...labels, status: statusOf(reviewed) };

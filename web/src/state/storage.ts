@@ -19,10 +19,19 @@ export function readStored<T>(name: string, otherwise: T, storage: () => Storage
   }
 }
 
+/** Stores the value; where that fails, what was stored before, which is no longer true, goes. */
 export function writeStored(name: string, value: unknown, storage: () => Storage = ofBrowser): void {
   try {
     storage().setItem(key(name), JSON.stringify(value));
   } catch {
-    // A browser that stores nothing forgets the choice with the tab.
+    forget(name, storage); // a browser that stores nothing forgets the value with the tab
+  }
+}
+
+function forget(name: string, storage: () => Storage): void {
+  try {
+    storage().removeItem(key(name));
+  } catch {
+    // A browser without storage has nothing to remove.
   }
 }
