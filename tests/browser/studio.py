@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import ConsoleMessage, Locator, Page, expect
@@ -20,8 +20,14 @@ COMMANDS = {
     "save and next": r"^Save and next$",
     "previous": r"^Previous",
 }
-#: Widths in px and colors. Every width has its layout measured in both colors; the layout changes below 861 px.
-SIZES = ((320, "light"), (390, "dark"), (768, "light"), (1280, "light"), (1440, "dark"))
+#: Widths in px, each in one of the colors. The layout of the review changes below 861 px.
+SIZES: tuple[tuple[int, Literal["light", "dark"]], ...] = (
+    (320, "light"),
+    (390, "dark"),
+    (768, "light"),
+    (1280, "light"),
+    (1440, "dark"),
+)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -56,6 +62,10 @@ _OVERFLOW = """() => {
   }
   return found.slice(0, 8);
 }"""
+
+
+#: Until the page has its layout for a size that was just set.
+_TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Studio:
@@ -176,18 +186,23 @@ class Studio:
         return await self.page.evaluate(_OVERFLOW)
 
     async def at_all_sizes(self, name: str) -> dict[str, list[str]]:
-        """What does not fit and what axe finds of the page as it is, by size; the page then has its size again."""
+        """What does not fit and what axe finds of the page as it is, by size.
+
+        The page then has its size and colors again.
+        """
         found: dict[str, list[str]] = {}
         size = self.page.viewport_size
+        dark = await self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
         for width, scheme in SIZES:
             await self.page.set_viewport_size({"width": width, "height": 800})
             await self.page.emulate_media(color_scheme=scheme)
+            await self.page.evaluate(_TWO_FRAMES)
             faults = [*await self.overflow(), *await self.violations()]
             if PICTURES:
                 await self.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png".replace(" ", "-"))
             if faults:
                 found[f"{name}, {width} px"] = faults
-        await self.page.emulate_media(color_scheme="light")
+        await self.page.emulate_media(color_scheme="dark" if dark else "light")
         if size:
             await self.page.set_viewport_size(size)
         return found

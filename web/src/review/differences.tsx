@@ -27,7 +27,7 @@ export function DifferenceList({ hues, sides, mine, theirs, text }: Props) {
   ].sort((a, b) => (a.place.offset ?? 0) - (b.place.offset ?? 0));
   if (!rows.length) return null;
   return (
-    <section aria-labelledby={id}>
+    <div>
       <h3 id={id}>What differs</h3>
       <ul class="differences" role="list" aria-labelledby={id} tabIndex={0}>
         {rows.slice(0, MOST_LISTED).map(({ side, place }) => (
@@ -42,7 +42,7 @@ export function DifferenceList({ hues, sides, mine, theirs, text }: Props) {
       {found.shared > 0 && (
         <p class="hint">{plural(found.shared, "label is", "labels are")} the same in both.</p>
       )}
-    </section>
+    </div>
   );
 }
 

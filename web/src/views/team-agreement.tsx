@@ -229,7 +229,13 @@ function OneDisagreement({ open, review, one, onChange }: OneProps) {
           text={text.value}
         />
       ) : (
-        <p class="disagreement-text" dir="auto" tabIndex={0} role="region" aria-label="Text">
+        <p
+          class="disagreement-text"
+          dir="auto"
+          tabIndex={0}
+          role="region"
+          aria-label={`Text of ${one.location}`}
+        >
           {text.value ?? "Loading the text…"}
         </p>
       )}
