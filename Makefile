@@ -43,7 +43,7 @@ checked-settings: install
 	@$(CHECK)
 
 .PHONY: doctor
-doctor: ## check this machine and the settings; needs no Node, of which it says that it is missing
+doctor: ## check this machine and the settings; works without Node.js and says so when it is missing
 	@scripts/bootstrap.sh python && exec $(CHECK) --machine
 
 .PHONY: run

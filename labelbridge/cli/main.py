@@ -1,6 +1,7 @@
 """The command `labelbridge`: its commands, and how errors end it."""
 
 import os
+import shlex
 import sys
 from dataclasses import replace
 from typing import Annotated, Any
@@ -78,8 +79,8 @@ def login(
     scope: Annotated[
         str,
         typer.Option(
-            help="With --entra: what to get tokens for, such as api://ID/.default; default: what the app names, after "
-            "a question.",
+            help="With --entra: what to get tokens for, such as api://ID/.default; default: the scope that the app "
+            "names, once you confirm it.",
             show_default=False,
         ),
     ] = "",
@@ -147,7 +148,7 @@ def _scope(out: Output, url: str, given: str) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise Unconfirmed(f"{url} asks for tokens for '{scope}': confirm with --scope {scope}.")
+        raise Unconfirmed(f"{url} asks for tokens for '{scope}': confirm with --scope {shlex.quote(scope)}.")
     out.confirm(
         f"{url} asks for tokens for '{scope}'. Is that the application of your Labelbridge? Whoever gets such a token "
         "can act there as you.",

@@ -62,7 +62,7 @@ def _fault(path: Path, folder: Path) -> str:
     try:
         str(path.relative_to(folder)).encode()
         if not path.resolve().is_relative_to(folder.resolve()):
-            return "it is a link to a file outside of the folder"
+            return "it is a link to a file outside the folder"
         return _content_fault(path)
     except UnicodeEncodeError:
         return "its name is not UTF-8"

@@ -210,7 +210,7 @@ def text_of(value: Any, what: str, place: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadFile(f"{place}: {what} must be a text that is not empty.")
     if _HALVES.search(value):
-        raise BadFile(f"{place}: {what} has half of a character.")
+        raise BadFile(f"{place}: {what} contains half of a character.")
     return value
 
 

@@ -83,7 +83,7 @@ async def test_a_document_that_arrives_late_keeps_a_newer_address(
 
     await page.route(re.compile(r"/text\?"), read, times=1)
     await page.evaluate(f"location.hash = '#/projects/{project.name}/label?category=First'")
-    await reading.wait()
+    await asyncio.wait_for(reading.wait(), 60)
     await page.evaluate("held = true; location.hash = location.hash.replace('First', 'Second')")
     go_on.set()
     await expect(studio.text).to_have_text("text of a.txt")
@@ -91,7 +91,7 @@ async def test_a_document_that_arrives_late_keeps_a_newer_address(
     assert page.url.endswith("?category=Second")
     await page.evaluate("held = false; dispatchEvent(new HashChangeEvent('hashchange'))")
     await expect(studio.text).to_have_text("text of b.txt")
-    assert "category=Second&doc=" in page.url
+    await expect(page).to_have_url(re.compile("category=Second&doc="))
 
 
 async def test_counts_are_exact_or_not_shown(open_studio: OpenStudio, new_project: MakeProject) -> None:

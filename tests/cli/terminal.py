@@ -82,7 +82,7 @@ class Cli:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "labelbridge", *arguments],
             input=stdin, env=self.variables(environment), cwd=self.folder, capture_output=True, text=True,
-            timeout=60, check=False,
+            timeout=250, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -3,11 +3,13 @@
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from rich.console import Console
 
 from labelbridge.cli import session
@@ -17,6 +19,7 @@ from labelbridge.formats import FORMATS, BadFile, to_labels
 from labelbridge.formats.records import Field, Misfit
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run
+from tests.fakes.server import serve_in_thread
 from tests.integration.conftest import MakeProject
 
 #: Sequences of a terminal: a color, a title, C1 forms of both; and marks that turn the order of what follows.
@@ -37,7 +40,7 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
     (folder / "folder").symlink_to(tmp_path / "other")
     (folder / "loop.txt").symlink_to("loop.txt")
     found = {file.name: file.fault for file in files_below(folder)}
-    outside = "it is a link to a file outside of the folder"
+    outside = "it is a link to a file outside the folder"
     assert found == {"in/good.txt": "", "same.txt": "", "out.txt": outside, "up.txt": outside}
     (tmp_path / "link").symlink_to(folder)
     assert {file.name: file.fault for file in files_below(tmp_path / "link")} == found
@@ -67,6 +70,18 @@ async def test_names_that_are_not_utf8_are_left_out_and_printed(
     assert (done.status, done.json["uploaded"]) == (1, ["good.txt"])
     assert done.json["leftOut"] == {"caf\udce9.txt": "its name is not UTF-8"}
     assert "Left out caf\ufffd.txt: its name is not UTF-8." in done.err
+
+
+def test_a_scope_that_a_server_names_is_no_command(tmp_path: Path) -> None:
+    async def config(_: web.Request) -> web.Response:
+        return web.json_response({"scope": "x; touch 'y' #"})
+
+    server = web.Application()
+    server.router.add_get("/studio/config.json", config)
+    with serve_in_thread(server) as url:
+        error = Cli(url, "", "", tmp_path)("login", url, "--entra", status=8).err
+    command = error.replace("\n", " ").rpartition("confirm with ")[2].strip().removesuffix(".")
+    assert shlex.split(command) == ["--scope", "x; touch 'y' #"]
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "caf\udce9"])

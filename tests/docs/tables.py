@@ -5,34 +5,27 @@ python -m tests.docs.tables     writes them, between their marks in docs/
 
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from functions import (  # they declare the operations
-    autolabel,  # noqa: F401
-    connection,  # noqa: F401
-    documents,  # noqa: F401
-    projects,  # noqa: F401
-    review,  # noqa: F401
-    system,  # noqa: F401
-    team,  # noqa: F401
-    training,  # noqa: F401
-    transfers,  # noqa: F401
-    web,  # noqa: F401
-)
 from functions.call import PROJECTS
 from functions.http import OPERATIONS
 from labelbridge.cli.main import app as command_line
 from shared.runtime.auth import Access, Role
 
 ROOT = Path(__file__).parents[2]
+for _module in pkgutil.iter_modules([str(ROOT / "functions")]):
+    if _module.name != "background":  # its bindings need the settings, and it has no operations
+        import_module(f"functions.{_module.name}")  # they declare the operations
 ACCESS = {Access.ANONYMOUS: "anyone", Access.SIGNED_IN: "any caller"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 AZD = "https://learn.microsoft.com/azure/developer/azure-developer-cli/reference"
 AZ = "https://learn.microsoft.com/cli/azure"
+FUNC = "https://learn.microsoft.com/azure/azure-functions/functions-core-tools-reference"
 #: What the documentation and the hook of the deployment call, and where it is documented.
 PAGES = {
     "azd auth login": f"{AZD}#azd-auth-login",
@@ -42,7 +43,8 @@ PAGES = {
         f"{AZ}/storage/container/immutability-policy#az-storage-container-immutability-policy-show"
     ),
     "docker build": "https://docs.docker.com/reference/cli/docker/buildx/build/",
-    "func start": "https://learn.microsoft.com/azure/azure-functions/functions-core-tools-reference#func-start",
+    "func azure functionapp publish": f"{FUNC}#func-azure-functionapp-publish",
+    "func start": f"{FUNC}#func-start",
 }
 CODE = re.compile(r"^```.*?^```$|`[^`]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w./-])((?:azd|az|func|docker)(?: [a-z][a-z-]*)+)")

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -100,11 +101,10 @@ def test_the_command_of_the_receiver_runs_as_printed(tmp_path):
     with subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, env=os.environ | {"WEBHOOK_SECRET": SECRET},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
     ) as receiver:  # fmt: skip
         try:
-            assert receiver.stdout
-            assert receiver.stderr
-            url = receiver.stderr.readline().split()[-1]
+            url = first_line(receiver).split()[-1]
             body = b'{"source": "s", "id": "1"}'
             for secret, status in ((SECRET, 204), (SECRET, 204), ("other", 401)):
                 headers = {"Labelbridge-Signature": signature([secret], int(time.time()), body)}
@@ -114,3 +114,16 @@ def test_the_command_of_the_receiver_runs_as_printed(tmp_path):
             assert (out, receiver.returncode) == ('{"source": "s", "id": "1"}\n', 0)
         finally:
             receiver.kill()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """What it says first on stderr. A process that says nothing for two minutes is ended."""
+    silent = threading.Timer(120, process.kill)
+    silent.start()
+    try:
+        assert process.stderr
+        line = process.stderr.readline()
+        assert line, "the process ended, or said nothing for two minutes"
+        return line
+    finally:
+        silent.cancel()

@@ -25,17 +25,10 @@ NOT_OURS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The files that `.funcignore`, whose patterns are those of `.gitignore`, leaves of the checkout."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    built = ["web/dist/index.html", "web/dist/assets/main.js"]  # made by `make web`
-    files = sorted({*filter(None, listed), *built, *NOT_OURS})
-    folder = tmp_path_factory.mktemp("package")
+def left(files: list[str], folder: Path, line: str = "") -> list[str]:
+    """The files that `.funcignore` with one more line leaves, whose patterns are those of `.gitignore`."""
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
-    shutil.copy(ROOT / ".funcignore", folder / ".gitignore")
+    (folder / ".gitignore").write_text(f"{(ROOT / '.funcignore').read_text('utf-8')}{line}\n", "utf-8")
     done = subprocess.run(
         ["git", "check-ignore", "--no-index", "--stdin", "-z"],
         cwd=folder,
@@ -46,6 +39,29 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )
     ignored = set(done.stdout.split("\0"))
     return [file for file in files if file not in ignored]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a deployment packs of the checkout and of what may be in its folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    built = ["web/dist/index.html", "web/dist/assets/main.js"]  # made by `make web`
+    return left(sorted({*filter(None, listed), *built, *NOT_OURS}), tmp_path_factory.mktemp("package"))
+
+
+def test_a_module_of_yours_is_packed_with_the_line_that_the_pages_print(tmp_path: Path) -> None:
+    for page in ("CONTRIBUTING.md", "docs/engines.md", "docs/deploy.md"):
+        assert "`!/my_package`" in (ROOT / page).read_text("utf-8")
+    files = [
+        "my_package/__init__.py",
+        "my_package/part/model.json",
+        "my_package/.env",
+        "notes/my_package/a.py",
+    ]
+    assert not left(files, tmp_path)
+    assert left(files, tmp_path, "!/my_package") == files[:2]
 
 
 def test_the_package_has_nothing_that_happens_to_be_in_the_folder(packed: list[str]) -> None:

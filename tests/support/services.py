@@ -7,6 +7,7 @@ await app.drain()
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Storage(Protocol):
     @property
     def queues(self) -> Queues: ...
     def table(self, name: str) -> Table: ...
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """The records of the app: libraries may log at any time, as when an object is garbage collected."""
+    return [record for record in caplog.records if record.name.split(".")[0] == "labelbridge"]
 
 
 def result_json(job: Job) -> dict[str, Any]:

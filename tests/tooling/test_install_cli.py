@@ -30,11 +30,20 @@ LINES = {
 
 def uv(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run uv; without a package registry the test skips."""
-    done = subprocess.run(
-        [UV, *arguments], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False,
-        timeout=250,
-    )  # fmt: skip
-    words = ("Failed to fetch", "dns error", "Could not connect", "no versions of hatchling")
+    try:
+        done = subprocess.run(
+            [UV, *arguments], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False,
+            timeout=120,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        pytest.skip(f"no package registry in time: {error}")
+    words = (
+        "Failed to fetch",
+        "Failed to download",
+        "dns error",
+        "Could not connect",
+        "no versions of hatchling",
+    )
     if done.returncode and any(word in done.stderr for word in words):
         pytest.skip(f"no package registry: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
@@ -47,7 +56,7 @@ def names(python: str, folder: Path) -> set[str]:
     return {line.partition("==")[0] for line in listed.splitlines()}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 def test_an_empty_environment_gets_the_command_and_nothing_of_the_app(tmp_path):
     uv("venv", "--python", sys.executable, str(tmp_path / "venv"), folder=tmp_path)
     python = str(tmp_path / "venv" / "bin" / "python")
@@ -66,7 +75,7 @@ def test_an_empty_environment_gets_the_command_and_nothing_of_the_app(tmp_path):
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 def test_uvx_runs_it_from_the_folder(tmp_path):
     program, *arguments = LINES["uvx"]  # which is `uv tool run`
     assert (program, arguments[-1]) == ("uvx", "--help")
@@ -74,7 +83,7 @@ def test_uvx_runs_it_from_the_folder(tmp_path):
     assert "Label texts with Labelbridge" in shown.stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 def test_uv_tool_installs_it_with_sign_in_by_entra(tmp_path):
     program, *arguments = LINES["uv"]
     assert (program, arguments[:2]) == ("uv", ["tool", "install"])
@@ -86,7 +95,7 @@ def test_uv_tool_installs_it_with_sign_in_by_entra(tmp_path):
     assert "azure-identity" in names(str(tmp_path / "tools" / "labelbridge" / "bin" / "python"), tmp_path)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 def test_the_client_alone_needs_httpx_alone(tmp_path):
     uv("venv", "--python", sys.executable, str(tmp_path / "venv"), folder=tmp_path)
     python = str(tmp_path / "venv" / "bin" / "python")

@@ -1,5 +1,7 @@
 """Where what readers see as one character would be divided: the rule for labels from everywhere (decision 35)."""
 
+from typing import SupportsIndex, override
+
 import pytest
 
 from shared.domain.labels import EntityLabel, Filter, Labels, Prediction, Region, select, span_faults
@@ -92,6 +94,23 @@ def test_what_no_character_is_long_enough_for_is_no_suggestion() -> None:
 
 
 def test_a_place_is_looked_up_without_reading_the_text() -> None:
-    """A text of one character 128,000 times, and as many labels, costs a few steps for each."""
-    flags = Offsets("\U0001f1e9" * 128_000)
-    assert not any(flags.splits_character(place) for place in range(10_000, 20_000, 2))
+    """In a text of 128,000 equal letters, as many are read as one character may have, and not all before a place."""
+    text = Counted("\U0001f1e9" * 128_000)
+    flags = Offsets(text)
+    for place in range(100_000, 100_100):
+        text.read = 0
+        flags.splits_character(place)
+        assert 0 < text.read <= 510
+
+
+class Counted(str):
+    """A text that counts the code points that are taken from it."""
+
+    __slots__ = ("read",)
+    read: int
+
+    @override
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        found = super().__getitem__(key)
+        self.read += len(found)
+        return found

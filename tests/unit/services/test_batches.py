@@ -14,7 +14,7 @@ from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.dispatch import PAUSES
 from shared.services.jobs.messages import BATCH_QUEUE, BatchMessage, parse
 from shared.storage.gateways.ports import StorageUnavailable
-from tests.support.services import App, Clock, in_process, result_json
+from tests.support.services import App, Clock, in_process, logged, result_json
 from tests.support.storage.faults import Crash, Faults, LostAnswer, Plan, crash_at
 from tests.support.storage.memory import MemoryStorage
 
@@ -216,8 +216,8 @@ async def test_a_model_that_cannot_be_loaded_shows_its_stack_in_the_fifth_try(
         await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
 
     assert (await app.container.autolabel.get("p", job.id)).status is JobStatus.FAILED
-    assert [bool(record.exc_info) for record in caplog.records] == [False] * len(PAUSES) + [True, False]
-    assert "last try, for 12 documents: RuntimeError" in caplog.records[-1].getMessage()
+    assert [bool(record.exc_info) for record in logged(caplog)] == [False] * len(PAUSES) + [True, False]
+    assert "last try, for 12 documents: RuntimeError" in logged(caplog)[-1].getMessage()
     assert quoted not in caplog.text
 
 

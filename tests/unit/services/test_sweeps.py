@@ -13,7 +13,7 @@ from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.names import Studio
 from shared.services.projects.maintenance import PartsFailed
 from shared.services.review.documents import DocumentPatch
-from tests.support.services import App, Clock, in_process
+from tests.support.services import App, Clock, in_process, logged
 from tests.support.storage.faults import Faults
 from tests.support.storage.memory import MemoryStorage
 
@@ -255,9 +255,9 @@ async def test_a_part_of_the_sweep_that_fails_skips_no_other(
             await sweep_of_app()
 
     assert ran == [part for part in PARTS if part != broken] * 2
-    assert [bool(record.exc_info) for record in caplog.records] == [True, False], "the stack once"
+    assert [bool(record.exc_info) for record in logged(caplog)] == [True, False], "the stack once"
     assert "secret" not in caplog.text
-    assert all(record.getMessage().endswith("it goes on with the rest: Broken") for record in caplog.records)
+    assert all(record.getMessage().endswith("it goes on with the rest: Broken") for record in logged(caplog))
 
 
 async def test_a_sweep_whose_parts_succeed_raises_nothing(
@@ -265,7 +265,7 @@ async def test_a_sweep_whose_parts_succeed_raises_nothing(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         await sweep_of_app()
-    assert not caplog.records
+    assert not logged(caplog)
 
 
 async def test_a_project_that_fails_in_every_sweep_shows_its_stack_once(
@@ -275,7 +275,7 @@ async def test_a_project_that_fails_in_every_sweep_shows_its_stack_once(
     monkeypatch.setattr(app.container.maintenance, "_free", fails())
     for _ in range(2):
         await app.container.maintenance.sweep()
-    assert [bool(record.exc_info) for record in caplog.records] == [True] + [False] * 5
+    assert [bool(record.exc_info) for record in logged(caplog)] == [True] + [False] * 5
     assert "secret" not in caplog.text
 
 
