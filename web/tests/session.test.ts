@@ -50,7 +50,7 @@ describe("an answer that says the sign-in is not accepted", () => {
     },
   );
 
-  it("is told of a key that the server does not know", async () => {
+  it("learns that the server does not know the key", async () => {
     signOut();
     await expect(signInWithKey("unknown")).rejects.toThrow();
     expect([person.value, sessionStorage.getItem("labelbridge.key")]).toEqual([null, null]);
