@@ -8,7 +8,7 @@ export const API_VERSION = { value: "2023-04-15-preview" };
 /** Adds the caller's credentials; the session sets it. */
 export type Authorize = () => Promise<Record<string, string>>;
 let authorize: Authorize = async () => ({});
-/** Told of the credentials that the server did not accept. */
+/** Called with the credentials that the server did not accept. */
 export type Unauthorized = (credentials: Record<string, string>) => void;
 let unauthorized: Unauthorized = () => {};
 
