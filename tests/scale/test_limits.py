@@ -4,6 +4,7 @@ python -m pytest -s tests/scale/test_limits.py
 """
 
 import asyncio
+import random
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -128,7 +129,8 @@ class Work:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a scenario in virtual time."""
+    """Runs a scenario in virtual time; the pauses that are drawn are the same each time."""
+    random.seed(1)
     for module in (registering, planning, stores_module):
         monkeypatch.setattr(module, "monotonic", now)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:

@@ -79,7 +79,7 @@ def test_unknown_keys_blank_lines_a_byte_order_mark_and_crlf_are_tolerated() -> 
 BAD = [
     (SINGLE, b"{", "not JSON"),
     (SINGLE, b"[]", "not a JSON object"),
-    (SINGLE, b'{"a": 1, "a": 2}', "twice"),
+    (SINGLE, b'{"a": 1, "a": 2}', "more than once"),
     (SINGLE, b'{"image_url": "\xff"}', "not valid UTF-8"),
     (SINGLE, b'{"label": NaN}', "NaN"),
     (SINGLE, b"[" * 100_000, "too deeply"),
