@@ -53,8 +53,9 @@ JSON = "application/json; charset=utf-8"
 POLL_AGAIN = {"Retry-After": "1"}
 #: Larger bodies are parsed in a thread, so that other requests do not wait.
 INLINE_BODY = 256 * 1024
-#: A document with as many entities as 4 MiB can hold has fewer values.
+#: A document with as many entities as 4 MiB can hold has fewer values, and half as many objects.
 MAX_VALUES = 400_000
+MAX_CONTAINERS = 200_000
 #: No object of a request has so many members.
 MAX_MEMBERS = 1_000
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -303,8 +304,10 @@ async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, li
 
 def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
     # To decode millions of values holds up the other threads; lists in lists need no commas.
-    if body.count(b",") > MAX_VALUES or body.count(b"[") + body.count(b"{") > MAX_VALUES:
+    if body.count(b",") > MAX_VALUES:
         raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise _malformed(f"The body has more than {MAX_CONTAINERS:,} objects and lists.")
     try:
         reader = JsonReader(body, MAX_MEMBERS)
         value = reader.value()

@@ -88,10 +88,15 @@ async def test_the_length_of_a_list_is_checked_before_its_items(
 
 
 @pytest.mark.parametrize(
-    "values", [b"1," * 2_000_000 + b"1", (b"[" * 900 + b"]" * 900 + b",") * 2_000 + b"1"]
+    ("values", "limit"),
+    [
+        (b"1," * 2_000_000 + b"1", "400,000 values"),
+        ((b"[" * 900 + b"]" * 900 + b",") * 2_000 + b"1", "200,000 objects and lists"),
+        (b'{"category":1},' * 270_000 + b"1", "200,000 objects and lists"),
+    ],
 )
-async def test_millions_of_values_are_refused_before_they_are_decoded(values: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="more than 400,000 values"):
+async def test_millions_of_values_are_refused_before_they_are_decoded(values: bytes, limit: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"more than {limit}"):
         await parse(AutolabelBody, b'{"documents":[' + values + b"]}")
 
 
