@@ -31,6 +31,8 @@ WINDOW: Final = 128 * 1024
 MAX_VALUE: Final = 32 * 1024 * 1024
 #: Of one value, and of the next if it has been read: it is decoded in one go, during which other threads wait.
 MAX_AT_ONCE: Final = 1_200_000
+#: The same for objects and lists with hardly a comma between them, as no project file has: they take longest.
+MAX_NESTED: Final = 300_000
 
 _BLANK: Final = frozenset(" \t\n\r")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -176,12 +178,15 @@ class JsonReader:
 
     def _check_size(self) -> None:
         """Count what may be decoded in one go; a part of what was counted need not be counted again."""
-        if not self._unchecked or len(self._text) - self._position <= MAX_AT_ONCE:
+        if not self._unchecked or len(self._text) - self._position <= MAX_NESTED:
             return
         self._unchecked = False
         count, start = self._text.count, self._position
-        if count(",", start) > MAX_AT_ONCE or count("[", start) + count("{", start) > MAX_AT_ONCE:
+        commas, containers = count(",", start), count("[", start) + count("{", start)
+        if commas > MAX_AT_ONCE or containers > MAX_AT_ONCE:
             raise InvalidRequest(f"A value in the file holds more than {MAX_AT_ONCE:,} others.")
+        if containers > MAX_NESTED and containers > 4 * commas:
+            raise InvalidRequest(f"A value in the file holds more than {MAX_NESTED:,} lists in lists.")
 
     def _place(self, position: int) -> tuple[int, int]:
         """Line and column in the whole text."""

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.wire.json_codec import MAX_AT_ONCE, MAX_CONTAINERS, MAX_VALUE, MAX_VALUES, WINDOW, JsonReader
+from shared.wire.json_codec import (
+    MAX_AT_ONCE,
+    MAX_CONTAINERS,
+    MAX_NESTED,
+    MAX_VALUE,
+    MAX_VALUES,
+    WINDOW,
+    JsonReader,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -194,12 +202,28 @@ def test_a_body_that_would_take_gigabytes_is_refused_before_it_does(item: bytes)
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize("item", [b"[],", b"{},", b"0,", b"[" * 900 + b"]" * 900 + b","])
-def test_a_value_that_would_be_decoded_for_long_is_refused_before(item: bytes) -> None:
-    count = MAX_AT_ONCE // max(1, item.count(b"[")) + 1
+NESTED = b"[" * 900 + b"]" * 900 + b","
+
+
+@pytest.mark.parametrize(
+    ("item", "count", "limit"),
+    [
+        *((item, MAX_AT_ONCE + 1, "1,200,000 others") for item in (b"[],", b"{},", b"0,")),
+        (NESTED, MAX_NESTED // 900 + 1, "300,000 lists in lists"),
+    ],
+)
+def test_a_value_that_would_be_decoded_for_long_is_refused_before(
+    item: bytes, count: int, limit: str
+) -> None:
     reader = JsonReader(b'{"x":["' + b" " * 1_000_000 + b'",' + item * count + b"0]}")
-    with pytest.raises(InvalidRequest, match=r"holds more than 1,200,000 others"):
+    with pytest.raises(InvalidRequest, match=f"holds more than {limit}"):
         reader.value()
+
+
+def test_many_small_documents_ahead_are_no_lists_in_lists() -> None:
+    document = b'{"location":"a","classes":[{"category":"x"}]}'
+    reader = JsonReader(b'["' + b"x" * 4_300_000 + b'"' + (b"," + document) * 110_000 + b"]")
+    assert sum(1 for _ in reader.elements()) == 110_001
 
 
 def test_what_is_ahead_is_counted_once_and_not_for_each_value() -> None:
