@@ -56,6 +56,8 @@ INLINE_BODY = 256 * 1024
 #: A document with as many entities as 4 MiB can hold has fewer values, and half as many objects.
 MAX_VALUES = 400_000
 MAX_CONTAINERS = 200_000
+#: More than the texts of a body hold, beside those after keys.
+MAX_COLONS = 100_000
 #: No object of a request has so many members.
 MAX_MEMBERS = 1_000
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -308,6 +310,8 @@ def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
         raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
     if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
         raise _malformed(f"The body has more than {MAX_CONTAINERS:,} objects and lists.")
+    if body.count(b":") > MAX_COLONS + MAX_MEMBERS * body.count(b"{"):
+        raise _malformed(f"An object in the body has more than {MAX_MEMBERS:,} members.")
     try:
         reader = JsonReader(body, MAX_MEMBERS)
         value = reader.value()
