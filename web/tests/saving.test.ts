@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { DocumentItem, Kind, LabelFields } from "../src/api/types";
 import { Drafts } from "../src/state/drafts";
 import type { Review } from "../src/state/review";
+import { document } from "./documents";
 import { MemoryStorage } from "./storage";
 
 vi.mock("../src/api/client", () => ({}));
@@ -11,20 +12,6 @@ const { ApiError } = await import("../src/api/http");
 const { Saving } = await import("../src/state/saving");
 
 const KIND: Kind = "CustomSingleLabelClassification";
-const document = (id: string): DocumentItem => ({
-  id,
-  location: `${id}.txt`,
-  language: "en-us",
-  dataset: "Train",
-  status: "unlabeled",
-  eTag: "@0",
-  contentChanged: false,
-  missing: false,
-  length: 9,
-  flagged: false,
-  suggestions: [],
-  class: null,
-});
 
 /** Documents on a server that can undo the last `keeps` changes of each. */
 class Server {

@@ -1,29 +1,15 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { DocumentItem, LabelFields } from "../src/api/types";
+import type { LabelFields } from "../src/api/types";
 import type { OpenProject } from "../src/state/project";
 import type { Source } from "../src/state/source";
+import { document } from "./documents";
 import { MemoryStorage } from "./storage";
 
 const person = signal<{ name: string } | null>(null);
 vi.mock("../src/api/client", () => ({}));
 vi.mock("../src/auth/session", () => ({ person, may: () => true }));
 const listens = { addEventListener: () => {}, removeEventListener: () => {} };
-
-const document = (id: string): DocumentItem => ({
-  id,
-  location: `${id}.txt`,
-  language: "en-us",
-  dataset: "Train",
-  status: "unlabeled",
-  eTag: "@0",
-  contentChanged: false,
-  missing: false,
-  length: 9,
-  flagged: false,
-  suggestions: [],
-  class: null,
-});
 
 /** Ana's review with autosave on and this many unsaved documents. */
 async function review(documents: number) {

@@ -54,14 +54,20 @@ async def label_more(app: Life, count: int, start: int = 0) -> None:
     await app.drain()
 
 
-async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> None:
-    await app.create()
-    await app.define("Refund")
+async def _upload_until_the_fit(app: Life) -> tuple[str, str]:
+    """Upload a.txt and do all that does not wait for a model; the message of the fit, which was not delivered."""
     await app.upload({"a.txt": "@Refund:73"})
     while app.sent.waiting[0][0] != FIT_QUEUE:
         await app.deliver(*app.sent.waiting.popleft())
     fit = app.sent.waiting.popleft()
     await app.drain()
+    return fit
+
+
+async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    fit = await _upload_until_the_fit(app)
     document = await app.document("a.txt")
     assert document is not None
     assert document.waiting
@@ -79,11 +85,7 @@ async def test_content_that_waited_for_a_fit_is_planned_though_uploads_come_in_b
 ) -> None:
     project = await app.create()
     await app.define("Refund")
-    await app.upload({"a.txt": "@Refund:73"})
-    while app.sent.waiting[0][0] != FIT_QUEUE:
-        await app.deliver(*app.sent.waiting.popleft())
-    fit = app.sent.waiting.popleft()
-    await app.drain()
+    fit = await _upload_until_the_fit(app)
 
     # The plan of another event is still to come, or was this one: its upload is pending.
     await app.upload({location: "@Refund:80"}, events=False)

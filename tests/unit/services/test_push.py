@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.document import document_id
+from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Conflict, InvalidArgument, Unavailable
 from shared.domain.jobs import Job, JobKind, JobStatus
-from shared.domain.labels import Labels
+from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import ProjectKind
 from shared.domain.project import DeployedModel
 from shared.domain.training import SplitKind, SplitOptions
@@ -440,7 +440,6 @@ async def test_documents_without_a_blob_and_offsets_of_another_content_are_left_
     app.name = "q"
     await app.create(ProjectKind.ENTITIES, on_upload=False)
     await app.drain()
-    project = await app.container.projects.get("q")
     for location in ("a.txt", "b.txt"):
         await _label_entity(app, location)
     await app.upload({"a.txt": "changed"})
@@ -452,16 +451,12 @@ async def test_documents_without_a_blob_and_offsets_of_another_content_are_left_
     job = await to_end(app, clock)
 
     documents = {one["location"]: one for one in service.projects["q"].file["assets"]["documents"]}
-    assert project.kind is ProjectKind.ENTITIES
     assert "b.txt" not in documents
     assert "entities" not in documents["a.txt"]
     assert [warning.code for warning in job.warnings] == ["DocumentsNotReadable", "ContentChanged"]
 
 
 async def _label_entity(app: App, location: str) -> None:
-    from shared.domain.document import ANY_VERSION, document_id
-    from shared.domain.labels import EntityLabel, Region
-
     labels = Labels(regions=(Region(0, 5, (EntityLabel("Thing", 0, 5),)),))
     await app.container.documents.set_labels(app.name, document_id(location), ANY_VERSION, labels, "tester")
 
@@ -497,7 +492,6 @@ async def test_the_deployed_model_suggests_under_the_current_names(app, service,
     request = AutolabelRequest(engine=NAME, documents=(document_id("d.txt"),))
     await app.container.autolabel.start(app.name, request, "job")
     await to_end(app, clock)
-
     await engine.close()
 
     document = await app.document("d.txt")
