@@ -341,10 +341,6 @@ class ServiceEngine(ABC):
         """The service with the task. Raises ArtifactError."""
         ...
 
-    def exchange(self, kind: ProjectKind, state: bytes) -> "Exchange | None":
-        """The exchange with this state, to read what it has where its model cannot be loaded; None: it has no such."""
-        return None
-
     def estimate(self, task: Task, documents: int, characters: int) -> Tokens | None:
         """About what documents of so many characters in all take; None for engines that are not paid by the token."""
         return None

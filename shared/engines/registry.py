@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from shared.engines.base import Engine, UnknownEngine
+from shared.domain.names import ProjectKind
+from shared.engines.base import Engine, Exchange, UnknownEngine
 from shared.engines.embedded.engine import NAME, EmbeddedEngine
 
 AZURE_LANGUAGE: Final = "azure-language"
@@ -34,6 +35,16 @@ class Engines:
         if name not in self._made:
             self._made[name] = self._factories[name]()
         return self._made[name]
+
+    def exchange(self, name: str, kind: ProjectKind, state: bytes) -> Exchange | None:
+        """The exchange of an engine with this state, to read the answers that it has: also where the engine's settings
+        are gone or its model cannot be loaded. None: the engine has no such.
+        """
+        if name != AZURE_LANGUAGE:
+            return None
+        from shared.engines.azure_language.exchange import kept
+
+        return kept(kind, state)
 
 
 def local_engines() -> dict[str, Factory]:

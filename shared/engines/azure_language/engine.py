@@ -148,12 +148,13 @@ class AnalyzeText:
             operation, top=MAX_DOCUMENTS, skip=skip, cls=_as_sent, raw_response_hook=received,
             **self._options.call_options,
         )  # fmt: skip
-        return read_state(found)
+        received.add(len(found.content))
+        return read_state(found.json())
 
 
 def _as_sent(response: Any, _read: object, _headers: object) -> Any:
-    """The JSON of a response: the models of the client lack what it writes and they do not know."""
-    return response.http_response.json()
+    """The response itself: the models of the client lack what it writes and they do not know."""
+    return response.http_response
 
 
 class AzureLanguageEngine(ServiceEngine):
@@ -189,10 +190,6 @@ class AzureLanguageEngine(ServiceEngine):
             return LanguageModel(self._service, ProjectKind(kind), DeployedModel(project, deployment))
         except (ValueError, TypeError) as error:
             raise ArtifactError("The bytes are not a model of the engine 'azure-language'.") from error
-
-    @override
-    def exchange(self, kind: ProjectKind, state: bytes) -> Exchange:
-        return Exchange(LanguageModel(self._service, kind, DeployedModel("", "")), state)
 
     def _target(self, deployed: DeployedModel | None) -> DeployedModel:
         return deployed or DeployedModel(self._options.project, self._options.deployment)

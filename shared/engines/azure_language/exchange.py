@@ -17,7 +17,7 @@ from shared.domain.names import ProjectKind
 from shared.domain.text import Offsets, content_hash
 from shared.engines.azure_language.packing import Piece, merge_classes, merge_entities, pack, split
 from shared.engines.azure_language.service import Busy, OperationState, Refused, checksum
-from shared.engines.base import Answer, Keep, Permit, Text
+from shared.engines.base import Answer, EngineUnavailable, Keep, Permit, Text
 
 #: Calls at once, within what a minute allows.
 AT_ONCE: Final = 4
@@ -219,7 +219,7 @@ class Exchange:
 
     def _refused(self, request: Request, refused: Refused) -> None:
         """A request is refused whole, often for one document: its halves are tried, down to single documents."""
-        if refused.status not in {401, 403, 404} and len(request.items) > 1:
+        if refused.status >= 400 and refused.status not in {401, 403, 404} and len(request.items) > 1:
             self._halve(request)
             return
         self._requests.remove(request)
@@ -291,6 +291,22 @@ class Exchange:
             return Answer(tuple(merge_entities(parts)), left_out=left_out)
         single = self._service.kind is ProjectKind.SINGLE_LABEL
         return Answer(tuple(merge_classes(parts, single=single)), left_out=left_out)
+
+
+def kept(kind: ProjectKind, state: bytes) -> Exchange:
+    """The exchange with this state, to read its answers: it has no service to call."""
+    return Exchange(_NoService(kind), state)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoService:
+    kind: ProjectKind
+
+    async def start(self, documents: Sequence[Mapping[str, str]]) -> str:
+        raise EngineUnavailable("The service cannot be called.")
+
+    async def state(self, operation: str) -> tuple[OperationState, int | None]:
+        raise EngineUnavailable("The service cannot be called.")
 
 
 def _numbers(piece: Piece) -> list[Any]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureKeyCredential
@@ -18,18 +18,24 @@ from azure.core.pipeline import PipelineResponse
 from shared.domain.jobs import JobError
 from shared.engines.base import EngineError, EngineUnavailable, keep_secret, redacted
 
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
 #: The stable version of both APIs; the clients would ask for a preview.
 API_VERSION: Final = "2023-04-01"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 MAX_RETRY_AFTER: Final = 300
 #: For a call with its whole response: the client's own limit is for each piece of a response.
 CALL_SECONDS: Final = 120.0
+#: Bytes of a response, and of all pages of the results of a request: over 30 for each character that was sent.
+MAX_RESPONSE: Final = 4_000_000
 _TRY_AGAIN: Final = frozenset({408, 429})
 #: Without a number from the service.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
 #: Of a time to wait; more make it no longer than MAX_RETRY_AFTER.
 _DIGITS: Final = 12
+_TOO_LARGE: Final = f"larger than {MAX_RESPONSE:,} bytes"
 _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 
@@ -64,12 +70,17 @@ class LanguageOptions:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """For the clients. What is worth a retry is retried by messages, so that no function sleeps on it.
+        """For a client, made in the event loop. What is worth a retry is retried by messages: no function sleeps on it.
 
         A redirect would take documents and the key, which is in a header of the service's own, to another server.
         """
         limits = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 100}
-        return {"api_version": API_VERSION, "permit_redirects": False, **limits}
+        return {
+            "api_version": API_VERSION,
+            "permit_redirects": False,
+            "transport": _bounded_transport(),
+            **limits,
+        }
 
     @property
     def call_options(self) -> dict[str, Any]:
@@ -77,8 +88,55 @@ class LanguageOptions:
         return {} if self.key else {"enforce_https": urlsplit(self.endpoint).hostname not in LOOPBACK}
 
 
+def _bounded_transport() -> Any:
+    """A transport that reads at most MAX_RESPONSE bytes of a response; the clients would read whatever comes."""
+    from aiohttp import ClientResponse, ClientSession, DummyCookieJar
+    from azure.core.pipeline.transport import AioHttpTransport
+
+    class Bounded(ClientResponse):
+        async def read(self) -> bytes:
+            if self._body is None:
+                try:
+                    self._body = await _body_in(self)
+                except BaseException:
+                    self.close()
+                    raise
+            return self._body
+
+    session = ClientSession(
+        response_class=Bounded,
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=True,
+    )
+    return AioHttpTransport(session=session)
+
+
+async def _body_in(response: "ClientResponse") -> bytes:
+    """Raises Unreadable; the status of an error says enough, so that its body may be left out."""
+    compressed = response.headers.get("Content-Encoding", "identity").lower() != "identity"
+    fault = "compressed, which the app does not accept" if compressed else None
+    body = bytearray()
+    while fault is None and (part := await response.content.readany()):
+        body += part
+        fault = _TOO_LARGE if len(body) > MAX_RESPONSE else None
+    if fault is None:
+        return bytes(body)
+    response.close()
+    if response.status < 400:
+        raise Unreadable(fault)
+    return b""
+
+
+class Unreadable(Exception):
+    """A response that is not read; the message says what it is."""
+
+
 class Refused(EngineError):
-    """The service refuses the request, and would again. `status`: of HTTP."""
+    """The service refuses the request, and would again. `status`: of HTTP; below 400 it took the request, but its
+    response is not read.
+    """
 
     def __init__(self, status: int, reason: JobError) -> None:
         super().__init__(reason.message)
@@ -100,6 +158,10 @@ async def service_call() -> AsyncGenerator[None]:
     try:
         async with asyncio.timeout(CALL_SECONDS):
             yield
+    except Unreadable as error:
+        raise Refused(
+            200, JobError("InvalidAnswer", f"Azure Language sent a response that is {error}.")
+        ) from error
     except TimeoutError as error:
         raise EngineUnavailable("Azure Language did not respond in time.") from error
     except HttpResponseError as error:
@@ -161,9 +223,16 @@ class Received:
 
     def __init__(self) -> None:
         self.headers: Mapping[str, str] = {}
+        self._size = 0
 
     def __call__(self, response: PipelineResponse[Any, Any]) -> None:
         self.headers = cast("Mapping[str, str]", response.http_response.headers)
+
+    def add(self, size: int) -> None:
+        """Count the bytes of a page. Raises Unreadable."""
+        self._size += size
+        if self._size > MAX_RESPONSE:
+            raise Unreadable(_TOO_LARGE)
 
     @property
     def retry_after(self) -> int | None:

@@ -67,8 +67,8 @@ class CallFailed(Exception):
         self.tokens = tokens
 
 
-class ResponseTooLarge(Exception):
-    """A response has more than MAX_RESPONSE bytes, or would have when it is decompressed."""
+class Unreadable(Exception):
+    """A response that is not read; the message says what it is."""
 
 
 class OutOfTime(Exception):
@@ -194,7 +194,7 @@ class Client:
                 if failure:
                     raise failure from None
                 raise
-            except (OpenAIError, AzureError, ResponseTooLarge, TimeoutError, *_MALFORMED) as error:
+            except (OpenAIError, AzureError, Unreadable, TimeoutError, *_MALFORMED) as error:
                 if not self._leaves_out(error):
                     failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
 
@@ -325,22 +325,25 @@ def _http_client() -> "AsyncClient":
                 body = await _body_in(response)
             finally:
                 await response.aclose()
-            return type(response)(
-                response.status_code, headers=response.headers, content=body, request=request
-            )
+            headers = [pair for pair in response.headers.multi_items() if pair[0] != "content-encoding"]
+            return type(response)(response.status_code, headers=headers, content=body, request=request)
 
     return Bounded(follow_redirects=False, headers={"Accept-Encoding": "identity"})
 
 
 async def _body_in(response: "Response") -> bytes:
-    """Raises ResponseTooLarge."""
+    """Raises Unreadable. What is compressed might expand; the status of an error says enough without its body."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise ResponseTooLarge
+        if response.status_code >= 400:
+            return b""
+        raise Unreadable(
+            "compressed, which the app does not accept: turn off compression in the server or proxy"
+        )
     body = bytearray()
     async for part in response.aiter_raw():
         body += part
         if len(body) > MAX_RESPONSE:
-            raise ResponseTooLarge
+            raise Unreadable("too large")
     return bytes(body)
 
 
@@ -359,8 +362,8 @@ def _judge(error: Exception) -> tuple[str | None, CallFailed]:
         case AzureError():
             text = f"The app's identity has no access to the service ({type(error).__name__})."
             return None, CallFailed("EngineAccessDenied", text, hopeless=True)
-        case ResponseTooLarge():
-            return None, CallFailed("InvalidAnswer", "The service returned a response that is too large.")
+        case Unreadable():
+            return None, CallFailed("InvalidAnswer", f"The service returned a response that is {error}.")
         case _:
             log.warning("A response of the service cannot be read (%s).", type(error).__name__)
             text = "The service returned a response that is not a chat completion."

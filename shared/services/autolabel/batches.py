@@ -36,7 +36,6 @@ from shared.engines.base import (
     ArtifactError,
     Capabilities,
     DeferredModel,
-    Engine,
     EngineError,
     Model,
     ServiceEngine,
@@ -181,7 +180,7 @@ class BatchRunner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
-        self._exchanges = Exchanges(stores)
+        self._exchanges = Exchanges(stores, engines)
 
     async def run(self, message: BatchMessage) -> None:
         """Run the batch. Raises to be delivered again."""
@@ -322,7 +321,6 @@ class BatchRunner:
 
         Raises what fails for all, to be tried again, and Later. In the last try, documents without an answer fail.
         """
-        engine: Engine | None = None
         try:
             engine = self._engines.get(asked.engine or "")
             load = partial(self._models.load, engine, asked.artifact or "")
@@ -334,9 +332,9 @@ class BatchRunner:
             if last_try is None:
                 raise
             _log_last_try(len(texts), error)
-            service, reason = engine if isinstance(engine, ServiceEngine) else None, _failure(last_try, error)
+            reason = _failure(last_try, error)
             answers, work.tokens = await self._exchanges.so_far(
-                work.job, work.number, service, project.kind, texts, reason
+                work.job, work.number, project.kind, texts, reason
             )
         for key, answer in answers.items():
             work.left_out += answer.left_out

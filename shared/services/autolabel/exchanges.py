@@ -28,10 +28,10 @@ from shared.engines.base import (
     EngineError,
     Exchange,
     Keep,
-    ServiceEngine,
     ServiceModel,
     Text,
 )
+from shared.engines.registry import Engines
 from shared.services.jobs.lifecycle import Later, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import StorageError
@@ -103,8 +103,9 @@ class _Paid:
 
 
 class Exchanges:
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, engines: Engines) -> None:
         self._stores = stores
+        self._engines = engines
 
     async def require_answers(self, job: Job, number: int, engine: str, model: DeferredModel) -> None:
         """Ask for answers without reading a document, if all were sent. Raises Later while answers are missing."""
@@ -206,21 +207,18 @@ class Exchanges:
         self,
         job: Job,
         number: int,
-        engine: ServiceEngine | None,
         kind: ProjectKind,
         texts: Mapping[str, str],
         reason: JobError,
     ) -> tuple[dict[str, Answer], Tokens]:
-        """The answers that a batch has, where nothing more can be asked: the rest fails for this reason.
-
-        `engine`: None where it is not configured any more.
-        """
+        """The answers that a batch has, where nothing more can be asked: the rest fails for this reason."""
         data = await self._stores.artifacts.read(_blob(job, number))
         failed = Answer(failure=reason)
         if data is None or data.startswith(b"{"):
             paid = _Paid(data)
             return {key: paid.get(key, text) or failed for key, text in texts.items()}, paid.tokens
-        exchange = engine.exchange(kind, data.partition(b"\n")[2]) if engine is not None else None
+        engine = job.parameters_as(AutolabelParameters).engine or ""
+        exchange = self._engines.exchange(engine, kind, data.partition(b"\n")[2])
         if exchange is None:
             return dict.fromkeys(texts, failed), NO_TOKENS
         known = {key: Text(text) for key, text in texts.items()}

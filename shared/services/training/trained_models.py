@@ -3,8 +3,10 @@
 import asyncio
 import json
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from shared.domain.document import document_id
 from shared.domain.errors import Conflict, JobNotFound, LabelbridgeError, NotFound
@@ -31,6 +33,9 @@ from shared.wire.training import CONFIG_VERSION
 
 log = logging.getLogger("labelbridge.models")
 
+#: Ids of documents in the cells of confusion matrices that were shown last.
+MAX_REMEMBERED: Final = 100_000
+
 
 class TrainedModelService:
     def __init__(self, stores: Stores, engines: Engines, jobs: JobService, evaluator: Evaluator) -> None:
@@ -38,6 +43,8 @@ class TrainedModelService:
         self._engines = engines
         self._jobs = jobs
         self._evaluator = evaluator
+        #: By the blobs of the evaluation, which never change, and the cell: each page of its list asks for it.
+        self._cells: OrderedDict[tuple[str, str, str | None, str | None], frozenset[str]] = OrderedDict()
 
     async def list(self, name: str) -> "list[TrainedModel]":
         """Newest first."""
@@ -74,13 +81,21 @@ class TrainedModelService:
 
         Of multi-label projects, whose evaluation has no matrix, what was missed is paired with what was wrong.
         """
+        model = await self.get(name, label)
+        cell = model.summary, model.results, expected, predicted
+        if cell in self._cells:
+            self._cells.move_to_end(cell)
+            return self._cells[cell]
         summary, results = await self.summary(name, label), await self.results(name, label)
 
         def chosen() -> frozenset[str]:
             found = locations_in(json.loads(summary), json.loads(results), expected, predicted)
             return frozenset(document_id(location) for location in found)
 
-        return await asyncio.to_thread(chosen)
+        self._cells[cell] = found = await asyncio.to_thread(chosen)
+        while len(self._cells) > 1 and sum(map(len, self._cells.values())) > MAX_REMEMBERED:
+            self._cells.popitem(last=False)
+        return found
 
     async def _evaluation(self, name: str, label: str, blob: Callable[[TrainedModel], str]) -> bytes:
         for _ in range(2):  # an evaluation that ends meanwhile puts other blobs in their place

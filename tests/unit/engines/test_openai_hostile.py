@@ -109,8 +109,19 @@ async def test_a_response_that_would_expand_is_not_read(ask: Ask) -> None:
         body = gzip.compress(json.dumps(completion()).encode())
         return web.Response(body=body, headers={"Content-Encoding": "gzip"}, content_type="application/json")
 
-    assert code(await ask(bomb)) == "InvalidAnswer"
+    answer = await ask(bomb)
+    assert code(answer) == "InvalidAnswer"
+    assert answer.failure is not None
+    assert "turn off compression" in answer.failure.message
     assert asked == ["identity"]
+
+
+async def test_a_compressed_error_is_what_its_status_says(ask: Ask) -> None:
+    async def refused(_request: web.Request) -> web.StreamResponse:
+        body = gzip.compress(b'{"error": {"message": "No such key."}}')
+        return web.Response(status=401, body=body, headers={"Content-Encoding": "gzip"})
+
+    assert code(await ask(refused)) == "EngineAccessDenied"
 
 
 async def test_a_response_that_comes_byte_by_byte_has_the_time_of_one_response(ask: Ask) -> None:

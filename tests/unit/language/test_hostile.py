@@ -1,14 +1,16 @@
 """The engine azure-language against a server that means harm, or is broken: every call ends."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from shared.domain.jobs import JobError
 from shared.domain.labels import hundredths
 from shared.domain.names import ProjectKind
 from shared.engines.azure_language import service
@@ -89,6 +91,91 @@ async def test_a_response_that_comes_byte_by_byte_has_the_time_of_one_call(
         for call in (model.start([{"id": "0", "text": TEXT}]), model.state("1"), authoring.has_project("p")):
             with pytest.raises(EngineUnavailable, match="in time"):
                 await call
+
+
+async def test_a_response_without_end_is_not_read_to_its_end() -> None:
+    """Nor are its documents sent again: they were taken, and may be charged."""
+    sent = 0
+    methods: list[str] = []
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        methods.append(request.method)
+        location = {"operation-location": f"{RUNTIME}/1"}
+        if request.method == "POST" and "jobs" in request.path:
+            return web.Response(status=202, headers=location)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while sent < 20 * service.MAX_RESPONSE:
+                await response.write(b" " * 100_000)
+                sent += 100_000
+        return response
+
+    async with answered_by(endless) as (model, authoring):
+        answers = await model.answer([TEXT, TEXT])
+        with pytest.raises(service.Refused, match="larger than 4,000,000 bytes"):
+            await authoring.training_state("support", "1")
+    failures = {one.failure for one in answers}
+    assert failures == {
+        JobError("InvalidAnswer", "Azure Language sent a response that is larger than 4,000,000 bytes.")
+    }
+    assert sent < 10 * service.MAX_RESPONSE
+    assert methods == ["POST", "GET", "GET"]
+
+
+async def test_a_request_that_was_taken_is_not_sent_again_in_halves() -> None:
+    posts = 0
+
+    async def takes(request: web.Request) -> web.StreamResponse:
+        nonlocal posts
+        posts += 1
+        headers = {"operation-location": f"{RUNTIME}/1"}
+        return web.Response(status=202, headers=headers, body=b" " * (service.MAX_RESPONSE + 1))
+
+    async with answered_by(takes) as (model, _):
+        answers = await model.answer([TEXT, TEXT])
+    assert [one.failure.code for one in answers if one.failure] == ["InvalidAnswer"] * 2
+    assert posts == 1
+
+
+async def test_all_pages_of_a_result_have_the_bound_of_one_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_RESPONSE", 2_000)
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        return web.json_response(
+            results(
+                [{"id": request.query["skip"], "class": [], "more": "x" * 400}], nextLink=str(request.url)
+            )
+        )
+
+    async with answered_by(page) as (model, _):
+        with pytest.raises(service.Refused, match="larger than"):
+            await model.state("1")
+
+
+async def test_a_response_that_would_expand_is_not_read() -> None:
+    async def bomb(_request: web.Request) -> web.StreamResponse:
+        body = gzip.compress(b" " * 10_000_000)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"}, content_type="application/json")
+
+    async with answered_by(bomb) as (model, _):
+        with pytest.raises(service.Refused, match="compressed"):
+            await model.state("1")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+async def test_an_error_that_is_too_large_is_what_its_status_says(headers: dict[str, str]) -> None:
+    async def fails(_request: web.Request) -> web.StreamResponse:
+        return web.Response(
+            status=429, body=b" " * (service.MAX_RESPONSE + 1), headers=headers | {"Retry-After": "7"}
+        )
+
+    async with answered_by(fails) as (model, _):
+        for call in (model.start([{"id": "0", "text": TEXT}]), model.state("1")):
+            with pytest.raises(service.Busy) as raised:
+                await call
+            assert raised.value.seconds == 7
 
 
 async def test_pages_without_end_are_not_read_without_end() -> None:

@@ -253,7 +253,7 @@ async def test_what_was_answered_is_kept_where_the_model_cannot_be_loaded(app, s
 
 @pytest.mark.parametrize("cancels", [False, True])
 async def test_a_job_whose_engine_is_no_longer_configured_ends(app, service, clock, storage, cancels):
-    """Nor are its messages retried endlessly, whether it runs or has been canceled."""
+    """With the answers that it has, if it was not canceled; its messages are not retried endlessly."""
     await with_some_answers(app, service, clock)
 
     def unset() -> Any:
@@ -265,8 +265,9 @@ async def test_a_job_whose_engine_is_no_longer_configured_ends(app, service, clo
         await other.container.autolabel.cancel("p", "job")
     job = await to_end(other, clock)
 
-    assert job.status is (JobStatus.CANCELLED if cancels else JobStatus.FAILED)
+    assert job.status is (JobStatus.CANCELLED if cancels else JobStatus.PARTIALLY_COMPLETED)
     assert cancels or "Set LANGUAGE_ENDPOINT." in job.errors[0].message
+    assert len(await suggested(app)) == (0 if cancels else 25)
     assert await kept(app) == []
 
 
