@@ -311,6 +311,7 @@ def service_engines(settings: Settings) -> dict[str, Callable[[], Engine]]:
                 settings.openai_requests_per_minute,
                 settings.openai_tokens_per_minute,
                 settings.openai_timeout_seconds,
+                settings.openai_max_answer_tokens,
             ),
             lambda: _identity(settings),
         )

@@ -177,6 +177,7 @@ class Settings(BaseSettings):
     #: Over all instances of the app; 0: no limit.
     openai_requests_per_minute: Annotated[int, Field(ge=0)] = 0
     openai_tokens_per_minute: Annotated[int, Field(ge=0)] = 0
+    openai_max_answer_tokens: Annotated[int, Field(ge=0, le=16_000)] = 0  # 0: by the kind of the project
     #: At most what a batch has time for: see `END_SECONDS` of the exchanges.
     openai_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
 

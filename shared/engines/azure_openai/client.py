@@ -413,7 +413,7 @@ def _reply(answer: Any) -> Reply:
     if getattr(message, "refusal", None):
         raise CallFailed(CONTENT_FILTERED, "The model refused to answer for this document.", tokens=used)
     if reason == "length":
-        text = "The model's response was too long and was cut off."
+        text = "The model's response was too long and was cut off (see OPENAI_MAX_ANSWER_TOKENS)."
         raise CallFailed("AnswerTruncated", text, tokens=used)
     if not isinstance(content, str) or not content.strip():
         raise CallFailed("InvalidAnswer", "The model's response is empty.", tokens=used)

@@ -42,7 +42,7 @@ NAME: Final = "azure-openai"
 GIVES_UP_AFTER: Final = 5
 """Failures in a row that are not of the document, until the rest of the batch is not sent."""
 BATCH_DOCUMENTS: Final = 25
-#: The longest answer, in tokens: room for models that reason before they answer.
+#: The longest answer, in tokens, where the settings do not say: room for models that reason before they answer.
 _MOST: Final = {ProjectKind.SINGLE_LABEL: 2_000, ProjectKind.MULTI_LABEL: 4_000, ProjectKind.ENTITIES: 8_000}
 #: A usual answer, in tokens, and of entities the share of the text that they repeat.
 _USUAL: Final = {ProjectKind.SINGLE_LABEL: 12, ProjectKind.MULTI_LABEL: 20, ProjectKind.ENTITIES: 40}
@@ -72,6 +72,7 @@ class OpenAIOptions:
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     timeout: float = 30.0
+    max_answer_tokens: int = 0
 
     def target(self) -> Target:
         """The server. Raises EngineNotConfigured, naming the settings that are missing."""
@@ -112,6 +113,7 @@ class AzureOpenAIEngine(ServiceEngine):
         self.limited = bool(options.requests_per_minute or options.tokens_per_minute)
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._client = Client(target, self._pace, options.timeout, identity)
+        self._most = options.max_answer_tokens
 
     async def prepare(self, task: Task) -> bytes:
         """As `ServiceEngine.prepare`."""
@@ -120,7 +122,8 @@ class AzureOpenAIEngine(ServiceEngine):
     async def load(self, artifact: bytes) -> "LanguageModel":
         """As `ServiceEngine.load`."""
         task, version, calibration = prompts.from_bytes(artifact)
-        return LanguageModel(self._client, self._pace, self.prices, task, version, calibration)
+        most = self._most or _MOST[task.kind]
+        return LanguageModel(self._client, self._pace, self.prices, task, most, version, calibration)
 
     def estimate(self, task: Task, documents: int, characters: int) -> Tokens:
         """As `ServiceEngine.estimate`."""
@@ -143,13 +146,16 @@ class LanguageModel(ServiceModel):
         pace: Pace,
         prices: Prices,
         task: Task,
+        most: int,
         version: str,
         calibration: Sequence[float] = (),
     ) -> None:
+        """`most`: the longest answer, in tokens."""
         self._client = client
         self._pace = pace
         self._prices = prices
         self._task = task
+        self._most = most
         self._calibration = calibration
         self._before = prompts.messages_before(task, version)
         self._format = prompts.response_format(task)
@@ -213,7 +219,7 @@ class LanguageModel(ServiceModel):
             [*self._before, {"role": "user", "content": text}],
             self._format,
             tokens=expected.input + expected.output,
-            most=_MOST[self._task.kind],
+            most=self._most,
             characters=self._prefix + len(text),
             deadline=deadline,
         )
@@ -238,7 +244,7 @@ class LanguageModel(ServiceModel):
     def _longest(self, text: str) -> Tokens:
         """The most that the document can take: a token has at least a byte, and the answer has a limit."""
         read = self._bytes + _bytes_of(text) + _TOKENS_PER_MESSAGE * (len(self._before) + 2)
-        return Tokens(read, _MOST[self._task.kind])
+        return Tokens(read, self._most)
 
 
 class _Batch:

@@ -71,3 +71,24 @@ async def test_a_request_is_sent_again_only_with_time_for_an_answer(
 
     assert answer.failure is not None
     assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "most"),
+    [
+        (ProjectKind.SINGLE_LABEL, 0, 2_000),
+        (ProjectKind.MULTI_LABEL, 0, 4_000),
+        (ProjectKind.ENTITIES, 0, 8_000),
+        (ProjectKind.ENTITIES, 300, 300),
+    ],
+)
+async def test_the_longest_answer_is_that_of_the_kind_or_of_the_settings(
+    fake: FakeOpenAI, kind: ProjectKind, setting: int, most: int
+) -> None:
+    async with serve(fake.app()) as url:
+        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", max_answer_tokens=setting)
+        engine = AzureOpenAIEngine(options, lambda: None)  # type: ignore[arg-type,return-value]
+        model = await engine.load(await engine.prepare(Task(kind, TASK.categories)))
+        await model.answer(["@Login"])
+        await engine.aclose()
+    assert [one["max_completion_tokens"] for one in fake.requests] == [most]

@@ -82,10 +82,12 @@ def test_the_settings_of_the_app_reach_the_engine() -> None:
     given = settings(
         openai_base_url="http://localhost:9/v1", openai_model="m", openai_input_price=2, openai_output_price=8,
         openai_job_cost_limit=5, openai_requests_per_minute=30, openai_tokens_per_minute=400,
+        openai_max_answer_tokens=300,
     )  # fmt: skip
     engine = service_engines(given)[ENGINE]()
     assert isinstance(engine, AzureOpenAIEngine)
     assert (engine.prices, engine.cost_limit, engine.limited) == (Prices(2, 8), 5, True)
+    assert engine._most == 300
     assert engine._pace.minutes(60, 0) == 2
     assert engine._pace.minutes(0, 1_200) == 3
 
