@@ -173,6 +173,19 @@ async def test_packs_what_a_request_takes(service, engine):
     ]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "requests"),
+    [([125_000], [1]), ([125_001], [1, 1]), ([62_500, 62_500], [2]), ([62_500, 62_501], [1, 1])],
+)
+async def test_a_request_has_125_000_characters_at_most(service, engine, sizes, requests):
+    texts = {str(n): "x" * size for n, size in enumerate(sizes)}
+
+    await Run(await model(engine), texts).to_end()
+
+    assert [len(body["analysisInput"]["documents"]) for body in service.requests] == requests
+    assert service.calls[f"POST {RUNTIME}"] == len(requests)  # none was refused
+
+
 async def test_a_document_error_is_the_documents_with_the_services_reason(engine):
     texts = {"a": "@Refund:73", "b": "@reject", "c": "@Login:60", "d": "@lose"}
 

@@ -10,12 +10,12 @@ import pytest
 
 from shared.domain.jobs import Job, JobStatus, Outcome
 from shared.domain.project import DeployedModel, Project
-from shared.engines.azure_language.engine import NAME, AzureLanguageEngine
+from shared.engines.azure_language.engine import NAME, AzureLanguageEngine, LanguageModel
 from shared.engines.azure_language.service import LanguageOptions
 from shared.engines.base import ArtifactError, EngineNotConfigured
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.messages import parse
-from shared.storage.usage import CallRates
+from shared.storage.usage import WINDOWS, CallRates
 from tests.fakes.faults import Fault
 from tests.fakes.language import KEY, RUNTIME, FakeLanguage
 from tests.fakes.server import serve
@@ -165,6 +165,21 @@ async def test_two_instances_send_every_document_once(app, service, engine, stor
             )
 
     assert (await app.container.autolabel.get("p", "job")).status is JobStatus.SUCCEEDED
+    assert len(service.texts) == 30
+
+
+async def test_no_instance_calls_more_often_than_the_service_allows_them_all(
+    app, service, engine, storage, clock, monkeypatch
+):
+    monkeypatch.setattr(LanguageModel, "calls_per_minute", WINDOWS)  # one in each window
+    other = in_process(storage, clock, engines={NAME: lambda: engine})
+    await start(app)
+    for instance in (other, app):
+        for _, body in [*app.sent.waiting]:
+            await instance.container.dispatcher.run_or_retry(parse(body))
+    assert sum(service.calls.values()) == 1
+
+    assert (await to_end(app, clock)).status is JobStatus.SUCCEEDED
     assert len(service.texts) == 30
 
 
