@@ -57,10 +57,13 @@ class EngineTally(NamedTuple):
 
     def plus(self, more: "EngineTally") -> "EngineTally":
         """The sum of both; engine, band and model are those of this one."""
-        return self._replace(
-            suggested=self.suggested + more.suggested,
-            accepted=self.accepted + more.accepted,
-            rejected=self.rejected + more.rejected,
+        return EngineTally(
+            self.engine,
+            self.band,
+            self.suggested + more.suggested,
+            self.accepted + more.accepted,
+            self.rejected + more.rejected,
+            self.model,
         )
 
 
@@ -456,9 +459,9 @@ def decisions_of(
     source: SuggestionSet, decisions: Iterable[tuple[int, bool]], sign: int = 1
 ) -> tuple[EngineTally, ...]:
     """Decisions on suggestions of a source, as differences; -1 subtracts them."""
-    counted = EngineTally(source.engine, 0, model=source.model or "")
+    engine, model = source.engine, source.model or ""
     return tuple(
-        counted._replace(band=place, accepted=sign if accepted else 0, rejected=0 if accepted else sign)
+        EngineTally(engine, place, 0, sign if accepted else 0, 0 if accepted else sign, model)
         for place, accepted in decisions
     )
 

@@ -40,13 +40,8 @@ class Decided:
     rejected: tuple[Suggestion, ...]
     source: SuggestionSet
 
-    def tallies(self) -> tuple[tuple[int, bool], ...]:
-        """(confidence band, accepted?) of each decided suggestion; where there is a raw confidence, also of that."""
-        decided = (*((s, True) for s in self.accepted), *((s, False) for s in self.rejected))
-        return (
-            *((band(s.confidence), accepted) for s, accepted in decided),
-            *((RAW_BANDS + band(s.raw), accepted) for s, accepted in decided if s.raw is not None),
-        )
+    #: (confidence band, accepted?) of each decided suggestion; where there is a raw confidence, also of that.
+    tallies: tuple[tuple[int, bool], ...]
 
 
 def decide(
@@ -70,7 +65,7 @@ def decide(
     for suggestion in accepted:
         labels = _accept(document, kind, labels, suggestion)
     left = tuple(s for s in pending.items if s.id not in taken and fits(kind, labels, s))
-    decided = Decided(document, document.labels, accepted, rejected, pending)
+    tallies = _tallies(accepted, rejected)
     after = replace(
         document,
         revision=revision,
@@ -87,10 +82,20 @@ def decide(
             suggestions=pending,
             rejected=document.rejected,
             content_changed=document.content_changed,
-            tallies=decided.tallies(),
+            tallies=tallies,
         ),
     )
-    return replace(decided, document=after)
+    return Decided(after, document.labels, accepted, rejected, pending, tallies)
+
+
+def _tallies(
+    accepted: tuple[Suggestion, ...], rejected: tuple[Suggestion, ...]
+) -> tuple[tuple[int, bool], ...]:
+    decided = (*((s, True) for s in accepted), *((s, False) for s in rejected))
+    return (
+        *((band(s.confidence), taken) for s, taken in decided),
+        *((RAW_BANDS + band(s.raw), taken) for s, taken in decided if s.raw is not None),
+    )
 
 
 def undo(document: Document, kind: ProjectKind, generation: int, revision: str) -> Document:

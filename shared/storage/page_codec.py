@@ -231,26 +231,26 @@ def encode_document(document: Document) -> dict[str, Json]:
         "c": document.content,
         "n": document.length,
     }
+    labels = ("L", document.labels), ("A", document.aml_labels)
+    data.update((key, encode_labels(value)) for key, value in labels if value is not None)
     optional: tuple[tuple[str, Json], ...] = (
         ("p", document.planned if document.planned != document.content else "="),
         ("k", document.characters if document.characters != document.length else 0),
         ("w", document.excerpt),
         ("t", 1 if document.dataset is Dataset.TEST else 0),
-        ("L", encode_labels(document.labels)),
-        ("A", encode_labels(document.aml_labels)),
         ("x", 1 if document.content_changed else 0),
         ("C", document.labeled_content),
         ("m", 1 if document.missing else 0),
         ("R", [document.rejection.code, document.rejection.message] if document.rejection else None),
-        ("P", document.problems or None),
+        ("P", document.problems),
         ("S", encode_suggestions(document.suggestions)),
-        ("N", _encode_rejected(document.rejected, document.content) or None),
+        ("N", _encode_rejected(document.rejected, document.content) if document.rejected else None),
         ("U", _encode_undo(document.undo, document.content)),
         ("f", 1 if document.flagged else 0),
         ("a", document.assignee),
         ("o", document.note),
     )
-    data.update((key, value) for key, value in optional if value not in (None, 0, ""))
+    data.update((key, value) for key, value in optional if value)
     return data
 
 

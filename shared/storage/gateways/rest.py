@@ -46,6 +46,7 @@ type Request = tuple[str, str, dict[str, str], bytes]
 
 _WRITE = {"Content-Type": "application/json", "Prefer": "return-no-content"}
 _BINARY = b',"%b":"%b","%b@odata.type":"Edm.Binary"'
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _NOT_VALUES = KEYS | {"Timestamp"}
 _DECODERS: dict[str, Callable[[Any], Value]] = {
     "Edm.Binary": b64decode,
@@ -99,7 +100,7 @@ def encode_row(partition: str, key: str, values: Mapping[str, Value]) -> bytes:
                 plain[f"{name}@odata.type"] = "Edm.Int64"
             case _:
                 plain[name] = value
-    return json.dumps(plain, separators=(",", ":")).encode()[:-1] + b"".join(binary) + b"}"
+    return _ENCODER.encode(plain).encode()[:-1] + b"".join(binary) + b"}"
 
 
 def decode_row(entity: Mapping[str, Any]) -> Row:
