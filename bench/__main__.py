@@ -70,7 +70,9 @@ def measure(arguments: argparse.Namespace) -> Report:
             )
         for size in () if arguments.idle else sizes:
             with serve() as server:
-                report.add(f"{size:,}", asyncio.run(Scenarios(server, size).run()))
+                scenarios = Scenarios(server, size)
+                report.add(f"{size:,}", asyncio.run(scenarios.run()))
+                report.failed |= scenarios.failed
         for projects in PROJECTS if arguments.idle else ():
             report.add("idle", asyncio.run(idle(projects)))
     return report
@@ -97,7 +99,7 @@ def main() -> int:
         arguments.into.write_text(f"{before}{MARK}\n{report.markdown()}\n\n{MARK}{after}")
     print(report.table())
     print(f"{report.machine}\nwritten to {out}")
-    return 0
+    return int(report.failed)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ class Figure:
     per: str = "document"
     host_cpu: float | None = None
     azurite_cpu: float | None = None
+    #: Storage calls, and entities read and written, for one of `per`.
+    calls: float | None = None
+    entities: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -65,6 +68,8 @@ class Report:
 
     machine: dict[str, Any]
     sizes: dict[str, list[list[Figure]]] = field(default_factory=dict[str, list[list[Figure]]])
+    #: Whether a step of any run failed.
+    failed: bool = False
 
     def add(self, size: str, figures: list[Figure]) -> None:
         self.sizes.setdefault(size, []).append(figures)
@@ -87,12 +92,15 @@ class Report:
                     "ratio": _median([figure.ratio for figure in figures]),
                     "host_cpu": _median([figure.host_cpu for figure in figures]),
                     "azurite_cpu": _median([figure.azurite_cpu for figure in figures]),
+                    "calls": _median([figure.calls for figure in figures]),
+                    "entities": _median([figure.entities for figure in figures]),
                 }
         return found
 
     def table(self) -> str:
         head = (
-            f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}  aim"
+            f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}{'calls':>8}"
+            f"{'entities':>10}  aim"
         )
         lines = [head, "-" * len(head)]
         for name, row in self.medians().items():
@@ -100,7 +108,9 @@ class Report:
             lines.append(
                 f"{name:<58}{row['value']:>10,.4g}{spread:>17}{_shown(row['raw'], ',.4g'):>10}"
                 f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
-                f"{_shown(row['azurite_cpu'], '.2f'):>9}  {row['aim']} ({row['unit']}, CPU in ms a {row['per']})"
+                f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['calls'], '.3g'):>8}"
+                f"{_shown(row['entities'], '.3g'):>10}  {row['aim']} "
+                f"({row['unit']}; CPU in ms, calls and entities a {row['per']})"
             )
         return "\n".join(lines)
 
@@ -113,9 +123,9 @@ class Report:
                 "",
                 f"### {size}",
                 "",
-                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU |",
+                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities |",
             ]
-            parts.append("|---" * 7 + "|")
+            parts.append("|---" * 9 + "|")
             for name, row in rows.items():
                 if not name.startswith(f"{size}: "):
                     continue
@@ -123,6 +133,7 @@ class Report:
                 raw = f"{row['raw']:,.4g}{unit}" if row["raw"] else ""
                 cells = [f"{row['value']:,.4g}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
                 cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
+                cells += [_shown(row[key], ".3g") for key in ("calls", "entities")]
                 parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
         return "\n".join(parts)
 

@@ -16,6 +16,8 @@ from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
 CONCURRENCY = 32
+#: Azurite closes a connection that was idle for 5 s; a request sent on one that is just being closed fails.
+KEEP_SECONDS = 3
 OPERATIONS = 99  # of a transaction; 100 at the most
 VERSION = "2019-02-02"
 JSON = "application/json;odata=minimalmetadata"
@@ -32,7 +34,9 @@ class RawStorage:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY))
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONCURRENCY, keepalive_timeout=KEEP_SECONDS)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -42,6 +46,10 @@ class RawStorage:
     async def read(self, container: str, name: str) -> bytes:
         path = f"/{container}/{quote(name)}"
         return (await self._send("GET", self._blob, path, self._blob_headers("GET", path)))[1]
+
+    async def write(self, container: str, name: str, data: bytes) -> None:
+        path = f"/{container}/{quote(name)}"
+        await self._send("PUT", self._blob, path, self._blob_headers("PUT", path, data), data)
 
     async def row(self, table: str, partition: str, key: str) -> dict[str, Any]:
         path = f"/{table}(PartitionKey='{quote(partition)}',RowKey='{quote(key)}')"
@@ -101,11 +109,21 @@ class RawStorage:
                 raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
             return answer.headers, content
 
-    def _blob_headers(self, method: str, path: str) -> dict[str, str]:
-        date = _now()
+    def _blob_headers(self, method: str, path: str, data: bytes | None = None) -> dict[str, str]:
+        """`data`: of a block blob that is written."""
+        headers = {"x-ms-date": _now(), "x-ms-version": VERSION}
+        size, kind = "", ""
+        if data is not None:
+            headers["x-ms-blob-type"] = "BlockBlob"
+            size, kind = str(len(data)), "application/json"
+        ours = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
         canonical = f"/{self._account}/{self._account}{path}"
-        text = f"{method}{chr(10) * 12}x-ms-date:{date}\nx-ms-version:{VERSION}\n{canonical}"
-        return {"x-ms-date": date, "x-ms-version": VERSION, "Authorization": self._sign("SharedKey", text)}
+        text = f"{method}\n\n\n{size}\n\n{kind}\n\n\n\n\n\n\n{ours}{canonical}"
+        return {
+            **headers,
+            **({"Content-Type": kind} if kind else {}),
+            "Authorization": self._sign("SharedKey", text),
+        }
 
     def _table_headers(self, path: str) -> dict[str, str]:
         date = _now()
@@ -140,6 +158,17 @@ async def upload(
             enumerate(texts, first),
             lambda pair: client.upload_blob(names(pair[0]), pair[1].encode(), overwrite=True),
         )
+
+
+async def create(connection: str, container: str) -> None:
+    async with BlobServiceClient.from_connection_string(connection) as service:
+        await service.create_container(container)
+
+
+async def delete(connection: str, container: str) -> None:
+    """Delete a container whose blobs are not needed any more: Azurite looks for a blob among all there are."""
+    async with BlobServiceClient.from_connection_string(connection) as service:
+        await service.delete_container(container)
 
 
 async def each(

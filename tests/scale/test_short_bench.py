@@ -3,104 +3,24 @@
 `tests/integration/test_costs.py` says what uploads, single saves and lists cost.
 """
 
-import asyncio
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import override
 
 import pytest
 
-from bench.instant_engine import InstantEngine
+from bench.costs import Counted, costs, counted_app
 from bench.texts import documents, name_of, project_file
 from shared.domain.names import DocumentStatus
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.listing import DocumentQuery
-from shared.storage.gateways.ports import Operation, Row
-from tests.support.repeating import Repeating
-from tests.support.services import App, Clock, in_process
-from tests.support.storage.counting import Service, Snapshot
-from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 COUNT = 1_000
 PAGES = 1_024
-ENGINE = "instant"
 LABELED = 10
 MESSAGES = {"queue_send": 0.04 * COUNT, "queue_create": 2}
 
 
-class Entities(Repeating):
-    """Counts the entities that calls read and write, and the commits that are under way at a time."""
-
-    def __init__(self, storage: MemoryStorage) -> None:
-        super().__init__(storage.table("projects"), lambda operations: False)
-        self.counts: Counter[str] = Counter()
-        self.under_way = self.most_under_way = 0
-
-    @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
-        self.counts["written"] += len(operations)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            await asyncio.sleep(0)
-            return await super().commit(partition, operations)
-        finally:
-            self.under_way -= 1
-
-    @override
-    async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
-        row = await super().get(partition, key, select=select)
-        self.counts["read"] += row is not None
-        return row
-
-    @override
-    async def query(
-        self,
-        partition: str,
-        low: str = "",
-        high: str | None = None,
-        *,
-        select: Sequence[str] | None = None,
-        limit: int | None = None,
-    ) -> list[Row]:
-        rows = await super().query(partition, low, high, select=select, limit=limit)
-        self.counts["read"] += len(rows)
-        return rows
-
-    @override
-    async def pages(
-        self, partition: str, low: str = "", high: str | None = None, *, select: Sequence[str] | None = None
-    ) -> AsyncIterator[list[Row]]:
-        async for rows in super().pages(partition, low, high, select=select):
-            self.counts["read"] += len(rows)
-            yield rows
-
-
-@dataclass
-class Bench:
-    """An app over storage in memory, and what its steps cost."""
-
-    storage: MemoryStorage
-    table: Entities
-    app: App
-    _calls: Snapshot = field(default_factory=dict[tuple[Service, str], int])
-    _entities: Counter[str] = field(default_factory=Counter[str])
-
-    def begin(self) -> None:
-        self._calls, self._entities = {**self.storage.counter.snapshot()}, Counter(self.table.counts)
-
-    def cost(self) -> dict[str, int]:
-        """Since `begin`: calls of tables, blob reads, blob writes, messages; entities read and written."""
-        calls = Counter(self.storage.counter.since({**self._calls}))
-        found = dict(self.table.counts - self._entities)
-        for (service, operation), count in calls.items():
-            name = "tables" if service == "table" else f"{service} {operation}"
-            found[name] = found.get(name, 0) + count
-        return found
-
+class Bench(Counted):
     def expect(self, **most: float) -> None:
         """No kind of call or entity is used more often than so many times, for all documents together."""
         cost = self.cost()
@@ -110,12 +30,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> Bench:
-    clock = Clock()
-    storage = MemoryStorage(clock=clock, page_sizes=FULL_PAGES)
-    table = Entities(storage)
-    app = in_process(storage, clock, table=table, engines={ENGINE: InstantEngine}, default_engine=ENGINE)
-    await app.blobs.create_container("docs")
-    return Bench(storage, table, app)
+    made = await counted_app()
+    return Bench(made.storage, made.table, made.app)
 
 
 async def test_what_the_steps_cost(bench: Bench) -> None:
@@ -173,3 +89,22 @@ async def test_what_the_steps_cost(bench: Bench) -> None:
         blob_write=1,
         **MESSAGES,
     )
+
+
+async def test_what_is_counted_for_the_table() -> None:
+    found = await costs(200)
+
+    most = {
+        "import": (0.25, 3),
+        "export": (0.07, 1),
+        "autolabel by HTTP": (1.6, 9),
+        "autolabel by events": (2.3, 7),
+        "first 100": (2, 200),
+        "save of one": (2, 3),
+        "saves of 16": (0.07, 3),
+        "bulk accept": (0.2, 5),
+    }
+    assert found.keys() == most.keys()
+    for name, (calls, entities) in found.items():
+        assert 0 < calls <= most[name][0], (name, calls)
+        assert 0 < entities <= most[name][1], (name, entities)
