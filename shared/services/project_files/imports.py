@@ -7,7 +7,7 @@ late. Until then every try begins with what is there: the project may have been 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -94,12 +94,18 @@ def replaced(project: Project, file: ProjectFile, job: Job) -> Project:
     )
 
 
-def pages_of(project: Project, documents: Iterable[LabeledDocument], revision: str) -> list[Page]:
-    """The documents on their pages."""
-    buckets: dict[int, dict[str, Document]] = defaultdict(dict)
+def pages_of(project: Project, documents: Iterable[LabeledDocument], revision: str) -> Iterator[Page]:
+    """The documents on their pages, each of which is made when it is asked for: others are being written by then."""
+    buckets: dict[int, dict[str, LabeledDocument]] = defaultdict(dict)
     for document in documents:
         key = document_id(document.location)
-        buckets[page_of(key, project.pages)][key] = Document(
+        buckets[page_of(key, project.pages)][key] = document
+    return (_page(number, bucket, revision) for number, bucket in sorted(buckets.items()))
+
+
+def _page(number: int, bucket: Mapping[str, LabeledDocument], revision: str) -> Page:
+    made = {
+        key: Document(
             key,
             document.location,
             document.language,
@@ -108,7 +114,9 @@ def pages_of(project: Project, documents: Iterable[LabeledDocument], revision: s
             planned=PLANNED_WHEN_READ,
             labels=document.labels,
         )
-    return [Page(number, dict(sorted(bucket.items()))) for number, bucket in sorted(buckets.items())]
+        for key, document in sorted(bucket.items())
+    }
+    return Page(number, made)
 
 
 def history_of(page: Page) -> tuple[HistoryEntry, ...]:
