@@ -62,6 +62,7 @@ MALFORMED = {
 PROGRAM = """
 import asyncio, importlib, json, logging, os, sys
 import azure.functions as func
+from azurefunctions.extensions.base import get_binding_registry
 from shared.runtime import settings
 from shared.runtime.container import container
 
@@ -76,8 +77,8 @@ def load(values):
     os.environ.update(values)
     settings.load_settings.cache_clear(), container.cache_clear()
     for name in [n for n in sys.modules if n.partition(".")[0] in ("function_app", "functions")]:
-        if name != "functions.triggers":  # a converter of bindings can be registered only once
-            del sys.modules[name]
+        del sys.modules[name]
+    get_binding_registry()._bindings.clear()  # a converter of bindings can be registered only once
     functions = {f.get_function_name(): f for f in importlib.import_module("function_app").app.get_functions()}
     http = {name: f for name, f in functions.items() if f.is_http_function()}
     invalid = len(http) == len(functions)

@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import azure.functions as func
 import pytest
 
-from functions import http, triggers
+from functions import http
 from functions.call import Reply
 from shared.connection import service
 from shared.domain.jobs import Job, JobKind, JobStatus
@@ -60,7 +62,15 @@ def app() -> App:
     return in_process(MemoryStorage())
 
 
-def test_every_limit_is_far_below_that_of_the_host() -> None:
+@pytest.fixture
+def background(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The functions of events, queues and timers: the module reads the settings as it is imported."""
+    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("AUTH_MODE", "local")
+    return import_module("functions.background")
+
+
+def test_every_limit_is_far_below_that_of_the_host(background: ModuleType) -> None:
     host = json.loads((Path(__file__).parents[3] / "host.json").read_text("utf-8"))
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     most = timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds() / 2
@@ -68,25 +78,21 @@ def test_every_limit_is_far_below_that_of_the_host() -> None:
         *map(limit_of, MESSAGES),
         lifecycle.BACKGROUND_SECONDS,
         maintenance.ITEM_SECONDS,
-        triggers.EVENT_SECONDS,
-        triggers.TIMER_SECONDS,
+        background.EVENT_SECONDS,
+        background.TIMER_SECONDS,
         http.REQUEST_SECONDS,
     ]
     assert all(0 < limit <= most for limit in limits)
     assert http.REQUEST_SECONDS < 230, "at which Azure's load balancer gives up"
-    assert maintenance.ITEM_SECONDS < triggers.TIMER_SECONDS
-    assert service.SYNC_SECONDS < triggers.TIMER_SECONDS
+    assert maintenance.ITEM_SECONDS < background.TIMER_SECONDS
+    assert service.SYNC_SECONDS < background.TIMER_SECONDS
 
 
-def test_the_sweep_has_time_for_the_last_try_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_has_time_for_the_last_try_of_a_batch(background: ModuleType) -> None:
     """Cut off, it would begin anew with each sweep, pay a service again, and end never."""
-    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
-    monkeypatch.setenv("AUTH_MODE", "local")
-    from functions import background
-
     before = 3 * background.PART_SECONDS
     assert background.QUEUES_SECONDS >= BATCH_SECONDS
-    assert before + background.QUEUES_SECONDS < triggers.TIMER_SECONDS
+    assert before + background.QUEUES_SECONDS < background.TIMER_SECONDS
 
 
 def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:
@@ -228,10 +234,12 @@ async def test_work_that_goes_on_after_its_request_has_a_limit(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("kind", ["timer", "blob", "event"])
-async def test_a_trigger_has_a_limit(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triggers, "EVENT_SECONDS", 0.01)
-    monkeypatch.setattr(triggers, "TIMER_SECONDS", 0.01)
-    made = triggers.Triggers()
+async def test_a_trigger_has_a_limit(
+    kind: str, background: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "EVENT_SECONDS", 0.01)
+    monkeypatch.setattr(background, "TIMER_SECONDS", 0.01)
+    made = background.Triggers()
     register = {
         "timer": lambda: made.timer("0 * * * * *"),
         "blob": lambda: made.blob("c/{name}"),
