@@ -27,19 +27,11 @@ from azurefunctions.extensions.base import (  # pyright: ignore[reportMissingTyp
 
 from functions.call import container
 from shared import telemetry
+from shared.domain.errors import BadMessage
+from shared.domain.names import BATCH_QUEUE, EVENT_QUEUE, FIT_QUEUE, WORK_QUEUE
 from shared.domain.schedule import Schedule
 from shared.domain.text import ascii_safe, has_lone_surrogate
 from shared.runtime.settings import load_settings
-from shared.services.jobs.messages import (
-    BATCH_QUEUE,
-    EVENT_QUEUE,
-    FIT_QUEUE,
-    WORK_QUEUE,
-    BadMessage,
-    parse,
-    parse_event,
-    queue_of,
-)
 
 SETTINGS = load_settings()
 QUEUES = SETTINGS.table_prefix
@@ -245,6 +237,8 @@ async def storage_event(event: func.EventGridEvent) -> None:
 
 async def handle(message: func.QueueMessage) -> None:
     """Do the work of a message; one that can never be read is dropped."""
+    from shared.services.jobs.lifecycle import parse, queue_of
+
     try:
         work = parse(message.get_body().decode("utf-8", "replace"))
     except BadMessage as error:
@@ -276,6 +270,8 @@ async def run_fit(message: func.QueueMessage) -> None:
 
 async def send_events(message: func.QueueMessage) -> None:
     """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
+    from shared.storage.outbox import parse_event
+
     try:
         event = parse_event(message.get_body().decode("utf-8", "replace"))
     except BadMessage as error:

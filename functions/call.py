@@ -39,8 +39,8 @@ from shared.domain.names import (
 )
 from shared.domain.text import ascii_safe, has_lone_surrogate
 from shared.runtime.auth import Caller
-from shared.wire.api import API_VERSIONS, ValidationErrors, invalid, job_json
-from shared.wire.json_codec import MAX_DETAILS, JsonReader
+from shared.wire.api import API_VERSIONS, job_json
+from shared.wire.json_codec import MAX_DETAILS, JsonReader, ValidationErrors, invalid
 
 if TYPE_CHECKING:
     from shared.domain.project import Project

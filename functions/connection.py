@@ -16,7 +16,8 @@ from shared.connection.wire import (
 )
 from shared.domain.jobs import Job
 from shared.runtime.auth import Role
-from shared.wire.api import JobModel, ValidationErrors
+from shared.wire.api import JobModel
+from shared.wire.json_codec import ValidationErrors
 
 routes = Routes()
 CONNECTION = f"{P}/connection"

@@ -37,8 +37,8 @@ from shared.domain.names import derived_id, incarnation_of_import
 from shared.runtime.auth import Access, Caller, Permission, allowed
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.idempotency import Answer, Remembered
-from shared.wire.api import invalid
 from shared.wire.documents import document_json
+from shared.wire.json_codec import invalid
 
 if TYPE_CHECKING:
     from shared.runtime.container import Container

@@ -9,10 +9,10 @@ from functions.call import PROJECTS, Call, P, Reply, check_version, listed
 from functions.http import OPERATIONS, Routes
 from shared import telemetry
 from shared.domain.errors import Forbidden, NotFound, NotOffered
+from shared.domain.names import WORK_QUEUE
 from shared.engines.base import EngineError
 from shared.runtime.auth import Access, Role, allowed
 from shared.runtime.openapi import describe
-from shared.services.jobs.messages import WORK_QUEUE
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.wire.api import EmptyList, ErrorAnswer, Health, Readiness, WhoAmI
 from shared.wire.events import DeadLetterList, DeadLetterQuery, ResendBody, Resent, cloud_event

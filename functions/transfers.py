@@ -10,9 +10,9 @@ from functions.http import Routes
 from shared.domain.errors import InvalidArgument, NotOffered
 from shared.domain.jobs import JobStatus
 from shared.runtime.auth import Role
-from shared.wire.api import IndexType, JobList, JobModel, Wire
+from shared.wire.api import IndexType, JobList, JobModel
 from shared.wire.documents import PageQuery
-from shared.wire.json_codec import to_json
+from shared.wire.json_codec import Wire, to_json
 from shared.wire.projects import ExportedFileModel, ExportJobModel, ProjectFileModel, ProjectFileReference
 from shared.wire.training import PushBody, PushTargetModel
 

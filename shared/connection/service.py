@@ -42,15 +42,14 @@ from shared.connection.store import (
 from shared.connection.studios.base import Exported, StudioFailed
 from shared.domain.errors import Conflict, LabelbridgeError, LabelingLocked, Unavailable
 from shared.domain.jobs import ConnectionParameters, ConnectionResult, Job, JobError, JobKind, JobStatus
-from shared.domain.names import Studio, random_id, random_job_id
+from shared.domain.names import WORK_QUEUE, Studio, random_id, random_job_id
 from shared.domain.project import Project
-from shared.services.jobs.lifecycle import JobService
-from shared.services.jobs.messages import WORK_QUEUE, JobMessage
+from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.projects.maintenance import Parts
 from shared.storage.jobs import LeaseLost
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 log = logging.getLogger("labelbridge.connection")
 

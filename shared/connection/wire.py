@@ -9,8 +9,8 @@ from shared.connection.binding import Binding, StudioKind
 from shared.connection.state import Connection, LogEntry, State
 from shared.domain.names import Studio
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.api import Strict, Wire, job_error_json
-from shared.wire.json_codec import moment, to_json
+from shared.wire.api import job_error_json
+from shared.wire.json_codec import Strict, Wire, moment, to_json
 
 if TYPE_CHECKING:
     from shared.connection.conditions import Condition

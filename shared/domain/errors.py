@@ -139,3 +139,7 @@ class NotOffered(LabelbridgeError):
 
 class Unavailable(LabelbridgeError):
     code = "ServiceUnavailable"
+
+
+class BadMessage(Exception):
+    """A queue message cannot be read, now or later: it is dropped."""

@@ -289,6 +289,15 @@ def container_fault(name: str) -> str | None:
     return "A container name must have 3 to 63 characters of a-z, 0-9 and single '-' between them."
 
 
+#: Queues by kind of work, for a plan that scales each function alone: short steps, engines, and CPU work.
+WORK_QUEUE: Final = "work"
+BATCH_QUEUE: Final = "batches"
+FIT_QUEUE: Final = "fit"
+QUEUES: Final = (WORK_QUEUE, BATCH_QUEUE, FIT_QUEUE)
+#: The queue of events that wait to be sent to receivers.
+EVENT_QUEUE: Final = "events"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Everything of ours in the user's storage account begins with the prefix (setting TABLE_PREFIX)."""

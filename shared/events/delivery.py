@@ -15,9 +15,8 @@ from typing import Final, Protocol
 from shared import telemetry
 from shared.domain.errors import InvalidArgument, NotFound
 from shared.domain.names import derived_job_id
-from shared.services.jobs.messages import EventMessage
 from shared.services.jobs.stores import Stores
-from shared.storage.outbox import DeadLetter, DeadLetters, Outbox, Waiting
+from shared.storage.outbox import DeadLetter, DeadLetters, EventMessage, Outbox, Waiting
 from shared.storage.rows import INDEX
 from shared.wire.events import Event
 

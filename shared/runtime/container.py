@@ -23,7 +23,7 @@ from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import Planner
 from shared.services.autolabel.registering import RegisterService, UploadService
 from shared.services.autolabel.service import AutolabelService
-from shared.services.jobs.dispatch import Dispatcher, Handlers, QueueSweep
+from shared.services.jobs.dispatch import Dispatcher, Handlers
 from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.stores import BudgetService, Stores, build
 from shared.services.project_files.exports import ExportService
@@ -31,7 +31,7 @@ from shared.services.project_files.import_labels import ImportLabelsService
 from shared.services.project_files.imports import ImportService
 from shared.services.project_files.push import PushService
 from shared.services.projects.categories import CategoryService
-from shared.services.projects.maintenance import MaintenanceService
+from shared.services.projects.maintenance import MaintenanceService, QueueSweep
 from shared.services.projects.service import ProjectService
 from shared.services.review.bulk import BulkService
 from shared.services.review.documents import DocumentService

@@ -33,7 +33,7 @@ from shared.domain.schedule import Schedule
 from shared.domain.text import Prices
 from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, SERVICES, local_engines
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.api import rule_of
+from shared.wire.json_codec import rule_of
 
 _URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"

@@ -12,14 +12,20 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import batched
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from shared.domain.names import EventType
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared import telemetry
+from shared.domain.errors import BadMessage
+from shared.domain.names import EVENT_QUEUE, EventType
 from shared.storage.gateways.limits import MAX_OPERATIONS
 from shared.storage.gateways.ports import (
     Delete,
     Operation,
+    Queues,
     Replace,
     Row,
     RowChanged,
@@ -48,6 +54,9 @@ log = logging.getLogger("labelbridge.events")
 MAX_SWEPT = 5_000
 MAX_ANNOUNCED = 100
 
+
+type Mark = Callable[[str], Awaitable[None]]
+"""Notes that there may be work in the partition of a project."""
 type Announce = Callable[[str, str, int], Awaitable[None]]
 """Sends the message for a row: its partition, its id, and after how many seconds."""
 
@@ -81,7 +90,7 @@ class Outbox:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         wanted: Collection[EventType] = (),
         announce: Announce | None = None,
-        mark: Callable[[str], Awaitable[None]] | None = None,
+        mark: Mark | None = None,
     ) -> None:
         self._table = table
         self._clock = clock
@@ -271,3 +280,51 @@ def _letter(row: Row) -> DeadLetter:
         at,
         row.etag,
     )
+
+
+type EventTable = Literal["projects", "connections"]
+
+
+class EventMessage(BaseModel):
+    """Send the events of one row of an outbox."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    v: Literal[1] = 1
+    table: EventTable
+    partition: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[$A-Za-z0-9_.-]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+    trace: str = Field(default_factory=telemetry.trace, max_length=100)
+
+
+def parse_event(body: str) -> EventMessage:
+    """Raises BadMessage."""
+    try:
+        return EventMessage.model_validate_json(body)
+    except ValidationError as error:
+        raise BadMessage(f"Not a message of this app ({error.error_count()} validation errors).") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Outboxes:
+    """The outboxes by table. `wanted`: the types of events that receivers want; none: no event is written."""
+
+    queues: Queues
+    clock: Callable[[], datetime]
+    wanted: frozenset[EventType]
+    mark: Mark
+    projects: Table
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.wanted)
+
+    def of_projects(self) -> Outbox:
+        return Outbox(self.projects, self.clock, self.wanted, partial(self._announce, "projects"), self.mark)
+
+    def of_connections(self, table: Table) -> Outbox:
+        return Outbox(table, self.clock, self.wanted, partial(self._announce, "connections"))
+
+    async def _announce(self, table: EventTable, partition: str, event_id: str, delay: int) -> None:
+        message = EventMessage(table=table, partition=partition, id=event_id)
+        await self.queues.send(EVENT_QUEUE, message.model_dump_json(), delay=delay)

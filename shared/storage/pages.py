@@ -24,7 +24,7 @@ from typing import Protocol
 
 from shared.domain.errors import LabelingLocked, Unavailable
 from shared.domain.names import EventType
-from shared.domain.page import FENCES, Change, Edit, Head, HistoryEntry, Page, Written, edited
+from shared.domain.page import Change, Edit, Head, HistoryEntry, Page, Written, edited
 from shared.domain.project import Project, Scope
 from shared.storage import page_codec
 from shared.storage.gateways.limits import MAX_OPERATIONS, weight
@@ -37,7 +37,6 @@ from shared.storage.gateways.ports import (
     RowExists,
     RowMissing,
     Table,
-    UpsertMerge,
     UpsertReplace,
     Value,
 )
@@ -451,15 +450,6 @@ class PageStore(PageReader):
                         await self._table.commit(incarnation, deletes)
                     except RowMissing:
                         continue  # somebody else purges too; what is left now is left to the next time
-
-    # The write fence
-
-    async def raise_fence(self, scope: Scope, number: int) -> None:
-        """Put a fence number on every page, present or not: what a writer read before can no longer be written."""
-        column = {page_codec.FENCE_COLUMNS[number % FENCES]: number}
-        merges = [UpsertMerge(page_key(scope.edition, n), column) for n in range(scope.pages)]
-        groups = [merges[i : i + MAX_OPERATIONS] for i in range(0, len(merges), MAX_OPERATIONS)]
-        await gather((lambda g=group: self._table.commit(scope.incarnation, g)) for group in groups)
 
     async def _write_spill(self, name: str, data: bytes) -> None:
         await self._artifacts.write(name, data)

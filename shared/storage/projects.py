@@ -1,8 +1,10 @@
-"""Projects: the rows of partition `$index`."""
+"""Projects: the rows of partition `$index`, and the fence numbers that lock their pages."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from typing import Any, NamedTuple
 
 from shared.domain.errors import Conflict, ProjectNotFound
@@ -17,6 +19,7 @@ from shared.domain.project import (
     Project,
     ProjectSettings,
 )
+from shared.storage.gateways.limits import MAX_OPERATIONS
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
@@ -27,9 +30,11 @@ from shared.storage.gateways.ports import (
     RowExists,
     RowMissing,
     Table,
+    UpsertMerge,
     UpsertReplace,
     Value,
 )
+from shared.storage.page_codec import FENCE_COLUMNS
 from shared.storage.rows import (
     INDEX,
     active_key,
@@ -38,6 +43,7 @@ from shared.storage.rows import (
     int_of,
     key_range,
     packed_values,
+    page_key,
     project_key,
     purge_key,
     str_of,
@@ -130,6 +136,13 @@ class ProjectStore:
             current = await self.find(project.name)
             if current is not None and current.same_as(project):
                 raise
+
+    async def raise_fence(self, project: Project) -> None:
+        """Put the fence number on every page, present or not: what a writer read before can no longer be written."""
+        column = {FENCE_COLUMNS[project.locks % len(FENCE_COLUMNS)]: project.locks}
+        merges = [UpsertMerge(page_key(project.edition, n), column) for n in range(project.pages)]
+        groups = batched(merges, MAX_OPERATIONS, strict=False)
+        await asyncio.gather(*(self._table.commit(project.incarnation, group) for group in groups))
 
     async def purge_later(self, incarnation: str, at: datetime) -> None:
         """Have an incarnation purged that no project has."""

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from shared.domain.jobs import Outcome
 from shared.domain.project import MAX_CATEGORIES, MAX_PROJECT_DOCUMENTS
-from shared.wire.api import ErrorModel, ModelLabel, Names, Strict, Wire
+from shared.wire.api import ErrorModel, ModelLabel, Names
 from shared.wire.documents import PageQuery
+from shared.wire.json_codec import Strict, Wire
 
 
 class AutolabelBody(Strict):

@@ -24,8 +24,8 @@ from shared.domain.labels import (
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_fault
 from shared.domain.project import MAX_CATEGORIES, Project
 from shared.domain.text import MAX_CHARACTERS
-from shared.wire.api import Language, ModelLabel, Strict, ValidationErrors, Wire
-from shared.wire.json_codec import moment, shown, to_json
+from shared.wire.api import Language, ModelLabel
+from shared.wire.json_codec import Strict, ValidationErrors, Wire, moment, shown, to_json
 
 if TYPE_CHECKING:
     from shared.domain.page import HistoryEntry

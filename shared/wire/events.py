@@ -14,8 +14,8 @@ from pydantic import Field
 
 from shared.domain.jobs import AutolabelResult, Job, JobKind, JobStatus, Outcome, TrainParameters
 from shared.domain.names import EventType, derived_job_id
-from shared.wire.api import Names, Strict, Wire
-from shared.wire.json_codec import moment
+from shared.wire.api import Names
+from shared.wire.json_codec import Strict, Wire, moment
 
 if TYPE_CHECKING:
     from shared.domain.page import Action, HistoryEntry

@@ -28,9 +28,9 @@ from shared.domain.names import (
 from shared.domain.project import MAX_CATEGORIES, MAX_PROJECT_DOCUMENTS, Category
 from shared.domain.project_file import LabeledDocument, ProjectDetails, ProjectFile
 from shared.domain.text import has_lone_surrogate
-from shared.wire.api import API_VERSIONS, INDEX_TYPE, ValidationErrors
+from shared.wire.api import API_VERSIONS, INDEX_TYPE
 from shared.wire.documents import LabelReader
-from shared.wire.json_codec import JsonReader, shown
+from shared.wire.json_codec import JsonReader, ValidationErrors, shown
 from shared.wire.projects import MAX_DESCRIPTION, read_settings, unknown_fields
 
 #: The longest name of a blob.

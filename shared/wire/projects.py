@@ -13,21 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from shared.domain.labels import BAND
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, container_fault
 from shared.domain.project import MAX_CATEGORIES, AutolabelSettings, Guidelines, Project, ProjectSettings
-from shared.wire.api import (
-    Body,
-    CategoryName,
-    JobModel,
-    Kind,
-    Language,
-    ModelLabel,
-    Names,
-    Strict,
-    ValidationErrors,
-    Wire,
-    moment,
-)
+from shared.wire.api import CategoryName, JobModel, Kind, Language, ModelLabel, Names, moment
 from shared.wire.documents import ClassModel, RegionModel
-from shared.wire.json_codec import shown
+from shared.wire.json_codec import Body, Strict, ValidationErrors, Wire, shown
 
 if TYPE_CHECKING:
     from shared.domain.page import ProjectStatistics

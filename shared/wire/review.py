@@ -7,8 +7,9 @@ from pydantic import AfterValidator, Field
 from shared.domain.labels import MAX_ENTITY_LENGTH
 from shared.domain.names import Dataset
 from shared.domain.project import MAX_CATEGORIES
-from shared.wire.api import DocumentId, ErrorModel, Names, Strict, Wire
+from shared.wire.api import DocumentId, ErrorModel, Names
 from shared.wire.documents import MAX_PERSON, Confidence, DocumentFilters, DocumentModel
+from shared.wire.json_codec import Strict, Wire
 
 #: Of one document in a decision.
 MAX_SUGGESTIONS: Final = 10_000

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from shared.wire.api import Strict, Wire
 from shared.wire.documents import MAX_PERSON, ClassModel, DocumentFilters, RegionModel
+from shared.wire.json_codec import Strict, Wire
 
 #: Documents that one request assigns.
 MAX_ASSIGNED = 1_000

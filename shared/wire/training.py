@@ -11,17 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from shared.domain.names import LANGUAGES, ProjectKind, Studio
 from shared.domain.training import SplitKind, SplitOptions
-from shared.wire.api import (
-    Body,
-    DeploymentName,
-    ErrorModel,
-    IndexType,
-    JobModel,
-    ModelLabel,
-    ProjectName,
-    Strict,
-    Wire,
-)
+from shared.wire.api import DeploymentName, ErrorModel, IndexType, JobModel, ModelLabel, ProjectName
+from shared.wire.json_codec import Body, Strict, Wire
 from shared.wire.projects import ProjectListQuery
 
 CONFIG_VERSION: Final = "2022-05-01"

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from shared.domain import names
 from shared.runtime.settings import Settings
-from shared.services.jobs import messages
 from tests.infra.compiled import INFRA, ROOT, named, resources, template
 
 BACKGROUND = ROOT / "functions" / "background.py"
@@ -54,7 +54,7 @@ def test_literal_settings_are_the_defaults_of_the_code(home: Path) -> None:
 
 def test_queues_are_those_that_functions_read(home: Path) -> None:
     found = named(template(home), "Microsoft.Storage/storageAccounts/queueServices/queues")
-    for queue in (messages.WORK_QUEUE, messages.BATCH_QUEUE, messages.FIT_QUEUE, messages.EVENT_QUEUE):
+    for queue in (names.WORK_QUEUE, names.BATCH_QUEUE, names.FIT_QUEUE, names.EVENT_QUEUE):
         assert any(
             name.endswith(f"format('{{0}}-{queue}', parameters('tablePrefix')))]") for name in found
         ), queue

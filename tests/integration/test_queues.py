@@ -11,7 +11,8 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from shared.domain.jobs import JobKind
-from shared.services.jobs.messages import BATCH_QUEUE, QUEUES, WORK_QUEUE, BatchMessage
+from shared.domain.names import BATCH_QUEUE, QUEUES, WORK_QUEUE
+from shared.services.jobs.lifecycle import BatchMessage
 from shared.storage.gateways.clients import StorageClients
 from tests.integration.conftest import MakeProject
 from tests.support.api import Project, unique

@@ -15,12 +15,12 @@ import pytest
 from bench.instant_engine import InstantEngine
 from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Unavailable
-from shared.domain.names import DocumentStatus, Names
+from shared.domain.names import QUEUES, DocumentStatus, Names
 from shared.domain.review import Decision
 from shared.runtime.container import Container
 from shared.services.autolabel import planning, registering
 from shared.services.jobs import stores as stores_module
-from shared.services.jobs.messages import QUEUES, parse
+from shared.services.jobs.lifecycle import parse
 from shared.services.jobs.stores import build
 from shared.services.review.service import Saved, Submitted
 from shared.storage.gateways.ports import StorageUnavailable

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from shared.domain.document import Document, document_id
-from shared.domain.names import ProjectKind
+from shared.domain.names import QUEUES, ProjectKind
 from shared.domain.page import Page, page_of
 from shared.domain.project import Project
-from shared.services.jobs.messages import QUEUES, JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.storage.pages import Author
 from tests.support.azurite import Azurite, azurite
 from tests.support.lives import Life, living

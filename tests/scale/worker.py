@@ -20,7 +20,7 @@ from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import Names, ProjectKind
 from shared.engines.registry import local_engines
 from shared.runtime.container import Container
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.jobs.stores import build
 from shared.services.training.service import TrainRequest
 from shared.storage.gateways.clients import Account, StorageClients, StorageNames

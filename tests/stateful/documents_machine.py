@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobStatus
-from shared.domain.names import DocumentStatus, ProjectKind, random_job_id
+from shared.domain.names import QUEUES, DocumentStatus, ProjectKind, random_job_id
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.messages import QUEUES, JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.projects.categories import CategoryChange
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.service import Saved

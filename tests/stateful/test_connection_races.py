@@ -11,7 +11,7 @@ from shared.domain.document import ANY_VERSION
 from shared.domain.errors import Conflict, LabelbridgeError, LabelingLocked, StaleDocument
 from shared.domain.labels import Labels
 from shared.domain.project import Project
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from tests.stateful.connection_world import AML, LS, World, new_job
 
 CLIENTS = 16

@@ -11,11 +11,11 @@ from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.jobs import JobStatus
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import Dataset
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.project_files.import_labels import ImportLabelsService, LabelsRequest
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.api import ValidationErrors
 from shared.wire.documents import document_json, history_json
+from shared.wire.json_codec import ValidationErrors
 from shared.wire.project_file import read_metadata
 from tests.stateful.connection_world import World
 from tests.support.services import in_process

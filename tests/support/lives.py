@@ -17,7 +17,7 @@ from shared.domain.project import Project
 from shared.domain.review import Decision
 from shared.domain.training import SplitOptions
 from shared.runtime.container import Container
-from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.jobs.stores import build
 from shared.services.review.service import Saved, Submitted
 from shared.services.training.service import TrainRequest

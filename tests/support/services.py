@@ -20,17 +20,18 @@ from shared.domain.document import ANY_VERSION, Document, document_id
 from shared.domain.errors import DocumentNotFound
 from shared.domain.jobs import FitParameters, Job, JobKind
 from shared.domain.labels import Labels
-from shared.domain.names import Names, ProjectKind, random_job_id
+from shared.domain.names import EVENT_QUEUE, Names, ProjectKind, random_job_id
 from shared.domain.project import AutolabelSettings, Project, ProjectSettings
 from shared.engines.base import Engine
 from shared.runtime.container import Container, wanted_events
 from shared.runtime.settings import Settings
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
-from shared.services.jobs.messages import EVENT_QUEUE, JobMessage, parse, parse_event
+from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.jobs.stores import build
 from shared.services.projects.service import ProjectPatch
 from shared.storage.gateways.ports import Blobs, Queues, Received, Table
+from shared.storage.outbox import parse_event
 from shared.wire.api import job_json
 from tests.support.engines import NAME, ScriptedEngine
 

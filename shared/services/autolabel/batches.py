@@ -44,8 +44,8 @@ from shared.engines.base import (
 )
 from shared.engines.registry import Engines
 from shared.services.autolabel.exchanges import Exchanges
-from shared.services.jobs.lifecycle import JobService, reason_of, run_leased
-from shared.services.jobs.messages import BatchMessage
+from shared.services.jobs.dispatch import reason_of, run_leased
+from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import Handle, Stores
 from shared.services.training.model_cache import ModelCache
 from shared.storage.jobs import Lease

@@ -32,7 +32,7 @@ from shared.engines.base import (
     Text,
 )
 from shared.engines.registry import Engines
-from shared.services.jobs.lifecycle import Later, reason_of
+from shared.services.jobs.dispatch import Later, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import StorageError
 from shared.storage.models import exchange_name

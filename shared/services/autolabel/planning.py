@@ -23,14 +23,13 @@ from shared.domain.jobs import (
     RegisterParameters,
     ScanParameters,
 )
-from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id, random_job_id
+from shared.domain.names import WORK_QUEUE, DocumentStatus, ProjectKind, derived_job_id, random_job_id
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
-from shared.services.jobs.lifecycle import JobService
-from shared.services.jobs.messages import WORK_QUEUE, JobMessage, PlanMessage
+from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import Operation, RowChanged

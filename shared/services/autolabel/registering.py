@@ -13,15 +13,8 @@ from shared.domain.jobs import Job, JobError, JobKind, JobStatus, ScanParameters
 from shared.domain.names import derived_job_id, random_job_id
 from shared.domain.project import Project
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import (
-    SAFETY_SECONDS,
-    JobService,
-    Later,
-    for_a_moment,
-    in_background,
-    run_undivided,
-)
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import Later, run_undivided
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, for_a_moment, in_background
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import BlobInfo, ContainerMissing, StorageUnavailable
 

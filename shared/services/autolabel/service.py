@@ -18,13 +18,19 @@ from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment, in_flight
-from shared.services.jobs.messages import BatchMessage, JobMessage
+from shared.services.jobs.lifecycle import (
+    SAFETY_SECONDS,
+    BatchMessage,
+    JobMessage,
+    JobService,
+    for_a_moment,
+    in_flight,
+)
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import ModelCache
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 log = logging.getLogger("labelbridge.jobs")
 

@@ -1,31 +1,25 @@
-"""Work that comes from queues: one table says what runs each kind of job, runs its batches, and gives it up."""
+"""Work that comes from queues: one table says what runs each kind of job, runs its batches, and gives it up.
+
+Whoever does a job or a batch holds its lease.
+"""
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from shared import telemetry
-from shared.domain.jobs import Job, JobError, JobKind, JobStatus
-from shared.services.jobs.lifecycle import JobService
-from shared.services.jobs.messages import (
-    EVENT_QUEUE,
-    FORMER_QUEUES,
-    QUEUES,
-    BadMessage,
-    BatchMessage,
-    JobMessage,
-    PlanMessage,
-    Work,
-    parse,
-    queue_of,
-)
+from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
+from shared.domain.names import random_id
+from shared.engines.base import EngineError, EngineUnavailable
+from shared.services.jobs.lifecycle import BatchMessage, JobMessage, JobService, PlanMessage, Work, queue_of
 from shared.services.jobs.stores import Stores
-from shared.storage.gateways.ports import Received
+from shared.storage.gateways.ports import RowChanged, StorageUnavailable
+from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -41,12 +35,6 @@ LIMITS: Final[Mapping[str, int]] = {
     **dict.fromkeys((JobKind.SCAN, "reconcile", JobKind.IMPORT, JobKind.EXPORT, JobKind.PUSH), 600),
     **dict.fromkeys((JobKind.FIT, JobKind.TRAIN, JobKind.EVALUATE), 900),
 }
-#: Where the host puts an upload whose function failed five times within a second.
-BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
-#: How long a message that the sweep reads is hidden from another sweep.
-HIDDEN_SECONDS = 60
-#: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
-SWEEP_SECONDS = 60
 
 
 class TookTooLong(Exception):
@@ -173,116 +161,6 @@ class Dispatcher:
             await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
 
 
-#: Whether the message is settled and can be deleted.
-type Action = Callable[[Received], Awaitable[bool]]
-
-
-class QueueSweep:
-    """Takes up what the host's triggers do not see: poison queues, and the queues of the version before.
-
-    `seen` records an upload as pending.
-    """
-
-    def __init__(
-        self, stores: Stores, dispatcher: Dispatcher, seen: Callable[[str, str], Awaitable[object]]
-    ) -> None:
-        self._stores = stores
-        self._dispatcher = dispatcher
-        self._seen = seen
-        self._former_seen = False
-        self._stacks = telemetry.Stacks()
-
-    async def run(self, blob_function: str, *, former: bool = False) -> None:
-        """`blob_function`: name of the function with the blob trigger, whose poisoned uploads become pending.
-
-        `former`: read the queues of the version before, too, as the first run of a process always does.
-        """
-        until = self._stores.clock() + timedelta(seconds=SWEEP_SECONDS)
-        for queue in QUEUES:
-            await self._each(f"{queue}-poison", self._give_up, until)
-        if self._stores.outbox.enabled:
-            await self._each(f"{EVENT_QUEUE}-poison", self._drop, until)
-        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function), until)
-        if former or not self._former_seen:
-            read = [
-                await self._each(queue, action, until)
-                for former_queue in FORMER_QUEUES
-                for queue, action in (
-                    (former_queue, self._forward),
-                    (f"{former_queue}-poison", self._give_up),
-                )
-            ]
-            self._former_seen = all(read)
-
-    async def _each(self, queue: str, action: Action, until: datetime) -> bool:
-        """Do this with the messages of a queue and delete those that are settled; what fails comes again later.
-
-        Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
-        """
-        try:
-            while received := await self._stores.queues.receive(queue, HIDDEN_SECONDS):
-                settled = [await self._settle(queue, message, action) for message in received]
-                if self._stores.clock() >= until:
-                    return False
-                if not any(settled):  # what is left is not ours, or fails
-                    return True
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
-            text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
-            log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue
-            return False
-        return True
-
-    async def _settle(self, queue: str, message: Received, action: Action) -> bool:
-        """Whether the message is done with and deleted."""
-        try:
-            if not await action(message):
-                return False
-            await self._stores.queues.delete(queue, message)
-        except Exception as error:
-            text = "A message in the queue '%s' failed; the next sweep will retry it: %s"
-            stack = self._stacks.of(error)
-            log.error(text, queue, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
-            return False
-        if queue.endswith("-poison"):
-            telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
-        return True
-
-    async def _give_up(self, message: Received) -> bool:
-        try:
-            work = parse(message.body)
-        except BadMessage as error:
-            log.error("Dropped an unreadable message from a poison queue: %s", error)  # noqa: TRY400 - no trace helps
-            return True
-        await self._dispatcher.give_up(work, TOO_OFTEN)
-        return True
-
-    async def _drop(self, message: Received) -> bool:
-        """The row of the outbox is still there, and the sweep of events sends another message for it."""
-        log.error("Dropped a message from the poison queue of events: %s", message.body[:200])
-        return True
-
-    async def _forward(self, message: Received) -> bool:
-        try:
-            work = parse(message.body)
-        except BadMessage as error:
-            log.error("Dropped an unreadable message of an earlier version: %s", error)  # noqa: TRY400 - no trace helps
-            return True
-        await self._stores.queues.send(queue_of(work), work.model_dump_json())
-        return True
-
-    async def _record_upload(self, blob_function: str, message: Received) -> bool:
-        """The queue belongs to all apps of the storage account: messages of others are left alone."""
-        try:
-            data: Any = json.loads(message.body)
-            function, container, name = data["FunctionId"], data["ContainerName"], data["BlobName"]
-        except (ValueError, KeyError, TypeError):
-            return False
-        if str(function).rpartition(".")[2] != blob_function:
-            return False
-        await self._seen(str(container), str(name))
-        return True
-
-
 def _named(message: Work) -> tuple[str, dict[str, telemetry.Attribute]]:
     """Name and attributes of the span around the work."""
     attributes: dict[str, telemetry.Attribute] = {"project": message.project, "attempt": message.attempt}
@@ -305,3 +183,181 @@ def _described(message: Work) -> str:
             return f"{message.kind} job {message.job}, project '{message.project}'"
         case PlanMessage():
             return f"plan of the project '{message.project}'"
+
+
+RENEW_SECONDS = 7.0
+#: After a renewal that failed.
+RETRY_SECONDS = 1.0
+#: Errors that may be gone when the work is tried again.
+PASSING = (EngineUnavailable, Unavailable, StorageUnavailable)
+
+type BatchWork = Callable[[Job, Batch, Lease], Awaitable[None]]
+"""Does the batch and closes the lease. Raises LeaseLost; any other error lets the batch be tried again."""
+
+
+class Later(Exception):
+    """The work goes on after so many seconds, with another message."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"The work goes on in {seconds} s.")
+        self.seconds = seconds
+
+
+def leased_until(now: datetime, pause: int) -> datetime:
+    """The end of a lease that is left to a message after a pause: clocks differ, and it must not come too early."""
+    return now + timedelta(seconds=max(0, pause - 1))
+
+
+async def run_leased(
+    stores: Stores,
+    jobs: JobService,
+    message: BatchMessage,
+    work: BatchWork,
+    *,
+    gives_up: bool = False,
+    settles: bool = True,
+    over: Callable[[Job, int], Awaitable[None]] | None = None,
+) -> None:
+    """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
+
+    What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: end the
+    job if this was its last batch; who runs all batches does that once, after them. `over` is called for a message that
+    comes after the end of its job.
+    """
+    job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+    if job is not None and job.status.ended and over is not None:
+        await over(job, message.number)
+    if job is None or job.status.ended or message.number >= len(job.batches):
+        return
+    if not gives_up and not await jobs.is_due(job, message.number):
+        return
+    lease = await stores.jobs.acquire(job, message.number, random_id(), stores.clock())
+    if lease is None:
+        return
+    try:
+        async with heartbeat(lease, stores.clock):
+            await work(job, job.batches[message.number], lease)
+    except LeaseLost:
+        return
+    except asyncio.CancelledError:
+        await lease.release_soon(stores.clock())
+        raise
+    except Later as later:
+        await lease.release(leased_until(stores.clock(), later.seconds), lease.failure)
+        # To wait is no try, but tries that failed before still count: else a batch could fail without end.
+        await jobs.enqueue(job, [message.number], delay=later.seconds, attempt=message.attempt)
+        return
+    except Exception as error:
+        await lease.release(stores.clock(), lease.failure if gives_up else reason_of(error))
+        raise
+    await jobs.go_on(job, message.number)
+    if settles:
+        await jobs.settle(job)
+
+
+type JobWork = Callable[[Job], Awaitable[Job | None]]
+type FailJob = Callable[[Job, JobError], Awaitable[object]]
+
+
+async def run_undivided(
+    stores: Stores, jobs: JobService, job: Job | None, work: JobWork, fail: FailJob | None = None
+) -> Job | None:
+    """Do a job that has no batches, unless it has ended or somebody does it. Raises to be delivered again.
+
+    A worker that lost the job, or whose project is gone, just stops. `fail` ends the job after an error that stays;
+    without it the job's message is tried again after any error.
+    """
+    if job is None or job.status.ended:
+        return None
+    lease = await stores.jobs.acquire(job, 0, random_id(), stores.clock())
+    if lease is None:
+        return None
+    try:
+        async with heartbeat(lease, stores.clock):
+            return await work(job)
+    except (LeaseLost, RowChanged, ProjectNotFound):
+        return None  # another worker has it, or it was canceled, or the project is gone
+    except asyncio.CancelledError:
+        await lease.release_soon(stores.clock())
+        raise
+    except Later as later:  # until then, no other message of the job goes on with it
+        await lease.release(leased_until(stores.clock(), later.seconds), "")
+        await jobs.send(job, delay=later.seconds)
+    except Exception as error:
+        reason = None if fail is None else _lasting(error)
+        if fail is None or reason is None:
+            await lease.release(stores.clock(), "")
+            raise
+        if not isinstance(error, LabelbridgeError | EngineError) or error.__cause__ is not None:
+            text = "The %s job %s of the project '%s' failed."
+            stack = telemetry.without_message(error)
+            log.error(text, job.kind, job.id, job.project, exc_info=stack)  # noqa: TRY400 - no text
+        try:
+            await fail(job, reason)
+        except Exception:
+            await lease.release(stores.clock(), "")
+            raise
+    return None
+
+
+def _lasting(error: Exception) -> JobError | None:
+    """Why a job fails for good; None: it can be tried again."""
+    match error:
+        case EngineUnavailable() | Unavailable() | StorageUnavailable():
+            return None
+        case LabelbridgeError():
+            return JobError(error.code, error.message)
+        case EngineError():
+            return JobError(type(error).__name__, str(error))
+        case _:
+            return JobError("JobFailed", reason_of(error))
+
+
+@asynccontextmanager
+async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
+    """Renew the lease while the block runs; the block is canceled, and LeaseLost raised, when it is lost.
+
+    A renewal that fails is tried again until the lease has run out.
+    """
+    worker = asyncio.current_task()
+    lost = False
+    until = clock() + LEASE_FOR
+
+    async def renew() -> None:
+        nonlocal lost, until
+        pause = RENEW_SECONDS
+        while not lost:
+            await asyncio.sleep(pause)
+            now = clock()
+            try:
+                async with asyncio.timeout(max(0, (until - now).total_seconds())):
+                    await lease.renew(now)
+                until, pause = now + LEASE_FOR, RENEW_SECONDS
+            except LeaseLost:
+                lost = True
+            except Exception as error:
+                lost, pause = clock() >= until, RETRY_SECONDS
+                reason = telemetry.in_line(error)
+                if lost:
+                    stack = telemetry.without_message(error)
+                    log.error("A lease was lost: no renewal succeeded (%s)", reason, exc_info=stack)  # noqa: TRY400
+                else:
+                    log.warning("A lease could not be renewed; it is tried again: %s", reason)
+        if worker is not None:
+            worker.cancel()
+
+    renewer = asyncio.create_task(renew())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost and worker is not None:
+            worker.uncancel()
+            raise LeaseLost from None
+        raise
+    finally:
+        renewer.cancel()
+
+
+def reason_of(error: Exception) -> str:
+    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
+    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."

@@ -1,22 +1,25 @@
-"""The life cycle of jobs: started, queued, settled when all batches are done, read, canceled."""
+"""The life cycle of jobs: started, queued, settled when all batches are done, read, canceled.
+
+Queue messages are references to work, never text: small, of one version, and understood from whatever queue.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from functools import cache
 from itertools import batched
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared import telemetry
-from shared.domain.errors import Conflict, LabelbridgeError, ProjectNotFound, Unavailable
+from shared.domain.errors import BadMessage, Conflict
 from shared.domain.jobs import (
     CANCELED_BY_CALLER,
     CONTENT_FILTERED,
     AutolabelParameters,
     AutolabelResult,
-    Batch,
     BulkParameters,
     BulkResult,
     Job,
@@ -30,13 +33,99 @@ from shared.domain.jobs import (
     UndoResult,
     ended_status,
 )
-from shared.domain.names import random_id
+from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, WORK_QUEUE
+from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
-from shared.engines.base import EngineError, EngineUnavailable
-from shared.services.jobs.messages import BatchMessage, JobMessage, queue_of
 from shared.services.jobs.stores import BudgetService, Stores, left_out
-from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, BatchState, Lease, LeaseLost
+from shared.storage.gateways.ports import Operation, RowChanged, RowExists
+from shared.storage.jobs import LEASE_FOR, BatchState
+
+#: Queues of the version before, whose messages are still understood.
+FORMER_QUEUES = ("autolabel-plan", "autolabel-batch", "jobs", "training", "review-bulk", "connection")
+
+#: Names and ids as we make them, so that what is put into a key of storage fits one.
+type Id = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class Message(OfProject, BaseModel):
+    """Names a project and the incarnation that was meant: what is left over of a deleted one touches nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    v: Literal[1] = 1
+    project: Id
+    incarnation: Id
+    #: 1 for the first delivery; a message that failed is sent again with the next number.
+    attempt: Annotated[int, Field(ge=1)] = 1
+    #: The `traceparent` of who sent the message; "" when nothing is recorded.
+    trace: str = Field(default_factory=telemetry.trace, max_length=100)
+
+
+class PlanMessage(Message):
+    """Look for what waits in a project: uploads seen, content not planned."""
+
+    id: Id
+
+
+class BatchMessage(Message):
+    """Run one batch of a job."""
+
+    kind: JobKind
+    job: Id
+    number: Annotated[int, Field(ge=0, le=100_000)]
+
+    @classmethod
+    def of(cls, job: Job, number: int, attempt: int = 1) -> "BatchMessage":
+        return cls(
+            project=job.project,
+            incarnation=job.incarnation,
+            kind=job.kind,
+            job=job.id,
+            number=number,
+            attempt=attempt,
+        )
+
+
+class JobMessage(Message):
+    """Start, or go on with, a job."""
+
+    kind: Id
+    job: Id
+
+    @classmethod
+    def of(cls, job: Job) -> "JobMessage":
+        return cls(project=job.project, incarnation=job.incarnation, kind=job.kind, job=job.id)
+
+
+#: A message by its fields: a batch has a number, a job has a kind, and a plan has neither.
+type Work = BatchMessage | JobMessage | PlanMessage
+
+
+@cache
+def _any_message() -> TypeAdapter[Work]:
+    return TypeAdapter(Annotated[Work, Field(union_mode="left_to_right")])
+
+
+def parse(body: str) -> Work:
+    """Raises BadMessage."""
+    try:
+        return _any_message().validate_json(body)
+    except ValidationError as error:
+        raise BadMessage(f"Not a message of this app ({error.error_count()} validation errors).") from error
+
+
+def queue_of(message: Work) -> str:
+    """The queue for this work."""
+    match message:
+        case BatchMessage(kind=JobKind.REVIEW | JobKind.UNDO):
+            return WORK_QUEUE
+        case BatchMessage():
+            return BATCH_QUEUE
+        case JobMessage(kind=JobKind.FIT | JobKind.TRAIN | JobKind.EVALUATE):
+            return FIT_QUEUE
+        case _:
+            return WORK_QUEUE
+
 
 BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
@@ -299,181 +388,3 @@ async def _logged[T](work: Coroutine[Any, Any, T]) -> T | None:
     except Exception as error:  # noqa: BLE001 - the last try has the stack
         log.warning("Work within the request failed; it will be retried: %s", telemetry.in_line(error))
         return None
-
-
-RENEW_SECONDS = 7.0
-#: After a renewal that failed.
-RETRY_SECONDS = 1.0
-#: Errors that may be gone when the work is tried again.
-PASSING = (EngineUnavailable, Unavailable, StorageUnavailable)
-
-type BatchWork = Callable[[Job, Batch, Lease], Awaitable[None]]
-"""Does the batch and closes the lease. Raises LeaseLost; any other error lets the batch be tried again."""
-
-
-class Later(Exception):
-    """The work goes on after so many seconds, with another message."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"The work goes on in {seconds} s.")
-        self.seconds = seconds
-
-
-def leased_until(now: datetime, pause: int) -> datetime:
-    """The end of a lease that is left to a message after a pause: clocks differ, and it must not come too early."""
-    return now + timedelta(seconds=max(0, pause - 1))
-
-
-async def run_leased(
-    stores: Stores,
-    jobs: JobService,
-    message: BatchMessage,
-    work: BatchWork,
-    *,
-    gives_up: bool = False,
-    settles: bool = True,
-    over: Callable[[Job, int], Awaitable[None]] | None = None,
-) -> None:
-    """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
-
-    What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: end the
-    job if this was its last batch; who runs all batches does that once, after them. `over` is called for a message that
-    comes after the end of its job.
-    """
-    job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
-    if job is not None and job.status.ended and over is not None:
-        await over(job, message.number)
-    if job is None or job.status.ended or message.number >= len(job.batches):
-        return
-    if not gives_up and not await jobs.is_due(job, message.number):
-        return
-    lease = await stores.jobs.acquire(job, message.number, random_id(), stores.clock())
-    if lease is None:
-        return
-    try:
-        async with heartbeat(lease, stores.clock):
-            await work(job, job.batches[message.number], lease)
-    except LeaseLost:
-        return
-    except asyncio.CancelledError:
-        await lease.release_soon(stores.clock())
-        raise
-    except Later as later:
-        await lease.release(leased_until(stores.clock(), later.seconds), lease.failure)
-        # To wait is no try, but tries that failed before still count: else a batch could fail without end.
-        await jobs.enqueue(job, [message.number], delay=later.seconds, attempt=message.attempt)
-        return
-    except Exception as error:
-        await lease.release(stores.clock(), lease.failure if gives_up else reason_of(error))
-        raise
-    await jobs.go_on(job, message.number)
-    if settles:
-        await jobs.settle(job)
-
-
-type JobWork = Callable[[Job], Awaitable[Job | None]]
-type FailJob = Callable[[Job, JobError], Awaitable[object]]
-
-
-async def run_undivided(
-    stores: Stores, jobs: JobService, job: Job | None, work: JobWork, fail: FailJob | None = None
-) -> Job | None:
-    """Do a job that has no batches, unless it has ended or somebody does it. Raises to be delivered again.
-
-    A worker that lost the job, or whose project is gone, just stops. `fail` ends the job after an error that stays;
-    without it the job's message is tried again after any error.
-    """
-    if job is None or job.status.ended:
-        return None
-    lease = await stores.jobs.acquire(job, 0, random_id(), stores.clock())
-    if lease is None:
-        return None
-    try:
-        async with heartbeat(lease, stores.clock):
-            return await work(job)
-    except (LeaseLost, RowChanged, ProjectNotFound):
-        return None  # another worker has it, or it was canceled, or the project is gone
-    except asyncio.CancelledError:
-        await lease.release_soon(stores.clock())
-        raise
-    except Later as later:  # until then, no other message of the job goes on with it
-        await lease.release(leased_until(stores.clock(), later.seconds), "")
-        await jobs.send(job, delay=later.seconds)
-    except Exception as error:
-        reason = None if fail is None else _lasting(error)
-        if fail is None or reason is None:
-            await lease.release(stores.clock(), "")
-            raise
-        if not isinstance(error, LabelbridgeError | EngineError) or error.__cause__ is not None:
-            text = "The %s job %s of the project '%s' failed."
-            stack = telemetry.without_message(error)
-            log.error(text, job.kind, job.id, job.project, exc_info=stack)  # noqa: TRY400 - no text
-        try:
-            await fail(job, reason)
-        except Exception:
-            await lease.release(stores.clock(), "")
-            raise
-    return None
-
-
-def _lasting(error: Exception) -> JobError | None:
-    """Why a job fails for good; None: it can be tried again."""
-    match error:
-        case EngineUnavailable() | Unavailable() | StorageUnavailable():
-            return None
-        case LabelbridgeError():
-            return JobError(error.code, error.message)
-        case EngineError():
-            return JobError(type(error).__name__, str(error))
-        case _:
-            return JobError("JobFailed", reason_of(error))
-
-
-@asynccontextmanager
-async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
-    """Renew the lease while the block runs; the block is canceled, and LeaseLost raised, when it is lost.
-
-    A renewal that fails is tried again until the lease has run out.
-    """
-    worker = asyncio.current_task()
-    lost = False
-    until = clock() + LEASE_FOR
-
-    async def renew() -> None:
-        nonlocal lost, until
-        pause = RENEW_SECONDS
-        while not lost:
-            await asyncio.sleep(pause)
-            now = clock()
-            try:
-                async with asyncio.timeout(max(0, (until - now).total_seconds())):
-                    await lease.renew(now)
-                until, pause = now + LEASE_FOR, RENEW_SECONDS
-            except LeaseLost:
-                lost = True
-            except Exception as error:
-                lost, pause = clock() >= until, RETRY_SECONDS
-                reason = telemetry.in_line(error)
-                if lost:
-                    stack = telemetry.without_message(error)
-                    log.error("A lease was lost: no renewal succeeded (%s)", reason, exc_info=stack)  # noqa: TRY400
-                else:
-                    log.warning("A lease could not be renewed; it is tried again: %s", reason)
-        if worker is not None:
-            worker.cancel()
-
-    renewer = asyncio.create_task(renew())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if lost and worker is not None:
-            worker.uncancel()
-            raise LeaseLost from None
-        raise
-    finally:
-        renewer.cancel()
-
-
-def reason_of(error: Exception) -> str:
-    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
-    return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."

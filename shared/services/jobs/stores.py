@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from random import random
 from time import monotonic
 
@@ -25,12 +24,11 @@ from shared.domain.jobs import (
 from shared.domain.names import EventType, Names
 from shared.domain.page import page_of
 from shared.domain.project import Lock, Project
-from shared.services.jobs.messages import EVENT_QUEUE, EventMessage, EventTable
 from shared.storage.gateways.ports import Blobs, Operation, Queues, RowChanged, Table
 from shared.storage.idempotency import IdempotencyStore
 from shared.storage.jobs import JobStore
 from shared.storage.models import Artifacts, FitStore, ModelStore
-from shared.storage.outbox import Outbox
+from shared.storage.outbox import Outbox, Outboxes
 from shared.storage.pages import PageStore, locked
 from shared.storage.projects import ActiveProjects, GuidelineStore, ProjectStore
 from shared.storage.team import AssignmentStore, ProgressStore, SecondReviewStore
@@ -135,9 +133,9 @@ class Directory:
 
 
 class WriteFence:
-    def __init__(self, directory: Directory, pages: PageStore) -> None:
+    def __init__(self, directory: Directory, projects: ProjectStore) -> None:
         self._directory = directory
-        self._pages = pages
+        self._projects = projects
 
     async def lock(self, name: str, holder: str, reason: str, retry_after: int | None = None) -> Project:
         """Lock the labels of a project for `holder`.
@@ -155,7 +153,7 @@ class WriteFence:
             return replace(project, locks=number, lock=Lock(number, holder, reason, retry_after))
 
         project = await self._directory.update(name, take)
-        await self._pages.raise_fence(project.scope, project.locks)
+        await self._projects.raise_fence(project)
         return project
 
     async def resume(self, name: str, holder: str) -> Project | None:
@@ -163,7 +161,7 @@ class WriteFence:
         project = await self._directory.read(name)
         if project.lock is None or project.lock.holder != holder:
             return None
-        await self._pages.raise_fence(project.scope, project.locks)
+        await self._projects.raise_fence(project)
         return project
 
     async def unlock(
@@ -189,7 +187,7 @@ class WriteFence:
         change(project)
         if project.lock is not None and project.lock.holder != holder:
             changed = await self._directory.update(name, change)
-            await self._pages.raise_fence(project.scope, project.locks)
+            await self._projects.raise_fence(project)
             return changed
         await self.lock(name, holder, "The project is being changed; try again in a moment.", 1)
         try:
@@ -225,34 +223,7 @@ class Stores:
     assignments: AssignmentStore
     second_reviews: SecondReviewStore
     outbox: Outbox
-    outboxes: "Outboxes"
-
-
-@dataclass(frozen=True, slots=True)
-class Outboxes:
-    """The outboxes by table. `wanted`: the types of events that receivers want; none: no event is written."""
-
-    queues: Queues
-    clock: Callable[[], datetime]
-    wanted: frozenset[EventType]
-    active: ActiveProjects
-    projects: Table
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self.wanted)
-
-    def of_projects(self) -> Outbox:
-        return Outbox(
-            self.projects, self.clock, self.wanted, partial(self._announce, "projects"), self.active.mark
-        )
-
-    def of_connections(self, table: Table) -> Outbox:
-        return Outbox(table, self.clock, self.wanted, partial(self._announce, "connections"))
-
-    async def _announce(self, table: EventTable, partition: str, event_id: str, delay: int) -> None:
-        message = EventMessage(table=table, partition=partition, id=event_id)
-        await self.queues.send(EVENT_QUEUE, message.model_dump_json(), delay=delay)
+    outboxes: Outboxes
 
 
 def build(
@@ -269,7 +240,7 @@ def build(
     directory = Directory(projects)
     artifacts = Artifacts(blobs, names.container)
     active = ActiveProjects(table, now)
-    outboxes = Outboxes(queues, now, frozenset(wanted), active, table)
+    outboxes = Outboxes(queues, now, frozenset(wanted), active.mark, table)
     outbox = outboxes.of_projects()
     jobs = JobStore(table, active, outbox)
     pages = PageStore(table, artifacts, now, outbox)
@@ -283,7 +254,7 @@ def build(
         guidelines=GuidelineStore(table),
         directory=directory,
         pages=pages,
-        fence=WriteFence(directory, pages),
+        fence=WriteFence(directory, projects),
         active=active,
         jobs=jobs,
         models=ModelStore(table, jobs),

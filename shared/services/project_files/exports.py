@@ -16,8 +16,8 @@ from shared.domain.labels import without_open_end
 from shared.domain.names import random_id
 from shared.domain.project import Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, for_a_moment, run_undivided
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import run_undivided
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, for_a_moment
 from shared.services.jobs.stores import Stores
 from shared.storage.models import export_name
 from shared.wire.project_file_writer import ProjectFileWriter

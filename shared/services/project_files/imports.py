@@ -34,8 +34,8 @@ from shared.domain.project import Project, with_categories
 from shared.domain.project_file import LabeledDocument, ProjectFile
 from shared.domain.transfers import ImportParameters, ImportResult, ImportSource
 from shared.services.autolabel.registering import RegisterService
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobService, Later, for_a_moment, run_undivided
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import Later, run_undivided
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, for_a_moment
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import CHUNK, BlobChanged, Operation, RowChanged, RowExists
 from shared.storage.pages import Author, locked

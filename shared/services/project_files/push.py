@@ -27,8 +27,8 @@ from shared.domain.transfers import PushParameters, PushResult, PushStep
 from shared.engines.azure_language.authoring import LanguageAuthoring, ServiceJob
 from shared.engines.azure_language.service import Busy, Refused
 from shared.engines.base import EngineError, EngineNotConfigured, EngineUnavailable
-from shared.services.jobs.lifecycle import JobService, Later, run_undivided
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import Later, run_undivided
+from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.project_files.exports import file_chunks
 from shared.services.training.model_cache import label_counts

@@ -24,7 +24,7 @@ from shared.domain.page import (
 from shared.domain.project import CATEGORY_EDIT, Category, Project, define
 from shared.services.jobs.stores import Stores
 from shared.storage.pages import Author
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 PAGES_AT_ONCE = 32
 

@@ -1,24 +1,35 @@
 """Timers: restart stalled work, purge deleted projects, compare containers with the registered documents."""
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from shared import telemetry
+from shared.domain.errors import BadMessage
 from shared.domain.jobs import Job, JobKind, JobSource, JobStatus
-from shared.domain.names import derived_job_id, random_job_id
+from shared.domain.names import EVENT_QUEUE, QUEUES, WORK_QUEUE, derived_job_id, random_job_id
 from shared.domain.project import Project, released
 from shared.domain.schedule import Schedule
 from shared.services.autolabel.planning import Planner
-from shared.services.jobs.lifecycle import BATCH_KINDS, JobService, in_flight
-from shared.services.jobs.messages import WORK_QUEUE, JobMessage
+from shared.services.jobs.dispatch import TOO_OFTEN, Dispatcher
+from shared.services.jobs.lifecycle import (
+    BATCH_KINDS,
+    FORMER_QUEUES,
+    JobMessage,
+    JobService,
+    in_flight,
+    parse,
+    queue_of,
+)
 from shared.services.jobs.stores import Stores
 from shared.services.projects.categories import CategoryService
 from shared.services.projects.service import ProjectService
-from shared.storage.gateways.ports import Delete, RowMissing
+from shared.storage.gateways.ports import Delete, Received, RowMissing
 from shared.storage.projects import MARK_KEPT_FOR, Mark, Purge
 from shared.storage.rows import outbox_key, pending_partition
 
@@ -36,6 +47,13 @@ EVENTS_KEPT_FOR = timedelta(hours=20)
 ITEM_SECONDS = 60
 #: A mark that is this much younger than the plan of an idle project was set by the work of that plan.
 IDLE_PLAN_WORKS = timedelta(seconds=30)
+
+#: Where the host puts an upload whose function failed five times within a second.
+BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
+#: How long a message that the sweep reads is hidden from another sweep.
+HIDDEN_SECONDS = 60
+#: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
+SWEEP_SECONDS = 60
 
 
 class PartsFailed(Exception):
@@ -235,3 +253,113 @@ class MaintenanceService:
                     except RowMissing:
                         continue  # another sweep is at it; the next one gets the rest
         await self._stores.artifacts.delete_all(incarnation)
+
+
+#: Whether the message is settled and can be deleted.
+type Action = Callable[[Received], Awaitable[bool]]
+
+
+class QueueSweep:
+    """Takes up what the host's triggers do not see: poison queues, and the queues of the version before.
+
+    `seen` records an upload as pending.
+    """
+
+    def __init__(
+        self, stores: Stores, dispatcher: Dispatcher, seen: Callable[[str, str], Awaitable[object]]
+    ) -> None:
+        self._stores = stores
+        self._dispatcher = dispatcher
+        self._seen = seen
+        self._former_seen = False
+        self._stacks = telemetry.Stacks()
+
+    async def run(self, blob_function: str, *, former: bool = False) -> None:
+        """`blob_function`: name of the function with the blob trigger, whose poisoned uploads become pending.
+
+        `former`: read the queues of the version before, too, as the first run of a process always does.
+        """
+        until = self._stores.clock() + timedelta(seconds=SWEEP_SECONDS)
+        for queue in QUEUES:
+            await self._each(f"{queue}-poison", self._give_up, until)
+        if self._stores.outbox.enabled:
+            await self._each(f"{EVENT_QUEUE}-poison", self._drop, until)
+        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function), until)
+        if former or not self._former_seen:
+            read = [
+                await self._each(queue, action, until)
+                for former_queue in FORMER_QUEUES
+                for queue, action in (
+                    (former_queue, self._forward),
+                    (f"{former_queue}-poison", self._give_up),
+                )
+            ]
+            self._former_seen = all(read)
+
+    async def _each(self, queue: str, action: Action, until: datetime) -> bool:
+        """Do this with the messages of a queue and delete those that are settled; what fails comes again later.
+
+        Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
+        """
+        try:
+            while received := await self._stores.queues.receive(queue, HIDDEN_SECONDS):
+                settled = [await self._settle(queue, message, action) for message in received]
+                if self._stores.clock() >= until:
+                    return False
+                if not any(settled):  # what is left is not ours, or fails
+                    return True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
+            text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
+            log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue
+            return False
+        return True
+
+    async def _settle(self, queue: str, message: Received, action: Action) -> bool:
+        """Whether the message is done with and deleted."""
+        try:
+            if not await action(message):
+                return False
+            await self._stores.queues.delete(queue, message)
+        except Exception as error:
+            text = "A message in the queue '%s' failed; the next sweep will retry it: %s"
+            stack = self._stacks.of(error)
+            log.error(text, queue, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
+            return False
+        if queue.endswith("-poison"):
+            telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
+        return True
+
+    async def _give_up(self, message: Received) -> bool:
+        try:
+            work = parse(message.body)
+        except BadMessage as error:
+            log.error("Dropped an unreadable message from a poison queue: %s", error)  # noqa: TRY400 - no trace helps
+            return True
+        await self._dispatcher.give_up(work, TOO_OFTEN)
+        return True
+
+    async def _drop(self, message: Received) -> bool:
+        """The row of the outbox is still there, and the sweep of events sends another message for it."""
+        log.error("Dropped a message from the poison queue of events: %s", message.body[:200])
+        return True
+
+    async def _forward(self, message: Received) -> bool:
+        try:
+            work = parse(message.body)
+        except BadMessage as error:
+            log.error("Dropped an unreadable message of an earlier version: %s", error)  # noqa: TRY400 - no trace helps
+            return True
+        await self._stores.queues.send(queue_of(work), work.model_dump_json())
+        return True
+
+    async def _record_upload(self, blob_function: str, message: Received) -> bool:
+        """The queue belongs to all apps of the storage account: messages of others are left alone."""
+        try:
+            data: Any = json.loads(message.body)
+            function, container, name = data["FunctionId"], data["ContainerName"], data["BlobName"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        if str(function).rpartition(".")[2] != blob_function:
+            return False
+        await self._seen(str(container), str(name))
+        return True

@@ -13,7 +13,7 @@ from shared.engines.registry import Engines
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.stores import Stores
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 #: Tries to add a version of the guidelines while others add theirs.
 ATTEMPTS = 10
@@ -192,7 +192,7 @@ class ProjectService:
 
         Its pages are shut first: a writer that still knows the project reads it again, and finds it gone or another.
         """
-        await self._stores.pages.raise_fence(project.scope, project.locks)
+        await self._stores.projects.raise_fence(project)
         await self._stores.projects.remove(project, self._stores.clock())
         self._stores.directory.forget(project)
 

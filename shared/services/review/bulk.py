@@ -35,14 +35,14 @@ from shared.domain.project import Project, unknown_categories
 from shared.domain.review import Decision, decide, undo
 from shared.domain.text import Offsets, content_hash, utf16_length
 from shared.services.autolabel.planning import batches_of
-from shared.services.jobs.lifecycle import JobService, for_a_moment, run_leased
-from shared.services.jobs.messages import BatchMessage
+from shared.services.jobs.dispatch import run_leased
+from shared.services.jobs.lifecycle import BatchMessage, JobService, for_a_moment
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import DECISIONS, SavedTraces, decided_entry, undone_entry
 from shared.storage.jobs import Lease
 from shared.storage.page_access import run_each
 from shared.storage.pages import Author, locked
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 #: Texts in memory at a time, where a decision is about entities with a certain text.
 TEXTS_AT_ONCE = 50

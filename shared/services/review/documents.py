@@ -28,7 +28,7 @@ from shared.services.jobs.stores import Handle, Stores
 from shared.services.review.listing import DocumentPage, DocumentQuery, list_documents
 from shared.services.review.service import undone_entry
 from shared.storage.pages import Author, locked
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 
 @dataclass(frozen=True, slots=True)

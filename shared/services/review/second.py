@@ -29,7 +29,7 @@ from shared.storage.gateways.ports import Operation
 from shared.storage.page_access import gather
 from shared.storage.pages import Author
 from shared.storage.team import Resolution, SecondItem, SecondReview
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 from shared.wire.team import MAX_SAMPLE
 
 ATTEMPTS = 5

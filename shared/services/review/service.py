@@ -29,7 +29,7 @@ from shared.domain.review import Decided, Decision, decide
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.pages import Author
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 
 MAX_DECISIONS = 100
 MAX_TRACES = 1_000

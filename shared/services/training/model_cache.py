@@ -25,7 +25,7 @@ from shared.domain.project import Project
 from shared.domain.text import CHANGED, MISSING, Offsets, content_hash
 from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
-from shared.services.jobs.lifecycle import PASSING, heartbeat, reason_of
+from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.jobs import LeaseLost
 

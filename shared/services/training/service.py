@@ -38,13 +38,13 @@ from shared.domain.project import Project, released
 from shared.domain.training import MAX_MODELS, LeftOut, SplitOptions, TrainedModel, left_out
 from shared.engines.base import Engine, EngineError
 from shared.engines.registry import Engines
-from shared.services.jobs.lifecycle import JobService, run_undivided
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import run_undivided
+from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.training.evaluating import Evaluator, LabelSnapshot, warnings_of
 from shared.services.training.sufficiency import check_training
 from shared.storage.gateways.ports import RowChanged
-from shared.wire.api import ValidationErrors
+from shared.wire.json_codec import ValidationErrors
 from shared.wire.training import CONFIG_VERSION
 
 log = logging.getLogger("labelbridge.models")

@@ -22,8 +22,8 @@ from shared.domain.project import Project
 from shared.domain.training import EvaluationSplit, LeftOut, SplitOptions, TrainedModel, left_out
 from shared.engines.evaluation import locations_in
 from shared.engines.registry import Engines
-from shared.services.jobs.lifecycle import JobService, run_undivided
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.dispatch import run_undivided
+from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.training.evaluating import Evaluator, WrittenEvaluation, warnings_of
 from shared.services.training.model_cache import other_kind

@@ -11,7 +11,7 @@ from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import Page, page_of
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.training.service import TrainRequest
 from shared.storage.pages import Author
 from tests.integration.kinds.files import project_file

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.errors import Conflict, InvalidArgument, ProjectNotFound, TooLarge
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.transfers import ImportParameters
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.project_files import imports
 from shared.services.training.service import TrainRequest
 from shared.storage import page_codec

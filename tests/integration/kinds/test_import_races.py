@@ -11,7 +11,7 @@ import pytest
 from shared.domain.errors import Conflict, ProjectNotFound
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.transfers import ImportParameters
-from shared.services.jobs.messages import JobMessage
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.project_files import imports
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE

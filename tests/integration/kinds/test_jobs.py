@@ -14,7 +14,7 @@ from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import page_of
 from shared.domain.project import DEFAULT_PAGES, Project
 from shared.services.autolabel.batches import MAX_FAILURES
-from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from tests.support.engines import ScriptedModel
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json

@@ -11,9 +11,9 @@ from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.jobs import BulkParameters, JobKind, JobStatus
 from shared.domain.labels import Example
-from shared.domain.names import Dataset, DocumentStatus, ProjectKind
+from shared.domain.names import FIT_QUEUE, Dataset, DocumentStatus, ProjectKind
 from shared.domain.training import SplitKind, SplitOptions
-from shared.services.jobs.messages import FIT_QUEUE, BatchMessage, parse
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.documents import DocumentPatch
 from shared.services.review.service import Saved

@@ -7,8 +7,7 @@ import pytest
 
 from shared.domain.errors import InvalidArgument, NotFound
 from shared.events.delivery import MAX_ATTEMPTS, PAUSES, STALE
-from shared.services.jobs.messages import EventMessage, parse_event
-from shared.storage.outbox import DeadLetters
+from shared.storage.outbox import DeadLetters, EventMessage, parse_event
 from shared.storage.rows import INDEX, key_range, outbox_key
 from shared.wire.events import Event
 from tests.support.receivers import Collector, report_to, webhook_settings

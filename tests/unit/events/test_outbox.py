@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from shared.domain.document import ANY_VERSION
+from shared.domain.names import EVENT_QUEUE
 from shared.domain.page import Action, HistoryEntry, LabelChange
 from shared.domain.review import Decision
 from shared.events.delivery import STALE
-from shared.services.jobs.messages import EVENT_QUEUE
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.service import Saved, Submitted
 from shared.services.training.service import TrainRequest

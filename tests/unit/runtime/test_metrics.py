@@ -20,9 +20,10 @@ from shared.domain.names import Studio
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
 from shared.events.delivery import MAX_ATTEMPTS, PAUSES
 from shared.runtime.settings import load_settings
-from shared.services.jobs.messages import JobMessage, parse_event
+from shared.services.jobs.lifecycle import JobMessage
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.clients import _counted
+from shared.storage.outbox import parse_event
 from shared.telemetry import Attribute, Kind
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve

@@ -19,10 +19,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from shared import telemetry
 from shared.domain.document import document_id, parse_version
 from shared.domain.jobs import JobStatus
+from shared.domain.names import WORK_QUEUE
 from shared.domain.review import Decision
 from shared.runtime.telemetry import Ids, OpenTelemetry
 from shared.services.jobs.dispatch import PAUSES
-from shared.services.jobs.messages import WORK_QUEUE, parse
+from shared.services.jobs.lifecycle import parse
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.service import Submitted
 from shared.storage.gateways.ports import StorageUnavailable

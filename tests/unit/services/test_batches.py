@@ -10,9 +10,10 @@ import pytest
 
 from shared.domain.errors import Conflict
 from shared.domain.jobs import Job, JobKind, JobStatus, Outcome
+from shared.domain.names import BATCH_QUEUE
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.dispatch import PAUSES
-from shared.services.jobs.messages import BATCH_QUEUE, BatchMessage, parse
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.services import App, Clock, in_process, logged, result_json
 from tests.support.storage.faults import Crash, Faults, LostAnswer, Plan, crash_at

@@ -14,7 +14,7 @@ from shared.engines.azure_language.engine import NAME, AzureLanguageEngine, Lang
 from shared.engines.azure_language.service import LanguageOptions
 from shared.engines.base import ArtifactError, EngineNotConfigured
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.messages import parse
+from shared.services.jobs.lifecycle import parse
 from shared.storage.usage import WINDOWS, CallRates
 from tests.fakes.faults import Fault
 from tests.fakes.language import KEY, RUNTIME, FakeLanguage

@@ -5,21 +5,20 @@ import logging
 
 import pytest
 
+from shared.domain.errors import BadMessage
 from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, WORK_QUEUE
 from shared.domain.schedule import Schedule
-from shared.services.jobs.dispatch import BLOB_TRIGGER_POISON, PAUSES
-from shared.services.jobs.messages import (
-    BATCH_QUEUE,
-    FIT_QUEUE,
+from shared.services.jobs.dispatch import PAUSES
+from shared.services.jobs.lifecycle import (
     FORMER_QUEUES,
-    WORK_QUEUE,
-    BadMessage,
     BatchMessage,
     JobMessage,
     PlanMessage,
     parse,
     queue_of,
 )
+from shared.services.projects.maintenance import BLOB_TRIGGER_POISON
 from shared.storage.gateways.ports import Received
 from tests.support.services import App, Clock, in_process
 from tests.support.storage.memory import MemoryStorage

@@ -4,9 +4,8 @@ import asyncio
 from typing import override
 
 from shared.domain.jobs import Job, JobKind, JobStatus
-from shared.domain.names import ProjectKind, random_id
+from shared.domain.names import BATCH_QUEUE, ProjectKind, random_id
 from shared.services.jobs.lifecycle import IN_FLIGHT
-from shared.services.jobs.messages import BATCH_QUEUE
 from shared.services.projects.service import ProjectPatch
 from shared.storage.gateways.ports import BlobContent
 from shared.storage.uploads import READERS_EACH, UploadedBlobs

@@ -8,10 +8,10 @@ import pytest
 
 from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Example
-from shared.domain.names import ProjectKind
+from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.messages import FIT_QUEUE, JobMessage, parse
+from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.training.evaluating import WrittenEvaluation
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living

@@ -13,7 +13,7 @@ from shared.domain.jobs import BulkParameters, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind
 from shared.domain.project import AutolabelSettings, Category, Project, ProjectSettings, former_names
-from shared.services.jobs.messages import BatchMessage
+from shared.services.jobs.lifecycle import BatchMessage
 from shared.services.projects.categories import CategoryChange
 from shared.services.review.bulk import BulkRequest
 from shared.services.training.service import TrainRequest

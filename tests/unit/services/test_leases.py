@@ -11,8 +11,8 @@ from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.transfers import ImportParameters
 from shared.engines.base import EngineError
 from shared.services.autolabel.registering import RegisterService
-from shared.services.jobs import lifecycle
-from shared.services.jobs.lifecycle import heartbeat, run_undivided
+from shared.services.jobs import dispatch, lifecycle
+from shared.services.jobs.dispatch import heartbeat, run_undivided
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.imports import ImportService
 from shared.storage.gateways.ports import StorageUnavailable
@@ -84,7 +84,7 @@ async def test_no_message_and_no_sweep_begins_work_that_runs(
     held = Held(getattr(service, name))
     monkeypatch.setattr(service, name, held.method())
     monkeypatch.setattr(lifecycle, "SECONDS", 0)
-    monkeypatch.setattr(lifecycle, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(dispatch, "RENEW_SECONDS", 0.01)
     job = await start(app)
 
     async def begun() -> bool:
@@ -214,8 +214,8 @@ class Lasting:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "RENEW_SECONDS", 0.01)
-    monkeypatch.setattr(lifecycle, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(dispatch, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(dispatch, "RETRY_SECONDS", 0.01)
 
 
 class TestHeartbeat:

@@ -23,7 +23,7 @@ from shared.engines.worker import FitRequest, Worker
 from shared.runtime.auth import Access
 from shared.services.jobs import dispatch, lifecycle
 from shared.services.jobs.dispatch import BATCH_SECONDS, Dispatcher, Handlers, TookTooLong, limit_of
-from shared.services.jobs.messages import BatchMessage, JobMessage, PlanMessage, Work
+from shared.services.jobs.lifecycle import BatchMessage, JobMessage, PlanMessage, Work
 from shared.services.projects import maintenance
 from shared.services.projects.maintenance import MaintenanceService
 from tests.support.services import App, in_process
@@ -154,8 +154,8 @@ async def test_an_interrupted_batch_gives_its_lease_up(app: App, monkeypatch: py
         patch.setattr(app.container.stores.uploads, "inspect", forever)
         patch.setattr(dispatcher, "_timeout", lambda _: asyncio.timeout(0.05))
         with pytest.raises(TookTooLong):
-            await dispatcher.run(dispatch.parse(body))
-    await dispatcher.run(dispatch.parse(body))  # the lease is free at once
+            await dispatcher.run(lifecycle.parse(body))
+    await dispatcher.run(lifecycle.parse(body))  # the lease is free at once
     assert await app.document("a.txt") is not None
 
 
@@ -175,7 +175,7 @@ async def test_an_interrupted_job_gives_its_lease_up(app: App) -> None:
     for _ in range(2):  # the second finds the lease free at once
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await lifecycle.run_undivided(stores, app.container.jobs, job, work, fail)
+                await dispatch.run_undivided(stores, app.container.jobs, job, work, fail)
     assert tries == ["job", "job"]
 
 

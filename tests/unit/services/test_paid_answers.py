@@ -16,7 +16,7 @@ from shared.engines.base import EngineNotConfigured
 from shared.services.autolabel import exchanges
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
-from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.fakes.openai import FakeOpenAI

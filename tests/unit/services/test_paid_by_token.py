@@ -15,8 +15,8 @@ from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import BATCH_DOCUMENTS, AzureOpenAIEngine, OpenAIOptions
 from shared.runtime.container import service_engines
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.lifecycle import Later, run_leased
-from shared.services.jobs.messages import BatchMessage, parse
+from shared.services.jobs.dispatch import Later, run_leased
+from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.documents import DocumentPatch

@@ -7,8 +7,7 @@ import pytest
 from shared.domain.errors import JobNotFound
 from shared.domain.jobs import Job, JobKind, Outcome
 from shared.domain.labels import Labels
-from shared.domain.names import DocumentStatus
-from shared.services.jobs.messages import WORK_QUEUE
+from shared.domain.names import WORK_QUEUE, DocumentStatus
 from tests.support.services import App, Clock, in_process, result_json
 from tests.support.storage.memory import MemoryStorage
 

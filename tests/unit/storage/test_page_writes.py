@@ -213,11 +213,11 @@ async def test_a_lock_between_read_and_write_wins(saving: Saving) -> None:
 
 async def test_a_late_step_of_an_old_lock_shuts_nothing(saving: Saving) -> None:
     app = in_process(saving.storage)
-    fence, pages = app.container.stores.fence, app.container.stores.pages
+    fence, projects = app.container.stores.fence, app.container.stores.projects
     project = await fence.lock("p", "saga", "Labels are moving.")
     await fence.unlock("p", "saga")
 
-    await pages.raise_fence(project.scope, project.locks)  # a step that was slow to come
+    await projects.raise_fence(project)  # a step that was slow to come
 
     assert [r.status for r in await saving.save(app)] == [Saved.SAVED, Saved.SAVED]
 
