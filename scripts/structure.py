@@ -22,8 +22,7 @@ Conventions:
 - Suggestions come from an engine of the bench: engines differ, and an upload crosses the files of its own in addition.
 - The storage gateways count apart: they are files of the SDK's kind, below every operation.
 - Issue 11 was measured with another tool, which found 41, 30 and 27 files for an upload, a decision and a switch in
-  commit 3277add. Without the gateways this script found 42, 31 and 31 there, when the traced switch was not yet stopped
-  after its first step.
+  commit 3277add. Without the gateways this script finds 42, 31 and 31 there.
 """
 
 import argparse

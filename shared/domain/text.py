@@ -161,12 +161,25 @@ _REASONS: Final = {
     "BlobBeingRehydrated": "the blob is being rehydrated from the archive tier",
     "BlobUsesCustomerSpecifiedEncryption": "the blob is encrypted with a customer-provided key",
     "BlobLeased": "the blob has a lease that prevents reading it",
+    "AuthorizationPermissionMismatch": "the app is not authorized to read the blob",
+    "KeyVaultEncryptionKeyNotFound": "the blob's encryption key was not found in the key vault",
+}
+#: What follows from the reason, where that helps.
+_REMEDIES: Final = {
+    "BlobArchived": "; rehydrate it to an online tier so that it can be read",
+    "BlobBeingRehydrated": "; it can be read after that",
 }
 
 
 def why_not_a_document(code: str) -> str:
     """The reason of a rejection, or of `MISSING` and `CHANGED`, for any number of documents."""
-    return _REASONS.get(code, f"the storage account refuses to read the blob: {code}")
+    return _REASONS.get(code, f"the storage account refuses to read the blob ({code})")
+
+
+def reject_unreadable(code: str) -> Rejection:
+    """Rule D1 for a blob that the storage account permanently refuses to read."""
+    reason = why_not_a_document(code)
+    return Rejection(code, f"{reason[0].upper()}{reason[1:]}{_REMEDIES.get(code, '')}.")
 
 
 def reject_by_name(location: str) -> Rejection | None:

@@ -16,7 +16,14 @@ from shared.domain.document import Reading, document_id
 from shared.domain.names import random_id
 from shared.domain.page import first_id
 from shared.domain.project import Scope
-from shared.domain.text import MAX_BYTES, Rejection, decode_document, reject_by_name, reject_by_size
+from shared.domain.text import (
+    MAX_BYTES,
+    Rejection,
+    decode_document,
+    reject_by_name,
+    reject_by_size,
+    reject_unreadable,
+)
 from shared.storage.gateways.ports import (
     BlobInfo,
     BlobLeased,
@@ -171,20 +178,6 @@ READERS_EACH = 16
 #: So many other blobs are tried to tell a key of one blob from a key of the account.
 OTHERS = 5
 
-_UNREADABLE = {
-    "BlobArchived": "The blob is in the archive tier; rehydrate it to an online tier so that it can be read.",
-    "BlobBeingRehydrated": "The blob is being rehydrated from the archive tier; it can be read after that.",
-    "BlobUsesCustomerSpecifiedEncryption": "The blob is encrypted with a customer-provided key.",
-    "BlobLeased": "The blob has a lease that prevents reading it.",
-    "AuthorizationPermissionMismatch": "The app is not authorized to read this blob.",
-    "KeyVaultEncryptionKeyNotFound": "The blob's encryption key was not found in the key vault.",
-}
-
-
-def _unreadable(error: BlobUnreadable | BlobLeased) -> Rejection:
-    code = error.code if isinstance(error, BlobUnreadable) else "BlobLeased"
-    return Rejection(code, _UNREADABLE.get(code, f"The storage account refuses to read the blob ({code})."))
-
 
 class UploadedBlobs:
     def __init__(self, blobs: Blobs) -> None:
@@ -213,7 +206,8 @@ class UploadedBlobs:
             except (BlobUnreadable, BlobLeased) as error:
                 if isinstance(error, BlobUnreadable) and error.doubtful:
                     await self._require_of_one_blob(container, location, error)
-                return Reading("", None, _unreadable(error), unreadable=True)
+                code = error.code if isinstance(error, BlobUnreadable) else "BlobLeased"
+                return Reading("", None, reject_unreadable(code), unreadable=True)
         if content is None:
             return None
         found = reject_by_size(content.size) or decode_document(content.data)

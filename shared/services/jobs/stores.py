@@ -71,6 +71,14 @@ class Directory:
         self._known[name] = project
         return project
 
+    async def project_of(self, job: Job) -> Project | None:
+        """The project that the job was started for; None when it is gone, also if another one has its name."""
+        try:
+            project = await self.read(job.project)
+        except ProjectNotFound:
+            return None
+        return project if job.applies_to(project) else None
+
     async def reread(self, name: str) -> Project:
         """After a change of the row that another store wrote: its container may be another, too."""
         self._containers.clear()
@@ -281,11 +289,8 @@ async def left_out(stores: Stores, job: Job, batch: Batch, reason: JobError) -> 
     parameters = job.parameters
     if not isinstance(parameters, AutolabelParameters) or parameters.source is JobSource.UPLOAD:
         return BatchResult()
-    try:
-        project = await stores.directory.read(job.project)
-    except ProjectNotFound:
-        return BatchResult()
-    if not job.applies_to(project):
+    project = await stores.directory.project_of(job)
+    if project is None:
         return BatchResult()
     then = replace(project, edition=job.edition, generation=job.generation)
     pages = await stores.pages.load_range(then.scope, batch.low, batch.high)

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Final
 
 from shared.domain.document import PLANNED_WHEN_READ, Document
-from shared.domain.errors import Conflict, InvalidArgument, ProjectNotFound, Unavailable
+from shared.domain.errors import Conflict, InvalidArgument, Unavailable
 from shared.domain.jobs import ExportResult, Job, JobKind, JobStatus
 from shared.domain.labels import without_open_end
 from shared.domain.names import random_id
@@ -68,14 +68,14 @@ class ExportService:
     async def _export(self, job: Job) -> Job:
         """Write the file; again, when what it lists at its beginning changed while documents were read."""
         for _ in range(ATTEMPTS):
-            project = await self._current(job)
+            project = await self._stores.directory.project_of(job)
             if project is None:
                 return job
             if project.lock is not None and project.lock.edits_categories:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             made = await self._write(job, project)
-            after = await self._current(job)
+            after = await self._stores.directory.project_of(job)
             if after is None or (after.locks, after.categories) == (project.locks, project.categories):
                 ended = await self._jobs.end(job, JobStatus.SUCCEEDED, result=made)
                 if ended.result != made:  # another worker was first
@@ -83,13 +83,6 @@ class ExportService:
                 return ended
             await self._stores.artifacts.delete_export(job.incarnation, job.id, made.file_id)
         raise Unavailable("The project's categories are being changed; try again.", retry_after=1)
-
-    async def _current(self, job: Job) -> Project | None:
-        try:
-            project = await self._stores.directory.read(job.project)
-        except ProjectNotFound:
-            return None
-        return project if job.applies_to(project) else None
 
     async def _write(self, job: Job, project: Project) -> ExportResult:
         """Write the parts, each full but for the last."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.domain.document import Document
-from shared.domain.errors import Conflict, InvalidArgument, ProjectNotFound, Unavailable
+from shared.domain.errors import Conflict, InvalidArgument, Unavailable
 from shared.domain.jobs import (
     EvaluationSplit,
     Job,
@@ -214,7 +214,7 @@ class PushService:
     async def _advance(self, job: Job) -> None:
         """Go on until the push has ended. Raises Later until the next poll, RowChanged when it was canceled."""
         while not job.status.ended:
-            project = await self._project(job)
+            project = await self._stores.directory.project_of(job)
             if project is None:
                 await self._fail(job, JobError("ProjectNotFound", "The project was deleted."))
                 return
@@ -239,13 +239,6 @@ class PushService:
                 await self._fail(job, *(state.errors or (_no_reason(state),)))
                 return
             job = await self._next(job, state)
-
-    async def _project(self, job: Job) -> Project | None:
-        try:
-            project = await self._stores.directory.read(job.project)
-        except ProjectNotFound:
-            return None
-        return project if job.applies_to(project) else None
 
     async def _begin(self, job: Job, project: Project, *, again: bool) -> Job:
         """The job with an operation of its step: the one that it has, or a new one. `again`: there may be one."""

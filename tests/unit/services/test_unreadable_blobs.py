@@ -5,6 +5,7 @@ import pytest
 from shared.domain.document import document_id
 from shared.domain.errors import Conflict
 from shared.domain.jobs import JobStatus
+from shared.domain.text import reject_unreadable, why_not_a_document
 from shared.services.autolabel import registering
 from shared.services.training.service import TrainRequest
 from tests.support.services import App, Clock, result_json
@@ -173,3 +174,21 @@ async def test_documents_that_cannot_be_read_are_not_removed_by_a_listing_withou
     await app.container.registering.scan(app.name, "confirmed", confirm_removals=True)
     await app.drain()
     assert [await app.document(name) for name in names] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "BlobArchived",
+            "The blob is in the archive tier; rehydrate it to an online tier so that it can be read.",
+        ),
+        ("KeyVaultEncryptionKeyNotFound", "The blob's encryption key was not found in the key vault."),
+        ("SomethingNew", "The storage account refuses to read the blob (SomethingNew)."),
+    ],
+)
+def test_the_reason_of_a_blob_and_of_many_is_the_same(code: str, message: str) -> None:
+    rejection = reject_unreadable(code)
+    reason = why_not_a_document(code)
+    assert (rejection.code, rejection.message) == (code, message)
+    assert message.lower().startswith(reason.lower()), "what a training says of all such documents"
