@@ -48,6 +48,7 @@ MAX_RESPONSE: Final = 4_000_000
 MAX_CONTENT: Final = 200_000
 MAX_TOKENS: Final = 20_000
 _MINUTE: Final = 60.0
+_NO_COMPLETION: Final = "The service returned a response that is not a chat completion; check its address."
 #: Parameters that not every server or model knows; `max_tokens` takes the place of the one before it.
 _OPTIONAL: Final = ("logprobs", "temperature", "max_completion_tokens", "max_tokens")
 
@@ -354,7 +355,9 @@ def _judge(error: Exception) -> tuple[str | None, CallFailed]:
 
     match error:
         case openai.APITimeoutError() | TimeoutError():
-            return "timeout", CallFailed("EngineTimeout", "The service did not answer in time.")
+            return "timeout", CallFailed(
+                "EngineTimeout", "The service did not answer in time (see OPENAI_TIMEOUT_SECONDS)."
+            )
         case openai.APIStatusError():
             return _judge_status(error)
         case openai.APIConnectionError():
@@ -366,8 +369,7 @@ def _judge(error: Exception) -> tuple[str | None, CallFailed]:
             return None, CallFailed("InvalidAnswer", f"The service returned a response that is {error}.")
         case _:
             log.warning("A response of the service cannot be read (%s).", type(error).__name__)
-            text = "The service returned a response that is not a chat completion."
-            return None, CallFailed("InvalidAnswer", text)
+            return None, CallFailed("InvalidAnswer", _NO_COMPLETION)
 
 
 def _judge_status(error: "APIStatusError") -> tuple[str | None, CallFailed]:
@@ -382,7 +384,7 @@ def _judge_status(error: "APIStatusError") -> tuple[str | None, CallFailed]:
         )
         return None, CallFailed("EngineAccessDenied", text, hopeless=True)
     if status == 404:
-        text = f"The service has no such model or deployment {said}"
+        text = f"The service has no such address, model or deployment {said}"
         return None, CallFailed("EngineNotFound", text, hopeless=True)
     if status == 429 and code == "insufficient_quota":
         return None, CallFailed(
@@ -403,7 +405,7 @@ def _reply(answer: Any) -> Reply:
     used = Tokens(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
     choices = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices:
-        raise CallFailed("InvalidAnswer", "The response of the service has no choices.", tokens=used)
+        raise CallFailed("InvalidAnswer", _NO_COMPLETION, tokens=used)
     choice: Any = cast("list[Any]", choices)[0]
     message = getattr(choice, "message", None)
     content, reason = getattr(message, "content", None), getattr(choice, "finish_reason", None)

@@ -139,7 +139,8 @@ class AutolabelService:
         categories = next(names for names in chosen if names is not None)
         task = await self._models.task(project, engine, categories)
         tokens = engine.estimate(task, documents, characters)
-        return replace(estimate, tokens=tokens, cost=engine.prices.cost(tokens) if tokens else None)
+        cost = engine.prices.cost(tokens) if tokens is not None else None
+        return replace(estimate, tokens=tokens, cost=cost)
 
     def _engine(self, project: Project, request: AutolabelRequest) -> Engine:
         """The engine that a job would use. Raises InvalidArgument for one that is not configured."""

@@ -109,7 +109,7 @@ async def test_entities_are_found_occurrence_by_occurrence(service: Service) -> 
 
 
 async def test_what_is_not_in_the_text_or_not_offered_is_dropped_and_counted(service: Service) -> None:
-    [entities] = await service.ask(ENTITIES, "@Login #nowhere #unknown")
+    [entities] = await service.ask(ENTITIES, "Hi, @Login #nowhere #unknown")
     assert [one.category for one in entities.predictions] == ["Login"]
     assert entities.left_out == 2
     [single] = await service.ask(SINGLE, "#unknown")
@@ -305,7 +305,7 @@ def wait_asked(headers: dict[str, str]) -> float | None:
 
 async def test_probabilities_from_before_the_schema_are_not_believed(service: Service) -> None:
     forced, plain = await service.ask(SINGLE, "@Login #forced", "@Login #plain")
-    assert forced.predictions[0].confidence == plain.predictions[0].confidence == DEFAULT_CONFIDENCE
+    assert forced.predictions[0].confidence == plain.predictions[0].confidence == 0.5
 
 
 async def test_the_allowance_is_never_exceeded_and_what_is_done_is_kept(service: Service) -> None:

@@ -251,3 +251,15 @@ def test_of_a_long_reason_no_part_of_a_key_is_shown() -> None:
     said = redacted(f"{KEY} " * 3_000)
     assert len(said) < 4_000
     assert set(said.split()) == {"[redacted]"}
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in to the network</html>", '{"ok": true}', ""])
+async def test_a_page_of_a_proxy_is_said_to_be_no_chat_completion(ask: Ask, body: str) -> None:
+    async def page(_request: web.Request) -> web.StreamResponse:
+        content_type = "text/html" if body.startswith("<") else "application/json"
+        return web.Response(text=body, content_type=content_type)
+
+    answer = await ask(page)
+    assert code(answer) == "InvalidAnswer"
+    assert answer.failure is not None
+    assert "not a chat completion; check its address" in answer.failure.message

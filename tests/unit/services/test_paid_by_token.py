@@ -109,6 +109,23 @@ async def test_without_prices_a_cost_limit_is_refused_and_an_estimate_names_toke
     assert fake.requests == []
 
 
+def test_without_settings_nothing_is_limited() -> None:
+    engine = service_engines(settings(openai_base_url="http://localhost:9/v1", openai_model="m"))[ENGINE]()
+    assert isinstance(engine, AzureOpenAIEngine)
+    assert (engine.limited, engine.cost_limit, engine.prices) == (False, None, Prices())
+
+
+async def test_nothing_to_label_costs_nothing(fake: FakeOpenAI) -> None:
+    async with serve(fake.app()) as url:
+        options = OpenAIOptions(f"{url}/v1", "secret", "fake-model", prices=Prices(2, 8))
+        engine = AzureOpenAIEngine(options, no_identity)
+        app = in_process(MemoryStorage(), engines={ENGINE: lambda: engine})
+        await app.create()
+        estimate = await app.container.autolabel.estimate("p", AutolabelRequest(ENGINE))
+        await engine.aclose()
+    assert (estimate.documents, estimate.cost) == (0, 0)
+
+
 @pytest.mark.parametrize(("asked", "limit"), [(1_000.0, 5.0), (2.0, 2.0), (None, 5.0)])
 async def test_a_request_can_only_lower_the_cost_limit(
     fake: FakeOpenAI, asked: float | None, limit: float
