@@ -167,11 +167,10 @@ async def test_a_failure_has_its_code(service: Service, kind: ProjectKind, text:
 
 
 async def test_a_failure_is_that_documents_alone(service: Service) -> None:
-    texts = ["@Login", "#filter", "@Refund", "#length", "@Login #plain"]
-    found = await service.ask(SINGLE, *texts)
-    assert [one.failure.code if one.failure else one.predictions[0].category for one in found] == [
-        "Login", "ContentFiltered", "Refund", "AnswerTruncated", "Login",
-    ]  # fmt: skip
+    texts = ["@Login", "#filter", "@Refund", "#length", *(f"@Login {n}" for n in range(9))]
+    found = await service.ask(SINGLE, *texts)  # more than go at once
+    codes = [one.failure.code if one.failure else one.predictions[0].category for one in found]
+    assert codes == ["Login", "ContentFiltered", "Refund", "AnswerTruncated", *["Login"] * 9]
     assert found[3].tokens == Tokens(100, 10)  # what was cut off was paid
 
 
