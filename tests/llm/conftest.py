@@ -72,7 +72,7 @@ def host(azurite: Azurite, compatible: str, tmp_path_factory: pytest.TempPathFac
         "OPENAI_INPUT_PRICE": "1",
         "OPENAI_OUTPUT_PRICE": "1",
         "OPENAI_TIMEOUT_SECONDS": "300",
-        "OPENAI_MAX_ANSWER_TOKENS": "200",  # a small model may repeat itself until its context is full
+        "OPENAI_MAX_ANSWER_TOKENS": "80",  # a small model may repeat itself until its context is full
     }
     folder = tmp_path_factory.mktemp("llm")
     with running_host(azurite, unique("llm").replace("-", "")[:14], folder, settings) as running:
