@@ -89,19 +89,38 @@ def mentions(words: Sequence[str], labels: Sequence[int]) -> set[tuple[Mention, 
 
 def seen_at(word: str, position: int, clusters: Clusters) -> tuple[str, ...]:
     """What a token sees of one word alone: itself (position 0), a neighbor, or the next but one."""
+    return (*of_word(word, position), *of_clusters(clusters.get(word, ()), position))
+
+
+def of_word(word: str, position: int) -> tuple[str, ...]:
+    """As `seen_at`, but for its clusters."""
     if position == 0:
-        return (*_own(word), *clusters.get(word, ()))
-    if abs(position) == 1:
-        return (*_near(word, position), *(f"{position:+}{name}" for name in clusters.get(word, ())))
-    return _far(word, position)
+        return _own(word)
+    return _near(word, position) if abs(position) == 1 else _far(word, position)
+
+
+def of_clusters(names: tuple[str, ...], position: int) -> tuple[str, ...]:
+    """As `seen_at`, but for the rest."""
+    if position == 0:
+        return names
+    return tuple(f"{position:+}{name}" for name in names) if abs(position) == 1 else ()
 
 
 def in_context(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
     """What each token sees besides: pairs of words, and known mentions."""
-    lower = [word.lower()[:_LONGEST_WORD] for word in words]
-    pairs = [f"{a}|{b}" for a, b in pairwise([_EDGE, *lower, _EDGE])]
-    described = [[f"w-1,0={before}", f"w0,1={after}"] for before, after in pairwise(pairs)]
-    for i, mark in enumerate(gazetteer.marks(lower, own)):
+    return [[*pair, *marks] for pair, marks in zip(pairs(words), known(words, gazetteer, own), strict=True)]
+
+
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Each word with the one before and the one after."""
+    found = [f"{a}|{b}" for a, b in pairwise([_EDGE, *_lower(words), _EDGE])]
+    return [(f"w-1,0={before}", f"w0,1={after}") for before, after in pairwise(found)]
+
+
+def known(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
+    """Whether each word is in a known mention, or beside one."""
+    described: list[list[str]] = [[] for _ in words]
+    for i, mark in enumerate(gazetteer.marks(_lower(words), own)):
         if mark:
             described[i].append(mark)
             if i:
@@ -109,6 +128,10 @@ def in_context(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mentio
             if i + 1 < len(words):
                 described[i + 1].append(f"-1{mark}")
     return described
+
+
+def _lower(words: Sequence[str]) -> list[str]:
+    return [word.lower()[:_LONGEST_WORD] for word in words]
 
 
 @lru_cache(maxsize=50_000)

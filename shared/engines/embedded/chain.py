@@ -1,7 +1,5 @@
-"""A linear-chain conditional random field at prediction time: exact probabilities of spans, with numpy alone.
-
-python-crfsuite fits the weights; here they are plain arrays. That keeps its model files, which its C code
-reads without checks, out of artifacts, and it computes many documents at once.
+"""A linear-chain conditional random field at prediction time: exact probabilities of spans of many documents at once,
+with numpy alone. `chain_training` fits it.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Any, Final
 
 import numpy as np
-import pycrfsuite
 import scipy.linalg
 import scipy.linalg.lapack
 import scipy.optimize
@@ -30,8 +29,6 @@ vstack: Final[Any] = scipy.sparse.vstack
 log_softmax: Final[Any] = scipy.special.log_softmax
 softmax: Final[Any] = scipy.special.softmax
 logit: Final[Any] = scipy.special.logit
-CrfTrainer: Final[Any] = pycrfsuite.Trainer
-CrfTagger: Final[Any] = pycrfsuite.Tagger
 
 _ONE_THREAD: Final[Any] = threadpool_limits(1, "blas")
 

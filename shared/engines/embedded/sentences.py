@@ -215,22 +215,25 @@ class Encoder:
         rows = chain.from_iterable([*row, *gap] for row in self._slots(cut))
         slots = np.array([*gap, *rows, *end], dtype=np.intp)
         outside = slots == 0
-        inner = slots[_MARGIN:-_MARGIN]
-        own = self._own(self._rows[inner], self._pieces[inner])
-        own[outside[_MARGIN:-_MARGIN]] = 0
-        parts = [own, *self._convolved(slots, outside)]
+        # Only pieces are summed up; of single words, a third of the places lie between texts.
+        inner = np.flatnonzero(~outside)
+        inner = np.concatenate([inner, np.arange(len(slots) - _LEAST_ROWS, len(slots)) - _MARGIN])
+        own = self._own(self._rows[slots[inner]], self._pieces[slots[inner]])
+        parts = [own, *self._convolved(slots, outside, inner)]
         values = np.concatenate(parts, axis=1)
         mean = values.mean(axis=1)
         variance = np.einsum("ij,ij->i", values, values) / values.shape[1] - mean**2
         scale = (1 / np.sqrt(np.maximum(variance, 0) + self._weights.eps)).astype(np.float32)
         # A product for each text: its sum must not depend on where the text lies.
-        ends = np.cumsum([len(ids) + _MARGIN for ids in cut]) - _MARGIN
+        ends = np.cumsum([len(ids) for ids in cut])
         places = [slice(end - len(ids), end) for end, ids in zip(ends.tolist(), cut, strict=True)]
         sums = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
         lengths = np.array([[len(ids)] for ids in cut], dtype=np.float32)
         return sums * self._weights.ln_g + lengths * self._weights.ln_b
 
-    def _convolved(self, slots: NDArray[np.intp], outside: NDArray[np.bool_]) -> Iterator[Vectors]:
+    def _convolved(
+        self, slots: NDArray[np.intp], outside: NDArray[np.bool_], inner: NDArray[np.intp]
+    ) -> Iterator[Vectors]:
         count = len(slots) - 2 * _MARGIN
         summand = 0
         for number, (width, before) in enumerate(_BRANCHES):
@@ -242,12 +245,11 @@ class Encoder:
             np.maximum(first, 0, out=first)
             first += self._projected[slots, number * _CONV : (number + 1) * _CONV]
             first[outside] = 0
-            begin = _MARGIN - before
-            windows = np.concatenate([first[begin + i : begin + i + count] for i in range(width)], axis=1)
+            windows = np.concatenate([first[inner - before + i] for i in range(width)], axis=1)
             second = windows @ self._weights.w2[number]
             second += self._weights.b2[number]
             np.maximum(second, 0, out=second)
-            second += first[_MARGIN:-_MARGIN]
+            second += first[inner]
             yield second
 
     def _dense(self, sums: Vectors, lengths: Vectors) -> Vectors:

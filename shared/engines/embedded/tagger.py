@@ -65,23 +65,8 @@ class Tagger:
 
     def candidates(self, documents: Sequence[Tokens]) -> list[list[Candidate]]:
         """Probable spans of each document, by token numbers; they may overlap."""
-        lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
-        found: list[list[Candidate]] = [[] for _ in lengths]
         scored = self._scores.of([tokens.words for tokens in documents])
-        for chain, (first, _), token_scores in zip(
-            self._chains, groups(len(self.categories)), scored, strict=True
-        ):
-            for all_spans, spans in zip(found, chain.candidates(token_scores, lengths), strict=True):
-                all_spans += [replace(span, category=span.category + first) for span in spans]
-        by_segment = iter(found)
-        return [
-            [
-                replace(span, start=span.start + begin, end=span.end + begin)
-                for begin, _ in tokens.segments
-                for span in next(by_segment)
-            ]
-            for tokens in documents
-        ]
+        return probable_spans(self._chains, len(self.categories), scored, documents)
 
     def store(self) -> Artifact:
         """All of it, as JSON and arrays."""
@@ -119,6 +104,26 @@ class Tagger:
         decision = Decision(platt, stored.number("threshold"), stored.number("ceiling"))
         gazetteer = _gazetteer(stored, len(categories))
         return cls(categories, attributes, chains, gazetteer, _clusters(stored), decision)
+
+
+def probable_spans(
+    chains: Sequence[Chain], categories: int, scored: Iterable[Matrix], documents: Sequence[Tokens]
+) -> list[list[Candidate]]:
+    """As `Tagger.candidates`; `scored` has for each chain the scores of all tokens, one after the other."""
+    lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
+    found: list[list[Candidate]] = [[] for _ in lengths]
+    for chain, (first, _), scores in zip(chains, groups(categories), scored, strict=True):
+        for all_spans, spans in zip(found, chain.candidates(scores, lengths), strict=True):
+            all_spans += [replace(span, category=span.category + first) for span in spans]
+    by_segment = iter(found)
+    return [
+        [
+            replace(span, start=span.start + begin, end=span.end + begin)
+            for begin, _ in tokens.segments
+            for span in next(by_segment)
+        ]
+        for tokens in documents
+    ]
 
 
 def groups(categories: int) -> list[tuple[int, int]]:

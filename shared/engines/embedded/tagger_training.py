@@ -1,9 +1,7 @@
-"""Fits an entity tagger: a conditional random field by python-crfsuite, its decisions learned out of fold."""
+"""Fits an entity tagger: a conditional random field, its decisions learned out of fold."""
 
-import os
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -12,21 +10,24 @@ import numpy as np
 
 from shared.domain.labels import Example
 from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
-from shared.engines.embedded import logistic
+from shared.engines.embedded import chain_training, logistic
 from shared.engines.embedded.attributes import (
     EDGES,
     POSITIONS,
     Gazetteer,
     Mention,
-    in_context,
+    known,
     mentions,
-    seen_at,
+    of_clusters,
+    of_word,
+    pairs,
 )
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
+from shared.engines.embedded.chain_training import Seen, Weights
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.logistic import Platt
-from shared.engines.embedded.numeric import CrfTagger, CrfTrainer, csr_array
-from shared.engines.embedded.tagger import Tagger, groups, scores
+from shared.engines.embedded.numeric import csr_array, ones_at
+from shared.engines.embedded.tagger import Tagger, groups, probable_spans, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
 
@@ -36,27 +37,15 @@ _ENOUGH_SPANS: Final = 300
 _HOLD: Final = 5.0
 """Probabilities of spans are nearly honest as they are, and few held-out spans shift them too far."""
 
-_PARAMETERS: Final = {"c1": 0.05, "c2": 0.05, "feature.possible_transitions": True}
 _MOST_TOKENS: Final = 200_000
 _MOST_CHARACTERS: Final = 3_000_000
 """Of all documents together, and so for tokens. More would cost minutes and change little."""
 _LEAST_TOKENS: Final = 200
 _LEAST_CHARACTERS: Final = 1_000
 """Of a document; when not even so much of each can be read, documents are drawn."""
+_ITERATIONS, _LEAST_ITERATIONS = 60, 30
 _WORK: Final = 8_000_000
-"""Tokens times iterations; beyond 80,000 tokens a fit makes do with fewer than 100 iterations."""
-
-_UNDECIDED: Final = Decision(Platt(), 0.5, 1.0)
-
-
-type Segment = tuple[list[list[str]], list[int]]
-"""The attributes of its tokens, and their labels."""
-
-type Weights = dict[tuple[int, int], float]
-"""By attribute and label."""
-
-type Transitions = dict[tuple[int, int], float]
-"""From label to label."""
+"""Tokens times iterations; a fit on more makes do with fewer iterations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +72,9 @@ def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
     documents = [
         _document(tokens, spans, categories) for (_, tokens), (spans, _) in zip(read, aligned, strict=True)
     ]
-    fitter = _Fitter(categories, seed)
-    return fitter.fit(documents, _decide(documents, fitter, seed)), report
+    fitter = _Fitter(categories, _Words(documents), seed)
+    decision = _decide(documents, fitter, seed)
+    return fitter.tagger(fitter.fit(documents), decision), report
 
 
 def _read(examples: Sequence[Example], seed: int) -> tuple[list[tuple[Example, Tokens]], int]:
@@ -123,6 +113,71 @@ def depth(sizes: Sequence[int], total: int) -> int:
     return max(sizes, default=0)
 
 
+class _Words:
+    """The attributes of tokens, by number: what a token sees of a word is described once for each position, and what
+    does not depend on the documents of a fit once for all fits.
+    """
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self.numbers: dict[str, int] = {}
+        words = dict.fromkeys(word for document in documents for word in (*EDGES, *document.tokens.words))
+        self._number = {word: number for number, word in enumerate(words)}
+        self._words = list(words)
+        self._of_word = [[self._named(of_word(word, position)) for position in POSITIONS] for word in words]
+        self._pairs = {
+            id(document): [self._named(pair) for pair in pairs(document.tokens.words)]
+            for document in documents
+        }
+
+    def seen(
+        self, documents: Sequence[Document], clusters: WordClusters, gazetteer: Gazetteer, *, own: bool
+    ) -> Seen:
+        """Of all tokens of these documents; `own`: the gazetteer was made of their mentions, too."""
+        padded = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
+        unique, places = np.unique(np.array(padded, dtype=np.int64), return_inverse=True)
+        used: list[int] = unique.tolist()
+        sizes = [len(document.tokens.words) for document in documents]
+        margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
+        at = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
+        columns = np.stack(
+            [len(POSITIONS) * places[at + position] + i for i, position in enumerate(POSITIONS)], axis=1
+        )
+        words = [self._words[number] for number in used]
+        names = clusters.names(words)
+        of_words = [
+            [*attributes, *self._named(of_clusters(names.get(word, ()), position))]
+            for number, word in zip(used, words, strict=True)
+            for attributes, position in zip(self._of_word[number], POSITIONS, strict=True)
+        ]
+        context = [
+            [*pair, *self._named(marks)]
+            for document in documents
+            for pair, marks in zip(
+                self._pairs[id(document)],
+                known(document.tokens.words, gazetteer, document.mentions if own else set()),
+                strict=True,
+            )
+        ]
+        width, ends = len(self.numbers), np.arange(len(columns) + 1) * len(POSITIONS)
+        ones = np.ones(columns.size, dtype=np.float32)
+        tokens = csr_array((ones, columns.ravel(), ends), shape=(len(columns), len(of_words)))
+        return Seen(ones_at(of_words, width), tokens, ones_at(context, width))
+
+    def _named(self, attributes: Iterable[str]) -> list[int]:
+        numbers = self.numbers
+        return [numbers.setdefault(attribute, len(numbers)) for attribute in attributes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What was fitted on some documents; `weights` for each chain, as attributes x labels."""
+
+    chains: list[Chain]
+    weights: list[Weights]
+    gazetteer: Gazetteer
+    clusters: WordClusters
+
+
 @dataclass(frozen=True, slots=True)
 class _Fitter:
     """Fits taggers that differ only in the documents they see.
@@ -132,92 +187,50 @@ class _Fitter:
     """
 
     categories: tuple[str, ...]
+    words: _Words
     seed: int
 
-    def fit(self, documents: Sequence[Document], decision: Decision) -> Tagger:
+    def fit(self, documents: Sequence[Document]) -> _Fit:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
         all_words = [word for document in documents for word in document.tokens.words]
         clusters = WordClusters.fit(all_words, self.seed)
-        clusters.names(all_words)  # all at once; a document at a time takes far longer
-        names = _Names(clusters)
-        segments: list[Segment] = []
-        for document in documents:
-            named = names.of(document, gazetteer)
-            segments += [
-                (named[begin:end], document.labels[begin:end]) for begin, end in document.tokens.segments
-            ]
-        learned = [_learn(segments, first, count) for first, count in groups(len(self.categories))]
-        used = sorted({attribute for weights, _ in learned for attribute, _ in weights})
-        row = {attribute: number for number, attribute in enumerate(used)}
-        chains = [
-            _chain(weights, transitions, row, 2 * count + 1)
-            for (weights, transitions), (_, count) in zip(learned, groups(len(self.categories)), strict=True)
+        seen = self.words.seen(documents, clusters, gazetteer, own=True)
+        lengths = [end - begin for document in documents for begin, end in document.tokens.segments]
+        given = [label for document in documents for label in document.labels]
+        iterations = min(_ITERATIONS, max(_LEAST_ITERATIONS, _WORK // max(1, len(given))))
+        fitted = [
+            chain_training.fit(seen, _of_group(given, first, count), lengths, 2 * count + 1, iterations)
+            for first, count in groups(len(self.categories))
         ]
-        attributes = list(names.numbers)
-        vocabulary = [attributes[attribute] for attribute in used]
-        return Tagger(self.categories, vocabulary, chains, gazetteer, clusters, decision)
+        return _Fit([chain for _, chain in fitted], [weights for weights, _ in fitted], gazetteer, clusters)
+
+    def candidates(self, fitted: _Fit, documents: Sequence[Document]) -> list[list[Candidate]]:
+        """Probable spans of documents that the fit did not see."""
+        seen = self.words.seen(documents, fitted.clusters, fitted.gazetteer, own=False)
+        # Attributes that were numbered since have no weight.
+        width = len(self.words.numbers)
+        weights = (
+            np.concatenate([some, np.zeros((width - len(some), some.shape[1]), dtype=np.float32)])
+            for some in fitted.weights
+        )
+        scored = (seen.scores(some).astype(np.float64) for some in weights)
+        return probable_spans(fitted.chains, len(self.categories), scored, [d.tokens for d in documents])
+
+    def tagger(self, fitted: _Fit, decision: Decision) -> Tagger:
+        """The model to be stored: attributes without a weight are left out."""
+        used = np.flatnonzero(np.any([weights.any(axis=1) for weights in fitted.weights], axis=0))
+        names = list(self.words.numbers)
+        vocabulary = [names[attribute] for attribute in used.tolist()]
+        chains = [
+            Chain(csr_array(weights[used].astype(np.float32)), chain.transitions)
+            for weights, chain in zip(fitted.weights, fitted.chains, strict=True)
+        ]
+        return Tagger(self.categories, vocabulary, chains, fitted.gazetteer, fitted.clusters, decision)
 
 
-class _Names:
-    """The attributes of tokens, by number: what a token sees of a word is described once for each position.
-
-    Numbers as names: whatever is in the text, the listing of the fitted weights can be read back.
-    """
-
-    def __init__(self, clusters: WordClusters) -> None:
-        self.numbers: dict[str, str] = {}
-        self._clusters = clusters
-        self._seen: dict[tuple[str, int], list[str]] = {}
-
-    def of(self, document: Document, gazetteer: Gazetteer) -> list[list[str]]:
-        """All attributes of each token of a document, by whose own mentions it is not known."""
-        words, seen = document.tokens.words, self._seen
-        clusters = self._clusters.names(words)
-        padded = [*EDGES, *words, *EDGES]
-        named: list[list[str]] = []
-        for token, context in enumerate(in_context(words, gazetteer, document.mentions), len(EDGES)):
-            attributes: list[str] = []
-            for position in POSITIONS:
-                key = padded[token + position], position
-                if key not in seen:
-                    seen[key] = self._named(seen_at(*key, clusters))
-                attributes += seen[key]
-            named.append(attributes + self._named(context))
-        return named
-
-    def _named(self, attributes: Iterable[str]) -> list[str]:
-        numbers = self.numbers
-        return [numbers.setdefault(attribute, str(len(numbers))) for attribute in attributes]
-
-
-def _learn(segments: Sequence[Segment], first: int, count: int) -> tuple[Weights, Transitions]:
-    """Weights for the categories from number `first` on, `count` of them; the others count as outside."""
-    tokens = sum(len(given) for _, given in segments)
-    iterations = min(100, max(30, _WORK // max(1, tokens)))
-    trainer = CrfTrainer(
-        algorithm="lbfgs", params={**_PARAMETERS, "max_iterations": iterations}, verbose=False
-    )
-    for described, given in segments:
-        own = [label - 2 * first if 2 * first < label <= 2 * (first + count) else OUTSIDE for label in given]
-        trainer.append(described, [str(label) for label in own])
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model")
-        trainer.train(path)
-        tagger = CrfTagger()
-        tagger.open(path)
-        info = tagger.info()
-        tagger.close()
-    transitions = {(int(a), int(b)): weight for (a, b), weight in info.transitions.items()}
-    return {(int(a), int(label)): weight for (a, label), weight in info.state_features.items()}, transitions
-
-
-def _chain(weights: Weights, transitions: Transitions, row: Mapping[int, int], labels: int) -> Chain:
-    steps = np.zeros((labels, labels))
-    for (before, after), weight in transitions.items():
-        steps[before, after] = weight
-    places = ([row[attribute] for attribute, _ in weights], [label for _, label in weights])
-    values = np.array(list(weights.values()), dtype=np.float32)
-    return Chain(csr_array((values, places), shape=(len(row), labels)), steps)
+def _of_group(given: Sequence[int], first: int, count: int) -> list[int]:
+    """The labels of `count` categories from number `first` on; those of the others count as outside."""
+    return [label - 2 * first if 2 * first < label <= 2 * (first + count) else OUTSIDE for label in given]
 
 
 def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decision:
@@ -231,10 +244,7 @@ def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decisi
         rest = [documents[i] for place, i in enumerate(order) if place % _FOLDS != start]
         if not any(document.mentions for document in rest):
             continue
-        tagger = fitter.fit(rest, _UNDECIDED)
-        for document, candidates in zip(
-            held_out, tagger.candidates([d.tokens for d in held_out]), strict=True
-        ):
+        for document, candidates in zip(held_out, fitter.candidates(fitter.fit(rest), held_out), strict=True):
             gold = _gold(document.labels)
             total += len(gold)
             chosen = without_overlaps(candidates, 0)

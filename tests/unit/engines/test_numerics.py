@@ -71,6 +71,21 @@ def test_thousands_of_nearly_equal_documents(kind: ProjectKind, monkeypatch: pyt
     assert all(found[0].confidence < 0.7 for found in model.predict(texts[:50]) if found)
 
 
+@pytest.mark.parametrize("kind", ProjectKind)
+def test_thousands_of_nearly_equal_documents_of_which_one_has_another_label(
+    kind: ProjectKind, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sentences, "_encoder", lambda: None)
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(["order", "late"], 8)) for _ in range(5_000)]
+    labeled = [Example(text, "en", ("common",), (Span("common", 0, 5),)) for text in texts]
+    labeled[7] = Example("wheel order", "en", ("rare",), (Span("rare", 0, 5),))
+    with warnings.catch_warnings(action="error"):
+        model, _ = models.load(models.fit(kind, labeled, [], 0))
+        found = model.predict([*texts[:20], ""])
+    assert [one[0].category for one in found[:20]] == ["common"] * 20
+
+
 @st.composite
 def features(draw: st.DrawFn) -> Features:
     """Rows of two parts; many depend on others, or are zero."""

@@ -193,15 +193,13 @@ def test_documents_are_drawn_when_little_of_each_could_be_read():
 
 async def test_training_on_long_documents_reads_their_heads(monkeypatch: pytest.MonkeyPatch):
     read: list[int] = []
-    learn = tagger_training._learn
+    fit = tagger_training.chain_training.fit
     monkeypatch.setattr(tagger_training, "_MOST_TOKENS", 400)
     monkeypatch.setattr(tagger_training, "_LEAST_TOKENS", 10)
     monkeypatch.setattr(
-        tagger_training,
-        "_learn",
-        lambda segments, *group: (
-            read.append(sum(len(given) for _, given in segments)) or learn(segments, *group)
-        ),
+        tagger_training.chain_training,
+        "fit",
+        lambda seen, labels, *more: read.append(len(labels)) or fit(seen, labels, *more),
     )
     rest = " and so on." * 100
     labeled = [Example(e.text + rest, "en", (), e.spans) for e in examples.entities(20)]
