@@ -1,8 +1,10 @@
 """Autosave that can be trusted, and what the Functions host answers by itself."""
 
+import asyncio
 import json
 import re
 
+import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
@@ -67,6 +69,60 @@ async def test_autosave_goes_on_when_the_person_left_the_review(
     await saved_as(project, "50.txt", "labeled")
     await studio.go(project.name, "review")
     await expect(page.locator(STATE)).to_have_text("All saved")
+
+
+@pytest.mark.parametrize("autosave", [True, False])
+async def test_a_save_on_its_way_when_the_review_is_opened_again_loses_nothing(
+    open_studio: OpenStudio, new_project: MakeProject, autosave: bool
+) -> None:
+    """In another view of the same review, where the person goes on with the same document."""
+    project = await new_project(SINGLE)
+    await project.suggested({"50.txt": "@Refund:50 text"}, "Refund", "Praise")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    if autosave:
+        await page.get_by_label("Autosave").check()
+    asked: list[str] = []
+    page.on("request", lambda r: asked.append(r.url) if r.method in {"POST", "PUT"} else None)
+    sent, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        sent.set()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(re.compile(":review"), hold, times=1)
+    await studio.press("accept")
+    await studio.press("save")
+    await asyncio.wait_for(sent.wait(), 60)
+    await page.get_by_role("link", name="Label by hand", exact=True).click()
+    await page.get_by_role("link", name="50.txt").click()
+    await expect(studio.text).to_have_text("@Refund:50 text")
+    await expect(page.locator(STATE)).to_have_text("Saving…")
+    key = await page.get_by_role("button", name="Praise", exact=True).get_attribute("aria-keyshortcuts")
+    assert key
+    await page.keyboard.press(key)
+    go_on.set()
+    if not autosave:
+        await studio.unsaved(1)
+        await studio.press("save")
+    await studio.saved()
+    await expect(page.locator(STATE)).to_have_text("All saved")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert (await project.document("50.txt"))["class"] == {"category": "Praise"}
+    assert len([url for url in asked if ":review" in url]) == 1, "the decision is saved once"
+    assert len([url for url in asked if "/labels" in url]) == 1
+    await page.get_by_role("link", name="Overview", exact=True).click()
+    await expect(page.get_by_text(f"of {project.name} not saved")).to_have_count(0)
+    await page.get_by_role("link", name="Label by hand", exact=True).click()
+    for category in ({"category": "Refund"}, None):  # each of both saves can be undone
+        async with page.expect_response(re.compile(":undo")):
+            await studio.press("undo")
+        await studio.reported("The saved change was undone.")
+        await page.locator(".toasts").get_by_role("button", name="Dismiss").first.click()
+        assert (await project.document("50.txt")).get("class") == category
 
 
 async def saved_as(project: Project, location: str, status: str) -> None:

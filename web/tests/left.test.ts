@@ -2,12 +2,12 @@ import { signal } from "@preact/signals";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { DocumentItem } from "../src/api/types";
 import { Drafts } from "../src/state/drafts";
-import type { SaveState } from "../src/state/saving";
+import type { SaveState, Saving } from "../src/state/saving";
 import { MemoryStorage } from "./storage";
 
 const person = signal<{ name: string } | null>({ name: "Ana" });
 vi.mock("../src/auth/session", () => ({ person }));
-const { goOn, left, takeOver } = await import("../src/state/left");
+const { goOn, hide, left, show, takeOver } = await import("../src/state/left");
 
 const KIND = "CustomSingleLabelClassification";
 const DOCUMENT = {
@@ -18,14 +18,22 @@ const DOCUMENT = {
   class: null,
 } as unknown as DocumentItem;
 
-/** A review that was left with one unsaved document. */
-function leave() {
+const WHO = { project: "p", second: undefined, by: "Ana" };
+
+/** The work of a person with one unsaved document. */
+function work() {
   const drafts = new Drafts("Ana", "p", KIND, new MemoryStorage());
   drafts.add(DOCUMENT, { do: "add", place: { category: "A" } });
   const state = signal<SaveState>({ is: "unsaved", documents: 1 });
-  const stop = vi.fn();
-  goOn({ project: "p", second: undefined, by: "Ana", drafts, saving: { state }, stop });
-  return { drafts, state, stop };
+  const autosave = signal(true);
+  return { ...WHO, drafts, state, autosave, saving: { state, autosave } as unknown as Saving, stop: vi.fn() };
+}
+
+/** A review that was left with one unsaved document. */
+function leave() {
+  const one = work();
+  goOn(one);
+  return one;
 }
 
 describe("a review that was left with unsaved work", () => {
@@ -47,12 +55,35 @@ describe("a review that was left with unsaved work", () => {
     expect([left.value.length, stop.mock.calls.length]).toEqual([0, 1]);
   });
 
-  it("ends when the same review is opened again, and not with another", async () => {
-    const { drafts, stop } = leave();
-    takeOver(new Drafts("Ana", "other", KIND, new MemoryStorage()));
+  it("ends when the same review is opened again, which goes on with its work, and not with another", async () => {
+    const one = leave();
+    for (const other of [{ project: "q" }, { second: "s" }, { by: "Ben" }])
+      expect(takeOver({ ...WHO, ...other })).toBeNull();
+    await Promise.resolve();
+    expect(one.stop).not.toHaveBeenCalled();
+    one.state.value = { is: "saving" };
+    expect(takeOver(WHO)?.saving).toBe(one.saving);
+    await Promise.resolve();
+    expect([left.value.length, one.stop.mock.calls.length]).toEqual([0, 1]);
+  });
+
+  it("is not left where another view took its work over before it was closed", () => {
+    const one = work();
+    show(one);
+    const next = { ...one, saving: takeOver(WHO)!.saving };
+    show(next);
+    expect([hide(one), hide(next), takeOver(WHO)]).toEqual([false, true, null]);
+  });
+
+  it("without autosave ends with the save that was on its way, or with the outage that it met", async () => {
+    const { drafts, state, autosave, stop } = leave();
+    state.value = { is: "saving" };
+    autosave.value = false;
+    state.value = { is: "failed", documents: 1, message: "No server.", final: false };
     await Promise.resolve();
     expect(stop).not.toHaveBeenCalled();
-    takeOver(drafts);
+    drafts.add(DOCUMENT, { do: "flag", flagged: true });
+    state.value = { is: "unsaved", documents: 1 };
     await Promise.resolve();
     expect([left.value.length, stop.mock.calls.length]).toEqual([0, 1]);
   });
@@ -65,8 +96,12 @@ describe("a review that was left with unsaved work", () => {
   });
 
   it("ends when the person signs out: nobody saves under another name", async () => {
-    const { stop } = leave();
+    const { state, stop } = leave();
+    state.value = { is: "saving" };
     person.value = { name: "Ben" };
+    await Promise.resolve();
+    expect(stop).not.toHaveBeenCalled(); // its answer is still to be kept
+    state.value = { is: "unsaved", documents: 1 };
     await Promise.resolve();
     expect([left.value.length, stop.mock.calls.length]).toEqual([0, 1]);
   });

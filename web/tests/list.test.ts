@@ -26,7 +26,7 @@ function listOf(confidences: readonly number[]) {
     return { value, ...(next < confidences.length ? { continuationToken: `${next}` } : {}) };
   });
   const source = { list: reads } as unknown as Source;
-  return { list: new DocumentList(source, "CustomSingleLabelClassification", {}, "", () => {}), reads };
+  return { list: new DocumentList(source, "CustomSingleLabelClassification", {}, "", (read) => read), reads };
 }
 
 const uncertain = (row: Row): boolean => (row.confidence ?? 1) < 0.6;

@@ -51,7 +51,7 @@ function session(keeps: number) {
   const known = new Map(["d0", "d1"].map((id) => [id, document(id)]));
   for (const [id, one] of known) server.documents.set(id, one);
   const drafts = new Drafts("Ana", "p", KIND, new MemoryStorage());
-  const putLabels = vi.fn(async (id: string, labels: LabelFields) => server.put(id, labels));
+  const putLabels = vi.fn(async (id: string, labels: LabelFields, _eTag?: string) => server.put(id, labels));
   const review = {
     by: "Ana",
     kind: KIND,
@@ -70,7 +70,17 @@ function session(keeps: number) {
     await saving.save();
   };
   const again = (): InstanceType<typeof Saving> => new Saving(review as unknown as Review);
-  return { server, known, drafts, saving, putLabels, label, saved, again };
+  return {
+    server,
+    known,
+    drafts,
+    saving,
+    putLabels,
+    label,
+    saved,
+    again,
+    review: review as unknown as Review,
+  };
 }
 
 describe("undo of what was saved", () => {
@@ -151,6 +161,35 @@ describe("undo of what was saved", () => {
     const { server, saving, saved } = session(0);
     await saved("d1", "A");
     expect(await saving.undoSaved()).toBeNull();
+    expect(server.label("d1")).toBe("A");
+  });
+});
+
+describe("a review that another view takes over while a save is on its way", () => {
+  it("keeps what was done meanwhile, on top of what is saved, and saves nothing twice", async () => {
+    const { server, known, drafts, saving, putLabels, label, review } = session(5);
+    let answer = (): void => {};
+    const waits = new Promise<void>((done) => (answer = done));
+    putLabels.mockImplementationOnce(async (id, labels) => {
+      const changed = server.put(id, labels);
+      await waits;
+      return changed;
+    });
+    label("d1", "A");
+    const saves = saving.save();
+    const keep = vi.fn((changed: DocumentItem) => void known.set(changed.id, changed));
+    const next = saving.goOnIn({ ...review, keep } as unknown as Review);
+    drafts.add(known.get("d1")!, { do: "add", place: { category: "B" } });
+    await next.save(); // asked for while the other is on its way: once it has ended
+    answer();
+    await saves;
+    await vi.waitFor(() => expect(next.state.value).toEqual({ is: "saved" }));
+    expect(putLabels.mock.calls.map(([, labels, eTag]) => [labels.class?.category, eTag])).toEqual([
+      ["A", "@0"],
+      ["B", "@1"],
+    ]);
+    expect(keep).toHaveBeenCalledTimes(2);
+    await next.undoSaved();
     expect(server.label("d1")).toBe("A");
   });
 });

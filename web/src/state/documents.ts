@@ -10,6 +10,8 @@ export class Documents {
   private readonly documents = new Map<string, DocumentItem>();
   private readonly texts = new Map<string, string>();
   private readonly coming = new Map<string, Promise<Loaded>>();
+  /** Versions that saves replaced: an answer that brings one was on its way when the save ended. */
+  private readonly replaced = new Set<string>();
 
   constructor(private readonly source: Source) {}
 
@@ -24,15 +26,19 @@ export class Documents {
     return this.documents.get(id);
   }
 
-  /** Keeps a document as the server gave it; the text of another version is forgotten. */
-  keep(document: DocumentItem): void {
+  /** Keeps a document as the server gave it; the text of another version is forgotten. Returns the newest we know. */
+  keep(document: DocumentItem): DocumentItem {
     const known = this.documents.get(document.id);
+    if (known && this.replaced.has(versionOf(document.id, document.eTag))) return known;
     if (known && known.eTag !== document.eTag) this.texts.delete(document.id);
     push(this.documents, document.id, document, DOCUMENTS);
+    return document;
   }
 
-  /** Keeps a document that changed by our own save: its text is the same. */
-  keepSaved(document: DocumentItem): void {
+  /** Keeps a document that changed by our own save: its text is the same. `former`: the version that was replaced. */
+  keepSaved(document: DocumentItem, former = this.documents.get(document.id)?.eTag): void {
+    if (former && former !== document.eTag) this.replaced.add(versionOf(document.id, former));
+    this.replaced.delete(versionOf(document.id, document.eTag));
     push(this.documents, document.id, document, DOCUMENTS);
   }
 
@@ -67,12 +73,14 @@ export class Documents {
   }
 
   private async fetch(id: string): Promise<Loaded> {
-    const loaded = await this.source.read(id, this.documents.get(id));
-    this.keepSaved(loaded.document);
-    push(this.texts, id, loaded.text, TEXTS);
-    return loaded;
+    const { document, text } = await this.source.read(id, this.documents.get(id));
+    const newest = this.keep(document);
+    push(this.texts, id, text, TEXTS);
+    return { document: newest, text };
   }
 }
+
+const versionOf = (id: string, eTag: string): string => `${id} ${eTag}`;
 
 /** Adds to a map that keeps its newest entries. */
 function push<V>(map: Map<string, V>, key: string, value: V, most: number): void {

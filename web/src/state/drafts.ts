@@ -92,6 +92,11 @@ export class Drafts {
     this.set(documentId, null);
   }
 
+  /** Takes over what another tab changed while nobody listened. */
+  refresh(): void {
+    if (!this.unstored.value) this.all.value = this.read();
+  }
+
   /** Another tab of this browser changed a draft. */
   listen(): () => void {
     const heard = (event: StorageEvent): void => {

@@ -1,26 +1,35 @@
 /**
- * Reviews that were left while autosave still had work to save: they go on saving, and trying again after an outage,
- * until it is saved, the same review is opened again, or the person signs out.
+ * Reviews that were left while a save was on its way, or while autosave still had work to save: they go on saving, and
+ * trying again after an outage, until it is saved, the same review is opened again, or the person signs out.
+ *
+ * The same work is never saved from two places: whoever opens the review again goes on with the drafts and the saving
+ * that it was left with.
  */
 
 import { effect, signal, untracked, type ReadonlySignal } from "@preact/signals";
 import { person } from "../auth/session";
 import type { Drafts } from "./drafts";
-import type { SaveState } from "./saving";
+import type { Saving } from "./saving";
 
-export interface Left {
+/** What a person has to save in a project or in a second review. */
+export interface Work {
   readonly project: string;
-  /** The id of the second review that was left. */
+  /** The id of the second review. */
   readonly second: string | undefined;
   /** The name of the person whose work it is. */
   readonly by: string;
   readonly drafts: Drafts;
-  readonly saving: { readonly state: ReadonlySignal<SaveState> };
+  readonly saving: Saving;
+}
+
+export interface Left extends Work {
   /** Ends the saving; more than once is the same as once. */
   readonly stop: () => void;
 }
 
 const all = signal<readonly Left[]>([]);
+/** The work of the review that is shown: the next view of a review begins before the one before it is closed. */
+let shown: Work | null = null;
 
 /** What is still to be saved of reviews that are not shown any more. */
 export const left: ReadonlySignal<readonly Left[]> = all;
@@ -34,17 +43,33 @@ export function goOn(one: Left): void {
   };
   const stop = effect(() => {
     const state = one.saving.state.value;
-    const ended =
-      person.value?.name !== one.by ||
-      !all.value.includes(one) ||
-      (!one.drafts.unsaved.value.length && state.is !== "saving");
+    const signedOut = person.value?.name !== one.by;
+    // Without autosave, what was done after the last save waits for the person.
+    const waits = state.is === "unsaved" && !one.saving.autosave.value;
+    const ended = state.is !== "saving" && (signedOut || waits || !one.drafts.unsaved.value.length);
+    if (ended || !all.value.includes(one)) untracked(() => queueMicrotask(end));
     // What is refused for good stays in the list, which says why, and is not tried again.
-    if (ended) untracked(() => queueMicrotask(end));
     else if (state.is === "failed" && state.final) untracked(() => queueMicrotask(one.stop));
   });
 }
 
-/** The review of these drafts is opened again, and saves them itself. */
-export function takeOver(drafts: Drafts): void {
-  all.value = all.value.filter((one) => one.drafts.prefix !== drafts.prefix);
+/** The work is shown, and saved by the review that shows it. */
+export function show(work: Work): void {
+  shown = work;
+}
+
+/** Whether this work is still what is shown, which it then is no longer: another view may have taken it over. */
+export function hide(work: Work): boolean {
+  if (shown !== work) return false;
+  shown = null;
+  return true;
+}
+
+/** The review is opened: the work that it is to go on with, if it is shown or was left. */
+export function takeOver({ project, second, by }: Omit<Work, "drafts" | "saving">): Work | null {
+  const isSame = (one: Work): boolean => one.project === project && one.second === second && one.by === by;
+  const found = shown && isSame(shown) ? shown : all.value.find(isSame);
+  all.value = all.value.filter((one) => !isSame(one));
+  found?.drafts.refresh();
+  return found ?? null;
 }

@@ -75,7 +75,8 @@ export class DocumentList {
     private readonly kind: Kind,
     private readonly query: DocumentQuery,
     readonly search: string,
-    private readonly seen: (document: DocumentItem) => void,
+    /** Takes note of a document that was read, and gives it as it is now. */
+    private readonly seen: (document: DocumentItem) => DocumentItem,
     snapshot?: Snapshot,
   ) {
     if (!snapshot) return;
@@ -168,11 +169,7 @@ export class DocumentList {
       ...(first ? { count: "true" } : { continuationToken: this.token! }),
     };
     const page = await this.source.list(query, this.abort.signal);
-    const rows: Row[] = [];
-    for (const document of page.value) {
-      this.seen(document);
-      rows.push(rowOf(document, this.kind));
-    }
+    const rows = page.value.map((document) => rowOf(this.seen(document), this.kind));
     this.rows.value = this.rows.value.concat(rows);
     this.token = page.continuationToken;
     this.done.value = !this.token;
@@ -186,8 +183,10 @@ export class DocumentList {
       body,
       this.abort.signal,
     );
-    for (const { document } of value) this.seen(document);
-    const rows = value.map((found) => ({ ...rowOf(found.document, this.kind), match: partsOf(found) }));
+    const rows = value.map((found) => ({
+      ...rowOf(this.seen(found.document), this.kind),
+      match: partsOf(found),
+    }));
     batch(() => {
       this.rows.value = this.rows.value.concat(rows);
       this.token = continuationToken;

@@ -16,7 +16,7 @@ import { apiQuery, type Filters } from "./filters";
 import { DocumentList, MOST_SEARCHED, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
-import { goOn, takeOver } from "./left";
+import { goOn, hide, show, takeOver, type Work } from "./left";
 import { Saving } from "./saving";
 import type { Loaded, Source } from "./source";
 import { readStored, writeStored } from "./storage";
@@ -66,21 +66,25 @@ export class Review {
   /** Why this person cannot label the documents of a second review, or null. */
   private readonly refusal = signal<string | null>(null);
   private readonly stops: (() => void)[] = [];
+  private readonly work: Work;
   private filters: Filters | null = null;
 
   constructor(
     readonly open: OpenProject,
     readonly source: Source,
   ) {
-    this.drafts = new Drafts(this.by, open.name, this.kind, undefined, source.drafts);
-    takeOver(this.drafts);
+    const same = { project: open.name, second: source.second, by: this.by };
+    const former = takeOver(same);
+    this.drafts = former?.drafts ?? new Drafts(this.by, open.name, this.kind, undefined, source.drafts);
     this.documents = new Documents(source);
     source.refusal(this.by).then(
       (refusal) => (this.refusal.value = refusal),
       () => undefined, // the list says why nothing can be read
     );
     this.choices = new Choices(open.name, open.categories);
-    this.saving = new Saving(this);
+    this.saving = former?.saving.goOnIn(this) ?? new Saving(this);
+    this.work = { ...same, drafts: this.drafts, saving: this.saving };
+    show(this.work);
     this.labeling = new Labeling(this);
     this.derived = computed(() => {
       const loaded = this.current.value;
@@ -113,7 +117,7 @@ export class Review {
         (unreadable ? "This file is not a text document: it has no labels." : null)
       );
     });
-    open.onUnlock = () => void this.unlocked();
+    open.onUnlock = this.unlocked;
     this.stops.push(this.drafts.listen(), this.saving.watch());
   }
 
@@ -121,18 +125,18 @@ export class Review {
     return this.open.kind.value;
   }
 
-  /** With autosave, what is not saved yet still is, unless the person signed out: it is kept in the browser. */
+  /** What is being saved still is, with autosave all of it, unless the person signed out: it is kept in the browser. */
   close(): void {
     const stop = (): void => this.stops.forEach((one) => one());
+    const { open } = this;
     if (this.list.value && this.filters)
-      this.open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
+      open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
-    this.open.onUnlock = () => {};
-    const { by, drafts, saving, source } = this;
-    const signedIn = person.value?.name === by;
-    if (!signedIn || !saving.autosave.value || !drafts.unsaved.value.length) return stop();
-    void saving.save();
-    goOn({ project: this.open.name, second: source.second, by, drafts, saving, stop });
+    if (open.onUnlock === this.unlocked) open.onUnlock = () => {};
+    if (!hide(this.work) || person.value?.name !== this.by || !this.drafts.unsaved.value.length)
+      return stop();
+    if (this.saving.autosave.value) void this.saving.save();
+    goOn({ ...this.work, stop });
   }
 
   // --- moving -------------------------------------------------------------------------------------------------
@@ -174,7 +178,7 @@ export class Review {
       this.kind,
       apiQuery(filters),
       filters.search,
-      (d) => this.documents.keep(d),
+      (document) => this.documents.keep(document),
       snapshot,
     );
   }
@@ -355,16 +359,16 @@ export class Review {
   // --- helpers ------------------------------------------------------------------------------------------------
 
   /** Labels may have changed in the other studio meanwhile: read everything again, keep the drafts. */
-  private async unlocked(): Promise<void> {
+  private readonly unlocked = (): void => {
     toast("Labels can be changed again.", "good");
     this.documents.forgetAll();
     const id = this.current.value?.document.id;
-    if (id) await this.openId(id);
-  }
+    if (id) void this.openId(id);
+  };
 
-  /** Keeps a document as the server now has it, wherever it is shown. */
-  keep(document: DocumentItem): void {
-    this.documents.keepSaved(document);
+  /** Keeps a document as the server now has it, wherever it is shown. `former`: the version that it had before. */
+  keep(document: DocumentItem, former?: string): void {
+    this.documents.keepSaved(document, former);
     this.list.value?.update(document);
     const loaded = this.current.value;
     if (loaded?.document.id !== document.id) return;

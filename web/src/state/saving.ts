@@ -72,7 +72,8 @@ export class Saving {
   private again = false;
   private unsavedSince = 0;
 
-  constructor(private readonly review: Review) {
+  /** `review`: the one that shows this work, or showed it last. */
+  constructor(private review: Review) {
     const kept = `done|${review.drafts.prefix}`;
     this.done = signal(readStored<readonly Done[]>(kept, [], ofTab));
     this.done.subscribe((done) => writeStored(kept, done.slice(-MOST_KEPT), ofTab));
@@ -88,6 +89,12 @@ export class Saving {
     });
   }
 
+  /** Another view goes on with the same drafts: what a save that is on its way brings is shown there. */
+  goOnIn(review: Review): this {
+    this.review = review;
+    return this;
+  }
+
   setAutosave(on: boolean): void {
     this.autosave.value = on;
     writeStored("autosave", on);
@@ -95,7 +102,7 @@ export class Saving {
 
   /** Saves all unsaved work. `loud`: the reviewer asked for it, so a message says how it went. */
   async save(loud = false): Promise<void> {
-    const { drafts, documents, open, kind, source } = this.review;
+    const { drafts, documents, kind, source } = this.review;
     if (!this.signedIn()) return;
     if (this.busy.value) return void (this.again = true);
     const unsaved = this.waiting();
@@ -126,6 +133,7 @@ export class Saving {
     }
     if (!saved) return;
     if (loud) toast(`Saved the labels of ${plural(saved, "document")}.`, "good");
+    const { open } = this.review;
     void open.refreshStatistics();
     void open.refreshCategories().catch(() => undefined);
   }
@@ -355,7 +363,7 @@ export class Saving {
   }
 
   private kept(draft: Draft, document: DocumentItem, changes: number): void {
-    this.review.keep(document);
+    this.review.keep(document, draft.base.eTag);
     if (!changes) return;
     const { documentId } = draft;
     const before = draft.base.labels;
