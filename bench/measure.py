@@ -104,9 +104,10 @@ class Report:
         )
         lines = [head, "-" * len(head)]
         for name, row in self.medians().items():
-            spread = f"{row['least']:,.4g}-{row['most']:,.4g}"
+            spread = f"{_figures(row['least'])}-{_figures(row['most'])}"
+            raw = "" if row["raw"] is None else _figures(row["raw"])
             lines.append(
-                f"{name:<58}{row['value']:>10,.4g}{spread:>17}{_shown(row['raw'], ',.4g'):>10}"
+                f"{name:<58}{_figures(row['value']):>10}{spread:>17}{raw:>10}"
                 f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
                 f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['calls'], '.3g'):>8}"
                 f"{_shown(row['entities'], '.3g'):>10}  {row['aim']} "
@@ -130,8 +131,8 @@ class Report:
                 if not name.startswith(f"{size}: "):
                     continue
                 unit = row["unit"] if row["unit"] == "/s" else f" {row['unit']}"
-                raw = f"{row['raw']:,.4g}{unit}" if row["raw"] else ""
-                cells = [f"{row['value']:,.4g}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
+                raw = f"{_figures(row['raw'])}{unit}" if row["raw"] else ""
+                cells = [f"{_figures(row['value'])}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
                 cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
                 cells += [_shown(row[key], ".3g") for key in ("calls", "entities")]
                 parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
@@ -141,6 +142,11 @@ class Report:
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def _figures(value: float) -> str:
+    """Four figures, and all of a whole number."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _shown(value: float | None, form: str) -> str:
