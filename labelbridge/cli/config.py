@@ -6,6 +6,7 @@ LABELBRIDGE_PROJECT; LABELBRIDGE_CONFIG names another file.
 
 import json
 import os
+import tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import cast
@@ -75,16 +76,37 @@ def save(config: Config) -> Path:
     """Write the file for its owner alone; the path. Raises Stop."""
     file = path()
     values = {name: value for name, value in asdict(config).items() if value and name != "token"}
-    part = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        # A new file with a name of its own: one that somebody else put there would be theirs, or lead elsewhere.
+        number, part = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
+        with open(number, "w", encoding="utf-8") as out:
             json.dump(values, out, indent=2)
             out.write("\n")
-        part.replace(file)
+        Path(part).replace(file)
     except OSError as error:
         raise Stop(f"The settings cannot be written to {file}: {error.strerror}.") from error
     return file
+
+
+def delete() -> bool:
+    """Delete the file; whether there was one. Raises Stop."""
+    file = path()
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Stop(f"{file} cannot be deleted: {error.strerror}.") from error
+    return True
+
+
+def exposed() -> bool:
+    """Whether people other than the owner may read or change the file."""
+    try:
+        return os.name == "posix" and bool(path().stat().st_mode & 0o077)
+    except OSError:
+        return False
 
 
 def signed_in() -> Config:

@@ -72,6 +72,8 @@ def export_labels(
     """Write the labels of all labeled documents to a file."""
     out = Output(as_json)
     chosen = _format(file_format, output)
+    if as_json and output == "-":
+        raise Usage("The labels and the JSON of --json cannot both go to stdout: name a file.")
     with session.project(out, project) as api:
         field = FIELDS[api.get()["projectKind"]]
         if chosen.entities_only and field != "entities":

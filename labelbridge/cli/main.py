@@ -24,7 +24,17 @@ from labelbridge.cli import (
     team,
 )
 from labelbridge.cli.config import Config
-from labelbridge.cli.output import INTERRUPTED, JsonOption, Output, Stop, Unconfirmed, Usage, fail
+from labelbridge.cli.output import (
+    INTERRUPTED,
+    Interrupted,
+    JsonOption,
+    Output,
+    Stop,
+    Unconfirmed,
+    Usage,
+    as_data,
+    fail,
+)
 from labelbridge.cli.push import push
 from labelbridge.cli.review import review
 from labelbridge.cli.upload import upload
@@ -173,10 +183,9 @@ def _key(out: Output, given: str) -> str:
 @app.command()
 def logout(as_json: JsonOption = False) -> None:
     """Delete the file with address and key."""
-    file = settings.path()
-    existed = file.exists()
-    file.unlink(missing_ok=True)
-    Output(as_json).result({"configFile": str(file), "deleted": existed}, "Signed out.")
+    deleted = settings.delete()
+    said = "Signed out." if deleted else "You were not signed in."
+    Output(as_json).result({"configFile": str(settings.path()), "deleted": deleted}, said)
 
 
 @app.command()
@@ -215,14 +224,18 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
-    """Run a command; every error that can be expected is one sentence and an exit status."""
+    """Run a command; every error that can be expected is one sentence and an exit status, with --json as JSON, too."""
+    as_json = "--json" in sys.argv[1:]
     try:
         app()
     except (Stop, LabelbridgeError) as error:
-        fail(error)
-    except KeyboardInterrupt:
-        Output().say("Interrupted.")
-        raise SystemExit(INTERRUPTED) from None
+        fail(error, as_json=as_json)
     except BrokenPipeError:  # the reader of stdout, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            fail(Interrupted("Interrupted."), as_json=as_json)
+        if as_json and isinstance(end.__context__, typer.TyperException):  # which has been printed
+            Output(as_json=True).result(as_data(Usage(end.__context__.format_message())))
+        raise

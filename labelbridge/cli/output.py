@@ -15,10 +15,15 @@ from labelbridge.client import ApiError, JobFailed, NotReachable
 
 PARTLY, USAGE, UNREACHABLE, CREDENTIALS, NOT_FOUND, CONFLICT, REFUSED, UNCONFIRMED = 1, 2, 3, 4, 5, 6, 7, 8
 INTERRUPTED = 130
+#: Codes of errors that are not the API's, by exit status.
+CODES = {
+    PARTLY: "Failed", USAGE: "WrongUsage", UNREACHABLE: "NoAnswer", CREDENTIALS: "NotSignedIn", NOT_FOUND: "NotFound",
+    CONFLICT: "Conflict", REFUSED: "Refused", UNCONFIRMED: "NotConfirmed", INTERRUPTED: "Interrupted",
+}  # fmt: skip
 #: Columns of a table that is not shown on a terminal.
 WIDTH = 200
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result, or the error, as JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -50,6 +55,12 @@ class NotThere(Stop):
     """What was named does not exist."""
 
     status = NOT_FOUND
+
+
+class Interrupted(Stop):
+    """Ctrl-C."""
+
+    status = INTERRUPTED
 
 
 #: What a terminal obeys, control characters but line breaks and tabs, and those that turn the order of the text; and
@@ -143,11 +154,25 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def fail(error: BaseException) -> NoReturn:
+def fail(error: BaseException, *, as_json: bool) -> NoReturn:
     """Print one sentence for an error, with the fix where there is one, and exit with its status."""
     text, status = explain(error)
-    Output().err.print(Text.assemble((f"{safe(text)}", "red")), soft_wrap=True)
+    out = Output(as_json)
+    out.err.print(Text.assemble((f"{safe(text)}", "red")), soft_wrap=True)
+    if as_json:
+        out.result(as_data(error))
     raise SystemExit(status)
+
+
+def as_data(error: BaseException) -> dict[str, Any]:
+    """An error as the API has it: `error` with code and message. `job` is the last state of a job that failed."""
+    text, status = explain(error)
+    data: dict[str, Any] = {"code": CODES.get(status, CODES[PARTLY]), "message": text}
+    if isinstance(error, ApiError) and error.code:
+        inner = {"code": error.inner_code} if error.inner_code else None
+        more = {"code": error.code, "target": error.target, "innererror": inner, "details": error.details}
+        data |= {name: value for name, value in more.items() if value}
+    return {"error": data} | ({"job": error.state} if isinstance(error, JobFailed) else {})
 
 
 def explain(error: BaseException) -> tuple[str, int]:

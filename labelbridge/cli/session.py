@@ -104,11 +104,19 @@ def credentials(config: Config) -> dict[str, Any]:
 @contextmanager
 def client(out: Output, config: Config | None = None) -> Generator[Client]:
     """The client for the settings; says when it tries again."""
-    config = config or settings.signed_in()
+    if config is None:
+        config = settings.signed_in()
+    if settings.exposed():
+        out.say(
+            f"Warning: other people may read or change {settings.path()}; allow it to nobody else: chmod 600."
+        )
 
     def again(reason: str, pause: float) -> None:
         out.say(f"{reason} Trying again in {max(1, round(pause))} s.")
 
+    for what, value in (("key", config.key), ("token", config.token)):
+        if not (value.isascii() and value.isprintable()):
+            raise Usage(f"The access {what} has characters that no {what} has; copy it again.")
     try:
         made = Client(config.url, **credentials(config), on_retry=again)
     except (ValueError, httpx.InvalidURL) as error:  # such as a port that is not a number
@@ -144,6 +152,14 @@ def bar(out: Output, *, transient: bool = False) -> Generator[Progress]:
 
 def follow(out: Output, job: Job, what: str) -> JobState:
     """Show a job until it has ended; its last state. Raises JobFailed."""
+    try:
+        return _shown(out, job, what)
+    except KeyboardInterrupt:
+        out.say(f"The job goes on. Follow it with: labelbridge watch {job.id}")
+        raise
+
+
+def _shown(out: Output, job: Job, what: str) -> JobState:
     last = ""
     with bar(out, transient=True) as progress:
         task = progress.add_task(what, total=100)

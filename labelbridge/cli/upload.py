@@ -195,7 +195,11 @@ def upload(
             new = [file for file in good if hashes.get(prefix + file.name) != _digest(file.path)]
             unchanged = [file.name for file in good if file not in new]
             if not dry_run:
-                done, failed = _send(out, blobs, new, prefix)
+                try:
+                    done, failed = _send(out, blobs, new, prefix)
+                except KeyboardInterrupt:
+                    out.say("What was uploaded stays; the same command uploads the rest.")
+                    raise
         if wait and not dry_run:
             session.follow(out, api.scan(), "Registering the documents")
     left_out = {file.name: file.fault for file in found if file.fault} | failed

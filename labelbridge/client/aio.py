@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, cast
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, Retry, unreachable
+from labelbridge.client.errors import ApiError, Retry, foreign, json_of, refuse_redirect, unreachable
 from labelbridge.client.project_aio import PROJECTS, AsyncJob, AsyncProjectClient, Json
 
 API_VERSION = "2023-04-15-preview"
@@ -104,7 +104,7 @@ class AsyncClient:
                     method, url, json=body, headers=sent | await self._authorization()
                 )
                 answer = await self.http.send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = unreachable(self.http.base_url, error)
                 pause = retry.pause_after_error(error)
                 if pause is None:
@@ -112,6 +112,7 @@ class AsyncClient:
             else:
                 self._reached = True
                 if not answer.is_error:
+                    refuse_redirect(answer)
                     return answer
                 failure = ApiError(answer, repeated=retry.tries > 0)
                 pause = retry.pause_after(answer)
@@ -141,7 +142,10 @@ class AsyncClient:
     async def pages(self, path: str, **params: Any) -> AsyncIterator[Any]:
         """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`."""
         while True:
-            page: dict[str, Any] = (await self.call("GET", path, params=params)).json()
+            answer = await self.call("GET", path, params=params)
+            page = json_of(answer)
+            if not isinstance(page.get("value"), list):
+                raise foreign(answer)
             for item in page["value"]:
                 yield item
             if page.get("nextLink"):
@@ -152,26 +156,30 @@ class AsyncClient:
                 return
 
     async def health(self) -> m.Health:
-        return (await self.call("GET", "/health", version=None)).json()
+        return json_of(await self.call("GET", "/health", version=None))
 
     async def ready(self) -> m.Readiness:
         """Each dependency of the app; also when one of them is not well."""
         try:
-            return (await self.call("GET", "/health/ready", version=None, repeatable=False)).json()
+            return json_of(await self.call("GET", "/health/ready", version=None, repeatable=False))
         except ApiError as error:
             if "checks" not in error.body:
                 raise
             return cast("m.Readiness", error.body)
 
     async def who_am_i(self) -> m.WhoAmI:
-        return (await self.call("GET", "/language/whoami", version=None)).json()
+        answer = await self.call("GET", "/language/whoami", version=None)
+        caller = json_of(answer)
+        if not isinstance(caller.get("name"), str) or not isinstance(caller.get("roles"), list):
+            raise foreign(answer)
+        return cast("m.WhoAmI", caller)
 
     async def openapi(self) -> dict[str, Any]:
-        return (await self.call("GET", "/language/openapi.json", version=None)).json()
+        return json_of(await self.call("GET", "/language/openapi.json", version=None))
 
     async def studio_config(self) -> m.StudioConfig:
         """How people sign in, and the studios that projects can be connected to."""
-        return (await self.call("GET", "/studio/config.json", version=None)).json()
+        return json_of(await self.call("GET", "/studio/config.json", version=None))
 
     def projects(self) -> AsyncIterator[m.Project]:
         return self.pages(PROJECTS)
@@ -193,7 +201,7 @@ class AsyncClient:
         """Send dead letters again, those named or all, at most 100; how many they were. Without `ids`, 0: no more."""
         body = {} if ids is None else {"ids": list(ids)}
         answer = await self.call("POST", f"{DEAD_LETTERS}/:resend", body=body)
-        return answer.json()["resent"]
+        return json_of(answer)["resent"]
 
     def project(self, name: str) -> AsyncProjectClient:
         """The operations of one project, which need not exist yet."""

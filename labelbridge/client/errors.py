@@ -37,7 +37,7 @@ class LabelbridgeError(Exception):
 
 
 class NotReachable(LabelbridgeError):
-    """No answer arrived: wrong address, no network, or the connection broke."""
+    """No answer of the app arrived: wrong address, no network, the connection broke, or something else answered."""
 
 
 class ApiError(LabelbridgeError):
@@ -51,15 +51,16 @@ class ApiError(LabelbridgeError):
 
     def __init__(self, answer: httpx.Response, *, repeated: bool = False) -> None:
         body = _json(answer)
-        error = body.get("error")
-        error = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
-        inner = cast("dict[str, Any]", error.get("innererror") or {})
+        error = _object(body.get("error"))
+        details = error.get("details")
         self.status = answer.status_code
-        self.code: str = error.get("code", "")
-        self.inner_code: str = inner.get("code", "")
-        self.target: str = error.get("target") or ""
-        self.reason: str = error.get("message") or _host_sentence(answer)
-        self.details: list[dict[str, Any]] = error.get("details") or []
+        self.code = _text(error.get("code"))
+        self.inner_code = _text(_object(error.get("innererror")).get("code"))
+        self.target = _text(error.get("target"))
+        self.reason = _text(error.get("message")) or _host_sentence(answer)
+        self.details = (
+            [_object(detail) for detail in cast("list[Any]", details)] if isinstance(details, list) else []
+        )
         self.document = cast("Document | None", body.get("document"))
         self.body = body
         self.repeated = repeated
@@ -91,12 +92,49 @@ class TimedOut(LabelbridgeError):
     """A job did not end within the time that the caller gave it; it goes on."""
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def json_of(answer: httpx.Response) -> Any:
+    """The JSON object of an answer. Raises NotReachable."""
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise foreign(answer)
+    return cast("Any", body)
+
+
+def foreign(answer: httpx.Response) -> NotReachable:
+    """The sentence for a success that is not the app's, as of a proxy or another server with a page of its own."""
+    kind = answer.headers.get("content-type", "").partition(";")[0] or "without a content type"
+    return NotReachable(
+        f"{_origin(answer.url)} answered with status {answer.status_code}, but not as Labelbridge does ({kind})."
+    )
+
+
+def refuse_redirect(answer: httpx.Response) -> None:
+    """Raises NotReachable for a redirect, as to the sign-in of a gateway: none is followed, with a key least of all."""
+    if answer.has_redirect_location:
+        place = answer.headers["location"].partition("?")[0]
+        raise NotReachable(f"{_origin(answer.url)} redirects to {place} instead of answering.")
+
+
+def _origin(url: httpx.URL) -> str:
+    return str(url.copy_with(raw_path=b"/")).rstrip("/")
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        return _object(answer.json())
+    except (ValueError, RecursionError):
         return {}
-    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _host_sentence(answer: httpx.Response) -> str:
@@ -104,8 +142,8 @@ def _host_sentence(answer: httpx.Response) -> str:
     return known or f"The server answered with status {answer.status_code} and without a message."
 
 
-def unreachable(base: httpx.URL, error: httpx.TransportError) -> NotReachable:
-    """The sentence for a request without an answer."""
+def unreachable(base: httpx.URL, error: httpx.RequestError) -> NotReachable:
+    """The sentence for a request without an answer that can be read."""
     if isinstance(error, httpx.ReadTimeout):
         return NotReachable(f"{base} did not answer in time.")
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
@@ -113,7 +151,7 @@ def unreachable(base: httpx.URL, error: httpx.TransportError) -> NotReachable:
     return NotReachable(f"The connection to {base} broke ({_cause(error)}).")
 
 
-def _cause(error: httpx.TransportError) -> str:
+def _cause(error: httpx.RequestError) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
@@ -131,7 +169,7 @@ class Retry:
         self._reached = reached
         self.tries = 0
 
-    def pause_after_error(self, error: httpx.TransportError) -> float | None:
+    def pause_after_error(self, error: httpx.RequestError) -> float | None:
         """Seconds to wait before the next try; None when there is none."""
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
             return self._next() if self._reached else None
@@ -145,7 +183,7 @@ class Retry:
         pause = self._next()
         if pause is None or not asked.isdecimal():
             return pause
-        return max(pause, float(asked)) if int(asked) <= LONGEST_PAUSE else None
+        return max(pause, float(asked)) if float(asked) <= LONGEST_PAUSE else None
 
     def _can_change(self, answer: httpx.Response) -> bool:
         status = answer.status_code

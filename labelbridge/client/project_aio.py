@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, JobFailed, TimedOut
+from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign, json_of
 from labelbridge.client.parts import DocumentFilters, has_next_part, in_camel_case, joined_parts
 from labelbridge.client.team_aio import AsyncTeamOperations
 
@@ -38,7 +38,7 @@ class AsyncJob:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     async def state(self) -> m.JobState:
-        return (await self._client.call("GET", self.url)).json()
+        return json_of(await self._client.call("GET", self.url))
 
     async def wait(
         self,
@@ -81,16 +81,18 @@ class AsyncProjectClient(AsyncTeamOperations):
         self.path = f"{PROJECTS}/{quote(name, safe='')}"
 
     async def _get(self, rest: str, **params: Any) -> Any:
-        return (await self.client.call("GET", f"{self.path}{rest}", params=params)).json()
+        return json_of(await self.client.call("GET", f"{self.path}{rest}", params=params))
 
     async def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
         headers = {"Idempotency-Key": key} if key else None
         answer = await self.client.call(
             "POST", f"{self.path}{rest}", body=body, headers=headers, params=params
         )
-        return self._job(answer) if answer.status_code == 202 else answer.json()
+        return self._job(answer) if answer.status_code == 202 else json_of(answer)
 
     def _job(self, answer: httpx.Response) -> AsyncJob:
+        if "operation-location" not in answer.headers:
+            raise foreign(answer)
         return AsyncJob(self.client, answer.headers["operation-location"])
 
     def job(self, kind: str, job_id: str) -> AsyncJob:
@@ -104,14 +106,14 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def put(self, body: m.ProjectBody) -> m.Project:
         """Create the project, or change what the body names."""
-        return (await self.client.call("PATCH", self.path, body=body)).json()
+        return json_of(await self.client.call("PATCH", self.path, body=body))
 
     async def delete(self) -> AsyncJob:
         return self._job(await self.client.call("DELETE", self.path, repeatable=False))
 
     async def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return (await self.client.call("GET", path)).json()
+        return json_of(await self.client.call("GET", path))
 
     async def statistics(self) -> m.Statistics:
         return await self._get("/statistics")
@@ -122,7 +124,8 @@ class AsyncProjectClient(AsyncTeamOperations):
     async def put_categories(self, items: Sequence[m.CategoryItem]) -> list[m.Category]:
         again = not any(item.get("previousCategory") for item in items)
         path, body = f"{self.path}/categories", {"value": list(items)}
-        return (await self.client.call("PUT", path, body=body, repeatable=again)).json()["value"]
+        answer = await self.client.call("PUT", path, body=body, repeatable=again)
+        return json_of(answer)["value"]
 
     async def remove_categories(self, names: Sequence[str]) -> list[m.Category]:
         return (await self._post("/categories/:remove", {"categories": list(names)}))["value"]
@@ -145,7 +148,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         answer = await self.client.call(
             "PUT", f"{self.path}/guidelines", body={"text": text}, headers=headers
         )
-        return answer.json()
+        return json_of(answer)
 
     # Documents
 
@@ -187,7 +190,7 @@ class AsyncProjectClient(AsyncTeamOperations):
     ) -> m.Document:
         path, match = f"{self.path}/documents/{document['id']}{rest}", {"If-Match": document["eTag"]}
         try:
-            return (await self.client.call(method, path, body=body, headers=match)).json()
+            return json_of(await self.client.call(method, path, body=body, headers=match))
         except ApiError as error:
             now = error.document
             # A repeat of a change whose answer was lost meets that change.

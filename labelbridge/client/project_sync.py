@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, JobFailed, TimedOut
+from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign, json_of
 from labelbridge.client.parts import DocumentFilters, has_next_part, in_camel_case, joined_parts
 from labelbridge.client.team_sync import TeamOperations
 
@@ -35,7 +35,7 @@ class Job:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     def state(self) -> m.JobState:
-        return self._client.call("GET", self.url).json()
+        return json_of(self._client.call("GET", self.url))
 
     def wait(
         self,
@@ -78,14 +78,16 @@ class ProjectClient(TeamOperations):
         self.path = f"{PROJECTS}/{quote(name, safe='')}"
 
     def _get(self, rest: str, **params: Any) -> Any:
-        return self.client.call("GET", f"{self.path}{rest}", params=params).json()
+        return json_of(self.client.call("GET", f"{self.path}{rest}", params=params))
 
     def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
         headers = {"Idempotency-Key": key} if key else None
         answer = self.client.call("POST", f"{self.path}{rest}", body=body, headers=headers, params=params)
-        return self._job(answer) if answer.status_code == 202 else answer.json()
+        return self._job(answer) if answer.status_code == 202 else json_of(answer)
 
     def _job(self, answer: httpx.Response) -> Job:
+        if "operation-location" not in answer.headers:
+            raise foreign(answer)
         return Job(self.client, answer.headers["operation-location"])
 
     def job(self, kind: str, job_id: str) -> Job:
@@ -99,14 +101,14 @@ class ProjectClient(TeamOperations):
 
     def put(self, body: m.ProjectBody) -> m.Project:
         """Create the project, or change what the body names."""
-        return self.client.call("PATCH", self.path, body=body).json()
+        return json_of(self.client.call("PATCH", self.path, body=body))
 
     def delete(self) -> Job:
         return self._job(self.client.call("DELETE", self.path, repeatable=False))
 
     def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return self.client.call("GET", path).json()
+        return json_of(self.client.call("GET", path))
 
     def statistics(self) -> m.Statistics:
         return self._get("/statistics")
@@ -117,7 +119,8 @@ class ProjectClient(TeamOperations):
     def put_categories(self, items: Sequence[m.CategoryItem]) -> list[m.Category]:
         again = not any(item.get("previousCategory") for item in items)
         path, body = f"{self.path}/categories", {"value": list(items)}
-        return self.client.call("PUT", path, body=body, repeatable=again).json()["value"]
+        answer = self.client.call("PUT", path, body=body, repeatable=again)
+        return json_of(answer)["value"]
 
     def remove_categories(self, names: Sequence[str]) -> list[m.Category]:
         return self._post("/categories/:remove", {"categories": list(names)})["value"]
@@ -138,7 +141,7 @@ class ProjectClient(TeamOperations):
         """Replace the guidelines. With `read`, raises ApiError 409 if someone else changed them since."""
         headers = {"If-Match": f'"{read["version"]}"' if read else "*"}
         answer = self.client.call("PUT", f"{self.path}/guidelines", body={"text": text}, headers=headers)
-        return answer.json()
+        return json_of(answer)
 
     # Documents
 
@@ -178,7 +181,7 @@ class ProjectClient(TeamOperations):
     def _change(self, method: str, document: m.Document, rest: str, body: Mapping[str, object]) -> m.Document:
         path, match = f"{self.path}/documents/{document['id']}{rest}", {"If-Match": document["eTag"]}
         try:
-            return self.client.call(method, path, body=body, headers=match).json()
+            return json_of(self.client.call(method, path, body=body, headers=match))
         except ApiError as error:
             now = error.document
             # A repeat of a change whose answer was lost meets that change.

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self, cast
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, Retry, unreachable
+from labelbridge.client.errors import ApiError, Retry, foreign, json_of, refuse_redirect, unreachable
 from labelbridge.client.project_sync import PROJECTS, Job, Json, ProjectClient
 
 API_VERSION = "2023-04-15-preview"
@@ -100,7 +100,7 @@ class Client:
                     method, url, json=body, headers=sent | self._authorization()
                 )
                 answer = self.http.send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = unreachable(self.http.base_url, error)
                 pause = retry.pause_after_error(error)
                 if pause is None:
@@ -108,6 +108,7 @@ class Client:
             else:
                 self._reached = True
                 if not answer.is_error:
+                    refuse_redirect(answer)
                     return answer
                 failure = ApiError(answer, repeated=retry.tries > 0)
                 pause = retry.pause_after(answer)
@@ -137,7 +138,10 @@ class Client:
     def pages(self, path: str, **params: Any) -> Iterator[Any]:
         """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`."""
         while True:
-            page: dict[str, Any] = self.call("GET", path, params=params).json()
+            answer = self.call("GET", path, params=params)
+            page = json_of(answer)
+            if not isinstance(page.get("value"), list):
+                raise foreign(answer)
             for item in page["value"]:
                 yield item
             if page.get("nextLink"):
@@ -148,26 +152,30 @@ class Client:
                 return
 
     def health(self) -> m.Health:
-        return self.call("GET", "/health", version=None).json()
+        return json_of(self.call("GET", "/health", version=None))
 
     def ready(self) -> m.Readiness:
         """Each dependency of the app; also when one of them is not well."""
         try:
-            return self.call("GET", "/health/ready", version=None, repeatable=False).json()
+            return json_of(self.call("GET", "/health/ready", version=None, repeatable=False))
         except ApiError as error:
             if "checks" not in error.body:
                 raise
             return cast("m.Readiness", error.body)
 
     def who_am_i(self) -> m.WhoAmI:
-        return self.call("GET", "/language/whoami", version=None).json()
+        answer = self.call("GET", "/language/whoami", version=None)
+        caller = json_of(answer)
+        if not isinstance(caller.get("name"), str) or not isinstance(caller.get("roles"), list):
+            raise foreign(answer)
+        return cast("m.WhoAmI", caller)
 
     def openapi(self) -> dict[str, Any]:
-        return self.call("GET", "/language/openapi.json", version=None).json()
+        return json_of(self.call("GET", "/language/openapi.json", version=None))
 
     def studio_config(self) -> m.StudioConfig:
         """How people sign in, and the studios that projects can be connected to."""
-        return self.call("GET", "/studio/config.json", version=None).json()
+        return json_of(self.call("GET", "/studio/config.json", version=None))
 
     def projects(self) -> Iterator[m.Project]:
         return self.pages(PROJECTS)
@@ -189,7 +197,7 @@ class Client:
         """Send dead letters again, those named or all, at most 100; how many they were. Without `ids`, 0: no more."""
         body = {} if ids is None else {"ids": list(ids)}
         answer = self.call("POST", f"{DEAD_LETTERS}/:resend", body=body)
-        return answer.json()["resent"]
+        return json_of(answer)["resent"]
 
     def project(self, name: str) -> ProjectClient:
         """The operations of one project, which need not exist yet."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from labelbridge.client import models as m
+from labelbridge.client.errors import json_of
 
 if TYPE_CHECKING:
     from labelbridge.client.aio import AsyncClient
@@ -81,7 +82,7 @@ class AsyncTeamOperations:
         """Make the first, the second or other labels those of the document, as it was read."""
         path = f"{self.path}/second-reviews/{review_id}/documents/{document['id']}/:resolve"
         match = {"If-Match": document["eTag"]}
-        return (await self.client.call("POST", path, body=body, headers=match)).json()
+        return json_of(await self.client.call("POST", path, body=body, headers=match))
 
     async def reopen(self, review_id: str, document_id: str) -> m.Document:
         """Undo a resolution."""

@@ -127,7 +127,7 @@ class Recorder:
         self.requests.append(request)
         return httpx.Response(
             200 if request.method != "DELETE" else 202,
-            json={"value": [], "results": [], "count": 0, "resent": 0},
+            json={"value": [], "results": [], "count": 0, "resent": 0, "name": "n", "roles": []},
             headers={"operation-location": "http://x/jobs/j"},
         )
 

@@ -72,6 +72,48 @@ async def test_names_that_are_not_utf8_are_left_out_and_printed(
     assert "Left out caf\ufffd.txt: its name is not UTF-8." in done.err
 
 
+def test_settings_that_others_may_read_are_named(cli: Cli):
+    cli("login", cli.url, "--key", cli.key)
+    file = Path(cli.environment["LABELBRIDGE_CONFIG"])
+    assert cli("whoami").err == ""
+    for mode in (0o640, 0o604, 0o620):
+        file.chmod(mode)
+        said = cli("whoami").err
+        assert (
+            said == f"Warning: other people may read or change {file}; allow it to nobody else: chmod 600.\n"
+        )
+    cli("login", cli.url, "--key", cli.key)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_settings_do_not_go_where_somebody_else_put_a_link(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+    file, theirs = Path(cli.environment["LABELBRIDGE_CONFIG"]), cli.folder / "theirs"
+    file.parent.mkdir()
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    for name in (file.name, f"{file.name}.7"):
+        theirs.write_text("{}")
+        file.with_name(name).symlink_to(theirs)
+    cli("login", cli.url, "--key", cli.key)
+    assert (theirs.read_text(), file.is_symlink()) == ("{}", False)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"url": 7}', '{"url": "http://x:y"}', "\x00", None])
+def test_settings_that_make_no_sense_end_with_a_sentence(cli: Cli, content: str | None):
+    file = Path(cli.environment["LABELBRIDGE_CONFIG"])
+    file.parent.mkdir()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_text(content)
+        file.chmod(0o600)
+    for words in (["whoami"], ["logout"] if content is None else ["projects", "list"]):
+        result = cli(*words, "--json", status=None)
+        assert result.status in {1, 2}, result
+        assert result.err.count("\n") == 1
+        assert result.json["error"]["message"] in result.err
+
+
 def test_a_scope_that_a_server_names_is_no_command(tmp_path: Path) -> None:
     async def config(_: web.Request) -> web.Response:
         return web.json_response({"scope": "x; touch 'y' #"})

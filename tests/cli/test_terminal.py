@@ -1,9 +1,10 @@
 """What a person sees and types in a real terminal (pty) besides reviewing: the key, a job, confirmations."""
 
 import asyncio
+from pathlib import Path
 
 from tests.cli.terminal import Cli, Result
-from tests.cli.test_commands import run
+from tests.cli.test_commands import run, write
 from tests.integration.conftest import MakeProject
 from tests.support.api import unique
 from tests.support.hosts import QUIET, Host
@@ -44,6 +45,42 @@ async def test_a_job_is_watched_live(cli: Cli, new_project: MakeProject, host: H
     finally:
         host.hold.unlink(missing_ok=True)
     assert (result.status, result.out) == (0, f"Autolabel job {job}: succeeded, 2 suggested.\n")
+
+
+async def test_a_watched_job_goes_on_after_ctrl_c(cli: Cli, new_project: MakeProject, host: Host):
+    project = await new_project()
+    await project.define("Refund")
+    await project.upload({"a.txt": "@hold @Refund:91"})
+    await project.scan()
+    cli.signed_in(project.name)
+    host.hold.touch()
+    try:
+        job = (await run(cli, "autolabel", "--no-wait", "--json")).json["jobId"]
+        with cli.terminal("watch", job, "--json") as terminal:
+            await asyncio.to_thread(terminal.shows, "Autolabel job: running")
+            terminal.press("\x03")
+            result = await asyncio.to_thread(terminal.ends)
+    finally:
+        host.hold.unlink(missing_ok=True)
+    assert (result.status, result.json["error"]["code"]) == (130, "Interrupted")
+    assert f"The job goes on. Follow it with: labelbridge watch {job}\nInterrupted.\n" in result.err
+    assert (await run(cli, "watch", job)).out == f"Autolabel job {job}: succeeded, 1 suggested.\n"
+
+
+def test_an_upload_goes_on_where_ctrl_c_ended_it(cli: Cli, tmp_path: Path):
+    name = unique(QUIET)
+    cli.signed_in(name)("projects", "create", name, "--kind", "entities")
+    folder = write(tmp_path / "texts", {f"{n:04}.txt": f"text {n}" for n in range(2_000)})
+    with cli.terminal("upload", str(folder), "--create-container") as terminal:
+        terminal.shows("Uploading ")
+        terminal.press("\x03")
+        result = terminal.ends()
+    assert (result.status, result.out) == (130, "")
+    assert "What was uploaded stays; the same command uploads the rest.\nInterrupted.\n" in result.err
+    assert "Traceback" not in result.err
+    again = cli("upload", str(folder), "--json").json
+    assert len(again["uploaded"]) + len(again["unchanged"]) == 2_000
+    assert len(again["uploaded"]) > 0
 
 
 async def test_a_bulk_decision_is_confirmed_with_its_count(cli: Cli, new_project: MakeProject):

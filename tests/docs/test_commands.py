@@ -1,6 +1,10 @@
-"""Commands that cannot run here, of `azd`, `az`, `func` and `docker`: each with the public page that documents it."""
+"""Commands that no test runs: of `azd`, `az`, `func` and `docker` with their public pages; benches with a reason."""
 
+import json
 import re
+import shlex
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -46,8 +50,51 @@ PAGES = {
     "func azure functionapp publish": f"{FUNC}#func-azure-functionapp-publish",
     "func start": f"{FUNC}#func-start",
 }
+#: Targets that measure, for minutes to hours; each with how its parts are tested.
+MEASURED = {
+    "bench": "tests/scale/test_short_bench.py and test_bench_report.py run its steps and its report",
+    "bench-compare": "runs below",
+    "bench-engines": "tests/data_sets holds what it measures, on parts of the same data sets",
+    "bench-idle": "tests/scale/test_calls.py counts the calls of an idle sweep",
+    "bench-memory": "tests/scale/test_limits.py imports files of the same form",
+}
 CODE = re.compile(r"^```.*?^```$|`[^`]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w./-])((?:azd|az|func|docker)(?: [a-z][a-z-]*)+)")
+
+
+def measured() -> set[str]:
+    """The `make bench...` of all code in the documentation."""
+    pages = "".join(page.read_text("utf-8") for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    return {name for code in CODE.findall(pages) for name in re.findall(r"\bmake (bench[a-z-]*)", code)}
+
+
+def recipe(target: str, **variables: str) -> list[str]:
+    """The last command of a target of the Makefile."""
+    given = [f"{name}={value}" for name, value in variables.items()]
+    printed = subprocess.run(
+        ["make", "-n", target, *given], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    return shlex.split(printed.strip().splitlines()[-1].removeprefix("exec "))
+
+
+def test_each_bench_of_the_documentation_is_there():
+    assert measured() == set(MEASURED)
+    for target in MEASURED:
+        _, option, module, *_ = recipe(target)
+        assert (option, module.split(".")[0]) == ("-m", "bench")
+        assert find_spec(module) is not None
+    files = {name for reason in MEASURED.values() for name in re.findall(r"tests/\S+\.py", reason)}
+    assert all((ROOT / name).is_file() for name in files)
+
+
+def test_results_are_compared_by_the_line_of_the_documentation(tmp_path: Path):
+    figure = {"value": 10.0, "host_cpu": 1.0, "azurite_cpu": 2.0}
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(json.dumps({"figures": {"import": figure}}))
+    new.write_text(json.dumps({"figures": {"import": figure | {"value": 25.0}}}))
+    command = recipe("bench-compare", OLD=str(old), NEW=str(new))
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert printed.splitlines()[1].split() == ["import", "10", "25", "2.50", "1.00", "1.00"]
 
 
 def commands() -> set[str]:

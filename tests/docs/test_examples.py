@@ -1,5 +1,6 @@
 """The examples of the documentation run as they are printed, in order, against the app; only ports differ."""
 
+import asyncio
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from azure.storage.blob.aio import BlobServiceClient
 
 from samples.server import Server
 
@@ -113,6 +116,51 @@ def test_the_session_of_the_command_line_is_as_recorded(server, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the package is not installed beside the tests
     [printed] = run_page("docs/cli.md", server, tmp_path)
     assert printed.splitlines()[-1] == "9"
+
+
+@pytest.mark.timeout(120)
+async def test_the_line_that_sends_events_sends_them(server, tmp_path):
+    """As printed but for the addresses, to a server that stands for the Functions host."""
+    text = (ROOT / "docs/deploy.md").read_text("utf-8").replace("\\\n", " ")
+    [line] = re.findall(r"^\.venv/bin/python (-m devhost events .*)$", text, re.MULTILINE)
+    azurite_port = re.search(r":(\d+)/devstoreaccount1", server.connection_string)
+    assert azurite_port
+    subjects: asyncio.Queue[str] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        for event in await request.json():
+            subjects.put_nowait(event["subject"])
+        return web.Response()
+
+    async def functions(_: web.Request) -> web.Response:
+        return web.json_response(
+            [{"name": "storage_event", "config": {"bindings": [{"type": "eventGridTrigger"}]}}]
+        )
+
+    host = web.Application()
+    host.router.add_get("/admin/functions", functions)
+    host.router.add_post("/runtime/webhooks/eventgrid", take)
+    runner = web.AppRunner(host)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    given = {"http://127.0.0.1:7071": site.name, "10000": azurite_port[1], ".data": str(tmp_path)}
+    words = [given.get(word, word) for word in shlex.split(line)]
+    assert len(set(given.values()) & set(words)) == 3
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT)
+    try:
+        async with BlobServiceClient.from_connection_string(server.connection_string) as account:
+            container = account.get_container_client("sent-by-hand")
+            await container.create_container()
+            await container.upload_blob("1.txt", b"text")
+            wanted = "/blobServices/default/containers/sent-by-hand/blobs/1.txt"
+            async with asyncio.timeout(100):
+                while await subjects.get() != wanted:
+                    pass
+    finally:
+        process.terminate()
+        await process.wait()
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])

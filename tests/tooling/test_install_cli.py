@@ -105,12 +105,17 @@ def test_the_client_alone_needs_httpx_alone(tmp_path):
     subprocess.run(program, cwd=tmp_path, check=True, timeout=60)
     assert "httpx" in (found := names(python, tmp_path))
     assert not {"typer", "rich", "azure-core"} & found
+    command = [str(tmp_path / "venv" / "bin" / "labelbridge"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The command needs the package typer: install it with the extra 'cli'")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_command_and_its_extras_are_what_the_code_imports():
     """What an installation makes of the folder, without a registry."""
-    assert callable(import_module("labelbridge.cli.main").main)
-    assert PROJECT["scripts"] == {"labelbridge": "labelbridge.cli.main:main"}
+    assert callable(import_module("labelbridge.__main__").main)
+    assert PROJECT["scripts"] == {"labelbridge": "labelbridge.__main__:main"}
     extras = PROJECT["optional-dependencies"]
     declared = {
         extra: {re.split(r"[\[<>=]", one)[0] for one in extras[extra]} for extra in ("client", "cli", "entra")

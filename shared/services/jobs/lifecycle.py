@@ -36,7 +36,7 @@ from shared.domain.jobs import (
 from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, WORK_QUEUE
 from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
-from shared.services.jobs.stores import BudgetService, Stores, left_out
+from shared.services.jobs.stores import BudgetService, Stores, skipped
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import LEASE_FOR, BatchState
 
@@ -292,7 +292,7 @@ class JobService:
         done = {state.number for state in await self._stores.jobs.states(job) if state.done}
 
         async def give_up(number: int) -> None:
-            result = await left_out(self._stores, job, job.batches[number], reason)
+            result = await skipped(self._stores, job, job.batches[number], reason)
             await self._stores.jobs.finish(job, number, result)
 
         open_batches = (number for number in range(len(job.batches)) if number not in done)

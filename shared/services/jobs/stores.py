@@ -281,7 +281,7 @@ def build(
     )
 
 
-async def left_out(stores: Stores, job: Job, batch: Batch, reason: JobError) -> BatchResult:
+async def skipped(stores: Stores, job: Job, batch: Batch, reason: JobError) -> BatchResult:
     """The result of a batch that will not run: its documents are skipped, for this reason.
 
     Uploads are not among them: they wait, and the next plan takes them up.

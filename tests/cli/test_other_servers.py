@@ -1,0 +1,163 @@
+"""Commands against servers that are not Labelbridge, or not well: each ends with a sentence, a status, and JSON."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from aiohttp import web
+
+from labelbridge.cli.main import app as command_line
+from labelbridge.client import project_sync, sync
+from tests.cli.terminal import Cli
+from tests.fakes.server import serve_in_thread
+
+JSON = "application/json"
+HOSTILE = '{"error": {"code": 5, "message": 7, "target": [], "innererror": "x", "details": [1, {}]}}'
+#: (status, headers, body) of every answer, and the exit status of the command line.
+ANSWERS: dict[str, tuple[int, dict[str, str], bytes, int]] = {
+    "a page": (200, {"content-type": "text/html"}, b"<html>Hello</html>", 3),
+    "nothing": (200, {}, b"", 3),
+    "a list": (200, {"content-type": JSON}, b"[]", 3),
+    "null": (200, {"content-type": JSON}, b"null", 3),
+    "another API": (200, {"content-type": JSON}, b"{}", 3),
+    "half of an object": (200, {"content-type": JSON}, b'{"value": [', 3),
+    "very deep": (200, {"content-type": JSON}, b"[" * 100_000, 3),
+    "no gzip": (200, {"content-type": JSON, "content-encoding": "gzip"}, b"plain", 3),
+    "a sign-in": (302, {"location": "https://login.example/authorize?code=secret"}, b"", 3),
+    "an empty 500": (500, {}, b"", 3),
+    "a page with 502": (502, {"content-type": "text/html"}, b"<html>Bad Gateway</html>", 3),
+    "throttled": (429, {"X-FUNCTION-SCALEOUT": "1"}, b"", 3),
+    "come back never": (429, {"retry-after": "9" * 5_000}, b"", 3),
+    "odd values": (400, {"content-type": JSON}, HOSTILE.encode(), 7),
+}
+#: Values for arguments, by their names in the help.
+GIVEN = {
+    "FILE": "labels.csv",
+    "OUTPUT": "out.csv",
+    "FOLDER": "texts",
+    "TO": "here",
+    "KIND": "entities",
+    "STUDIO": "workspace",
+}
+PATHS = {"labels.csv", "out.csv", "texts"}
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """Every command with the arguments that it requires."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, (*path, name))
+    if not hasattr(command, "commands"):
+        words = list(path)
+        for one in command.params:
+            if one.required:
+                words += [*one.opts[:1]] if one.param_type_name == "option" else []
+                words.append(GIVEN.get(one.name.upper(), "x"))
+        yield words
+
+
+#: `logout` asks no server, and the two others need a terminal.
+LOCAL = (["logout"], ["review"], ["second", "label", "--review", "x"], ["second", "label"])
+COMMANDS = [words for words in leaves(typer.main.get_command(command_line)) if words not in LOCAL]
+MORE = {
+    "login": ["--key", "k"],
+    "documents mark": ["--flag"],
+    "dead-letters resend": ["--all", "--yes"],
+    "labels import": ["--yes"],
+    "connection switch": ["--yes"],
+    "push": ["--yes"],
+    "second start": ["--size", "1"],
+}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses take no time."""
+    for module in (sync, project_sync):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None, time=int, monotonic=int))
+
+
+def test_every_command_is_there():
+    assert len(COMMANDS) > 35
+    assert ["labels", "export", "out.csv"] in COMMANDS
+
+
+@pytest.mark.parametrize("answer", ["a page", "an empty 500"])
+def test_every_command_ends_with_a_sentence_and_json(cli: Cli, quick: None, answer: str):
+    (cli.folder / "labels.csv").write_text("location,category\na.txt,City\n")
+    (cli.folder / "texts").mkdir()
+    with serving(answer) as url:
+        cli.environment |= {"LABELBRIDGE_URL": url, "LABELBRIDGE_KEY": "k", "LABELBRIDGE_PROJECT": "x"}
+        for words in COMMANDS:
+            more = MORE.get(" ".join(words[:2]), MORE.get(words[0], []))
+            given = [url if words[0] == "login" and word == "x" else word for word in words]
+            refused(cli, [*(str(cli.folder / w) if w in PATHS else w for w in given), *more], answer)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_every_answer_ends_with_a_sentence_and_json(cli: Cli, quick: None, answer: str):
+    with serving(answer) as url:
+        cli.environment |= {"LABELBRIDGE_URL": url, "LABELBRIDGE_KEY": "k", "LABELBRIDGE_PROJECT": "x"}
+        for words in (["login", url, "--key", "k"], ["projects", "list"], ["watch"]):
+            refused(cli, words, answer)
+
+
+def refused(cli: Cli, words: list[str], answer: str) -> None:
+    """The command ends with the status of this answer."""
+    result = cli(*words, "--json", status=None)
+    assert result.status == ANSWERS[answer][3], (words, result)
+    assert set(result.json["error"]) >= {"code", "message"}, words
+    assert result.json["error"]["message"] in result.err.replace("\n", " "), words
+    assert "secret" not in result.err
+
+
+@contextmanager
+def serving(answer: str) -> Iterator[str]:
+    """A server that gives this answer to everything; its address."""
+    status, headers, body, _ = ANSWERS[answer]
+
+    async def answering(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers, body=body)
+
+    server = web.Application()
+    server.router.add_route("*", "/{rest:.*}", answering)
+    with serve_in_thread(server) as url:
+        yield url
+
+
+def test_a_server_of_another_kind_is_no_sign_in(cli: Cli):
+    """It answers JSON, but not who called."""
+    with serving("another API") as url:
+        cli.environment["LABELBRIDGE_URL"] = url
+        for words in (["login", url, "--key", "k"], ["whoami"], ["projects", "list"]):
+            assert "but not as Labelbridge does" in cli(*words, status=3).err
+    assert not (cli.folder / "settings").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["nope"], 2, "WrongUsage"),
+        (["projects", "show"], 2, "WrongUsage"),
+        (["accept", "--min-confidence", "2"], 2, "WrongUsage"),
+        (["projects", "show", "nope"], 5, "ProjectNotFound"),
+        (["login", "http://127.0.0.1:9", "--key", "k"], 3, "NoAnswer"),
+        (["autolabel", "-p", "no/such\\name"], 5, "ProjectNotFound"),
+        (["labels", "export", "x.unknown", "-p", "nope"], 2, "WrongUsage"),
+    ],
+)
+def test_errors_are_json_where_it_is_asked_for(cli: Cli, words: list[str], status: int, code: str):
+    result = cli.signed_in()(*words, "--json", status=status)
+    assert result.json["error"]["code"] == code
+    assert result.json["error"]["message"] in result.err.replace("\n", " ")
+    assert cli(*words, status=None).out == ""
+
+
+def test_a_key_that_no_header_can_hold_is_refused(cli: Cli):
+    for key in ("schlüssel", "a\nb", "a\x00b"):
+        result = cli("login", cli.url, "--key", key, status=2)
+        assert result.err == "The access key has characters that no key has; copy it again.\n"
+        cli.environment |= {"LABELBRIDGE_URL": cli.url, "LABELBRIDGE_TOKEN": key}
+        assert "The access token has" in cli("whoami", status=2).err if "\x00" not in key else True
