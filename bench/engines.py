@@ -99,10 +99,10 @@ async def ask(engine: ServiceEngine, data: DataSet, size: int, seed: int, most: 
     answers = await model.answer([example.text for example in test])
     speed = len(test) / (time.perf_counter() - started)
     milliseconds = (time.process_time() - used) / len(test) * 1e3
-    if failed := [one.failure.message for one in answers if one.failure is not None]:
+    if failed := [answer.failure.message for answer in answers if answer.failure is not None]:
         print(f"{data.name}: {len(failed)} of {len(test)} documents failed: {failed[0]}", file=sys.stderr)
-    items = list(judge(data.kind, test, [one.predictions for one in answers]))
-    tokens = sum(one.tokens.input + one.tokens.output for one in answers) / len(test)
+    items = list(judge(data.kind, test, [answer.predictions for answer in answers]))
+    tokens = sum(answer.tokens.input + answer.tokens.output for answer in answers) / len(test)
     return Figures(
         score(data.kind, test, items), calibration_error(items), *confident(items),
         0.0, speed, milliseconds, 0.0, tokens,

@@ -111,7 +111,7 @@ def _await_ready(process: subprocess.Popen[str]) -> None:
 
 def _child(pid: int, program: str) -> int:
     """The process among the children that runs this program."""
-    return next(one for one in children(pid) if program in command_line(one))
+    return next(child for child in children(pid) if program in command_line(child))
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Api:
         check: Callable[[], None] = lambda: None,
         pauses: Sequence[float] = (0.5, 1.0, 2.0, 4.0),
     ) -> None:
-        self._check = check
+        self._require_server = check
         self.client = Client(url, key=key, pauses=pauses, on_retry=lambda *_: check())
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Api:
         except ApiError as error:
             raise Refused(error) from error
         except LabelbridgeError as error:
-            self._check()
+            self._require_server()
             raise ApiFailed(str(error)) from error
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
@@ -86,7 +86,7 @@ class Api:
                 return found
             if time.monotonic() > deadline:
                 raise ApiFailed(f"Waited {seconds:.0f} s for {what}, without success.")
-            self._check()
+            self._require_server()
             time.sleep(PAUSE)
 
 

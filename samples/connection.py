@@ -91,7 +91,8 @@ class Studio:
         with self.shop.console.step("Check the conditions, and connect the project"):
             answer = self.project.post("/connection/:check", self.body).json()
             rows = [
-                (one["code"], "yes" if one["met"] else "no", one["message"]) for one in answer["conditions"]
+                (condition["code"], "yes" if condition["met"] else "no", condition["message"])
+                for condition in answer["conditions"]
             ]
             self.shop.console.table(("condition", "met", "message"), rows)
             self._done("PUT", "", self.body)

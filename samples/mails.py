@@ -84,7 +84,7 @@ def _accept_sure_ones(shop: Shop, project: ProjectApi) -> None:
 def _report(shop: Shop, project: ProjectApi) -> None:
     with shop.console.step("The labels now"):
         statistics = project.get("/statistics")
-        rows = [(one["category"], str(one["labels"])) for one in statistics["categories"]]
+        rows = [(category["category"], str(category["labels"])) for category in statistics["categories"]]
         shop.console.table(("category", "labels"), rows)
         counts = statistics["documents"]
         shop.console.say(

@@ -118,14 +118,18 @@ def _review(shop: Shop, project: ProjectApi) -> None:
 
 def _decide(sample: Sample, document: Json) -> tuple[Json, list[list[str]]]:
     """The decision of a person who knows the right labels, and a row of the table for each entity."""
-    truth = {(one["category"], one["offset"], one["length"]) for one in sample.truth[0]["labels"]}
+    truth = {(label["category"], label["offset"], label["length"]) for label in sample.truth[0]["labels"]}
     decision: Json = {"documentId": document["id"], "eTag": document["eTag"], "accept": [], "reject": []}
     rows: list[list[str]] = []
-    for one in document["suggestions"]:
-        verdict = "accept" if (one["category"], one["offset"], one["length"]) in truth else "reject"
-        decision[verdict].append(one["id"])
-        text = cut(sample.text, one["offset"], one["length"])
-        rows.append([bar(one["confidence"]), one["category"], text, verdict, sample.text])
+    for suggestion in document["suggestions"]:
+        verdict = (
+            "accept"
+            if (suggestion["category"], suggestion["offset"], suggestion["length"]) in truth
+            else "reject"
+        )
+        decision[verdict].append(suggestion["id"])
+        text = cut(sample.text, suggestion["offset"], suggestion["length"])
+        rows.append([bar(suggestion["confidence"]), suggestion["category"], text, verdict, sample.text])
     return decision, rows
 
 
@@ -136,6 +140,8 @@ def _take_out(shop: Shop, project: ProjectApi) -> None:
             export.wait()
             file: Any = json.loads(project.client.export_result(export.id))
         entities = sum(
-            len(region["labels"]) for one in file["assets"]["documents"] for region in one.get("entities", ())
+            len(region["labels"])
+            for document in file["assets"]["documents"]
+            for region in document.get("entities", ())
         )
         shop.console.say(f"{len(file['assets']['documents'])} documents with {entities} entities.")

@@ -71,5 +71,5 @@ def _progress(job: Json | None, done: int, count: int) -> str:
 
 def reviewed(results: Sequence[Json]) -> str:
     """The outcome of a save: `25 saved`, or counts of other statuses."""
-    statuses = [one["status"] for one in results]
+    statuses = [result["status"] for result in results]
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))

@@ -52,7 +52,7 @@ async def test_an_engine_without_labels_is_offered_and_compared(
     await expect(table.get_by_role("row", name="fake-model 1 0 0")).to_be_visible()
     bands = page.get_by_role("region", name="Accepted share by confidence")
     await expect(bands).to_have_count(0)  # nobody has decided
-    await project.review([accept(one) for one in await project.documents(status="autoLabeled")])
+    await project.review([accept(document) for document in await project.documents(status="autoLabeled")])
     await page.reload()
     await expect(bands.get_by_role("row", name="90% to 100% 100% of 1")).to_be_visible()
     job = page.get_by_role("listitem").filter(has_text="azure-openai")

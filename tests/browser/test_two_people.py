@@ -89,7 +89,7 @@ async def test_conflict_on_a_long_text_shows_what_differs(
     await studio.review(project.name)
     await expect(page.locator(".pointed")).to_contain_text("Ada")
     await studio.press("accept")
-    [bob] = [one["id"] for one in suggested["suggestions"] if one["category"] == "Bob"]
+    [bob] = [suggestion["id"] for suggestion in suggested["suggestions"] if suggestion["category"] == "Bob"]
     await project.review([{"documentId": suggested["id"], "eTag": suggested["eTag"], "accept": [bob]}])
     await studio.press("save")
 

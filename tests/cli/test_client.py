@@ -91,7 +91,7 @@ async def test_the_asynchronous_client_does_the_same(host: Host, new_project: Ma
     await project.suggested({f"{n}.txt": f"@Refund:7{n}" for n in range(3)}, "Refund")
     async with AsyncClient(host.url, key=KEY) as client:
         mine = client.project(project.name)
-        found = [one["location"] async for one in mine.documents(status="autoLabeled", top=2)]
+        found = [document["location"] async for document in mine.documents(status="autoLabeled", top=2)]
         assert sorted(found) == ["0.txt", "1.txt", "2.txt"]
         state = await (await mine.review_all({"decision": "accept"})).wait()
         assert (state.get("result") or {})["changed"] == 3

@@ -98,7 +98,7 @@ def test_entra_is_refused_where_the_app_takes_keys_only(cli: Cli):
     ],
 )
 def test_a_sign_in_that_fails_says_why(cli: Cli, arguments: list[str], status: int, sentence: str):
-    result = cli(*(one.format(url=cli.url) for one in arguments), status=status)
+    result = cli(*(argument.format(url=cli.url) for argument in arguments), status=status)
     assert sentence in result.err
     assert result.out == ""
     assert result.err.count("\n") == 1
@@ -181,7 +181,11 @@ def test_the_whole_path_in_a_project_of_classes(cli: Cli, tmp_path: Path):
         "location,dataset,language,category\n1.txt,Train,en-us,Refund\n3.txt,Train,en-us,Login\n"
     )
     exported = cli("export").json
-    assert {one["location"] for one in exported["assets"]["documents"]} == {"1.txt", "in/2.txt", "3.txt"}
+    assert {document["location"] for document in exported["assets"]["documents"]} == {
+        "1.txt",
+        "in/2.txt",
+        "3.txt",
+    }
     shown = cli("projects", "show", name).out
     assert "documents              3" in shown
     assert "Refund         1" in shown
@@ -270,10 +274,12 @@ async def test_entities_go_to_files_and_come_back(cli: Cli, new_project: MakePro
 
 async def spans(project: Project) -> dict[str, set[tuple[str, int, int]]]:
     return {
-        one["location"]: {
-            (e["category"], e["offset"], e["length"]) for region in one["entities"] for e in region["labels"]
+        document["location"]: {
+            (e["category"], e["offset"], e["length"])
+            for region in document["entities"]
+            for e in region["labels"]
         }
-        for one in await project.documents(status="labeled")
+        for document in await project.documents(status="labeled")
     }
 
 

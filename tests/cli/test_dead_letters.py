@@ -62,7 +62,7 @@ async def test_they_are_listed_and_sent_again(azurite: Azurite, tmp_path: Path) 
 
             await eventually("every event arrives", received)
             async with AsyncClient(host.url, key=KEY) as client:
-                assert [one["id"] async for one in client.dead_letters()] == ["letter-999"]
+                assert [dead_letter["id"] async for dead_letter in client.dead_letters()] == ["letter-999"]
                 assert await client.resend_dead_letters() == 0
             with Client(host.url, key="writer", pauses=()) as client, pytest.raises(ApiError) as error:
                 list(client.dead_letters())

@@ -50,7 +50,9 @@ async def test_a_push_asks_first_and_tells_the_reason_or_the_deployment(
         "Pushed 2 documents. Jobs with the engine 'azure-language' use the deployment support/live from now on.\n"
     )
     assert service.projects["support"].deployments == {"live": "labelbridge"}
-    training = next(one for one in service.operations.values() if one.kind == "train support")
+    training = next(
+        operation for operation in service.operations.values() if operation.kind == "train support"
+    )
     assert training.body["evaluationOptions"] == {"kind": "manual"}
 
     started = await run(cli, "push", "--yes", "--no-wait", "--json")

@@ -80,8 +80,11 @@ async def test_entities_one_by_one_highlighted_where_they_are(cli: Cli, new_proj
     [region] = (await project.document("a.txt"))["entities"]
     units = text.encode("utf-16-le")
     found = {
-        (one["category"], units[2 * one["offset"] : 2 * (one["offset"] + one["length"])].decode("utf-16-le"))
-        for one in region["labels"]
+        (
+            label["category"],
+            units[2 * label["offset"] : 2 * (label["offset"] + label["length"])].decode("utf-16-le"),
+        )
+        for label in region["labels"]
     }
     assert found == {("City", "@City:72"), ("Person", "@City:83")}
 
@@ -97,7 +100,7 @@ async def test_several_classes_and_quitting_in_the_middle_of_a_document(cli: Cli
     assert "Saved 1 document: 1 accepted, 0 rejected" in result.err
     document = await project.document("a.txt")
     assert document["classes"] == [{"category": "Refund"}]
-    assert [one["category"] for one in document["suggestions"]] == ["Login"]
+    assert [suggestion["category"] for suggestion in document["suggestions"]] == ["Login"]
 
 
 async def test_ctrl_c_keeps_what_was_saved_and_leaves_the_terminal_as_it_was(

@@ -46,12 +46,12 @@ def roles() -> list[str]:
 def operations() -> list[str]:
     """One row an operation, by module; `P` stands for the path of a project."""
     lines = ["| operation | method and path | role | what it does |", "|---|---|---|---|"]
-    for one in sorted(OPERATIONS, key=lambda one: one.handler.__module__):
-        if "{*rest}" in one.path:
+    for operation in sorted(OPERATIONS, key=lambda operation: operation.handler.__module__):
+        if "{*rest}" in operation.path:
             continue
-        role = ACCESS[one.role] if isinstance(one.role, Access) else f"`{one.role}`"
-        path = one.path.replace(f"{PROJECTS}/{{projectName}}", "P").replace(PROJECTS, "projects")
-        lines.append(f"| `{one.id}` | `{one.method} {path}` | {role} | {one.summary} |")
+        role = ACCESS[operation.role] if isinstance(operation.role, Access) else f"`{operation.role}`"
+        path = operation.path.replace(f"{PROJECTS}/{{projectName}}", "P").replace(PROJECTS, "projects")
+        lines.append(f"| `{operation.id}` | `{operation.method} {path}` | {role} | {operation.summary} |")
     return lines
 
 
@@ -102,7 +102,7 @@ def functions() -> list[str]:
         text=True,
         check=True,
     )
-    operations = {one.id: one for one in OPERATIONS}
+    operations = {operation.id: operation for operation in OPERATIONS}
     background: list[str] = []
     http: list[str] = []
     for name, trigger, text in json.loads(done.stdout.splitlines()[-1]):

@@ -68,7 +68,7 @@ def test_documented_defaults_are_the_defaults():
 
 
 def tree(kind: type[LabelbridgeError] = LabelbridgeError) -> set[type[LabelbridgeError]]:
-    return {kind}.union(*(tree(one) for one in kind.__subclasses__()))
+    return {kind}.union(*(tree(subclass) for subclass in kind.__subclasses__()))
 
 
 def made(kind: type[LabelbridgeError]) -> LabelbridgeError:

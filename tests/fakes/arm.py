@@ -187,7 +187,7 @@ class FakeArm(FaultyServer):
         job.exports += 1
         asset = f"{job.name}-{job.exports}"
         folder = f"Labeling/export/dataset/{asset}"
-        lines = [json.dumps(one, ensure_ascii=False) for one in job.labels.values()]
+        lines = [json.dumps(label, ensure_ascii=False) for label in job.labels.values()]
         for number in range(0, max(len(lines), 1), 1_000):
             data = "\n".join(lines[number : number + 1_000]).encode()
             if self.write is not None:

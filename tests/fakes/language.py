@@ -110,15 +110,17 @@ class FakeLanguage(FaultyServer):
             return _error(
                 400, "InvalidRequest", "Invalid request.", "InvalidDocumentBatch", "Over 25 documents."
             )
-        if sum(len(one["text"]) for one in documents) > 125_000:
+        if sum(len(document["text"]) for document in documents) > 125_000:
             return _error(
                 400, "InvalidRequest", "Invalid request.", "InvalidDocumentBatch", "Over 125,000 characters."
             )
-        if len({one["id"] for one in documents}) != len(documents) or not all(one["id"] for one in documents):
+        if len({document["id"] for document in documents}) != len(documents) or not all(
+            document["id"] for document in documents
+        ):
             return _error(
                 400, "InvalidRequest", "Invalid request.", "InvalidDocument", "Document ids are not unique."
             )
-        if any("@refuse" in one["text"] for one in documents):
+        if any("@refuse" in document["text"] for document in documents):
             return _error(
                 400, "InvalidRequest", "Invalid request.", "InvalidDocument", "A document is refused."
             )
@@ -165,18 +167,21 @@ class FakeLanguage(FaultyServer):
         task, documents = body["tasks"][0], body["analysisInput"]["documents"]
         found: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
-        for one in documents[skip : skip + top]:
-            text = one["text"]
+        for document in documents[skip : skip + top]:
+            text = document["text"]
             if "@reject" in text or not text.strip():
-                inner = {"code": "InvalidDocument", "message": f"Document {one['id']} cannot be analyzed."}
+                inner = {
+                    "code": "InvalidDocument",
+                    "message": f"Document {document['id']} cannot be analyzed.",
+                }
                 error = {
                     "code": "InvalidArgument",
                     "message": "Invalid document in request.",
                     "innererror": inner,
                 }
-                errors.append({"id": one["id"], "error": error})
+                errors.append({"id": document["id"], "error": error})
             elif "@lose" not in text:
-                found.append({"id": one["id"], "warnings": [], **_labels(task, text)})
+                found.append({"id": document["id"], "warnings": [], **_labels(task, text)})
         parameters = task["parameters"]
         names = {name: parameters[name] for name in ("projectName", "deploymentName")}
         return {"documents": found, "errors": errors, **names}, len(documents)

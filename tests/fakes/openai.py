@@ -66,7 +66,7 @@ class FakeOpenAI:
 
     def about(self, text: str) -> list[Json]:
         """The requests whose document this is."""
-        return [one for one in self.requests if one["messages"][-1]["content"] == text]
+        return [request for request in self.requests if request["messages"][-1]["content"] == text]
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer {self.key}":
@@ -160,14 +160,14 @@ def refused(
 
 def fault_of(body: Json) -> str:
     """What is wrong with a request; empty: nothing."""
-    roles = [one["role"] for one in body["messages"]]
+    roles = [message["role"] for message in body["messages"]]
     if (
         roles[0] != "system"
         or roles[-1] != "user"
         or roles[1:-1] != ["user", "assistant"] * (len(roles) // 2 - 1)
     ):
         return f"Invalid roles: {roles}"
-    if not all(isinstance(one["content"], str) for one in body["messages"]):
+    if not all(isinstance(message["content"], str) for message in body["messages"]):
         return "Invalid content."
     if body.get("stream"):
         return "Not streamed, please."

@@ -38,4 +38,4 @@ def resources(built: dict[str, Any]) -> list[dict[str, Any]]:
 
 def named(built: dict[str, Any], kind: str) -> set[str]:
     """The last part of the names of the resources of a type, as the template writes them."""
-    return {one["name"] for one in resources(built) if one["type"] == kind}
+    return {resource["name"] for resource in resources(built) if resource["type"] == kind}

@@ -32,9 +32,9 @@ def test_every_role_and_type_of_event_is_named() -> None:
 def test_the_figures_are_those_of_the_template(home: Path) -> None:
     """What each of them is held to is in the other files of this folder."""
     every = resources(template(home))
-    count = Counter(one["type"].removeprefix("Microsoft.") for one in every)
-    [site] = [one for one in every if one["type"] == "Microsoft.Web/sites"]
-    [alerts] = [one for one in every if one["name"] == "alerts"]
+    count = Counter(resource["type"].removeprefix("Microsoft.") for resource in every)
+    [site] = [resource for resource in every if resource["type"] == "Microsoft.Web/sites"]
+    [alerts] = [resource for resource in every if resource["name"] == "alerts"]
     storage = "Storage/storageAccounts"
     figures = {
         "resources, with those of all modules": len(every),

@@ -23,7 +23,7 @@ OF_PLATFORM = re.compile(r"(?!functions_request_body_size_limit$)(functions|webs
 
 
 def test_app_settings_are_those_of_the_code(home: Path) -> None:
-    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    [site] = [resource for resource in resources(template(home)) if resource["type"] == "Microsoft.Web/sites"]
     deployed = {setting["name"] for setting in site["properties"]["siteConfig"]["appSettings"]}
     sample = json.loads((ROOT / "local.settings.sample.json").read_text("utf-8"))["Values"]
     names = [name for name in [*Settings.model_fields, *sample] if not OF_LIBRARIES.match(name)]
@@ -42,7 +42,7 @@ def test_no_file_has_three_dots() -> None:
 
 
 def test_literal_settings_are_the_defaults_of_the_code(home: Path) -> None:
-    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    [site] = [resource for resource in resources(template(home)) if resource["type"] == "Microsoft.Web/sites"]
     values = {s["name"].lower(): s["value"] for s in site["properties"]["siteConfig"]["appSettings"]}
     defaults = {name: str(field.default) for name, field in Settings.model_fields.items()}
     literal = {
@@ -144,7 +144,7 @@ def test_the_system_topic_may_write_dead_letters_alone(home: Path) -> None:
 
 def test_the_tombstones_cannot_be_deleted_before_their_time(home: Path) -> None:
     kind = "Microsoft.Storage/storageAccounts/blobServices/containers/immutabilityPolicies"
-    [policy] = [one for one in resources(template(home)) if one["type"] == kind]
+    [policy] = [resource for resource in resources(template(home)) if resource["type"] == kind]
     assert "-tombstones" in policy["name"]
     assert template(home)["parameters"]["tombstonesLocked"]["defaultValue"] is False
     assert "tombstones" in (ROOT / "shared/connection/factory.py").read_text("utf-8")
@@ -152,18 +152,22 @@ def test_the_tombstones_cannot_be_deleted_before_their_time(home: Path) -> None:
 
 def test_security_properties_are_literals(home: Path) -> None:
     built = resources(template(home))
-    [account] = [one for one in built if one["type"] == "Microsoft.Storage/storageAccounts" and "sku" in one]
+    [account] = [
+        resource
+        for resource in built
+        if resource["type"] == "Microsoft.Storage/storageAccounts" and "sku" in resource
+    ]
     assert account["properties"]["allowSharedKeyAccess"] is False
     assert account["properties"]["allowBlobPublicAccess"] is False
     assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
-    [vault] = [one for one in built if one["type"] == "Microsoft.KeyVault/vaults"]
+    [vault] = [resource for resource in built if resource["type"] == "Microsoft.KeyVault/vaults"]
     assert vault["properties"]["enablePurgeProtection"] is True
     assert vault["properties"]["enableRbacAuthorization"] is True
-    [site] = [one for one in built if one["type"] == "Microsoft.Web/sites"]
+    [site] = [resource for resource in built if resource["type"] == "Microsoft.Web/sites"]
     assert site["properties"]["httpsOnly"] is True
     assert site["properties"]["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.13"}
     assert site["identity"]["type"] == "UserAssigned"
-    [insights] = [one for one in built if one["type"] == "Microsoft.Insights/components"]
+    [insights] = [resource for resource in built if resource["type"] == "Microsoft.Insights/components"]
     assert insights["properties"]["DisableLocalAuth"] is True
 
 
@@ -180,7 +184,7 @@ def test_the_service_of_azd_is_the_function_app(home: Path) -> None:
     text = (ROOT / "azure.yaml").read_text("utf-8")
     [service] = re.findall(r"^services:\n  (\w+):\n", text, re.MULTILINE)
     assert "    language: python\n    host: function\n" in text
-    [site] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Web/sites"]
+    [site] = [resource for resource in resources(template(home)) if resource["type"] == "Microsoft.Web/sites"]
     assert f"'azd-service-name', '{service}'" in site["tags"]
     [hooks] = re.findall(r"^hooks:\n((?:  .*\n)+)", text, re.MULTILINE)
     scripts = dict(re.findall(r"^  (\w+):\n    shell: sh\n    run: (\S+)$", hooks, re.MULTILINE))

@@ -42,13 +42,13 @@ def recorded() -> dict[str, set[str]]:
             name = call.args[0]
             text = str(name.value) if isinstance(name, ast.Constant) else constants()[ast.unparse(name)]
             metric = f"labelbridge.{text}.duration" if method == "telemetry.timed" else text
-            found.setdefault(metric, set()).update(one.arg for one in call.keywords if one.arg)
+            found.setdefault(metric, set()).update(keyword.arg for keyword in call.keywords if keyword.arg)
     return found
 
 
 def queries(home: Path) -> dict[str, str]:
     """The queries of the alerts and of the tiles of the workbook, by their name."""
-    [alerts] = [one for one in resources(template(home)) if one["name"] == "alerts"]
+    [alerts] = [resource for resource in resources(template(home)) if resource["name"] == "alerts"]
     found = {rule["name"]: rule["query"] for rule in alerts["properties"]["template"]["variables"]["rules"]}
     for item in json.loads((INFRA / "workbook.json").read_text("utf-8"))["items"]:
         if item["content"]["version"] == "KqlItem/1.0":
@@ -79,10 +79,16 @@ def test_values_that_queries_look_for_exist(home: Path) -> None:
 
 def test_events_that_were_not_delivered_are_shown_as_the_alert_counts_them(home: Path) -> None:
     [azure] = [query for query in queries(home).values() if query.startswith("AzureMetrics")]
-    [alert] = [one for one in resources(template(home)) if one["type"] == "Microsoft.Insights/metricAlerts"]
+    [alert] = [
+        resource
+        for resource in resources(template(home))
+        if resource["type"] == "Microsoft.Insights/metricAlerts"
+    ]
     [condition] = alert["properties"]["criteria"]["allOf"]
     assert f'MetricName == "{condition["metricName"]}"' in azure
-    [sent] = [one for one in resources(template(home)) if one["type"].endswith("/diagnosticSettings")]
+    [sent] = [
+        resource for resource in resources(template(home)) if resource["type"].endswith("/diagnosticSettings")
+    ]
     assert "Microsoft.EventGrid/systemTopics" in sent["scope"]
     assert sent["properties"]["metrics"] == [{"category": "AllMetrics", "enabled": True}]
 
@@ -106,7 +112,7 @@ def test_metrics_are_documented() -> None:
 
 def test_every_alert_says_what_to_do(home: Path) -> None:
     built = template(home)
-    [alerts] = [one for one in resources(built) if one["name"] == "alerts"]
+    [alerts] = [resource for resource in resources(built) if resource["name"] == "alerts"]
     names = {rule["name"] for rule in alerts["properties"]["template"]["variables"]["rules"]}
     [dead] = named(built, "Microsoft.Insights/metricAlerts")
     names.add(dead.removeprefix("[format('labelbridge-").partition("-{0}")[0])

@@ -84,7 +84,9 @@ async def test_documents_get_the_suggestions_of_the_deployed_model(
             await project.upload(texts)
             await project.define("Refund", "Login")
             job = await project.autolabel(engine=ENGINE)
-            documents = {one["location"]: one for one in await project.documents(status="autoLabeled")}
+            documents = {
+                document["location"]: document for document in await project.documents(status="autoLabeled")
+            }
             job_id = documents["00.txt"]["suggestions"][0]["jobId"]
             outcomes = {
                 one["location"]: one
@@ -203,7 +205,7 @@ async def test_without_a_model_the_engine_says_what_to_set_or_do(azurite, tmp_pa
             await project.upload({"a.txt": "@Refund:73"})
             await project.define("Refund")
             job = await project.autolabel(engine=ENGINE)
-            engines = {one["engine"]: one for one in (await project.get("/engines"))["value"]}
+            engines = {engine["engine"]: engine for engine in (await project.get("/engines"))["value"]}
 
     assert job["status"] == "failed"
     assert job["errors"][0]["code"] == "EngineNotConfigured"

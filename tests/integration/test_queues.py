@@ -140,7 +140,7 @@ async def test_a_document_that_fails_five_times_ends_with_the_reason_and_no_othe
 
     assert job["status"] == "partiallyCompleted", job
     outcomes = (await project.get(f"/autolabel/jobs/{job['jobId']}/documents"))["value"]
-    [bad, good] = sorted(outcomes, key=lambda one: one["location"])
+    [bad, good] = sorted(outcomes, key=lambda outcome: outcome["location"])
     assert (bad["outcome"], good["outcome"]) == ("failed", "suggested")
     assert bad["error"]["code"] == "BatchFailed"
     assert "RuntimeError" in bad["error"]["message"]

@@ -184,7 +184,7 @@ async def _upload_to_suggestion(project: Project) -> None:
     await project.upload({"new.txt": "please give my money back, a refund"})
 
     async def suggested() -> bool:
-        found = [one for one in await project.documents() if one["location"] == "new.txt"]
+        found = [document for document in await project.documents() if document["location"] == "new.txt"]
         return bool(found and found[0]["suggestions"])
 
     await eventually("the suggestion of new.txt", suggested)

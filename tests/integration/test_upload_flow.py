@@ -64,9 +64,9 @@ async def test_a_thousand_uploads_are_labeled_by_events_and_each_is_accounted_fo
         return ended and sum(job["result"]["documentsDone"] for job in jobs) >= UPLOADS
 
     await eventually("every upload has an outcome", accounted, 180)
-    outcomes = [one for one in await _outcomes(project) if one["location"] in texts]
-    assert Counter(one["location"] for one in outcomes).most_common(1)[0][1] == 1
-    assert Counter(one["outcome"] for one in outcomes) == {
+    outcomes = [outcome for outcome in await _outcomes(project) if outcome["location"] in texts]
+    assert Counter(outcome["location"] for outcome in outcomes).most_common(1)[0][1] == 1
+    assert Counter(outcome["outcome"] for outcome in outcomes) == {
         "suggested": UPLOADS - 2,
         "nothingFound": 1,
         "skipped": 1,

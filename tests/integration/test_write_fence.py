@@ -116,7 +116,7 @@ async def _history_has_every_save(app: App, savers: list[Saver]) -> None:
     total = 0
     for location in LOCATIONS:
         history = await app.container.documents.history("p", document_id(location))
-        total += sum(1 for one in history if one.by == "saver" and one.entry.action == "labelsSet")
+        total += sum(1 for change in history if change.by == "saver" and change.entry.action == "labelsSet")
     assert total == sum(saver.saves for saver in savers)
 
 

@@ -19,7 +19,7 @@ CATEGORIES = [
     {"category": "Login", "description": "The customer cannot sign in."},
     {"category": "Lieferung", "description": "Something about the delivery of a parcel."},
 ]
-NAMES = {one["category"] for one in CATEGORIES}
+NAMES = {category["category"] for category in CATEGORIES}
 TEXTS = {
     "a.txt": "I want my money back for the order that never came.",
     "b.txt": "My password is not accepted since this morning.",
@@ -43,24 +43,24 @@ async def test_a_job_without_labels(new_project: MakeProject, kind: str) -> None
     for document in await project.documents():
         text = TEXTS[document["location"]]
         units = text.encode("utf-16-le")
-        for one in document["suggestions"]:
-            assert one["category"] in NAMES
-            assert 0 <= one["confidence"] <= 1
-            assert (one["engine"], one["model"]) == (ENGINE, MODEL)
+        for suggestion in document["suggestions"]:
+            assert suggestion["category"] in NAMES
+            assert 0 <= suggestion["confidence"] <= 1
+            assert (suggestion["engine"], suggestion["model"]) == (ENGINE, MODEL)
             if kind == ENTITIES:
-                start, end = 2 * one["offset"], 2 * (one["offset"] + one["length"])
+                start, end = 2 * suggestion["offset"], 2 * (suggestion["offset"] + suggestion["length"])
                 assert units[start:end].decode("utf-16-le").strip()
     if kind == SINGLE:
         assert job["result"]["outcomes"]["suggested"] == len(TEXTS) - job["result"]["outcomes"]["failed"]
     categories = (await project.get("/categories"))["value"]
-    assert {one["category"] for one in categories} == NAMES
+    assert {category["category"] for category in categories} == NAMES
 
 
 @pytest.mark.timeout(600)
 async def test_what_was_accepted_goes_along_and_the_estimate_is_near(new_project: MakeProject) -> None:
     project = await new_project(SINGLE, TEXTS, CATEGORIES)
     await project.autolabel(engine=ENGINE)
-    decisions = [accept(one) for one in await project.documents(status="autoLabeled")]
+    decisions = [accept(document) for document in await project.documents(status="autoLabeled")]
     await project.review(decisions)
     await project.upload({"d.txt": "I still have no access to my account."})
     await project.scan()
@@ -71,7 +71,7 @@ async def test_what_was_accepted_goes_along_and_the_estimate_is_near(new_project
     job = await project.autolabel(engine=ENGINE)
     used = job["result"]["tokens"]["input"]
     assert used / 2 < estimate["inputTokens"] < used * 2
-    [shown] = [one for one in (await project.get("/engines"))["value"] if one["engine"] == ENGINE]
+    [shown] = [engine for engine in (await project.get("/engines"))["value"] if engine["engine"] == ENGINE]
     assert shown["accepted"] == len(decisions)
 
 
@@ -94,9 +94,9 @@ async def test_twenty_answers_have_the_schema_also_by_azures_address(
         model = await engine.load(await engine.prepare(task))
         answers = await model.answer([f"Message {n}: {TEXTS['a.txt']}" for n in range(20)])
         await engine.aclose()
-        assert [one.failure for one in answers] == [None] * 20
-        assert {prediction.category for one in answers for prediction in one.predictions} <= NAMES
-        assert all(len(one.predictions) == 1 for one in answers)
+        assert [answer.failure for answer in answers] == [None] * 20
+        assert {prediction.category for answer in answers for prediction in answer.predictions} <= NAMES
+        assert all(len(answer.predictions) == 1 for answer in answers)
 
 
 def _no_identity() -> NoReturn:

@@ -115,7 +115,7 @@ async def test_reconcile_and_scan_of_100_000_blobs_find_what_was_lost_changed_an
     looks = await app.container.stores.pending.all(project.scope, 1_000)
     sys.stderr.write(f"\nreconcile: {time.monotonic() - started:.1f} s for {DOCUMENTS:,} blobs\n")
 
-    assert sorted(one.location for one in looks) == sorted([*lost, *changed, *deleted])
+    assert sorted(look.location for look in looks) == sorted([*lost, *changed, *deleted])
     await app.drain()
     statistics = await app.container.categories.statistics(app.name)
     assert statistics.documents == DOCUMENTS + len(lost) - len(deleted)

@@ -37,7 +37,11 @@ async def nobody(host: Host) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def test_every_http_function_of_the_app_is_an_operation_with_a_role() -> None:
-    served = {one.get_function_name() for one in function_app.app.get_functions() if one.is_http_function()}
+    served = {
+        function.get_function_name()
+        for function in function_app.app.get_functions()
+        if function.is_http_function()
+    }
     assert served == {operation.id for operation in OPERATIONS}
     assert len(served) == len(OPERATIONS)
     assert all(isinstance(operation.role, Role | Access) for operation in OPERATIONS)

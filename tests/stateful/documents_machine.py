@@ -69,7 +69,9 @@ class Documents(RuleBasedStateMachine):
             self.upload(location, text, with_event=True)
         self.drain()
         self.run(
-            self.app.container.categories.put(self.app.name, [CategoryChange(one) for one in CATEGORIES], "t")
+            self.app.container.categories.put(
+                self.app.name, [CategoryChange(category) for category in CATEGORIES], "t"
+            )
         )
         self.model.categories = set(CATEGORIES)
         self.run(self.app.set(LOCATIONS[-1], labels_of((), entities=False)))
@@ -261,7 +263,7 @@ class Documents(RuleBasedStateMachine):
         )
         decided = data.draw(ways.filter(lambda found: set(found) != {"leave"}))
         document = self.run(self.app.get(location))
-        ids = [one.id for one in document.suggestions.items]
+        ids = [item.id for item in document.suggestions.items]
         accept, reject = (
             tuple(key for key, way in zip(ids, decided, strict=True) if way == wanted)
             for wanted in ("accept", "reject")

@@ -18,15 +18,15 @@ def labels_of(marks: Marks | None, entities: bool) -> Labels | None:
     if marks is None:
         return None
     if not entities:
-        return Labels(categories=tuple(one.category for one in marks))
-    spans = tuple(EntityLabel(one.category, one.offset, one.length) for one in marks)
+        return Labels(categories=tuple(mark.category for mark in marks))
+    spans = tuple(EntityLabel(mark.category, mark.offset, mark.length) for mark in marks)
     return Labels(regions=(Region(0, 5, spans),))
 
 
 def marks_of(labels: Labels | None) -> Marks | None:
     if labels is None:
         return None
-    spans = (Mark(one.category, one.offset, one.length) for one in labels.entities())
+    spans = (Mark(entity.category, entity.offset, entity.length) for entity in labels.entities())
     return tuple(sorted([*map(Mark, labels.categories), *spans]))
 
 

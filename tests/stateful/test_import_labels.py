@@ -169,9 +169,11 @@ async def test_no_length_that_nobody_knows_is_exported_or_shown(memory_world: Wo
     export = await app.exports.start("new", "export")
     content, _ = await app.exports.result("new", export.id)
     file = json.loads(content)
-    shown = [document_json(one, project) for one in (await documents(memory_world)).values()]
+    shown = [document_json(document, project) for document in (await documents(memory_world)).values()]
     past = await app.documents.history("new", document_id("a.txt"))
-    reported = [history_json(one.by, one.at, one.entry, project.kind)["details"]["after"] for one in past]
+    reported = [
+        history_json(change.by, change.at, change.entry, project.kind)["details"]["after"] for change in past
+    ]
 
     for found in (file["assets"]["documents"], shown):
         regions = {one["location"]: one["entities"] for one in found}

@@ -66,7 +66,7 @@ class Life(App):
         """Categories of the suggestions that exist."""
         shown = await self.container.documents.get(self.name, document_id(location))
         found = shown.document.pending(shown.project.generation)
-        return [one.category for one in found.items] if found else []
+        return [item.category for item in found.items] if found else []
 
     async def suggested(self, texts: dict[str, str], *categories: str) -> None:
         """Documents with suggestions."""

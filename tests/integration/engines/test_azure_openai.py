@@ -81,7 +81,7 @@ async def test_without_labels_the_embedded_engine_offers_this_one(new_project: M
     [error] = job["errors"]
     assert error["code"] == "NotEnoughLabels"
     assert "azure-openai" in error["message"]
-    engines = {one["engine"]: one for one in (await project.get("/engines"))["value"]}
+    engines = {engine["engine"]: engine for engine in (await project.get("/engines"))["value"]}
     assert engines[ENGINE]["available"]
     assert not engines[ENGINE]["needsLabels"]
     assert engines["embedded"]["needsLabels"]
@@ -106,7 +106,7 @@ async def test_several_classes(new_project: MakeProject) -> None:
     project = await new_project(MULTI, {"a.txt": "@Login and @Refund", "b.txt": "nothing of that"})
     job = await project.autolabel(engine=ENGINE)
     assert await outcomes(project, job) == {"a.txt": ("suggested", None), "b.txt": ("nothingFound", None)}
-    assert {one[0] for one in await suggestions(project, "a.txt")} == {"Login", "Refund"}
+    assert {suggestion[0] for suggestion in await suggestions(project, "a.txt")} == {"Login", "Refund"}
 
 
 async def test_entities_in_utf16_and_what_is_dropped_is_counted(new_project: MakeProject) -> None:
@@ -152,7 +152,7 @@ async def test_each_document_has_its_outcome_and_the_job_goes_on(new_project: Ma
         "unknown.txt": ("nothingFound", None),
     }
     assert {error["code"] for error in job["errors"]} >= {"ContentFiltered", "InvalidAnswer"}
-    names = [one["category"] for one in (await project.get("/categories"))["value"]]
+    names = [category["category"] for category in (await project.get("/categories"))["value"]]
     assert names == ["Refund", "Login"]  # what a document or a model says defines no category
 
 
@@ -166,7 +166,7 @@ async def test_accepted_documents_become_examples(new_project: MakeProject, fake
     job = await project.autolabel(engine=ENGINE)
     assert job["status"] == "succeeded", job
     [request] = fake.about("@Login examples")
-    turns = [one["content"] for one in request["messages"][1:-1]]
+    turns = [message["content"] for message in request["messages"][1:-1]]
     assert sorted(turns[::2]) == ["@Login one", "@Refund one"]
     assert set(turns[1::2]) == {'{"category": "Login"}', '{"category": "Refund"}'}
 
@@ -181,11 +181,11 @@ async def test_engines_are_compared_by_the_decisions(new_project: MakeProject) -
     key = unique("key")
     await project.review(decisions, **{"Idempotency-Key": key})
     await project.review(decisions, **{"Idempotency-Key": key})  # a repeat counts nothing twice
-    [shown] = [one for one in (await project.get("/engines"))["value"] if one["engine"] == ENGINE]
+    [shown] = [engine for engine in (await project.get("/engines"))["value"] if engine["engine"] == ENGINE]
     assert [shown[name] for name in ("suggested", "accepted", "rejected")] == [4, 2, 1]
     assert shown["precision"] == pytest.approx(2 / 3)
     assert shown["model"] == "fake-model"
-    assert [(one["model"], one["suggested"], one["accepted"]) for one in shown["models"]] == [
+    assert [(model["model"], model["suggested"], model["accepted"]) for model in shown["models"]] == [
         ("fake-model", 4, 2)
     ]
     [band] = [one for one in shown["bands"] if one["suggested"]]
@@ -197,7 +197,7 @@ async def test_engines_are_compared_by_the_decisions(new_project: MakeProject) -
         headers={"If-Match": (await project.document(third["location"]))["eTag"]},
     )
     assert undone.status_code == 200, undone.text
-    [shown] = [one for one in (await project.get("/engines"))["value"] if one["engine"] == ENGINE]
+    [shown] = [engine for engine in (await project.get("/engines"))["value"] if engine["engine"] == ENGINE]
     assert [shown[name] for name in ("suggested", "accepted", "rejected")] == [4, 2, 0]
 
 
@@ -216,9 +216,9 @@ async def test_confidences_follow_what_people_decide(new_project: MakeProject) -
     await project.autolabel(engine=ENGINE, documents=[document_id("new.txt")])
     [suggestion] = (await project.document("new.txt"))["suggestions"]
     assert 0.5 < suggestion["confidence"] < 0.8
-    [shown] = [one for one in (await project.get("/engines"))["value"] if one["engine"] == ENGINE]
+    [shown] = [engine for engine in (await project.get("/engines"))["value"] if engine["engine"] == ENGINE]
     assert [shown[name] for name in ("suggested", "accepted", "rejected")] == [21, 5, 15]
-    assert sum(one["suggested"] for one in shown["bands"]) == 21
+    assert sum(band["suggested"] for band in shown["bands"]) == 21
     bands = (await project.get("/statistics"))["calibration"]
     assert (sum(b["accepted"] for b in bands), sum(b["rejected"] for b in bands)) == (5, 15)
 
@@ -252,7 +252,9 @@ async def test_a_job_stops_at_its_cost_limit_and_keeps_what_is_done(
     assert {one for place, one in found.items() if place not in done} == {("failed", "CostLimitReached")}
     assert job["result"]["cost"] <= limit
     assert [error["code"] for error in job["errors"]] == ["CostLimitReached"]
-    assert len([one for one in fake.requests if "limited" in one["messages"][-1]["content"]]) == len(done)
+    assert len(
+        [request for request in fake.requests if "limited" in request["messages"][-1]["content"]]
+    ) == len(done)
     answer = await project.http.post(f"{project.path}/autolabel/jobs/{job['jobId']}/:retry")
     again = await project.ended(answer.headers["operation-location"])
     assert again["result"]["documentsTotal"] == 10 - len(done)

@@ -50,16 +50,16 @@ def categories_of(document: Json, kind: str) -> list[str | None]:
         return [value["category"]] if value["category"] is not None else []
     if kind == MULTI:
         return [one["category"] for one in value]
-    return [one["category"] for region in value for one in region["labels"]]
+    return [label["category"] for region in value for label in region["labels"]]
 
 
 def suggested(document: Json) -> list[str]:
-    return [one["category"] for one in document["suggestions"]]
+    return [suggestion["category"] for suggestion in document["suggestions"]]
 
 
 def decision(document: Json, accept: tuple[str, ...] = (), reject: tuple[str, ...] = ()) -> Json:
     """Decisions on suggestions by their categories."""
-    ids = {one["category"]: one["id"] for one in document["suggestions"]}
+    ids = {suggestion["category"]: suggestion["id"] for suggestion in document["suggestions"]}
     return {
         "documentId": document["id"],
         "eTag": document["eTag"],

@@ -38,7 +38,9 @@ async def look(app: Life) -> None:
 async def test_export_of_an_import_is_equal_where_blobs_are_no_documents(app: Life):
     given = project_file(SINGLE, "docs", 12)
     await app.blobs.create_container("docs")
-    await app.upload({one["location"]: NO_TEXT for one in given["assets"]["documents"]}, events=False)
+    await app.upload(
+        {document["location"]: NO_TEXT for document in given["assets"]["documents"]}, events=False
+    )
     await app.container.imports.start("p", json.dumps(given).encode(), "tester", "job")
     await look(app)
     assert (await app.container.categories.statistics("p")).statuses[DocumentStatus.REJECTED] == 12
@@ -112,7 +114,7 @@ async def test_an_export_lists_what_its_documents_use_whenever_categories_change
         name = now.name
         assets = json.loads((await other.container.exports.result("p", f"export-{number}"))[0])["assets"]
         used = {document["class"]["category"] for document in assets["documents"]}
-        assert used <= {one["category"] for one in assets["classes"]}
+        assert used <= {label_class["category"] for label_class in assets["classes"]}
     assert number > 5
 
 
@@ -142,7 +144,9 @@ async def test_a_large_export_has_parts_of_a_bounded_size(
     parts = await parts_of(app, "parts")
     assert isinstance(job.result, ExportResult)
     assert (job.result.documents, job.result.parts) == (12, len(parts))
-    assert [one for part in parts for one in part["assets"]["documents"]] == whole["assets"]["documents"]
+    assert [document for part in parts for document in part["assets"]["documents"]] == whole["assets"][
+        "documents"
+    ]
     for part in parts:
         assert part["metadata"] == whole["metadata"]
         assert part["assets"]["documents"], "no part is empty"
@@ -160,7 +164,7 @@ async def test_a_part_of_an_export_is_a_project_file_of_its_own(app: Life, monke
     await app.container.exports.start("p", "parts")
     files = [read_project_file(json.dumps(part).encode()) for part in await parts_of(app, "parts")]
     assert len(files) > 1
-    assert len({one.location for file in files for one in file.documents}) == 12
+    assert len({document.location for file in files for document in file.documents}) == 12
 
 
 async def test_two_workers_at_one_export_leave_the_parts_of_one(

@@ -35,7 +35,8 @@ def file_of(mark: str, documents: int = 9) -> bytes:
 
 def locations(mark: str, documents: int = 9) -> list[str]:
     return sorted(
-        one["location"] for one in project_file(SINGLE, "docs", documents, mark)["assets"]["documents"]
+        document["location"]
+        for document in project_file(SINGLE, "docs", documents, mark)["assets"]["documents"]
     )
 
 

@@ -298,6 +298,6 @@ async def test_an_evaluation_after_a_renaming_compares_under_the_names_of_today(
     await app.container.trained_models.evaluate(app.name, "m1", SplitOptions(testing=50), "e1")
     await app.drain()
     results = json.loads(await app.container.trained_models.results(app.name, "m1"))
-    found = [one["customSingleLabelClassificationResult"] for one in results]
+    found = [result["customSingleLabelClassificationResult"] for result in results]
     assert {"expectedClass": "Money", "predictedClass": "Money"} in found
     assert "Refund" not in {one["predictedClass"] for one in found}

@@ -54,7 +54,9 @@ async def test_documents_without_a_blob_stay_and_are_flagged(new_project: MakePr
     await put_in(project, given)
     await project.scan()
     flags = {d["location"]: d["missing"] for d in await project.documents()}
-    assert flags == {one["location"]: one["location"] != there for one in given["assets"]["documents"]}
+    assert flags == {
+        document["location"]: document["location"] != there for document in given["assets"]["documents"]
+    }
     assert (await project.get("/statistics"))["documents"]["missing"] == 2
     assert len((await export(project))["assets"]["documents"]) == 3
 
@@ -63,7 +65,7 @@ async def test_an_import_starts_no_autolabeling(new_project: MakeProject):
     project = await new_project(create=False)
     given = project_file(SINGLE, project.container, 2)
     given["metadata"]["settings"]["autolabel"]["onUpload"] = True
-    await project.upload({one["location"]: "@Refund:70 x" for one in given["assets"]["documents"]})
+    await project.upload({document["location"]: "@Refund:70 x" for document in given["assets"]["documents"]})
     await put_in(project, given)
     await project.scan()
     assert (await project.get("/statistics"))["documents"]["autoLabeled"] == 0
@@ -133,7 +135,7 @@ async def test_every_fault_is_told_with_its_path_and_nothing_is_written(new_proj
     answer = await _import(project, given)
     assert answer.status_code == 400
     error = answer.json()["error"]
-    assert {one["target"] for one in error["details"]} == {
+    assert {detail["target"] for detail in error["details"]} == {
         "stringIndexType",
         "metadata.language",
         f"assets.{listed}[3].category",
@@ -163,7 +165,7 @@ async def test_what_is_no_project_file_is_refused(new_project: MakeProject, body
     error = answer.json()["error"]
     assert error["message"]
     if target:
-        assert target in {one["target"] for one in error["details"]}
+        assert target in {detail["target"] for detail in error["details"]}
     assert (await project.http.get(project.path)).status_code == 404
 
 
@@ -197,7 +199,7 @@ async def test_names_that_azure_refuses_are_warned_of(new_project: MakeProject):
     given["assets"]["classes"].append({"category": "A/B?"})
     job = await put_in(project, given)
     assert job["status"] == "succeeded"
-    assert [one["target"] for one in job["warnings"]] == ["assets.classes[3].category"]
+    assert [warning["target"] for warning in job["warnings"]] == ["assets.classes[3].category"]
 
 
 async def test_the_result_needs_the_same_authorization(new_project: MakeProject, host: Host):

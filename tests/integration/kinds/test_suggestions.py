@@ -63,7 +63,7 @@ async def test_accept_all_makes_labels_and_keeps_their_provenance(new_project: M
     assert (entry["action"], entry["by"]) == ("decided", "labelbridge-local")
     kept = ("category", "confidence", "jobId", "engine", "model")
     recorded = [{name: one[name] for name in kept} for one in entry["details"]["accepted"]]
-    assert recorded == [{name: one[name] for name in kept} for one in document["suggestions"]]
+    assert recorded == [{name: suggestion[name] for name in kept} for suggestion in document["suggestions"]]
     assert entry["details"]["rejected"] == []
 
 

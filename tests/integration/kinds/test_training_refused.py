@@ -163,7 +163,7 @@ async def test_of_several_that_begin_at_once_one_trains_and_the_others_are_told_
         return_exceptions=True,
     )
     conflicts = [one for one in begun if isinstance(one, Conflict)]
-    assert [(one.inner_code, "one training can run at a time" in one.message) for one in conflicts] == [
-        (None, True)
-    ] * 3
+    assert [
+        (conflict.inner_code, "one training can run at a time" in conflict.message) for conflict in conflicts
+    ] == [(None, True)] * 3
     assert len(await app.container.training.list(app.name)) == 1

@@ -69,7 +69,7 @@ class Remembering(ScriptedEngine):
 
     @override
     async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
-        self.fitted.append(sorted((one.text, one.categories) for one in examples))
+        self.fitted.append(sorted((example.text, example.categories) for example in examples))
         return await super().fit(kind, examples, **more)
 
 

@@ -147,7 +147,7 @@ async def test_every_span_that_does_not_fit_is_told(new_project: MakeProject) ->
         f"{project.path}/documents/{A}/labels", json=body, headers={"If-Match": "*"}
     )
     assert error(answer) == (400, "InvalidArgument", "entities[0]")
-    reported = {one["target"]: one["message"] for one in answer.json()["error"]["details"]}
+    reported = {detail["target"]: detail["message"] for detail in answer.json()["error"]["details"]}
     assert list(reported) == ["entities[0]", "entities[0].labels[1]", "entities[0].labels[2]"]
     assert reported["entities[0].labels[1]"].endswith("splits a surrogate pair.")
     assert reported["entities[0].labels[2]"].endswith("ends beyond the text, which has 5.")
@@ -169,7 +169,7 @@ async def test_a_label_inside_a_combining_sequence_is_refused_by_hand_and_flagge
         f"{project.path}/documents/{A}/labels", json={"entities": field}, headers={"If-Match": "*"}
     )
     assert error(answer) == (400, "InvalidArgument", "entities[0].labels[0]")
-    reported = {one["target"]: one["message"] for one in answer.json()["error"]["details"]}
+    reported = {detail["target"]: detail["message"] for detail in answer.json()["error"]["details"]}
     assert list(reported) == [f"entities[0].labels[{n}]" for n in range(3)]
     assert all("ends inside a character" in message for message in reported.values())
 

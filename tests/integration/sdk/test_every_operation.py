@@ -196,15 +196,15 @@ async def test_a_file_with_faults_is_refused_with_all_of_them(new_project: MakeP
     given["assets"]["documents"][2]["class"] = {"category": "Unheard"}
     error = await refused(driver, "project.begin_import", given, project=project.name)
     assert error.status_code == 400
-    targets = {one.target for one in parts_of(error).details}
+    targets = {detail.target for detail in parts_of(error).details}
     assert targets == {"assets.documents[1].dataset", "assets.documents[2].class.category"}
     assert (await refused(driver, "get_project", project.name)).status_code == 404
 
 
 async def test_languages_and_versions_are_listed(driver: Driver):
     languages = await driver.call("list_supported_languages", project_kind=SINGLE)
-    assert {"en-us", "de", "zh-hans"} <= {one.language_code for one in languages}
-    assert all(one.language_name for one in languages)
+    assert {"en-us", "de", "zh-hans"} <= {language.language_code for language in languages}
+    assert all(language.language_name for language in languages)
     [version] = await driver.call("list_training_config_versions", project_kind=ENTITIES)
     assert version.training_config_version == CONFIG
     assert version.model_expired_on.year > 2030

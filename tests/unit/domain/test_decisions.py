@@ -47,7 +47,7 @@ def _decide(document: Document, *, accept: tuple[str, ...] = (), reject: tuple[s
 
 def _pending(document: Document) -> list[str]:
     found = document.pending(1)
-    return [one.category for one in found.items] if found else []
+    return [item.category for item in found.items] if found else []
 
 
 def test_labeled_with_nothing_contradicts_every_class_of_a_single_label_document() -> None:

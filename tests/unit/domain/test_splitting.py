@@ -43,7 +43,7 @@ def test_every_split_is_whole_exact_and_repeatable(
     given_documents = documents(*categories)
     options = SplitOptions(testing=testing)
     found = split(given_documents, options, seed)
-    assert sorted((*found.train, *found.test)) == [one.id for one in given_documents]
+    assert sorted((*found.train, *found.test)) == [given_document.id for given_document in given_documents]
     count = len(categories)
     exact = round(count * testing / 100)
     assert len(found.test) == (0 if count < 2 else min(max(exact, 1), count - 1))

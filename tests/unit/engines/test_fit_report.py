@@ -50,7 +50,7 @@ async def test_entities_with_blanks_at_the_edge_or_part_of_a_word(
 
 async def test_entities_that_cannot_be_used_are_counted():
     odd = (Span("where", 6, 1), Span("where", 7, 400), Span("who", 26, 3))
-    labeled = [Example(one.text, "en", (), (*one.spans, *odd)) for one in _letters(0, 0)]
+    labeled = [Example(letter.text, "en", (), (*letter.spans, *odd)) for letter in _letters(0, 0)]
     model = await _fitted(ProjectKind.ENTITIES, labeled)
     assert model.categories == ("who",)
     report = fit_report(model)
@@ -59,7 +59,7 @@ async def test_entities_that_cannot_be_used_are_counted():
 
 
 async def test_without_one_entity_that_can_be_used_the_reason_is_given():
-    labeled = [Example(one.text, "en", (), (Span("who", 6, 1),)) for one in _letters(0, 0)]
+    labeled = [Example(letter.text, "en", (), (Span("who", 6, 1),)) for letter in _letters(0, 0)]
     with pytest.raises(NotEnoughExamples, match="because they contain only whitespace: 8"):
         await _fitted(ProjectKind.ENTITIES, labeled)
 
@@ -72,8 +72,8 @@ async def test_what_is_not_read_is_counted(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tagger_training, "_MOST_TOKENS", 40)
     monkeypatch.setattr(tagger_training, "_LEAST_TOKENS", 7)
     tail = [
-        Example(f"{one.text} {one.text}", "en", (), (*one.spans, Span("who", 60, 3)))
-        for one in _letters(0, 0)
+        Example(f"{letter.text} {letter.text}", "en", (), (*letter.spans, Span("who", 60, 3)))
+        for letter in _letters(0, 0)
     ]
     model = await _fitted(ProjectKind.ENTITIES, tail)
     assert fit_report(model).left_out == {"unread": 5, "unreadDocument": 3}

@@ -237,12 +237,12 @@ def test_a_long_answer_of_many_tokens_has_the_confidence_of_each_name() -> None:
     count = 5_000
     content = json.dumps({"entities": [{"text": "é", "category": "Login"}] * count}, ensure_ascii=False)
     pieces = content.replace("Login", "\0Log\0in\0").replace("é", "\0é\0").split("\0")
-    tokens = [Token(one.encode(), -0.5 if one in {"Log", "in"} else 0.0) for one in pieces]
+    tokens = [Token(piece.encode(), -0.5 if piece in {"Log", "in"} else 0.0) for piece in pieces]
     assert len(tokens) > 4 * count
 
     task = Task(ProjectKind.ENTITIES, TASK.categories)
     found = answers.read(task, "é" * count, content, tokens, lambda value: value)
-    assert {round(one.confidence, 4) for one in found.predictions} == {0.3679}
+    assert {round(prediction.confidence, 4) for prediction in found.predictions} == {0.3679}
     assert len(found.predictions) == count
 
 

@@ -91,4 +91,4 @@ async def test_the_longest_answer_is_that_of_the_kind_or_of_the_settings(
         model = await engine.load(await engine.prepare(Task(kind, TASK.categories)))
         await model.answer(["@Login"])
         await engine.aclose()
-    assert [one["max_completion_tokens"] for one in fake.requests] == [most]
+    assert [request["max_completion_tokens"] for request in fake.requests] == [most]

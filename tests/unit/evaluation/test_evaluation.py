@@ -172,7 +172,7 @@ def test_only_what_lies_in_a_labeled_region_is_judged() -> None:
     found = evaluate(ENTITIES, ["A"], [EvaluatedDocument("a", "en", LENGTH, expected, predicted)], OPTIONS)
     assert counts(figures(found)["entities"]["A"]) == (1, 0, 1, 0)
     regions = found.results[0]["customEntityRecognitionResult"]["entities"]
-    assert [len(one["predictedEntities"]) for one in regions] == [1, 1]
+    assert [len(region["predictedEntities"]) for region in regions] == [1, 1]
 
 
 def test_a_document_labeled_with_nothing_is_one_region() -> None:
@@ -302,12 +302,12 @@ def test_the_official_client_reads_the_summary_and_the_results(kind: ProjectKind
     summary = _deserialize(models.EvalSummary, wire["summary"])
     results = _deserialize(list[models.DocumentEvalResult], wire["results"])
     assert type(summary).__name__ == f"{kind}EvalSummary"
-    assert {type(one).__name__ for one in results} == {f"{kind}DocumentEvalResult"}
+    assert {type(result).__name__ for result in results} == {f"{kind}DocumentEvalResult"}
     assert summary.evaluation_options.training_split_percentage == 80
     assert results[0].language == "en"
     assert_complete(summary)
-    for one in results:
-        assert_complete(one)
+    for result in results:
+        assert_complete(result)
 
 
 @pytest.mark.parametrize("kind", list(ProjectKind))

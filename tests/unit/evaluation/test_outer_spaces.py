@@ -38,6 +38,6 @@ def test_what_is_kept_is_what_was_covered_without_outer_spaces(text: str, start:
     start, end = sorted((min(start, len(text)), min(end, len(text))))
     offsets = Offsets(text)
     found = without_outer_spaces(_labels(offsets.span_to_utf16(start, end - start)), text)
-    kept = [offsets.span_to_code_points(one.offset, one.length) for one in found.entities()]
+    kept = [offsets.span_to_code_points(entity.offset, entity.length) for entity in found.entities()]
     covered = text[start:end].strip()
     assert [text[a : a + n] for a, n in (span for span in kept if span)] == ([covered] if covered else [])

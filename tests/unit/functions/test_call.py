@@ -27,14 +27,14 @@ def test_a_job_that_runs_says_when_to_ask_again(status):
 
 def test_every_operation_that_answers_with_a_job_uses_it():
     states = [
-        one
-        for one in OPERATIONS
-        if isinstance(model := one.answers.get(200), type) and issubclass(model, JobModel)
+        operation
+        for operation in OPERATIONS
+        if isinstance(model := operation.answers.get(200), type) and issubclass(model, JobModel)
     ]
     assert len(states) >= 11
-    for one in states:
-        names = one.handler.__code__.co_names
-        assert {"job_state", "cancel_state"} & set(names), one.id
+    for state in states:
+        names = state.handler.__code__.co_names
+        assert {"job_state", "cancel_state"} & set(names), state.id
 
 
 def test_a_cancellation_succeeds_when_the_job_has_ended():

@@ -19,7 +19,7 @@ from tests.support.storage.memory import MemoryStorage
 
 PATH = "/language/authoring/analyze-text/projects/p/export/jobs/job/result"
 KEYS = [{"name": "ann", "sha256": hashlib.sha256(b"key").hexdigest(), "roles": ["Labels.Read"]}]
-RESULT = next(one for one in http.OPERATIONS if one.id == "get_export_result")
+RESULT = next(operation for operation in http.OPERATIONS if operation.id == "get_export_result")
 
 
 async def get(params: Mapping[str, Any], key: str = "key") -> func.HttpResponse:
@@ -53,7 +53,7 @@ async def test_each_part_has_the_address_of_the_next(app: App) -> None:
         answer = await get(params)
         assert answer.status_code == 200
         file = json.loads(answer.get_body())
-        locations += [one["location"] for one in file["assets"]["documents"]]
+        locations += [document["location"] for document in file["assets"]["documents"]]
         if "nextLink" not in file:
             break
         parts = urlsplit(file["nextLink"])
@@ -84,4 +84,6 @@ async def test_the_client_puts_the_parts_together(app: App, monkeypatch: pytest.
         monkeypatch.setattr(client, "call", call)
         whole = json.loads(await client.project("p").export_result("job"))
     assert "nextLink" not in whole
-    assert sorted(one["location"] for one in whole["assets"]["documents"]) == [f"{n}.txt" for n in range(5)]
+    assert sorted(document["location"] for document in whole["assets"]["documents"]) == [
+        f"{n}.txt" for n in range(5)
+    ]

@@ -28,7 +28,11 @@ HARMLESS = {
 }  # fmt: skip
 #: Names that no object of a request has; so many that all of them make 200,000 errors.
 UNKNOWN = [f"unknown{number}" for number in range(990)]
-BODIES = {one.id: one.body for one in OPERATIONS if one.body is not None and one.id not in HARMLESS}
+BODIES = {
+    operation.id: operation.body
+    for operation in OPERATIONS
+    if operation.body is not None and operation.id not in HARMLESS
+}
 
 
 def request(body: bytes = b"", method: str = "POST", path: str = "/x", **headers: str) -> func.HttpRequest:
@@ -134,7 +138,7 @@ async def test_a_few_unknown_fields_are_reported_with_all_other_errors() -> None
     body = {"value": [{"category": "a", "x": 1}, {"category": 1, "y": 1}]}
     with pytest.raises(InvalidArgument) as caught:
         await parse(CategoriesBody, json.dumps(body).encode())
-    assert [one.target for one in caught.value.details if isinstance(one, InvalidArgument)] == [
+    assert [detail.target for detail in caught.value.details if isinstance(detail, InvalidArgument)] == [
         "value[0].x",
         "value[1].category",
         "value[1].y",

@@ -116,7 +116,7 @@ async def test_a_response_without_end_is_not_read_to_its_end() -> None:
         answers = await model.answer([TEXT, TEXT])
         with pytest.raises(service.Refused, match="larger than 4,000,000 bytes"):
             await authoring.training_state("support", "1")
-    failures = {one.failure for one in answers}
+    failures = {answer.failure for answer in answers}
     assert failures == {
         JobError("InvalidAnswer", "Azure Language sent a response that is larger than 4,000,000 bytes.")
     }
@@ -135,7 +135,7 @@ async def test_a_request_that_was_taken_is_not_sent_again_in_halves() -> None:
 
     async with answered_by(takes) as (model, _):
         answers = await model.answer([TEXT, TEXT])
-    assert [one.failure.code for one in answers if one.failure] == ["InvalidAnswer"] * 2
+    assert [answer.failure.code for answer in answers if answer.failure] == ["InvalidAnswer"] * 2
     assert posts == 1
 
 
@@ -274,5 +274,8 @@ async def test_numbers_out_of_range_are_no_suggestion_and_no_confidence() -> Non
 
     async with answered_by(answers_so, ProjectKind.ENTITIES) as (model, _):
         [answer] = await model.answer([TEXT])
-    found = [(hundredths(one.confidence), one.offset, one.length) for one in answer.predictions]
+    found = [
+        (hundredths(prediction.confidence), prediction.offset, prediction.length)
+        for prediction in answer.predictions
+    ]
     assert (found, answer.left_out) == ([(0, 0, 1), (0, 2, 4)], 4)

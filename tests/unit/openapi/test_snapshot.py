@@ -49,7 +49,7 @@ def test_every_operation_is_described_with_its_errors_and_what_it_needs(describe
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
     text = json.dumps(described)
     references = {part.split('"')[0] for part in text.split('"$ref": "')[1:]}
-    names = {one.removeprefix("#/components/schemas/") for one in references}
+    names = {reference.removeprefix("#/components/schemas/") for reference in references}
     assert names <= set(described["components"]["schemas"])
 
 
@@ -62,7 +62,9 @@ def operation(described: dict[str, Any], name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["export_project", "get_evaluation_result"])
 def test_a_parameter_that_is_required_is_said_to_be(described: dict[str, Any], name: str) -> None:
-    needed = {one["name"] for one in operation(described, name)["parameters"] if one["required"]}
+    needed = {
+        parameter["name"] for parameter in operation(described, name)["parameters"] if parameter["required"]
+    }
     assert {"stringIndexType", "api-version"} <= needed
 
 
@@ -75,7 +77,7 @@ def test_every_list_of_azure_is_paged_by_the_same_parameters(described: dict[str
         "list_training_config_versions",
         "get_evaluation_result",
     ):
-        names = {one["name"] for one in operation(described, name)["parameters"]}
+        names = {parameter["name"] for parameter in operation(described, name)["parameters"]}
         assert {"top", "skip", "maxpagesize"} <= names, name
 
 

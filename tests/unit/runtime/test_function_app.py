@@ -166,7 +166,7 @@ def test_fields_of_a_schedule_are_separated_by_spaces():
 def test_invalid_settings_leave_the_http_functions_and_are_named(name: str, value: str):
     functions, logged = indexed(ONLY | {name: value})
     assert len(functions) > 50
-    assert {one["type"] for one in functions.values()} == {"httpTrigger"}
+    assert {function["type"] for function in functions.values()} == {"httpTrigger"}
     assert name.upper() in logged.upper()
     assert logged.count("The app settings are invalid") == 1
     assert "sekret" not in logged.lower()

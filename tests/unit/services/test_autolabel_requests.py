@@ -54,7 +54,7 @@ async def test_a_job_whose_documents_all_fail_says_why_once(app: App) -> None:
     job = await app.autolabel(documents=("A" * 22, "B" * 22))
 
     assert job.status is JobStatus.FAILED
-    assert [one.code for one in job.errors] == ["DocumentNotFound"]
+    assert [error.code for error in job.errors] == ["DocumentNotFound"]
 
 
 async def test_no_categories_are_no_suggestions(app: App) -> None:

@@ -380,7 +380,7 @@ async def test_suggestions_name_the_deployment_that_made_them(app, service):
     assert first.suggestions is not None
     assert first.suggestions.model == "support/production"
     assert figures.model == "support/production"
-    assert [(one.model, one.suggested) for one in figures.models] == [("support/production", 30)]
+    assert [(model.model, model.suggested) for model in figures.models] == [("support/production", 30)]
 
 
 async def test_a_service_is_offered_only_to_projects_that_it_has_a_model_for(service, storage, clock):

@@ -26,7 +26,7 @@ async def _locations(app: App, *, missing: bool = False) -> set[str]:
 
 async def _move(app: App, source: str, target: str | None) -> list[str]:
     """Rename a directory, or delete it; the folders that its event names."""
-    for name in [one for one in TEXTS if one.startswith(source)]:
+    for name in [text for text in TEXTS if text.startswith(source)]:
         content = await app.blobs.read(app.documents, name)
         if content is None:
             continue
@@ -49,7 +49,7 @@ async def _scans(app: App) -> int:
 async def test_a_deleted_directory_takes_its_documents_and_keeps_labels(app: App) -> None:
     await _project(app)
     folders = await _move(app, "a/", None)
-    others = {one for one in TEXTS if not one.startswith("a/")}
+    others = {text for text in TEXTS if not text.startswith("a/")}
 
     for _ in range(2):
         await _seen(app, folders)
@@ -76,7 +76,7 @@ async def test_renames_twice_and_out_of_order_give_the_state_of_the_container(ap
     for folders in events:
         await _seen(app, folders)
 
-    moved = {"x/" + one.removeprefix("a/") for one in TEXTS if one.startswith("a/")}
+    moved = {"x/" + text.removeprefix("a/") for text in TEXTS if text.startswith("a/")}
     assert await _locations(app) == moved | {f"d/e/{n}.txt" for n in range(4)}
     assert await _locations(app, missing=True) == {"a/1.txt"}
 
@@ -137,8 +137,8 @@ async def test_a_large_folder_is_scanned_in_rounds(app: App, monkeypatch: pytest
     await _seen(app, await _move(app, "a/", "x/"))
 
     assert max(asked) <= 3
-    assert {one for one in await _locations(app) if one.startswith(("a/", "x/"))} == {
-        "x/" + one.removeprefix("a/") for one in TEXTS if one.startswith("a/")
+    assert {location for location in await _locations(app) if location.startswith(("a/", "x/"))} == {
+        "x/" + text.removeprefix("a/") for text in TEXTS if text.startswith("a/")
     }
 
 
@@ -155,7 +155,7 @@ async def test_the_sweep_takes_up_a_folder_whose_messages_were_lost(app: App, cl
     await app.container.maintenance.sweep()
     await app.drain()
 
-    assert not any(one.startswith("c/") for one in await _locations(app))
+    assert not any(location.startswith("c/") for location in await _locations(app))
 
 
 async def test_a_plan_that_dies_after_its_scan_was_made_makes_it_once(
@@ -178,4 +178,4 @@ async def test_a_plan_that_dies_after_its_scan_was_made_makes_it_once(
     await app.drain()
 
     assert await _scans(app) - before == 1
-    assert not any(one.startswith("c/") for one in await _locations(app))
+    assert not any(location.startswith("c/") for location in await _locations(app))

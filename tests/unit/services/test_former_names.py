@@ -62,7 +62,7 @@ async def _suggested(app: App, job_id: str, **request: Any) -> list[str]:
     await app.autolabel(job_id, documents=(document_id("new.txt"),), **request)
     document = await app.document("new.txt")
     assert document is not None
-    return [one.category for one in document.suggestions.items] if document.suggestions else []
+    return [item.category for item in document.suggestions.items] if document.suggestions else []
 
 
 async def test_an_older_model_means_the_renamed_category_also_when_the_name_is_defined_again(

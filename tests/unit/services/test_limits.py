@@ -105,7 +105,7 @@ def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", MESSAGES, ids=lambda one: f"{type(one).__name__}-{getattr(one, 'kind', '')}"
+    "message", MESSAGES, ids=lambda case: f"{type(case).__name__}-{getattr(case, 'kind', '')}"
 )
 async def test_work_that_waits_for_ever_ends_at_its_limit(app: App, message: Work) -> None:
     limits, stores = Limits(), app.container.stores

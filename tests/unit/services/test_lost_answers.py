@@ -35,7 +35,7 @@ async def test_the_whole_way_from_upload_to_history(app: App, clock: Clock) -> N
     _, [result] = await app.container.review.save("p", [Submitted(decision, version)], "me")
     assert result.status is Saved.SAVED
     history = await app.container.documents.history("p", document.id)
-    assert [(one.by, one.entry.action) for one in history] == [("me", "decided")]
+    assert [(change.by, change.entry.action) for change in history] == [("me", "decided")]
 
 
 async def test_labels_are_set_once(app: App) -> None:
@@ -46,7 +46,7 @@ async def test_labels_are_set_once(app: App) -> None:
     await app.label("a.txt", "Refund")
 
     history = await app.container.documents.history("p", document_id("a.txt"))
-    assert [one.entry.action for one in history] == ["labelsSet"]
+    assert [change.entry.action for change in history] == ["labelsSet"]
 
 
 async def test_locks_are_taken_and_given_once(app: App) -> None:

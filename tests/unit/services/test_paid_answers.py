@@ -75,7 +75,7 @@ async def until_asked(fake: FakeOpenAI, count: int) -> None:
 
 
 def asked(fake: FakeOpenAI) -> Counter[str]:
-    return Counter(one["messages"][-1]["content"] for one in fake.requests)
+    return Counter(request["messages"][-1]["content"] for request in fake.requests)
 
 
 async def kept(app: App) -> list[str]:
@@ -284,7 +284,7 @@ async def test_a_job_exceeds_its_cost_limit_by_one_document_at_most(
     assert cost > limit - 2 * LONG, "the limit is used"
     assert len(fake.requests) == math.floor(cost / LONG + 0.5)
     outcomes = await app.container.autolabel.outcomes("p", "job")
-    codes = Counter(one.error.code for one in outcomes if one.error)
+    codes = Counter(outcome.error.code for outcome in outcomes if outcome.error)
     assert codes == {"CostLimitReached": 70 - len(fake.requests)}
 
 
@@ -326,7 +326,7 @@ async def test_a_job_whose_documents_are_all_filtered_is_completed_in_part(app: 
     assert job.status is JobStatus.PARTIALLY_COMPLETED
     assert {error.code for error in job.errors} == {"ContentFiltered"}
     outcomes = await app.container.autolabel.outcomes("p", "job")
-    assert {one.outcome for one in outcomes} == {Outcome.FAILED}
+    assert {outcome.outcome for outcome in outcomes} == {Outcome.FAILED}
 
 
 async def test_a_key_that_a_server_repeats_is_in_no_outcome(fake: FakeOpenAI, storage: MemoryStorage) -> None:

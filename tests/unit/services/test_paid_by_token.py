@@ -64,7 +64,7 @@ async def test_a_batch_that_is_delivered_again_asks_and_counts_nothing(app: App,
     assert (job.status, again.id) == (JobStatus.SUCCEEDED, job.id)
     assert len(fake.requests) == asked
     assert await app.rows() == rows
-    [figures] = [one for one in await app.container.autolabel.engines("p") if one.engine == ENGINE]
+    [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
     assert (figures.tokens.input, figures.tokens.output) == (300, 30)
     assert figures.cost == pytest.approx((300 * 2 + 30 * 8) / 1e6)
 
@@ -152,7 +152,7 @@ async def test_several_jobs_of_a_month_add_up(app: App) -> None:
     await app.drain()
     for job_id, name in (("first", "a.txt"), ("second", "b.txt"), ("third", "b.txt")):
         await app.autolabel(job_id, engine=ENGINE, documents=(document_id(name),))
-    [figures] = [one for one in await app.container.autolabel.engines("p") if one.engine == ENGINE]
+    [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
     assert (figures.tokens.input, figures.tokens.output) == (300, 30)
     assert sum(band.suggested for band in figures.bands) == 3
 
@@ -221,9 +221,9 @@ async def test_the_models_that_an_engine_had_are_counted_apart(app: App, fake: F
     await app.autolabel("second", engine=ENGINE, documents=(document_id("b.txt"),))
     await app.container.bulk.start("p", BulkRequest(accept=True, job_id="second"), "tester", "bulk")
     await app.drain()
-    [figures] = [one for one in await app.container.autolabel.engines("p") if one.engine == ENGINE]
+    [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
     assert figures.model == "next-model"
-    assert [(one.model, one.suggested, one.accepted) for one in figures.models] == [
+    assert [(model.model, model.suggested, model.accepted) for model in figures.models] == [
         ("fake-model", 1, 0),
         ("next-model", 1, 1),
     ]
@@ -231,8 +231,8 @@ async def test_the_models_that_an_engine_had_are_counted_apart(app: App, fake: F
 
 
 async def decided(app: App) -> tuple[int, int]:
-    [figures] = [one for one in await app.container.autolabel.engines("p") if one.engine == ENGINE]
-    return sum(one.accepted for one in figures.bands), sum(one.rejected for one in figures.bands)
+    [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
+    return sum(band.accepted for band in figures.bands), sum(band.rejected for band in figures.bands)
 
 
 async def test_the_model_of_the_settings_is_not_for_another_engine_that_is_asked_for(app: App) -> None:
@@ -257,7 +257,10 @@ async def test_documents_to_test_with_and_uncertain_labels_are_no_examples(
     await app.drain()
     await app.autolabel(engine=ENGINE)
     [request] = fake.about("@Login 3")
-    assert [one["content"] for one in request["messages"][1:-1]] == ["@Login 2", '{"category": "Login"}']
+    assert [message["content"] for message in request["messages"][1:-1]] == [
+        "@Login 2",
+        '{"category": "Login"}',
+    ]
 
 
 async def test_tasks_of_former_jobs_are_deleted(app: App) -> None:
@@ -270,4 +273,4 @@ async def test_tasks_of_former_jobs_are_deleted(app: App) -> None:
         await app.label(f"{n}.txt", "Login")
     assert len(set(artifacts)) == 4
     store = app.container.stores.artifacts
-    assert [await store.exists(one) for one in artifacts] == [False, False, True, True]
+    assert [await store.exists(artifact) for artifact in artifacts] == [False, False, True, True]

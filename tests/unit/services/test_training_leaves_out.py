@@ -243,5 +243,7 @@ async def test_entities_that_do_not_fit_the_text_are_left_out_and_counted(app: A
     assert (job.status, [w.code for w in job.warnings]) == (JobStatus.SUCCEEDED, ["EntitiesOutsideText"])
     assert "Entities that were left out: 10 (" in job.warnings[0].message
     results = json.loads(await app.container.trained_models.results(app.name, "m"))
-    expected = [one["customEntityRecognitionResult"]["entities"][0]["expectedEntities"] for one in results]
+    expected = [
+        result["customEntityRecognitionResult"]["entities"][0]["expectedEntities"] for result in results
+    ]
     assert expected == [[{"category": "Who", "offset": 2, "length": 3}]]

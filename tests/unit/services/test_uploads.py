@@ -213,7 +213,7 @@ async def test_labels_of_a_document_without_its_blob_stay(app: App) -> None:
     assert kept is not None
     assert (kept.missing, kept.labels) == (True, Labels(("Refund",)))
     history = await app.container.documents.history("p", document.id)
-    assert [one.entry.action for one in history] == ["labelsSet"]
+    assert [change.entry.action for change in history] == ["labelsSet"]
 
 
 async def test_two_projects_of_one_container_get_every_event(app: App) -> None:

@@ -60,7 +60,7 @@ async def all_labeled(storage: MemoryStorage, names: Sequence[str]) -> None:
     assert labeled.keys() >= set(names)
     for name in names:
         history = await other.container.documents.history("p", labeled[name].id)
-        assert [one.entry.action for one in history] == ["labelsSet"]
+        assert [change.entry.action for change in history] == ["labelsSet"]
 
 
 async def test_writers_of_one_page_share_a_read_and_a_transaction() -> None:

@@ -42,7 +42,7 @@ class Saving:
             document = await app.document(location)
             assert document is not None
             history = await app.container.documents.history("p", document.id)
-            decided = [one for one in history if one.entry.action == "decided"]
+            decided = [change for change in history if change.entry.action == "decided"]
             assert (document.labels is not None) == bool(decided)
             assert (document.revision == "revision-1") == bool(decided)
             counts.append(len(decided))
@@ -150,7 +150,7 @@ async def test_our_own_write_is_recognized_after_somebody_else_wrote_the_page(sa
     assert document.labels is not None
     assert document.labels.categories == ("Other",)
     history = await other.container.documents.history("p", document.id)
-    assert [one.entry.action for one in history] == ["labelsSet", "decided"]
+    assert [change.entry.action for change in history] == ["labelsSet", "decided"]
 
 
 async def test_the_same_revision_again_answers_the_same_and_writes_nothing(saving: Saving) -> None:
