@@ -34,7 +34,7 @@ class Event:
 
 
 #: Documents of one event; a transaction that changes more has several.
-MAX_DOCUMENTS: Final = 500
+MAX_EVENT_DOCUMENTS: Final = 500
 
 
 @cache
@@ -114,7 +114,7 @@ def of_labels(
 ) -> Iterator[Event]:
     """The documents whose labels one transaction changed. `write` names the transaction, and no other."""
     labeled = ({"id": c.document_id, "action": c.action.value} for c in changes if c.action in _labeling())
-    for number, documents in enumerate(batched(labeled, MAX_DOCUMENTS, strict=False)):
+    for number, documents in enumerate(batched(labeled, MAX_EVENT_DOCUMENTS, strict=False)):
         key = derived_job_id(EventType.LABELS_SAVED, *write, str(number))
         yield Event(key, EventType.LABELS_SAVED, project, "documents", at, {"documents": list(documents)})
 

@@ -17,7 +17,7 @@ from samples import webhook_receiver
 from shared.domain.names import EventType
 from shared.events.delivery import MAX_ATTEMPTS, PAUSES
 from shared.events.receivers import signature
-from shared.wire.events import MAX_DOCUMENTS, CloudEventModel
+from shared.wire.events import MAX_EVENT_DOCUMENTS, CloudEventModel
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "events.md").read_text("utf-8")
@@ -71,7 +71,7 @@ def test_every_type_is_described():
     assert re.findall(r"^\| `(Labelbridge\.\w+)` \|", PAGE, re.MULTILINE) == [
         kind.value for kind in EventType
     ]
-    assert f"up to {MAX_DOCUMENTS} of" in PAGE
+    assert f"up to {MAX_EVENT_DOCUMENTS} of" in PAGE
 
 
 def test_the_example_is_an_event_of_the_app():

@@ -9,7 +9,7 @@ from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
 from shared.domain.project import DeployedModel
 from shared.engines.azure_language.exchange import Exchange
-from shared.engines.azure_language.packing import MAX_CHARACTERS, MAX_DOCUMENTS
+from shared.engines.azure_language.packing import MAX_CHARACTERS, MAX_REQUEST_DOCUMENTS
 from shared.engines.azure_language.service import (
     LanguageOptions,
     OperationState,
@@ -138,14 +138,14 @@ class AnalyzeText:
         async with service_call():
             state, found = await self._page(operation, 0, received), 0
             # A page without any other document is the last one, whatever it says.
-            while state.more and found < state.count < MAX_DOCUMENTS:
+            while state.more and found < state.count < MAX_REQUEST_DOCUMENTS:
                 found = state.count
                 state = state.with_page(await self._page(operation, found, received))
         return state, received.retry_after
 
     async def _page(self, operation: str, skip: int, received: Received) -> OperationState:
         found: Any = await self._service().get_job_status(
-            operation, top=MAX_DOCUMENTS, skip=skip, cls=_as_sent, raw_response_hook=received,
+            operation, top=MAX_REQUEST_DOCUMENTS, skip=skip, cls=_as_sent, raw_response_hook=received,
             **self._options.call_options,
         )  # fmt: skip
         received.add(len(found.content))
@@ -165,7 +165,7 @@ class AzureLanguageEngine(ServiceEngine):
     capabilities = Capabilities(
         frozenset(ProjectKind),
         trainable=False,
-        max_documents=MAX_DOCUMENTS,
+        max_documents=MAX_REQUEST_DOCUMENTS,
         max_characters=MAX_CHARACTERS,
         cost_unit="textRecord",
     )

@@ -14,7 +14,7 @@ from typing import Final
 from shared.domain.labels import MAX_ENTITY_LENGTH, Prediction
 from shared.domain.text import Offsets, splits_character, utf16_length
 
-MAX_DOCUMENTS: Final = 25
+MAX_REQUEST_DOCUMENTS: Final = 25
 MAX_CHARACTERS: Final = 125_000
 
 _SPACE = re.compile(r"\s+")
@@ -56,7 +56,7 @@ def split(text: str, limit: int = MAX_CHARACTERS) -> list[Piece]:
     return pieces
 
 
-def pack[T](items: Iterable[tuple[T, int]], *, documents: int = MAX_DOCUMENTS) -> list[list[T]]:
+def pack[T](items: Iterable[tuple[T, int]], *, documents: int = MAX_REQUEST_DOCUMENTS) -> list[list[T]]:
     """Items with their sizes in groups that each fit one request, in their order."""
     groups: list[list[T]] = []
     used = 0

@@ -22,7 +22,7 @@ from shared.services.review.listing import (
 )
 
 #: Of one call, whichever is reached first. Characters are those that the documents had when they were registered.
-MAX_DOCUMENTS: Final = 300
+MAX_SEARCHED_DOCUMENTS: Final = 300
 MAX_CHARACTERS: Final = 4_000_000
 #: Texts that are read and in memory at a time.
 CHUNK: Final = 50
@@ -88,7 +88,9 @@ class SearchService:
         pages = self._stores.pages
         heads = await heads_for(pages, project, search.query)
         total = await count_documents(pages, project, search.query, heads)
-        listed = await select_documents(pages, project, search.query, heads, MAX_DOCUMENTS + 1, after)
+        listed = await select_documents(
+            pages, project, search.query, heads, MAX_SEARCHED_DOCUMENTS + 1, after
+        )
         within = _within_limits(listed)
         matches: list[Match] = []
         done = 0
@@ -124,7 +126,7 @@ def _within_limits(listed: Sequence[tuple[Key, Document]]) -> list[tuple[Key, Do
     characters = 0
     for count, (_, document) in enumerate(listed):
         characters += document.characters
-        if count == MAX_DOCUMENTS or (count and characters > MAX_CHARACTERS):
+        if count == MAX_SEARCHED_DOCUMENTS or (count and characters > MAX_CHARACTERS):
             return list(listed[:count])
     return list(listed)
 

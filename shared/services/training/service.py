@@ -110,7 +110,7 @@ class TrainingService:
         job = Job.new(JobKind.TRAIN, job_id, project, self._stores.clock(), parameters)
         job, _ = await self._stores.jobs.create(replace(job, result=result))
         try:
-            await self._claim(job)
+            await self._register(job)
         except LabelbridgeError:
             await self._stores.jobs.remove(job)
             await self._stores.artifacts.delete(_snapshot(job.incarnation, job.id))
@@ -174,7 +174,7 @@ class TrainingService:
         if asked.model is not None:
             await self._land(job)
             return
-        project = await self._claim(job)
+        project = await self._register(job)
         engine, split = self._engines.get(asked.engine), asked.options
         snapshot = await self._evaluator.read_snapshot(_snapshot(job.incarnation, job.id))
         if snapshot is None:
@@ -211,10 +211,10 @@ class TrainingService:
         )
         await self._land(await self._stores.jobs.save(noted))
 
-    async def _claim(self, job: Job) -> Project:
+    async def _register(self, job: Job) -> Project:
         """Make it the one training of the project. Raises Conflict when another one runs, or an import came before."""
 
-        def claim(project: Project) -> Project:
+        def register(project: Project) -> Project:
             if project.training == job.id:
                 return project
             if project.training is not None:
@@ -223,7 +223,7 @@ class TrainingService:
                 raise Conflict("An import replaced the project; train the model again.", target="modelLabel")
             return replace(project, training=job.id, trained=False)
 
-        return await self._stores.directory.update(job.project, claim)
+        return await self._stores.directory.update(job.project, register)
 
     async def _land(self, job: Job) -> Job:
         """Rule T4: the model that the job notes becomes visible, and its suggestions end, in one write.

@@ -12,7 +12,7 @@ from shared.domain.text import MAX_CHARACTERS as MAX_DOCUMENT
 from shared.domain.text import utf16_length
 from shared.engines.azure_language.packing import (
     MAX_CHARACTERS,
-    MAX_DOCUMENTS,
+    MAX_REQUEST_DOCUMENTS,
     Piece,
     merge_classes,
     merge_entities,
@@ -104,10 +104,10 @@ def test_requests_hold_what_the_service_takes(sizes):
 
     assert [item for group in groups for item in group] == list(range(len(sizes)))
     for group in groups:
-        assert 1 <= len(group) <= MAX_DOCUMENTS
+        assert 1 <= len(group) <= MAX_REQUEST_DOCUMENTS
         assert sum(sizes[item] for item in group) <= MAX_CHARACTERS
     for group, after in pairwise(groups):
-        full = len(group) == MAX_DOCUMENTS
+        full = len(group) == MAX_REQUEST_DOCUMENTS
         assert full or sum(sizes[item] for item in group) + sizes[after[0]] > MAX_CHARACTERS
 
 

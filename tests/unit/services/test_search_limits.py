@@ -29,7 +29,7 @@ async def _all(app: App, search: Search, top: int = 10) -> list[Found]:
 
 
 async def test_a_call_reads_so_many_documents_at_most(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "MAX_DOCUMENTS", 6)
+    monkeypatch.setattr(searching, "MAX_SEARCHED_DOCUMENTS", 6)
     monkeypatch.setattr(searching, "CHUNK", 4)
     answers = await _all(app, Search(DocumentQuery(orderby="location"), "needle"))
     assert [found.searched for found in answers] == [6, 12, 18, 20]
