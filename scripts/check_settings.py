@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -36,8 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     found = machine_problems() if options.machine else []
     found += local_problems(APP, os.environ)
-    for name in ("port", "azurite_port"):
-        found += port_problems(name.upper(), getattr(options, name))
+    found += port_problems(options.port, options.azurite_port)
     found += data_dir_problems(options.data_dir)
     if found:
         lines = "\n".join(f"  - {problem}" for problem in found)
@@ -81,8 +81,10 @@ def _values(file: Path) -> dict[str, str]:
         raise ValueError(
             f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read ({type(error).__name__}).") from None
+    except UnicodeDecodeError:
+        raise ValueError("it must be UTF-8 text; save it again in that encoding.") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}.") from None
     values: Any = cast("dict[str, Any]", data).get("Values", {}) if isinstance(data, dict) else None
     if not isinstance(values, dict):
         raise ValueError("it must be an object with an object 'Values'.")  # noqa: TRY004 - invalid input
@@ -106,10 +108,22 @@ def unknown_settings(
     ]
 
 
-def port_problems(name: str, value: str | None) -> list[str]:
-    if value is None or (value.isdecimal() and int(value) <= 65_535):
-        return []
-    return [f"{name} must be a number from 0 to 65535."]
+def port_problems(port: str | None, azurite_port: str | None) -> list[str]:
+    """Azurite takes three ports from its own on; with 0, each port is one that is free."""
+    most = {"PORT": 65_535, "AZURITE_PORT": 65_535 - 2}
+    given = {"PORT": port, "AZURITE_PORT": azurite_port}
+    numbers = {
+        name: int(text) for name, text in given.items() if text and text.isdecimal() and text.isascii()
+    }
+    found = [
+        f"{name} must be a number from 0 to {most[name]}."
+        for name, text in given.items()
+        if text is not None and not 0 <= numbers.get(name, -1) <= most[name]
+    ]
+    azurite = numbers.get("AZURITE_PORT")
+    if not found and azurite and numbers.get("PORT") in range(azurite, azurite + 3):
+        found.append(f"PORT must be none of the three ports of Azurite, {azurite} to {azurite + 2}.")
+    return found
 
 
 def data_dir_problems(value: str | None) -> list[str]:
@@ -123,9 +137,18 @@ def data_dir_problems(value: str | None) -> list[str]:
             folder = folder.parent
     except OSError as error:  # a name that is too long, or a folder that cannot be entered
         return [f"DATA_DIR cannot be used: {error.strerror}."]
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if not folder.is_dir() or not _is_writable(folder):
         return [f"DATA_DIR cannot be used: {folder} is not a folder that you can write to."]
     return []
+
+
+def _is_writable(folder: Path) -> bool:
+    """Found by trying: permissions say yes to root also where the file system says no."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def machine_problems() -> list[str]:

@@ -86,10 +86,19 @@ def test_a_broken_file_hides_no_other_problem(tmp_path):
     assert unknown == "Unknown setting AUHT_MODE, did you mean AUTH_MODE?"
 
 
-@pytest.mark.parametrize("port", ["abc", "99999", "", "-1"])
+@pytest.mark.parametrize("port", ["abc", "99999", "", "-1", "\u0663", "70.5"])
 def test_a_bad_port(port):
-    assert port_problems("PORT", port) == ["PORT must be a number from 0 to 65535."]
-    assert port_problems("PORT", "7071") == []
+    assert port_problems(port, "10000") == ["PORT must be a number from 0 to 65535."]
+    assert port_problems("7071", "10000") == port_problems("0", "0") == []
+
+
+def test_azurite_has_three_ports():
+    assert port_problems("7071", "65534") == ["AZURITE_PORT must be a number from 0 to 65533."]
+    assert port_problems("65532", "65533") == []
+    for port in ("10000", "10002"):
+        [problem] = port_problems(port, "10000")
+        assert problem == "PORT must be none of the three ports of Azurite, 10000 to 10002."
+    assert len(port_problems("abc", "abc")) == 2
 
 
 def test_a_bad_data_dir(tmp_path):
@@ -101,6 +110,22 @@ def test_a_bad_data_dir(tmp_path):
     assert data_dir_problems(str(tmp_path / ("x" * 300) / "below")) == [
         "DATA_DIR cannot be used: File name too long."
     ]
+
+
+def test_a_data_dir_where_even_root_cannot_write():
+    assert data_dir_problems("/proc/labelbridge") == [
+        "DATA_DIR cannot be used: /proc is not a folder that you can write to."
+    ]
+
+
+def test_a_settings_file_that_cannot_be_read_says_why(tmp_path):
+    (tmp_path / FILE).write_bytes(b"\xff\xfe{")
+    assert (
+        local_problems(tmp_path, {})[0] == f"{FILE}: it must be UTF-8 text; save it again in that encoding."
+    )
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).mkdir()
+    assert local_problems(tmp_path, {})[0] == f"{FILE}: cannot be read: Is a directory."
 
 
 def test_a_data_dir_below_a_folder_that_cannot_be_entered(tmp_path, monkeypatch):
