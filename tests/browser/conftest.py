@@ -86,12 +86,19 @@ async def open_studio(browser: Browser, host: Host) -> AsyncIterator[OpenStudio]
     opened: list[Studio] = []
 
     async def make(
-        key: str | None = KEY, *, width: int = 1280, height: int = 800, scheme: str = "light"
+        key: str | None = KEY,
+        *,
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "light",
+        touch: bool = False,
     ) -> Studio:
         context = await browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if scheme == "dark" else "light",
             reduced_motion="reduce",
+            has_touch=touch,
+            is_mobile=touch,
         )
         studio = Studio(await context.new_page(), host.url)
         opened.append(studio)

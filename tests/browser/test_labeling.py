@@ -60,7 +60,7 @@ async def test_long_document(open_studio: OpenStudio, new_project: MakeProject) 
     await studio.review(project.name)
 
     assert await studio.shown_text() == text
-    assert len(await studio.spans("suggestion")) == 1_600
+    await expect(studio.text.locator("mark.suggestion")).to_have_count(1_600)
     panel = studio.page.get_by_role("complementary", name="Suggestions and labels")
     assert await panel.get_by_role("listitem").count() < 60, "only the rows in view exist"
     height = await panel.evaluate("panel => panel.scrollHeight / panel.clientHeight")

@@ -64,6 +64,23 @@ describe("decisions", () => {
     expect(entitiesOf(changes(d, ENTITIES).labels)).toHaveLength(1);
   });
 
+  it("accept of suggestions that exclude each other the first, in whichever order they are named", () => {
+    const accepted = (kind: Kind, suggestions: Suggestion[]): string[] => {
+      const all = { do: "accept", ids: suggestions.map((s) => s.id) } as const;
+      return changes(draft(base(suggestions), all), kind).accept;
+    };
+    const [a, b, c, d] = [
+      one("a", "X", 10, 5),
+      one("b", "X", 12, 9),
+      one("c", "Y", 0, 11),
+      one("d", "Y", 15, 3),
+    ];
+    expect(accepted(ENTITIES, [a, b, c, d])).toEqual(["a", "d"]);
+    expect(accepted(ENTITIES, [d, c, b, a])).toEqual(["d", "c"]);
+    expect(accepted(MULTI, [one("a", "X"), one("b", "Y"), one("c", "X")])).toEqual(["a", "b"]);
+    expect(accepted(SINGLE, [one("a", "X"), one("b", "Y")])).toEqual(["a"]);
+  });
+
   it("turn a relabeled suggestion into a rejection and a label of the same span", () => {
     const d = draft(entities, { do: "relabel", id: "a", category: "Skill" });
     expect(changes(d, ENTITIES)).toMatchObject({ accept: [], reject: ["a"] });

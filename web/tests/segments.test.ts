@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { blocks, cut, trimSelection, type Piece, type Span } from "../src/domain/segments";
+import { blocks, cut, parts, trimSelection, type Piece, type Span } from "../src/domain/segments";
 
 const span = (key: string, offset: number, length: number): Span => ({ key, offset, length });
 const joined = (text: string, pieces: Piece<Span>[]): string =>
@@ -71,5 +71,16 @@ describe("a selection", () => {
     ["letters that a joiner shapes are two", "\u0915\u094d\u200d\u0937", 3, 4, { offset: 3, length: 1 }],
   ])("%s", (_, text, start, end, expected) => {
     expect(trimSelection(text, start, end)).toEqual(expected);
+  });
+});
+
+describe("cutting a block into parts", () => {
+  it("keeps every piece in its order, and keeps to the size where a piece allows it", () => {
+    const text = "x".repeat(5_000);
+    const pieces = cut(text.length, [span("a", 100, 50), span("b", 700, 40), span("long", 1_000, 900)]);
+    const found = parts(pieces, 750);
+    expect(found.flat()).toEqual(pieces);
+    expect(found.map((part) => part[0]!.start)).toEqual([0, 740, 1_000, 1_900]);
+    expect(parts(cut(0, []), 750)).toEqual([]);
   });
 });

@@ -12,11 +12,10 @@ import {
   isEntities,
   isSingle,
   NOTHING,
-  overlaps,
+  overlapper,
   readLabels,
   remove,
   sameLabels,
-  spanOf,
   type Labels,
   type Place,
 } from "./labels";
@@ -255,19 +254,25 @@ function accept(
   length: number,
 ): Labels | null {
   const fits = fitter(labels, kind);
+  const excluded = excluder(kind);
   const taken: Suggestion[] = [];
   for (const suggestion of suggestions) {
-    if (verdicts.get(suggestion.id) === "accepted" || !fits(suggestion)) continue;
-    if (taken.some((other) => excludes(other, suggestion, kind))) continue;
+    if (verdicts.get(suggestion.id) === "accepted" || !fits(suggestion) || excluded(suggestion)) continue;
     verdicts.set(suggestion.id, "accepted");
     taken.push(suggestion);
   }
   return taken.length ? add(labels, taken.map(placeOf), kind, length) : labels;
 }
 
-function excludes(a: Suggestion, b: Suggestion, kind: Kind): boolean {
-  if (isSingle(kind)) return true;
-  return isEntities(kind) ? overlaps(spanOf(a), spanOf(b)) : a.category === b.category;
+/** Whether one that was asked about before, and was not excluded itself, excludes a suggestion. */
+function excluder(kind: Kind): (suggestion: Suggestion) => boolean {
+  if (isEntities(kind)) return overlapper();
+  const categories = new Set<string>();
+  return ({ category }) => {
+    if (categories.has(category) || (isSingle(kind) && categories.size)) return true;
+    categories.add(category);
+    return false;
+  };
 }
 
 /** Removes an accepted suggestion from the labels; a document that had no labels then has none again. */

@@ -91,6 +91,20 @@ export function fitter(labels: Labels | null, kind: Kind): (suggestion: Suggesti
   return spanFitter(entitiesOf(labels));
 }
 
+/** Whether a span overlaps one that was asked about before and overlapped none itself; in the order of the text O(1). */
+export function overlapper(): (place: Place) => boolean {
+  const taken: { offset: number; length: number }[] = []; // in the order of the text
+  return (place) => {
+    const span = spanOf(place);
+    let at = taken.length; // where it belongs: most come in the order of the text
+    while (at > 0 && taken[at - 1]!.offset > span.offset) at--;
+    const [before, after] = [taken[at - 1], taken[at]];
+    if ((before && overlaps(before, span)) || (after && overlaps(after, span))) return true;
+    taken.splice(at, 0, span);
+    return false;
+  };
+}
+
 /** Like `fitter` for entities, in O(log n) each: a text of 500 entities has as many suggestions. */
 function spanFitter(entities: readonly Entity[]): (suggestion: Suggestion) => boolean {
   const sorted = [...entities].sort((a, b) => a.offset - b.offset);

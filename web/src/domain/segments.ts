@@ -60,6 +60,17 @@ export function blocks<S extends Span>(
   return result;
 }
 
+/** Cuts a block into parts of about `size` characters, at the borders of its pieces. */
+export function parts<S extends Span>(pieces: readonly Piece<S>[], size: number): Piece<S>[][] {
+  const result: Piece<S>[][] = [];
+  for (const piece of pieces) {
+    const last = result.at(-1);
+    if (last && piece.end - last[0]!.start <= size) last.push(piece);
+    else result.push([piece]);
+  }
+  return result;
+}
+
 /** A selection made fit to be an entity: white space cut off, whole characters; null when nothing is left. */
 export function trimSelection(
   text: string,

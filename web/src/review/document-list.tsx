@@ -25,6 +25,7 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   const done = list.done.value;
   const counted = list.count.value;
   const complete = done || list.paused.value;
+  const query = queryFrom(filters, tab === "review");
   const expected = complete ? rows.length : Math.max(rows.length + (list.error.value ? 0 : 3), counted ?? 0);
   if (list.error.value) {
     return (
@@ -63,8 +64,11 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
               review={review}
               row={row}
               index={index}
-              filters={filters}
-              tab={tab}
+              current={review.current.value?.document.id === row.id}
+              draft={review.drafts.all.value.get(row.id)}
+              conflict={review.saving.conflicts.value.has(row.id)}
+              href={href(review.open.name, tab, { ...query, doc: row.id })}
+              inSample={!!filters.second}
               onOpen={onOpen}
             />
           );
@@ -98,30 +102,27 @@ function SearchState({ review, list }: { review: Review; list: DocumentList }) {
   );
 }
 
-function DocumentRow({
-  review,
-  row,
-  index,
-  filters,
-  tab,
-  onOpen,
-}: {
+interface RowProps {
   review: Review;
   row: Row;
   index: number;
-  filters: Filters;
-  tab: Tab;
+  current: boolean;
+  draft: Draft | undefined;
+  conflict: boolean;
+  href: string;
+  inSample: boolean;
   onOpen: () => void;
-}) {
+}
+
+/** Rendered again only when one of its properties is another: the page has 20 rows, and a step changes two. */
+function DocumentRow({ review, row, index, current, draft, conflict, href, inSample, onOpen }: RowProps) {
   const { folder, name } = splitLocation(row.location);
-  const current = review.current.value?.document.id === row.id;
-  const draft = review.drafts.all.value.get(row.id);
-  const conflict = review.saving.conflicts.value.has(row.id);
+  const hues = review.open.hues.value;
   const shown = draft ? afterDraft(row, draft, review.kind) : row;
   return (
     <a
       class="row"
-      href={href(review.open.name, tab, { ...queryFrom(filters, tab === "review"), doc: row.id })}
+      href={href}
       aria-current={current ? "true" : undefined}
       onClick={(event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -143,9 +144,9 @@ function DocumentRow({
         {draft && <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>}
         <span class={`dot ${shown.status}`} aria-hidden="true" />
         {shown.categories.map((category) => (
-          <CategoryName key={category} name={category} hue={review.open.hues.value.get(category)} />
+          <CategoryName key={category} name={category} hue={hues.get(category)} />
         ))}
-        <span class="row-words">{filters.second ? describeSample(shown) : describe(shown)}</span>
+        <span class="row-words">{inSample ? describeSample(shown) : describe(shown)}</span>
         {shown.flagged && <Mark name="flag" title="flagged" />}
         {shown.note && <Mark name="note" title="with a note" />}
       </span>

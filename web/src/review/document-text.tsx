@@ -1,12 +1,14 @@
 /** The text under review: plain DOM text, cut only by marks, so that a selection's place is its offset. */
 
+import { useSignal } from "@preact/signals";
+import { Component } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Entity, Suggestion } from "../api/types";
 import { doubtOf } from "../domain/colors";
 import type { Derived } from "../domain/draft";
 import { percent } from "../domain/format";
 import { entitiesOf, isEntities } from "../domain/labels";
-import { blocks, cut, trimSelection, type Piece, type Span } from "../domain/segments";
+import { blocks, cut, parts, trimSelection, type Piece, type Span } from "../domain/segments";
 import type { Selection } from "../state/labeling";
 import type { Review } from "../state/review";
 import { showMatches } from "./found";
@@ -22,6 +24,10 @@ export interface TextSpan extends Span {
 /** From this length on, the text is laid out in blocks, of which the browser paints only those in view. */
 const LONG = 4_000;
 const BLOCK = 1_500;
+/** What is rendered again together when a mark in it changes. */
+const PART = 750;
+/** So far around the place that is looked at first, a long text has its marks in the first frame. */
+const NEAR = 1_500;
 
 export const labelKey = (e: Entity): string => `label|${e.offset}|${e.length}|${e.category}`;
 
@@ -56,33 +62,79 @@ export function spansOf(
 interface Props {
   text: string;
   spans: readonly TextSpan[];
+  /** Only the parts of the text within `reach` characters of `from` have their marks; all, if it is left out. */
+  near?: { readonly from: number; readonly reach: number } | undefined;
 }
 
 /** Text with marks; `textContent` of the element is exactly the document's text. */
-export function MarkedText({ text, spans }: Props) {
+export function MarkedText({ text, spans, near }: Props) {
   const groups = useMemo(() => {
     const pieces = cut(text.length, spans);
-    return text.length > LONG ? blocks(text, pieces, BLOCK) : [pieces];
+    return (text.length > LONG ? blocks(text, pieces, BLOCK) : [pieces]).map((block) => parts(block, PART));
   }, [text, spans]);
-  if (groups.length === 1) return <>{groups[0]!.map((piece) => renderPiece(text, piece))}</>;
+  const inside = (pieces: readonly TextPiece[]): boolean =>
+    !near || (pieces.at(-1)!.end > near.from - near.reach && pieces[0]!.start < near.from + near.reach);
+  const render = (block: readonly TextPiece[][]) =>
+    block.map((pieces, i) => {
+      const marked = inside(pieces);
+      return (
+        <Part key={i} text={text} pieces={pieces} marked={marked} look={marked ? looksOf(pieces) : ""} />
+      );
+    });
+  if (groups.length === 1) return <>{render(groups[0]!)}</>;
   return (
     <>
-      {groups.map((pieces, i) => (
+      {groups.map((block, i) => (
         <div key={i} class="text-block">
-          {pieces.map((piece) => renderPiece(text, piece))}
+          {render(block)}
         </div>
       ))}
     </>
   );
 }
 
-function renderPiece(text: string, piece: Piece<TextSpan>) {
+type TextPiece = Piece<TextSpan>;
+
+interface PartProps {
+  text: string;
+  pieces: readonly TextPiece[];
+  marked: boolean;
+  /** All that its marks show. */
+  look: string;
+}
+
+/** Compared by what it shows: a decision on one of 500 suggestions changes one part of the text. */
+class Part extends Component<PartProps> {
+  override shouldComponentUpdate({ text, pieces, marked, look }: PartProps): boolean {
+    const { props } = this;
+    return (
+      marked !== props.marked ||
+      look !== props.look ||
+      text !== props.text ||
+      pieces[0]!.start !== props.pieces[0]!.start ||
+      pieces.at(-1)!.end !== props.pieces.at(-1)!.end
+    );
+  }
+
+  override render({ text, pieces, marked }: PartProps) {
+    if (!marked) return text.slice(pieces[0]!.start, pieces.at(-1)!.end);
+    return <>{pieces.map((piece) => renderPiece(text, piece))}</>;
+  }
+}
+
+const looksOf = (pieces: readonly TextPiece[]): string =>
+  pieces
+    .map(({ start, spans }) => `${start}:${spans.map((s) => `${s.key} ${s.hue} ${s.confidence}`).join("+")}`)
+    .join();
+
+function renderPiece(text: string, piece: TextPiece) {
   const part = text.slice(piece.start, piece.end);
   const [top, ...below] = piece.spans;
   if (!top) return part;
   const ends = (span: TextSpan): boolean => span.offset + span.length === piece.end;
   return (
     <mark
+      key={piece.start}
       class={`span ${top.kind} ${lookOf(top)}${below.length ? " nested" : ""}`}
       data-key={top.key}
       data-category={top.category}
@@ -115,13 +167,27 @@ export function DocumentText({ review }: { review: Review }) {
   const cursor = latest ? labelKey(latest) : review.cursor.value;
   const hues = review.open.hues.value;
   const spans = useMemo(() => spansOf(derived, waiting, hues), [derived, waiting, hues]);
+  const found = review.found.value;
+  const foundAt = review.foundAt.value;
+
+  // The marks in view are there in the first frame; those farther away follow, in a few steps, behind it.
+  const from = useMemo(
+    () => found[foundAt]?.offset ?? spans.find((span) => span.key === cursor)?.offset ?? 0,
+    [loaded.document.id],
+  );
+  const reach = useSignal(NEAR);
+  const partly = loaded.text.length > LONG && reach.value < loaded.text.length;
+  useEffect(() => {
+    if (partly) reach.value *= 4;
+  }, [partly, reach.value]);
 
   // A text of thousands of marks is not rendered again only because another one is pointed at.
-  const marked = useMemo(
-    () => <MarkedText key={loaded.document.id} text={loaded.text} spans={spans} />,
-    [loaded.document.id, loaded.text, spans],
-  );
+  const marked = useMemo(() => {
+    const near = partly ? { from, reach: reach.value } : undefined;
+    return <MarkedText key={loaded.document.id} text={loaded.text} spans={spans} near={near} />;
+  }, [loaded.document.id, loaded.text, spans, partly, reach.value]);
 
+  useLayoutEffect(() => showBeginning(ref.current!), [loaded.document.id]);
   useLayoutEffect(() => {
     if (!cursor) return;
     const marks = ref.current?.querySelectorAll(`mark[data-key="${CSS.escape(cursor)}"]`) ?? [];
@@ -133,8 +199,6 @@ export function DocumentText({ review }: { review: Review }) {
   }, [cursor, marked]);
 
   // After the effect above: what was searched for is in view, not the suggestion that is pointed at.
-  const found = review.found.value;
-  const foundAt = review.foundAt.value;
   useLayoutEffect(() => {
     return ref.current && found.length ? showMatches(ref.current, found, foundAt) : undefined;
   }, [found, foundAt, marked]);
@@ -158,6 +222,14 @@ export function DocumentText({ review }: { review: Review }) {
       {marked}
     </div>
   );
+}
+
+/** Of a text that was just opened: who read the one before to its end would otherwise begin in the middle. */
+function showBeginning(root: HTMLElement): void {
+  const pane = root.closest(".text-pane");
+  const sheet = root.closest(".sheet"); // on a phone, the page scrolls instead
+  if (pane) pane.scrollTop = 0;
+  if (sheet && sheet.getBoundingClientRect().top < 0) sheet.scrollIntoView();
 }
 
 function editLabel(review: Review, { category, offset, length }: TextSpan): void {

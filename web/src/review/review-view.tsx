@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { may } from "../auth/session";
 import { count, plural } from "../domain/format";
 import { isEntities } from "../domain/labels";
@@ -46,6 +46,7 @@ export function ReviewView({ open, tab, query }: Props) {
   const listOpen = useSignal(false);
   const selected = entityOf(review);
   const close = (): void => void (shown.value = null);
+  const closeList = useCallback(() => void (listOpen.value = false), []);
 
   // The address holds filters and document: what it says is shown, however it was changed.
   const filters = filtersFrom(query, inReview);
@@ -109,12 +110,7 @@ export function ReviewView({ open, tab, query }: Props) {
               Bulk accept or reject…
             </button>
           )}
-          <DocumentListView
-            review={review}
-            filters={filters}
-            tab={tab}
-            onOpen={() => (listOpen.value = false)}
-          />
+          <DocumentListView review={review} filters={filters} tab={tab} onOpen={closeList} />
         </div>
       </section>
       <Sheet review={review} tab={tab} filters={filters} show={(dialog) => (shown.value = dialog)} />

@@ -278,7 +278,10 @@ export class Review {
   acceptAllAndNext(): void {
     const ids = this.waiting.value.map((s) => s.id);
     if (!ids.length) return toast(this.readOnly.value ?? NONE_LEFT);
-    if (this.step({ do: "accept", ids }) && !this.nextDocument()) this.atTheEnd();
+    // Together: what follows from both is worked out once, with the next document.
+    batch(() => {
+      if (this.step({ do: "accept", ids }) && !this.nextDocument()) this.atTheEnd();
+    });
   }
 
   rejectAll(): void {

@@ -21,14 +21,15 @@ const EXTRA = 8;
 /** Rows of one height, of which only those in view exist: 100,000 scroll like 20. */
 export function VirtualList({ count, rowHeight, index, label, renderRow, onReach, open }: Props) {
   const ref = useRef<HTMLDivElement>(null);
-  const first = useSignal(0);
-  const shown = useSignal(20);
+  const top = useSignal(0);
+  const height = useSignal(0);
+  const reached = useRef(-1);
 
   const measure = (): void => {
     const box = ref.current;
     if (!box) return;
-    first.value = Math.max(0, Math.floor(box.scrollTop / rowHeight) - EXTRA);
-    shown.value = Math.ceil(box.clientHeight / rowHeight) + 2 * EXTRA;
+    height.value = box.clientHeight;
+    top.value = box.scrollTop;
   };
 
   useLayoutEffect(() => {
@@ -38,20 +39,27 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
     return () => observer.disconnect();
   }, []);
 
-  useEffect(() => {
-    const box = ref.current;
-    if (!box || index < 0) return;
-    const top = index * rowHeight;
-    if (top < box.scrollTop) box.scrollTop = Math.max(0, top - rowHeight);
-    else if (top + 2 * rowHeight > box.scrollTop + box.clientHeight)
-      box.scrollTop = top + 2 * rowHeight - box.clientHeight;
+  // Before the paint, so that the row is there in the same frame as what made it the one to show.
+  useLayoutEffect(() => {
+    const box = ref.current!;
+    reached.current = index;
+    const wanted = scrollFor(index, rowHeight, box.scrollTop, box.clientHeight);
+    if (wanted === box.scrollTop) return;
+    box.scrollTop = wanted;
+    measure();
   }, [index]);
 
-  const last = Math.min(count, first.value + shown.value);
+  // The rows around a new index are rendered at once, not those of the former place before them.
+  const moved = index !== reached.current && height.value > 0;
+  const scroll = moved ? scrollFor(index, rowHeight, top.value, height.value) : top.value;
+  const first = Math.max(0, Math.floor(scroll / rowHeight) - EXTRA);
+  const shown = height.value ? Math.ceil(height.value / rowHeight) + 2 * EXTRA : 20;
+
+  const last = Math.min(count, first + shown);
   useEffect(() => onReach?.(last), [last]);
 
   const rows = [];
-  for (let i = first.value; i < last; i++) {
+  for (let i = first; i < last; i++) {
     rows.push(
       <li
         key={i}
@@ -70,4 +78,12 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
       </ul>
     </div>
   );
+}
+
+/** Where a list of this height is scrolled to, so that the row at `index` and the one beside it are in view. */
+function scrollFor(index: number, rowHeight: number, scroll: number, height: number): number {
+  if (index < 0) return scroll;
+  const top = index * rowHeight;
+  if (top < scroll) return Math.max(0, top - rowHeight);
+  return top + 2 * rowHeight > scroll + height ? top + 2 * rowHeight - height : scroll;
 }
