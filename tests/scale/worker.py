@@ -101,6 +101,7 @@ async def train(kind: str, documents: str) -> dict[str, Any]:
     await storage.blobs.create_container("docs")
     file = await _labeled_texts(storage, ProjectKind(kind), int(documents))
     await app.imports.start("bank", json.dumps(file).encode(), "scale", "import")
+    await _ended(lambda: app.imports.get("bank", "import"))
     project = await app.projects.get("bank")
     started = time.monotonic()
     job = await app.training.start("bank", TrainRequest("m1"), "train")
