@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from traceback import format_exception
 from typing import IO, Any, Final
 
 from shared import telemetry
@@ -187,7 +188,9 @@ def _encode(value: object) -> bytes:
 def _read_answer(answer: bytes) -> bytes:
     if answer[:1] == _MODEL:
         return answer[1:]
-    name, message = json.loads(answer[1:])
+    name, message, stack = json.loads(answer[1:])
+    if stack:
+        log.error("A fit failed in its process.\n%s", stack)
     kind = getattr(base, name, base.EngineError)
     raise kind(message)
 
@@ -212,7 +215,6 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
 
 def main() -> None:
     """The child: answers requests until its input ends, or until it has had no work for a while."""
-    logging.basicConfig()
     os.nice(_NICENESS)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what a library prints is no answer
@@ -251,10 +253,9 @@ def _answer(request: FitRequest) -> bytes:
     try:
         return _MODEL + explained("learn from these labels", lambda: _fit(request))
     except base.EngineError as error:
-        if error.__cause__ is not None:  # which stays in this process
-            stack = telemetry.without_message(error.__cause__)
-            log.error("A fit failed.", exc_info=stack)  # noqa: TRY400 - no text
-        return _ERROR + _encode([type(error).__name__, str(error)])
+        cause = error.__cause__  # it stays in this process, and the parent logs its stack
+        stack = "" if cause is None else "".join(format_exception(telemetry.without_message(cause)))
+        return _ERROR + _encode([type(error).__name__, str(error), stack])
 
 
 def _fit(request: FitRequest) -> bytes:

@@ -36,6 +36,7 @@ from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.json_codec import rule_of
 
 _URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ACCOUNT = (
     r"((/subscriptions|/resourceGroups)/[^/\s]+){2}/providers/Microsoft\.Storage/storageAccounts/[a-z0-9]+"
@@ -75,10 +76,10 @@ def _form(pattern: str, said: str) -> AfterValidator:
 
 type Guid = Annotated[str, _form(_GUID, "Enter an ID of 36 characters."), AfterValidator(str.lower)]
 type Application = Annotated[str, _form("[a-z0-9][a-z0-9._~:/-]*", "Enter an application ID or its URI.")]
+type Key = Annotated[str, _form("(?-i:[!-~]+)", "Enter ASCII characters, without spaces and line breaks.")]
 type AccountName = Annotated[str, _form("(?-i:[a-z0-9]{3,24})", "Enter the name alone, not an address.")]
 type AccountId = Annotated[str, _form(_ACCOUNT, "Enter the resource ID of a storage account.")]
 type NcronTab = Annotated[str, AfterValidator(_ncrontab)]
-type AuthMode = Literal["local", "entra", "easyauth"]
 
 
 class ApiKey(BaseModel):
@@ -86,7 +87,7 @@ class ApiKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1, max_length=100), _form(_LINE, "Enter one line of text.")]
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
     roles: list[str]
 
@@ -144,7 +145,7 @@ class Settings(BaseSettings):
 
     #: `local`: keys only, refused on Azure. `entra`: bearer tokens and keys. `easyauth`: as entra, and the platform's
     #: signed-in principal is trusted.
-    auth_mode: AuthMode = "entra"
+    auth_mode: Literal["local", "entra", "easyauth"] = "entra"
     api_keys: Json[list[ApiKey]] = []
     entra_tenant_id: Guid = ""
     #: Application id (or its URI) that tokens must be issued for.
@@ -162,13 +163,13 @@ class Settings(BaseSettings):
 
     #: The engine `azure-openai`: a server with OpenAI's API (these three), or else Azure OpenAI (the next four).
     openai_base_url: ServiceUrl = ""
-    openai_api_key: str = ""
+    openai_api_key: Key = ""
     openai_model: str = ""
     azure_openai_endpoint: ServiceUrl = ""
     azure_openai_deployment: str = ""
     azure_openai_api_version: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")] = "2024-10-21"
     #: Empty: the managed identity.
-    azure_openai_api_key: str = ""
+    azure_openai_api_key: Key = ""
     #: Money for a million tokens; 0: not known, and no amounts are shown.
     openai_input_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     openai_output_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
@@ -185,7 +186,7 @@ class Settings(BaseSettings):
     language_endpoint: ServiceUrl = ""
     language_project: str = ""
     language_deployment: str = ""
-    language_key: str = ""
+    language_key: Key = ""
 
     #: Resource id of the storage account, to compare a workspace's with; empty: no studio `azure-ml`.
     storage_account_id: AccountId = ""
@@ -197,7 +198,7 @@ class Settings(BaseSettings):
 
     #: Events go to a custom topic of Event Grid (without a key: by the managed identity), and to webhooks.
     events_topic_endpoint: ServiceUrl = ""
-    events_topic_key: str = ""
+    events_topic_key: Key = ""
     webhooks: Json[list[WebhookSetting]] = []
     #: Hosts that webhooks may have, as JSON: names, or `*.example.com` for those below one.
     webhook_hosts: Json[list[str]] = []
@@ -225,8 +226,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment alone."""
-        variables = _VARIABLES.get()
-        if variables is not None and isinstance(env_settings, EnvSettingsSource):
+        if (variables := _VARIABLES.get()) is not None and isinstance(env_settings, EnvSettingsSource):
             env_settings.env_vars = variables
         return init_settings, env_settings
 

@@ -12,7 +12,7 @@ import pytest
 
 from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
-from shared.engines import EngineUnavailable, NotEnoughExamples, worker
+from shared.engines import EngineError, EngineUnavailable, NotEnoughExamples, worker
 from shared.engines.embedded import engine as embedded
 from shared.engines.embedded import sentences
 from shared.engines.embedded.engine import EmbeddedEngine
@@ -71,6 +71,22 @@ async def test_the_same_model_as_in_a_thread(engine, shared_worker, kind, monkey
 async def test_errors_come_through(engine):
     with pytest.raises(NotEnoughExamples, match="because they have several classes: 5"):
         await engine.fit(ProjectKind.SINGLE_LABEL, [Example("x", "en", ("a", "b"))] * 5)
+
+
+def test_the_parent_logs_the_stack_of_a_failed_fit_without_what_it_quotes(monkeypatch, caplog, long_fit):
+    quoted = "sekret words"
+
+    def broken(_request):
+        raise ValueError(quoted)
+
+    monkeypatch.setattr(worker, "_fit", broken)
+    answer = worker._answer(long_fit)
+    assert caplog.text == "", "the child has no log that anybody keeps"
+    with pytest.raises(EngineError, match=r"\(ValueError\). The log has the details."):
+        worker._read_answer(answer)
+    assert "in broken" in caplog.text
+    assert "ValueError" in caplog.text
+    assert quoted not in caplog.text
 
 
 async def test_a_child_that_died_is_replaced_without_a_word(engine, shared_worker):

@@ -123,6 +123,38 @@ def test_settings_that_fit_together(variables: dict[str, str]) -> None:
     assert read_settings({"AzureWebJobsStorage": STORAGE} | variables)[1] == []
 
 
+@pytest.mark.parametrize(
+    "name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "LANGUAGE_KEY", "EVENTS_TOPIC_KEY"]
+)
+@pytest.mark.parametrize(
+    "value", ["sekret\n", "se\r\nkret", "sekr\u00e9t", "se kret", "\tsekret", " ", "\u212aey"]
+)
+def test_a_key_that_no_header_can_carry_is_refused_without_its_value(name: str, value: str) -> None:
+    variables = {"AzureWebJobsStorage": STORAGE, "OPENAI_BASE_URL": "https://a.example", "OPENAI_MODEL": "m"}
+    variables |= {"EVENTS_TOPIC_ENDPOINT": "https://t.eventgrid.azure.net/api/events"}
+    assert read_settings(variables | {name: value})[1] == [
+        f"{name}: Enter ASCII characters, without spaces and line breaks."
+    ]
+    assert read_settings(variables | {name: "sk-Az09+/=_~"})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("J\u00fcrgen", True), ("sekret\n", False), ("a\r\nsekret", False), ("\u2028", False)]
+)
+def test_the_name_of_an_access_key_has_no_line_break(name: str, *, fits: bool) -> None:
+    key = {"name": name, "sha256": "a" * 64, "roles": ["*"]}
+    found = read_settings({"AzureWebJobsStorage": STORAGE, "API_KEYS": json.dumps([key])})[1]
+    said = "API_KEYS[0].name: Enter one line of text."
+    assert found == ([] if fits else [said])
+
+
+@pytest.mark.parametrize("hashed", ["a" * 64 + "\n", "\u00e9" * 64, "a" * 63 + " "])
+def test_the_hash_of_an_access_key_is_64_hexadecimal_digits(hashed: str) -> None:
+    key = {"name": "ann", "sha256": hashed, "roles": ["*"]}
+    found = read_settings({"AzureWebJobsStorage": STORAGE, "API_KEYS": json.dumps([key])})[1]
+    assert found == ["API_KEYS[0].sha256 must match ^[0-9a-fA-F]{64}$."]
+
+
 SECURE = ("ENTRA_AUTHORITY", "ARM_ENDPOINT", "AZURE_OPENAI_ENDPOINT", "LANGUAGE_ENDPOINT")
 
 
