@@ -27,6 +27,7 @@ What a reviewer needs all day
 | point | proven by |
 |---|---|
 | Category picker, recent ones first; number keys of a person | test_names.py::test_picker_finds_one_of_200_by_typing, test_names.py::test_number_keys_are_a_persons_own |
+| Colors by name, stable, readable in light and dark, the first dozen distinct | test_colors.py::test_colors_are_stable_readable_and_distinct |
 | Doubt is visible, percentages can be hidden, the least certain comes first | test_by_hand.py::test_uncertain_suggestions_come_first, test_keyboard.py::test_the_next_uncertain_suggestion_is_found_beyond_the_rows_that_were_read |
 | Flag and note: kept, filtered, in the history | test_marks.py::test_flag_and_note_by_keys_are_kept_and_found_again, test_marks.py::test_marks_fit_and_are_accessible |
 | No label applies, in every kind | test_by_hand.py::test_no_label_applies_has_a_key_in_every_kind, test_no_label.py::test_no_label_applies_has_a_key_and_a_control |
