@@ -41,15 +41,15 @@ def compare(old: Path, new: Path) -> str:
     before, after = (json.loads(path.read_text())["figures"] for path in (old, new))
     lines = [f"{'figure':<58}{'old':>10}{'new':>10}{'new/old':>9}{'host CPU':>10}{'azurite':>9}"]
     for name in before.keys() & after.keys():
-        one, two = before[name], after[name]
-        line = f"{name:<58}{one['value']:>10,.4g}{two['value']:>10,.4g}{_ratio(one, two, 'value'):>9}"
-        lines.append(f"{line}{_ratio(one, two, 'host_cpu'):>10}{_ratio(one, two, 'azurite_cpu'):>9}")
+        was, now = before[name], after[name]
+        line = f"{name:<58}{was['value']:>10,.4g}{now['value']:>10,.4g}{_ratio(was, now, 'value'):>9}"
+        lines.append(f"{line}{_ratio(was, now, 'host_cpu'):>10}{_ratio(was, now, 'azurite_cpu'):>9}")
     return "\n".join([lines[0], *sorted(lines[1:])])
 
 
 def _ratio(old: dict[str, float | None], new: dict[str, float | None], key: str) -> str:
-    one, two = old[key], new[key]
-    return f"{two / one:.2f}" if one and two else ""
+    earlier, later = old[key], new[key]
+    return f"{later / earlier:.2f}" if earlier and later else ""
 
 
 def measure(arguments: argparse.Namespace) -> Report:

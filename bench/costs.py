@@ -199,7 +199,7 @@ class Steps:
 
     async def saves_of_16(self) -> None:
         save = self._app.container.review.save
-        await asyncio.gather(*(save("http", [one], "bench") for one in self._chosen[1:]))
+        await asyncio.gather(*(save("http", [decision], "bench") for decision in self._chosen[1:]))
 
     async def accepts_all(self) -> None:
         await self._app.container.bulk.start("http", BulkRequest(accept=True), "bench", "bulk")

@@ -88,10 +88,10 @@ async def ask(engine: ServiceEngine, data: DataSet, size: int, seed: int, most: 
     labeled = data.sample(size, seed)[0] if size else []
     names = {
         name
-        for one in (*data.train, *data.test)
-        for name in (*one.categories, *(s.category for s in one.spans))
+        for example in (*data.train, *data.test)
+        for name in (*example.categories, *(s.category for s in example.spans))
     }
-    shortest = sorted(labeled, key=lambda one: len(one.text))[: engine.max_examples]
+    shortest = sorted(labeled, key=lambda example: len(example.text))[: engine.max_examples]
     task = Task(data.kind, tuple(map(Category, sorted(names))), tuple(shortest))
     model = await engine.load(await engine.prepare(task))
     test = data.held_out(most)
@@ -124,12 +124,12 @@ def judge(
 ) -> Iterable[tuple[float, bool]]:
     """Confidence of each prediction, and whether it is right. Single-label: of the best one."""
     for example, found in zip(test, predictions, strict=True):
-        for one in found[:1] if kind is ProjectKind.SINGLE_LABEL else found:
+        for prediction in found[:1] if kind is ProjectKind.SINGLE_LABEL else found:
             if kind is ProjectKind.ENTITIES:
-                span = Span(one.category, one.offset or 0, one.length or 0)
-                yield one.confidence, span in example.spans
+                span = Span(prediction.category, prediction.offset or 0, prediction.length or 0)
+                yield prediction.confidence, span in example.spans
             else:
-                yield one.confidence, one.category in example.categories
+                yield prediction.confidence, prediction.category in example.categories
 
 
 def score(kind: ProjectKind, test: Sequence[Example], items: Sequence[tuple[float, bool]]) -> float:

@@ -19,7 +19,7 @@ def multiply(data_dir: Path, container: str, count: int) -> None:
     """Make `count` blobs of the container's few; Azurite must not run."""
     file = data_dir / "azurite" / DATABASE
     database = json.loads(file.read_text())
-    collection = next(one for one in database["collections"] if one["name"] == BLOBS)
+    collection = next(entry for entry in database["collections"] if entry["name"] == BLOBS)
     given = [blob for blob in collection["data"] if blob["containerName"] == container]
     others = [blob for blob in collection["data"] if blob["containerName"] != container]
     blobs = others + [_again(given[index % len(given)], index) for index in range(count)]

@@ -27,13 +27,13 @@ def children(pid: int) -> list[int]:
 def usage(pid: int) -> Usage:
     """Of a process with all its descendants; the peak is the sum of their peaks."""
     cpu = peak = 0.0
-    for one in (pid, *children(pid)):
+    for process in (pid, *children(pid)):
         try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            status = Path(f"/proc/{one}/status").read_text()
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            status = Path(f"/proc/{process}/status").read_text()
         except FileNotFoundError:
             continue
-        cpu += sum(map(int, fields[11:15] if one == pid else fields[11:13])) / TICKS
+        cpu += sum(map(int, fields[11:15] if process == pid else fields[11:13])) / TICKS
         peak += int(status.partition("VmHWM:")[2].split()[0]) / 1024
     return Usage(cpu, peak)
 

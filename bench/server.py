@@ -50,15 +50,15 @@ def _free_port(count: int = 1) -> int:
     for port in range(21_000, 60_000, 10):
         sockets = [socket.socket() for _ in range(count)]
         try:
-            for offset, one in enumerate(sockets):
-                one.bind(("127.0.0.1", port + offset))
+            for offset, opened in enumerate(sockets):
+                opened.bind(("127.0.0.1", port + offset))
         except OSError:
             continue
         else:
             return port
         finally:
-            for one in sockets:
-                one.close()
+            for opened in sockets:
+                opened.close()
     raise RuntimeError("There is no free port.")
 
 

@@ -118,7 +118,7 @@ class Studio:
         say = self.shop.console.say
         samples = [sample for part in all_mails() for sample in part]
         place = f"AmlDatastore://{mails.CONTAINER}"
-        labels = {f"{place}/{one.location}": one.truth.get("category", OTHER) for one in samples}
+        labels = {f"{place}/{mail.location}": mail.truth.get("category", OTHER) for mail in samples}
         with self.shop.console.step("Label with another tool, which writes the file"):
             changed = self.file.put(labels)
             say(f"{len(labels)} lines, {changed} of them new or changed; the category '{OTHER}' is new.")
@@ -174,7 +174,7 @@ class Studio:
 
     def _count(self, category: str) -> int:
         categories: list[Any] = self.project.get("/statistics")["categories"]
-        return sum(one["labels"] for one in categories if one["category"] == category)
+        return sum(row["labels"] for row in categories if row["category"] == category)
 
 
 def _refusal(call: Callable[[], object]) -> str:

@@ -44,8 +44,8 @@ def project_file(samples: list[Sample]) -> Json:
             "projectKind": KIND,
             "entities": [{"category": category} for category in sorted(categories)],
             "documents": [
-                {"location": one.location, "language": "en-us", "dataset": "Train", "entities": one.truth}
-                for one in samples
+                {"location": order.location, "language": "en-us", "dataset": "Train", "entities": order.truth}
+                for order in samples
             ],
         },
     }
@@ -77,8 +77,8 @@ def _train(shop: Shop, project: ProjectApi) -> None:
         summary = project.get(f"/models/{MODEL}/evaluation/summary-result")
         figures = summary["customEntityRecognitionEvaluation"]
         rows = [
-            (name, *(f"{one[key]:.2f}" for key in ("precision", "recall", "f1")))
-            for name, one in sorted(figures["entities"].items())
+            (name, *(f"{figure[key]:.2f}" for key in ("precision", "recall", "f1")))
+            for name, figure in sorted(figures["entities"].items())
         ]
         shop.console.table(("entity", "precision", "recall", "F1"), rows)
         shop.console.say(

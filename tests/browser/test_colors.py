@@ -54,10 +54,10 @@ def light(color: Color) -> list[float]:
     return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
 
 
-def contrast(one: Color, other: Color) -> float:
+def contrast(color: Color, other: Color) -> float:
     """Of WCAG 2: from 1 to 21."""
     shades = sorted(
-        sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), light(c), strict=True)) for c in (one, other)
+        sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), light(c), strict=True)) for c in (color, other)
     )
     return (shades[1] + 0.05) / (shades[0] + 0.05)
 

@@ -15,8 +15,8 @@ async def test_a_lead_sees_who_did_what(
 ) -> None:
     project = await new_project(SINGLE)
     await project.suggested({"a.txt": "@Refund:60", "b.txt": "@Refund:70"}, "Refund")
-    [one, _] = await project.documents(status="autoLabeled")
-    await project.review([accept(one)])
+    [first, _] = await project.documents(status="autoLabeled")
+    await project.review([accept(first)])
     studio = await open_studio("reviewer", width=width, scheme=scheme)
     page = studio.page
     await studio.review(project.name)

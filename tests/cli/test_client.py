@@ -56,9 +56,9 @@ async def test_from_upload_to_an_exported_file(client: Client, new_project: Make
         }
     )
     assert made["projectName"] == project.name
-    assert project.name in {one["projectName"] for one in client.projects()}
+    assert project.name in {listed["projectName"] for listed in client.projects()}
     mine.scan().wait()
-    [document] = [one for one in mine.documents() if one["location"] == "c.txt"]
+    [document] = [found for found in mine.documents() if found["location"] == "c.txt"]
     assert mine.text(document["id"]) == "A refund."
     assert mine.set_labels(document, {"class": {"category": "Refund"}})["status"] == "labeled"
     mine.put_categories([{"category": "Login"}])
@@ -68,7 +68,7 @@ async def test_from_upload_to_an_exported_file(client: Client, new_project: Make
     assert job.wait(lambda state: seen.append(state["status"]))["status"] == seen[-1] == "succeeded"
     assert job.id == next(mine.autolabel_jobs())["jobId"]
     suggested = list(mine.documents(status="autoLabeled", orderby="uncertainty", top=1))
-    assert [one["location"] for one in suggested] == ["a.txt", "b.txt"]
+    assert [row["location"] for row in suggested] == ["a.txt", "b.txt"]
     [result] = mine.review(
         [{"documentId": suggested[0]["id"], "eTag": suggested[0]["eTag"], "acceptAll": True}]
     )
@@ -78,7 +78,7 @@ async def test_from_upload_to_an_exported_file(client: Client, new_project: Make
     exported = mine.export()
     exported.wait()
     file = json.loads(mine.export_result(exported.id))
-    labels = {one["location"]: one["class"]["category"] for one in file["assets"]["documents"]}
+    labels = {entry["location"]: entry["class"]["category"] for entry in file["assets"]["documents"]}
     assert labels == {"a.txt": "Refund", "b.txt": "Login", "c.txt": "Refund"}
     mine.delete().wait()
     with pytest.raises(ApiError, match=f"The project '{project.name}' does not exist") as refused:
@@ -139,7 +139,7 @@ def test_the_credential_gives_one_token_for_many_requests():
     with Client("http://x", credential=Credential(), scope="api://a/.default", transport=transport) as client:
         for _ in range(3):
             list(client.projects())
-    assert [one.headers["authorization"] for one in requests] == ["Bearer t1", "Bearer t2", "Bearer t2"]
+    assert [sent.headers["authorization"] for sent in requests] == ["Bearer t1", "Bearer t2", "Bearer t2"]
     assert asked == ["api://a/.default"] * 2  # the first was about to expire
 
 

@@ -208,7 +208,7 @@ def test_the_filters_of_documents_are_all_there():
 
 def test_every_operation_can_be_called():
     ids = {
-        one["operationId"] for by_method in DESCRIBED["paths"].values() for one in by_method.values()
+        entry["operationId"] for by_method in DESCRIBED["paths"].values() for entry in by_method.values()
     } - FOR_BROWSERS
     calls = {operation(request)[0]["operationId"] for request in CALLED.values()}
     assert ids - calls == BY_JOB
@@ -251,9 +251,9 @@ def shape(hint: Any) -> str:
         return shape(hint.__value__)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is types.UnionType or str(origin) == "typing.Union":
-        return "|".join(sorted({shape(one) for one in inner}))
+        return "|".join(sorted({shape(part) for part in inner}))
     if origin is Literal:
-        return "{" + ",".join(sorted(str(one) for one in inner)) + "}"
+        return "{" + ",".join(sorted(str(value) for value in inner)) + "}"
     if origin is list:
         return f"[{shape(inner[0])}]"
     if origin is dict:
@@ -267,11 +267,11 @@ def described(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return described(SCHEMAS[schema["$ref"].rsplit("/", 1)[-1]])
     if "anyOf" in schema:
-        return "|".join(sorted({described(one) for one in schema["anyOf"]}))
+        return "|".join(sorted({described(option) for option in schema["anyOf"]}))
     if "allOf" in schema:
         return described(schema["allOf"][0])
     if "enum" in schema or "const" in schema:
-        return "{" + ",".join(sorted(str(one) for one in schema.get("enum", [schema.get("const")]))) + "}"
+        return "{" + ",".join(sorted(str(value) for value in schema.get("enum", [schema.get("const")]))) + "}"
     kind = schema.get("type", "any")
     if kind == "array":
         return f"[{described(schema['items'])}]"

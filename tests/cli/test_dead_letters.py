@@ -37,7 +37,7 @@ async def test_they_are_listed_and_sent_again(azurite: Azurite, tmp_path: Path) 
         with running_host(azurite, prefix, tmp_path, settings) as host:
             cli = Cli(host.url, KEY, azurite.connection_string, tmp_path).signed_in()
             listed = (await run(cli, "dead-letters", "list", "--json")).json
-            assert [one["id"] for one in listed] == [*(one.id for one in letters), "letter-999"]
+            assert [entry["id"] for entry in listed] == [*(letter.id for letter in letters), "letter-999"]
             shown = (await run(cli, "dead-letters", "list")).out
             assert "Labelbridge.ModelTrained" in shown
             assert "The receiver answered 500." in shown
@@ -49,8 +49,8 @@ async def test_they_are_listed_and_sent_again(azurite: Azurite, tmp_path: Path) 
             await run(cli, "dead-letters", "resend", "nothing", status=5)
             await run(cli, "dead-letters", "resend", "--all", status=8)
 
-            one = await run(cli, "dead-letters", "resend", "letter-000", "letter-000", "--json")
-            assert one.json == {"resent": 1}
+            resent = await run(cli, "dead-letters", "resend", "letter-000", "letter-000", "--json")
+            assert resent.json == {"resent": 1}
             rest = await run(cli, "dead-letters", "resend", "--all", "--yes")
             assert rest.out == "101 events will be sent again.\n"
             none = await run(cli, "dead-letters", "resend", "--all", "--yes", "--json")
@@ -58,7 +58,7 @@ async def test_they_are_listed_and_sent_again(azurite: Azurite, tmp_path: Path) 
 
             async def received() -> bool:
                 got = {json.loads(body)["id"] for _, body in posted.requests}
-                return got == {one.event.id for one in letters}
+                return got == {letter.event.id for letter in letters}
 
             await eventually("every event arrives", received)
             async with AsyncClient(host.url, key=KEY) as client:

@@ -177,7 +177,7 @@ async def test_the_python_that_moves_a_project_runs(
     (tmp_path / "tickets.json").write_text(json.dumps(file))
     await asyncio.to_thread(exec, python_of("move-from-language-studio", cli, project.name), {})
     labeled = await project.documents(status="labeled")
-    assert {one["location"]: one["class"]["category"] for one in labeled} == {
+    assert {document["location"]: document["class"]["category"] for document in labeled} == {
         "a.txt": "Refund",
         "b.txt": "Login",
     }

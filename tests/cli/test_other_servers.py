@@ -51,10 +51,10 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
         yield from leaves(inner, (*path, name))
     if not hasattr(command, "commands"):
         words = list(path)
-        for one in command.params:
-            if one.required:
-                words += [*one.opts[:1]] if one.param_type_name == "option" else []
-                words.append(GIVEN.get(one.name.upper(), "x"))
+        for param in command.params:
+            if param.required:
+                words += [*param.opts[:1]] if param.param_type_name == "option" else []
+                words.append(GIVEN.get(param.name.upper(), "x"))
         yield words
 
 

@@ -11,7 +11,9 @@ from tests.support.api import ENTITIES, MULTI, Project
 async def labels(project: Project) -> dict[str, object]:
     found = await project.documents(status="labeled")
     return {
-        one["location"]: one.get("class") or one.get("classes") for one in found if one["location"][0] != "~"
+        document["location"]: document.get("class") or document.get("classes")
+        for document in found
+        if document["location"][0] != "~"
     }
 
 

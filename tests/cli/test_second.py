@@ -33,7 +33,7 @@ async def test_a_sample_is_labeled_with_keys_and_compared(cli: Cli, new_project:
     owner, cli.key = cli.key, "reviewer"
     cli.signed_in()
     listed = cli("second", "documents", "--json").json
-    assert [one["reviewed"] for one in listed] == [False] * 3
+    assert [document["reviewed"] for document in listed] == [False] * 3
     go = "e" if kind == MULTI else ""
 
     def labels(terminal: Terminal) -> None:
@@ -63,7 +63,8 @@ async def test_a_sample_is_labeled_with_keys_and_compared(cli: Cli, new_project:
     cli.signed_in()
     found = cli("second", "agreement", "--json").json
     assert (found["documents"], found["agreed"], found["disagreements"]) == (3, 1, 2)
-    assert {one["location"] for one in found["differing"]} == {listed[0]["location"], listed[2]["location"]}
+    differing = {document["location"] for document in found["differing"]}
+    assert differing == {listed[0]["location"], listed[2]["location"]}
     shown = cli("second", "agreement").out
     assert "3 documents labeled by both: 1 the same, 2 different, 0 resolved." in shown
     assert "reviewer" in cli("second", "list").out

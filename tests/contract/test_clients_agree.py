@@ -114,7 +114,7 @@ def test_transactions_and_single_operations(azurite: Azurite, steps: list[Any], 
             side.table = clients[number].table(f"rows{number}")
         for step in steps:
             answers = [
-                await side.commit("p", [side.operation(key, one) for key, one in step.items()])
+                await side.commit("p", [side.operation(key, words) for key, words in step.items()])
                 for side in sides
             ]
             assert answers[0] == answers[1], step
@@ -136,11 +136,11 @@ def test_blobs_of_any_name(azurite: Azurite, name: str, data: bytes, cap: int | 
 
     async def program(clients: Sequence[Any]) -> None:
         blobs: list[Blobs] = [client.blobs for client in clients]
-        await same(blobs, lambda one: one.read(container, name, max_bytes=cap))
+        await same(blobs, lambda client: client.read(container, name, max_bytes=cap))
         await blobs[0].create_container(container)
         await blobs[0].write(container, name, data, content_type="text/plain; charset=utf-8")
-        await same(blobs, lambda one: one.read(container, name, max_bytes=cap))
-        await same(blobs, lambda one: one.read(container, other, max_bytes=cap))
-        await same(blobs, lambda one: one.read("no container", name))
+        await same(blobs, lambda client: client.read(container, name, max_bytes=cap))
+        await same(blobs, lambda client: client.read(container, other, max_bytes=cap))
+        await same(blobs, lambda client: client.read("no container", name))
 
     asyncio.run(compare(azurite, program))

@@ -44,10 +44,10 @@ async def test_every_predicted_span_is_in_its_text():
     model = await engine.load(await engine.fit(data.kind, data.sample(60, 0)[0]))
     texts = [example.text for example in data.held_out(100)]
     for text, found in zip(texts, await model.predict(texts), strict=True):
-        for one in found:
-            assert one.offset is not None
-            assert one.length
-            assert text[one.offset : one.offset + one.length].strip()
+        for prediction in found:
+            assert prediction.offset is not None
+            assert prediction.length
+            assert text[prediction.offset : prediction.offset + prediction.length].strip()
 
 
 async def _figures(name: str, size: int, seeds: range, documents: int) -> Figures:

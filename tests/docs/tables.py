@@ -60,11 +60,11 @@ def commands() -> list[str]:
     lines = ["| command | what it does |", "|---|---|"]
     root: Any = typer.main.get_command(command_line)
     for name, command in root.commands.items():
-        for full, one in sorted(_leaves(name, command)):
-            given = [p for p in one.params if p.param_type_name == "argument"]
+        for full, leaf in sorted(_leaves(name, command)):
+            given = [p for p in leaf.params if p.param_type_name == "argument"]
             names = [p.name.upper().replace("_", "-") for p in given]
             arguments = [n if p.required else f"[{n}]" for n, p in zip(names, given, strict=True)]
-            text = " ".join((one.help or "").split("\n\n")[0].split())
+            text = " ".join((leaf.help or "").split("\n\n")[0].split())
             lines.append(f"| `labelbridge {' '.join([full, *arguments])}` | {text} |")
     return lines
 
@@ -73,16 +73,16 @@ def _leaves(name: str, command: Any) -> list[tuple[str, Any]]:
     inner = getattr(command, "commands", None)
     if inner is None:
         return [(name, command)]
-    return [(f"{name} {short}", one) for short, one in inner.items()]
+    return [(f"{name} {short}", subcommand) for short, subcommand in inner.items()]
 
 
 #: Prints name, bindings and first line of the docstring of each function. An app can be indexed once in a process.
 INDEX = """
 import json, function_app
 rows = []
-for one in function_app.app.get_functions():
-    bindings = [binding.get_dict_repr() for binding in one.get_bindings()]
-    rows.append([one.get_function_name(), bindings[0], one.get_user_function().__doc__ or ""])
+for function in function_app.app.get_functions():
+    bindings = [binding.get_dict_repr() for binding in function.get_bindings()]
+    rows.append([function.get_function_name(), bindings[0], function.get_user_function().__doc__ or ""])
 print(json.dumps(rows, default=str))
 """
 INDEXED = {
@@ -108,9 +108,9 @@ def functions() -> list[str]:
     for name, trigger, text in json.loads(done.stdout.splitlines()[-1]):
         kind = trigger["type"].removesuffix("Trigger")
         if kind == "http":
-            one = operations[name]
-            role = ACCESS[one.role] if isinstance(one.role, Access) else f"`{one.role}`"
-            http.append(f"| `{name}` | HTTP | `{one.method} /{one.path}` | {role} |")
+            declared = operations[name]
+            role = ACCESS[declared.role] if isinstance(declared.role, Access) else f"`{declared.role}`"
+            http.append(f"| `{name}` | HTTP | `{declared.method} /{declared.path}` | {role} |")
         else:
             what = trigger.get("queueName") or trigger.get("path") or trigger.get("schedule")
             where = f"`{what}`" if what else "events of the storage account"

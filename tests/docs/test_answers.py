@@ -34,7 +34,7 @@ ERROR = JobError("BatchFailed", "It failed.", "engine")
 
 def model(operation: str) -> type[BaseModel]:
     """What an operation says that it answers."""
-    found = next(one for one in OPERATIONS if one.id == operation).answers[200]
+    found = next(candidate for candidate in OPERATIONS if candidate.id == operation).answers[200]
     assert isinstance(found, type)
     return found
 
@@ -110,7 +110,11 @@ def test_documents(kind, document):
 
 
 def test_the_documents_have_every_field_of_the_model():
-    seen = {field for kind, one in DOCUMENTS for field in document_json(one, replace(PROJECT, kind=kind))}
+    seen = {
+        field
+        for kind, document in DOCUMENTS
+        for field in document_json(document, replace(PROJECT, kind=kind))
+    }
     assert seen == {field.alias for field in model("get_document").model_fields.values()}
 
 

@@ -85,7 +85,7 @@ def documented_errors() -> set[tuple[int, str]]:
 def test_every_error_is_documented_with_its_status():
     kinds = {kind for kind in tree() if kind.__module__ == errors.__name__}
     assert len(kinds) > 12
-    found = {(status_of(one), one.code) for one in (made(kind) for kind in kinds)}
+    found = {(status_of(error), error.code) for error in (made(kind) for kind in kinds)}
     assert found == documented_errors()
 
 

@@ -204,9 +204,9 @@ class FakeLanguage(FaultyServer):
                 return self._train(request, name, await request.json())
             case ("GET", "train/jobs"):
                 jobs = [
-                    self._state(key, one)
-                    for key, one in self.operations.items()
-                    if one.kind == f"train {name}"
+                    self._state(key, operation)
+                    for key, operation in self.operations.items()
+                    if operation.kind == f"train {name}"
                 ]
                 return web.json_response({"value": jobs})
             case ("POST", "train"):

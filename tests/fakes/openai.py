@@ -193,11 +193,13 @@ def completion(body: Json, text: str, model: str) -> Json:
     named = [(m[1], int(m[2] or 1)) for m in CATEGORY.finditer(text) if m[1] in offered]
     value: Any
     if entities:
-        value = [{"text": f"@{one}", "category": one} for one, times in named for _ in range(times)]
+        value = [
+            {"text": f"@{category}", "category": category} for category, times in named for _ in range(times)
+        ]
         value += [{"text": "not in the text", "category": offered[0]}] if "#nowhere" in text else []
         value += [{"text": text[:3], "category": "Unoffered"}] if "#unknown" in text else []
     elif kind["type"] == "array":
-        value = [one for one, _ in named] + (["Unoffered"] if "#unknown" in text else [])
+        value = [category for category, _ in named] + (["Unoffered"] if "#unknown" in text else [])
     else:
         value = "Unoffered" if "#unknown" in text else named[0][0] if named else offered[0]
     content = json.dumps({name: value}, ensure_ascii=False)

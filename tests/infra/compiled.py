@@ -29,10 +29,10 @@ def resources(built: dict[str, Any]) -> list[dict[str, Any]]:
     """All resources of the template and of its modules."""
     found: list[dict[str, Any]] = []
     given = built["resources"]
-    for one in given.values() if isinstance(given, dict) else given:
-        found.append(one)
-        if one["type"] == "Microsoft.Resources/deployments":
-            found += resources(one["properties"]["template"])
+    for resource in given.values() if isinstance(given, dict) else given:
+        found.append(resource)
+        if resource["type"] == "Microsoft.Resources/deployments":
+            found += resources(resource["properties"]["template"])
     return found
 
 

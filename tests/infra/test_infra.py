@@ -293,7 +293,9 @@ def test_subscriptions_deliver_every_event_that_the_code_reads(tmp_path: Path) -
         moved = made[f"{container}-moved"]
         assert moved["advanced-filter"][:2] == ["data.sourceUrl", "StringContains"]
         assert moved["advanced-filter"][2] == f".dfs.value/{container}/"
-        assert types[f"{container}-moved"] == {one for one in read if one.endswith("Renamed")}
+        assert types[f"{container}-moved"] == {
+            event_type for event_type in read if event_type.endswith("Renamed")
+        }
         assert begins[f"{container}-moved"].endswith("/containers/")
     for name in (
         "documents_container-created",

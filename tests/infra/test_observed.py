@@ -127,7 +127,9 @@ def test_containers_are_those_of_the_code(home: Path) -> None:
     last = {name.removesuffix("]").partition(", 'default', ")[2].removesuffix(")") for name in created}
     suffixes = {
         match[1]
-        for match in (re.fullmatch(rf"format\('\{{0\}}(-[\w-]+)', {re.escape(given)}\)", one) for one in last)
+        for match in (
+            re.fullmatch(rf"format\('\{{0\}}(-[\w-]+)', {re.escape(given)}\)", part) for part in last
+        )
         if match
     }
     assert len(last) == 2 + len(suffixes)

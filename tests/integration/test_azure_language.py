@@ -89,8 +89,8 @@ async def test_documents_get_the_suggestions_of_the_deployed_model(
             }
             job_id = documents["00.txt"]["suggestions"][0]["jobId"]
             outcomes = {
-                one["location"]: one
-                for one in (await project.get(f"/autolabel/jobs/{job_id}/documents"))["value"]
+                row["location"]: row
+                for row in (await project.get(f"/autolabel/jobs/{job_id}/documents"))["value"]
             }
 
     assert job["status"] == "partiallyCompleted"
@@ -103,8 +103,8 @@ async def test_documents_get_the_suggestions_of_the_deployed_model(
     if kind == ENTITIES:
         encoded = f"{text} 7".encode("utf-16-le")
         found = [
-            encoded[2 * one["offset"] : 2 * (one["offset"] + one["length"])].decode("utf-16-le")
-            for one in documents["07.txt"]["suggestions"]
+            encoded[2 * label["offset"] : 2 * (label["offset"] + label["length"])].decode("utf-16-le")
+            for label in documents["07.txt"]["suggestions"]
         ]
         assert found == ["@Refund:73", "@Login:60"]
     assert all(len(body["analysisInput"]["documents"]) <= 25 for body in service.requests)
@@ -166,7 +166,7 @@ async def test_a_push_and_a_job_go_on_after_kill_9(azurite: Azurite, tmp_path: P
                 for answer in (job, push)
             ]
 
-    assert [one["status"] for one in jobs] == ["succeeded", "succeeded"]
+    assert [ended["status"] for ended in jobs] == ["succeeded", "succeeded"]
     assert service.calls[f"POST {RUNTIME}"] == 1
     assert service.calls[f"POST {AUTHORING}{project.name}/:train"] == 1
 

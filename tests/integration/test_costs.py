@@ -54,11 +54,11 @@ async def write(app: App, texts: Mapping[str, str]) -> None:
     """Write blobs side by side."""
     writers = asyncio.Semaphore(16)
 
-    async def one(name: str, text: str) -> None:
+    async def write_blob(name: str, text: str) -> None:
         async with writers:
             await app.blobs.write(app.documents, name, text.encode())
 
-    await asyncio.gather(*(one(name, text) for name, text in texts.items()))
+    await asyncio.gather(*(write_blob(name, text) for name, text in texts.items()))
 
 
 @pytest.mark.timeout(300)

@@ -63,7 +63,7 @@ async def _ends(host: Host, before: Project, job_id: str) -> None:
             "failed": 0,
         }
         page = await project.get(f"/autolabel/jobs/{job_id}/documents", top=1000)
-        outcomes = [one["documentId"] for one in page["value"]]
+        outcomes = [row["documentId"] for row in page["value"]]
         assert len(outcomes) == COUNT + 1
         assert Counter(outcomes).most_common(1)[0][1] == 1
         documents = await project.documents(status="autoLabeled", top=1000)

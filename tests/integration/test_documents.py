@@ -49,7 +49,7 @@ async def test_filters_orders_and_pages_of_the_list(new_project: MakeProject) ->
     confidences = [max((s["confidence"] for s in d["suggestions"]), default=2) for d in by_uncertainty]
     assert confidences == sorted(confidences)
     assert confidences[:2] == [0.4, 0.41]
-    assert all(one["id"] < other["id"] for one, other in pairwise(by_uncertainty[-3:]))
+    assert all(document["id"] < other["id"] for document, other in pairwise(by_uncertainty[-3:]))
 
     assert len(await project.documents(status="autoLabeled")) == 30
     assert sorted(locations(await project.documents(status="labeled"))) == ["~Login.txt", "~Refund.txt"]
@@ -143,7 +143,7 @@ async def test_the_list_by_uncertainty_stays_exact_while_others_review(new_proje
 
     untouched = sorted(set(texts) - set(locations(touched)))
     for found in lists:
-        assert sorted(one for one in found if one in untouched) == untouched
+        assert sorted(location for location in found if location in untouched) == untouched
 
 
 async def test_labels_set_by_hand_and_cleared_are_undone(new_project: MakeProject) -> None:

@@ -57,8 +57,8 @@ async def test_five_times_and_shuffled_with_the_deletion_gives_the_state_of_the_
     events += [make(CREATED, project.container, "goes.txt"), make(DELETED, project.container, "goes.txt")] * 5
     random.Random(seed).shuffle(events)
 
-    for one in events:
-        assert await post(project.http, one) == 202
+    for sent in events:
+        assert await post(project.http, sent) == 202
 
     await listed(project, "stays.txt", "~Refund.txt")
 
@@ -69,8 +69,8 @@ async def test_five_times_and_shuffled_with_the_deletion_gives_the_state_of_the_
     document = await project.document("stays.txt")
     jobs = [j for j in (await project.get("/autolabel/jobs"))["value"] if j["result"]["documentsTotal"]]
     assert sum(job["result"]["outcomes"]["suggested"] for job in jobs) == 1
-    for one in events[:4]:
-        await post(project.http, one)
+    for sent in events[:4]:
+        await post(project.http, sent)
     await project.scan()
     assert await project.document("stays.txt") == document
 
@@ -114,8 +114,8 @@ async def test_directories_and_moves_to_another_container_follow_the_blobs(new_p
             },
         ),
     ]  # fmt: skip
-    for one in (*events, *reversed(events)):
-        assert await post(project.http, one) == 202
+    for sent in (*events, *reversed(events)):
+        assert await post(project.http, sent) == 202
 
     await listed(project, *(f"new/{n}.txt" for n in range(3)))
     await listed(other, "b \U0001f48e.txt")

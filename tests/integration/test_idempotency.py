@@ -114,7 +114,7 @@ async def test_every_post_reads_the_key(sample: Project, path: str) -> None:
 
 def _fields(path: str) -> list[str]:
     """What an empty request lacks, which is reported before the key is checked."""
-    operation = next(one for one in OPERATIONS if one.path == path)
+    operation = next(candidate for candidate in OPERATIONS if candidate.path == path)
     models = [model for model in (operation.query, operation.body) if model is not None]
     fields = [(name, field) for model in models for name, field in model.model_fields.items()]
     return [field.alias or name for name, field in fields if field.is_required()]

@@ -80,26 +80,26 @@ async def test_of_many_reviewers_of_one_document_exactly_one_is_acknowledged(
 
 
 async def test_reviewers_of_two_documents_of_one_page_both_succeed(new_project: MakeProject) -> None:
-    one, other = neighbors()
+    here, there = neighbors()
     project = await new_project()
-    first, second = await project.suggested({one: "@Refund:73 a", other: "@Refund:81 b"}, "Refund")
+    first, second = await project.suggested({here: "@Refund:73 a", there: "@Refund:81 b"}, "Refund")
 
     results = await asyncio.gather(project.review([accept(first)]), project.review([accept(second)]))
 
     assert [r["status"] for [r] in results] == ["saved", "saved"]
-    for location in (one, other):
+    for location in (here, there):
         assert (await project.document(location))["class"] == {"category": "Refund"}
 
 
 async def test_puts_on_two_documents_of_one_page_do_not_see_each_other(new_project: MakeProject) -> None:
-    one, other = neighbors()
+    here, there = neighbors()
     project = await new_project()
-    await project.upload({one: "a", other: "b"})
+    await project.upload({here: "a", there: "b"})
     await project.define("Refund")
-    reads = [await project.document(one), await project.document(other)]
+    reads = [await project.document(here), await project.document(there)]
 
-    await project.put_labels(one, {"class": {"category": "Refund"}}, reads[0]["eTag"])
-    await project.put_labels(other, {"class": {"category": "Refund"}}, reads[1]["eTag"])
+    await project.put_labels(here, {"class": {"category": "Refund"}}, reads[0]["eTag"])
+    await project.put_labels(there, {"class": {"category": "Refund"}}, reads[1]["eTag"])
 
     assert [d["status"] for d in await project.documents()] == ["labeled"] * 3
 

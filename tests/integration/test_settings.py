@@ -115,13 +115,13 @@ def test_the_app_loads_with_each_setting_missing_empty_and_malformed() -> None:
     bad += [ENOUGH | {"AUTH_MODE": "local", "WEBSITE_SITE_NAME": "site"}, {"API_KEYS": "[]"}]
     found, log = loaded([*fine, *bad])
 
-    for one in found[: len(fine)]:
-        assert one["others"] > 4
+    for counted in found[: len(fine)]:
+        assert counted["others"] > 4
     said = [*MALFORMED, "AUTH_MODE=local is not allowed on Azure", "Set AzureWebJobsStorage"]
-    for one, words in zip(found[len(fine) :], said, strict=True):
-        assert one["others"] == 0, words
-        assert one["http"] == found[0]["http"], words
-        for status, body in one["answers"]:
+    for counted, words in zip(found[len(fine) :], said, strict=True):
+        assert counted["others"] == 0, words
+        assert counted["http"] == found[0]["http"], words
+        for status, body in counted["answers"]:
             assert status == 503, words
             message = json.loads(body)["error"]["message"]
             assert message.startswith("The app settings are invalid; correct them and restart the app. ")

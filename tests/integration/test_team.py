@@ -21,18 +21,18 @@ def today() -> str:
 async def test_progress_tells_what_each_key_did(new_project: MakeProject, host: Host) -> None:
     first = today()
     project = await suggested(new_project, "a.txt", "b.txt", "c.txt")
-    [one, two, three] = await project.documents(status="autoLabeled")
-    await project.review([accept(one)])
+    [accepted, rejected, labeled] = await project.documents(status="autoLabeled")
+    await project.review([accept(accepted)])
     async with client(host.url, "reviewer") as other:
         answer = await other.post(
             f"{project.path}/documents/:review",
-            json={"decisions": [{"documentId": two["id"], "eTag": two["eTag"], "rejectAll": True}]},
+            json={"decisions": [{"documentId": rejected["id"], "eTag": rejected["eTag"], "rejectAll": True}]},
         )
         assert answer.status_code == 200, answer.text
         answer = await other.put(
-            f"{project.path}/documents/{three['id']}/labels",
+            f"{project.path}/documents/{labeled['id']}/labels",
             json={"class": {"category": "Refund"}},
-            headers={"If-Match": three["eTag"]},
+            headers={"If-Match": labeled["eTag"]},
         )
         assert answer.status_code == 200, answer.text
 

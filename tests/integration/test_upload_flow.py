@@ -18,11 +18,11 @@ async def write(project: Project, texts: dict[str, str]) -> None:
     """Write blobs side by side, as a tool for uploads does."""
     writers = asyncio.Semaphore(16)
 
-    async def one(name: str, text: str) -> None:
+    async def write_blob(name: str, text: str) -> None:
         async with writers:
             await project.upload({name: text})
 
-    await asyncio.gather(*(one(name, text) for name, text in texts.items()))
+    await asyncio.gather(*(write_blob(name, text) for name, text in texts.items()))
 
 
 async def _on_upload(project: Project) -> None:

@@ -67,7 +67,7 @@ class Deployment:
     async def hosts(self) -> AsyncIterator[None]:
         """Queues are read, and one instance sweeps each minute."""
         work = [self._reads(app, queue) for app in self.instances for queue in QUEUES for _ in range(WORKERS)]
-        tasks = [asyncio.create_task(one) for one in (*work, self._sweeps(self.instances[0]))]
+        tasks = [asyncio.create_task(loop) for loop in (*work, self._sweeps(self.instances[0]))]
         try:
             yield
         finally:
@@ -115,7 +115,7 @@ class Work:
         self.done[client] += 1
         total = sum(self.done)
         if total == self._count // 2:
-            self.fairness = total**2 / (len(self.done) * sum(one * one for one in self.done))
+            self.fairness = total**2 / (len(self.done) * sum(count * count for count in self.done))
         if total == self._count * 9 // 10:
             self.rate = total / (now() - self._begun)
 
@@ -264,12 +264,12 @@ async def _messages() -> None:
 
     async def sender(number: int) -> None:
         while waiting:
-            one = waiting.pop()
+            message = waiting.pop()
             try:
-                await queues.send("batches", str(one))
+                await queues.send("batches", str(message))
                 work.add(number)
             except StorageUnavailable:
-                waiting.append(one)
+                waiting.append(message)
                 work.again += 1
 
     await together(map(sender, range(SENDERS)))

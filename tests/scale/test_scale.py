@@ -56,7 +56,7 @@ async def test_100_000_documents_are_imported_and_exported_in_512_mib(azurite: A
 
 
 def _entities(documents: int) -> dict[str, Any]:
-    def one(number: int) -> dict[str, Any]:
+    def document(number: int) -> dict[str, Any]:
         label = {"category": "Name", "offset": number % 50, "length": 5}
         region = {"regionOffset": 0, "regionLength": 400, "labels": [label]}
         location = f"2030/folder-{number % 100}/document-{number:06}.txt"
@@ -76,7 +76,7 @@ def _entities(documents: int) -> dict[str, Any]:
         "assets": {
             "projectKind": kind,
             "entities": [{"category": "Name"}],
-            "documents": [one(number) for number in range(documents)],
+            "documents": [document(number) for number in range(documents)],
         },
     }
 

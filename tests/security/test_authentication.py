@@ -105,7 +105,9 @@ def _public_key_as_secret(entra: FakeEntra) -> str:
 
 
 def _hs256(header: Claims, payload: Claims, key: bytes) -> str:
-    parts = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in (header, payload)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=") for claims in (header, payload)
+    ]
     signed = b".".join(parts)
     signature = base64.urlsafe_b64encode(hmac.digest(key, signed, hashlib.sha256)).rstrip(b"=")
     return (signed + b"." + signature).decode()

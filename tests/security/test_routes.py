@@ -111,7 +111,7 @@ async def test_a_key_without_the_role_is_403_before_anything_else(host: Host, na
 
 @pytest.mark.parametrize("name", sorted(ANONYMOUS))
 async def test_anonymous_routes_answer_and_tell_no_secret(nobody: httpx.AsyncClient, name: str) -> None:
-    operation = next(one for one in OPERATIONS if one.id == name)
+    operation = next(candidate for candidate in OPERATIONS if candidate.id == name)
     answer = await nobody.get(path(operation))
     assert answer.status_code in {200, 302, 404}
     for secret in (KEY, "sha256", "AccountKey", "devstoreaccount1"):

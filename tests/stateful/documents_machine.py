@@ -162,7 +162,7 @@ class Documents(RuleBasedStateMachine):
     def autolabel(self, data: st.DataObject) -> None:
         named = data.draw(st.none() | st.sets(locations, min_size=1).map(sorted))
         self.drain()  # a job that waits for its fit would see what comes before it in the queue
-        chosen = self.model.unlabeled() if named is None else [one for one in named if one in self.model.docs]
+        chosen = self.model.unlabeled() if named is None else [n for n in named if n in self.model.docs]
         request = AutolabelRequest(documents=tuple(map(document_id, named)) if named is not None else None)
         job_id = random_job_id()
         self.run(self.app.container.autolabel.start(self.app.name, request, job_id))
@@ -231,8 +231,8 @@ class Documents(RuleBasedStateMachine):
         assert chosen
         location, _ = chosen
         entities = self.kind is ProjectKind.ENTITIES
-        one = Mark(category, *((2, 3) if entities else ()))
-        marks: Marks | None = {"one": (one,), "nothing": (), "none": None}[state]
+        mark = Mark(category, *((2, 3) if entities else ()))
+        marks: Marks | None = {"one": (mark,), "nothing": (), "none": None}[state]
         try:
             self.run(self.app.set(location, labels_of(marks, entities)))
         except Conflict:  # spans are checked against the text, and the blob is gone

@@ -146,8 +146,8 @@ class Model:
         if not self.ready:
             return
         labeled = {location for location, doc in self.docs.items() if doc.labels is not None}
-        self.look(one for one in locations if one in self.blobs or one in labeled)
-        for doc in (self.docs[one] for one in locations if one in self.docs and one in self.blobs):
+        self.look(place for place in locations if place in self.blobs or place in labeled)
+        for doc in (self.docs[place] for place in locations if place in self.docs and place in self.blobs):
             if doc.missing or (self.kind is ProjectKind.SINGLE_LABEL and doc.labels is not None):
                 continue
             doc.pending = self._chosen(doc)
@@ -179,36 +179,37 @@ class Model:
             return labels is None
         if self.kind is ProjectKind.MULTI_LABEL:
             return mark not in (labels or ())
-        ends = [(one.offset, one.offset + one.length) for one in labels or ()]
+        ends = [(label.offset, label.offset + label.length) for label in labels or ()]
         return not any(start < mark.offset + mark.length and mark.offset < end for start, end in ends)
 
     # People
 
     def set_labels(self, location: str, labels: Marks | None) -> None:
         doc = self.docs[location]
-        self.categories.update(one.category for one in labels or ())
+        self.categories.update(label.category for label in labels or ())
         earlier = replace(doc.before, earlier=None) if doc.before else None
         doc.before = Before(
             None, doc.labels, doc.pending, doc.rejected, doc.changed, doc.jobs, by_hand=True, earlier=earlier
         )
         doc.labels, doc.changed, doc.labeled = labels, False, None
-        doc.pending = tuple(one for one in doc.pending if self.fits(labels, one))
+        doc.pending = tuple(suggestion for suggestion in doc.pending if self.fits(labels, suggestion))
 
     def decide(self, doc: Doc, accept: Marks, reject: Marks, job: str | None = None) -> None:
         """A decision on some pending suggestions (V1)."""
         doc.before = Before(job, doc.labels, doc.pending, doc.rejected, doc.changed, doc.jobs)
-        doc.rejected |= {(doc.text, one) for one in reject}
+        doc.rejected |= {(doc.text, suggestion) for suggestion in reject}
         if accept:
             doc.labeled = None
             doc.labels = (*(doc.labels or ()), *accept)
         gone = {*accept, *reject}
-        doc.pending = tuple(one for one in doc.pending if one not in gone and self.fits(doc.labels, one))
+        left = (suggestion for suggestion in doc.pending if suggestion not in gone)
+        doc.pending = tuple(suggestion for suggestion in left if self.fits(doc.labels, suggestion))
 
     def decide_all(self, *, accept: bool, least: int, job: str) -> int:
         """A bulk decision (V3); how many suggestions match."""
         matched = 0
         for doc in self.docs.values():
-            chosen = tuple(one for one in doc.pending if one.confidence >= least)
+            chosen = tuple(suggestion for suggestion in doc.pending if suggestion.confidence >= least)
             matched += len(chosen)
             if chosen:
                 self.decide(doc, chosen if accept else (), () if accept else chosen, job)
@@ -229,7 +230,9 @@ class Model:
                 if doc.jobs == last.jobs or not doc.pending:
                     doc.pending = () if last.outdated else last.pending
                 else:  # a later job's suggestions stay
-                    doc.pending = tuple(one for one in doc.pending if self.fits(last.labels, one))
+                    doc.pending = tuple(
+                        suggestion for suggestion in doc.pending if self.fits(last.labels, suggestion)
+                    )
                 undone += 1
         return undone
 

@@ -11,7 +11,7 @@ class Keyed:
     def __init__(self, doc: Doc) -> None:
         self.text_key = len(doc.text.encode("utf-16-le")) // 2
         self.labels, self.changed = doc.labels, doc.changed
-        self.pending = [(one, one.confidence) for one in doc.pending]
+        self.pending = [(suggestion, suggestion.confidence) for suggestion in doc.pending]
 
 
 def labels_of(marks: Marks | None, entities: bool) -> Labels | None:

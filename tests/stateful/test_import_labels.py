@@ -176,7 +176,7 @@ async def test_no_length_that_nobody_knows_is_exported_or_shown(memory_world: Wo
     ]
 
     for found in (file["assets"]["documents"], shown):
-        regions = {one["location"]: one["entities"] for one in found}
+        regions = {document["location"]: document["entities"] for document in found}
         assert [(r["regionOffset"], r["regionLength"]) for r in regions["a.txt"]] == [(0, 7)]
         assert [(r["regionOffset"], r["regionLength"]) for r in regions["b.txt"]] == [(0, 0)]
-    assert [one["entities"][0]["regionLength"] for one in reported] == [7]
+    assert [entry["entities"][0]["regionLength"] for entry in reported] == [7]

@@ -53,7 +53,9 @@ class ScriptedModel:
         found = [(m[1], int(m[2]) / 100, m.start(), len(m[0])) for m in _TOKEN.finditer(text)]
         if self._kind is ProjectKind.ENTITIES:
             return [Prediction(c, p, offset, length) for c, p, offset, length in found]
-        return sorted((Prediction(c, p) for c, p, _, _ in found), key=lambda one: -one.confidence)
+        return sorted(
+            (Prediction(c, p) for c, p, _, _ in found), key=lambda prediction: -prediction.confidence
+        )
 
 
 class ScriptedEngine:

@@ -40,7 +40,9 @@ class Life(App):
         project = await super().create(kind, **more)
         if pages is None:
             return project
-        return await self.container.stores.directory.update(self.name, lambda one: replace(one, pages=pages))
+        return await self.container.stores.directory.update(
+            self.name, lambda found: replace(found, pages=pages)
+        )
 
     def labels(self, category: str, offset: int = 0, length: int = 4) -> Labels:
         """One label in the form of the kind."""
@@ -84,14 +86,16 @@ class Life(App):
         job, _ = await self.container.stores.jobs.create(job)
         self.sent.waiting.clear()
         await self.container.planner.plan_job(job)
-        while others := [one for one in self.sent.waiting if not isinstance(parse(one[1]), BatchMessage)]:
+        while others := [
+            message for message in self.sent.waiting if not isinstance(parse(message[1]), BatchMessage)
+        ]:
             self.sent.waiting.remove(others[0])
             await self.deliver(*others[0])
         return list(self.sent.waiting)
 
     async def decide(self, location: str, **decision: Any) -> Saved:
-        one = Submitted(Decision(document_id(location), **decision), ANY_VERSION)
-        _, [result] = await self.container.review.save(self.name, [one], "reviewer")
+        submitted = Submitted(Decision(document_id(location), **decision), ANY_VERSION)
+        _, [result] = await self.container.review.save(self.name, [submitted], "reviewer")
         return result.status
 
     async def train(

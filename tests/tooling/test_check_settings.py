@@ -175,7 +175,7 @@ def test_doctor_names_what_the_machine_lacks(tmp_path, monkeypatch, node, npm, p
     monkeypatch.setenv("PATH", str(tmp_path))
     found = machine_problems()
     assert len(found) == len(problem)
-    assert all(words in one for words, one in zip(problem, found, strict=True))
+    assert all(words in message for words, message in zip(problem, found, strict=True))
 
 
 def test_doctor_names_another_python(monkeypatch):

@@ -118,7 +118,8 @@ def test_the_command_and_its_extras_are_what_the_code_imports():
     assert PROJECT["scripts"] == {"labelbridge": "labelbridge.__main__:main"}
     extras = PROJECT["optional-dependencies"]
     declared = {
-        extra: {re.split(r"[\[<>=]", one)[0] for one in extras[extra]} for extra in ("client", "cli", "entra")
+        extra: {re.split(r"[\[<>=]", requirement)[0] for requirement in extras[extra]}
+        for extra in ("client", "cli", "entra")
     }
     assert imported("client") == declared["client"]
     assert imported("cli") | imported("formats") | imported("client") == declared["cli"] | declared["entra"]

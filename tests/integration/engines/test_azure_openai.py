@@ -66,12 +66,14 @@ def new_project(http: httpx.AsyncClient, storage: StorageClients) -> MakeProject
 
 async def outcomes(project: Project, job: Json) -> dict[str, tuple[str, str | None]]:
     found = (await project.get(f"/autolabel/jobs/{job['jobId']}/documents"))["value"]
-    return {one["location"]: (one["outcome"], one.get("error", {}).get("code")) for one in found}
+    return {row["location"]: (row["outcome"], row.get("error", {}).get("code")) for row in found}
 
 
 async def suggestions(project: Project, location: str) -> list[tuple[Any, ...]]:
     found = (await project.document(location))["suggestions"]
-    return [(one["category"], one.get("offset"), one.get("length")) for one in found]
+    return [
+        (suggestion["category"], suggestion.get("offset"), suggestion.get("length")) for suggestion in found
+    ]
 
 
 async def test_without_labels_the_embedded_engine_offers_this_one(new_project: MakeProject) -> None:
@@ -160,7 +162,7 @@ async def test_accepted_documents_become_examples(new_project: MakeProject, fake
     project = await new_project(SINGLE, {"a.txt": "@Login one", "b.txt": "@Refund one"})
     await project.autolabel(engine=ENGINE)
     found = await project.documents(status="autoLabeled")
-    await project.review([accept(one) for one in found])
+    await project.review([accept(document) for document in found])
     await project.upload({"c.txt": "@Login examples"})
     await project.scan()
     job = await project.autolabel(engine=ENGINE)
@@ -188,7 +190,7 @@ async def test_engines_are_compared_by_the_decisions(new_project: MakeProject) -
     assert [(model["model"], model["suggested"], model["accepted"]) for model in shown["models"]] == [
         ("fake-model", 4, 2)
     ]
-    [band] = [one for one in shown["bands"] if one["suggested"]]
+    [band] = [row for row in shown["bands"] if row["suggested"]]
     assert (band["minConfidence"], band["accepted"], band["rejected"]) == (0.9, 2, 1)
     assert shown["tokens"] == {"input": 400, "output": 40}
     assert shown["cost"] == pytest.approx((400 * 2 + 40 * 8) / 1e6)
@@ -206,9 +208,11 @@ async def test_confidences_follow_what_people_decide(new_project: MakeProject) -
     project = await new_project(SINGLE, {f"{n}.txt": f"@Login decided {n}" for n in range(20)})
     await project.autolabel(engine=ENGINE)
     found = await project.documents(status="autoLabeled")
-    assert {one["suggestions"][0]["confidence"] for one in found} == {0.9}
-    decisions = [accept(one) for one in found[:5]]
-    decisions += [{"documentId": one["id"], "eTag": one["eTag"], "rejectAll": True} for one in found[5:]]
+    assert {document["suggestions"][0]["confidence"] for document in found} == {0.9}
+    decisions = [accept(document) for document in found[:5]]
+    decisions += [
+        {"documentId": document["id"], "eTag": document["eTag"], "rejectAll": True} for document in found[5:]
+    ]
     await project.review(decisions)
     await project.upload({"new.txt": "@Login, a new one"})
     await project.scan()
@@ -247,9 +251,11 @@ async def test_a_job_stops_at_its_cost_limit_and_keeps_what_is_done(
     job = await project.autolabel(engine=ENGINE, costLimit=limit)
     assert job["status"] == "partiallyCompleted"
     found = await outcomes(project, job)
-    done = [place for place, one in found.items() if one == ("suggested", None)]
+    done = [place for place, outcome in found.items() if outcome == ("suggested", None)]
     assert 1 <= len(done) < 10
-    assert {one for place, one in found.items() if place not in done} == {("failed", "CostLimitReached")}
+    assert {outcome for place, outcome in found.items() if place not in done} == {
+        ("failed", "CostLimitReached")
+    }
     assert job["result"]["cost"] <= limit
     assert [error["code"] for error in job["errors"]] == ["CostLimitReached"]
     assert len(

@@ -74,5 +74,5 @@ def comparable(file: Json, project: str) -> Json:
     made["metadata"]["settings"] = {
         key: made["metadata"]["settings"][key] for key in ("confidenceThreshold",)
     } | {"onUpload": made["metadata"]["settings"]["autolabel"]["onUpload"]}
-    made["assets"]["documents"].sort(key=lambda one: one["location"])
+    made["assets"]["documents"].sort(key=lambda document: document["location"])
     return made

@@ -49,7 +49,7 @@ def categories_of(document: Json, kind: str) -> list[str | None]:
     if kind == SINGLE:
         return [value["category"]] if value["category"] is not None else []
     if kind == MULTI:
-        return [one["category"] for one in value]
+        return [label["category"] for label in value]
     return [label["category"] for region in value for label in region["labels"]]
 
 

@@ -45,7 +45,7 @@ def counts(job: dict[str, Any]) -> tuple[int, int, int]:
 async def test_accept_all_and_undo_of_the_whole(new_project: MakeProject, kind: str):
     project = await made(new_project, kind)
     before = {d["location"]: suggested(d) for d in await project.documents(status="autoLabeled")}
-    total = sum(len(one) for one in before.values())
+    total = sum(len(suggestions) for suggestions in before.values())
 
     job = await bulk(project, decision="accept")
 

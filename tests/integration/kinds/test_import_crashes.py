@@ -105,7 +105,7 @@ async def dying(faults: Faults, *, over: bool) -> int:
 
 def _locations(mark: str, documents: int = 9) -> list[str]:
     found = project_file(SINGLE, "docs", documents, mark)["assets"]["documents"]
-    return sorted(one["location"] for one in found if "class" in one)
+    return sorted(document["location"] for document in found if "class" in document)
 
 
 async def test_an_import_over_a_project_dies_at_every_storage_call():

@@ -221,7 +221,7 @@ async def test_of_an_import_that_fails_nothing_stays(over: bool):
     async def act(app: Life) -> None:
         if await content(app) is None:
             await app.create(on_upload=False, pages=8)
-        await app.container.stores.directory.update("p", lambda one: replace(one, training="job"))
+        await app.container.stores.directory.update("p", lambda project: replace(project, training="job"))
 
     ends = set[JobStatus]()
     for number, met in await meetings(act, over=over):

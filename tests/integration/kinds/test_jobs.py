@@ -46,7 +46,7 @@ def _batch(message: tuple[str, str]) -> BatchMessage:
 
 async def outcomes(app: Life, job_id: str) -> dict[str, tuple[Outcome, str | None]]:
     found = await app.container.autolabel.outcomes(app.name, job_id)
-    return {one.location: (one.outcome, one.error.code if one.error else None) for one in found}
+    return {row.location: (row.outcome, row.error.code if row.error else None) for row in found}
 
 
 #: More than one batch; of the one that holds the poisoned text, only that fails.

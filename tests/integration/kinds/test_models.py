@@ -42,7 +42,7 @@ async def blobs(app: Life) -> set[str]:
     """Names of everything that models consist of."""
     project = await app.container.projects.get(app.name)
     pages = app.blobs.list("labelbridge", prefix=f"{project.incarnation}/models/")
-    return {one.name async for page in pages for one in page}
+    return {blob.name async for page in pages for blob in page}
 
 
 async def test_a_model_of_another_kind_is_never_used(app: Life):
@@ -231,7 +231,8 @@ def parts(job: Job) -> list[tuple[str, int, bool, bool]]:
     result = result_json(job)
     found = (result["trainingStatus"], result["evaluationStatus"])
     return [
-        (one["status"], one["percentComplete"], "startDateTime" in one, "endDateTime" in one) for one in found
+        (part["status"], part["percentComplete"], "startDateTime" in part, "endDateTime" in part)
+        for part in found
     ]
 
 
@@ -300,4 +301,4 @@ async def test_an_evaluation_after_a_renaming_compares_under_the_names_of_today(
     results = json.loads(await app.container.trained_models.results(app.name, "m1"))
     found = [result["customSingleLabelClassificationResult"] for result in results]
     assert {"expectedClass": "Money", "predictedClass": "Money"} in found
-    assert "Refund" not in {one["predictedClass"] for one in found}
+    assert "Refund" not in {row["predictedClass"] for row in found}

@@ -84,7 +84,7 @@ async def test_readers_see_the_old_content_or_the_new_and_never_a_mixture(
         for file in (second, first):
             await put_in(project, file)
     allowed = [_state(first), _state(second)]
-    assert [one for one in seen if one not in allowed] == []
+    assert [state for state in seen if state not in allowed] == []
     assert len(seen) > 5
 
 

@@ -62,7 +62,7 @@ async def test_accept_all_makes_labels_and_keeps_their_provenance(new_project: M
     [entry] = await history(project, "a.txt")
     assert (entry["action"], entry["by"]) == ("decided", "labelbridge-local")
     kept = ("category", "confidence", "jobId", "engine", "model")
-    recorded = [{name: one[name] for name in kept} for one in entry["details"]["accepted"]]
+    recorded = [{name: suggestion[name] for name in kept} for suggestion in entry["details"]["accepted"]]
     assert recorded == [{name: suggestion[name] for name in kept} for suggestion in document["suggestions"]]
     assert entry["details"]["rejected"] == []
 

@@ -162,7 +162,7 @@ async def test_of_several_that_begin_at_once_one_trains_and_the_others_are_told_
         *(app.container.training.start(app.name, TrainRequest(f"m{n}"), f"train-{n}") for n in range(4)),
         return_exceptions=True,
     )
-    conflicts = [one for one in begun if isinstance(one, Conflict)]
+    conflicts = [answer for answer in begun if isinstance(answer, Conflict)]
     assert [
         (conflict.inner_code, "one training can run at a time" in conflict.message) for conflict in conflicts
     ] == [(None, True)] * 3

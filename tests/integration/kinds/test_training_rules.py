@@ -327,7 +327,8 @@ async def _train_dying(faults: Faults) -> int:
     if begun:
         job = await repaired.job(JobKind.TRAIN, "train-m1")
         assert job.status is JobStatus.SUCCEEDED, (faults.calls[-1], job)
-        assert [one.label for one in await repaired.container.trained_models.list(repaired.name)] == ["m1"]
+        models = await repaired.container.trained_models.list(repaired.name)
+        assert [model.label for model in models] == ["m1"]
         assert await repaired.pending("a.txt") == []
     project = await repaired.container.projects.get(repaired.name)
     assert (project.training, project.lock) == (None, None), faults.calls[-1]
@@ -338,7 +339,7 @@ async def _train_dying(faults: Faults) -> int:
 
 async def _is_whole(app: Life) -> None:
     """The model is visible exactly when the suggestions have ended."""
-    models = [one.label for one in await app.container.trained_models.list(app.name)]
+    models = [model.label for model in await app.container.trained_models.list(app.name)]
     assert (models, await app.pending("a.txt")) in [([], ["Refund"]), (["m1"], [])]
     if models:
         assert (await app.container.trained_models.get(app.name, "m1")).label == "m1"

@@ -36,7 +36,7 @@ async def test_outcomes_are_filtered_and_paged_by_the_filter(new_project: MakePr
     [job] = (await project.get("/autolabel/jobs"))["value"]
     path = f"/autolabel/jobs/{job['jobId']}/documents"
     whole = (await project.get(path))["value"]
-    wanted = [one for one in whole if one["outcome"] == "suggested"]
+    wanted = [row for row in whole if row["outcome"] == "suggested"]
 
     first = await project.get(path, outcome="suggested", top=2)
     token = first["continuationToken"]

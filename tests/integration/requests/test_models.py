@@ -81,9 +81,9 @@ async def test_a_list_is_read_page_by_page(project: Project, path: str, more: Js
     [everything] = [page async for page in pages(project, url, more)]
     assert len(everything) == 3
     one_by_one = [page async for page in pages(project, url, {**more, "maxpagesize": 1})]
-    assert one_by_one == [[one] for one in everything]
+    assert one_by_one == [[entry] for entry in everything]
     some = [page async for page in pages(project, url, {**more, "maxpagesize": 1, "skip": 1, "top": 2})]
-    assert some == [[one] for one in everything[1:]]
+    assert some == [[entry] for entry in everything[1:]]
     [first] = [page async for page in pages(project, url, {**more, "top": 1})]
     assert first == everything[:1]
     assert [page async for page in pages(project, url, {**more, "maxpagesize": 101})] == [
@@ -99,7 +99,7 @@ async def test_the_global_lists_are_read_page_by_page(sample: Project):
     assert len(everything) > 90
     by_forty = [page async for page in pages(sample, url, {"projectKind": SINGLE, "maxpagesize": 40})]
     assert [len(page) for page in by_forty[:2]] == [40, 40]
-    assert [one for page in by_forty for one in page] == everything
+    assert [entry for page in by_forty for entry in page] == everything
     versions = f"{PROJECTS}/global/training-config-versions"
     assert [page async for page in pages(sample, versions, {"skip": 1})] == [[]]
 

@@ -73,7 +73,7 @@ class AsyncDriver:
         async with client if project else nullcontext():
             answer = name(*args, **more)
             if hasattr(answer, "by_page"):
-                return [one async for one in answer]
+                return [item async for item in answer]
             answer = await answer
             return await asyncio.wait_for(answer.result(), 60) if hasattr(answer, "result") else answer
 

@@ -89,7 +89,7 @@ async def test_projects_training_models_and_evaluation(new_project: MakeProject,
     )
     assert (await driver.call("get_project", name)).description == "By the official client"
     assert (await driver.call("project.get_project", project=name)).language == "en-us"
-    assert name in {one.project_name for one in await driver.call("list_projects")}
+    assert name in {summary.project_name for summary in await driver.call("list_projects")}
     assert len(await driver.call("list_projects", top=1)) == 1
 
     texts = {f"{n}.txt": f"@{'AB'[n % 2]}:90 number {n}" for n in range(10)}
@@ -142,8 +142,8 @@ async def _evaluation(driver: Driver, project: Project) -> None:
         "trained_model.list_model_evaluation_results", "m1", string_index_type=UTF16, project=name
     )
     assert len(results) == 4
-    for one in results:
-        found = one.custom_single_label_classification_result
+    for evaluated in results:
+        found = evaluated.custom_single_label_classification_result
         assert found.expected_class == found.predicted_class
     some = await driver.call(
         "trained_model.list_model_evaluation_results",
@@ -153,7 +153,7 @@ async def _evaluation(driver: Driver, project: Project) -> None:
         skip=2,
         project=name,
     )
-    assert [one.location for one in some] == [one.location for one in results[2:]]
+    assert [evaluated.location for evaluated in some] == [evaluated.location for evaluated in results[2:]]
 
     again = models.EvaluationDetails(
         kind="percentage", training_split_percentage=80, testing_split_percentage=20
@@ -228,9 +228,8 @@ async def test_a_training_is_cancelled(new_project: MakeProject, driver: Driver,
         host.hold.unlink()
     after = await _begin_training(project, "m2")
     assert (await project.ended(f"{project.path}/train/jobs/{after}"))["status"] == "succeeded"
-    assert [one.label for one in await driver.call("project.list_trained_models", project=project.name)] == [
-        "m2"
-    ]
+    trained = await driver.call("project.list_trained_models", project=project.name)
+    assert [model.label for model in trained] == ["m2"]
 
 
 async def _begin_training(project: Project, name: str) -> str:

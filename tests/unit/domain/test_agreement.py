@@ -14,7 +14,7 @@ def classes(*names: str) -> Labels:
 
 
 def spans(*given: tuple[str, int, int]) -> Labels:
-    return Labels(regions=(Region(0, 100, tuple(EntityLabel(*one) for one in given)),))
+    return Labels(regions=(Region(0, 100, tuple(EntityLabel(*label) for label in given)),))
 
 
 def test_kappa_of_a_table_of_two_by_two() -> None:

@@ -56,7 +56,7 @@ def test_each_category_gives_its_share() -> None:
     categories = "A" * 30 + "B" * 20 + "C" * 50
     for seed in range(20):
         found = split(documents(*categories), SplitOptions(), seed)
-        shares = Counter(categories[int(one[1:])] for one in found.test)
+        shares = Counter(categories[int(location[1:])] for location in found.test)
         assert sum(shares.values()) == 20
         assert all(abs(shares[name] - share) <= 1 for name, share in {"A": 6, "B": 4, "C": 10}.items())
 
@@ -81,7 +81,7 @@ def test_entities_and_documents_labeled_with_nothing_take_part() -> None:
         SplitDocument(str(i), Dataset.TRAIN, labeled if i % 2 else Labels()) for i in range(20)
     ]
     found = split(given_documents, SplitOptions(testing=50))
-    assert Counter(int(one) % 2 for one in found.test) == {0: 5, 1: 5}
+    assert Counter(int(location) % 2 for location in found.test) == {0: 5, 1: 5}
 
 
 def test_another_seed_is_another_split() -> None:

@@ -77,8 +77,8 @@ async def service() -> AsyncIterator[Service]:
     async with serve(fake.app()) as url:
         made = Service(fake, url)
         yield made
-        for one in made.engines:
-            await one.aclose()
+        for client in made.engines:
+            await client.aclose()
 
 
 async def test_a_class_with_the_probability_of_its_name(service: Service) -> None:
@@ -91,14 +91,14 @@ async def test_a_class_with_the_probability_of_its_name(service: Service) -> Non
 
 async def test_several_classes_or_none(service: Service) -> None:
     both, none = await service.ask(MULTI, "@Login and @Refund", "something else")
-    assert {one.category for one in both.predictions} == {"Login", "Refund"}
+    assert {prediction.category for prediction in both.predictions} == {"Login", "Refund"}
     assert (none.predictions, none.failure) == ((), None)
 
 
 async def test_entities_are_found_occurrence_by_occurrence(service: Service) -> None:
     text = "😀 @Login*2 then @Login again, @Refund"
     [answer] = await service.ask(ENTITIES, text)
-    places = [(one.category, one.offset, one.length) for one in answer.predictions]
+    places = [(p.category, p.offset, p.length) for p in answer.predictions]
     assert places == [
         ("Login", text.index("@Login"), 6),
         ("Login", text.rindex("@Login"), 6),
@@ -110,7 +110,7 @@ async def test_entities_are_found_occurrence_by_occurrence(service: Service) -> 
 
 async def test_what_is_not_in_the_text_or_not_offered_is_dropped_and_counted(service: Service) -> None:
     [entities] = await service.ask(ENTITIES, "Hi, @Login #nowhere #unknown")
-    assert [one.category for one in entities.predictions] == ["Login"]
+    assert [prediction.category for prediction in entities.predictions] == ["Login"]
     assert entities.left_out == 2
     [single] = await service.ask(SINGLE, "#unknown")
     assert (single.predictions, single.left_out, single.failure) == ((), 1, None)
@@ -126,7 +126,8 @@ async def test_the_document_is_alone_in_the_last_message_and_examples_are_turns_
     ]
     await service.ask(SINGLE, text, examples=examples)
     [request] = service.fake.requests
-    assert [one["role"] for one in request["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
+    roles = [message["role"] for message in request["messages"]]
+    assert roles == ["system", *["user", "assistant"] * 2, "user"]
     assert request["messages"][-1]["content"] == text
     system = request["messages"][0]["content"]
     assert '- "Refund": The customer wants money back.\n- "Login"\n' in system
@@ -169,7 +170,7 @@ async def test_a_failure_has_its_code(service: Service, kind: ProjectKind, text:
 async def test_a_failure_is_that_documents_alone(service: Service) -> None:
     texts = ["@Login", "#filter", "@Refund", "#length", *(f"@Login {n}" for n in range(9))]
     found = await service.ask(SINGLE, *texts)  # more than go at once
-    codes = [one.failure.code if one.failure else one.predictions[0].category for one in found]
+    codes = [answer.failure.code if answer.failure else answer.predictions[0].category for answer in found]
     assert codes == ["Login", "ContentFiltered", "Refund", "AnswerTruncated", *["Login"] * 9]
     assert found[3].tokens == Tokens(100, 10)  # what was cut off was paid
 
@@ -223,14 +224,14 @@ async def test_what_holds_for_every_document_is_asked_a_few_times_only(
     service: Service, options: dict[str, Any], code: str, said: str
 ) -> None:
     found = await service.ask(SINGLE, *[f"text {n}" for n in range(30)], **options)
-    assert {one.failure.code for one in found if one.failure} == {code}
-    assert all(one.failure and said in one.failure.message for one in found)
+    assert {answer.failure.code for answer in found if answer.failure} == {code}
+    assert all(answer.failure and said in answer.failure.message for answer in found)
     assert len(service.fake.requests) <= engine.AT_ONCE
 
 
 async def test_a_server_that_cannot_be_reached(service: Service) -> None:
     found = await service.ask(SINGLE, *[f"text {n}" for n in range(30)], base_url="http://127.0.0.1:9/v1")
-    assert {one.failure.code for one in found if one.failure} == {"EngineUnavailable"}
+    assert {answer.failure.code for answer in found if answer.failure} == {"EngineUnavailable"}
     assert len(found) == 30
 
 
@@ -267,7 +268,7 @@ async def test_a_model_that_forbids_log_probabilities_is_asked_without_them() ->
     async with serve(fake.app()) as url:
         service = Service(fake, url)
         [answer] = await service.ask(SINGLE, "@Login")
-        assert [one.category for one in answer.predictions] == ["Login"]
+        assert [prediction.category for prediction in answer.predictions] == ["Login"]
         for made in service.engines:
             await made.aclose()
 
@@ -311,11 +312,11 @@ async def test_the_allowance_is_never_exceeded_and_what_is_done_is_kept(service:
     prices = Prices(input=1_000_000, output=1_000_000)
     texts = [f"@Login {n}" for n in range(12)]
     found = await service.ask(SINGLE, *texts, allowance=1_000, prices=prices)
-    done = [one for one in found if one.failure is None]
+    done = [answer for answer in found if answer.failure is None]
     assert 1 <= len(done) < len(texts)
-    assert {one.failure.code for one in found if one.failure} == {"CostLimitReached"}
+    assert {answer.failure.code for answer in found if answer.failure} == {"CostLimitReached"}
     assert len(service.fake.requests) == len(done)
-    assert sum(one.tokens.input + one.tokens.output for one in found) <= 1_000
+    assert sum(answer.tokens.input + answer.tokens.output for answer in found) <= 1_000
 
 
 async def test_so_many_requests_at_once_and_no_more(service: Service) -> None:
@@ -393,8 +394,8 @@ def test_answers_of_another_schema(kind: ProjectKind, content: str) -> None:
 
 
 def test_passages_are_whole_words_where_they_can_be() -> None:
-    one = '{"entities": [{"text": "art", "category": "Refund"}, {"text": " art ", "category": "Login"}]}'
-    found = read(one, "party art", ENTITIES)
+    content = '{"entities": [{"text": "art", "category": "Refund"}, {"text": " art ", "category": "Login"}]}'
+    found = read(content, "party art", ENTITIES)
     assert [(p.category, p.offset, p.length) for p in found.predictions] == [
         ("Login", 1, 3),
         ("Refund", 6, 3),
@@ -402,7 +403,7 @@ def test_passages_are_whole_words_where_they_can_be() -> None:
 
 
 def entities_of(*quotes: str) -> str:
-    return json.dumps({"entities": [{"text": one, "category": "Login"} for one in quotes]})
+    return json.dumps({"entities": [{"text": quote, "category": "Login"} for quote in quotes]})
 
 
 def test_passages_never_overlap_and_empty_ones_are_dropped() -> None:
@@ -447,9 +448,8 @@ NO_DECISIONS = ((0, 0),) * 10
 
 def test_without_decisions_a_confidence_stays_as_it_is() -> None:
     assert corrections(()) == ()
-    assert all(
-        calibrated(corrections(NO_DECISIONS), one / 100) == pytest.approx(one / 100) for one in range(101)
-    )
+    confidences = [percent / 100 for percent in range(101)]
+    assert [calibrated(corrections(NO_DECISIONS), c) for c in confidences] == pytest.approx(confidences)
 
 
 def test_confidences_follow_the_share_accepted_as_decisions_come() -> None:
@@ -464,7 +464,7 @@ def test_confidences_follow_the_share_accepted_as_decisions_come() -> None:
 def test_a_surer_answer_stays_the_surer_one(seed: int) -> None:
     drawn = random.Random(seed)
     decided = tuple((drawn.randrange(50), drawn.randrange(50)) for _ in range(10))
-    values = [round(calibrated(corrections(decided), one / 200), 9) for one in range(201)]
+    values = [round(calibrated(corrections(decided), step / 200), 9) for step in range(201)]
     assert values == sorted(values)
     assert all(0 <= value <= 1 for value in values)
 

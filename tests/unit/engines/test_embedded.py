@@ -39,15 +39,15 @@ async def test_it_learns_what_it_is_shown(engine, kind):
         _labels(kind, found) == _wanted(example) for example, found in zip(test, predicted, strict=True)
     )
     assert right >= 27
-    assert all(0 <= one.confidence <= 1 for found in predicted for one in found)
+    assert all(0 <= prediction.confidence <= 1 for found in predicted for prediction in found)
 
 
 def _labels(kind: ProjectKind, found: list[Prediction]) -> set[object]:
     if kind is ProjectKind.SINGLE_LABEL:
         return {found[0].category}
     if kind is ProjectKind.MULTI_LABEL:
-        return {one.category for one in found}
-    return {Span(one.category, one.offset or 0, one.length or 0) for one in found}
+        return {prediction.category for prediction in found}
+    return {Span(prediction.category, prediction.offset or 0, prediction.length or 0) for prediction in found}
 
 
 def _wanted(example: Example) -> set[object]:
@@ -63,8 +63,8 @@ async def test_the_same_seed_gives_the_same_bytes(engine, kind):
 async def test_single_label_always_answers_best_first(engine):
     model = await engine.load(await engine.fit(ProjectKind.SINGLE_LABEL, examples.single(12)))
     for found in await model.predict(ODD_TEXTS):
-        assert {one.category for one in found} == set(examples.TOPICS)
-        assert found == sorted(found, key=lambda one: -one.confidence)
+        assert {prediction.category for prediction in found} == set(examples.TOPICS)
+        assert found == sorted(found, key=lambda prediction: -prediction.confidence)
 
 
 async def test_odd_texts_can_be_learned_and_read(engine, kind):
@@ -84,7 +84,7 @@ async def test_the_longest_document_is_read(engine, kind):
 async def test_few_documents_never_claim_to_be_sure(engine, kind):
     model = await engine.load(await engine.fit(kind, MAKE[kind](24)))
     predicted = await model.predict([example.text for example in MAKE[kind](24)])
-    assert max(one.confidence for found in predicted for one in found) < 0.8
+    assert max(prediction.confidence for found in predicted for prediction in found) < 0.8
 
 
 async def test_labeled_with_nothing_is_an_example(engine):
@@ -109,7 +109,7 @@ async def test_many_kinds_of_entities_share_several_chains(engine):
         labeled.append(Example(text, "en", (), (Span(f"kind{number % 15:02}", 4, text.index(" of") - 4),)))
     model = await engine.load(await engine.fit(ProjectKind.ENTITIES, labeled))
     [found] = await model.predict(["The code14 of item 9"])
-    assert [(one.category, one.offset, one.length) for one in found] == [("kind14", 4, 6)]
+    assert [(entity.category, entity.offset, entity.length) for entity in found] == [("kind14", 4, 6)]
 
 
 async def test_training_leaves_the_event_loop_free(engine):
@@ -202,9 +202,9 @@ PIECES = st.lists(
 def test_spans_are_places_in_the_text_that_do_not_overlap(tagger, texts):
     for text, found in zip(texts, asyncio.run(tagger.predict(texts)), strict=True):
         end = 0
-        for one in found:
-            assert end <= one.offset
-            assert one.length > 0
-            end = one.offset + one.length
+        for entity in found:
+            assert end <= entity.offset
+            assert entity.length > 0
+            end = entity.offset + entity.length
             assert end <= len(text)
-            assert text[one.offset : end].strip() == text[one.offset : end]
+            assert text[entity.offset : end].strip() == text[entity.offset : end]

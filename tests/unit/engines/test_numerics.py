@@ -42,7 +42,7 @@ def test_any_labels_give_a_model(kind: ProjectKind, labeled: list[Example], unla
     with warnings.catch_warnings(action="error"):
         model, _ = models.load(models.fit(kind, labeled, unlabeled, 0))
         for found in model.predict([*unlabeled, labeled[0].text, "", "never seen"]):
-            assert all(0 <= one.confidence <= 1 for one in found)
+            assert all(0 <= prediction.confidence <= 1 for prediction in found)
             assert found or kind is ProjectKind.MULTI_LABEL
 
 
@@ -56,7 +56,7 @@ def test_any_entities_give_a_model(spans: list[tuple[int, int]], texts: list[str
     with warnings.catch_warnings(action="error"):
         model, _ = models.load(models.fit(ProjectKind.ENTITIES, [*given_, *examples.entities(3)], [], 0))
         for found in model.predict([*texts, "", "Anna"]):
-            assert all(0 <= one.confidence <= 1 for one in found)
+            assert all(0 <= prediction.confidence <= 1 for prediction in found)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -83,7 +83,7 @@ def test_thousands_of_nearly_equal_documents_of_which_one_has_another_label(
     with warnings.catch_warnings(action="error"):
         model, _ = models.load(models.fit(kind, labeled, [], 0))
         found = model.predict([*texts[:20], ""])
-    assert [one[0].category for one in found[:20]] == ["common"] * 20
+    assert [predictions[0].category for predictions in found[:20]] == ["common"] * 20
 
 
 @st.composite
@@ -126,7 +126,7 @@ def test_extreme_scores_give_probabilities(scores: list[list[float]], transition
     chain = Chain(None, np.array(transitions).reshape(5, 5))
     with np.errstate(all="raise", under="ignore"):
         [found] = chain.candidates(np.array(scores), [len(scores)])
-    assert all(0 < one.probability <= 1 for one in found)
+    assert all(0 < candidate.probability <= 1 for candidate in found)
 
 
 def test_a_text_that_the_encoder_makes_no_numbers_of(monkeypatch: pytest.MonkeyPatch):

@@ -65,10 +65,10 @@ async def _fitted(kind: ProjectKind, labeled: list[Example], unlabeled: Sequence
 
 def _sane(texts: list[str], predicted: list[list[Prediction]]) -> bool:
     return len(texts) == len(predicted) and all(
-        0 <= one.confidence <= 1
-        and (one.offset is None or 0 <= one.offset < one.offset + (one.length or 0) <= len(text))
+        0 <= p.confidence <= 1
+        and (p.offset is None or 0 <= p.offset < p.offset + (p.length or 0) <= len(text))
         for text, found in zip(texts, predicted, strict=True)
-        for one in found
+        for p in found
     )
 
 
@@ -93,7 +93,7 @@ async def test_names_are_found_in_every_language(language: str):
     ]
     model = await _fitted(ProjectKind.ENTITIES, labeled * 8)
     [found] = await model.predict([frame.format(names[0])])
-    assert [(one.offset, one.length) for one in found] == [(frame.index("{"), len(names[0]))]
+    assert [(entity.offset, entity.length) for entity in found] == [(frame.index("{"), len(names[0]))]
 
 
 def test_vowel_signs_stay_in_their_word_and_what_has_no_blanks_is_read_by_character():
@@ -109,7 +109,7 @@ async def test_two_labels_of_each_category(kind: ProjectKind):
     texts = [example.text for example in MAKE[kind](40, seed=3)]
     predicted = await model.predict(texts)
     assert _sane(texts, predicted)
-    assert all(one.confidence < 0.8 for found in predicted for one in found)
+    assert all(prediction.confidence < 0.8 for found in predicted for prediction in found)
 
 
 async def test_one_class_on_every_document():
@@ -117,16 +117,16 @@ async def test_one_class_on_every_document():
     model = await _fitted(ProjectKind.MULTI_LABEL, labeled)
     texts = [example.text for example in examples.single(10, seed=4)]
     predicted = await model.predict(texts)
-    assert [[one.category for one in found] for found in predicted] == [["all"]] * 10
+    assert [[prediction.category for prediction in found] for found in predicted] == [["all"]] * 10
     assert _sane(texts, predicted)
 
 
 async def test_a_text_that_is_one_entity_from_end_to_end():
     labeled = [Example(name, "en", (), (Span("name", 0, len(name)),)) for name in examples.NAMES]
     model = await _fitted(ProjectKind.ENTITIES, labeled)
-    assert [[(one.offset, one.length) for one in found] for found in await model.predict(["Anna"])] == [
-        [(0, 4)]
-    ]
+    assert [
+        [(entity.offset, entity.length) for entity in found] for found in await model.predict(["Anna"])
+    ] == [[(0, 4)]]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -150,7 +150,7 @@ async def test_labels_that_say_nothing_give_no_confidence(kind: ProjectKind):
         given = [(("a",), ()), (("b",), ())]
     model = await _fitted(kind, [Example(text, "en", *given[n % 2]) for n in range(60)])
     [found] = await model.predict([text])
-    assert all(0.2 <= one.confidence <= 0.75 for one in found)
+    assert all(0.2 <= prediction.confidence <= 0.75 for prediction in found)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -167,11 +167,11 @@ async def test_a_text_does_not_depend_on_the_texts_beside_it(kind: ProjectKind):
     texts = [example.text for example in MAKE[kind](12, seed=6)]
     together = await model.predict(texts)
     alone = [(await model.predict([text]))[0] for text in reversed(texts)]
-    for one, other in zip(together, reversed(alone), strict=True):
-        assert [(p.category, p.offset, p.length) for p in one] == [
-            (p.category, p.offset, p.length) for p in other
+    for here, there in zip(together, reversed(alone), strict=True):
+        assert [(p.category, p.offset, p.length) for p in here] == [
+            (p.category, p.offset, p.length) for p in there
         ]
-        assert [p.confidence for p in one] == pytest.approx([p.confidence for p in other], abs=1e-4)
+        assert [p.confidence for p in here] == pytest.approx([p.confidence for p in there], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ async def test_training_on_long_documents_reads_their_heads(monkeypatch: pytest.
     model = await engine.load(await engine.fit(ProjectKind.ENTITIES, labeled))
     assert 300 < max(read) <= 400
     [found] = await model.predict([labeled[0].text])
-    assert {Span(one.category, one.offset or 0, one.length or 0) for one in found} == set(labeled[0].spans)
+    assert {Span(p.category, p.offset or 0, p.length or 0) for p in found} == set(labeled[0].spans)
 
 
 async def test_a_long_text_in_a_script_without_spaces():
@@ -217,5 +217,5 @@ async def test_a_long_text_in_a_script_without_spaces():
     draw = random.Random(1)
     text = "".join(frame.format(draw.choice(names)) for _ in range(15_000))[:128_000]
     [found] = await model.predict([text])
-    assert {text[one.offset or 0 : (one.offset or 0) + (one.length or 0)] for one in found} >= set(names)
+    assert {text[p.offset or 0 : (p.offset or 0) + (p.length or 0)] for p in found} >= set(names)
     assert _sane([text], [found])

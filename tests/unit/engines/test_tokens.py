@@ -94,14 +94,14 @@ def _labels(tokens: Tokens, spans: Sequence[Span], categories: Sequence[str]) ->
 def test_spans_as_whole_tokens(offset: int, length: int, tokens: tuple[int, int] | None, reasons: list[str]):
     text = "Anna  Maria and Boris"
     found, why = align(cut(text, 15), len(text), (Span("p", offset, length),))
-    assert [(one.start, one.end) for one in found] == ([tokens] if tokens else [])
+    assert [(span.start, span.end) for span in found] == ([tokens] if tokens else [])
     assert sorted(why.elements()) == reasons
 
 
 def test_of_overlapping_spans_the_first_and_longest_is_kept_and_equal_ones_are_one():
     spans = (Span("p", 0, 4), Span("p", 0, 10), Span("q", 5, 5), Span("q", 11, 1), Span("q", 11, 1))
     found, why = align(cut("Anna Maria x"), 12, spans)
-    assert [(one.category, one.start, one.end) for one in found] == [("p", 0, 2), ("q", 2, 3)]
+    assert [(span.category, span.start, span.end) for span in found] == [("p", 0, 2), ("q", 2, 3)]
     assert why == {"overlap": 2}
 
 

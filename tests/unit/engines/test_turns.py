@@ -70,7 +70,7 @@ async def test_short_fits_wait_for_no_long_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(embedded, "_worker", workers.__getitem__)
     monkeypatch.setattr(embedded, "_fit", lambda *_: b"in a thread")
     labeled = examples.single(30)
-    characters = sum(len(one.text) for one in labeled)
+    characters = sum(len(example.text) for example in labeled)
 
     def fit(few: int) -> asyncio.Task[bytes]:
         engine = EmbeddedEngine((few, few))

@@ -72,7 +72,7 @@ def test_single_label_by_hand() -> None:
     """A: 2 right, 1 taken for B. B: 1 right. C: taken for A. A has precision and recall 2/3, B 1/2 and 1."""
     found = evaluate(SINGLE, ["A", "B", "C", "D"], classes(*zip("AAABC", "AABBA", strict=True)), OPTIONS)
     by_class = figures(found)["classes"]
-    assert {name: counts(one) for name, one in by_class.items()} == {
+    assert {name: counts(scored) for name, scored in by_class.items()} == {
         "A": (2, 1, 1, 1),
         "B": (1, 3, 1, 0),
         "C": (0, 4, 0, 1),
@@ -115,7 +115,7 @@ def test_a_category_that_is_named_none_stays_itself() -> None:
 def test_multi_label_by_hand() -> None:
     """A: right, right, missed. B: right, wrong. C: never."""
     found = evaluate(MULTI, ["A", "B", "C"], classes(("AB", "BA"), ("A", "AB"), ("A", ""), ("", "")), OPTIONS)
-    assert {name: counts(one) for name, one in figures(found)["classes"].items()} == {
+    assert {name: counts(scored) for name, scored in figures(found)["classes"].items()} == {
         "A": (2, 1, 0, 1),
         "B": (1, 2, 1, 0),
         "C": (0, 4, 0, 0),
@@ -136,7 +136,7 @@ def test_entities_by_hand() -> None:
     expected = entities(("A", 0, 5), ("A", 10, 3), ("B", 20, 4))
     predicted = entities(("A", 0, 5), ("B", 10, 3), ("B", 20, 5), ("A", 30, 2))
     found = evaluate(ENTITIES, ["A", "B"], [spans(expected, predicted)], OPTIONS)
-    assert {name: counts(one) for name, one in figures(found)["entities"].items()} == {
+    assert {name: counts(scored) for name, scored in figures(found)["entities"].items()} == {
         "A": (1, 0, 1, 1),
         "B": (0, 0, 2, 1),
     }
@@ -245,10 +245,10 @@ def test_multi_label_agrees_with_scikit_learn_category_by_category(
     assert averages(found) == pytest.approx([*scores("micro"), *scores("macro")])
     matrices = SKLEARN.multilabel_confusion_matrix(truth, guess, labels=columns).tolist()
     for name, matrix, *expected in zip(names, matrices, *scores(None), strict=True):
-        one = figures(found)["classes"][name]
+        scored = figures(found)["classes"][name]
         (tn, fp), (fn, tp) = matrix
-        assert counts(one) == (tp, tn, fp, fn)
-        assert [one["precision"], one["recall"], one["f1"]] == pytest.approx(expected)
+        assert counts(scored) == (tp, tn, fp, fn)
+        assert [scored["precision"], scored["recall"], scored["f1"]] == pytest.approx(expected)
 
 
 def tags(found: tuple[EntityLabel, ...]) -> list[str]:
@@ -283,7 +283,7 @@ def test_entities_agree_with_seqeval(
     theirs: list[float] = []
     for average in ("micro", "macro"):
         found: Any = SEQEVAL(expected, predicted, average=average, scheme=IOB2, zero_division=0)
-        theirs += [float(one) for one in found[:3]]
+        theirs += [float(score) for score in found[:3]]
     ours = averages(evaluate(ENTITIES, list("ABC"), [spans(e, p) for e, p in pairs], OPTIONS))
     assert ours == pytest.approx(theirs)
 
@@ -325,9 +325,9 @@ def assert_complete(model: Any) -> None:
         value = getattr(model, name)
         assert value is not None, f"{type(model).__name__}.{name}"
         found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        for one in found:
-            if hasattr(one, "_attr_to_rest_field"):
-                assert_complete(one)
+        for item in found:
+            if hasattr(item, "_attr_to_rest_field"):
+                assert_complete(item)
 
 
 CELLS = [

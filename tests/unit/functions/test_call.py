@@ -51,7 +51,7 @@ async def test_an_unexpected_error_is_logged_with_its_stack_and_without_what_it_
     quoted = "secret words"
     monkeypatch.setattr(http, "_run", broken)
     monkeypatch.setattr(http, "container", object)
-    operation = next(one for one in OPERATIONS if one.id == "health")
+    operation = next(candidate for candidate in OPERATIONS if candidate.id == "health")
     answer = await serve(operation, func.HttpRequest("GET", "http://x/health", body=b""))
 
     assert answer.status_code == 500

@@ -78,7 +78,7 @@ async def test_the_client_puts_the_parts_together(app: App, monkeypatch: pytest.
         async def call(
             method: str, path: str, *, params: Mapping[str, Any] | None = None, **_: Any
         ) -> httpx.Response:
-            answer = await get({name: one for name, one in (params or {}).items() if one is not None})
+            answer = await get({name: value for name, value in (params or {}).items() if value is not None})
             return httpx.Response(answer.status_code, content=answer.get_body())
 
         monkeypatch.setattr(client, "call", call)

@@ -181,4 +181,4 @@ def test_parsing_many_bodies_at_once_keeps_their_order() -> None:
         bodies = [json.dumps({"documents": [str(n)] * 40_000}).encode() for n in range(4)]
         return list(await asyncio.gather(*(parse(AutolabelBody, body) for body in bodies)))
 
-    assert [one.documents[0] for one in asyncio.run(all_bodies())] == ["0", "1", "2", "3"]  # type: ignore[attr-defined]
+    assert [body.documents[0] for body in asyncio.run(all_bodies())] == ["0", "1", "2", "3"]  # type: ignore[attr-defined]

@@ -86,7 +86,7 @@ def test_a_suggestion_is_widened_to_whole_characters(text: str) -> None:
     whole = Offsets(around).span_to_utf16(1, len(text))
     for place in range(2, 1 + len(text)):
         found = select([Prediction("A", 0.5, place, 1)], around, "content", None, (), RULE)
-        assert [(one.offset, one.length) for one in found] == [whole]
+        assert [(suggestion.offset, suggestion.length) for suggestion in found] == [whole]
 
 
 def test_what_no_character_is_long_enough_for_is_no_suggestion() -> None:

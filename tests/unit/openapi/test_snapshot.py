@@ -34,16 +34,16 @@ def test_the_description_is_the_pinned_one(described: dict[str, Any]) -> None:
 
 
 def test_every_operation_is_described_with_its_errors_and_what_it_needs(described: dict[str, Any]) -> None:
-    operations = [one for path in described["paths"].values() for one in path.values()]
-    assert {one["operationId"] for one in operations} == {
+    operations = [entry for path in described["paths"].values() for entry in path.values()]
+    assert {entry["operationId"] for entry in operations} == {
         operation.id for operation in OPERATIONS if "{*" not in operation.path and operation.path != "/"
     }
     roles = {operation.id: operation.role for operation in OPERATIONS}
-    for one in operations:
-        assert one["summary"].endswith("."), one["operationId"]
-        assert "default" in one["responses"], one["operationId"]
-        anonymous = roles[one["operationId"]] is Access.ANONYMOUS
-        assert (one.get("security") == []) == anonymous, one["operationId"]
+    for entry in operations:
+        assert entry["summary"].endswith("."), entry["operationId"]
+        assert "default" in entry["responses"], entry["operationId"]
+        anonymous = roles[entry["operationId"]] is Access.ANONYMOUS
+        assert (entry.get("security") == []) == anonymous, entry["operationId"]
 
 
 def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
@@ -55,7 +55,10 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 
 def operation(described: dict[str, Any], name: str) -> dict[str, Any]:
     [found] = [
-        one for path in described["paths"].values() for one in path.values() if one["operationId"] == name
+        entry
+        for path in described["paths"].values()
+        for entry in path.values()
+        if entry["operationId"] == name
     ]
     return found
 
@@ -92,10 +95,11 @@ def test_the_body_of_an_import_is_described(described: dict[str, Any]) -> None:
 def test_every_json_that_is_answered_has_a_schema(described: dict[str, Any]) -> None:
     """But for the description itself."""
     for path in described["paths"].values():
-        for one in path.values():
-            for status, answer in one["responses"].items():
+        for entry in path.values():
+            for status, answer in entry["responses"].items():
                 for schema in answer.get("content", {}).values():
-                    assert schema["schema"] or one["operationId"] == "openapi", (one["operationId"], status)
+                    name = entry["operationId"]
+                    assert schema["schema"] or name == "openapi", (name, status)
 
 
 def test_it_is_valid_openapi(described: dict[str, Any]) -> None:
@@ -104,5 +108,5 @@ def test_it_is_valid_openapi(described: dict[str, Any]) -> None:
 
     schema = schemathesis.openapi.from_dict(described)
     assert len(list(schema.get_all_operations())) == sum(len(path) for path in described["paths"].values())
-    for one in described["components"]["schemas"].values():
-        jsonschema_rs.meta.validate({**one, "$schema": "https://json-schema.org/draft/2020-12/schema"})
+    for component in described["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({**component, "$schema": "https://json-schema.org/draft/2020-12/schema"})

@@ -13,7 +13,7 @@ import json, function_app
 found = {}
 for function in function_app.app.get_functions():
     bindings = json.loads(str(function))["bindings"]
-    found[function.get_function_name()] = next(one for one in bindings if "Trigger" in one["type"])
+    found[function.get_function_name()] = next(binding for binding in bindings if "Trigger" in binding["type"])
 print(json.dumps(found))
 """
 ONLY = {
@@ -35,8 +35,12 @@ def indexed(settings: dict[str, str]) -> tuple[dict[str, Any], str]:
 def test_without_other_settings_every_name_and_schedule_has_its_default():
     functions, _ = indexed(ONLY)
     assert "%" not in json.dumps(functions)
-    others = {name: one for name, one in functions.items() if one["type"] != "httpTrigger"}
-    assert {name: one.get("queueName") or one.get("schedule") or one.get("path") for name, one in others.items()} == {
+    others = {name: trigger for name, trigger in functions.items() if trigger["type"] != "httpTrigger"}
+    bound = {
+        name: trigger.get("queueName") or trigger.get("schedule") or trigger.get("path")
+        for name, trigger in others.items()
+    }
+    assert bound == {
         "run_work": "labelbridge-work",
         "run_batch": "labelbridge-batches",
         "run_fit": "labelbridge-fit",
@@ -52,7 +56,7 @@ OF_BLOBS = """
 import asyncio, json
 from pathlib import Path
 from scripts.index_functions import index
-[found] = [one for one in asyncio.run(index(Path.cwd())) if one.name == "document_uploaded"]
+[found] = [function for function in asyncio.run(index(Path.cwd())) if function.name == "document_uploaded"]
 print(json.dumps(found.trigger))
 """
 

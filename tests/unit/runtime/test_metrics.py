@@ -125,16 +125,16 @@ async def test_tokens_of_a_language_model(values: Values) -> None:
         await app.drain()
         await app.autolabel(engine="azure-openai")
         [figures] = [
-            one for one in await app.container.autolabel.engines("p") if one.engine == "azure-openai"
+            row for row in await app.container.autolabel.engines("p") if row.engine == "azure-openai"
         ]
         await engine.aclose()
     assert figures.tokens.input > figures.tokens.output > 0
     by_type = {
-        kind: sum(value for value, one in values.of("tokens") if one["type"] == kind)
+        kind: sum(value for value, attributes in values.of("tokens") if attributes["type"] == kind)
         for kind in ("input", "output")
     }
     assert by_type == {"input": figures.tokens.input, "output": figures.tokens.output}
-    assert {one["engine"] for _, one in values.of("tokens")} == {"azure-openai"}
+    assert {attributes["engine"] for _, attributes in values.of("tokens")} == {"azure-openai"}
 
 
 def _no_identity() -> Any:

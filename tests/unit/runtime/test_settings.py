@@ -231,7 +231,7 @@ def test_contradictions_are_reported_together_with_invalid_values() -> None:
     }
     found = read_settings(variables)[1]
     for name in ("TABLE_PREFIX", "SWEEP_SCHEDULE", "DEFAULT_ENGINE", "ENTRA_AUDIENCE"):
-        assert len([one for one in found if one.startswith(name)]) == 1
+        assert len([message for message in found if message.startswith(name)]) == 1
     assert len(found) == 4
 
 

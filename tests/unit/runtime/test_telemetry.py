@@ -182,7 +182,9 @@ async def test_metrics_count_documents_decisions_jobs_and_times(app: App, seen: 
     assert (attributes, point.value) == ({"decision": "accepted"}, 1)
     assert found["labelbridge.fit.duration"][0][1].count == 1
     assert found["labelbridge.predict.duration"][0][1].count == 1
-    kinds = {(one["kind"], one["status"]) for one, _ in found["labelbridge.job.duration"]}
+    kinds = {
+        (attributes["kind"], attributes["status"]) for attributes, _ in found["labelbridge.job.duration"]
+    }
     assert {("fit", "succeeded"), ("autolabel", "succeeded")} <= kinds
 
 
@@ -213,17 +215,16 @@ async def test_log_records_have_ids_and_never_the_text_that_an_engine_quotes(
     records = [record.__dict__ for record in caplog.records]
     assert len(records) == len(PAUSES) + 1 + 2  # a try each; the last predicts text by text
     [job] = [job for job in await app.jobs() if job.status is JobStatus.FAILED]
-    assert [(one["project"], one["job"], one["batch"]) for one in records] == [("p", job.id, 0)] * len(
-        records
-    )
-    assert [one["document"] for one in records if "document" in one] == [document_id("a.txt")]
+    places = [(entry["project"], entry["job"], entry["batch"]) for entry in records]
+    assert places == [("p", job.id, 0)] * len(records)
+    assert [entry["document"] for entry in records if "document" in entry] == [document_id("a.txt")]
     spans = "".join(span.to_json() for span in seen.spans.get_finished_spans())
     for written in (caplog.text, spans):
         assert "secret" not in written
         assert "LookupError" in written, "what is known of the cause"
         assert "ValueError" in written
         assert "in predict" in written, "the stack"
-    assert sum(bool(one["exc_info"]) for one in records) == 1
+    assert sum(bool(entry["exc_info"]) for entry in records) == 1
 
 
 async def test_without_a_recorder_messages_carry_no_trace(app: App) -> None:

@@ -148,7 +148,7 @@ async def test_an_interrupted_batch_gives_its_lease_up(app: App, monkeypatch: py
     await app.upload({"a.txt": "text"})
     queue, plan = app.sent.waiting.popleft()
     await app.deliver(queue, plan)
-    [(_, body)] = [one for one in app.sent.waiting if '"number"' in one[1]][:1]
+    [(_, body)] = [message for message in app.sent.waiting if '"number"' in message[1]][:1]
     dispatcher = app.container.dispatcher
     with monkeypatch.context() as patch:
         patch.setattr(app.container.stores.uploads, "inspect", forever)

@@ -108,7 +108,7 @@ async def test_the_file_is_the_one_that_azure_documents(app, service, clock):
         "language": "en-us",
     }
     assert file["assets"]["classes"] == [{"category": "Refund"}, {"category": "Login"}]
-    documents = {one["location"]: one for one in file["assets"]["documents"]}
+    documents = {entry["location"]: entry for entry in file["assets"]["documents"]}
     assert documents["a.txt"] == {
         "location": "a.txt",
         "language": "en-us",
@@ -450,7 +450,7 @@ async def test_documents_without_a_blob_and_offsets_of_another_content_are_left_
     await start(app)
     job = await to_end(app, clock)
 
-    documents = {one["location"]: one for one in service.projects["q"].file["assets"]["documents"]}
+    documents = {entry["location"]: entry for entry in service.projects["q"].file["assets"]["documents"]}
     assert "b.txt" not in documents
     assert "entities" not in documents["a.txt"]
     assert [warning.code for warning in job.warnings] == ["DocumentsNotReadable", "ContentChanged"]
@@ -497,4 +497,4 @@ async def test_the_deployed_model_suggests_under_the_current_names(app, service,
     document = await app.document("d.txt")
     assert document is not None
     assert document.suggestions is not None
-    assert [one.category for one in document.suggestions.items] == ["Money back"]
+    assert [item.category for item in document.suggestions.items] == ["Money back"]

@@ -298,9 +298,9 @@ async def test_a_project_whose_labels_cannot_be_imported_keeps_no_other_waiting(
     asked: list[str] = []
     broken = fails()
 
-    async def ask(one: Connection) -> bool:
-        asked.append(one.project)
-        if one.project == "p0":
+    async def ask(connection: Connection) -> bool:
+        asked.append(connection.project)
+        if connection.project == "p0":
             await broken()
         return False
 

@@ -61,7 +61,7 @@ async def test_changed_entities_and_missing_blobs_are_left_out_and_counted(app: 
         "locations": ["2.txt"],
         "entities": False,
     }
-    assert [one.kind for one in await app.jobs(JobKind.TRAIN)] == [JobKind.TRAIN]
+    assert [job.kind for job in await app.jobs(JobKind.TRAIN)] == [JobKind.TRAIN]
 
 
 class Product(EmbeddedEngine):

@@ -153,7 +153,7 @@ async def test_many_blobs_that_cannot_be_read_keep_no_other_from_being_found(
     await app.container.registering.scan(app.name, "third")
     await app.drain()
     found = [await app.document(name) for name in archived]
-    assert [one.rejection if one else "missing" for one in found] == [None] * 12
+    assert [document.rejection if document else "missing" for document in found] == [None] * 12
 
 
 async def test_documents_that_cannot_be_read_are_not_removed_by_a_listing_without_them(app: App) -> None:

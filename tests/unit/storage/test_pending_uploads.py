@@ -15,7 +15,7 @@ def _store() -> PendingUploads:
 
 
 async def _left(store: PendingUploads) -> list[str]:
-    return sorted(one.location for one in await store.all(SCOPE, 1_000))
+    return sorted(upload.location for upload in await store.all(SCOPE, 1_000))
 
 
 async def test_a_row_renewed_by_a_later_event_stays_and_the_others_of_its_group_go() -> None:

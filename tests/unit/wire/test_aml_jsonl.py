@@ -39,16 +39,18 @@ def span(start: object, end: object, label: object = "PER") -> dict[str, object]
     return {"label": label, "offsetStart": start, "offsetEnd": end}
 
 
-def one(raw: bytes, kind: ProjectKind, datastore: str | None = None) -> AmlLine | BadLine:
+def read_line(raw: bytes, kind: ProjectKind, datastore: str | None = None) -> AmlLine | BadLine:
     (found,) = read([raw], kind, datastore)
     return found
 
 
 def test_the_three_kinds() -> None:
-    assert one(line("x", label_confidence=1.0), SINGLE) == AmlLine(1, "ds", "a.txt", ("x",))
-    assert one(line(["x", "y"], label_confidence=[1.0, 0.5]), MULTI) == AmlLine(1, "ds", "a.txt", ("x", "y"))
-    assert one(line([], label_confidence=[]), MULTI) == AmlLine(1, "ds", "a.txt")
-    found = one(line([span(0, 8), span("17", "24", "LOC")], label_confidence=[1.0, 1.0]), ENTITIES)
+    assert read_line(line("x", label_confidence=1.0), SINGLE) == AmlLine(1, "ds", "a.txt", ("x",))
+    assert read_line(line(["x", "y"], label_confidence=[1.0, 0.5]), MULTI) == AmlLine(
+        1, "ds", "a.txt", ("x", "y")
+    )
+    assert read_line(line([], label_confidence=[]), MULTI) == AmlLine(1, "ds", "a.txt")
+    found = read_line(line([span(0, 8), span("17", "24", "LOC")], label_confidence=[1.0, 1.0]), ENTITIES)
     assert isinstance(found, AmlLine)
     assert found.spans == (EntityLabel("PER", 0, 8), EntityLabel("LOC", 17, 7)), "offsetEnd is exclusive"
 
@@ -64,7 +66,7 @@ def test_the_three_kinds() -> None:
     ],
 )
 def test_both_forms_of_path(url: str, datastore: str, location: str) -> None:
-    assert one(line("x", url), SINGLE) == AmlLine(1, datastore, location, ("x",))
+    assert read_line(line("x", url), SINGLE) == AmlLine(1, datastore, location, ("x",))
 
 
 def test_unknown_keys_blank_lines_a_byte_order_mark_and_crlf_are_tolerated() -> None:
@@ -195,7 +197,7 @@ def test_entities_come_back_as_they_were_written_in_both_units(document: tuple[s
     text, labels = document
     offsets = Offsets(text)
     for unit in (None, offsets):
-        found = one(to_line("a/b.txt", labels, ENTITIES, "ds", unit), ENTITIES)
+        found = read_line(to_line("a/b.txt", labels, ENTITIES, "ds", unit), ENTITIES)
         assert isinstance(found, AmlLine)
         counts = OffsetUnit.CODE_POINT if unit else OffsetUnit.UTF16
         assert to_labels(found, ENTITIES, None, offsets, counts) == labels
@@ -212,7 +214,7 @@ def test_code_points_in_the_file_are_what_python_slices() -> None:
 
 @pytest.mark.parametrize(("kind", "names"), [(SINGLE, ("x",)), (MULTI, ("x", "y")), (MULTI, ())])
 def test_classes_come_back_as_they_were_written(kind: ProjectKind, names: tuple[str, ...]) -> None:
-    found = one(to_line("ü/b.txt", Labels(names), kind, "ds"), kind)
+    found = read_line(to_line("ü/b.txt", Labels(names), kind, "ds"), kind)
     assert isinstance(found, AmlLine)
     assert found.location == "ü/b.txt"
     assert to_labels(found, kind, 5) == Labels(names)
@@ -221,7 +223,7 @@ def test_classes_come_back_as_they_were_written(kind: ProjectKind, names: tuple[
 def labels_or_reason(
     *spans: dict[str, object], length: int | None = None, text: str = "", unit: OffsetUnit = OffsetUnit.UTF16
 ) -> Labels | str:
-    found = one(line(list(spans)), ENTITIES)
+    found = read_line(line(list(spans)), ENTITIES)
     assert isinstance(found, AmlLine)
     return to_labels(found, ENTITIES, length, Offsets(text) if text else None, unit)
 

@@ -94,7 +94,7 @@ def export(file: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=300, deadline=None)
 @given(files())
 def test_export_of_an_import_is_equal_but_for_order(file: dict[str, Any]) -> None:
-    file["assets"]["documents"].sort(key=lambda one: one["location"])
+    file["assets"]["documents"].sort(key=lambda document: document["location"])
     assert export(file) == file
 
 

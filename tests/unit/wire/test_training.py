@@ -141,9 +141,9 @@ def test_the_official_client_reads_a_model() -> None:
 
 def test_the_official_client_reads_the_global_lists() -> None:
     found = _deserialize(list[models.SupportedLanguage], languages().to_wire()["value"])
-    assert {one.language_code for one in found} == set(LANGUAGES)
-    assert all(one.language_name for one in found)
-    assert len({one.language_name for one in found}) == len(found)
+    assert {language.language_code for language in found} == set(LANGUAGES)
+    assert all(language.language_name for language in found)
+    assert len({language.language_name for language in found}) == len(found)
     (version,) = _deserialize(
         list[models.TrainingConfigVersion], training_config_versions().to_wire()["value"]
     )
