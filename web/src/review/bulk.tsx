@@ -12,7 +12,7 @@ import type { Review } from "../state/review";
 import { toast } from "../state/toasts";
 import { CategorySelect } from "../ui/category";
 import { Dialog } from "../ui/dialog";
-import { ErrorNotice, Field, Progress } from "../ui/parts";
+import { ErrorNotice, Field, Progress, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { Examples, examplesOf, type Example } from "./bulk-examples";
 
@@ -132,20 +132,11 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
         </Field>
         {isEntities(review.kind) && (
           <Field label="Only entities with exactly this text">
-            <input
-              autocomplete="off"
-              maxLength={MAX_ENTITY_LENGTH}
-              value={text.value}
-              onInput={(event) => (text.value = event.currentTarget.value)}
-            />
+            <TextInput maxLength={MAX_ENTITY_LENGTH} signal={text} />
           </Field>
         )}
         <Field label="Only documents whose name begins with">
-          <input
-            autocomplete="off"
-            value={prefix.value}
-            onInput={(event) => (prefix.value = event.currentTarget.value)}
-          />
+          <TextInput signal={prefix} />
         </Field>
         {jobId.value && (
           <FilterNotice

@@ -8,6 +8,7 @@ import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
 import { keyCap } from "../state/keyboard";
 import { NO_LABEL } from "./commands";
+import { TextInput } from "../ui/parts";
 
 /** Up to so many categories are all shown; of more, those that a key or a recent use points to. */
 const MOST_SHOWN = 24;
@@ -134,12 +135,7 @@ export function NewCategory({
       <label class="field">
         <span class="field-label">New category</span>
         <span class="inline-form">
-          <input
-            maxLength={50}
-            autocomplete="off"
-            value={name.value}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
+          <TextInput maxLength={50} signal={name} />
           <button type="submit" disabled={!name.value.trim() || review.readOnly.value !== null}>
             Add
           </button>

@@ -7,7 +7,7 @@ import { FLAGGED, type Filters } from "../state/filters";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
 import { CategorySelect } from "../ui/category";
-import { Field } from "../ui/parts";
+import { Field, Options } from "../ui/parts";
 
 interface Props {
   review: Review;
@@ -141,13 +141,11 @@ export function FilterBar({ review, filters, onChange }: Props) {
               <option value="">Anybody</option>
               <option value="@me">Me</option>
               <option value="@none">Nobody</option>
-              {[...new Set([...people.value, filters.assigned])]
-                .filter((name) => name && !name.startsWith("@"))
-                .map((name) => (
-                  <option key={name} value={name}>
-                    {name}
-                  </option>
-                ))}
+              <Options
+                values={[...new Set([...people.value, filters.assigned])].filter(
+                  (name) => name && !name.startsWith("@"),
+                )}
+              />
             </select>
           </Field>
           <Field label="Name begins with">

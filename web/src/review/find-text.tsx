@@ -5,7 +5,7 @@ import { overlaps, entitiesOf, MAX_ENTITY_LENGTH } from "../domain/labels";
 import { splitsCharacter } from "../domain/segments";
 import type { Review } from "../state/review";
 import { CategorySelect } from "../ui/category";
-import { Field } from "../ui/parts";
+import { Field, TextInput } from "../ui/parts";
 
 const MOST = 200;
 
@@ -35,11 +35,7 @@ export function FindText({ review }: { review: Review }) {
         }}
       >
         <Field label="Text to label">
-          <input
-            autocomplete="off"
-            value={wanted.value}
-            onInput={(event) => (wanted.value = event.currentTarget.value)}
-          />
+          <TextInput signal={wanted} />
         </Field>
         <Field label="Its category">
           <CategorySelect

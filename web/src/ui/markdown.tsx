@@ -3,6 +3,7 @@
 import type { ComponentChildren, VNode } from "preact";
 import { useMemo } from "preact/hooks";
 import { parseMarkdown, type Block, type Inline } from "../domain/markdown";
+import { TableScroll } from "./parts";
 
 /** `level`: of the headings of the text; those of the page stay above it. */
 export function Markdown({ text, level = 3 }: { text: string; level?: number }) {
@@ -74,7 +75,7 @@ function itemOf(item: readonly Block[]): ComponentChildren {
 
 function Table({ head, rows }: { head: readonly Inline[][]; rows: readonly Inline[][][] }) {
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Table">
+    <TableScroll label="Table">
       <table>
         <thead>
           <tr>
@@ -95,7 +96,7 @@ function Table({ head, rows }: { head: readonly Inline[][]; rows: readonly Inlin
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 

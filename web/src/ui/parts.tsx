@@ -1,11 +1,10 @@
 /** Small parts that several views share. */
 
 import type { Signal } from "@preact/signals";
-import { cloneElement, type ComponentChildren, type VNode } from "preact";
+import { cloneElement, type ComponentChildren, type InputHTMLAttributes, type VNode } from "preact";
 import { useId } from "preact/hooks";
-import { percent } from "../domain/format";
 import type { JobStatus } from "../api/types";
-import { words } from "../domain/format";
+import { percent, words } from "../domain/format";
 
 export function Loading({ what }: { what: string }) {
   return (
@@ -44,12 +43,7 @@ export function ConfirmName({ name, typed }: { name: string; typed: Signal<strin
       <span class="field-label">
         Type <bdi class="strong">{name}</bdi> to confirm
       </span>
-      <input
-        autocomplete="off"
-        spellcheck={false}
-        value={typed.value}
-        onInput={(event) => (typed.value = event.currentTarget.value)}
-      />
+      <TextInput spellcheck={false} signal={typed} />
     </label>
   );
 }
@@ -125,6 +119,39 @@ export function Field({ label, hint, children }: { label: string; hint?: string;
           {hint}
         </span>
       )}
+    </div>
+  );
+}
+
+/** A field of text whose value is the signal's. */
+export function TextInput({
+  signal,
+  ...rest
+}: { signal: Signal<string> } & InputHTMLAttributes<HTMLInputElement>) {
+  return (
+    <input
+      autocomplete="off"
+      {...rest}
+      value={signal.value}
+      onInput={(event) => (signal.value = event.currentTarget.value)}
+    />
+  );
+}
+
+/** The options of a select, or of the suggestions of a field, that say what they stand for. */
+export function Options({ values }: { values: readonly string[] }) {
+  return values.map((value) => (
+    <option key={value} value={value}>
+      {value}
+    </option>
+  ));
+}
+
+/** A table that scrolls in its own region where the page is too narrow for it. */
+export function TableScroll({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
+      {children}
     </div>
   );
 }

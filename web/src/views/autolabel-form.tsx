@@ -5,7 +5,7 @@ import { ENGINES, engineName, FEW_LABELS, howWithoutLabels, withoutLabels } from
 import { count, money, plural, visible } from "../domain/format";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { ErrorNotice, Field } from "../ui/parts";
+import { ErrorNotice, Field, Options, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { useEffect } from "preact/hooks";
 
@@ -92,11 +92,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
         <Field label="Model">
           <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
             <option value="">The newest, or one fitted to the current labels</option>
-            {models.value.map(({ label }) => (
-              <option key={label} value={label}>
-                {label}
-              </option>
-            ))}
+            <Options values={models.value.map(({ label }) => label)} />
           </select>
         </Field>
         <Field label="Documents">
@@ -111,7 +107,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
         </Field>
         {which.value === "prefix" && (
           <Field label="Name begins with">
-            <input value={prefix.value} onInput={(event) => (prefix.value = event.currentTarget.value)} />
+            <TextInput signal={prefix} />
           </Field>
         )}
       </div>

@@ -10,7 +10,7 @@ import { ago, count, moment, money, percent, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Badge, ErrorNotice, Failure, Loading, Progress } from "../ui/parts";
+import { Badge, ErrorNotice, Failure, Loading, Progress, TableScroll } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { AutolabelForm } from "./autolabel-form";
@@ -76,7 +76,7 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
   return (
     <section class="card stack" aria-labelledby="engines">
       <h2 id="engines">Engines</h2>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Engines, table">
+      <TableScroll label="Engines, table">
         <table class="bars">
           <thead>
             <tr>
@@ -109,7 +109,7 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroll>
       <Bands engines={used} />
     </section>
   );
@@ -122,7 +122,7 @@ function Bands({ engines }: { engines: readonly EngineFigures[] }) {
     .filter((row) => row.some((band) => band && band.precision !== null));
   if (!decided.length) return null;
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Accepted share by confidence">
+    <TableScroll label="Accepted share by confidence">
       <table class="bars">
         <thead>
           <tr>
@@ -151,7 +151,7 @@ function Bands({ engines }: { engines: readonly EngineFigures[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 

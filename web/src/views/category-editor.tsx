@@ -8,7 +8,7 @@ import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { CategoryName } from "../ui/category";
 import { Dialog } from "../ui/dialog";
-import { ErrorNotice, Field } from "../ui/parts";
+import { ErrorNotice, Field, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
 export function CategoryEditor({ open }: { open: OpenProject }) {
@@ -84,20 +84,10 @@ function CategoryDialog({ open, category, onClose }: DialogProps) {
     <Dialog title={before ? "Edit category" : "Add category"} onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         <Field label="Name" {...(before ? { hint: "Renaming keeps all labels and suggestions." } : {})}>
-          <input
-            required
-            maxLength={50}
-            autocomplete="off"
-            value={name.value}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
+          <TextInput required maxLength={50} signal={name} />
         </Field>
         <Field label="Description" hint="Shown to reviewers, and used by engines that read names">
-          <input
-            autocomplete="off"
-            value={description.value}
-            onInput={(event) => (description.value = event.currentTarget.value)}
-          />
+          <TextInput signal={description} />
         </Field>
         <ErrorNotice message={error.value} />
         <div class="actions">

@@ -7,7 +7,7 @@ import { readConditions, type Condition } from "../domain/conditions";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { Icon } from "../ui/icon";
-import { ErrorNotice, Field } from "../ui/parts";
+import { ErrorNotice, Field, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
 const STUDIOS = [
@@ -69,34 +69,19 @@ export function ConnectForm({ open }: { open: OpenProject }) {
               : "Its label file is NAME/labels.jsonl"
           }
         >
-          <input
-            required
-            autocomplete="off"
-            value={workspace.value}
-            onInput={(event) => (workspace.value = event.currentTarget.value)}
-          />
+          <TextInput required signal={workspace} />
         </Field>
         <Field
           label="Name of the Azure Machine Learning project"
           hint="A new name: no name can be used twice"
         >
-          <input
-            required
-            maxLength={50}
-            autocomplete="off"
-            value={name.value}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
+          <TextInput required maxLength={50} signal={name} />
         </Field>
         <Field
           label="Instructions for the people who label"
           hint={azure ? "Optional: the address of a page with the instructions" : "Optional"}
         >
-          <input
-            autocomplete="off"
-            value={instructions.value}
-            onInput={(event) => (instructions.value = event.currentTarget.value)}
-          />
+          <TextInput signal={instructions} />
         </Field>
       </div>
       {conditions.value && <Conditions conditions={conditions.value} />}

@@ -1,7 +1,7 @@
 import type { Evaluation } from "../api/types";
 import { count, percent, score, visible } from "../domain/format";
 import { href } from "../router";
-import { Bar } from "../ui/parts";
+import { Bar, TableScroll } from "../ui/parts";
 
 interface Props {
   evaluation: Evaluation;
@@ -41,7 +41,7 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
   return (
     <section class="card wide">
       <h3>By category</h3>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Scores by category">
+      <TableScroll label="Scores by category">
         <table class="bars">
           <thead>
             <tr>
@@ -84,7 +84,7 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroll>
     </section>
   );
 }
@@ -99,7 +99,7 @@ function Confusion({ evaluation, project, model }: Props) {
     <section class="card wide">
       <h3>Confusion matrix</h3>
       <p class="hint">Rows: labels set by people. Columns: predictions. A number opens its documents.</p>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Confusion matrix">
+      <TableScroll label="Confusion matrix">
         <table class="confusion">
           <thead>
             <tr>
@@ -131,7 +131,7 @@ function Confusion({ evaluation, project, model }: Props) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroll>
     </section>
   );
 }

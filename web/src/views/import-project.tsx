@@ -3,7 +3,7 @@ import { importProject } from "../api/client";
 import { href } from "../router";
 import { toast } from "../state/toasts";
 import { Dialog, DialogActions } from "../ui/dialog";
-import { Field } from "../ui/parts";
+import { Field, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 
 interface Props {
@@ -52,14 +52,7 @@ export function ImportProject({ existing, onClose }: Props) {
           />
         </Field>
         <Field label="Name" hint="Letters, digits, and _ . -">
-          <input
-            required
-            maxLength={50}
-            pattern="[A-Za-z0-9_.\-]+"
-            autocomplete="off"
-            value={name.value}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
+          <TextInput required maxLength={50} pattern="[A-Za-z0-9_.\-]+" signal={name} />
         </Field>
         {exists && (
           <label class="check notice">

@@ -5,7 +5,7 @@ import { messageOf } from "../api/http";
 import type { AutolabelResult, DocumentOutcome, Job, OutcomeName } from "../api/types";
 import { plural, words } from "../domain/format";
 import { href } from "../router";
-import { Failure, Loading } from "../ui/parts";
+import { Failure, Loading, TableScroll } from "../ui/parts";
 
 const MOST = 200;
 
@@ -25,7 +25,7 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
   if (!rows.value) return <Loading what="the outcomes" />;
   const more = (job.result?.documentsDone ?? 0) - rows.value.length;
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Outcomes">
+    <TableScroll label="Outcomes">
       <table class="outcomes">
         <thead>
           <tr>
@@ -49,7 +49,7 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
         </tbody>
       </table>
       {more > 0 && <p class="hint">and {plural(more, "more document")}</p>}
-    </div>
+    </TableScroll>
   );
 }
 

@@ -23,7 +23,7 @@ import { may, person } from "../auth/session";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Bar, ErrorNotice, Failure, Loading, Progress } from "../ui/parts";
+import { Bar, ErrorNotice, Failure, Loading, Progress, TableScroll } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { StatusBar } from "./status-bar";
@@ -230,7 +230,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
       <h2>Labels by category</h2>
       {!rows.length && <p class="hint">No categories yet. The first label with a new category defines it.</p>}
       {rows.length > 0 && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Labels by category, table">
+        <TableScroll label="Labels by category, table">
           <table class="bars distribution">
             <thead class="sr-only">
               <tr>
@@ -253,7 +253,7 @@ function Distribution({ statistics }: { statistics: Statistics }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableScroll>
       )}
     </section>
   );

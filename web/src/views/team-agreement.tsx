@@ -21,7 +21,7 @@ import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { CategoryName } from "../ui/category";
-import { ErrorNotice, Failure, Loading } from "../ui/parts";
+import { ErrorNotice, Failure, Loading, TableScroll } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -88,7 +88,7 @@ function Figures({ open, agreement }: { open: OpenProject; agreement: Agreement 
 function ByCategory({ entities, rows }: { entities: boolean; rows: readonly CategoryAgreement[] }) {
   const heads = [entities ? "F1" : "Kappa", "First", "Second", "Both"];
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Agreement by category">
+    <TableScroll label="Agreement by category">
       <table class="bars progress-table">
         <caption class="sr-only">How often each person gave a category, and both together</caption>
         <thead>
@@ -115,7 +115,7 @@ function ByCategory({ entities, rows }: { entities: boolean; rows: readonly Cate
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 

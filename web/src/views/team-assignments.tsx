@@ -6,7 +6,7 @@ import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { CategorySelect } from "../ui/category";
-import { Failure, Field, Loading } from "../ui/parts";
+import { Failure, Field, Loading, Options, TableScroll, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -38,7 +38,7 @@ export function Assignments({ open }: { open: OpenProject }) {
 
 function People({ project, list }: { project: string; list: readonly Assignment[] }) {
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Assignments by person">
+    <TableScroll label="Assignments by person">
       <table class="bars progress-table">
         <caption class="sr-only">Assignments by person</caption>
         <thead>
@@ -76,7 +76,7 @@ function People({ project, list }: { project: string; list: readonly Assignment[
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 
@@ -133,11 +133,7 @@ function AssignForm({ open, list, onDone }: FormProps) {
         <Field label="Of">
           <select value={from.value} onChange={(e) => (from.value = e.currentTarget.value)}>
             <option value="@none">Nobody</option>
-            {names.map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
+            <Options values={names} />
           </select>
         </Field>
         <Field label="Category">
@@ -149,15 +145,10 @@ function AssignForm({ open, list, onDone }: FormProps) {
           />
         </Field>
         <Field label="Name begins with">
-          <input value={prefix.value} onInput={(e) => (prefix.value = e.currentTarget.value)} />
+          <TextInput signal={prefix} />
         </Field>
         <Field label="To" hint="The name that the person signs in with. Empty: to nobody.">
-          <input
-            list="people"
-            autocomplete="off"
-            value={to.value}
-            onInput={(e) => (to.value = e.currentTarget.value)}
-          />
+          <TextInput list="people" signal={to} />
         </Field>
       </div>
       <datalist id="people">

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { readProgress, type Work } from "../api/team";
 import { count } from "../domain/format";
 import { byPerson, dayBefore, dayName, type Totals } from "../domain/work";
-import { Bar, Failure, Field, Loading } from "../ui/parts";
+import { Bar, Failure, Field, Loading, TableScroll } from "../ui/parts";
 import { usePoll } from "../ui/use-poll";
 
 const PERIODS = [7, 30, 90];
@@ -87,7 +87,7 @@ function Numbers({ of, most }: { of: Totals; most: number }) {
 function Sums({ of }: { of: readonly Totals[] }) {
   const most = Math.max(...of.map((one) => one.documents));
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Progress by person">
+    <TableScroll label="Progress by person">
       <table class="bars progress-table">
         <caption class="sr-only">Progress by person</caption>
         <Heads first={["Person"]} />
@@ -102,7 +102,7 @@ function Sums({ of }: { of: readonly Totals[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 
@@ -111,7 +111,7 @@ function Days({ of }: { of: readonly Work[] }) {
   return (
     <>
       <h3>By day</h3>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Progress by day">
+      <TableScroll label="Progress by day">
         <table class="bars progress-table">
           <caption class="sr-only">Progress by day and person</caption>
           <Heads first={["Day", "Person"]} />
@@ -129,7 +129,7 @@ function Days({ of }: { of: readonly Work[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroll>
     </>
   );
 }

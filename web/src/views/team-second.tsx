@@ -5,7 +5,7 @@ import { count, moment, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { ErrorNotice, Failure, Field, Loading } from "../ui/parts";
+import { ErrorNotice, Failure, Field, Loading, TableScroll, TextInput } from "../ui/parts";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -37,7 +37,7 @@ export function SecondReviews({ open }: { open: OpenProject }) {
 
 function Reviews({ project, list }: { project: string; list: readonly SecondReview[] }) {
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label="Second reviews, table">
+    <TableScroll label="Second reviews, table">
       <table class="bars progress-table">
         <caption class="sr-only">Second reviews, the newest first</caption>
         <thead>
@@ -69,7 +69,7 @@ function Reviews({ project, list }: { project: string; list: readonly SecondRevi
           ))}
         </tbody>
       </table>
-    </div>
+    </TableScroll>
   );
 }
 
@@ -110,12 +110,7 @@ function StartForm({ open, onDone }: { open: OpenProject; onDone: () => void }) 
           label="Second person"
           hint="The name that the person signs in with. Documents that they labeled are left out."
         >
-          <input
-            required
-            autocomplete="off"
-            value={reviewer.value}
-            onInput={(e) => (reviewer.value = e.currentTarget.value)}
-          />
+          <TextInput required signal={reviewer} />
         </Field>
         <Field label="Documents in the sample" hint="At most 500, chosen at random from those labeled.">
           <input
