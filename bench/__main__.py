@@ -73,8 +73,8 @@ def measure(arguments: argparse.Namespace) -> Report:
                 scenarios = Scenarios(server, size)
                 report.add(f"{size:,}", asyncio.run(scenarios.run()))
                 report.failed |= scenarios.failed
-        for projects in PROJECTS if arguments.idle else ():
-            report.add("idle", asyncio.run(idle(projects)))
+        if arguments.idle:
+            report.add("idle", asyncio.run(idle(*PROJECTS)))
     return report
 
 

@@ -9,16 +9,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+from azure.data.tables.aio import TableServiceClient
 
 from bench.api import Api
 from bench.measure import Figure
-from bench.server import ROOT, logged_server
+from bench.server import ROOT, Server, host_on, logged_storage
 from bench.texts import project_file
 
 PROJECTS = (1, 300)
-SECONDS = 120
-SETTLE = 200
+MINUTES = 2
+#: Requests at a time that create projects, and seconds that their work may take.
+AT_ONCE = 16
+SETTLE = 900
+#: While the projects are created, a quick sweep; while they are measured, nothing that runs only now and then: the
+#: comparison of containers (hourly) and the import of labels (every 15 minutes).
+CREATING = {"SWEEP_SCHEDULE": "*/5 * * * * *"}
+MEASURED = {"RECONCILE_SCHEDULE": "0 0 0 1 1 *", "SYNC_SCHEDULE": "0 0 0 1 1 *"}
+#: Marks of projects that have something to do.
+_OPEN_WORK = "PartitionKey eq '$index' and RowKey ge 'active|' and RowKey lt 'active}'"
+_CALL = re.compile(r'"(?:GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) (/\S+)')
 STARTS = 5
 #: Settings with which the app registers all of its functions.
 VALID = {
@@ -50,30 +62,54 @@ def import_cpu(statement: str = "import function_app", *, compiled: bool = True)
     )
 
 
-async def idle(projects: int, seconds: float = SECONDS) -> list[Figure]:
-    """Storage calls a minute, with so many projects and the schedules that the app has on Azure."""
-    with tempfile.TemporaryDirectory() as folder, logged_server(Path(folder)) as (server, log):
-        api = Api(server)
-        async with api.client:
-            for number in range(projects):
-                file = project_file(f"idle{number}", f"bench-idle{number % 10}", ["Refund"])
-                await api.post(f"idle{number}/:import", file)
-        await asyncio.sleep(
-            SETTLE
-        )  # until the work of the imports has ended and their projects are no longer active
-        start = len(log.read_text())
-        await asyncio.sleep(seconds)
-        lines = log.read_text()[start:].splitlines()
-    calls = [line for line in lines if re.search(r'"(GET|PUT|POST|DELETE|HEAD|MERGE|PATCH) /', line)]
-    kinds = {
-        "tables": sum(
-            "labelbridge" in line and "/messages" not in line and "comp=" not in line for line in calls
-        ),
-        "queues": sum("/messages" in line for line in calls),
-    }
-    minutes = seconds / 60
+async def idle(*counts: int) -> list[Figure]:
+    """Storage calls a minute when all work has ended, for each number of projects; all are measured at once.
+
+    From the middle of a minute to the middle of another: two sweeps, and all that the host asks its queues.
+    """
+    found = await asyncio.gather(*(asyncio.to_thread(_measure, count) for count in counts))
+    return [figure for figures in found for figure in figures]
+
+
+def _measure(projects: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder, logged_storage(Path(folder)) as (storage, log):
+        with host_on(storage, **CREATING) as server:
+            asyncio.run(_create(server, projects))
+        with host_on(storage, **MEASURED):
+            _sleep_to_mid_minute(2)  # the first sweep of a process looks at more
+            start = log.stat().st_size
+            _sleep_to_mid_minute(MINUTES)
+            calls = _CALL.findall(log.read_text()[start:])
+    queues = sum("/messages" in path and "-poison/" not in path for path in calls)
     name = f"idle storage calls a minute, {projects} projects"
     return [
-        Figure(name, "calls", len(calls) / minutes),
-        *(Figure(f"  of them {kind}", "calls", count / minutes) for kind, count in kinds.items()),
+        Figure(name, "calls", len(calls) / MINUTES),
+        Figure(f"  of them the host asking its queues, {projects}", "calls", queues / MINUTES),
+        Figure(f"  all others, {projects}", "calls", (len(calls) - queues) / MINUTES),
     ]
+
+
+async def _create(server: Server, projects: int) -> None:
+    """Create projects and wait until the sweep has nothing to do for them."""
+    api, turn = Api(server), asyncio.Semaphore(AT_ONCE)
+
+    async def create(number: int) -> None:
+        file = project_file(f"idle{number}", f"bench-idle{number % 10}", ["Refund"])
+        async with turn:
+            await api.post(f"idle{number}/:import", file)
+
+    async with api.client:
+        await asyncio.gather(*map(create, range(projects)))
+    async with (
+        asyncio.timeout(SETTLE),
+        TableServiceClient.from_connection_string(server.connection_string) as tables,
+    ):
+        rows = tables.get_table_client("labelbridgeprojects")
+        while [row async for row in rows.query_entities(_OPEN_WORK)]:  # noqa: ASYNC110 - no event says so
+            await asyncio.sleep(2)
+
+
+def _sleep_to_mid_minute(minutes: int) -> None:
+    """Until half past a minute; more than `minutes - 1` minutes, and at most `minutes`."""
+    now = time.time()
+    time.sleep((now - 30) // 60 * 60 + 30 + 60 * minutes - now)

@@ -1,6 +1,7 @@
 """The product as a user runs it, on free ports and a data folder of its own, for one measurement."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,6 +28,9 @@ SETTINGS = {
     "RECONCILE_SCHEDULE": "0 0 0 1 1 *",
 }
 
+#: That a start may take on a busy machine.
+START_SECONDS = 300
+
 #: The defaults on Azure; the sample settings have quicker ones for a developer's machine.
 SCHEDULES_ON_AZURE = {
     "SWEEP_SCHEDULE": "0 * * * * *",
@@ -46,20 +50,20 @@ class Server:
 
 
 def _free_port(count: int = 1) -> int:
-    """The first of `count` ports in a row that are free now."""
-    for port in range(21_000, 60_000, 10):
+    """The first of `count` ports in a row that are free now; at random, for another run may start at the same time."""
+    for port in random.sample(range(21_000, 32_000, 10), 1_100):
         sockets = [socket.socket() for _ in range(count)]
         try:
-            for offset, opened in enumerate(sockets):
-                opened.bind(("127.0.0.1", port + offset))
+            for offset, listener in enumerate(sockets):
+                listener.bind(("127.0.0.1", port + offset))
         except OSError:
             continue
         else:
             return port
         finally:
-            for opened in sockets:
-                opened.close()
-    raise RuntimeError("There is no free port.")
+            for listener in sockets:
+                listener.close()
+    raise RuntimeError("There are no free ports between 21,000 and 32,000.")
 
 
 def connection_string(first_port: int) -> str:
@@ -98,7 +102,7 @@ def serve(data_dir: Path | None = None, **environment: str) -> Iterator[Server]:
 
 
 def _await_ready(process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_SECONDS
     assert process.stdout is not None
     while time.monotonic() < deadline:
         line = process.stdout.readline()
@@ -115,31 +119,33 @@ def _child(pid: int, program: str) -> int:
 
 
 @contextmanager
-def logged_server(folder: Path, **environment: str) -> Iterator[tuple[Server, Path]]:
-    """Azurite with its log of requests and the host, without events; the log grows with every storage call."""
-    azurite, port = _free_port(3), _free_port()
-    port = port if port > azurite + 2 or port < azurite else azurite + 5
-    log = folder / "azurite.log"
+def logged_storage(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Azurite: its connection string, and its log, which grows with every storage call."""
+    azurite, log = _free_port(3), folder / "azurite.log"
     ports = zip(("blob", "queue", "table"), range(azurite, azurite + 3), strict=True)
     options = [f"--{service}Port={number}" for service, number in ports]
     program = str(ROOT / "node_modules/.bin/azurite")
     command = [program, "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder), *options]
-    settings = (
-        SETTINGS | {"AzureWebJobsStorage": connection_string(azurite)} | SCHEDULES_ON_AZURE | environment
-    )
     with ExitStack() as stack:
         output = stack.enter_context(log.open("w"))
         storage = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         stack.callback(_stop, storage)
         _await_text(log, "Table service is successfully listening")
-        host = subprocess.Popen(
-            [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port)],
-            cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        stack.callback(_stop, host)
+        yield connection_string(azurite), log
+
+
+@contextmanager
+def host_on(storage: str, **environment: str) -> Iterator[Server]:
+    """The host alone, without events, on a storage account; it has the schedules of Azure."""
+    settings = SETTINGS | {"AzureWebJobsStorage": storage} | SCHEDULES_ON_AZURE | environment
+    port = _free_port()
+    command = [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port)]
+    host = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True)
+    try:
         _await_ready(host)
-        server = Server(f"http://127.0.0.1:{port}", connection_string(azurite), host.pid, storage.pid)
-        yield server, log
+        yield Server(f"http://127.0.0.1:{port}", storage, host.pid, azurite=0)
+    finally:
+        _stop(host)
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
@@ -148,7 +154,7 @@ def _stop(process: subprocess.Popen[Any]) -> None:
 
 
 def _await_text(file: Path, text: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_SECONDS
     while text not in file.read_text():
         if time.monotonic() > deadline:
             raise RuntimeError(f"'{text}' did not appear: {file.read_text()}")
