@@ -1,12 +1,11 @@
 """The review page as a person uses it: by names, roles and keys, never by the page's own structure."""
 
-import os
 import re
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import ConsoleMessage, Locator, Page, expect
+
+from tests.browser.look import look, misfits, violations
 
 TEXT = "document-text"
 #: Commands by the beginning of the accessible name of their control.
@@ -20,52 +19,6 @@ COMMANDS = {
     "save and next": r"^Save and next$",
     "previous": r"^Previous",
 }
-#: Widths in px, each in one of the colors. The layout of the review changes below 861 px.
-SIZES: tuple[tuple[int, Literal["light", "dark"]], ...] = (
-    (320, "light"),
-    (390, "dark"),
-    (768, "light"),
-    (1280, "light"),
-    (1440, "dark"),
-)
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-#: Where to leave pictures of what is looked at, for people.
-PICTURES = os.environ.get("BROWSER_PICTURES")
-
-#: What axe leaves out, for its time goes with the elements: a row is like the rows before it.
-_REPEATED = [f"{row}:nth-child(n+12)" for row in ("tr", "li", "option")]
-_AXE = Path(AXE_FILE_PATH).read_text()
-
-#: What is wider than the page, or is cut off without an ellipsis; tables and the row of tabs scroll by design.
-_OVERFLOW = """() => {
-  const isShortened = (element) => element && element !== document.body
-    && (getComputedStyle(element).textOverflow === "ellipsis" || isShortened(element.parentElement));
-  const found = [];
-  const page = document.documentElement;
-  if (page.scrollWidth > page.clientWidth) found.push(`the page is ${page.scrollWidth} px wide`);
-  const open = document.querySelector("dialog[open]");
-  for (const element of (open ?? document.body).querySelectorAll("*")) {
-    const box = element.getBoundingClientRect();
-    const style = getComputedStyle(element);
-    if (!box.width || !box.height || style.visibility === "hidden" || style.clipPath !== "none") continue;
-    if (element.closest("svg, select, .sr-only")) continue;
-    const name = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.slice(0, 40)}”`;
-    const scrolls = element.matches(".table-scroll, .tabs, input");
-    const ellipsis = style.textOverflow === "ellipsis";
-    if (style.overflowX !== "visible" && !scrolls && !ellipsis && element.scrollWidth > element.clientWidth + 1)
-      found.push(`${name} cuts or scrolls ${element.scrollWidth - element.clientWidth} px`);
-    const out = box.right > page.clientWidth + 1 || box.left < -1;
-    if (out && !element.closest(".table-scroll, .tabs") && !isShortened(element.parentElement))
-      found.push(`${name} ends at ${Math.round(box.right)}`);
-  }
-  return found.slice(0, 8);
-}"""
-
-
-#: Until the page has its layout for a size that was just set.
-_TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 class Studio:
@@ -164,48 +117,16 @@ class Studio:
         await expect(self.page.locator(".toasts")).to_contain_text(text)
 
     async def violations(self) -> list[str]:
-        """What axe finds on the page as it is, each with the element that has it.
-
-        It runs in the world of the test, for the page's policy forbids scripts that are not its own files, and
-        stays there until the page is loaded again.
-        """
-        if not await self.page.evaluate("'axe' in window"):
-            await self.page.evaluate(_AXE)
-        results = await self.page.evaluate(
-            "([exclude, values]) => axe.run({exclude}, {runOnly: {type: 'tag', values}})",
-            [_REPEATED, WCAG],
-        )
-        return [
-            f"{found['id']}: {node['html'][:160]} ({node['failureSummary']})"
-            for found in results["violations"]
-            for node in found["nodes"]
-        ]
+        """What axe finds on the page as it is."""
+        return await violations(self.page)
 
     async def overflow(self) -> list[str]:
-        """What does not fit into the width of the page, or into the part of it that holds it."""
-        return await self.page.evaluate(_OVERFLOW)
+        """What does not fit into the page as it is."""
+        return await misfits(self.page)
 
     async def at_all_sizes(self, name: str) -> dict[str, list[str]]:
-        """What does not fit and what axe finds of the page as it is, by size.
-
-        The page then has its size and colors again.
-        """
-        found: dict[str, list[str]] = {}
-        size = self.page.viewport_size
-        dark = await self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-        for width, scheme in SIZES:
-            await self.page.set_viewport_size({"width": width, "height": 800})
-            await self.page.emulate_media(color_scheme=scheme)
-            await self.page.evaluate(_TWO_FRAMES)
-            faults = [*await self.overflow(), *await self.violations()]
-            if PICTURES:
-                await self.page.screenshot(path=Path(PICTURES) / f"{name}-{width}.png".replace(" ", "-"))
-            if faults:
-                found[f"{name}, {width} px"] = faults
-        await self.page.emulate_media(color_scheme="dark" if dark else "light")
-        if size:
-            await self.page.set_viewport_size(size)
-        return found
+        """What is wrong with how the page looks as it is, by size; the page then has its size and colors again."""
+        return await look(self.page, name)
 
     async def go(self, project: str, view: str, query: str = "") -> None:
         """Go to a view of a project by its address."""

@@ -19,7 +19,6 @@ Only **money**, not vouchers. See [the policy](https://example.com/policy) and [
 |---|---|
 | `money back` | Refund |
 """
-LONG = "\n\n".join(f"## Rule {n}\n\n{'Averylongwordwithoutanyblanks' * 8} and more." for n in range(40))
 
 
 async def write(project: Project, text: str) -> None:
@@ -115,23 +114,3 @@ async def test_a_display_name_is_shown_and_the_name_stays(
     await page.get_by_role("link", name="Projects", exact=True).click()
     card = page.get_by_role("listitem").filter(has_text=project.name)
     await expect(card.get_by_role("link", name="Customer mail")).to_be_visible()
-
-
-async def test_long_guidelines_fit_and_are_accessible(
-    open_studio: OpenStudio, new_project: MakeProject
-) -> None:
-    project = await new_project(SINGLE)
-    await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
-    await write(project, LONG)
-    studio = await open_studio()
-    page = studio.page
-    await studio.go(project.name, "review")
-    await expect(page.get_by_role("button", name="Guidelines, changed")).to_be_visible()
-    await page.keyboard.press("g")
-    await expect(page.get_by_text("Rule 39")).to_be_attached()
-    await expect(studio.text).to_be_visible()
-    assert await studio.at_all_sizes("long guidelines") == {}
-    await studio.go(project.name, "settings")
-    await page.get_by_role("button", name="Edit guidelines…").press("Enter")
-    await expect(page.get_by_role("dialog")).to_be_visible()
-    assert await studio.at_all_sizes("edit long guidelines") == {}

@@ -155,6 +155,9 @@ async def test_help(open_studio: OpenStudio, new_project: MakeProject) -> None:
 
     await studio.page.keyboard.press("?")
     help_ = studio.page.get_by_role("dialog")
+    keys = await help_.locator("kbd").all_inner_texts()
+    assert keys.count("?") == 1
+    assert len(keys) == len(set(keys))
     for name in ("Accept", "Reject", "Accept all and next", "Undo", "Save labels", "Next suggestion"):
         await expect(help_.get_by_text(name, exact=True)).to_be_visible()
     await studio.page.keyboard.press("a")

@@ -6,8 +6,6 @@ from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.support.api import ENTITIES, SINGLE, Project
 
-LONG = "Ask_the_legal_department_" * 20
-
 
 async def mark(project: Project, location: str, **body: object) -> None:
     url = f"{project.path}/documents/{document_id(location)}"
@@ -101,17 +99,3 @@ async def test_a_file_that_cannot_be_labeled_can_be_flagged(
     await studio.press("save")
     await studio.saved()
     assert (await project.document("a.txt"))["flagged"]
-
-
-async def test_marks_fit_and_are_accessible(open_studio: OpenStudio, new_project: MakeProject) -> None:
-    project = await new_project(SINGLE)
-    await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
-    await mark(project, "a.txt", flagged=True, note=LONG)
-    studio = await open_studio()
-    page = studio.page
-    await studio.go(project.name, "review")
-    await expect(page.get_by_role("region", name="Note", exact=True)).to_contain_text("Ask_the_legal")
-    assert await studio.at_all_sizes("note") == {}
-    await page.keyboard.press("m")
-    await expect(page.get_by_role("dialog")).to_contain_text("500 of 2,000 characters")
-    assert await studio.at_all_sizes("dialog of a long note") == {}

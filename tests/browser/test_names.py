@@ -5,10 +5,8 @@ import re
 from playwright.async_api import expect
 
 from tests.browser.conftest import MakeProject, OpenStudio, async_fixture
-from tests.browser.studio import Studio
+from tests.browser.seeds import MANY
 from tests.support.api import ENTITIES, SINGLE, Project
-
-MANY = [f"Category_{n:03d}_whose_name_has_the_fifty_characters_allowed"[:50] for n in range(200)]
 
 
 async def test_names_that_differ_in_blanks_are_different(
@@ -64,9 +62,6 @@ async def test_bulk_decision_of_a_name_that_ends_in_a_blank(
     await expect(dialog).to_contain_text("1 suggestion would be accepted.")
 
 
-VIEWS = ("overview", "review", "label", "autolabel", "training", "connection", "settings")
-
-
 @async_fixture()
 async def crowded(new_project: MakeProject) -> str:
     """A project with 200 categories with names of 50 characters."""
@@ -76,58 +71,6 @@ async def crowded(new_project: MakeProject) -> str:
     await project.scan()
     await project.put_labels("a.txt", {"class": {"category": MANY[0]}})
     return project.name
-
-
-@async_fixture()
-async def crowded_two(new_project: MakeProject) -> tuple[str, str]:
-    """Two projects with names of 50 characters and 200 categories: classes and entities."""
-    names: list[str] = []
-    for kind in (SINGLE, ENTITIES):
-        project = await new_project(kind, create=False)
-        project = Project(
-            project.http, project.blobs, f"{project.name}{'x' * 50}"[:50], project.container, kind
-        )
-        await project.create(description="A description " + "that_goes_on_without_a_blank_" * 5)
-        await put_categories(project, MANY)
-        location = f"folder-{'f' * 60}/file-{'n' * 60}.txt"
-        await project.upload({location: "word " * 80 + "w" * 200, "other.txt": "other"})
-        await project.scan()
-        label = {"class": {"category": MANY[0]}}
-        entities = [{"category": MANY[n], "offset": 5 * n, "length": 4} for n in range(30)]
-        if kind == ENTITIES:
-            label = {"entities": [{"regionOffset": 0, "regionLength": 400, "labels": entities}]}
-        await project.put_labels(location, label)
-        names.append(project.name)
-    return names[0], names[1]
-
-
-async def test_nothing_overflows(open_studio: OpenStudio, crowded_two: tuple[str, str]) -> None:
-    studio = await open_studio()
-    found: dict[str, list[str]] = {}
-    for width in (320, 390, 768, 1280, 1440):
-        await studio.page.set_viewport_size({"width": width, "height": 800})
-        await studio.page.goto(f"{studio.url}/studio/#/projects")
-        await expect(studio.page.get_by_role("link", name=crowded_two[0], exact=True)).to_be_visible()
-        found[f"projects at {width}"] = await studio.overflow()
-        for project in crowded_two:
-            for view in VIEWS:
-                await studio.go(project, view)
-                await settled(studio)
-                found[f"{view} at {width}"] = await studio.overflow()
-        await studio.go(crowded_two[1], "label")
-        await expect(studio.text).to_be_visible()
-        await studio.select("word")
-        found[f"category menu at {width}"] = await studio.overflow()
-        await studio.page.keyboard.press("/")
-        await expect(studio.page.get_by_role("dialog")).to_be_visible()
-        found[f"category picker at {width}"] = await studio.overflow()
-        await studio.page.keyboard.press("Escape")
-    assert {place: faults for place, faults in found.items() if faults} == {}
-
-
-async def settled(studio: Studio) -> None:
-    await expect(studio.page.get_by_role("heading", level=1)).to_be_attached()
-    await expect(studio.page.locator(".loading")).to_have_count(0)
 
 
 async def test_picker_finds_one_of_200_by_typing(open_studio: OpenStudio, crowded: str) -> None:
@@ -148,7 +91,6 @@ async def test_picker_finds_one_of_200_by_typing(open_studio: OpenStudio, crowde
     await expect(page.get_by_role("list", name="Classes")).to_contain_text(MANY[157])
     await page.keyboard.press("c")
     await expect(options.first).to_contain_text(MANY[157])  # the recent one comes first
-    assert await studio.at_all_sizes("picker of 200") == {}
     await page.keyboard.press("Escape")
     await expect(dialog).to_have_count(0)
 
@@ -161,7 +103,6 @@ async def test_number_keys_are_a_persons_own(open_studio: OpenStudio, crowded: s
 
     await page.get_by_role("button", name="Number keys…").click()
     await page.get_by_label("Category of key 7").select_option(MANY[188])
-    assert await studio.at_all_sizes("number keys of 200") == {}
     await page.keyboard.press("Escape")
     await page.keyboard.press("7")
     classes = page.get_by_role("list", name="Classes")

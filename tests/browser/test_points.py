@@ -1,7 +1,7 @@
 """What the review page promises to a reviewer and to a lead, and the test that proves it.
 
-Behavior is proven once, by keys where a person would use keys. `Studio.at_all_sizes` looks at a state at 320, 390, 768,
-1,280 and 1,440 px, in light and dark, with axe.
+Behavior is proven once, by keys where a person would use keys. How every view and dialog looks, at 320, 390, 768, 1,280
+and 1,440 px, in light and dark, with axe, is proven by test_look.py and test_look_review.py.
 
 Defects that were found by use
 
@@ -11,7 +11,7 @@ Defects that were found by use
 | also save by save, and after a reload or by another person | test_keyboard.py::test_undo_goes_back_save_by_save, test_by_hand.py::test_a_saved_change_can_be_undone_after_a_reload_and_by_another_person |
 | A labeled selection is cleared; a second key relabels; no entity twice | test_by_hand.py::test_a_label_that_is_there_already |
 | A count is exact or not shown | test_address.py::test_counts_are_exact_or_not_shown, test_by_hand.py::test_the_count_of_a_filtered_list_is_exact |
-| Names of 50 characters and 200 categories fit everywhere | test_names.py::test_nothing_overflows, test_dialogs.py::test_dialogs_of_the_review, test_names.py::test_picker_finds_one_of_200_by_typing, test_names.py::test_number_keys_are_a_persons_own |
+| Names of 50 characters and 200 categories fit everywhere | test_look.py::test_it_fits_and_is_accessible, test_look_review.py::test_review_of_classes, test_look_review.py::test_review_of_entities, test_look_review.py::test_dialogs_of_classes, test_look_review.py::test_dialogs_of_entities, test_names.py::test_picker_finds_one_of_200_by_typing, test_names.py::test_number_keys_are_a_persons_own |
 | Nested and adjacent labels are each named | test_by_hand.py::test_nested_and_adjacent_labels_are_each_named |
 | The form offers configured studios alone; a used-up name is not free | test_two_people.py::test_unmet_conditions_are_listed, test_two_people.py::test_disconnect_is_typed |
 | Address and view agree, back and forward keep filters and position | test_address.py::test_filters_and_document_follow_the_address, test_address.py::test_a_document_that_arrives_late_keeps_a_newer_address |
@@ -29,8 +29,8 @@ What a reviewer needs all day
 | Category picker, recent ones first; number keys of a person | test_names.py::test_picker_finds_one_of_200_by_typing, test_names.py::test_number_keys_are_a_persons_own |
 | Colors by name, stable, readable in light and dark, the first dozen distinct | test_colors.py::test_colors_are_stable_readable_and_distinct |
 | Doubt is visible, percentages can be hidden, the least certain comes first | test_by_hand.py::test_uncertain_suggestions_come_first, test_keyboard.py::test_the_next_uncertain_suggestion_is_found_beyond_the_rows_that_were_read |
-| Flag and note: kept, filtered, in the history | test_marks.py::test_flag_and_note_by_keys_are_kept_and_found_again, test_marks.py::test_marks_fit_and_are_accessible |
-| No label applies, in every kind | test_by_hand.py::test_no_label_applies_has_a_key_in_every_kind, test_no_label.py::test_no_label_applies_has_a_key_and_a_control |
+| Flag and note: kept, filtered, in the history | test_marks.py::test_flag_and_note_by_keys_are_kept_and_found_again, test_marks.py::test_marks_of_somebody_else_are_no_conflict |
+| No label applies, in every kind | test_no_label.py::test_no_label_applies_has_a_key_and_a_control |
 | Rows show words and category, after deciding the label | test_by_hand.py::test_list_rows_show_the_first_words, test_by_hand.py::test_list_rows_name_the_category |
 | Search of the texts, and where they match | test_search.py::test_the_list_is_searched_and_says_how_much, test_search.py::test_a_document_that_was_found_opens_at_the_match, test_search.py::test_a_search_that_finds_nothing_pauses_until_it_is_continued |
 | Bulk decisions: from the filters, ten examples, one text in all documents, undone as one | test_labeling.py::test_bulk_starts_from_the_filters_and_shows_ten, test_labeling.py::test_bulk_decides_on_what_the_list_shows, test_search.py::test_one_entity_is_decided_in_all_documents_and_undone_as_one |

@@ -4,6 +4,7 @@ import { begin } from "./auth/session";
 import { messageOf } from "./api/http";
 import "./styles/base.css";
 import "./styles/parts.css";
+import "./styles/tables.css";
 import "./styles/categories.css";
 import "./styles/views.css";
 import "./styles/text.css";

@@ -16,7 +16,9 @@ export function ClassStrip({ review }: { review: Review }) {
   const undecided = suggestions.filter((s) => derived?.verdicts.get(s.id) !== "accepted");
   const none = derived?.labels && !labels.length;
   if (!undecided.length && !labels.length && !none) {
-    return <p class="class-strip hint">No class yet. A number key chooses one.</p>;
+    if (document.status === "rejected") return null;
+    const how = review.readOnly.value ? "" : " A number key chooses one.";
+    return <p class="class-strip hint">No class yet.{how}</p>;
   }
   return (
     <ul class="class-strip" role="list" aria-label="Classes">

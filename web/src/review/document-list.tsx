@@ -1,7 +1,7 @@
 import type { Kind } from "../api/types";
 import { count, percent, plural, splitLocation } from "../domain/format";
 import { derivedOf, pending, type Draft } from "../domain/draft";
-import { queryFrom, type Filters } from "../state/filters";
+import { narrowing, queryFrom, type Filters } from "../state/filters";
 import { categoriesOf, namesOf, uncertainty, type DocumentList, type Row } from "../state/list";
 import type { Review } from "../state/review";
 import { href, type Tab } from "../router";
@@ -215,8 +215,7 @@ function Nothing({ review, filters }: { review: Review; filters: Filters }) {
         <Icon name="check" size={28} />
         <p>
           <strong>
-            Nothing to review
-            {filters.category || filters.jobId || filters.prefix ? " with these filters" : ""}.
+            Nothing to review{narrowing(filters) || filters.search ? " with these filters" : ""}.
           </strong>
         </p>
         <p>

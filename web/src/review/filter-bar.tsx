@@ -3,7 +3,7 @@ import { listAutolabelJobs } from "../api/client";
 import { listAssignments } from "../api/team";
 import type { AutolabelResult, Job } from "../api/types";
 import { moment } from "../domain/format";
-import { FLAGGED, type Filters } from "../state/filters";
+import { FLAGGED, narrowing, type Filters } from "../state/filters";
 import type { Review } from "../state/review";
 import { Icon } from "../ui/icon";
 import { CategorySelect } from "../ui/category";
@@ -28,9 +28,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
   const jobs = useSignal<Job<AutolabelResult>[]>([]);
   const people = useSignal<string[]>([]);
   const set = (part: Partial<Filters>): void => onChange({ ...filters, ...part });
-  const active =
-    [filters.category, filters.jobId, filters.dataset, filters.prefix, filters.assigned].filter(Boolean)
-      .length + (filters.min > 0 || filters.max < 1 ? 1 : 0);
+  const active = narrowing(filters);
   const expanded = useSignal(active > 0);
   return (
     <div class="filters">

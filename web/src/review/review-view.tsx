@@ -4,7 +4,7 @@ import { may } from "../auth/session";
 import { count, plural } from "../domain/format";
 import { isEntities } from "../domain/labels";
 import { href, isShown, replace, type Tab } from "../router";
-import { filtersFrom, queryFrom, type Filters } from "../state/filters";
+import { filtersFrom, narrowing, queryFrom, type Filters } from "../state/filters";
 import { keyCap, readLayout } from "../state/keyboard";
 import type { OpenProject } from "../state/project";
 import { Review } from "../state/review";
@@ -248,9 +248,11 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
         <NoteNotice review={review} />
         <DocumentNotices review={review} />
         <FoundNotice review={review} />
-        <div class="text-pane" tabIndex={0} role="region" aria-label="Document text">
-          <DocumentText key={loaded.document.id} review={review} />
-        </div>
+        {loaded.text && (
+          <div class="text-pane" tabIndex={0} role="region" aria-label="Document text">
+            <DocumentText key={loaded.document.id} review={review} />
+          </div>
+        )}
         {isEntities(review.kind) && <CategoryMenu review={review} onMore={() => show("picker")} />}
       </div>
       <Panel review={review} onMore={() => show("picker")} onNumbers={() => show("numbers")} />
@@ -272,7 +274,8 @@ function NoDocument({ review, tab, filters }: Omit<SheetProps, "show">) {
       </Empty>
     );
   }
-  const reviewed = tab === "review" && filters.status === "autoLabeled";
+  const whole = !narrowing(filters) && !filters.search;
+  const reviewed = tab === "review" && filters.status === "autoLabeled" && whole;
   return (
     <Empty title={reviewed ? "All reviewed" : "No documents here"}>
       <p>

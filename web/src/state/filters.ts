@@ -70,6 +70,10 @@ export function queryFrom(filters: Filters, review: boolean): Record<string, str
   };
 }
 
+/** How many filters narrow the list, besides the status, the search and a cell of a confusion matrix. */
+export const narrowing = (f: Filters): number =>
+  [f.category, f.jobId, f.dataset, f.prefix, f.assigned, f.min > 0 || f.max < 1].filter(Boolean).length;
+
 export const apiQuery = (f: Filters): DocumentQuery => ({
   ...(f.status === FLAGGED ? { flagged: true } : f.status === "all" ? {} : { status: f.status }),
   ...(f.category ? { category: f.category } : {}),

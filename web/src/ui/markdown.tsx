@@ -75,7 +75,7 @@ function itemOf(item: readonly Block[]): ComponentChildren {
 
 function Table({ head, rows }: { head: readonly Inline[][]; rows: readonly Inline[][][] }) {
   return (
-    <TableScroll label="Table">
+    <TableScroll role="group" label="Table">
       <table>
         <thead>
           <tr>

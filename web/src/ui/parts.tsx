@@ -147,10 +147,17 @@ export function Options({ values }: { values: readonly string[] }) {
   ));
 }
 
+interface TableScrollProps {
+  label: string;
+  /** "group" where one page has several of the same label. */
+  role?: "region" | "group";
+  children: ComponentChildren;
+}
+
 /** A table that scrolls in its own region where the page is too narrow for it. */
-export function TableScroll({ label, children }: { label: string; children: ComponentChildren }) {
+export function TableScroll({ label, role = "region", children }: TableScrollProps) {
   return (
-    <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
+    <div class="table-scroll" tabIndex={0} role={role} aria-label={label}>
       {children}
     </div>
   );

@@ -156,16 +156,18 @@ function CategoryChoice({
   return (
     <fieldset class="choice">
       <legend class="field-label">Categories</legend>
-      {categories.map((category) => (
-        <label key={category} class="check">
-          <input
-            type="checkbox"
-            checked={!left.has(category)}
-            onChange={(event) => toggle(category, event.currentTarget.checked)}
-          />{" "}
-          <bdi>{visible(category)}</bdi>
-        </label>
-      ))}
+      <div class="options">
+        {categories.map((category) => (
+          <label key={category} class="check">
+            <input
+              type="checkbox"
+              checked={!left.has(category)}
+              onChange={(event) => toggle(category, event.currentTarget.checked)}
+            />{" "}
+            <bdi>{visible(category)}</bdi>
+          </label>
+        ))}
+      </div>
     </fieldset>
   );
 }

@@ -3,14 +3,14 @@ import { ended, reasons } from "../api/operations";
 import type { AutolabelResult, EngineFigures, Job } from "../api/types";
 import { may } from "../auth/session";
 import { useSignal } from "@preact/signals";
-import { Fragment } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { engineName } from "../domain/engines";
 import { ago, count, moment, money, percent, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { Badge, ErrorNotice, Failure, Loading, Progress, TableScroll } from "../ui/parts";
+import { Badge, ErrorNotice, Failure, Loading, Progress } from "../ui/parts";
+import { numbers, Table } from "../ui/table";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 import { AutolabelForm } from "./autolabel-form";
@@ -76,40 +76,27 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
   return (
     <section class="card stack" aria-labelledby="engines">
       <h2 id="engines">Engines</h2>
-      <TableScroll label="Engines, table">
-        <table class="bars">
-          <thead>
-            <tr>
-              <th scope="col">Engine</th>
-              <th scope="col">Suggested</th>
-              <th scope="col">Accepted</th>
-              <th scope="col">Rejected</th>
-              <th scope="col">Accepted share</th>
-              <th scope="col">Cost</th>
-            </tr>
-          </thead>
-          <tbody>
-            {used.map((one) => (
-              <Fragment key={one.engine}>
-                <tr>
-                  <th scope="row">{engineName(one.engine)}</th>
-                  <Figures of={one} />
-                  <td>{one.cost === null ? "–" : money(one.cost)}</td>
-                </tr>
-                {one.models
-                  .filter(({ model }) => model !== null || one.models.length > 1)
-                  .map((figures) => (
-                    <tr key={`${one.engine} ${figures.model}`} class="part">
-                      <th scope="row">{figures.model === null ? "others" : <bdi>{figures.model}</bdi>}</th>
-                      <Figures of={figures} />
-                      <td />
-                    </tr>
-                  ))}
-              </Fragment>
-            ))}
-          </tbody>
-        </table>
-      </TableScroll>
+      <Table
+        label="Engines, table"
+        columns={[{ name: "Engine" }, ...numbers(...HEADS)]}
+        rows={used.flatMap((one) => [
+          {
+            key: one.engine,
+            cells: [engineName(one.engine), ...figuresOf(one), one.cost === null ? "–" : money(one.cost)],
+          },
+          ...one.models
+            .filter(({ model }) => model !== null || one.models.length > 1)
+            .map((figures) => ({
+              key: `${one.engine} ${figures.model}`,
+              class: "part",
+              cells: [
+                figures.model === null ? "others" : <bdi>{figures.model}</bdi>,
+                ...figuresOf(figures),
+                "",
+              ],
+            })),
+        ])}
+      />
       <Bands engines={used} />
     </section>
   );
@@ -122,49 +109,33 @@ function Bands({ engines }: { engines: readonly EngineFigures[] }) {
     .filter((row) => row.some((band) => band && band.precision !== null));
   if (!decided.length) return null;
   return (
-    <TableScroll label="Accepted share by confidence">
-      <table class="bars">
-        <thead>
-          <tr>
-            <th scope="col">Accepted share at confidence</th>
-            {engines.map((one) => (
-              <th key={one.engine} scope="col">
-                {engineName(one.engine)}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {decided.map((row) => (
-            <tr key={row[0]!.minConfidence}>
-              <th scope="row">
-                {percent(row[0]!.minConfidence)} to {percent(row[0]!.maxConfidence)}
-              </th>
-              {row.map((band, place) => (
-                <td key={engines[place]!.engine}>
-                  {!band || band.precision === null
-                    ? "–"
-                    : `${percent(band.precision)} of ${count(band.accepted + band.rejected)}`}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <Table
+      label="Accepted share by confidence"
+      columns={[
+        { name: "Accepted share at confidence" },
+        ...numbers(...engines.map((one) => engineName(one.engine))),
+      ]}
+      rows={decided.map((row) => ({
+        key: `${row[0]!.minConfidence}`,
+        cells: [
+          `${percent(row[0]!.minConfidence)} to ${percent(row[0]!.maxConfidence)}`,
+          ...row.map((band) =>
+            !band || band.precision === null
+              ? "–"
+              : `${percent(band.precision)} of ${count(band.accepted + band.rejected)}`,
+          ),
+        ],
+      }))}
+    />
   );
 }
 
-function Figures({ of }: { of: EngineFigures["models"][number] }) {
-  return (
-    <>
-      <td>{count(of.suggested)}</td>
-      <td>{count(of.accepted)}</td>
-      <td>{count(of.rejected)}</td>
-      <td>{of.precision === null ? "–" : percent(of.precision)}</td>
-    </>
-  );
-}
+const HEADS = ["Suggested", "Accepted", "Rejected", "Accepted share", "Cost"];
+
+const figuresOf = (of: EngineFigures["models"][number]): string[] => [
+  ...[of.suggested, of.accepted, of.rejected].map(count),
+  of.precision === null ? "–" : percent(of.precision),
+];
 
 function JobCard({
   open,

@@ -2,6 +2,7 @@ import type { Evaluation } from "../api/types";
 import { count, percent, score, visible } from "../domain/format";
 import { href } from "../router";
 import { Bar, TableScroll } from "../ui/parts";
+import { numbers, Table } from "../ui/table";
 
 interface Props {
   evaluation: Evaluation;
@@ -41,50 +42,25 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
   return (
     <section class="card wide">
       <h3>By category</h3>
-      <TableScroll label="Scores by category">
-        <table class="bars">
-          <thead>
-            <tr>
-              <th scope="col">Category</th>
-              <th scope="col" class="bar-cell">
-                F1
-              </th>
-              <th scope="col" class="number">
-                Precision
-              </th>
-              <th scope="col" class="number">
-                Recall
-              </th>
-              <th scope="col" class="number">
-                True positives
-              </th>
-              <th scope="col" class="number">
-                False positives
-              </th>
-              <th scope="col" class="number">
-                False negatives
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {Object.entries(evaluation.scores).map(([category, one]) => (
-              <tr key={category}>
-                <th scope="row">
-                  <bdi>{visible(category)}</bdi>
-                </th>
-                <td class="bar-cell">
-                  <Bar share={one.f1} /> <span class="number">{score(one.f1)}</span>
-                </td>
-                <td class="number">{score(one.precision)}</td>
-                <td class="number">{score(one.recall)}</td>
-                <td class="number">{count(one.truePositiveCount)}</td>
-                <td class="number">{count(one.falsePositiveCount)}</td>
-                <td class="number">{count(one.falseNegativeCount)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </TableScroll>
+      <Table
+        label="Scores by category"
+        columns={[
+          { name: "Category", class: "person" },
+          { name: "F1", class: "bar-cell" },
+          ...numbers("Precision", "Recall", "True positives", "False positives", "False negatives"),
+        ]}
+        rows={Object.entries(evaluation.scores).map(([category, one]) => ({
+          key: category,
+          cells: [
+            <bdi>{visible(category)}</bdi>,
+            <>
+              <Bar share={one.f1} /> <span class="number">{score(one.f1)}</span>
+            </>,
+            ...[one.precision, one.recall].map(score),
+            ...[one.truePositiveCount, one.falsePositiveCount, one.falseNegativeCount].map(count),
+          ],
+        }))}
+      />
     </section>
   );
 }
@@ -105,7 +81,7 @@ function Confusion({ evaluation, project, model }: Props) {
             <tr>
               <td />
               {columns.map((column) => (
-                <th key={column} scope="col">
+                <th key={column} scope="col" title={column}>
                   <bdi>{visible(column)}</bdi>
                 </th>
               ))}
@@ -114,7 +90,7 @@ function Confusion({ evaluation, project, model }: Props) {
           <tbody>
             {rows.map((row) => (
               <tr key={row}>
-                <th scope="row">
+                <th scope="row" title={row}>
                   <bdi>{visible(row)}</bdi>
                 </th>
                 {columns.map((column) => (

@@ -52,7 +52,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
           <input name="container" required autocomplete="off" />
         </Field>
         <Field label="Language" hint="For example en-us or de">
-          <input name="language" required value="en-us" autocomplete="off" />
+          <input name="language" required defaultValue="en-us" autocomplete="off" />
         </Field>
         <Field label="Description">
           <input name="description" autocomplete="off" />

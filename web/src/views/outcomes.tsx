@@ -5,7 +5,8 @@ import { messageOf } from "../api/http";
 import type { AutolabelResult, DocumentOutcome, Job, OutcomeName } from "../api/types";
 import { plural, words } from "../domain/format";
 import { href } from "../router";
-import { Failure, Loading, TableScroll } from "../ui/parts";
+import { Failure, Loading } from "../ui/parts";
+import { Table } from "../ui/table";
 
 const MOST = 200;
 
@@ -25,31 +26,23 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
   if (!rows.value) return <Loading what="the outcomes" />;
   const more = (job.result?.documentsDone ?? 0) - rows.value.length;
   return (
-    <TableScroll label="Outcomes">
-      <table class="outcomes">
-        <thead>
-          <tr>
-            <th scope="col">Document</th>
-            <th scope="col">Outcome</th>
-            <th scope="col">Reason</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.value.map((row) => (
-            <tr key={row.documentId}>
-              <td>
-                <a href={href(project, "label", { doc: row.documentId })}>
-                  <bdi>{row.location}</bdi>
-                </a>
-              </td>
-              <td class={row.outcome === "failed" ? "bad-text" : ""}>{words(row.outcome)}</td>
-              <td>{row.error?.message ?? ""}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <>
+      <Table
+        label="Outcomes"
+        columns={[{ name: "Document", class: "person" }, { name: "Outcome" }, { name: "Reason" }]}
+        rows={rows.value.map((row) => ({
+          key: row.documentId,
+          cells: [
+            <a href={href(project, "label", { doc: row.documentId })}>
+              <bdi>{row.location}</bdi>
+            </a>,
+            <span class={row.outcome === "failed" ? "bad-text" : ""}>{words(row.outcome)}</span>,
+            row.error?.message ?? "",
+          ],
+        }))}
+      />
       {more > 0 && <p class="hint">and {plural(more, "more document")}</p>}
-    </TableScroll>
+    </>
   );
 }
 

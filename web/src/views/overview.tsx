@@ -91,7 +91,7 @@ export function Overview({ open }: { open: OpenProject }) {
       {!!statistics?.missing && (
         <p class="notice">
           {plural(statistics.missing, "labeled document is", "labeled documents are")} missing from the
-          container. Their labels are kept; training leaves them out until the files are back.
+          container. The labels are kept; training leaves out what is missing until it is back.
         </p>
       )}
       {!!statistics?.total && statistics.byStatus.labeled < FEW_LABELS && may("Projects.Write") && (

@@ -21,7 +21,8 @@ import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { CategoryName } from "../ui/category";
-import { ErrorNotice, Failure, Loading, TableScroll } from "../ui/parts";
+import { ErrorNotice, Failure, Loading } from "../ui/parts";
+import { numbers, Table } from "../ui/table";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -88,34 +89,19 @@ function Figures({ open, agreement }: { open: OpenProject; agreement: Agreement 
 function ByCategory({ entities, rows }: { entities: boolean; rows: readonly CategoryAgreement[] }) {
   const heads = [entities ? "F1" : "Kappa", "First", "Second", "Both"];
   return (
-    <TableScroll label="Agreement by category">
-      <table class="bars progress-table">
-        <caption class="sr-only">How often each person gave a category, and both together</caption>
-        <thead>
-          <tr>
-            <th scope="col">Category</th>
-            {heads.map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((one) => (
-            <tr key={one.category}>
-              <th scope="row">
-                <bdi>{visible(one.category)}</bdi>
-              </th>
-              <td class="number">{figure(entities ? one.f1 : one.kappa)}</td>
-              <td class="number">{count(one.first)}</td>
-              <td class="number">{count(one.second)}</td>
-              <td class="number">{count(one.both)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <Table
+      label="Agreement by category"
+      caption="How often each person gave a category, and both together"
+      columns={[{ name: "Category", class: "person" }, ...numbers(...heads)]}
+      rows={rows.map((one) => ({
+        key: one.category,
+        cells: [
+          <bdi>{visible(one.category)}</bdi>,
+          figure(entities ? one.f1 : one.kappa),
+          ...[one.first, one.second, one.both].map(count),
+        ],
+      }))}
+    />
   );
 }
 

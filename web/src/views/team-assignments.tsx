@@ -6,7 +6,8 @@ import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
 import { CategorySelect } from "../ui/category";
-import { Failure, Field, Loading, Options, TableScroll, TextInput } from "../ui/parts";
+import { Failure, Field, Loading, Options, TextInput } from "../ui/parts";
+import { numbers, Table } from "../ui/table";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -38,45 +39,30 @@ export function Assignments({ open }: { open: OpenProject }) {
 
 function People({ project, list }: { project: string; list: readonly Assignment[] }) {
   return (
-    <TableScroll label="Assignments by person">
-      <table class="bars progress-table">
-        <caption class="sr-only">Assignments by person</caption>
-        <thead>
-          <tr>
-            <th scope="col">Person</th>
-            {["Documents", "Suggested", "Unlabeled", "Labeled"].map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-            <th scope="col">List</th>
-          </tr>
-        </thead>
-        <tbody>
-          {list.map((one) => (
-            <tr key={one.assignee ?? "@none"}>
-              <th scope="row" class="person">
-                {one.assignee === null ? "Nobody" : <bdi>{one.assignee}</bdi>}
-                {one.assignee !== null && one.assignee === person.value?.name && " (you)"}
-              </th>
-              {[one.documents, one.autoLabeled, one.unlabeled, one.labeled].map((number, index) => (
-                <td key={index} class="number">
-                  {count(number)}
-                </td>
-              ))}
-              <td>
-                <a
-                  href={href(project, "review", { assigned: one.assignee ?? "@none" })}
-                  aria-label={`Review those of ${one.assignee ?? "nobody"}`}
-                >
-                  Review
-                </a>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <Table
+      label="Assignments by person"
+      columns={[
+        { name: "Person", class: "person" },
+        ...numbers("Documents", "Suggested", "Unlabeled", "Labeled"),
+        { name: "List" },
+      ]}
+      rows={list.map((one) => ({
+        key: one.assignee ?? "@none",
+        cells: [
+          <>
+            {one.assignee === null ? "Nobody" : <bdi>{one.assignee}</bdi>}
+            {one.assignee !== null && one.assignee === person.value?.name && " (you)"}
+          </>,
+          ...[one.documents, one.autoLabeled, one.unlabeled, one.labeled].map(count),
+          <a
+            href={href(project, "review", { assigned: one.assignee ?? "@none" })}
+            aria-label={`Review those of ${one.assignee ?? "nobody"}`}
+          >
+            Review
+          </a>,
+        ],
+      }))}
+    />
   );
 }
 

@@ -2,7 +2,8 @@ import { useSignal } from "@preact/signals";
 import { readProgress, type Work } from "../api/team";
 import { count } from "../domain/format";
 import { byPerson, dayBefore, dayName, type Totals } from "../domain/work";
-import { Bar, Failure, Field, Loading, TableScroll } from "../ui/parts";
+import { Bar, Failure, Field, Loading } from "../ui/parts";
+import { numbers, Table, type Column } from "../ui/table";
 import { usePoll } from "../ui/use-poll";
 
 const PERIODS = [7, 30, 90];
@@ -47,62 +48,26 @@ export function ProgressOfTeam({ project }: { project: string }) {
   );
 }
 
-function Heads({ first }: { first: readonly string[] }) {
-  return (
-    <thead>
-      <tr>
-        {first.map((name) => (
-          <th key={name} scope="col">
-            {name}
-          </th>
-        ))}
-        <th scope="col" class="bar-cell">
-          Documents
-        </th>
-        {["Accepted", "Rejected", "Set by hand", "In bulk", "Undone"].map((name) => (
-          <th key={name} scope="col" class="number">
-            {name}
-          </th>
-        ))}
-      </tr>
-    </thead>
-  );
-}
+const FIGURES: readonly Column[] = [
+  { name: "Documents", class: "bar-cell" },
+  ...numbers("Accepted", "Rejected", "Set by hand", "In bulk", "Undone"),
+];
 
-function Numbers({ of, most }: { of: Totals; most: number }) {
-  return (
-    <>
-      <td class="bar-cell">
-        <Bar share={most ? of.documents / most : 0} /> <span class="number">{count(of.documents)}</span>
-      </td>
-      {[of.accepted, of.rejected, of.labeled, of.bulk, of.undone].map((number, index) => (
-        <td key={index} class="number">
-          {count(number)}
-        </td>
-      ))}
-    </>
-  );
-}
+const figuresOf = (of: Totals, most: number) => [
+  <>
+    <Bar share={most ? of.documents / most : 0} /> <span class="number">{count(of.documents)}</span>
+  </>,
+  ...[of.accepted, of.rejected, of.labeled, of.bulk, of.undone].map(count),
+];
 
 function Sums({ of }: { of: readonly Totals[] }) {
   const most = Math.max(...of.map((one) => one.documents));
   return (
-    <TableScroll label="Progress by person">
-      <table class="bars progress-table">
-        <caption class="sr-only">Progress by person</caption>
-        <Heads first={["Person"]} />
-        <tbody>
-          {of.map((one) => (
-            <tr key={one.by}>
-              <th scope="row" class="person">
-                <bdi>{one.by}</bdi>
-              </th>
-              <Numbers of={one} most={most} />
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <Table
+      label="Progress by person"
+      columns={[{ name: "Person", class: "person" }, ...FIGURES]}
+      rows={of.map((one) => ({ key: one.by, cells: [<bdi>{one.by}</bdi>, ...figuresOf(one, most)] }))}
+    />
   );
 }
 
@@ -111,25 +76,18 @@ function Days({ of }: { of: readonly Work[] }) {
   return (
     <>
       <h3>By day</h3>
-      <TableScroll label="Progress by day">
-        <table class="bars progress-table">
-          <caption class="sr-only">Progress by day and person</caption>
-          <Heads first={["Day", "Person"]} />
-          <tbody>
-            {of.map((one) => (
-              <tr key={`${one.date} ${one.by}`}>
-                <th scope="row">
-                  <time dateTime={one.date}>{dayName(one.date)}</time>
-                </th>
-                <td class="person">
-                  <bdi>{one.by}</bdi>
-                </td>
-                <Numbers of={one} most={most} />
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </TableScroll>
+      <Table
+        label="Progress by day"
+        columns={[{ name: "Day" }, { name: "Person", class: "person" }, ...FIGURES]}
+        rows={of.map((one) => ({
+          key: `${one.date} ${one.by}`,
+          cells: [
+            <time dateTime={one.date}>{dayName(one.date)}</time>,
+            <bdi>{one.by}</bdi>,
+            ...figuresOf(one, most),
+          ],
+        }))}
+      />
     </>
   );
 }

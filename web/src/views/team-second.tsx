@@ -5,7 +5,8 @@ import { count, moment, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
-import { ErrorNotice, Failure, Field, Loading, TableScroll, TextInput } from "../ui/parts";
+import { ErrorNotice, Failure, Field, Loading, TextInput } from "../ui/parts";
+import { numbers, Table } from "../ui/table";
 import { useAction } from "../ui/use-action";
 import { usePoll } from "../ui/use-poll";
 
@@ -37,39 +38,30 @@ export function SecondReviews({ open }: { open: OpenProject }) {
 
 function Reviews({ project, list }: { project: string; list: readonly SecondReview[] }) {
   return (
-    <TableScroll label="Second reviews, table">
-      <table class="bars progress-table">
-        <caption class="sr-only">Second reviews, the newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Second person</th>
-            <th scope="col" class="number">
-              Documents
-            </th>
-            <th scope="col">Started</th>
-            <th scope="col">Open</th>
-          </tr>
-        </thead>
-        <tbody>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <th scope="row" class="person">
-                <bdi>{one.reviewer}</bdi>
-                {one.reviewer === person.value?.name && " (you)"}
-              </th>
-              <td class="number">{count(one.documents)}</td>
-              <td>
-                <time dateTime={one.createdDateTime}>{moment(one.createdDateTime)}</time> by{" "}
-                <bdi>{one.by}</bdi>
-              </td>
-              <td>
-                <Open project={project} review={one} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </TableScroll>
+    <Table
+      label="Second reviews, table"
+      caption="Second reviews, the newest first"
+      columns={[
+        { name: "Second person", class: "person" },
+        ...numbers("Documents"),
+        { name: "Started" },
+        { name: "Open" },
+      ]}
+      rows={list.map((one) => ({
+        key: one.id,
+        cells: [
+          <>
+            <bdi>{one.reviewer}</bdi>
+            {one.reviewer === person.value?.name && " (you)"}
+          </>,
+          count(one.documents),
+          <>
+            <time dateTime={one.createdDateTime}>{moment(one.createdDateTime)}</time> by <bdi>{one.by}</bdi>
+          </>,
+          <Open project={project} review={one} />,
+        ],
+      }))}
+    />
   );
 }
 

@@ -92,10 +92,10 @@ function LatestJob({ job }: { job: Job<TrainingResult> }) {
   );
 }
 
-function LeftOut({ title, messages }: { title: string; messages: readonly string[] }) {
+function LeftOut({ title, messages, of = "" }: { title: string; messages: readonly string[]; of?: string }) {
   if (!messages.length) return null;
   return (
-    <section class="notice" aria-label="Labels left out or adjusted">
+    <section class="notice" aria-label={`Labels left out or adjusted${of}`}>
       <p>{title}</p>
       <ul>
         {messages.map((message) => (
@@ -115,7 +115,11 @@ function ModelResult({ project, model }: { project: string; model: Model }) {
   if (result.error.value) return <Failure message={result.error.value} onRetry={result.again} />;
   return result.data.value ? (
     <>
-      <LeftOut title="Not every label was used as it is:" messages={result.data.value.warnings} />
+      <LeftOut
+        title="Not every label was used as it is:"
+        messages={result.data.value.warnings}
+        of={` of the model ${model.label}`}
+      />
       <EvaluationView evaluation={result.data.value} project={project} model={model.label} />
     </>
   ) : (
