@@ -138,6 +138,8 @@ async def test_dialogs_of_entities(open_studio: OpenStudio, new_project: MakePro
     await page.get_by_role("button", name="In all documents…").click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("4 suggestions would be accepted")
+    examples = dialog.get_by_role("list", name="These").get_by_role("listitem")
+    await expect(examples).to_have_count(4)  # of 236 entities as long, in the same document
     found = await studio.at_all_sizes("in all documents")
     await closed(studio)
     document = await project.document("a.txt")

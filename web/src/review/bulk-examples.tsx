@@ -10,7 +10,7 @@ import { CategoryName } from "../ui/category";
 const SHOWN = 10;
 /** Documents that the examples are chosen from: the first by id, which is random with regard to the content. */
 const CHOSEN_FROM = 1_000;
-/** Entities whose texts are read to find ten with the text that is asked for. */
+/** Documents that are read to find ten entities with the text that is asked for. */
 const READ = 30;
 /** What the search of the server takes and gives at most. */
 const MOST_SEARCHED_FOR = 200;
@@ -66,12 +66,18 @@ export async function examplesOf(
       .filter((s) => text === undefined || s.length === text.length)
       .map((suggestion) => ({ document, suggestion, words: document.excerpt ?? "" })),
   );
-  const firsts = found.flatMap((examples) => examples.slice(0, 1));
-  const others = found.flatMap((examples) => examples.slice(1));
-  const examples = [...firsts, ...others];
-  if (!entities) return examples.slice(0, SHOWN);
-  const chosen = await withWords(project, examples.slice(0, text === undefined ? SHOWN : READ));
-  return chosen.filter(({ words }) => text === undefined || words === text).slice(0, SHOWN);
+  const all = text === undefined ? found : await withText(project, found.slice(0, READ), text);
+  const firsts = all.flatMap((examples) => examples.slice(0, 1));
+  const others = all.flatMap((examples) => examples.slice(1));
+  const examples = [...firsts, ...others].slice(0, SHOWN);
+  return entities && text === undefined ? withWords(project, examples) : examples;
+}
+
+/** Of the examples of each document, those whose entity has this text. */
+function withText(project: string, found: readonly Example[][], text: string): Promise<Example[][]> {
+  return Promise.all(
+    found.map(async (examples) => (await withWords(project, examples)).filter(({ words }) => words === text)),
+  );
 }
 
 /** The first documents that may have such a suggestion. */
