@@ -11,6 +11,8 @@ from tests.browser.seeds import MANY, NOTE, RIGHT_TO_LEFT, classes, entities, ma
 from tests.browser.studio import Studio
 from tests.support.api import ENTITIES, MULTI, SINGLE
 
+COMMANDS = ("Go to the next uncertain suggestion", "Skip to the next document", "Show percentages")
+
 type Found = dict[str, list[str]]
 
 pytestmark = pytest.mark.timeout(900)
@@ -42,8 +44,10 @@ async def test_review_of_classes(kind: str, open_studio: OpenStudio, new_project
     await page.get_by_text("Filters").click()
     await page.get_by_text("History", exact=True).click()
     await expect(page.get_by_role("listitem").filter(has_text="document changed")).to_contain_text("Flagged")
-    for name in ("Go to the next uncertain suggestion", "Skip to the next document", "Show percentages"):
-        await expect(page.get_by_role("button", name=name)).to_be_visible()
+    for width in (320, 390, 860):  # every command has a control on a phone
+        await page.set_viewport_size({"width": width, "height": 800})
+        for name in (*COMMANDS, "Keyboard shortcuts"):
+            await expect(page.get_by_role("button", name=name)).to_be_visible()
     found = await studio.at_all_sizes(f"review of {kind}")
     await page.keyboard.press("g")
     await studio.press("reject" if kind == SINGLE else "accept")
