@@ -109,6 +109,9 @@ param openAIJobCostLimit string = ''
 param openAIRequestsPerMinute string = ''
 param openAITokensPerMinute string = ''
 
+@description('Setting OPENAI_MAX_ANSWER_TOKENS: tokens that an answer may have. Empty: by the kind of project.')
+param openAIMaxAnswerTokens string = ''
+
 @description('Resource id of a Language resource for the engine azure-language; the app may use its models. Empty: none.')
 param languageId string = ''
 
@@ -301,6 +304,7 @@ module app 'modules/app.bicep' = {
       openAIJobCostLimit: openAIJobCostLimit
       openAIRequestsPerMinute: openAIRequestsPerMinute
       openAITokensPerMinute: openAITokensPerMinute
+      openAIMaxAnswerTokens: openAIMaxAnswerTokens
       languageEndpoint: languageEndpoint
       languageProject: languageProject
       languageDeployment: languageDeployment

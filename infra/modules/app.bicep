@@ -100,6 +100,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         { name: 'OPENAI_JOB_COST_LIMIT', value: engines.openAIJobCostLimit }
         { name: 'OPENAI_REQUESTS_PER_MINUTE', value: engines.openAIRequestsPerMinute }
         { name: 'OPENAI_TOKENS_PER_MINUTE', value: engines.openAITokensPerMinute }
+        { name: 'OPENAI_MAX_ANSWER_TOKENS', value: engines.openAIMaxAnswerTokens }
         { name: 'OPENAI_TIMEOUT_SECONDS', value: '30' }
         { name: 'LANGUAGE_ENDPOINT', value: engines.languageEndpoint }
         { name: 'LANGUAGE_PROJECT', value: engines.languageProject }

@@ -160,15 +160,40 @@ def test_security_properties_are_literals(home: Path) -> None:
     assert account["properties"]["allowSharedKeyAccess"] is False
     assert account["properties"]["allowBlobPublicAccess"] is False
     assert account["properties"]["minimumTlsVersion"] == "TLS1_2"
+    assert account["properties"]["supportsHttpsTrafficOnly"] is True
+    containers = [resource for resource in built if resource["type"].endswith("blobServices/containers")]
+    assert len(containers) == 5
+    assert all(container["properties"]["publicAccess"] == "None" for container in containers)
     [vault] = [resource for resource in built if resource["type"] == "Microsoft.KeyVault/vaults"]
     assert vault["properties"]["enablePurgeProtection"] is True
     assert vault["properties"]["enableRbacAuthorization"] is True
     [site] = [resource for resource in built if resource["type"] == "Microsoft.Web/sites"]
     assert site["properties"]["httpsOnly"] is True
+    assert site["properties"]["siteConfig"]["minTlsVersion"] == "1.2"
+    assert site["properties"]["siteConfig"]["ftpsState"] == "Disabled"
     assert site["properties"]["functionAppConfig"]["runtime"] == {"name": "python", "version": "3.13"}
     assert site["identity"]["type"] == "UserAssigned"
     [insights] = [resource for resource in built if resource["type"] == "Microsoft.Insights/components"]
     assert insights["properties"]["DisableLocalAuth"] is True
+
+
+def test_the_host_gets_the_limits_of_the_sample(home: Path) -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text("utf-8"))["Values"]
+    [site] = [resource for resource in resources(template(home)) if resource["type"] == "Microsoft.Web/sites"]
+    settings = str(site["properties"]["siteConfig"]["appSettings"])
+    for name in ("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "AzureWebJobsDisableHomepage"):
+        assert re.search(rf"'{name}'(, 'value', |\W+value\W+)'?{sample[name]}'?", settings), name
+
+
+def test_two_environments_of_a_subscription_share_no_name(home: Path) -> None:
+    built = template(home)
+    assert "parameters('environmentName')" in built["variables"]["suffix"]
+    [group] = [part for part in resources(built) if part["type"] == "Microsoft.Resources/resourceGroups"]
+    assert "parameters('environmentName')" in group["name"]
+
+
+def test_no_instance_is_kept_ready_unasked(home: Path) -> None:
+    assert template(home)["parameters"]["alwaysReady"]["defaultValue"] == []
 
 
 def test_the_app_has_no_health_check_which_flex_consumption_lacks(home: Path) -> None:
@@ -304,6 +329,10 @@ def test_subscriptions_deliver_every_event_that_the_code_reads(tmp_path: Path) -
         "others-changed",
     ):
         assert made[name]["advanced-filter"] == ["data.api", "StringNotIn", "CreateFile"]
+    for options in made.values():
+        assert options["deadletter-identity"] == ["systemassigned"]
+        [dead_letters] = options["deadletter-identity-endpoint"]
+        assert dead_letters == "dead_letter_endpoint/table_prefix-dead-letters"
     assert len(made) == 7
 
 
