@@ -335,7 +335,7 @@ def container() -> Container:
     """The container of this process."""
     # A job makes a hundred thousand objects without cycles; Python would look among them for some every 2,000.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(20_000, 20, 10)
     settings = load_settings()
     clients = StorageClients(
         _account(settings),

@@ -74,12 +74,11 @@ class LanguageOptions:
 
         A redirect would take documents and the key, which is in a header of the service's own, to another server.
         """
-        limits = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 100}
         return {
             "api_version": API_VERSION,
             "permit_redirects": False,
             "transport": _bounded_transport(),
-            **limits,
+            "retry_total": 0,
         }
 
     @property
@@ -110,7 +109,7 @@ def _bounded_transport() -> Any:
         auto_decompress=False,
         trust_env=True,
     )
-    return AioHttpTransport(session=session)
+    return AioHttpTransport(session=session, connection_timeout=10, read_timeout=100)
 
 
 async def _body_in(response: "ClientResponse") -> bytes:

@@ -114,10 +114,8 @@ class _Steps:
         return logarithm, forward * backward, follows
 
 
-def fit(
-    seen: Seen, labels: Sequence[int], lengths: Sequence[int], count: int, iterations: int
-) -> tuple[Weights, Chain]:
-    """The weights as attributes x labels, and the chain with them.
+def fit(seen: Seen, labels: Sequence[int], lengths: Sequence[int], count: int, iterations: int) -> Chain:
+    """The chain with the weights of all attributes.
 
     `labels` of the tokens, from 0 to `count` - 1; `lengths` of the sequences, one after the other.
     """
@@ -129,7 +127,8 @@ def fit(
     expected = seen.slope(truth)
     free = np.flatnonzero(expected > 0)
     wanted = expected.ravel()[free].astype(np.float64)
-    weights = np.zeros_like(expected)  # where no attribute was seen with the label, it stays 0
+    weights = expected
+    weights.fill(0)  # where no attribute was seen with the label, it stays 0
 
     def apart(values: Vector) -> tuple[Weights, Matrix]:
         weights.ravel()[free] = values[: len(free)]
@@ -145,7 +144,7 @@ def fit(
         return logarithm - right + _SQUARED * float(values @ values), slope
 
     weights, transitions = apart(minimize(loss, np.zeros(len(free) + count * count), iterations))
-    return weights, Chain(csr_array(weights), transitions)
+    return Chain(csr_array(weights), transitions)
 
 
 def minimize(loss: Callable[[Vector], tuple[float, Vector]], start: Vector, iterations: int) -> Vector:

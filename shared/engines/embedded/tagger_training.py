@@ -170,10 +170,9 @@ class _Words:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What was fitted on some documents; `weights` for each chain, as attributes x labels."""
+    """What was fitted on some documents."""
 
     chains: list[Chain]
-    weights: list[Weights]
     gazetteer: Gazetteer
     clusters: WordClusters
 
@@ -198,34 +197,33 @@ class _Fitter:
         lengths = [end - begin for document in documents for begin, end in document.tokens.segments]
         given = [label for document in documents for label in document.labels]
         iterations = min(_ITERATIONS, max(_LEAST_ITERATIONS, _WORK // max(1, len(given))))
-        fitted = [
+        chains = [
             chain_training.fit(seen, _of_group(given, first, count), lengths, 2 * count + 1, iterations)
             for first, count in groups(len(self.categories))
         ]
-        return _Fit([chain for _, chain in fitted], [weights for weights, _ in fitted], gazetteer, clusters)
+        return _Fit(chains, gazetteer, clusters)
 
     def candidates(self, fitted: _Fit, documents: Sequence[Document]) -> list[list[Candidate]]:
         """Probable spans of documents that the fit did not see."""
         seen = self.words.seen(documents, fitted.clusters, fitted.gazetteer, own=False)
-        # Attributes that were numbered since have no weight.
         width = len(self.words.numbers)
-        weights = (
-            np.concatenate([some, np.zeros((width - len(some), some.shape[1]), dtype=np.float32)])
-            for some in fitted.weights
-        )
-        scored = (seen.scores(some).astype(np.float64) for some in weights)
+        scored = (seen.scores(_dense(chain, width)).astype(np.float64) for chain in fitted.chains)
         return probable_spans(fitted.chains, len(self.categories), scored, [d.tokens for d in documents])
 
     def tagger(self, fitted: _Fit, decision: Decision) -> Tagger:
         """The model to be stored: attributes without a weight are left out."""
-        used = np.flatnonzero(np.any([weights.any(axis=1) for weights in fitted.weights], axis=0))
+        used = np.flatnonzero(np.any([np.diff(chain.weights.indptr) > 0 for chain in fitted.chains], axis=0))
         names = list(self.words.numbers)
         vocabulary = [names[attribute] for attribute in used.tolist()]
-        chains = [
-            Chain(csr_array(weights[used].astype(np.float32)), chain.transitions)
-            for weights, chain in zip(fitted.weights, fitted.chains, strict=True)
-        ]
+        chains = [Chain(chain.weights[used], chain.transitions) for chain in fitted.chains]
         return Tagger(self.categories, vocabulary, chains, fitted.gazetteer, fitted.clusters, decision)
+
+
+def _dense(chain: Chain, width: int) -> Weights:
+    """Its weights as attributes x labels; attributes that were numbered since have none."""
+    dense: Weights = np.zeros((width, chain.labels), dtype=np.float32)
+    dense[: chain.weights.shape[0]] = chain.weights.toarray()
+    return dense
 
 
 def _of_group(given: Sequence[int], first: int, count: int) -> list[int]:

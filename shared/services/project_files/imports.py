@@ -332,7 +332,7 @@ class ImportService:
             except Conflict as error:
                 if error.retry_after is None:
                     raise
-                reason = error
+                reason = error.with_traceback(None)  # whose frames would keep the file
         raise reason
 
     async def _try(self, job: Job, file: ProjectFile, written: set[str]) -> Job:

@@ -179,17 +179,26 @@ class BulkService:
     async def _work(self, job: Job) -> Job:
         """All batches, some at a time, in the request as far as its moment reaches; the sweep sees to the rest.
 
-        The service works on a commit while the next pages are computed. The job is settled once, at the end.
+        The service works on a commit while the next pages are computed. The job is settled once, at the end. After a
+        failure those under way are finished, so that what they have written is counted, and no other is begun.
         """
+        failures: list[Exception] = []
 
         async def messages() -> AsyncIterator[BatchMessage]:
             for number in range(len(job.batches)):
+                if failures:
+                    break
                 yield BatchMessage.of(job, number)
 
         async def run(message: BatchMessage) -> None:
-            await run_leased(self._stores, self._jobs, message, self._run, settles=False)
+            try:
+                await run_leased(self._stores, self._jobs, message, self._run, settles=False)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
 
         await run_each(messages(), run)
+        if failures:
+            raise failures[0]
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return await self._jobs.settle(found) if found else job  # also one that had nothing to do
 

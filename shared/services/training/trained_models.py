@@ -35,6 +35,8 @@ log = logging.getLogger("labelbridge.models")
 
 #: Ids of documents in the cells of confusion matrices that were shown last.
 MAX_REMEMBERED: Final = 100_000
+#: What a cell takes besides, in ids: there are as many empty ones as a caller can think of names.
+_CELL: Final = 20
 
 
 class TrainedModelService:
@@ -93,9 +95,12 @@ class TrainedModelService:
             return frozenset(document_id(location) for location in found)
 
         self._cells[cell] = found = await asyncio.to_thread(chosen)
-        while len(self._cells) > 1 and sum(map(len, self._cells.values())) > MAX_REMEMBERED:
+        while len(self._cells) > 1 and self._remembered() > MAX_REMEMBERED:
             self._cells.popitem(last=False)
         return found
+
+    def _remembered(self) -> int:
+        return sum(_CELL + len(ids) for ids in self._cells.values())
 
     async def _evaluation(self, name: str, label: str, blob: Callable[[TrainedModel], str]) -> bytes:
         for _ in range(2):  # an evaluation that ends meanwhile puts other blobs in their place

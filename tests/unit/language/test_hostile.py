@@ -49,6 +49,17 @@ def results(documents: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {"jobId": "1", "status": "succeeded", "tasks": {"items": [item]}} | more
 
 
+async def test_a_call_waits_10_s_for_a_connection_and_100_for_each_part_of_a_response() -> None:
+    transport = LanguageOptions("https://x.cognitiveservices.azure.com", KEY, "p", "d").client_options[
+        "transport"
+    ]
+    try:
+        limits = transport.connection_config
+        assert (limits.timeout, limits.read_timeout) == (10, 100)
+    finally:
+        await transport.close()
+
+
 async def test_a_redirect_takes_neither_documents_nor_the_key_elsewhere() -> None:
     stolen: list[str] = []
 

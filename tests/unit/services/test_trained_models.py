@@ -68,3 +68,12 @@ async def test_as_many_cells_are_remembered_as_fit(
     for category in (None, "A", None):
         await models.counted_in(app.name, "m", category, None)
     assert len(reads) == 6
+
+
+@pytest.mark.usefixtures("reads")
+async def test_empty_cells_take_a_bounded_space(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = app.container.trained_models
+    monkeypatch.setattr(trained_models, "MAX_REMEMBERED", 100)
+    for number in range(12):
+        assert not await models.counted_in(app.name, "m", f"no category {number}", None)
+    assert len(models._cells) <= 100 // trained_models._CELL
