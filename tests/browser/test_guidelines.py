@@ -107,7 +107,7 @@ async def test_a_display_name_is_shown_and_the_name_stays(
     await page.get_by_label("Display name").fill("Customer mail")
     await page.get_by_role("button", name="Save settings").click()
     await studio.reported("Settings saved.")
-    await expect(page.get_by_role("navigation", name="Where you are")).to_contain_text("Customer mail")
+    await expect(page.get_by_role("navigation", name="Breadcrumb")).to_contain_text("Customer mail")
     assert (await project.get(""))["displayName"] == "Customer mail"
     await page.get_by_role("link", name="Overview", exact=True).click()
     await expect(page.get_by_role("heading", name="Customer mail")).to_be_visible()

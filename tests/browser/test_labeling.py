@@ -95,8 +95,8 @@ async def test_entities_by_hand(open_studio: OpenStudio, new_project: MakeProjec
     await page.get_by_role("combobox", name="Category of “Ada”").select_option("City")
     await page.get_by_text("Find text to label").click()
     await page.get_by_role("textbox", name="Text to label").fill("Oslo")
-    await page.get_by_label("Its category").select_option("City")
-    await page.get_by_role("button", name="Label the first").click()
+    await page.get_by_label("Category for this text").select_option("City")
+    await page.get_by_role("button", name="Label first match").click()
     await studio.text.locator("mark", has_text="Oslo").first.click()
     await (
         page.get_by_role("group", name="Category of the label")

@@ -170,5 +170,5 @@ async def test_second_review_and_reading_alone(open_studio: OpenStudio, new_proj
     await reader.go(project.name, "review", "?order=location")
     await expect(reader.text).to_be_visible()
     await reader.page.keyboard.press("a")
-    await reader.reported("needs the role Labels.Review")
+    await reader.reported("requires the Labels.Review role")
     assert found | await reader.at_all_sizes("reading alone") == {}

@@ -26,7 +26,7 @@ async def test_names_that_differ_in_blanks_are_different(
     await page.get_by_role("combobox", name="Category of “Ada”").select_option(index=2)
     await page.get_by_text("Find text to label").click()
     await page.get_by_label("Text to label").fill("Oslo")
-    await page.get_by_label("Its category").select_option(index=2)
+    await page.get_by_label("Category for this text").select_option(index=2)
     await page.get_by_role("button", name="Label all 2").click()
     await studio.press("save")
     await studio.saved()

@@ -69,10 +69,10 @@ async def test_a_document_that_was_found_opens_at_the_match(
     assert await page.evaluate("CSS.highlights.get('found').size") == 2
     assert await studio.violations() == []
     assert await studio.overflow() == []
-    await page.get_by_role("button", name="Match after").press("Enter")
+    await page.get_by_role("button", name="Go to the next match").press("Enter")
     await expect(page.get_by_text("Match 2 of 2")).to_be_visible()
     await page.wait_for_function(POINTED, arg="lost parcel")
-    await page.get_by_role("button", name="Match after").press("Enter")
+    await page.get_by_role("button", name="Go to the next match").press("Enter")
     await expect(page.get_by_text("Match 1 of 2")).to_be_visible()
     assert await studio.shown_text() == text
     await studio.go(project.name, "review")
@@ -105,10 +105,10 @@ async def test_a_search_that_finds_nothing_pauses_until_it_is_continued(
     state = page.get_by_text("0 found. Searched 1,500 of 1,800 documents, 2 without a readable text.")
     await expect(state).to_be_visible()
     assert asked == [None]
-    await page.get_by_role("button", name="Search on").focus()
+    await page.get_by_role("button", name="Continue searching").focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("1 found. Searched 1,800 of 1,800 documents")).to_be_visible()
-    await expect(page.get_by_role("button", name="Search on")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Continue searching")).to_have_count(0)
     await expect(studio.text).to_contain_text("needle")
 
 

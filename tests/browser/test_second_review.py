@@ -98,7 +98,7 @@ async def test_the_second_person_labels_the_sample_with_keys_and_a_lead_resolves
         await expect(apart.get_by_role("listitem")).to_have_count(2)
     assert await lead.violations() == []
     assert await lead.overflow() == []
-    await apart.get_by_role("button", name="Take the second labels").press("Enter")
+    await apart.get_by_role("button", name="Use the second labels").press("Enter")
     await lead.reported("is resolved")
     now = await project.document(items[0]["location"])
     assert now[field] == labels_of(kind, "Login", "@Login:70")[field]

@@ -106,5 +106,5 @@ async def test_the_filter_of_a_person_is_kept_in_the_address(
     await expect(dialog).to_contain_text("Only documents that are assigned to Ana.")
     await dialog.get_by_label("Lowest confidence").fill("0")
     await expect(dialog).to_contain_text("1 suggestion would be accepted.")
-    await dialog.get_by_role("button", name="Of everybody").click()
+    await dialog.get_by_role("button", name="Include all assignees").click()
     await expect(dialog).to_contain_text("2 suggestions would be accepted.")

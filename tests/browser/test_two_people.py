@@ -48,7 +48,7 @@ async def test_conflict_takes_the_saved_version(open_studio: OpenStudio, new_pro
     await project.suggested({"a.txt": "@Refund:60 one"}, "Refund")
     studio = await conflicting(open_studio, project)
 
-    await studio.page.get_by_role("button", name="Take the saved version").click()
+    await studio.page.get_by_role("button", name="Use the saved version").click()
     await studio.saved()
     await expect(studio.page.get_by_role("dialog")).to_have_count(0)
     assert (await project.document("a.txt"))["class"] == {"category": "Refund"}

@@ -32,12 +32,12 @@ async def test_roles_hide_what_one_may_not_do(open_studio: OpenStudio, new_proje
     await expect(studio.command("accept")).to_have_count(0)
     await expect(studio.command("save")).to_have_count(0)
     await page.keyboard.press("a")
-    await studio.reported("needs the role Labels.Review")
+    await studio.reported("requires the Labels.Review role")
     await studio.open(project.name, "Autolabel")
     await expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
     await expect(page.get_by_role("button", name="Start job")).to_have_count(0)
     await studio.open(project.name, "Connection")
-    await expect(page.get_by_text("Connecting needs the role Projects.Own.")).to_be_visible()
+    await expect(page.get_by_text("Connecting requires the Projects.Own role.")).to_be_visible()
 
 
 @pytest.mark.timeout(300)
@@ -103,7 +103,7 @@ async def test_new_project(open_studio: OpenStudio, new_project: MakeProject) ->
     dialog = page.get_by_role("dialog")
     assert await studio.violations() == []
     await dialog.get_by_label("Name").fill(planned.name)
-    await dialog.get_by_label("What is labeled").select_option("Multi-label")
+    await dialog.get_by_label("Project type").select_option("Multi-label")
     await dialog.get_by_label("Container").fill(planned.container)
     await dialog.get_by_label("Language", exact=True).fill("klingon")
     await page.keyboard.press("Enter")

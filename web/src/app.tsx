@@ -101,7 +101,7 @@ function Header() {
         <img src="/studio/icon.svg" alt="" width="26" height="26" />
         <span>Labelbridge</span>
       </a>
-      <nav class="crumbs" aria-label="Where you are">
+      <nav class="crumbs" aria-label="Breadcrumb">
         <a href="#/projects" aria-current={at.view === "projects" ? "page" : undefined}>
           Projects
         </a>

@@ -141,21 +141,21 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
         {jobId.value && (
           <FilterNotice
             text="Only suggestions of the job that the list is filtered by."
-            widen="Of all jobs"
+            widen="Include all jobs"
             onWiden={() => (jobId.value = "")}
           />
         )}
         {flagged.value && (
           <FilterNotice
             text="Only flagged documents."
-            widen="Flagged or not"
+            widen="Include unflagged"
             onWiden={() => (flagged.value = false)}
           />
         )}
         {assigned.value && (
           <FilterNotice
             text={`Only documents that are assigned to ${PEOPLE[assigned.value] ?? assigned.value}.`}
-            widen="Of everybody"
+            widen="Include all assignees"
             onWiden={() => (assigned.value = "")}
           />
         )}

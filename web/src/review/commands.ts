@@ -128,7 +128,7 @@ export const NO_LABEL: Command = {
   name: "No label applies",
   short: "No label",
   icon: "none",
-  help: "Save that a person looked and no label applies; rejects all suggestions of the document",
+  help: "Mark the document as having no label, and reject its suggestions",
   run: (review) => review.noLabelApplies(),
   enabled: (review) => hasDocument(review) && review.readOnly.value === null,
 };
@@ -149,7 +149,7 @@ const MORE: readonly Command[] = [
     id: "uncertain",
     key: "d",
     name: "Go to the next uncertain suggestion",
-    short: "Doubtful",
+    short: "Uncertain",
     icon: "doubt",
     help: "Go to the next suggestion below 60%, in this document or in one that follows",
     run: (review) => void review.nextUncertain(),
@@ -176,7 +176,7 @@ export const FLAG: Command = {
   name: "Flag",
   short: "Flag",
   icon: "flag",
-  help: "Flag the document for other people, or take the flag off",
+  help: "Flag the document for other people, or remove the flag",
   run: (review) => review.toggleFlag(),
   enabled: canMark,
 };

@@ -85,7 +85,7 @@ function Versions({ review, conflict }: { review: Review; conflict: Conflict }) 
           Decide later
         </button>
         <button type="button" onClick={() => review.saving.settle(conflict, null, false)}>
-          Take the saved version
+          Use the saved version
         </button>
         {both && (
           <button type="button" onClick={() => review.saving.settle(conflict, both, true)}>

@@ -93,13 +93,13 @@ export function DocumentNotices({ review }: { review: Review }) {
         <div class="notice">
           <p>The text has changed since these labels were set. Check them, then confirm.</p>
           <button type="button" disabled={locked} onClick={() => review.step({ do: "confirm" })}>
-            The labels still fit
+            Labels are still correct
           </button>
         </div>
       )}
       {!!document.labelProblems?.length && (
         <div class="notice bad">
-          <p>Some labels do not fit the text:</p>
+          <p>Some labels do not match the text:</p>
           <ul>
             {document.labelProblems.map((problem) => (
               <li key={problem}>{problem}</li>
@@ -131,7 +131,7 @@ function settingsChanged(row: HistoryItem): string[] {
   const after = (row.details["after"] ?? {}) as Settings;
   const changed = (what: keyof Settings): boolean => !!before && before[what] !== after[what];
   return [
-    ...(changed("flagged") ? [after.flagged ? "Flagged" : "Flag taken off"] : []),
+    ...(changed("flagged") ? [after.flagged ? "Flagged" : "Flag removed"] : []),
     ...(changed("note") ? [after.note ? `Note: ${after.note}` : "Note removed"] : []),
     ...(changed("dataset") ? [`Used for: ${after.dataset}`] : []),
     ...(changed("language") ? [`Language: ${after.language}`] : []),

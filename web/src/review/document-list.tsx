@@ -95,7 +95,7 @@ function SearchState({ review, list }: { review: Review; list: DocumentList }) {
       </p>
       {list.paused.value && (
         <button type="button" class="small" onClick={() => void on()}>
-          Search on
+          Continue searching
         </button>
       )}
     </div>

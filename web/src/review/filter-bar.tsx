@@ -78,7 +78,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
         >
           <option value="uncertainty">Least certain</option>
           <option value="location">By name</option>
-          <option value="id">Any order</option>
+          <option value="id">Unsorted</option>
         </select>
       </div>
       <details

@@ -37,7 +37,7 @@ export function FindText({ review }: { review: Review }) {
         <Field label="Text to label">
           <TextInput signal={wanted} />
         </Field>
-        <Field label="Its category">
+        <Field label="Category for this text">
           <CategorySelect
             categories={categories}
             value={chosen}
@@ -46,7 +46,7 @@ export function FindText({ review }: { review: Review }) {
         </Field>
         <div class="actions start">
           <button type="submit" disabled={!places.value.length || !chosen || !!review.readOnly.value}>
-            Label the first
+            Label first match
           </button>
           <button
             type="button"

@@ -18,10 +18,10 @@ export function FoundNotice({ review }: { review: Review }) {
       </p>
       {matches.length > 1 && (
         <>
-          <button type="button" class="quiet small" aria-label="Match before" onClick={move(-1)}>
+          <button type="button" class="quiet small" aria-label="Go to the previous match" onClick={move(-1)}>
             <Icon name="previous" size={15} />
           </button>
-          <button type="button" class="quiet small" aria-label="Match after" onClick={move(1)}>
+          <button type="button" class="quiet small" aria-label="Go to the next match" onClick={move(1)}>
             <Icon name="next" size={15} />
           </button>
         </>
@@ -35,7 +35,7 @@ interface Place {
   readonly length: number;
 }
 
-/** Highlights the places in the text of an element and scrolls to one of them; returns how to take it back. */
+/** Highlights the places in the text of an element and scrolls to one of them; returns how to undo it. */
 export function showMatches(root: HTMLElement, places: readonly Place[], at: number): () => void {
   const ranges = rangesOf(root, places);
   const current = ranges[at];

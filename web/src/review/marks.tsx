@@ -23,7 +23,7 @@ export function MarkTools({ review }: { review: Review }) {
         aria-label={FLAG.name}
         aria-pressed={flagged}
         aria-keyshortcuts={FLAG.key}
-        title={`${flagged ? "Take the flag off" : "Flag for other people"} (${keyCap(FLAG.key)})`}
+        title={`${flagged ? "Remove the flag" : "Flag for other people"} (${keyCap(FLAG.key)})`}
         disabled={!FLAG.enabled(review)}
         onClick={() => FLAG.run(review)}
       >

@@ -138,13 +138,12 @@ function SampleProgress({ review }: { review: Review }) {
   return (
     <div class="sample stack">
       <p>
-        <strong>Second review.</strong> Label these documents as if nobody had: what others labeled is not
-        shown.
+        <strong>Second review.</strong> Label independently. Other people’s labels are hidden.
       </p>
       {rows.length > 0 && <Progress value={labeled / rows.length} label="Labeled documents of the sample" />}
       <p class="hint" role="status">
         {rows.length > 0 && labeled === rows.length
-          ? "All are labeled. You can still change what you said until it is compared."
+          ? "All are labeled. You can change your labels until the disagreement is resolved."
           : `${count(labeled)} of ${plural(rows.length, "document")} labeled.`}
       </p>
       {refusal && <p class="notice">{refusal}</p>}
@@ -240,7 +239,9 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
             </button>
           )}
           {review.drafts.unstored.value && (
-            <span class="hint bad-text">This browser stores nothing: save before you close the page.</span>
+            <span class="hint bad-text">
+              This browser cannot store drafts. Save before you close the page.
+            </span>
           )}
         </header>
         {!isEntities(review.kind) && <ClassStrip review={review} />}

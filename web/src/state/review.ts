@@ -106,7 +106,9 @@ export class Review {
     this.lockReason = computed(() => {
       const lock = open.lock.value;
       if (lock) return `${lock.reason} ${lock.until}`;
-      return may("Labels.Review") ? null : "You can only read here: labeling needs the role Labels.Review.";
+      return may("Labels.Review")
+        ? null
+        : "You have read-only access. Labeling requires the Labels.Review role.";
     });
     this.locked = computed(() => this.lockReason.value !== null);
     this.readOnly = computed(() => {

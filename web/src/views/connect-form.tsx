@@ -111,9 +111,7 @@ function Conditions({ conditions }: { conditions: Condition[] }) {
   return (
     <div role="status">
       <p class="strong">
-        {unmet
-          ? `Not yet: ${unmet} of ${conditions.length} conditions are not met.`
-          : "All conditions are met."}
+        {unmet ? `${unmet} of ${conditions.length} conditions are not met.` : "All conditions are met."}
       </p>
       <ul class="conditions" role="list">
         {conditions.map((one) => (

@@ -43,7 +43,7 @@ export function ConnectionView({ open }: { open: OpenProject }) {
         (may("Projects.Own") ? (
           <ConnectForm open={open} />
         ) : (
-          <p class="notice">Connecting needs the role Projects.Own.</p>
+          <p class="notice">Connecting requires the Projects.Own role.</p>
         ))}
       <History open={open} state={`${connection?.state}|${connection?.activeStudio}`} />
     </>

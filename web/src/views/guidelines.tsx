@@ -144,7 +144,7 @@ function EditDialog({
                 error.value = null;
               }}
             >
-              Take theirs
+              Use their version
             </button>
             <div class="guidelines-text" tabIndex={0} role="region" aria-label="Their version">
               <Markdown text={theirs.value.text} />

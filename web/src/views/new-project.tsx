@@ -37,7 +37,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
           <input name="name" required maxLength={50} pattern="[A-Za-z0-9_.\-]+" autocomplete="off" />
         </Field>
         <Field
-          label="What is labeled"
+          label="Project type"
           hint="Single-label: one class per document. Multi-label: any number of classes. Entities: parts of the text."
         >
           <select name="kind">

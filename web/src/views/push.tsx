@@ -137,7 +137,7 @@ function PushForm({
         <Field label="Test set">
           <select name="split">
             <option value="percentage">20% of the documents, at random</option>
-            <option value="manual">The documents used for Test</option>
+            <option value="manual">Documents in the Test set</option>
           </select>
         </Field>
       </div>

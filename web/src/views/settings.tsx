@@ -21,7 +21,7 @@ export function Settings({ open }: { open: OpenProject }) {
         <bdi>{project.storageInputContainerName}</bdi>. Kind, name and container of a project cannot be
         changed.
       </p>
-      {!may("Projects.Write") && <p class="notice">Changing settings needs the role Projects.Write.</p>}
+      {!may("Projects.Write") && <p class="notice">Changing settings requires the Projects.Write role.</p>}
       <ProjectForm open={open} />
       <CategoryEditor open={open} />
       <GuidelinesCard open={open} />
@@ -137,8 +137,8 @@ function Export({ open }: { open: OpenProject }) {
     <section class="card stack" aria-labelledby="settings-export">
       <h2 id="settings-export">Export</h2>
       <p class="hint">
-        The Azure project file holds the settings, categories and labels, not the texts. Import it on the page
-        of projects.
+        The Azure project file holds the settings, categories and labels, not the texts. To import it, go to
+        Projects.
       </p>
       <ErrorNotice message={error.value} />
       <div class="actions start">

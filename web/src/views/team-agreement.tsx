@@ -71,7 +71,7 @@ function Figures({ open, agreement }: { open: OpenProject; agreement: Agreement 
       <p class="hint">
         {entities
           ? "An entity agrees when both labeled exactly the same span with the same category. 1: everywhere."
-          : "Cohen’s kappa leaves out what would agree by chance. 1: everywhere; 0: as often as by chance."}
+          : "Cohen’s kappa corrects for chance: 1 is full agreement, 0 is chance level."}
       </p>
       <dl class="figures">
         {figures.map(([name, value]) => (
@@ -235,14 +235,14 @@ function OneDisagreement({ open, review, one, onChange }: OneProps) {
           ) : (
             <>
               <button type="button" disabled={busy.value} onClick={() => choose({ choice: "first" }, first)}>
-                Take the first labels
+                Use the first labels
               </button>
               <button
                 type="button"
                 disabled={busy.value}
                 onClick={() => choose({ choice: "second" }, second)}
               >
-                Take the second labels
+                Use the second labels
               </button>
               {another && (
                 <button

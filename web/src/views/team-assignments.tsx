@@ -56,7 +56,7 @@ function People({ project, list }: { project: string; list: readonly Assignment[
           ...[one.documents, one.autoLabeled, one.unlabeled, one.labeled].map(count),
           <a
             href={href(project, "review", { assigned: one.assignee ?? "@none" })}
-            aria-label={`Review those of ${one.assignee ?? "nobody"}`}
+            aria-label={`Review documents assigned to ${one.assignee ?? "nobody"}`}
           >
             Review
           </a>,
@@ -116,7 +116,7 @@ function AssignForm({ open, list, onDone }: FormProps) {
             <option value="">All</option>
           </select>
         </Field>
-        <Field label="Of">
+        <Field label="Currently assigned to">
           <select value={from.value} onChange={(e) => (from.value = e.currentTarget.value)}>
             <option value="@none">Nobody</option>
             <Options values={names} />
@@ -133,7 +133,7 @@ function AssignForm({ open, list, onDone }: FormProps) {
         <Field label="Name begins with">
           <TextInput signal={prefix} />
         </Field>
-        <Field label="To" hint="The name that the person signs in with. Empty: to nobody.">
+        <Field label="To" hint="The name that the person signs in with. Leave empty to unassign.">
           <TextInput list="people" signal={to} />
         </Field>
       </div>

@@ -23,8 +23,7 @@ export function ProgressOfTeam({ project }: { project: string }) {
     <section class="card stack" aria-labelledby="progress">
       <h2 id="progress">Progress</h2>
       <p class="hint">
-        A document counts once a day for each person who changed its labels alone; bulk decisions are counted
-        apart. Days are days of UTC.
+        Each document counts once per person and day. Bulk decisions are counted separately. Days are in UTC.
       </p>
       <Field label="Period">
         <select value={period} onChange={(e) => (days.value = Number(e.currentTarget.value))}>

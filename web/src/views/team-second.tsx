@@ -24,8 +24,8 @@ export function SecondReviews({ open }: { open: OpenProject }) {
     <section class="card stack" aria-labelledby="second-reviews">
       <h2 id="second-reviews">Second reviews</h2>
       <p class="hint">
-        A second person labels a sample of labeled documents again, without seeing the first labels. How far
-        both agree tells how sure the labels are.
+        A second person labels a sample of labeled documents again, without seeing the first labels. Their
+        agreement shows how reliable the labels are.
       </p>
       {found.error.value && <Failure message={found.error.value} onRetry={found.again} />}
       {!list && !found.error.value && <Loading what="the second reviews" />}

@@ -207,13 +207,13 @@ function TrainForm({
         <Field label="Test set">
           <select name="split">
             <option value="percentage">A random 20% of the labeled documents</option>
-            <option value="manual">The documents used for Test</option>
+            <option value="manual">Documents in the Test set</option>
           </select>
         </Field>
         {connected && (
           <Field label="Labels">
             <select name="origin">
-              <option value="">As they are in Labelbridge</option>
+              <option value="">Current labels in Labelbridge</option>
               <option value="azureMachineLearning">
                 Import the latest from Azure Machine Learning first
               </option>
