@@ -379,15 +379,15 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _check_text(value: dict[str, Any]) -> None:
-    """Only the escapes of JSON can bring in half of a surrogate pair, which is no text and cannot be answered."""
+    """Only the escapes of JSON can bring in an unpaired surrogate, which is no text and cannot be answered."""
     errors = ValidationErrors("body")
     for path in _halves(value, ""):
-        errors.add(path or "body", "The text must be valid Unicode; it contains half of a surrogate pair.")
+        errors.add(path or "body", "The text must be valid Unicode; it contains an unpaired surrogate.")
     errors.raise_any()
 
 
 def _halves(value: object, path: str) -> Iterator[str]:
-    """Paths of texts with half of a surrogate pair; of an object with such a key, its own."""
+    """Paths of texts with an unpaired surrogate; of an object with such a key, its own."""
     waiting = [(value, path)]  # no recursion: lists may be nested thousands deep
     while waiting:
         value, path = waiting.pop()

@@ -122,7 +122,7 @@ def port_problems(port: str | None, azurite_port: str | None) -> list[str]:
     ]
     azurite = numbers.get("AZURITE_PORT")
     if not found and azurite and numbers.get("PORT") in range(azurite, azurite + 3):
-        found.append(f"PORT must be none of the three ports of Azurite, {azurite} to {azurite + 2}.")
+        found.append(f"PORT must not be one of Azurite's ports ({azurite} to {azurite + 2}).")
     return found
 
 

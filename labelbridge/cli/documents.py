@@ -111,7 +111,7 @@ def mark(
     name: Annotated[str, typer.Argument(help="Name of the document.")],
     project: ProjectOption = "",
     flag: Annotated[
-        bool | None, typer.Option("--flag/--no-flag", help="Flag it, or take the flag off.")
+        bool | None, typer.Option("--flag/--no-flag", help="Flag it, or remove the flag.")
     ] = None,
     note: Annotated[
         str | None, typer.Option(help="A note for other people; an empty one removes it.", show_default=False)

@@ -251,7 +251,7 @@ class Reviewer:
             return
 
     def _flag(self, shown: Open) -> None:
-        """Flag the document for other people, or take the flag off; saved at once."""
+        """Flag the document for other people, or remove the flag; saved at once."""
         try:
             shown.document = self._api.patch(shown.document, {"flagged": not shown.document["flagged"]})
         except ApiError as error:

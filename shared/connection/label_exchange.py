@@ -71,7 +71,9 @@ async def collect(found: AsyncIterator[AmlLine | BadLine], project: Project) -> 
             line = line.renamed({old: now for old, now in former.items() if now is not None})
         new = sorted(line.used_categories() - known)
         if len(known) + len(new) > MAX_CATEGORIES:
-            lines.refuse(line, f"A project can have {MAX_CATEGORIES} categories; '{new[0]}' is one too many.")
+            lines.refuse(
+                line, f"A project can have {MAX_CATEGORIES} categories; '{new[0]}' exceeds the limit."
+            )
             continue
         known.update(new)
         lines.categories += new

@@ -251,7 +251,7 @@ def category_fault(name: str) -> str | None:
     if not name.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in name):
         return "A category name must not contain control characters."
     if any(0xD800 <= ord(c) < 0xE000 for c in name):
-        return "A category name must be valid Unicode; it contains half of a surrogate pair."
+        return "A category name must be valid Unicode; it contains an unpaired surrogate."
     return None
 
 
@@ -286,7 +286,10 @@ def language_fault(code: str) -> str | None:
 def container_fault(name: str) -> str | None:
     if 3 <= len(name) <= 63 and _CONTAINER.fullmatch(name):
         return None
-    return "A container name must have 3 to 63 characters of a-z, 0-9 and single '-' between them."
+    return (
+        "A container name must have 3 to 63 lowercase letters, digits, and single hyphens; it starts and ends "
+        "with a letter or digit."
+    )
 
 
 #: Queues by kind of work, for a plan that scales each function alone: short steps, engines, and CPU work.

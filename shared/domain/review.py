@@ -135,11 +135,8 @@ def _of_former_content(undone: Document, last: Undo) -> Document:
 
 def _nothing_to_undo(last: Undo | None) -> str:
     if last is None:
-        return (
-            "This document has no change of labels to undo: none was made since the last training or import, or "
-            "it was undone."
-        )
-    return "The last change of this document's labels came before a training, which ends its undo."
+        return "There is no label change to undo since the last training or import."
+    return "This change was made before the last training and cannot be undone."
 
 
 def _suggestions_after_undo(

@@ -239,7 +239,7 @@ def ascii_safe(text: str) -> str:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether the text holds half of a surrogate pair, which only the escapes of JSON can bring in."""
+    """Whether the text holds an unpaired surrogate, which only the escapes of JSON can bring in."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 

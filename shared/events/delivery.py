@@ -189,7 +189,7 @@ class EventDelivery:
             letters = [await self._letter(letter_id) for letter_id in ids]
             for index, letter in enumerate(letters):
                 if letter.receiver not in names:
-                    text = f"The receiver '{letter.receiver}' is not in the settings any more."
+                    text = f"The receiver '{letter.receiver}' is no longer configured."
                     raise InvalidArgument(text, target=f"ids[{index}]")
         now = self._stores.clock()
         return sum([await self._letters.resend(letter, now) for letter in letters])

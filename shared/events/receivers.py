@@ -143,7 +143,7 @@ class Webhook:
         except ValueError:
             return
         if internal and not (self._options.loopback and host in LOOPBACK):
-            raise NotDelivered("The address of the receiver is internal; nothing was sent.")
+            raise NotDelivered("The receiver's address is internal; nothing was sent.")
 
     def _opened(self) -> "ClientSession":
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -163,7 +163,7 @@ def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InternalAddress):
-            return "The name of the receiver stands for an internal address; nothing was sent."
+            return "The receiver's host name resolves to an internal address; nothing was sent."
         cause = cause.__cause__ or cause.__context__
     return f"The receiver cannot be reached ({type(error).__name__})."
 

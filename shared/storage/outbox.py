@@ -302,7 +302,9 @@ def parse_event(body: str) -> EventMessage:
     try:
         return EventMessage.model_validate_json(body)
     except ValidationError as error:
-        raise BadMessage(f"Not a message of this app ({error.error_count()} validation errors).") from error
+        raise BadMessage(
+            f"The message was not created by Labelbridge ({error.error_count()} validation errors)."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

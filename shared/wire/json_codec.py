@@ -200,9 +200,11 @@ class JsonReader:
         count, start = self._text.count, self._position
         commas, containers = count(",", start), count("[", start) + count("{", start)
         if commas > MAX_AT_ONCE or containers > MAX_AT_ONCE:
-            raise InvalidRequest(f"A value in the file holds more than {MAX_AT_ONCE:,} others.")
+            raise InvalidRequest(f"A value in the file contains more than {MAX_AT_ONCE:,} values.")
         if containers > MAX_NESTED and containers > 4 * commas:
-            raise InvalidRequest(f"A value in the file holds more than {MAX_NESTED:,} lists in lists.")
+            raise InvalidRequest(
+                f"A value in the file contains more than {MAX_NESTED:,} nested lists or objects."
+            )
 
     def _place(self, position: int) -> tuple[int, int]:
         """Line and column in the whole text."""

@@ -285,7 +285,7 @@ def _description_fault(text: str) -> str | None:
     if len(text) > MAX_DESCRIPTION:
         return f"A description must have at most {MAX_DESCRIPTION:,} characters."
     return (
-        "The description must be valid Unicode; it contains half of a surrogate pair."
+        "The description must be valid Unicode; it contains an unpaired surrogate."
         if has_lone_surrogate(text)
         else None
     )

@@ -103,5 +103,5 @@ def _encode(value: Any) -> str:
 
 
 def _to_bytes(text: str) -> bytes:
-    """UTF-8; half of a surrogate pair (which only JSON can carry) becomes its JSON escape."""
+    """UTF-8; an unpaired surrogate (which only JSON can carry) becomes its JSON escape."""
     return text.encode("utf-8", "backslashreplace")

@@ -45,7 +45,7 @@ async def test_they_are_listed_and_sent_again(azurite: Azurite, tmp_path: Path) 
             await run(cli, "dead-letters", "resend", status=2)
             await run(cli, "dead-letters", "resend", "letter-000", "--all", status=2)
             refused = await run(cli, "dead-letters", "resend", "letter-999", status=7)
-            assert "'former' is not in the settings any more" in refused.err
+            assert "'former' is no longer configured" in refused.err
             await run(cli, "dead-letters", "resend", "nothing", status=5)
             await run(cli, "dead-letters", "resend", "--all", status=8)
 

@@ -64,7 +64,7 @@ async def test_what_cannot_be_sent_again_says_why(http: httpx.AsyncClient, lette
     resend = f"{PATH}/:resend"
     answer = await http.post(resend, json={"ids": [letters[0].id]})
     assert (answer.status_code, answer.json()["error"]["target"]) == (400, "ids[0]")
-    assert "'crm' is not in the settings any more" in answer.json()["error"]["message"]
+    assert "'crm' is no longer configured" in answer.json()["error"]["message"]
     answer = await http.post(resend, json={"ids": ["nothing"]})
     assert answer.status_code == 404
     answer = await http.post(resend, json={})

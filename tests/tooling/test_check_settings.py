@@ -97,7 +97,7 @@ def test_azurite_has_three_ports():
     assert port_problems("65532", "65533") == []
     for port in ("10000", "10002"):
         [problem] = port_problems(port, "10000")
-        assert problem == "PORT must be none of the three ports of Azurite, 10000 to 10002."
+        assert problem == "PORT must not be one of Azurite's ports (10000 to 10002)."
     assert len(port_problems("abc", "abc")) == 2
 
 

@@ -140,7 +140,7 @@ class Exchanges:
         except (EngineError, Later) as error:
             if last_try is None:
                 raise
-            why = reason_of(error) if isinstance(error, EngineError) else "The engine has not answered."
+            why = reason_of(error) if isinstance(error, EngineError) else "The engine has not responded."
             exchange.give_up(JobError("BatchFailed", f"{last_try} {why}"))
         if exchange.waiting:
             exchange.give_up(JobError("Timeout", "The service did not answer within 24 hours."))
@@ -198,7 +198,7 @@ class Exchanges:
         missing = [key for key in rest if key not in answers]
         if missing and last_try is None:
             raise Later(NEXT_SECONDS)
-        failed = Answer(failure=JobError("BatchFailed", f"{last_try} The engine has not answered."))
+        failed = Answer(failure=JobError("BatchFailed", f"{last_try} The engine has not responded."))
         answers |= dict.fromkeys(missing, failed)
         found = {key: answers.get(key) or paid.get(key, text) or failed for key, text in texts.items()}
         return found, paid.tokens

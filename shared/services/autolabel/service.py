@@ -327,7 +327,10 @@ class AutolabelService:
             if request.engine is not None:  # else the job says so
                 errors.add("engine", str(error))
         if request.cost_limit and isinstance(engine, ServiceEngine) and not engine.prices.known:
-            text = f"The engine '{name}' has no prices in the app's settings, so no job of it can be limited by cost."
+            text = (
+                f"The engine '{name}' has no prices, which 'costLimit' requires. For 'azure-openai', set "
+                "OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE."
+            )
             errors.add("costLimit", text)
         errors.add_all(unknown_categories(project, request.categories or ()))
         if request.documents is not None and len(request.documents) > MAX_NAMED:

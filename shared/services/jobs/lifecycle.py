@@ -111,7 +111,9 @@ def parse(body: str) -> Work:
     try:
         return _any_message().validate_json(body)
     except ValidationError as error:
-        raise BadMessage(f"Not a message of this app ({error.error_count()} validation errors).") from error
+        raise BadMessage(
+            f"The message was not created by Labelbridge ({error.error_count()} validation errors)."
+        ) from error
 
 
 def queue_of(message: Work) -> str:

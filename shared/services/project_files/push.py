@@ -318,12 +318,14 @@ class PushService:
         await self._stores.directory.update(job.project, change)
 
     async def _wait(self, job: Job, reason: str | None, seconds: int, percent: int | None = None) -> None:
-        """Note how far the step is, and raise Later for the next look. A step that takes too long fails."""
+        """Note how far the step is, and raise Later, to check again after a while. A step that takes too long fails."""
         asked = job.parameters_as(PushParameters)
         now = self._stores.clock()
         begun = asked.begun or now
         if now - begun > LIMITS[asked.step]:
-            text = f"The step '{asked.step}' took too long. {reason or 'Azure Language has not ended it.'}"
+            text = (
+                f"The step '{asked.step}' took too long. {reason or 'Azure Language has not completed it.'}"
+            )
             await self._fail(job, JobError("Timeout", text))
             return
         result = replace(_result_of(job), waiting_for=reason)

@@ -81,7 +81,7 @@ class BulkService:
         errors = ValidationErrors()
         low, high = request.min_confidence, request.max_confidence
         if low is not None and high is not None and low > high:
-            errors.add("minConfidence", "'minConfidence' is above 'maxConfidence'.")
+            errors.add("minConfidence", "'minConfidence' must not be greater than 'maxConfidence'.")
         if request.text is not None and project.kind is not ProjectKind.ENTITIES:
             errors.add(
                 "text", "'text' applies to entities only; the suggestions of this project are classes."

@@ -240,7 +240,7 @@ class DocumentService:
         await asyncio.to_thread(_require_fit, labels, text)
 
     async def _define(self, handle: Handle, document_id: str, version: Version, labels: Labels) -> None:
-        """Define unknown categories (D7), after a look at what would refuse the labels all the same."""
+        """Define unknown categories (D7), after a check of everything else that would refuse the labels."""
         names = list(labels.used_categories())
         if not set(names) - set(handle.current.category_names):
             return

@@ -101,7 +101,9 @@ class DocumentQuery:
     def require_range(self) -> None:
         """Raises InvalidArgument for a range of confidence that holds nothing."""
         if self.low > self.high:
-            raise InvalidArgument("'minConfidence' is above 'maxConfidence'.", target="minConfidence")
+            raise InvalidArgument(
+                "'minConfidence' must not be greater than 'maxConfidence'.", target="minConfidence"
+            )
 
     @property
     def has_range(self) -> bool:

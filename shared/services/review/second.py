@@ -101,9 +101,7 @@ class SecondReviewService:
         found = await self._sample(project, request) if review is None else None
         if review is None and found is not None:
             if not found:
-                text = (
-                    f"'{request.reviewer}' labeled every labeled document; there is nothing left to sample."
-                )
+                text = f"All labeled documents were labeled by '{request.reviewer}'. Choose another reviewer."
                 raise InvalidArgument(text, target="reviewer")
             ids = tuple(item.document_id for item in found)
             review = await store.create(

@@ -45,7 +45,7 @@ def check_key(key: str) -> None:
 def check_bounds(low: str, high: str | None) -> None:
     """Refuse with BadKey a bound that cannot be sent; one that no row could have is fine."""
     if _SURROGATE.search(low) or (high is not None and _SURROGATE.search(high)):
-        raise BadKey("A bound contains half of a surrogate pair.", key=low)
+        raise BadKey("A bound contains an unpaired surrogate.", key=low)
 
 
 def check_commit(partition: str, operations: Sequence[Operation]) -> None:
@@ -140,7 +140,7 @@ def _stored_bytes(name: str, value: Value) -> int:
     match value:
         case str():
             if _SURROGATE.search(value):
-                raise ValueError(f"{name}: contains half of a surrogate pair.")
+                raise ValueError(f"{name}: contains an unpaired surrogate.")
             return _utf16_bytes(value)
         case bytes():
             return len(value)

@@ -55,7 +55,7 @@ async def test_suggestions_end_when_the_training_succeeds(app: Life, kind: Proje
     statistics = await app.container.categories.statistics(app.name)
     assert statistics.statuses[DocumentStatus.AUTO_LABELED] == 0
     assert result_json(await app.job(JobKind.TRAIN, "train-m1"))["suggestionsDropped"] == 2
-    with pytest.raises(Conflict, match="came before a training"):
+    with pytest.raises(Conflict, match="made before the last training"):
         await app.container.documents.undo(app.name, document_id("b.txt"), ANY_VERSION, "tester")
     project = await app.container.projects.get(app.name)
     [model] = await app.container.trained_models.list(app.name)

@@ -189,10 +189,10 @@ def test_a_decision_is_undone_without_the_suggestions_of_the_earlier_text() -> N
 
 def test_an_undo_that_is_refused_says_the_true_reason() -> None:
     labeled = _labeled()
-    with pytest.raises(Conflict, match="none was made since the last training or import, or it was undone"):
+    with pytest.raises(Conflict, match="no label change to undo since the last training or import"):
         undo(labeled, KIND, 0, "r3")
     changed = set_labels(labeled, KIND, None, "r3", undo_of_labels(labeled, 0))
-    with pytest.raises(Conflict, match="came before a training"):
+    with pytest.raises(Conflict, match="made before the last training"):
         undo(changed, KIND, 1, "r4")
 
 

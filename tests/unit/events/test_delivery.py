@@ -194,7 +194,7 @@ async def test_what_cannot_be_sent_again_is_refused(app: App, clock: Clock) -> N
     with pytest.raises(NotFound, match="'other' does not exist"):
         await app.container.events.resend(["other"], 100)
     report_to(app, Collector("other"))
-    with pytest.raises(InvalidArgument, match="'hook' is not in the settings"):
+    with pytest.raises(InvalidArgument, match="'hook' is no longer configured"):
         await app.container.events.resend([letter.id], 100)
     assert await app.container.events.resend(None, 100) == 0
     assert len(await app.container.events.dead_letters("", 10)) == 1

@@ -208,15 +208,15 @@ NESTED = b"[" * 900 + b"]" * 900 + b","
 @pytest.mark.parametrize(
     ("item", "count", "limit"),
     [
-        *((item, MAX_AT_ONCE + 1, "1,200,000 others") for item in (b"[],", b"{},", b"0,")),
-        (NESTED, MAX_NESTED // 900 + 1, "300,000 lists in lists"),
+        *((item, MAX_AT_ONCE + 1, "1,200,000 values") for item in (b"[],", b"{},", b"0,")),
+        (NESTED, MAX_NESTED // 900 + 1, "300,000 nested lists"),
     ],
 )
 def test_a_value_that_would_be_decoded_for_long_is_refused_before(
     item: bytes, count: int, limit: str
 ) -> None:
     reader = JsonReader(b'{"x":["' + b" " * 1_000_000 + b'",' + item * count + b"0]}")
-    with pytest.raises(InvalidRequest, match=f"holds more than {limit}"):
+    with pytest.raises(InvalidRequest, match=f"contains more than {limit}"):
         reader.value()
 
 
