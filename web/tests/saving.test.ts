@@ -30,7 +30,7 @@ class Server {
 
   undo({ id }: DocumentItem): DocumentItem {
     const was = this.earlier.get(id)?.pop();
-    if (!was) throw new ApiError(409, { code: "Conflict", message: "no change of labels to undo" });
+    if (!was) throw new ApiError(409, { code: "Conflict", message: "There is no label change to undo." });
     return this.write(was);
   }
 
