@@ -80,7 +80,7 @@ bench-idle: install ## count storage calls with nothing to do, with 1 and with 3
 	@exec $(PYTHON) -m bench --idle
 
 .PHONY: bench-memory
-bench-memory: install ## measure peak memory of large imports, in a body and from a blob, and of bodies that are refused
+bench-memory: install ## measure peak memory: imports of large files, from a body and from a blob, and refused bodies
 	@exec $(PYTHON) -m bench.memory
 
 .PHONY: bench-compare
@@ -96,7 +96,7 @@ compare-storage: install ## compare the answers of both storage clients to many 
 	@COMPARE_EXAMPLES="$${EXAMPLES:-500}" exec $(PYTHON) -m pytest tests/contract/test_clients_agree.py --timeout 3600
 
 .PHONY: lint
-lint: install ## check style, types, the direction of imports, what a deployment would index, and the Bicep files
+lint: install ## check style, types, imports between layers, the function index, and the Bicep files
 	$(PYTHON) -m ruff check $(CHECKED)
 	$(PYTHON) -m ruff format --check $(CHECKED)
 	$(PYTHON) -m pyright --project pyproject.toml

@@ -21,8 +21,8 @@ Conventions:
   the machine. So the traced one stops after its first step. "Whole switch" adds the job that does the others.
 - Suggestions come from an engine of the bench: engines differ, and an upload crosses the files of its own in addition.
 - The storage gateways count apart: they are files of the SDK's kind, below every operation.
-- Issue 11 was measured with another tool, which found 41, 30 and 27 files for an upload, a decision and a switch in
-  commit 3277add. Without the gateways this script finds 42, 31 and 31 there.
+- An earlier measurement of commit 3277add, with another tool, found 41, 30 and 27 files for an upload, a decision and
+  a switch. Without the gateways this script finds 42, 31 and 31 there.
 """
 
 import argparse

@@ -11,7 +11,7 @@ PHRASES = {
     r"(?i)\bfor ever\b": "permanently, indefinitely",
     r"(?<!there )\bis none\b": "does not exist, is not a ...",
     r"(?i)brings? back (?:what died|work)|\bwhat died\b": "restart stalled work",
-    r"(?i)\b(?:take|takes|taken|took) back\b": "undo",
+    r"(?i)\b(?:take|takes|taken|took) (?:it |them |this |that )?back\b": "undo",
     r"(?i)\btold\b(?! apart)": "reported",
     r"(?i)\bmend(?:s|ed|ing)?\b": "fix, repair",
     r"(?i)\bnames? of today\b": "current name",
