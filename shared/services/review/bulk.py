@@ -1,4 +1,4 @@
-"""Bulk decisions, and taking one back as a whole: jobs in batches of pages (rules V3, V4)."""
+"""Bulk decisions, and undoing one as a whole: jobs in batches of pages (rules V3, V4)."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
