@@ -1,11 +1,16 @@
-"""Commands that no test runs: of `azd`, `az`, `func` and `docker` with their public pages; benches with a reason."""
+"""Commands of the documentation: with the test that runs each or the reason why none does; those of `azd`, `az`, `func`
+and `docker` with their public pages.
+"""
 
 import json
 import re
 import shlex
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 AZD = "https://learn.microsoft.com/azure/developer/azure-developer-cli/reference"
@@ -50,22 +55,56 @@ PAGES = {
     "func azure functionapp publish": f"{FUNC}#func-azure-functionapp-publish",
     "func start": f"{FUNC}#func-start",
 }
-#: Targets that measure, for minutes to hours; each with how its parts are tested.
-MEASURED = {
-    "bench": "tests/scale/test_short_bench.py and test_bench_report.py run its steps and its report",
-    "bench-compare": "runs below",
-    "bench-engines": "tests/data_sets holds what it measures, on parts of the same data sets",
-    "bench-idle": "tests/scale/test_calls.py counts the calls of an idle sweep",
-    "bench-memory": "tests/scale/test_limits.py imports files of the same form",
+#: Commands of this repository and of installers; each with the test that runs it, or how its parts are tested.
+TESTED = {
+    "make bench": "tests/scale/test_short_bench.py and tests/scale/test_bench_report.py run its steps and its report",
+    "make bench-compare": "tests/docs/test_commands.py",
+    "make bench-engines": "minutes: tests/data_sets/test_floors.py holds what it measures, on parts of its data",
+    "make bench-idle": "9 minutes: tests/scale/test_calls.py counts the calls of an idle sweep",
+    "make bench-memory": "minutes: tests/scale/test_scale.py imports and exports files of the same form",
+    "make compare-storage": "minutes: tests/contract/test_clients_agree.py, with fewer examples",
+    "make demo": "tests/demo/test_demo.py runs its program",
+    "make doctor": "tests/tooling/test_check_settings.py runs its program",
+    "make format": "changes files: `ruff check` and `ruff format` of `make lint`",
+    "make install": "tests/tooling/test_bootstrap.py runs its script",
+    "make lint": "runs before every merge, by .ci/run",
+    "make requirements": "needs a registry",
+    "make run": "tests/tooling/test_real_run.py",
+    "make test": "tests/tooling/test_runner.py runs its program",
+    "make test-llm": "builds a server for up to an hour",
+    "make web": "tests/tooling/test_web.py runs its script",
+    "pip install": "tests/tooling/test_install_cli.py, by uv",
+    "pipx install": "tests/tooling/test_install_cli.py, by uv",
+    "python -m bench": "tests/scale/test_bench_report.py and tests/scale/test_short_bench.py",
+    "python -m bench.engines_speed": "minutes: prints times, which no test holds",
+    "python -m devhost events": "tests/docs/test_examples.py",
+    "python -m devhost host": "tests/docs/test_commands.py",
+    "python -m labelbridge": "tests/cli/terminal.py starts it",
+    "python -m pytest": "every run of the tests",
+    "python -m samples.webhook_receiver": "tests/docs/test_events.py",
+    "python -m scripts.pictures": "minutes, in a browser: writes the pictures of docs/images",
+    "python -m scripts.unasync": "tests/cli/test_client_openapi.py compares its output",
+    "python -m tests.docs.tables": "tests/docs/test_reference.py compares its output",
+    "uv tool": "tests/tooling/test_install_cli.py",
+    "uvx": "tests/tooling/test_install_cli.py",
 }
+OURS = re.compile(
+    r"(?<![\w./-])(?:\.venv/bin/)?(make [a-z-]+|python3? -m [a-z_.]+(?: (?:events|host)\b)?"
+    r"|(?:pip|pipx|npm|uv) [a-z]+|uvx)(?![\w/])"
+)
 CODE = re.compile(r"^```.*?^```$|`[^`]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w./-])((?:azd|az|func|docker)(?: [a-z][a-z-]*)+)")
 
 
-def measured() -> set[str]:
-    """The `make bench...` of all code in the documentation."""
-    pages = "".join(page.read_text("utf-8") for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-    return {name for code in CODE.findall(pages) for name in re.findall(r"\bmake (bench[a-z-]*)", code)}
+def ours() -> set[str]:
+    """The commands of all code in the documentation that TESTED is about."""
+    found: set[str] = set()
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for code in CODE.findall(page.read_text("utf-8")):
+            # A comment in a block is no command.
+            lines = (re.sub(r"(?:^|\s)#.*", "", line) for line in code.splitlines())
+            found.update(name for line in lines for name in OURS.findall(line))
+    return found
 
 
 def recipe(target: str, **variables: str) -> list[str]:
@@ -77,14 +116,23 @@ def recipe(target: str, **variables: str) -> list[str]:
     return shlex.split(printed.strip().splitlines()[-1].removeprefix("exec "))
 
 
-def test_each_bench_of_the_documentation_is_there():
-    assert measured() == set(MEASURED)
-    for target in MEASURED:
-        _, option, module, *_ = recipe(target)
-        assert (option, module.split(".")[0]) == ("-m", "bench")
-        assert find_spec(module) is not None
-    files = {name for reason in MEASURED.values() for name in re.findall(r"tests/\S+\.py", reason)}
-    assert all((ROOT / name).is_file() for name in files)
+def test_every_command_of_this_repository_has_its_test_or_a_reason():
+    assert ours() == set(TESTED)
+    files = {name for reason in TESTED.values() for name in re.findall(r"tests/\S+\.py", reason)}
+    assert {name for name in files if not (ROOT / name).is_file()} == set()
+
+
+@pytest.mark.parametrize("target", [name for name in TESTED if name.startswith("make bench")])
+def test_each_bench_of_the_documentation_is_there(target: str):
+    _, option, module, *_ = recipe(target.removeprefix("make "))
+    assert (option, module.split(".")[0]) == ("-m", "bench")
+    assert find_spec(module) is not None
+
+
+def test_the_local_host_lists_its_options():
+    command = [sys.executable, "-m", "devhost", "host", "--help"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "--enable-auth" in printed
 
 
 def test_results_are_compared_by_the_line_of_the_documentation(tmp_path: Path):
