@@ -44,9 +44,10 @@ async def test_one_upload_is_one_trace_across_three_queues_to_the_saved_label(
             assert saved["status"] == "saved"
 
         async def printed() -> list[Span] | None:
-            """Spans are printed as they end: what a request is waited for may end after its answer."""
+            """Spans are printed as they end, which may be after the answer to a request; metrics every 10 s."""
             spans = spans_of(host.log)
-            return spans if {"save labels", "batch autolabel"} <= {span["name"] for span in spans} else None
+            ended = {"save labels", "batch autolabel"} <= {span["name"] for span in spans}
+            return spans if ended and '"labelbridge.storage.calls"' in host.log.read_text("utf-8") else None
 
         spans = await eventually("the spans", printed)
 
