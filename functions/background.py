@@ -270,6 +270,7 @@ async def run_fit(message: func.QueueMessage) -> None:
 
 async def send_events(message: func.QueueMessage) -> None:
     """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
+    from shared.services.jobs.dispatch import STEP_SECONDS
     from shared.storage.outbox import parse_event
 
     try:
@@ -277,7 +278,8 @@ async def send_events(message: func.QueueMessage) -> None:
     except BadMessage as error:
         log.error("Dropped an unreadable queue message: %s", error)  # noqa: TRY400 - the trace says nothing more
         return
-    await container().events.run(event)
+    async with asyncio.timeout(STEP_SECONDS):  # a row has few events, of which each has 10 s for a receiver
+        await container().events.run(event)
 
 
 if SETTINGS.has_receivers:  # else the host would ask an empty queue, thirty times a minute

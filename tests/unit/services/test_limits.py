@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -20,12 +21,14 @@ from shared.domain.names import ProjectKind
 from shared.domain.project import Project
 from shared.engines.embedded import engine as embedded
 from shared.engines.worker import FitRequest, Worker
+from shared.events import receivers
 from shared.runtime.auth import Access
 from shared.services.jobs import dispatch, lifecycle
 from shared.services.jobs.dispatch import BATCH_SECONDS, Dispatcher, Handlers, TookTooLong, limit_of
 from shared.services.jobs.lifecycle import BatchMessage, JobMessage, PlanMessage, Work
 from shared.services.projects import maintenance
 from shared.services.projects.maintenance import MaintenanceService
+from shared.storage.outbox import EventMessage
 from tests.support.services import App, in_process
 from tests.support.storage.memory import MemoryStorage
 
@@ -93,6 +96,40 @@ def test_the_sweep_has_time_for_the_last_try_of_a_batch(background: ModuleType) 
     before = 3 * background.PART_SECONDS
     assert background.QUEUES_SECONDS >= BATCH_SECONDS
     assert before + background.QUEUES_SECONDS < background.TIMER_SECONDS
+
+
+def test_the_documented_limits_are_the_limits(background: ModuleType) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text("utf-8")
+    section = text.partition("\n## Time limits\n")[2].partition("\n## ")[0]
+    found = {
+        work: [
+            int(count) * (60 if unit == "min" else 1) for count, unit in re.findall(r"(\d+) (min|s)\b", said)
+        ]
+        for work, said in re.findall(r"^\| (.+?) \| (.*\d.*) \|$", section, re.MULTILINE)
+    }
+
+    def of(*kinds: str) -> list[int]:
+        """The limit of jobs of these kinds."""
+        [limit] = {limit_of(JobMessage.model_validate(OF | {"kind": kind, "job": "j"})) for kind in kinds}
+        return [limit]
+
+    assert found == {
+        "a request": [http.REQUEST_SECONDS, 230],
+        "an event of an upload": [background.EVENT_SECONDS],
+        "a plan, a step of a connection": of("connection"),
+        "the events of one change": [dispatch.STEP_SECONDS, receivers.SECONDS],
+        "a batch, a scan, an import, an export, a step of a push": of("scan", "import", "export", "push"),
+        "a fit, a training, an evaluation": of("fit", "train", "evaluate"),
+        "a timer": [
+            background.TIMER_SECONDS,
+            maintenance.ITEM_SECONDS,
+            background.PART_SECONDS,
+            background.QUEUES_SECONDS,
+            service.SYNC_SECONDS,
+        ],
+    }
+    assert of("connection") == [limit_of(MESSAGES[0])]
+    assert of("scan") == [BATCH_SECONDS]
 
 
 def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:
@@ -255,6 +292,17 @@ async def test_a_trigger_has_a_limit(
     [function] = app.get_functions()
     with pytest.raises(TimeoutError):
         await function.get_user_function()(timer=None)
+
+
+async def test_the_delivery_of_events_has_a_limit(
+    app: App, background: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "STEP_SECONDS", 0.01)
+    monkeypatch.setattr(background, "container", lambda: app.container)
+    monkeypatch.setattr(app.container.events, "run", forever)
+    body = EventMessage(table="projects", partition="p", id="e").model_dump_json().encode()
+    with pytest.raises(TimeoutError):
+        await background.send_events(func.QueueMessage(body=body))
 
 
 async def test_a_request_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
