@@ -28,8 +28,12 @@ ENOUGH = {
     "AzureWebJobsStorage": CONNECTION,
     "API_KEYS": json.dumps([{"name": "k", "sha256": "0" * 64, "roles": ["*"]}]),
 }
-#: A malformed value of each setting that has a format, and what is said of it.
+#: A malformed value of each setting that has a format; what is said names the setting.
 MALFORMED = {
+    "AzureWebJobsStorage": SECRET,
+    "AzureWebJobsStorage__accountName": f"https://{SECRET}",
+    "AzureWebJobsStorage__clientId": SECRET,
+    "STORAGE_CLIENT": SECRET,
     "API_KEYS": f"[{SECRET}",
     "AUTH_MODE": SECRET,
     "TABLE_PREFIX": SECRET,
@@ -55,8 +59,101 @@ MALFORMED = {
     "AZURE_OPENAI_ENDPOINT": f"https://x/?{SECRET}",
     "LANGUAGE_ENDPOINT": f"https://x/#{SECRET}",
     "EVENTS_TOPIC_ENDPOINT": f"https://x:{SECRET}",
+    "OPENAI_API_KEY": f"{SECRET} x",
+    "AZURE_OPENAI_API_KEY": f"{SECRET} x",
+    "AZURE_OPENAI_API_VERSION": SECRET,
+    "OPENAI_INPUT_PRICE": SECRET,
+    "OPENAI_OUTPUT_PRICE": f"-{SECRET}",
+    "OPENAI_JOB_COST_LIMIT": SECRET,
+    "OPENAI_REQUESTS_PER_MINUTE": SECRET,
+    "OPENAI_TOKENS_PER_MINUTE": SECRET,
+    "OPENAI_MAX_ANSWER_TOKENS": SECRET,
+    "OPENAI_TIMEOUT_SECONDS": SECRET,
+    "LANGUAGE_KEY": f"{SECRET} x",
+    "EVENTS_TOPIC_KEY": f"{SECRET} x",
     "WEBHOOKS": SECRET,
+    "WEBHOOK_HOSTS": SECRET,
     "WEBHOOK_SECRETS": f'{{"{SECRET}": 1}}',
+    "TELEMETRY": SECRET,
+}
+#: Settings that may have any text.
+FREE_TEXT = {
+    "OPENAI_MODEL": "model",
+    "AZURE_OPENAI_DEPLOYMENT": "deployment",
+    "LANGUAGE_PROJECT": "project",
+    "LANGUAGE_DEPLOYMENT": "deployment",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=x",
+    "WEBSITE_SITE_NAME": "site",
+    "CONTAINER_APP_NAME": "app",
+}
+GUID = "01234567-89ab-cdef-0123-456789abcdef"
+#: A right value of every setting, that all fit together.
+COMPLETE = FREE_TEXT | {
+    "AzureWebJobsStorage": CONNECTION.replace("AccountName=a;", "AccountName=account;"),
+    "AzureWebJobsStorage__accountName": "account",
+    "AzureWebJobsStorage__clientId": GUID,
+    "STORAGE_CLIENT": "sdk",
+    "API_KEYS": ENOUGH["API_KEYS"],
+    "AUTH_MODE": "easyauth",
+    "TABLE_PREFIX": "prefix",
+    "DOCUMENTS_CONTAINER": "texts",
+    "COLLECT_WINDOW_SECONDS": "5",
+    "SWEEP_SCHEDULE": "0 */2 * * * *",
+    "RECONCILE_SCHEDULE": "0 30 * * * *",
+    "SYNC_SCHEDULE": "*/30 * * * *",
+    "DEFAULT_ENGINE": "own",
+    "EXTRA_ENGINES": '{"own": "tests.support.engines:ScriptedEngine"}',
+    "ENGINE_BUDGETS": '{"embedded": 1000}',
+    "AML_API_VERSION": "2023-04-01-preview",
+    "AML_OFFSET_UNIT": "utf16",
+    "WEBSITE_AUTH_ENABLED": "true",
+    "ENTRA_AUTHORITY": "https://login.example",
+    "ENTRA_TENANT_ID": GUID,
+    "ENTRA_AUDIENCE": "api://labelbridge",
+    "ENTRA_CLIENT_ID": GUID,
+    "ARM_ENDPOINT": "https://management.example",
+    "STORAGE_ACCOUNT_ID": (
+        f"/subscriptions/{GUID}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/account"
+    ),
+    "PUBLIC_ENDPOINT": "https://labels.example",
+    "OPENAI_BASE_URL": "https://models.example/v1",
+    "OPENAI_API_KEY": "key",
+    "AZURE_OPENAI_ENDPOINT": "https://openai.example",
+    "AZURE_OPENAI_API_KEY": "key",
+    "AZURE_OPENAI_API_VERSION": "2024-10-21",
+    "OPENAI_INPUT_PRICE": "0.5",
+    "OPENAI_OUTPUT_PRICE": "1.5",
+    "OPENAI_JOB_COST_LIMIT": "10",
+    "OPENAI_REQUESTS_PER_MINUTE": "60",
+    "OPENAI_TOKENS_PER_MINUTE": "60000",
+    "OPENAI_MAX_ANSWER_TOKENS": "500",
+    "OPENAI_TIMEOUT_SECONDS": "60",
+    "LANGUAGE_ENDPOINT": "https://language.example",
+    "LANGUAGE_KEY": "key",
+    "EVENTS_TOPIC_ENDPOINT": "https://topic.example/api/events",
+    "EVENTS_TOPIC_KEY": "key",
+    "WEBHOOKS": '[{"name": "hook", "url": "https://hooks.example/x", "secret": "s"}]',
+    "WEBHOOK_HOSTS": '["hooks.example"]',
+    "WEBHOOK_SECRETS": '{"s": "0123456789abcdef0123456789abcdef"}',
+    "TELEMETRY": "console",
+}
+#: Settings of COMPLETE that others need, and what is said without one.
+NEEDED = {
+    "EXTRA_ENGINES": "DEFAULT_ENGINE is not an engine of this app",
+    "WEBSITE_AUTH_ENABLED": "AUTH_MODE=easyauth requires App Service authentication",
+    "ENTRA_TENANT_ID": "ENTRA_AUDIENCE requires ENTRA_TENANT_ID",
+    "ENTRA_AUDIENCE": "ENTRA_CLIENT_ID requires ENTRA_AUDIENCE",
+    "OPENAI_BASE_URL": "OPENAI_MODEL requires OPENAI_BASE_URL",
+    "OPENAI_MODEL": "OPENAI_BASE_URL requires OPENAI_MODEL",
+    "AZURE_OPENAI_ENDPOINT": "AZURE_OPENAI_DEPLOYMENT requires AZURE_OPENAI_ENDPOINT",
+    "AZURE_OPENAI_DEPLOYMENT": "AZURE_OPENAI_ENDPOINT requires AZURE_OPENAI_DEPLOYMENT",
+    "OPENAI_INPUT_PRICE": "OPENAI_JOB_COST_LIMIT requires OPENAI_INPUT_PRICE",
+    "OPENAI_OUTPUT_PRICE": "OPENAI_JOB_COST_LIMIT requires OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE",
+    "LANGUAGE_ENDPOINT": "LANGUAGE_PROJECT requires LANGUAGE_ENDPOINT",
+    "LANGUAGE_DEPLOYMENT": "LANGUAGE_PROJECT requires LANGUAGE_ENDPOINT and LANGUAGE_DEPLOYMENT",
+    "EVENTS_TOPIC_ENDPOINT": "EVENTS_TOPIC_KEY requires EVENTS_TOPIC_ENDPOINT",
+    "WEBHOOK_HOSTS": "WEBHOOKS[0].url has a host that is not in WEBHOOK_HOSTS",
+    "WEBHOOK_SECRETS": "WEBHOOKS[0].secret is not a name in WEBHOOK_SECRETS",
 }
 #: Loads the app under each environment of the list on stdin, and asks every HTTP function that takes GET.
 PROGRAM = """
@@ -104,31 +201,55 @@ def loaded(environments: list[dict[str, str]]) -> tuple[list[dict[str, Any]], st
     return json.loads(done.stdout), done.stderr
 
 
+def refuses(found: dict[str, Any], words: str) -> None:
+    """The app has its HTTP functions alone, which answer 503 with these words."""
+    assert found["others"] == 0, words
+    for status, body in found["answers"]:
+        assert status == 503, words
+        message = json.loads(body)["error"]["message"]
+        assert message.startswith("The app settings are invalid; correct them and restart the app. ")
+        assert words in message
+        assert SECRET not in body
+
+
+def test_every_setting_has_a_malformed_value_or_may_have_any_text() -> None:
+    fields = sorted(Settings.model_fields)
+    assert sorted(name.lower() for name in [*MALFORMED, *FREE_TEXT]) == fields
+    assert sorted(map(str.lower, COMPLETE)) == fields
+
+
 @pytest.mark.timeout(300)
-def test_the_app_loads_with_each_setting_missing_empty_and_malformed() -> None:
-    names = sorted(name.upper() for name in Settings.model_fields if name != "azurewebjobsstorage")
-    fine: list[dict[str, str]] = [
-        ENOUGH,
-        ENOUGH | dict.fromkeys(names, "") | {"API_KEYS": ENOUGH["API_KEYS"]},
-    ]
+def test_the_app_loads_with_each_setting_malformed() -> None:
     bad = [ENOUGH | {name: value} for name, value in MALFORMED.items()]
     bad += [ENOUGH | {"AUTH_MODE": "local", "WEBSITE_SITE_NAME": "site"}, {"API_KEYS": "[]"}]
-    found, log = loaded([*fine, *bad])
-
-    for counted in found[: len(fine)]:
-        assert counted["others"] > 4
     said = [*MALFORMED, "AUTH_MODE=local is not allowed on Azure", "Set AzureWebJobsStorage"]
-    for counted, words in zip(found[len(fine) :], said, strict=True):
-        assert counted["others"] == 0, words
-        assert counted["http"] == found[0]["http"], words
-        for status, body in counted["answers"]:
-            assert status == 503, words
-            message = json.loads(body)["error"]["message"]
-            assert message.startswith("The app settings are invalid; correct them and restart the app. ")
-            assert words in message
-            assert SECRET not in body
+    [enough, *found], log = loaded([ENOUGH, *bad])
+
+    assert enough["others"] > 4
+    for counted, words in zip(found, said, strict=True):
+        refuses(counted, words.upper() if words.startswith("AzureWebJobsStorage__") else words)
+        assert counted["http"] == enough["http"], words
     assert SECRET not in log
     assert log.count("The app settings are invalid") == len(bad)
+
+
+@pytest.mark.timeout(300)
+def test_the_app_loads_with_each_setting_missing_and_empty() -> None:
+    nothing = ENOUGH | dict.fromkeys(COMPLETE.keys() - ENOUGH.keys(), "")
+    storage = {"AzureWebJobsStorage": CONNECTION}  # anybody who calls is refused
+    missing = [{n: value for n, value in COMPLETE.items() if n != name} for name in COMPLETE]
+    empty = [COMPLETE | {name: ""} for name in COMPLETE]
+    found, log = loaded([nothing, storage, storage | {"API_KEYS": ""}, COMPLETE, *missing, *empty])
+
+    fine, turns = found[:4], found[4:]
+    assert [counted["others"] > 4 for counted in fine] == [True] * 4
+    for name, counted in zip([*COMPLETE, *COMPLETE], turns, strict=True):
+        assert counted["http"] == fine[0]["http"], name
+        if name in NEEDED:
+            refuses(counted, NEEDED[name])
+        else:
+            assert counted["others"] > 4, name
+    assert SECRET not in log
 
 
 @contextmanager
