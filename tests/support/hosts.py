@@ -73,9 +73,17 @@ def api_keys() -> str:
 
 @contextmanager
 def running_host(
-    azurite: Azurite, prefix: str, folder: Path, settings: Mapping[str, str] | None = None
+    azurite: Azurite,
+    prefix: str,
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    invisibility: int = 30,
 ) -> Iterator[Host]:
-    """The host on a free port, ready to answer; ended by SIGTERM."""
+    """The host on a free port, ready to answer; ended by SIGTERM.
+
+    Azurite may close a connection while it hands out messages; they come again after `invisibility` seconds, which
+    are 600 in the real host.
+    """
     environment = {
         **os.environ,
         "AzureWebJobsStorage": azurite.connection_string,
@@ -98,8 +106,7 @@ def running_host(
     keys.write_text(json.dumps(HOST_KEYS))
     command = [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", "0", "--strict"]
     command += ["--enable-auth", str(keys), "--answers", str(folder / "answers.json")]
-    # Azurite may close a connection while it hands out messages; they come again after this, not after 10 minutes.
-    command += ["--message-invisibility", "30"]
+    command += ["--message-invisibility", str(invisibility)]
     with log.open("a") as errors, _process(command, environment, errors) as process:
         assert process.stdout
         line = process.stdout.readline()
