@@ -100,6 +100,13 @@ def test_no_source_file_is_too_long():
     assert not {file: lines for file, lines in lengths.items() if lines > MOST_LINES}
 
 
+def test_the_local_host_stays_small():
+    """Microsoft's host is for what it leaves out."""
+    files = list(ROOT.glob("devhost/**/*.py"))
+    assert len(files) > 10
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 3_500
+
+
 def test_function_app_is_a_page():
     path = ROOT / "function_app.py"
     if path.exists():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from devhost.answers import ANSWERS
 from functions.http import status_of
 from labelbridge.cli.main import app as command_line
 from shared.domain import errors
@@ -87,6 +88,13 @@ def test_every_error_is_documented_with_its_status():
     assert len(kinds) > 12
     found = {(status_of(error), error.code) for error in (made(kind) for kind in kinds)}
     assert found == documented_errors()
+
+
+def test_the_answers_of_the_host_are_documented():
+    """Those that devhost can give in its place."""
+    page = (REFERENCE / "errors.md").read_text("utf-8").partition("## Errors of the Functions host")[2]
+    first = re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE)
+    assert {str(status) for status in ANSWERS} <= {status for cell in first for status in cell.split(", ")}
 
 
 def test_the_idle_cost_of_each_group_follows_from_the_prices():

@@ -121,21 +121,23 @@ async def test_directories_and_moves_to_another_container_follow_the_blobs(new_p
     await listed(other, "b \U0001f48e.txt")
 
 
+@pytest.mark.parametrize("file", ["a.txt", "a b.txt", "50%25 ä.txt", "ümläut.txt"])
 async def test_the_blob_trigger_registers_uploads_of_the_documents_container(
-    http: httpx.AsyncClient, storage: StorageClients
+    http: httpx.AsyncClient, storage: StorageClients, file: str
 ) -> None:
     """By hand and by the forwarder; a blob that is gone by then is dropped."""
     await storage.blobs.create_container(DOCUMENTS)
     project = Project(http, storage.blobs, unique("p"), DOCUMENTS)
     await project.create()
-    name = f"{unique('folder')}/a.txt"
+    name = f"{unique('folder')}/{file}"
     await project.upload({name: "text"})
     for _ in range(5):
         assert await post(http, event(CREATED, DOCUMENTS, name), to=BLOBS) == 202
     assert await post(http, event(CREATED, DOCUMENTS, "never.txt"), to=BLOBS) == 202
 
     async def found() -> bool:
-        return bool(await project.documents(locationPrefix=name))
+        folder = name.partition("/")[0]
+        return [d["location"] for d in await project.documents(locationPrefix=folder)] == [name]
 
     await eventually("the document of the blob trigger", found)
     assert not await project.documents(locationPrefix="never")

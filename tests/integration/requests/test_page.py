@@ -1,5 +1,8 @@
 """The review page and /health as browsers and load balancers ask for them."""
 
+import asyncio
+import re
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 
 import httpx
@@ -41,6 +44,26 @@ async def test_a_page_that_did_not_change_is_304(browser: httpx.AsyncClient) -> 
     assert again.headers["etag"] == first.headers["etag"]
     other = await browser.get("/studio/", headers={"If-None-Match": 'W/"other"'})
     assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_a_script_is_sent_with_brotli(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get("/studio/")).text
+    [script] = re.findall(r'<script [^>]*src="(/studio/assets/[^"]+\.js)"', page)
+    plain = await browser.get(script, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    async with browser.stream("GET", script, headers={"Accept-Encoding": "br"}) as answer:
+        sent = b"".join([part async for part in answer.aiter_raw()])
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "br")
+    assert answer.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert len(sent) < len(plain.content) / 2
+    assert await decoded(sent) == plain.content
+
+
+async def decoded(content: bytes) -> bytes:
+    """What Node.js makes of content in Brotli, which Python's standard library has not."""
+    program = "process.stdout.write(zlib.brotliDecompressSync(fs.readFileSync(0)))"
+    process = await asyncio.create_subprocess_exec("node", "-e", program, stdin=PIPE, stdout=PIPE)
+    return (await process.communicate(content))[0]
 
 
 @pytest.mark.parametrize("name", ["a" * 256, "a" * 5_000, "%00", "assets/", "assets/..%2findex.html"])
