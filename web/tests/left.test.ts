@@ -75,6 +75,15 @@ describe("a review that was left with unsaved work", () => {
     expect([hide(one), hide(next), takeOver(WHO)]).toEqual([false, true, null]);
   });
 
+  it("is left, and not lost, where another review begins before it is closed", () => {
+    const one = work();
+    show(one);
+    const other = { ...work(), second: "s" };
+    expect(takeOver(other)).toBeNull();
+    show(other);
+    expect([hide(one), hide(other), takeOver(WHO), takeOver(other)]).toEqual([true, true, null, null]);
+  });
+
   it("without autosave ends with the save that was on its way, or with the outage that it met", async () => {
     const { drafts, state, autosave, stop } = leave();
     state.value = { is: "saving" };

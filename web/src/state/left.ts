@@ -28,8 +28,8 @@ export interface Left extends Work {
 }
 
 const all = signal<readonly Left[]>([]);
-/** The work of the review that is shown: the next view of a review begins before the one before it is closed. */
-let shown: Work | null = null;
+/** The work of the review that is shown, and of those before it: the next review begins before the last is closed. */
+const shown = new Set<Work>();
 
 /** What is still to be saved of reviews that are not shown any more. */
 export const left: ReadonlySignal<readonly Left[]> = all;
@@ -55,20 +55,20 @@ export function goOn(one: Left): void {
 
 /** The work is shown, and saved by the review that shows it. */
 export function show(work: Work): void {
-  shown = work;
+  shown.add(work);
 }
 
-/** Whether this work is still what is shown, which it then is no longer: another view may have taken it over. */
+/** Ends `show`; false where another view has taken the work over, which then saves it. */
 export function hide(work: Work): boolean {
-  if (shown !== work) return false;
-  shown = null;
-  return true;
+  return shown.delete(work);
 }
 
 /** The review is opened: the work that it is to go on with, if it is shown or was left. */
 export function takeOver({ project, second, by }: Omit<Work, "drafts" | "saving">): Work | null {
   const isSame = (one: Work): boolean => one.project === project && one.second === second && one.by === by;
-  const found = shown && isSame(shown) ? shown : all.value.find(isSame);
+  const taken = [...shown].find(isSame);
+  if (taken) shown.delete(taken);
+  const found = taken ?? all.value.find(isSame);
   all.value = all.value.filter((one) => !isSame(one));
   found?.drafts.refresh();
   return found ?? null;
