@@ -35,11 +35,11 @@ What a reviewer needs all day
 | Search of the texts, and where they match | test_search.py::test_the_list_is_searched_and_says_how_much, test_search.py::test_a_document_that_was_found_opens_at_the_match, test_search.py::test_a_search_that_finds_nothing_pauses_until_it_is_continued |
 | Bulk decisions: from the filters, ten examples, one text in all documents, undone as one | test_labeling.py::test_bulk_starts_from_the_filters_and_shows_ten, test_labeling.py::test_bulk_decides_on_what_the_list_shows, test_search.py::test_one_entity_is_decided_in_all_documents_and_undone_as_one |
 | Autosave: each document left, outages, another view, another person | test_saving.py::test_autosave_at_each_document_left_and_after_an_outage, test_saving.py::test_an_outage_of_the_host_and_a_reload_lose_nothing, test_saving.py::test_autosave_goes_on_when_the_person_left_the_review, test_saving.py::test_a_save_on_its_way_when_the_review_is_opened_again_loses_nothing |
-| Long documents: sections within reach, the marks in view first | test_labeling.py::test_long_document, test_speed.py::test_the_next_of_long_documents_is_painted_before_all_its_marks |
+| Long documents: sections within reach, the next one in the same frame | test_labeling.py::test_long_document, test_speed.py::test_the_next_of_long_documents_is_in_the_same_frame |
 | The next text begins at its beginning | test_phone.py::test_the_next_text_begins_at_its_beginning |
 | On a phone: by touch, nothing behind the commands | test_phone.py::test_entities_are_reviewed_by_touch |
 | A conflict shows what differs, also in a long text | test_two_people.py::test_conflict_on_a_long_text_shows_what_differs, test_two_people.py::test_conflict_keeps_both |
-| 50 documents with 51 keys | test_speed.py::test_next_document_is_painted_within_50_ms |
+| 50 documents with 51 keys | test_speed.py::test_50_documents_with_51_keys |
 
 What a lead needs
 
