@@ -12,6 +12,7 @@ from tests.support.api import ENTITIES, MULTI, SINGLE, Json, Project
 
 #: As many categories as a project may have, with names as long as they may be.
 MANY = [f"Category_{n:03d}_whose_name_has_the_fifty_characters_allowed"[:50] for n in range(200)]
+LONG_PERSON = "Ana-Sophie.Waldburg-Hohenstein@example.com"
 #: Of words, as people write them.
 WORDS = "Product question about a delivery that is too late"
 LOCATION = f"folder-{'f' * 60}/file-{'n' * 60}.txt"
@@ -93,14 +94,14 @@ async def classes(project: Project) -> None:
     await project.put_labels("gone.txt", labels_of(project.kind, WORDS))
     await project.autolabel()
     await patch(project, LOCATION, flagged=True, note=NOTE)
-    for person in ("reviewer", "Ana-Sophie.Waldburg-Hohenstein@example.com"):
+    for person in ("reviewer", LONG_PERSON):
         await assign(project, person, 1)
     await project.blobs.delete(project.container, "gone.txt")
     await project.scan()
 
 
 async def entities(project: Project) -> None:
-    """475 suggestions in 20,000 characters; nested and adjacent labels; a region without labels; right to left."""
+    """477 suggestions in 20,000 characters; nested and adjacent labels; a region without labels; right to left."""
     span = f"@{MANY[3]}:73 with @City:41 and @Person:95, "
     many = "".join(f"@City:{30 + n % 60} lives at @Person:{40 + n % 50} in line {n}.\n" for n in range(235))
     text = f"{span}{span}@City:88 {many}"

@@ -12,13 +12,12 @@ from playwright.async_api import expect
 
 from shared.storage.gateways.clients import StorageClients
 from tests.browser.conftest import MakeProject, OpenStudio
-from tests.browser.seeds import MANY, WORDS, classes, labels_of, made
+from tests.browser.seeds import LONG_PERSON, MANY, WORDS, classes, labels_of, made
 from tests.browser.studio import Studio
 from tests.browser.test_two_people import connect, fill_connection
 from tests.support.api import SINGLE, Project, unique
 
 type Views = Callable[[Studio, Project], Awaitable[dict[str, list[str]]]]
-LONG_PERSON = "Ana-Sophie.Waldburg-Hohenstein@example.com"
 
 
 async def signing_in(studio: Studio, project: Project) -> dict[str, list[str]]:
@@ -31,8 +30,14 @@ async def signing_in(studio: Studio, project: Project) -> dict[str, list[str]]:
 
 
 async def projects(studio: Studio, project: Project) -> dict[str, list[str]]:
+    """Of all projects of the account, the page shows this one alone."""
     page = studio.page
-    await expect(page.get_by_role("listitem").filter(has_text=project.name)).to_contain_text("suggested")
+    shown = [await project.get("")]
+    await page.route(re.compile(r"/projects\?"), lambda route: route.fulfill(json={"value": shown}))
+    await page.reload()
+    card = page.get_by_role("main").get_by_role("listitem")
+    await expect(card).to_have_count(1)
+    await expect(card.filter(has_text=project.name)).to_contain_text("suggested")
     found = await studio.at_all_sizes("projects")
     await page.get_by_role("button", name="New project").click()
     await page.get_by_role("dialog").get_by_label("Name").fill("n" * 50)
@@ -50,7 +55,7 @@ async def projects(studio: Studio, project: Project) -> dict[str, list[str]]:
     await expect(page.get_by_text("Replace the project of this name")).to_be_visible()
     found |= await studio.at_all_sizes("import project")
     await page.keyboard.press("Escape")
-    await page.route(re.compile(r"/projects\?"), lambda route: route.fulfill(json={"value": []}))
+    shown.clear()
     await page.reload()
     await expect(page.get_by_role("heading", name="No projects yet")).to_be_visible()
     found |= await studio.at_all_sizes("no projects")
@@ -232,6 +237,7 @@ async def test_a_connected_project_fits_and_is_accessible(
     found |= await studio.at_all_sizes("switch")
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Disconnect…").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
     found |= await studio.at_all_sizes("disconnect")
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Switch to Azure Machine Learning").click()
