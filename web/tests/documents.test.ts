@@ -24,9 +24,18 @@ describe("documents that were read", () => {
   it("are known to be older by the version that a save began with", () => {
     const documents = new Documents({} as Source);
     const now = { ...document("d"), eTag: "@1" };
-    documents.keepSaved(now, "@0"); // saved by a review before this one
+    documents.keepSaved(now, ["@0"]); // saved by a review before this one
     expect(documents.keep(document("d"))).toBe(now);
     documents.keepSaved(document("d")); // undone
     expect(documents.keep(document("d")).eTag).toBe("@0");
+  });
+
+  it("are known to be older by each version that a save went through", () => {
+    const documents = new Documents({} as Source);
+    const now = { ...document("d"), eTag: "@2" };
+    documents.keepSaved(now, ["@0", "@1"]);
+    for (const eTag of ["@0", "@1"]) expect(documents.keep({ ...now, eTag })).toBe(now);
+    for (let n = 0; n < 7_000; n++) documents.keepSaved(document("other"), [`@${n}`]);
+    expect(documents.keep({ ...now, eTag: "@1" }).eTag).toBe("@1"); // of so many, only the newest are kept
   });
 });

@@ -93,6 +93,26 @@ describe("saving", () => {
     expect(calls).toEqual(["review d@1", "labels d@2", "patch d@3"]);
   });
 
+  it("reports each ETag that the document had, also when an outage comes between", async () => {
+    const formers: (readonly string[])[] = [];
+    const steps: Step[] = [
+      accepted("d"),
+      { do: "add", place: { category: "B" } },
+      { do: "dataset", dataset: "Test" },
+    ];
+    const saves = (): Promise<void> =>
+      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (one) =>
+        formers.push("former" in one ? one.former : []),
+      );
+    await saves();
+    answers.patch.mockRejectedValue(new ApiError(503, { code: "ServiceUnavailable", message: "down" }));
+    await expect(saves()).rejects.toThrow("down");
+    expect(formers).toEqual([
+      ["@1", "@2", "@3"],
+      ["@1", "@2"],
+    ]);
+  });
+
   it("sends no labels where decisions give them", async () => {
     await run(MULTI, [draft("d", MULTI, accepted("d"))]);
     expect(calls).toEqual(["review d@1"]);

@@ -5,13 +5,15 @@ import type { Loaded, Source } from "./source";
 
 const DOCUMENTS = 2_000;
 const TEXTS = 60;
+/** What saves of so many documents replace: before decisions, labels and settings. */
+const REPLACED = 3 * DOCUMENTS;
 
 export class Documents {
   private readonly documents = new Map<string, DocumentItem>();
   private readonly texts = new Map<string, string>();
   private readonly coming = new Map<string, Promise<Loaded>>();
   /** Versions that saves replaced: an answer that brings one was on its way when the save ended. */
-  private readonly replaced = new Set<string>();
+  private readonly replaced = new Map<string, true>();
 
   constructor(private readonly source: Source) {}
 
@@ -35,9 +37,9 @@ export class Documents {
     return document;
   }
 
-  /** Keeps a document that changed by our own save: its text is the same. `former`: the version that was replaced. */
-  keepSaved(document: DocumentItem, former = this.documents.get(document.id)?.eTag): void {
-    if (former && former !== document.eTag) this.replaced.add(versionOf(document.id, former));
+  /** Keeps a document that changed by our own save: its text is the same. `former`: the ETags that were replaced. */
+  keepSaved(document: DocumentItem, former: readonly string[] = this.eTagsOf(document.id)): void {
+    for (const eTag of former) push(this.replaced, versionOf(document.id, eTag), true, REPLACED);
     this.replaced.delete(versionOf(document.id, document.eTag));
     push(this.documents, document.id, document, DOCUMENTS);
   }
@@ -70,6 +72,11 @@ export class Documents {
   forgetAll(): void {
     this.documents.clear();
     this.texts.clear();
+  }
+
+  private eTagsOf(id: string): string[] {
+    const known = this.documents.get(id);
+    return known ? [known.eTag] : [];
   }
 
   private async fetch(id: string): Promise<Loaded> {

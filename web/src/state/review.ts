@@ -371,8 +371,8 @@ export class Review {
     if (id) void this.openId(id);
   };
 
-  /** Keeps a document as the server now has it, wherever it is shown. `former`: the version that it had before. */
-  keep(document: DocumentItem, former?: string): void {
+  /** Keeps a document as the server now has it, wherever it is shown. `former`: the ETags that it had before. */
+  keep(document: DocumentItem, former?: readonly string[]): void {
     this.documents.keepSaved(document, former);
     this.list.value?.update(document);
     const loaded = this.current.value;

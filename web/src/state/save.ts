@@ -9,13 +9,22 @@ import { fitter, readLabels, sameLabels, writeLabels, type Labels } from "../dom
 import type { Source } from "./source";
 
 export type Saved =
-  /** `changes`: how many changes of labels the server made of it, each of which it can undo. */
-  | { result: "saved"; draft: Draft; document: DocumentItem; changes: number }
+  | ({ result: "saved" } & SavedDraft)
   /** An outage came between two calls: what is left to save, on top of the document as it is now. */
-  | { result: "partly"; draft: Draft; document: DocumentItem; changes: number; left: Step[] }
+  | ({ result: "partly"; left: Step[] } & SavedDraft)
   | { result: "conflict"; draft: Draft; mine: Labels | null; theirs: DocumentItem }
   | { result: "gone"; draft: Draft }
   | { result: "refused"; draft: Draft; message: string };
+
+/** What a save did to a document. */
+export interface SavedDraft {
+  readonly draft: Draft;
+  readonly document: DocumentItem;
+  /** How many changes of labels the server made of it, each of which it can undo. */
+  readonly changes: number;
+  /** The ETags that the document had before and between the calls. */
+  readonly former: readonly string[];
+}
 
 /** Where labels are saved. */
 type Target = Pick<Source, "project" | "putLabels" | "blind">;
@@ -80,6 +89,7 @@ async function saveAll(
 
 class Save {
   private eTag: string;
+  private readonly former: string[] = [];
   /** The labels that the server has, as far as we know. */
   private known: Labels | null;
   private readonly wanted: Changes;
@@ -123,11 +133,11 @@ class Save {
   decided(result: { status: string; eTag?: string; document?: DocumentItem; error?: ErrorBody }): void {
     if (result.status === "saved") {
       this.changes++;
-      this.eTag = result.eTag ?? result.document?.eTag ?? this.eTag;
+      this.changedTo(result.eTag ?? result.document?.eTag ?? this.eTag);
       this.known = derive(this.draft.base, [{ do: "accept", ids: this.wanted.accept }], this.kind).labels;
     } else if (result.status === "conflict" && result.document && this.hasDecisions(result.document)) {
       this.changes++; // an answer was lost: these are our own decisions
-      this.eTag = result.document.eTag;
+      this.changedTo(result.document.eTag);
       this.known = readLabels(result.document, this.kind);
     } else if (result.status === "conflict" && result.document) {
       this.ended = {
@@ -143,6 +153,11 @@ class Save {
     }
   }
 
+  private changedTo(eTag: string): void {
+    if (eTag !== this.eTag) this.former.push(this.eTag);
+    this.eTag = eTag;
+  }
+
   /** Whether a document is as our decisions leave it. */
   private hasDecisions(now: DocumentItem): boolean {
     const { accept, reject } = this.wanted;
@@ -156,8 +171,7 @@ class Save {
   /** What was saved before an outage, if that was not all; null when nothing was. */
   partly(): Saved | null {
     if (this.ended || !this.changes) return null;
-    const { draft, changes } = this;
-    return { result: "partly", draft, document: this.after(), changes, left: this.left() };
+    return { result: "partly", ...this.done(this.after()), left: this.left() };
   }
 
   /** What became of a draft that the decisions were all of. */
@@ -173,7 +187,7 @@ class Save {
       if (this.relabels) {
         this.check();
         last = await this.putLabels();
-        this.eTag = last.eTag;
+        this.changedTo(last.eTag);
         this.known = this.wanted.labels;
         this.changes++;
       }
@@ -186,6 +200,7 @@ class Save {
       if (Object.keys(body).length) {
         this.check();
         last = await patchDocument(this.source.project, documentId, body, this.eTag);
+        this.changedTo(last.eTag);
       }
       this.ended = this.saved(last ?? this.after());
     } catch (error) {
@@ -208,7 +223,12 @@ class Save {
   }
 
   private saved(document: DocumentItem): Saved {
-    return { result: "saved", draft: this.draft, document, changes: this.changes };
+    return { result: "saved", ...this.done(document) };
+  }
+
+  private done(document: DocumentItem): SavedDraft {
+    const { draft, changes, former } = this;
+    return { draft, document, changes, former };
   }
 
   private failed(error: unknown): Saved {

@@ -9,7 +9,7 @@ import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } fro
 import { readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
 import { plural } from "../domain/format";
 import type { Review } from "./review";
-import { save, type Saved } from "./save";
+import { save, type Saved, type SavedDraft } from "./save";
 import { ofTab, readStored, writeStored } from "./storage";
 import { dismissAbout, toast } from "./toasts";
 
@@ -295,8 +295,8 @@ export class Saving {
     if (one.result === "refused") refusals.set(id, { message: one.message, at: lastAt(one.draft) });
     batch(() => {
       this.refusals.value = refusals;
-      if (one.result === "saved") this.saved(one.draft, one.document, one.changes);
-      if (one.result === "partly") this.partlySaved(one.draft, one.document, one.changes, one.left);
+      if (one.result === "saved") this.saved(one);
+      if (one.result === "partly") this.partlySaved(one);
       if (one.result === "conflict") this.conflict(one, loud);
       if (one.result === "gone") this.review.drafts.drop(id);
     });
@@ -307,7 +307,8 @@ export class Saving {
   }
 
   private conflict({ draft, mine, theirs }: Conflict, loud: boolean): void {
-    if (this.isThere(draft, mine, theirs)) return this.saved(draft, theirs, 1);
+    if (this.isThere(draft, mine, theirs))
+      return this.saved({ draft, document: theirs, changes: 1, former: [draft.base.eTag] });
     if (this.onlyMarked(draft, theirs)) {
       this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), [...draft.steps]);
       this.review.keep(theirs);
@@ -352,18 +353,18 @@ export class Saving {
     );
   }
 
-  private partlySaved(draft: Draft, document: DocumentItem, changes: number, left: readonly Step[]): void {
-    this.review.drafts.partlySaved(draft, document, left);
-    this.kept(draft, document, changes);
+  private partlySaved(one: Saved & { result: "partly" }): void {
+    this.review.drafts.partlySaved(one.draft, one.document, one.left);
+    this.kept(one);
   }
 
-  private saved(draft: Draft, document: DocumentItem, changes: number): void {
-    this.review.drafts.saved(draft, document);
-    this.kept(draft, document, changes);
+  private saved(one: SavedDraft): void {
+    this.review.drafts.saved(one.draft, one.document);
+    this.kept(one);
   }
 
-  private kept(draft: Draft, document: DocumentItem, changes: number): void {
-    this.review.keep(document, draft.base.eTag);
+  private kept({ draft, document, changes, former }: SavedDraft): void {
+    this.review.keep(document, former);
     if (!changes) return;
     const { documentId } = draft;
     const before = draft.base.labels;
