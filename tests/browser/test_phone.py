@@ -2,6 +2,7 @@
 
 from playwright.async_api import Locator, expect
 
+from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.support.api import ENTITIES, SINGLE
 
@@ -75,3 +76,26 @@ async def test_the_next_text_begins_at_its_beginning(
         await expect(studio.text).not_to_have_text(before)
         assert await studio.text.evaluate("text => text.getBoundingClientRect().top") > 0
         await expect(studio.page.locator(".sheet h2")).to_be_in_viewport()
+
+
+async def test_the_list_opens_at_the_document_that_is_shown(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """A phone hides the list meanwhile."""
+    project = await new_project(SINGLE)
+    await project.upload({f"{n}.txt": f"text {n}" for n in range(100, 160)})
+    await project.scan()
+    studio = await open_studio(width=390, height=760, touch=True)
+    documents = studio.page.get_by_role("button", name="Documents", exact=True)
+    rows = studio.page.get_by_role("list", name="Documents")
+    await studio.go(project.name, "label", f"?doc={document_id('140.txt')}")
+    await expect(studio.text).to_have_text("text 140")
+    await documents.tap()
+    await expect(rows.get_by_role("link", name="140.txt")).to_be_in_viewport()
+    await documents.tap()
+    await expect(rows).to_have_count(0)
+    for n in range(141, 150):
+        await studio.command("next").tap()
+        await expect(studio.text).to_have_text(f"text {n}")
+    await documents.tap()
+    await expect(rows.get_by_role("link", name="149.txt")).to_be_in_viewport()

@@ -37,7 +37,7 @@ What a reviewer needs all day
 | Autosave: each document left, outages, another view, another person | test_saving.py::test_autosave_at_each_document_left_and_after_an_outage, test_saving.py::test_an_outage_of_the_host_and_a_reload_lose_nothing, test_saving.py::test_autosave_goes_on_when_the_person_left_the_review, test_saving.py::test_a_save_on_its_way_when_the_review_is_opened_again_loses_nothing |
 | Long documents: sections within reach, the next one in the same frame | test_labeling.py::test_long_document, test_speed.py::test_the_next_of_long_documents_is_in_the_same_frame |
 | The next text begins at its beginning | test_phone.py::test_the_next_text_begins_at_its_beginning |
-| On a phone: by touch, nothing behind the commands | test_phone.py::test_entities_are_reviewed_by_touch |
+| On a phone: by touch, nothing behind the commands; the list opens at the document | test_phone.py::test_entities_are_reviewed_by_touch, test_phone.py::test_the_list_opens_at_the_document_that_is_shown |
 | A conflict shows what differs, also in a long text | test_two_people.py::test_conflict_on_a_long_text_shows_what_differs, test_two_people.py::test_conflict_keeps_both |
 | 50 documents with 51 keys | test_speed.py::test_50_documents_with_51_keys |
 

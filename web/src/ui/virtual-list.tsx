@@ -28,6 +28,9 @@ export function VirtualList({ count, rowHeight, index, label, renderRow, onReach
   const measure = (): void => {
     const box = ref.current;
     if (!box) return;
+    // A list that was hidden could not be scrolled when its row became another.
+    if (!height.value && box.clientHeight)
+      box.scrollTop = scrollFor(reached.current, rowHeight, box.scrollTop, box.clientHeight);
     height.value = box.clientHeight;
     top.value = box.scrollTop;
   };
