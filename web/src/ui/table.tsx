@@ -5,7 +5,7 @@ import { TableScroll } from "./parts";
 
 export interface Column {
   readonly name: string;
-  readonly class?: "number" | "bar-cell" | "person";
+  readonly class?: "number" | "bar-cell" | "name";
 }
 
 export interface Row {

@@ -45,7 +45,7 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
       <Table
         label="Scores by category"
         columns={[
-          { name: "Category", class: "person" },
+          { name: "Category", class: "name" },
           { name: "F1", class: "bar-cell" },
           ...numbers("Precision", "Recall", "True positives", "False positives", "False negatives"),
         ]}

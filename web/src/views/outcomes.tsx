@@ -29,7 +29,7 @@ export function Outcomes({ project, job }: { project: string; job: Job<Autolabel
     <>
       <Table
         label="Outcomes"
-        columns={[{ name: "Document", class: "person" }, { name: "Outcome" }, { name: "Reason" }]}
+        columns={[{ name: "Document", class: "name" }, { name: "Outcome" }, { name: "Reason" }]}
         rows={rows.value.map((row) => ({
           key: row.documentId,
           cells: [

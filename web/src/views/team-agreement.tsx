@@ -92,7 +92,7 @@ function ByCategory({ entities, rows }: { entities: boolean; rows: readonly Cate
     <Table
       label="Agreement by category"
       caption="How often each person gave a category, and both together"
-      columns={[{ name: "Category", class: "person" }, ...numbers(...heads)]}
+      columns={[{ name: "Category", class: "name" }, ...numbers(...heads)]}
       rows={rows.map((one) => ({
         key: one.category,
         cells: [

@@ -42,7 +42,7 @@ function People({ project, list }: { project: string; list: readonly Assignment[
     <Table
       label="Assignments by person"
       columns={[
-        { name: "Person", class: "person" },
+        { name: "Person", class: "name" },
         ...numbers("Documents", "Suggested", "Unlabeled", "Labeled"),
         { name: "List" },
       ]}

@@ -64,7 +64,7 @@ function Sums({ of }: { of: readonly Totals[] }) {
   return (
     <Table
       label="Progress by person"
-      columns={[{ name: "Person", class: "person" }, ...FIGURES]}
+      columns={[{ name: "Person", class: "name" }, ...FIGURES]}
       rows={of.map((one) => ({ key: one.by, cells: [<bdi>{one.by}</bdi>, ...figuresOf(one, most)] }))}
     />
   );
@@ -77,7 +77,7 @@ function Days({ of }: { of: readonly Work[] }) {
       <h3>By day</h3>
       <Table
         label="Progress by day"
-        columns={[{ name: "Day" }, { name: "Person", class: "person" }, ...FIGURES]}
+        columns={[{ name: "Day" }, { name: "Person", class: "name" }, ...FIGURES]}
         rows={of.map((one) => ({
           key: `${one.date} ${one.by}`,
           cells: [

@@ -42,7 +42,7 @@ function Reviews({ project, list }: { project: string; list: readonly SecondRevi
       label="Second reviews, table"
       caption="Second reviews, the newest first"
       columns={[
-        { name: "Second person", class: "person" },
+        { name: "Second person", class: "name" },
         ...numbers("Documents"),
         { name: "Started" },
         { name: "Open" },

@@ -118,7 +118,7 @@ function ModelResult({ project, model }: { project: string; model: Model }) {
       <LeftOut
         title="Not every label was used as it is:"
         messages={result.data.value.warnings}
-        of={` of the model ${model.label}`}
+        of={` for the model ${model.label}`}
       />
       <EvaluationView evaluation={result.data.value} project={project} model={model.label} />
     </>
