@@ -1,5 +1,6 @@
 """A second review in the page: one person labels a sample again without seeing the first labels, a lead resolves it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,6 +106,28 @@ async def test_the_second_person_labels_the_sample_with_keys_and_a_lead_resolves
     await apart.get_by_role("button", name="Undo the resolution").press("Enter")
     await lead.reported("The resolution was undone.")
     assert (await project.document(items[0]["location"]))[field] == first[field]
+
+
+async def test_an_outage_is_outlived_when_the_person_goes_on_in_the_project(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The review of the project begins before that of the sample is closed."""
+    project = await new_project(MULTI)
+    review = await sampled(project, 1)
+    second = await open_studio("reviewer")
+    page = second.page
+    await second.go(project.name, "review", f"?second={review}")
+    await expect(second.text).to_be_visible()
+    await page.route(re.compile("/second-reviews/.*/labels"), lambda route: route.fulfill(status=503))
+    await page.keyboard.press("2")
+    await expect(page.locator(".save-state")).to_have_text("Not saved, retrying")
+    await page.get_by_role("link", name="Label by hand", exact=True).click()
+    unsaved = page.get_by_text(f"1 document of {project.name} not saved")
+    await expect(unsaved).to_be_visible()
+    await page.unroute_all()
+    await expect(unsaved).to_have_count(0)
+    [item] = (await project.get(f"/second-reviews/{review}/documents"))["value"]
+    assert item["reviewed"] is True
 
 
 async def test_what_was_said_can_be_undone_and_changed_until_it_is_resolved(
