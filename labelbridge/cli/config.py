@@ -59,17 +59,21 @@ def stored() -> Config:
 
 def load() -> Config:
     """The file and the environment. A stored key belongs to the stored address and goes to no other one."""
-    config = stored()
-    given = {
-        field.name: value
-        for field in fields(Config)
-        if (value := os.environ.get(f"{PREFIX}{field.name.upper()}"))
-    }
-    if "url" in given and given["url"].rstrip("/") != config.url:
+    return replace(from_file(), **_environment())
+
+
+def _environment() -> dict[str, str]:
+    """The settings that the environment has."""
+    names = [field.name for field in fields(Config)]
+    return {name: value for name in names if (value := os.environ.get(f"{PREFIX}{name.upper()}"))}
+
+
+def from_file() -> Config:
+    """What the file says and the environment does not. Raises Stop."""
+    config, given = stored(), _environment()
+    if ("url" in given and given["url"].rstrip("/") != config.url) or "key" in given or "token" in given:
         config = replace(config, key="", scope="")
-    if "key" in given or "token" in given:
-        config = replace(config, key="", scope="")
-    return replace(config, **given)
+    return replace(config, **dict.fromkeys(given, ""))
 
 
 def save(config: Config) -> Path:
@@ -80,10 +84,14 @@ def save(config: Config) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A new file with a name of its own: one that somebody else put there would be theirs, or lead elsewhere.
         number, part = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
-        with open(number, "w", encoding="utf-8") as out:
-            json.dump(values, out, indent=2)
-            out.write("\n")
-        Path(part).replace(file)
+        try:
+            with open(number, "w", encoding="utf-8") as out:
+                json.dump(values, out, indent=2)
+                out.write("\n")
+            Path(part).replace(file)
+        except BaseException:  # it has the key
+            Path(part).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise Stop(f"The settings cannot be written to {file}: {error.strerror}.") from error
     return file

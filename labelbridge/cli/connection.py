@@ -109,7 +109,7 @@ def connect(
         if check:
             return
         out.confirm(f"The name '{labeling_project}' can be connected only once. Connect?", yes=yes)
-        state = ended(out, api.connect(cast(ConnectBody, body)), "Connecting", wait=wait)
+        state = ended(out, api.connect(cast(ConnectBody, body)), "Connecting", project=project, wait=wait)
     _report(out, state, f"Connected to '{labeling_project}'.")
 
 
@@ -129,7 +129,7 @@ def switch(
     studio: Studio = "languageStudio" if to is To.HERE else "azureMachineLearning"
     with session.project(out, project) as api:
         out.confirm(f"Labels of '{api.name}' will be set in {NAMES[studio]} only. Switch?", yes=yes)
-        state = ended(out, api.switch(studio), "Switching", wait=wait)
+        state = ended(out, api.switch(studio), "Switching", project=project, wait=wait)
     _report(out, state, f"Labels are set in {NAMES[studio]} from now on.")
 
 
@@ -138,7 +138,7 @@ def sync(project: ProjectOption = "", wait: WaitOption = True, as_json: JsonOpti
     """Import the latest labels of the labeling project."""
     out = Output(as_json)
     with session.project(out, project) as api:
-        state = ended(out, api.sync(), "Import", wait=wait)
+        state = ended(out, api.sync(), "Import", project=project, wait=wait)
     _report(out, state, "Imported.")
 
 
@@ -162,13 +162,13 @@ def disconnect(
     with session.project(out, project) as api:
         found = api.connection()
         name = found.get("amlProjectName")
-        if not name or found["state"] == "disconnected":
+        if found["state"] == "disconnected" or not name:
             raise NotConnectable(f"The project '{api.name}' is not connected.")
         out.confirm_by_name(
             f"This disconnects '{name}' permanently; it can never be connected again.", name, confirm
         )
         job = api.disconnect(name, discard_unsynced_labels=discard)
-        state = ended(out, job, "Disconnecting", wait=wait)
+        state = ended(out, job, "Disconnecting", project=project, wait=wait)
     _report(out, state, f"Disconnected from '{name}'. The labels that were imported stay.")
 
 

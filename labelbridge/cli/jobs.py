@@ -58,7 +58,7 @@ def autolabel(
             found = api.estimate(body)
             out.result(found, _estimated(found))
             return
-        state = ended(out, api.autolabel(body), "Autolabel job", wait=wait, partly=True)
+        state = ended(out, api.autolabel(body), "Autolabel job", project=project, wait=wait, partly=True)
     if state:
         _finish(out, state, "Autolabel job")
 
@@ -87,7 +87,7 @@ def watch(
     with session.project(out, project) as api:
         what, found = _find_job(api, job)
         try:
-            state = session.follow(out, found, what)
+            state = session.follow(out, found, what, project=project, given=job)
         except JobFailed as error:
             state = error.state
     _finish(out, state, what)
@@ -190,20 +190,24 @@ reject = _decision(
 def _decide(out: Output, name: str, body: BulkBody, *, dry_run: bool, yes: bool) -> None:
     word = body["decision"]
     with session.project(out, name) as api:
-        counted_state = session.follow(out, api.review_all({**body, "dryRun": True}), "Counting")
-        count = (counted_state.get("result") or {})["matched"]
+        counted_state = session.follow(
+            out, api.review_all({**body, "dryRun": True}), "Counting", project=None
+        )
+        found: Any = counted_state.get("result") or counted_state  # the latter says what is missing
+        count = found["matched"]
         matching = counted(count, "suggestion matches", "suggestions match")
         if dry_run or not count:
             out.result(counted_state, f"{matching}; nothing was changed.")
             return
         out.confirm(f"{matching}. {word.capitalize()} {'it' if count == 1 else 'all of them'}?", yes=yes)
-        state = ended(out, api.review_all(body), "Bulk decision", wait=True, partly=True)
+        state = ended(out, api.review_all(body), "Bulk decision", project=name, wait=True, partly=True)
     result = (state or {}).get("result") or {}
     did = (
         f"{'Accepted' if word == 'accept' else 'Rejected'} {counted(result.get('changed', 0), 'suggestion')}"
     )
     left = f"; {counted(result['conflicts'], 'suggestion')} need a person" if result.get("conflicts") else ""
-    out.result(state, f"{did}{left}. To undo it: labelbridge undo {(state or {}).get('jobId')}")
+    how = session.command("undo", (state or {}).get("jobId", ""), name)
+    out.result(state, f"{did}{left}. To undo it: {how}")
 
 
 def undo(
@@ -217,7 +221,7 @@ def undo(
     """
     out = Output(as_json)
     with session.project(out, project) as api:
-        state = ended(out, api.undo_review(job), "Undo", wait=True, partly=True)
+        state = ended(out, api.undo_review(job), "Undo", project=project, wait=True, partly=True)
     result = (state or {}).get("result") or {}
     out.result(state, f"Undone in {counted(result.get('undone', 0), 'document')}.")
 
@@ -262,7 +266,7 @@ def train(
                 "evaluationOptions": split_of(test, manual=manual),
             }
         )
-        state = ended(out, job, "Training", wait=wait)
+        state = ended(out, job, "Training", project=project, wait=wait)
         if state:
             for warning in state.get("warnings", []):
                 out.say(f"Warning: {warning['message']}")
@@ -292,7 +296,9 @@ def metrics(
 
 def _figures(summary: EvaluationSummary, *, confusion: bool = False) -> list[str | Table]:
     by_kind: dict[str, Any] = dict(summary)
-    figures = next(value for name, value in by_kind.items() if name.startswith("custom") and value)
+    figures: Any = next(
+        (value for name, value in by_kind.items() if name.startswith("custom") and value), summary
+    )
     by_category: dict[str, Any] = figures.get("classes") or figures.get("entities") or {}
     rows: list[tuple[object, ...]] = [
         (name, *(f"{scores[key]:.2f}" for key in ("precision", "recall", "f1")),
@@ -325,7 +331,7 @@ def export(
     out = Output(as_json)
     with session.project(out, project) as api:
         job = api.export()
-        state = session.follow(out, job, "Export")
+        state = session.follow(out, job, "Export", project=project)
         file = api.export_result(job.id)
     if output == "-":
         write_stdout(file.decode("utf-8"))

@@ -41,8 +41,8 @@ from labelbridge.cli.upload import upload
 from labelbridge.client import LabelbridgeError
 
 EXIT_CODES = """Exit codes:
-0 done; 1 done in part, or a job failed; 2 wrong usage or unreadable file; 3 no answer; 4 not signed in, or a role is
-missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
+0 done; 1 done in part, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no answer; 4 not signed in,
+or a role is missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
 
 app = typer.Typer(
     name="labelbridge",
@@ -120,6 +120,8 @@ def login(
     if url.startswith("http://") and urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}:
         what = "token" if entra else "key"
         out.say(f"Warning: {url} is not encrypted; others on the network can read the {what}.")
+    if kept != Config():
+        session.warn_of_exposed_file(out)
     with session.client(out, config) as api:
         caller = api.who_am_i()
     file = settings.save(config)
@@ -174,7 +176,10 @@ def _key(out: Output, given: str) -> str:
     elif not given and sys.stdin.isatty():
         import getpass
 
-        given = getpass.getpass("Access key: ", stream=sys.stderr).strip()
+        try:
+            given = getpass.getpass("Access key: ", stream=sys.stderr).strip()
+        except EOFError:  # Ctrl-D, which ends no line
+            sys.stderr.write("\n")
     if not given:
         raise Usage("Give the access key with --key, or '--key -' to read it from stdin; or use --entra.")
     return given
@@ -192,7 +197,7 @@ def logout(as_json: JsonOption = False) -> None:
 def whoami(as_json: JsonOption = False) -> None:
     """Show who is signed in where, with which roles."""
     out = Output(as_json)
-    config = settings.signed_in()
+    config = session.signed_in(out)
     with session.client(out, config) as api:
         caller = api.who_am_i()
     data: dict[str, Any] = {"url": config.url, **caller, "project": config.project or None}

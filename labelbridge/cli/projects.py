@@ -1,5 +1,6 @@
 """`labelbridge projects`: list, create, show, delete, and choose the one that other commands work on."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any
@@ -100,7 +101,7 @@ def create(
     }
     with client(out) as api:
         project = api.project(name)
-        _refuse_existing(project.get, name)
+        _refuse_existing(project.get)
         made = project.put(body | ({"description": description} if description else {}))
         if category:
             project.put_categories([{"category": category_name} for category_name in category])
@@ -110,15 +111,15 @@ def create(
     out.result(made, f"Created the project '{name}' ({kind.value}) on the container '{place}'.")
 
 
-def _refuse_existing(get: Any, name: str) -> None:
+def _refuse_existing(get: Callable[[], Project]) -> None:
     """The API would change an existing project; this command never does."""
     try:
-        get()
+        taken = get()["projectName"]
     except ApiError as error:
         if error.status == 404 and not error.from_host:
             return
         raise
-    raise Exists(f"The project '{name}' already exists.")
+    raise Exists(f"The project '{taken}' already exists.")
 
 
 class Exists(Stop):
@@ -186,7 +187,7 @@ def rename(
     out = Output(as_json)
     with client(out) as api:
         made = api.project(name).put({"displayName": display_name})
-    shown = made.get("displayName") or name
+    shown = made.get("displayName") or made["projectName"]
     out.result(made, f"People see the project '{name}' as '{shown}'.")
 
 
@@ -195,7 +196,7 @@ def use(name: ProjectArgument, as_json: JsonOption = False) -> None:
     """Choose the project for the commands that follow."""
     out = Output(as_json)
     with client(out) as api:
-        api.project(name).get()
+        name = api.project(name).get()["projectName"]
     file = settings.save(replace(settings.stored(), project=name))
     out.result(
         {"project": name, "configFile": str(file)}, f"Commands work on the project '{name}' from now on."
@@ -227,6 +228,6 @@ def delete(
             raise
         labeled = counted(documents["labeled"], "labeled document")
         out.confirm_by_name(f"This deletes the project '{name}' with {labeled}, permanently.", name, confirm)
-        state = ended(out, api.project(name).delete(), "Deletion", wait=wait)
+        state = ended(out, api.project(name).delete(), "Deletion", project=None, wait=wait)
     if state:
         out.result(state, f"Deleted the project '{name}'. The blobs of its container were not touched.")

@@ -48,7 +48,7 @@ def push(
         target = api.push_target()
         if target["available"]:  # else the app refuses, and says which setting is missing
             out.confirm(_question(target, body), yes=yes)
-        state = ended(out, api.push(body), "Push", wait=wait)
+        state = ended(out, api.push(body), "Push", project=project, wait=wait)
     if state:
         out.result(state, *lines(state))
 

@@ -1,6 +1,7 @@
 """The signed-in client of a command, the project it works on, and jobs that it follows."""
 
 import logging
+import shlex
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -101,15 +102,26 @@ def credentials(config: Config) -> dict[str, Any]:
     return {"credential": _Entra(), "scope": config.scope} if config.scope else {}
 
 
-@contextmanager
-def client(out: Output, config: Config | None = None) -> Generator[Client]:
-    """The client for the settings; says when it tries again."""
-    if config is None:
-        config = settings.signed_in()
+def signed_in(out: Output) -> Config:
+    """The settings, with an address; says when other people may read or change the file that they are from."""
+    if settings.from_file() != Config():
+        warn_of_exposed_file(out)
+    return settings.signed_in()
+
+
+def warn_of_exposed_file(out: Output) -> None:
+    """Say so when other people may read or change the settings file."""
     if settings.exposed():
         out.say(
             f"Warning: other people may read or change {settings.path()}; allow it to nobody else: chmod 600."
         )
+
+
+@contextmanager
+def client(out: Output, config: Config | None = None) -> Generator[Client]:
+    """The client for the settings; says when it tries again."""
+    if config is None:
+        config = signed_in(out)
 
     def again(reason: str, pause: float) -> None:
         out.say(f"{reason} Trying again in {max(1, round(pause))} s.")
@@ -128,7 +140,7 @@ def client(out: Output, config: Config | None = None) -> Generator[Client]:
 @contextmanager
 def project(out: Output, name: str) -> Generator[ProjectClient]:
     """The client of the project that a command names, or of the chosen one."""
-    config = settings.signed_in()
+    config = signed_in(out)
     chosen = name or config.project
     if not chosen:
         raise Usage(
@@ -150,13 +162,23 @@ def bar(out: Output, *, transient: bool = False) -> Generator[Progress]:
         yield shown
 
 
-def follow(out: Output, job: Job, what: str) -> JobState:
-    """Show a job until it has ended; its last state. Raises JobFailed."""
+def follow(out: Output, job: Job, what: str, *, project: str | None, given: str = "") -> JobState:
+    """Show a job until it has ended; its last state. Raises JobFailed.
+
+    `project`: as `--project` named it, or ""; None for a job that `watch` does not find, or that nobody would follow.
+    `given`: how `watch` was called for it, if it was.
+    """
     try:
         return _shown(out, job, what)
     except KeyboardInterrupt:
-        out.say(f"The job goes on. Follow it with: labelbridge watch {job.id}")
+        if project is not None:
+            out.say(f"The job goes on. Follow it with: {command('watch', given or job.id, project)}")
         raise
+
+
+def command(name: str, job: str, project: str) -> str:
+    """A command to type next for a job; `project`: as `--project` named it, or ""."""
+    return shlex.join(["labelbridge", name, job, *(["-p", project] if project else [])])
 
 
 def _shown(out: Output, job: Job, what: str) -> JobState:
@@ -202,13 +224,19 @@ def describe(state: JobState) -> str:
     return ", ".join([words.get(state["status"], state["status"]), *parts])
 
 
-def ended(out: Output, job: Job, what: str, *, wait: bool, partly: bool = False) -> JobState | None:
-    """Follow a job, unless `wait` is off; then print how to. `partly`: a partial end is a result, too."""
+def ended(
+    out: Output, job: Job, what: str, *, project: str | None, wait: bool, partly: bool = False
+) -> JobState | None:
+    """Follow a job, unless `wait` is off; then print how to. `partly`: a partial end is a result, too.
+
+    `project`: as in `follow`.
+    """
     if not wait:
-        out.result({"jobId": job.id, "url": job.url}, f"Started. Follow it with: labelbridge watch {job.id}")
+        how = "" if project is None else f" Follow it with: {command('watch', job.id, project)}"
+        out.result({"jobId": job.id, "url": job.url}, f"Started.{how}")
         return None
     try:
-        return follow(out, job, what)
+        return follow(out, job, what, project=project)
     except JobFailed as error:
         if partly and error.state["status"] == "partiallyCompleted":
             return error.state

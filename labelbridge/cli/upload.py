@@ -201,7 +201,7 @@ def upload(
                     out.say("What was uploaded stays; the same command uploads the rest.")
                     raise
         if wait and not dry_run:
-            session.follow(out, api.scan(), "Registering the documents")
+            session.follow(out, api.scan(), "Registering the documents", project=project)
     left_out = {file.name: file.fault for file in found if file.fault} | failed
     data = {
         "project": api.name, "container": container, "uploaded": sorted(prefix + name for name in done),
@@ -238,8 +238,8 @@ def _send(out: Output, blobs: Any, files: list[Found], prefix: str) -> tuple[lis
     failed: dict[str, str] = {}
     with bar(out) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
         task = progress.add_task("Uploading", total=len(files) or 1)
-        waiting = {pool.submit(send, file): file for file in files}
         try:
+            waiting = {pool.submit(send, file): file for file in files}
             for future in as_completed(waiting):
                 try:
                     done.append(future.result())

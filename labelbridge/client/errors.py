@@ -4,7 +4,8 @@ Some answers are the Functions host's own: they have no body, or a text of one l
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -92,13 +93,34 @@ class TimedOut(LabelbridgeError):
     """A job did not end within the time that the caller gave it; it goes on."""
 
 
+class MissingField(NotReachable, KeyError):
+    """A field that was read and is not in the answer, which another server may have given."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError quotes it
+
+
+class Fields(dict[str, Any]):
+    """A JSON object of an answer; reading a field that it does not have raises MissingField."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, fields: Mapping[str, Any], source: str) -> None:
+        super().__init__(fields)
+        self._source = source
+
+    def __missing__(self, name: str) -> Any:
+        raise MissingField(f"{self._source} ('{name}' is missing).")
+
+
 def json_of(answer: httpx.Response) -> Any:
-    """The JSON object of an answer. Raises NotReachable."""
+    """The JSON object of an answer. Raises NotReachable, also when a missing field is read, of inner objects, too."""
+    source = _not_ours(answer)
     try:
-        body = answer.json()
+        body = answer.json(object_hook=partial(Fields, source=source))
     except (ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict):
+    if not isinstance(body, Fields):
         raise foreign(answer)
     return cast("Any", body)
 
@@ -106,9 +128,11 @@ def json_of(answer: httpx.Response) -> Any:
 def foreign(answer: httpx.Response) -> NotReachable:
     """The sentence for a success that is not the app's, as of a proxy or another server with a page of its own."""
     kind = answer.headers.get("content-type", "").partition(";")[0] or "without a content type"
-    return NotReachable(
-        f"{_origin(answer.url)} answered with status {answer.status_code}, but not as Labelbridge does ({kind})."
-    )
+    return NotReachable(f"{_not_ours(answer)} ({kind}).")
+
+
+def _not_ours(answer: httpx.Response) -> str:
+    return f"{_origin(answer.url)} answered with status {answer.status_code}, but not as Labelbridge does"
 
 
 def refuse_redirect(answer: httpx.Response) -> None:

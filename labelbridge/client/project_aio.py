@@ -84,11 +84,14 @@ class AsyncProjectClient(AsyncTeamOperations):
         return json_of(await self.client.call("GET", f"{self.path}{rest}", params=params))
 
     async def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
+        return json_of(await self._send(rest, body, key, **params))
+
+    async def _start(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> AsyncJob:
+        return self._job(await self._send(rest, body, key, **params))
+
+    async def _send(self, rest: str, body: Json, key: str | None, **params: Any) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else None
-        answer = await self.client.call(
-            "POST", f"{self.path}{rest}", body=body, headers=headers, params=params
-        )
-        return self._job(answer) if answer.status_code == 202 else json_of(answer)
+        return await self.client.call("POST", f"{self.path}{rest}", body=body, headers=headers, params=params)
 
     def _job(self, answer: httpx.Response) -> AsyncJob:
         if "operation-location" not in answer.headers:
@@ -207,7 +210,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._post(f"/documents/{document_id}/:undo")
 
     async def scan(self, *, confirm_removals: bool = False) -> AsyncJob:
-        return await self._post("/documents/:scan", {"confirmRemovals": confirm_removals})
+        return await self._start("/documents/:scan", {"confirmRemovals": confirm_removals})
 
     # Review
 
@@ -219,10 +222,10 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def review_all(self, body: m.BulkBody, *, key: str | None = None) -> AsyncJob:
         """Accept or reject every suggestion that matches; with `dryRun`, only count them."""
-        return await self._post("/documents/:review-all", body, key)
+        return await self._start("/documents/:review-all", body, key)
 
     async def undo_review(self, job_id: str) -> AsyncJob:
-        return await self._post(f"/review/jobs/{job_id}/:undo")
+        return await self._start(f"/review/jobs/{job_id}/:undo")
 
     def review_jobs(self) -> AsyncIterator[m.JobState]:
         return self.client.pages(f"{self.path}/review/jobs")
@@ -231,7 +234,7 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def autolabel(self, body: m.AutolabelBody | None = None, *, key: str | None = None) -> AsyncJob:
         """Start a job that makes suggestions; by default for every unlabeled document."""
-        return await self._post("/autolabel/jobs", body or {}, key)
+        return await self._start("/autolabel/jobs", body or {}, key)
 
     async def estimate(self, body: m.AutolabelBody | None = None) -> m.Estimate:
         return await self._post("/autolabel/:estimate", body or {})
@@ -250,22 +253,22 @@ class AsyncProjectClient(AsyncTeamOperations):
         return self.client.pages(f"{self.path}/autolabel/jobs/{job_id}/documents", outcome=outcome)
 
     async def cancel_autolabel(self, job_id: str) -> AsyncJob:
-        return await self._post(f"/autolabel/jobs/{job_id}/:cancel")
+        return await self._start(f"/autolabel/jobs/{job_id}/:cancel")
 
     async def retry_autolabel(self, job_id: str) -> AsyncJob:
-        return await self._post(f"/autolabel/jobs/{job_id}/:retry")
+        return await self._start(f"/autolabel/jobs/{job_id}/:retry")
 
     # Training
 
     async def train(self, body: m.TrainBody, *, key: str | None = None) -> AsyncJob:
         """Train a model; suggestions that were not accepted are removed."""
-        return await self._post("/:train", body, key)
+        return await self._start("/:train", body, key)
 
     def train_jobs(self) -> AsyncIterator[m.JobState]:
         return self.client.pages(f"{self.path}/train/jobs")
 
     async def cancel_train(self, job_id: str) -> AsyncJob:
-        return await self._post(f"/train/jobs/{job_id}/:cancel")
+        return await self._start(f"/train/jobs/{job_id}/:cancel")
 
     def models(self) -> AsyncIterator[m.TrainedModel]:
         return self.client.pages(f"{self.path}/models")
@@ -289,7 +292,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         )
 
     async def evaluate(self, label: str, options: m.EvaluationOptions | None = None) -> AsyncJob:
-        return await self._post(f"/models/{label}/:evaluate", options or {})
+        return await self._start(f"/models/{label}/:evaluate", options or {})
 
     # Azure Language
 
@@ -302,18 +305,18 @@ class AsyncProjectClient(AsyncTeamOperations):
 
         A project of that name in the resource is replaced.
         """
-        return await self._post("/:push", body or {}, key)
+        return await self._start("/:push", body or {}, key)
 
     def push_jobs(self) -> AsyncIterator[m.JobState]:
         return self.client.pages(f"{self.path}/push/jobs")
 
     async def cancel_push(self, job_id: str) -> AsyncJob:
-        return await self._post(f"/push/jobs/{job_id}/:cancel")
+        return await self._start(f"/push/jobs/{job_id}/:cancel")
 
     # m.Project files
 
     async def export(self) -> AsyncJob:
-        return await self._post("/:export", stringIndexType="Utf16CodeUnit")
+        return await self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     async def export_state(self, job_id: str) -> m.ExportJobState:
         return await self._get(f"/export/jobs/{job_id}")
@@ -327,11 +330,11 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def import_file(self, file: Mapping[str, Any], *, key: str | None = None) -> AsyncJob:
         """Create the project from a project file, or replace it."""
-        return await self._post("/:import", file, key)
+        return await self._start("/:import", file, key)
 
     async def import_labels(self, body: m.ImportLabelsBody, *, key: str | None = None) -> AsyncJob:
         """Create the project from a label file of Azure Machine Learning in the storage account."""
-        return await self._post("/:import-labels", body, key)
+        return await self._start("/:import-labels", body, key)
 
     # The connection to another labeling studio
 
@@ -347,17 +350,17 @@ class AsyncProjectClient(AsyncTeamOperations):
         return self._job(await self.client.call("PUT", f"{self.path}/connection", body=body, headers=headers))
 
     async def switch(self, to: m.Studio, *, key: str | None = None) -> AsyncJob:
-        return await self._post("/connection/:switch", {"to": to}, key)
+        return await self._start("/connection/:switch", {"to": to}, key)
 
     async def sync(self, *, key: str | None = None) -> AsyncJob:
-        return await self._post("/connection/:sync", key=key)
+        return await self._start("/connection/:sync", key=key)
 
     async def disconnect(
         self, confirm: str, *, discard_unsynced_labels: bool = False, key: str | None = None
     ) -> AsyncJob:
         """Disconnect permanently. `confirm` is the name of the labeling project."""
         body = {"confirm": confirm, "discardUnsyncedLabels": discard_unsynced_labels}
-        return await self._post("/connection/:disconnect", body, key)
+        return await self._start("/connection/:disconnect", body, key)
 
     async def connection_history(self) -> list[m.ConnectionEvent]:
         return cast("list[m.ConnectionEvent]", (await self._get("/connection/history"))["value"])

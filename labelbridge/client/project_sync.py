@@ -81,9 +81,14 @@ class ProjectClient(TeamOperations):
         return json_of(self.client.call("GET", f"{self.path}{rest}", params=params))
 
     def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
+        return json_of(self._send(rest, body, key, **params))
+
+    def _start(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Job:
+        return self._job(self._send(rest, body, key, **params))
+
+    def _send(self, rest: str, body: Json, key: str | None, **params: Any) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else None
-        answer = self.client.call("POST", f"{self.path}{rest}", body=body, headers=headers, params=params)
-        return self._job(answer) if answer.status_code == 202 else json_of(answer)
+        return self.client.call("POST", f"{self.path}{rest}", body=body, headers=headers, params=params)
 
     def _job(self, answer: httpx.Response) -> Job:
         if "operation-location" not in answer.headers:
@@ -198,7 +203,7 @@ class ProjectClient(TeamOperations):
         return self._post(f"/documents/{document_id}/:undo")
 
     def scan(self, *, confirm_removals: bool = False) -> Job:
-        return self._post("/documents/:scan", {"confirmRemovals": confirm_removals})
+        return self._start("/documents/:scan", {"confirmRemovals": confirm_removals})
 
     # Review
 
@@ -208,10 +213,10 @@ class ProjectClient(TeamOperations):
 
     def review_all(self, body: m.BulkBody, *, key: str | None = None) -> Job:
         """Accept or reject every suggestion that matches; with `dryRun`, only count them."""
-        return self._post("/documents/:review-all", body, key)
+        return self._start("/documents/:review-all", body, key)
 
     def undo_review(self, job_id: str) -> Job:
-        return self._post(f"/review/jobs/{job_id}/:undo")
+        return self._start(f"/review/jobs/{job_id}/:undo")
 
     def review_jobs(self) -> Iterator[m.JobState]:
         return self.client.pages(f"{self.path}/review/jobs")
@@ -220,7 +225,7 @@ class ProjectClient(TeamOperations):
 
     def autolabel(self, body: m.AutolabelBody | None = None, *, key: str | None = None) -> Job:
         """Start a job that makes suggestions; by default for every unlabeled document."""
-        return self._post("/autolabel/jobs", body or {}, key)
+        return self._start("/autolabel/jobs", body or {}, key)
 
     def estimate(self, body: m.AutolabelBody | None = None) -> m.Estimate:
         return self._post("/autolabel/:estimate", body or {})
@@ -239,22 +244,22 @@ class ProjectClient(TeamOperations):
         return self.client.pages(f"{self.path}/autolabel/jobs/{job_id}/documents", outcome=outcome)
 
     def cancel_autolabel(self, job_id: str) -> Job:
-        return self._post(f"/autolabel/jobs/{job_id}/:cancel")
+        return self._start(f"/autolabel/jobs/{job_id}/:cancel")
 
     def retry_autolabel(self, job_id: str) -> Job:
-        return self._post(f"/autolabel/jobs/{job_id}/:retry")
+        return self._start(f"/autolabel/jobs/{job_id}/:retry")
 
     # Training
 
     def train(self, body: m.TrainBody, *, key: str | None = None) -> Job:
         """Train a model; suggestions that were not accepted are removed."""
-        return self._post("/:train", body, key)
+        return self._start("/:train", body, key)
 
     def train_jobs(self) -> Iterator[m.JobState]:
         return self.client.pages(f"{self.path}/train/jobs")
 
     def cancel_train(self, job_id: str) -> Job:
-        return self._post(f"/train/jobs/{job_id}/:cancel")
+        return self._start(f"/train/jobs/{job_id}/:cancel")
 
     def models(self) -> Iterator[m.TrainedModel]:
         return self.client.pages(f"{self.path}/models")
@@ -278,7 +283,7 @@ class ProjectClient(TeamOperations):
         )
 
     def evaluate(self, label: str, options: m.EvaluationOptions | None = None) -> Job:
-        return self._post(f"/models/{label}/:evaluate", options or {})
+        return self._start(f"/models/{label}/:evaluate", options or {})
 
     # Azure Language
 
@@ -291,18 +296,18 @@ class ProjectClient(TeamOperations):
 
         A project of that name in the resource is replaced.
         """
-        return self._post("/:push", body or {}, key)
+        return self._start("/:push", body or {}, key)
 
     def push_jobs(self) -> Iterator[m.JobState]:
         return self.client.pages(f"{self.path}/push/jobs")
 
     def cancel_push(self, job_id: str) -> Job:
-        return self._post(f"/push/jobs/{job_id}/:cancel")
+        return self._start(f"/push/jobs/{job_id}/:cancel")
 
     # m.Project files
 
     def export(self) -> Job:
-        return self._post("/:export", stringIndexType="Utf16CodeUnit")
+        return self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     def export_state(self, job_id: str) -> m.ExportJobState:
         return self._get(f"/export/jobs/{job_id}")
@@ -316,11 +321,11 @@ class ProjectClient(TeamOperations):
 
     def import_file(self, file: Mapping[str, Any], *, key: str | None = None) -> Job:
         """Create the project from a project file, or replace it."""
-        return self._post("/:import", file, key)
+        return self._start("/:import", file, key)
 
     def import_labels(self, body: m.ImportLabelsBody, *, key: str | None = None) -> Job:
         """Create the project from a label file of Azure Machine Learning in the storage account."""
-        return self._post("/:import-labels", body, key)
+        return self._start("/:import-labels", body, key)
 
     # The connection to another labeling studio
 
@@ -336,17 +341,17 @@ class ProjectClient(TeamOperations):
         return self._job(self.client.call("PUT", f"{self.path}/connection", body=body, headers=headers))
 
     def switch(self, to: m.Studio, *, key: str | None = None) -> Job:
-        return self._post("/connection/:switch", {"to": to}, key)
+        return self._start("/connection/:switch", {"to": to}, key)
 
     def sync(self, *, key: str | None = None) -> Job:
-        return self._post("/connection/:sync", key=key)
+        return self._start("/connection/:sync", key=key)
 
     def disconnect(
         self, confirm: str, *, discard_unsynced_labels: bool = False, key: str | None = None
     ) -> Job:
         """Disconnect permanently. `confirm` is the name of the labeling project."""
         body = {"confirm": confirm, "discardUnsyncedLabels": discard_unsynced_labels}
-        return self._post("/connection/:disconnect", body, key)
+        return self._start("/connection/:disconnect", body, key)
 
     def connection_history(self) -> list[m.ConnectionEvent]:
         return cast("list[m.ConnectionEvent]", self._get("/connection/history")["value"])

@@ -175,7 +175,11 @@ class Client:
 
     def studio_config(self) -> m.StudioConfig:
         """How people sign in, and the studios that projects can be connected to."""
-        return json_of(self.call("GET", "/studio/config.json", version=None))
+        answer = self.call("GET", "/studio/config.json", version=None)
+        config = json_of(answer)
+        if not isinstance(config.get("scope"), str | None):
+            raise foreign(answer)
+        return cast("m.StudioConfig", config)
 
     def projects(self) -> Iterator[m.Project]:
         return self.pages(PROJECTS)

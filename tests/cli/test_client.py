@@ -1,6 +1,8 @@
 """The client against the running host: whole paths, the host's own answers, repeats that do nothing twice."""
 
+import copy
 import json
+import pickle
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -172,6 +174,35 @@ def test_nothing_listens():
         pytest.raises(NotReachable, match="cannot be reached"),
     ):
         client.health()
+
+
+def test_a_field_that_is_missing_is_the_answer_of_another_server():
+    """Of inner objects, too; an optional field has `get`, and answers are dictionaries in all else."""
+    found = {"documents": {"labeled": 1}}
+    client, _ = answering(*[httpx.Response(200, json=found)] * 2, httpx.Response(200, json={}))
+    counts = client.project("p").statistics()
+    assert counts == found == json.loads(json.dumps(counts)) == copy.deepcopy(counts)
+    assert pickle.loads(pickle.dumps(counts)) == found
+    assert counts.get("categories") is None
+    said = r"http://x answered with status 200, but not as Labelbridge does \('autoLabeled' is missing\)\."
+    with pytest.raises(NotReachable, match=f"^{said}$") as raised:
+        _ = client.project("p").statistics()["documents"]["autoLabeled"]
+    assert isinstance(raised.value, KeyError)
+    with pytest.raises(NotReachable, match="'resent' is missing"):
+        client.resend_dead_letters()
+
+
+def test_a_job_that_has_no_address_is_the_answer_of_another_server():
+    client, _ = answering(httpx.Response(200, json={"jobId": "j"}))
+    with pytest.raises(NotReachable, match="but not as Labelbridge does"):
+        client.project("p").export()
+
+
+def test_a_scope_that_is_no_text_is_the_answer_of_another_server():
+    client, _ = answering(httpx.Response(200, json={"scope": 7}), httpx.Response(200, json={"scope": None}))
+    with pytest.raises(NotReachable, match="but not as Labelbridge does"):
+        client.studio_config()
+    assert client.studio_config()["scope"] is None
 
 
 # Repeats

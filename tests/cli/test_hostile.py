@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from labelbridge.formats import FORMATS, BadFile, to_labels
 from labelbridge.formats.records import Field, Misfit
 from tests.cli.terminal import Cli
 from tests.cli.test_commands import run
+from tests.cli.test_other_servers import answered
 from tests.fakes.server import serve_in_thread
 from tests.integration.conftest import MakeProject
 
@@ -96,6 +98,57 @@ def test_settings_do_not_go_where_somebody_else_put_a_link(cli: Cli, monkeypatch
     cli("login", cli.url, "--key", cli.key)
     assert (theirs.read_text(), file.is_symlink()) == ("{}", False)
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def readable(tmp_path: Path) -> Cli:
+    """Settings that other people may read, of an app that answers who called and what tokens are for."""
+    cli = Cli("http://app", "k", "", tmp_path)
+    file = Path(cli.environment["LABELBRIDGE_CONFIG"])
+    file.parent.mkdir()
+    file.write_text('{"url": "http://app", "key": "k"}')
+    file.chmod(0o644)
+    return cli
+
+
+ANSWER = {"name": "Ana", "roles": ["*"], "scope": "api://app/.default"}
+
+
+def test_readable_settings_are_named_once_and_where_they_are_used(
+    readable: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(monkeypatch, 200, {}, json.dumps(ANSWER).encode())
+    token = SimpleNamespace(token="t", expires_on=4_000_000_000)
+    monkeypatch.setattr(session, "entra_credential", lambda: SimpleNamespace(get_token=lambda *_: token))
+    file = Path(readable.environment["LABELBRIDGE_CONFIG"])
+    entra = ("login", "http://app", "--entra", "--scope", ANSWER["scope"])
+    for words, times in ((("whoami",), 1), (entra, 1), (("login", "http://other", "--key", "k"), 0)):
+        file.chmod(0o644)
+        assert readable(*words).err.count("other people may read") == times, words
+    file.chmod(0o644)
+    readable.signed_in()
+    assert readable("whoami").err == ""
+    readable.environment["LABELBRIDGE_URL"] = "http://other"
+    assert readable("whoami").err == ""
+    del readable.environment["LABELBRIDGE_KEY"]
+    assert "other people may read" in readable("whoami").err
+
+
+@pytest.mark.parametrize(("kind", "method"), [(Path, "replace"), (json, "dump")])
+def test_settings_that_cannot_be_written_leave_no_key_behind(
+    readable: Cli, monkeypatch: pytest.MonkeyPatch, kind: Any, method: str
+) -> None:
+    answered(monkeypatch, 200, {}, json.dumps(ANSWER).encode())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kind, method, full)
+    said = readable("login", "http://app", "--key", "new", status=1).err
+    assert "cannot be written" in said
+    file = Path(readable.environment["LABELBRIDGE_CONFIG"])
+    assert list(file.parent.iterdir()) == [file]
+    assert json.loads(file.read_text())["key"] == "k"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"url": 7}', '{"url": "http://x:y"}', "\x00", None])

@@ -29,6 +29,16 @@ async def test_the_key_is_asked_for_and_not_shown(cli: Cli):
     assert "Give the access key" in (await typed(cli, "Access key: ", "", "login", cli.url)).err
 
 
+async def test_ctrl_d_at_the_key_is_no_key(tmp_path: Path):
+    cli = Cli("http://127.0.0.1:9", "", "", tmp_path)
+    with cli.terminal("login", cli.url, "--json") as terminal:
+        await asyncio.to_thread(terminal.shows, "Access key: ")
+        terminal.press("\x04")
+        result = await asyncio.to_thread(terminal.ends)
+    assert (result.status, result.json["error"]["code"]) == (2, "WrongUsage")
+    assert result.err.startswith("\nGive the access key with --key")
+
+
 async def test_a_job_is_watched_live(cli: Cli, new_project: MakeProject, host: Host):
     project = await new_project()
     await project.define("Refund")
