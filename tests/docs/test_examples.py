@@ -84,19 +84,19 @@ def test_the_quickstart_ends_with_a_label_file(server, tmp_path):
 
 
 def session(page: str) -> list[tuple[str, str]]:
-    """(command, output) of the recorded session of a page."""
+    """(command, output) of the recorded session of a page; lines of a command after its first begin with `> `."""
     text = (ROOT / page).read_text("utf-8")
     found = re.search(r"<!-- session -->\n```console\n(.*?)```", text, re.DOTALL)
     assert found
-    steps = [part.partition("\n") for part in re.split(r"^\$ ", found[1], flags=re.MULTILINE)[1:]]
-    return [(command, output) for command, _, output in steps]
+    steps = re.findall(r"^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", found[1], re.MULTILINE)
+    return [(re.sub(r"^> ", "", command, flags=re.MULTILINE), output) for command, output in steps]
 
 
 @pytest.mark.timeout(240)
 def test_the_session_of_the_command_line_is_as_recorded(server, tmp_path, monkeypatch):
-    run("bash", examples("docs/quickstart.md")[0][1], "", tmp_path)  # the folder of texts
-    labels = next(output for command, output in session("docs/cli.md") if command == "cat labels.csv")
-    (tmp_path / "labels.csv").write_text(labels)
+    """It begins in an empty folder and ends with the labels of every document in a file."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
     environment = {
         "LABELBRIDGE_CONFIG": str(tmp_path / "config.json"),
         "STORAGE": server.connection_string,
@@ -107,14 +107,15 @@ def test_the_session_of_the_command_line_is_as_recorded(server, tmp_path, monkey
         line = f"{program}\n{command.replace(f'http://127.0.0.1:{PORT}', server.url)}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
-            cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=240,
+            cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         expected = re.escape(output.replace(f"http://127.0.0.1:{PORT}", server.url))
         expected = re.sub(r"[0-9a-f]{8}\\-…", "[0-9a-f-]{36}", expected)  # ids differ from run to run
         assert re.fullmatch(expected, done.stdout), done.stdout
+    assert (folder / "out.csv").read_text().count("\n") == 1 + 9
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the package is not installed beside the tests
-    [printed] = run_page("docs/cli.md", server, tmp_path)
+    [printed] = run_page("docs/cli.md", server, folder)
     assert printed.splitlines()[-1] == "9"
 
 

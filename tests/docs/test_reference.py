@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from devhost.answers import ANSWERS
 from functions.http import status_of
+from labelbridge.cli.main import EXIT_CODES
 from labelbridge.cli.main import app as command_line
+from labelbridge.cli.output import CODES
 from shared.domain import errors
 from shared.domain.errors import LabelbridgeError
 from shared.runtime.settings import Settings
@@ -128,6 +130,18 @@ def test_the_keys_of_the_review_page_are_documented():
     documented = dict(re.findall(r"^\| `(\w)` \| ([^|]+?) \|", page, re.MULTILINE))
     assert len(keys) > 8
     assert documented == keys
+
+
+def test_the_exit_codes_of_the_help_are_those_of_the_page():
+    """The page says more: each of its rows has what the help says before the first comma."""
+    text = (ROOT / "docs/cli.md").read_text("utf-8").partition("| exit code | meaning |\n")[2]
+    listed = re.findall(r"^\| (\d+) \| (.*) \|$", text.partition("\n\n")[0], re.MULTILINE)
+    entries = " ".join(EXIT_CODES.split()).removeprefix("Exit codes: ").rstrip(".").split("; ")
+    helped = [entry.partition(" ")[::2] for entry in entries]
+    assert [number for number, _ in listed] == [number for number, _ in helped]
+    for (number, meaning), (_, short) in zip(listed, helped, strict=True):
+        assert short.split(",")[0] in meaning, number
+    assert {int(number) for number, _ in helped} == {0, *CODES}
 
 
 def test_every_picture_is_shown():
