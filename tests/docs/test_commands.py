@@ -75,6 +75,7 @@ TESTED = {
     "make web": "tests/tooling/test_web.py runs its script",
     "pip install": "tests/tooling/test_install_cli.py, by uv",
     "pipx install": "tests/tooling/test_install_cli.py, by uv",
+    "pipx run": "tests/tooling/test_install_cli.py, by uvx",
     "python -m bench": "tests/scale/test_bench_report.py and tests/scale/test_short_bench.py",
     "python -m bench.engines_speed": "minutes: prints times, which no test holds",
     "python -m devhost events": "tests/docs/test_examples.py",
