@@ -1,5 +1,6 @@
 """OpenAPI 3.1, made from the operations and models that also parse and answer the requests."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
@@ -12,6 +13,7 @@ from shared.wire.api import API_VERSIONS, ErrorAnswer
 from shared.wire.documents import DocumentModel
 from shared.wire.projects import GuidelinesModel
 
+_NUMBERED = re.compile(r"(.+)__(\d+)")
 REF = "#/components/schemas/{model}"
 
 type Mode = Literal["validation", "serialization"]
@@ -85,7 +87,30 @@ def _schemas(operations: Iterable[Described]) -> tuple[Refs, dict[str, Any]]:
             if isinstance(answer, type):
                 models[answer, "serialization"] = None
     refs, document = models_json_schema(list(models), ref_template=REF)
-    return refs, dict(sorted((named | document.get("$defs", {})).items()))
+    return refs, _numbered(dict(sorted((named | document.get("$defs", {})).items())))
+
+
+def _numbered(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Types of the same name, which pydantic numbers by their place in memory, numbered by what they are: the same in
+    every process.
+    """
+    texts: dict[str, set[str]] = {}
+    for name, schema in schemas.items():
+        if match := _NUMBERED.fullmatch(name):
+            texts.setdefault(match[1], set()).add(json.dumps(schema, sort_keys=True))
+    numbers = {base: {text: n for n, text in enumerate(sorted(found), 1)} for base, found in texts.items()}
+    names = {
+        name: f"{match[1]}__{numbers[match[1]][json.dumps(schema, sort_keys=True)]}"
+        for name, schema in schemas.items()
+        if (match := _NUMBERED.fullmatch(name))
+    }
+    start = REF.format(model="")
+    text = re.sub(
+        f'"{re.escape(start)}([^"]+)"',
+        lambda ref: f'"{start}{names.get(ref[1], ref[1])}"',
+        json.dumps({names.get(name, name): schema for name, schema in schemas.items()}),
+    )
+    return dict(sorted(json.loads(text).items()))
 
 
 def _body(operation: Described) -> type[BaseModel] | None:

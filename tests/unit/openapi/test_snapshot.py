@@ -13,6 +13,7 @@ import pytest
 import function_app
 from functions.http import OPERATIONS
 from functions.system import VERSION
+from shared.runtime import openapi
 from shared.runtime.auth import Access
 from shared.runtime.openapi import describe
 
@@ -110,3 +111,11 @@ def test_it_is_valid_openapi(described: dict[str, Any]) -> None:
     assert len(list(schema.get_all_operations())) == sum(len(path) for path in described["paths"].values())
     for component in described["components"]["schemas"].values():
         jsonschema_rs.meta.validate({**component, "$schema": "https://json-schema.org/draft/2020-12/schema"})
+
+
+def test_types_of_one_name_have_the_same_numbers_in_every_process() -> None:
+    def schemas(few: int, many: int) -> dict[str, Any]:
+        user = {"anyOf": [{"$ref": f"#/components/schemas/a__Names__{few}"}, {"type": "null"}]}
+        return {f"a__Names__{few}": {"maxItems": 1}, f"a__Names__{many}": {"maxItems": 2}, "User": user}
+
+    assert openapi._numbered(schemas(1, 2)) == openapi._numbered(schemas(2, 1)) == schemas(1, 2)
