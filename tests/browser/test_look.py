@@ -14,7 +14,7 @@ from shared.storage.gateways.clients import StorageClients
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.seeds import LONG_PERSON, MANY, WORDS, classes, labels_of, made
 from tests.browser.studio import Studio
-from tests.browser.test_two_people import connect, fill_connection
+from tests.browser.test_two_people import connect, fill_connection, ready_to_connect
 from tests.support.api import SINGLE, Project, unique
 
 type Views = Callable[[Studio, Project], Awaitable[dict[str, list[str]]]]
@@ -224,10 +224,7 @@ async def test_an_empty_project_fits_and_is_accessible(
 async def test_a_connected_project_fits_and_is_accessible(
     open_studio: OpenStudio, new_project: MakeProject, storage: StorageClients
 ) -> None:
-    project = await new_project(SINGLE)
-    await project.define("Refund", "Praise")
-    container = unique("labels")
-    await storage.blobs.create_container(container)
+    project, container = await ready_to_connect(new_project, storage)
     studio = await open_studio()
     page = studio.page
     await connect(studio, project.name, container, "n" * 60)

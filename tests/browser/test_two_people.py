@@ -137,10 +137,7 @@ async def test_switch_of_studio_while_a_reviewer_works(
 async def test_disconnect_is_typed(
     open_studio: OpenStudio, new_project: MakeProject, storage: StorageClients
 ) -> None:
-    project = await new_project(SINGLE)
-    await project.define("Refund", "Praise")
-    container = unique("labels")
-    await storage.blobs.create_container(container)
+    project, container = await ready_to_connect(new_project, storage)
     studio = await open_studio()
     await connect(studio, project.name, container, "news")
 
@@ -175,6 +172,15 @@ async def test_unmet_conditions_are_listed(open_studio: OpenStudio, new_project:
     await expect(studio.page.get_by_text("conditions are not met")).to_be_visible()
     said = await studio.page.locator(".conditions li").all_inner_texts()
     assert len(said) == len(set(said)) > 1
+
+
+async def ready_to_connect(new_project: MakeProject, storage: StorageClients) -> tuple[Project, str]:
+    """A project with two classes, and the name of an empty container for its labels."""
+    project = await new_project(SINGLE)
+    await project.define("Refund", "Praise")
+    container = unique("labels")
+    await storage.blobs.create_container(container)
+    return project, container
 
 
 async def connect(studio: Studio, project: str, container: str, name: str) -> None:
