@@ -17,12 +17,7 @@ from devhost.worker import Function
 
 # The SDK's own pauses (15 s and more) would delay the end of the host when the emulator is gone; listeners and
 # callers retry themselves.
-_RETRIES: dict[str, Any] = {
-    "retry_total": 2,
-    "initial_backoff": 0,
-    "increment_base": 1,
-    "random_jitter_range": 0,
-}
+_RETRIES = {"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0}
 
 
 class Storage:

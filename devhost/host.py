@@ -226,6 +226,9 @@ async def _serve(arguments: HostArguments, stdout: int | None) -> int | socket.s
     announce(stdout, f"ready http://127.0.0.1:{spare.getsockname()[1]}")
     await host.stopping.wait()
     deadline = loop.time() + arguments.stop_seconds
+    # While it is open, the system accepts connections, for the next process to serve.
+    if not host.restarting:
+        spare.close()
     await asyncio.gather(host.stop(deadline), server.stop(deadline))
     await host.close()
     if host.restarting:

@@ -112,7 +112,12 @@ def recipe(target: str, **variables: str) -> list[str]:
     """The last command of a target of the Makefile."""
     given = [f"{name}={value}" for name, value in variables.items()]
     printed = subprocess.run(
-        ["make", "-n", target, *given], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        ["make", "-n", "--no-print-directory", target, *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout
     return shlex.split(printed.strip().splitlines()[-1].removeprefix("exec "))
 
