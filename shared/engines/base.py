@@ -341,6 +341,13 @@ class ServiceEngine(ABC):
         """The service with the task. Raises ArtifactError."""
         ...
 
+    @staticmethod
+    def kept(kind: ProjectKind, state: bytes) -> "Exchange | None":
+        """An exchange with this state, to read the answers that it has: nothing is asked, so that it needs no settings
+        and no model. None where the models of the engine have no exchanges.
+        """
+        return None
+
     def estimate(self, task: Task, documents: int, characters: int) -> Tokens | None:
         """About what documents of so many characters in all take; None for engines that are not paid by the token."""
         return None

@@ -1,7 +1,8 @@
 """Engines by name. An engine is made when it is first asked for, and may then say which setting it misses."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from shared.domain.names import ProjectKind
 from shared.engines.base import Engine, Exchange, UnknownEngine
@@ -13,7 +14,16 @@ AZURE_OPENAI: Final = "azure-openai"
 SERVICES: Final = (AZURE_OPENAI, AZURE_LANGUAGE)
 
 type Factory = Callable[[], Engine]
-"""Makes an engine; raises EngineNotConfigured, naming the setting that is missing."""
+"""Makes an engine; raises EngineNotConfigured, naming the setting that is missing. May be one that KeepsAnswers."""
+
+log = logging.getLogger("labelbridge.engines")
+
+
+@runtime_checkable
+class KeepsAnswers(Protocol):
+    """An engine or a factory that reads the exchanges of its models: see `ServiceEngine.kept`."""
+
+    def kept(self, kind: ProjectKind, state: bytes) -> Exchange | None: ...
 
 
 class Engines:
@@ -37,14 +47,18 @@ class Engines:
         return self._made[name]
 
     def exchange(self, name: str, kind: ProjectKind, state: bytes) -> Exchange | None:
-        """The exchange of an engine with this state, to read the answers that it has: also where the engine's settings
-        are gone or its model cannot be loaded. None: the engine has no such.
+        """The exchange of an engine with this state, to read the answers that it has: also where the engine cannot be
+        made any more, or its model cannot be loaded. None: the engine has no such, or is not known.
         """
-        if name != AZURE_LANGUAGE:
+        try:
+            source: object = self.get(name)
+        except Exception:  # noqa: BLE001 - whatever keeps it from being made, its answers are paid
+            source = self._factories.get(name)
+        try:
+            return source.kept(kind, state) if isinstance(source, KeepsAnswers) else None
+        except Exception as error:  # noqa: BLE001 - the batch ends without them
+            log.warning("The answers of the engine '%s' cannot be read (%s).", name, type(error).__name__)
             return None
-        from shared.engines.azure_language.exchange import kept
-
-        return kept(kind, state)
 
 
 def local_engines() -> dict[str, Factory]:

@@ -3,6 +3,7 @@
 import gc
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from urllib.parse import urlsplit
 from shared.connection.factory import ConnectionOptions, connection_service
 from shared.connection.service import ConnectionService
 from shared.connection.studios.arm import CallerCredentials
-from shared.domain.names import LOOPBACK, EventType, Names
+from shared.domain.names import LOOPBACK, EventType, Names, ProjectKind
 from shared.engines.azure_language.authoring import LanguageAuthoring
-from shared.engines.base import Engine, require_settings
-from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, Engines, local_engines
+from shared.engines.base import Engine, Exchange, require_settings
+from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, Engines, KeepsAnswers, local_engines
 from shared.events.delivery import EventDelivery, Receiver
 from shared.events.receivers import Topic, Webhook, WebhookOptions
 from shared.runtime.auth import Authenticator
@@ -269,15 +270,24 @@ def _identity(settings: Settings) -> "AsyncTokenCredential":
     return DefaultAzureCredential(managed_identity_client_id=settings.azurewebjobsstorage__clientid or None)
 
 
-def _factory(path: str) -> Callable[[], Engine]:
-    """An engine of the user's own, imported when it is first asked for."""
+@dataclass(frozen=True, slots=True)
+class ExtraEngine:
+    """Makes an engine of the user's own, imported when it is first asked for. `path`: as in EXTRA_ENGINES."""
 
-    def make() -> Engine:
-        module, _, name = path.partition(":")
-        engine: Any = getattr(importlib.import_module(module), name)()
+    path: str
+
+    def __call__(self) -> Engine:
+        engine: Any = self._factory()()
         return engine
 
-    return make
+    def kept(self, kind: ProjectKind, state: bytes) -> Exchange | None:
+        """As `ServiceEngine.kept`, where the factory is the class of such an engine."""
+        factory = self._factory()
+        return factory.kept(kind, state) if isinstance(factory, KeepsAnswers) else None
+
+    def _factory(self) -> Any:
+        module, _, name = self.path.partition(":")
+        return getattr(importlib.import_module(module), name)
 
 
 def _language(settings: Settings) -> "LanguageOptions":
@@ -317,17 +327,30 @@ def service_engines(settings: Settings) -> dict[str, Callable[[], Engine]]:
             lambda: _identity(settings),
         )
 
-    def azure_language() -> Engine:
+    return {AZURE_OPENAI: azure_openai, AZURE_LANGUAGE: _AzureLanguage(settings)}
+
+
+@dataclass(frozen=True, slots=True)
+class _AzureLanguage:
+    """Makes the engine; without its settings, the answers that it gave can still be read."""
+
+    settings: Settings
+
+    def __call__(self) -> Engine:
         from shared.engines.azure_language.engine import AzureLanguageEngine
 
         require_settings(
             AZURE_LANGUAGE,
-            {"LANGUAGE_ENDPOINT": settings.language_endpoint},
+            {"LANGUAGE_ENDPOINT": self.settings.language_endpoint},
             ", and LANGUAGE_PROJECT and LANGUAGE_DEPLOYMENT for projects that are not pushed there",
         )
-        return AzureLanguageEngine(_language(settings))
+        return AzureLanguageEngine(_language(self.settings))
 
-    return {AZURE_OPENAI: azure_openai, AZURE_LANGUAGE: azure_language}
+    @staticmethod
+    def kept(kind: ProjectKind, state: bytes) -> Exchange:
+        from shared.engines.azure_language.engine import AzureLanguageEngine
+
+        return AzureLanguageEngine.kept(kind, state)
 
 
 @cache
@@ -349,6 +372,6 @@ def container() -> Container:
         clients.queues,
         wanted=wanted_events(settings),
     )
-    extra = {name: _factory(path) for name, path in settings.extra_engines.items()}
+    extra = {name: ExtraEngine(path) for name, path in settings.extra_engines.items()}
     engines = {**local_engines(), **service_engines(settings), **extra}
     return Container(settings, stores, engines, clients.table("connections"))

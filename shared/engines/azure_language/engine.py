@@ -9,6 +9,7 @@ from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
 from shared.domain.project import DeployedModel
 from shared.engines.azure_language.exchange import Exchange
+from shared.engines.azure_language.exchange import kept as kept_exchange
 from shared.engines.azure_language.packing import MAX_CHARACTERS, MAX_REQUEST_DOCUMENTS
 from shared.engines.azure_language.service import (
     LanguageOptions,
@@ -190,6 +191,11 @@ class AzureLanguageEngine(ServiceEngine):
             return LanguageModel(self._service, ProjectKind(kind), DeployedModel(project, deployment))
         except (ValueError, TypeError) as error:
             raise ArtifactError("The bytes are not a model of the engine 'azure-language'.") from error
+
+    @staticmethod
+    @override
+    def kept(kind: ProjectKind, state: bytes) -> Exchange:
+        return kept_exchange(kind, state)
 
     def _target(self, deployed: DeployedModel | None) -> DeployedModel:
         return deployed or DeployedModel(self._options.project, self._options.deployment)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureKeyCredential
@@ -16,10 +16,9 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline import PipelineResponse
 
 from shared.domain.jobs import JobError
+from shared.engines import responses
 from shared.engines.base import EngineError, EngineUnavailable, keep_secret, redacted
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
+from shared.engines.responses import Unreadable, bounded_body
 
 #: The stable version of both APIs; the clients would ask for a preview.
 API_VERSION: Final = "2023-04-01"
@@ -27,15 +26,12 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 MAX_RETRY_AFTER: Final = 300
 #: For a call with its whole response: the client's own limit is for each piece of a response.
 CALL_SECONDS: Final = 120.0
-#: Bytes of a response, and of all pages of the results of a request: over 30 for each character that was sent.
-MAX_RESPONSE: Final = 4_000_000
 _TRY_AGAIN: Final = frozenset({408, 429})
 #: Without a number from the service.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
 #: Of a time to wait; more make it no longer than MAX_RETRY_AFTER.
 _DIGITS: Final = 12
-_TOO_LARGE: Final = f"larger than {MAX_RESPONSE:,} bytes"
 _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 
@@ -88,18 +84,19 @@ class LanguageOptions:
 
 
 def _bounded_transport() -> Any:
-    """A transport that reads at most MAX_RESPONSE bytes of a response; the clients would read whatever comes."""
+    """A transport whose responses are bounded."""
     from aiohttp import ClientResponse, ClientSession, DummyCookieJar
     from azure.core.pipeline.transport import AioHttpTransport
 
     class Bounded(ClientResponse):
         async def read(self) -> bytes:
             if self._body is None:
+                encoding = self.headers.get("Content-Encoding")
                 try:
-                    self._body = await _body_in(self)
-                except BaseException:
-                    self.close()
-                    raise
+                    self._body = await bounded_body(self.status, encoding, self.content.iter_any())
+                finally:
+                    if not self.content.at_eof():
+                        self.close()
             return self._body
 
     session = ClientSession(
@@ -110,26 +107,6 @@ def _bounded_transport() -> Any:
         trust_env=True,
     )
     return AioHttpTransport(session=session, connection_timeout=10, read_timeout=100)
-
-
-async def _body_in(response: "ClientResponse") -> bytes:
-    """Raises Unreadable; the status of an error says enough, so that its body may be left out."""
-    compressed = response.headers.get("Content-Encoding", "identity").lower() != "identity"
-    fault = "compressed, which the app does not accept" if compressed else None
-    body = bytearray()
-    while fault is None and (part := await response.content.readany()):
-        body += part
-        fault = _TOO_LARGE if len(body) > MAX_RESPONSE else None
-    if fault is None:
-        return bytes(body)
-    response.close()
-    if response.status < 400:
-        raise Unreadable(fault)
-    return b""
-
-
-class Unreadable(Exception):
-    """A response that is not read; the message says what it is."""
 
 
 class Refused(EngineError):
@@ -230,8 +207,8 @@ class Received:
     def add(self, size: int) -> None:
         """Count the bytes of a page. Raises Unreadable."""
         self._size += size
-        if self._size > MAX_RESPONSE:
-            raise Unreadable(_TOO_LARGE)
+        if self._size > responses.MAX_RESPONSE:
+            raise responses.too_large()
 
     @property
     def retry_after(self) -> int | None:

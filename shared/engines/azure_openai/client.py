@@ -2,7 +2,8 @@
 
 429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
 408, 5xx, no connection a pause that doubles, up to three tries
-timeout                 one more try; the time is that of the whole response, however slowly it comes
+timeout                 one more try; the time is that of the whole response, however slowly it comes. Of requests
+                        that were under way together it counts as none: fewer go together from then on
 401, 403, 404, quota    no document can succeed: the others are not sent
 other 4xx, redirects    this document fails
 
@@ -14,7 +15,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,7 +27,9 @@ from shared.domain.jobs import CONTENT_FILTERED, JobError
 from shared.domain.text import NO_TOKENS, Tokens
 from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
+from shared.engines.azure_openai.turns import Turn, Turns
 from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted
+from shared.engines.responses import Unreadable, bounded_body
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -36,14 +39,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("labelbridge.engines")
 
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
-AT_ONCE: Final = 8
-"""Requests of the process that are under way together. Others wait here; waiting at the server, they would time out."""
 LONGEST_PAUSE: Final = 60.0
 FIRST_PAUSE: Final = 0.5
 TRIES: Final = {"busy": 5, "unavailable": 3, "timeout": 2}
 MAX_REASON: Final = 300
-#: Bytes of a response; the longest answer, 8,000 tokens with their log-probabilities, has far fewer.
-MAX_RESPONSE: Final = 4_000_000
 #: Characters of an answer, and its tokens whose log-probabilities are read.
 MAX_CONTENT: Final = 200_000
 MAX_TOKENS: Final = 20_000
@@ -66,10 +65,6 @@ class CallFailed(Exception):
         self.error = JobError(code, message)
         self.hopeless = hopeless
         self.tokens = tokens
-
-
-class Unreadable(Exception):
-    """A response that is not read; the message says what it is."""
 
 
 class OutOfTime(Exception):
@@ -157,7 +152,7 @@ class Client:
         self._credential: AsyncTokenCredential | None = None
         self._lock = asyncio.Lock()
         self._unknown: set[str] = set()
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns()
 
     async def complete(
         self,
@@ -171,8 +166,8 @@ class Client:
     ) -> Reply:
         """The answer to the messages. `tokens`: about how many they are; `most`: the longest answer, in tokens.
 
-        Raises CallFailed; OutOfTime when nothing was sent before the deadline. After that, a request is tried again
-        only if there is time for an answer.
+        Raises CallFailed; OutOfTime when nothing was sent before the deadline, or only together with others that made
+        it wait too long. After the first try, a request is tried again only if there is time for an answer.
         """
         from azure.core.exceptions import AzureError
 
@@ -182,38 +177,52 @@ class Client:
         tries: dict[str, int] = {}
         patience = self._timeout + characters / 1_000
         failure: CallFailed | None = None
+        sent = False
         while True:
-            left = (lambda: deadline.to_end() - patience) if failure else deadline.to_begin
+            left = (lambda: deadline.to_end() - patience) if sent else deadline.to_begin
+            turn: Turn | None = None
             try:
                 await self._pace.turn(tokens, left)
-                async with self._turn(left):
+                async with self._turn(left) as turn:
+                    sent = True
                     seconds = min(patience, deadline.to_end())
                     async with asyncio.timeout(seconds):  # the package's is for each piece of a response
                         answer = await self._send(client, messages, response_format, most, seconds)
+                self._turns.answered()
                 return _reply(answer)
             except OutOfTime:
                 if failure:
                     raise failure from None
                 raise
             except (OpenAIError, AzureError, Unreadable, TimeoutError, *_MALFORMED) as error:
-                if not self._leaves_out(error):
+                if not self._leaves_out(error) and not self._waited_for_others(error, turn):
                     failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
 
     @asynccontextmanager
-    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[None]:
+    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[Turn]:
         """One of the requests that may be under way together. Raises OutOfTime."""
         seconds = left()
         if seconds <= 0:
             raise OutOfTime
-        try:
-            async with asyncio.timeout(seconds if isfinite(seconds) else None):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise OutOfTime from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+        async with AsyncExitStack() as taken:
+            try:
+                async with asyncio.timeout(seconds if isfinite(seconds) else None):
+                    turn = await taken.enter_async_context(self._turns.turn())
+            except TimeoutError:
+                raise OutOfTime from None
+            yield turn
+
+    def _waited_for_others(self, error: Exception, turn: Turn | None) -> bool:
+        """Whether a request timed out because the server, which may answer one at a time, had others to answer."""
+        from openai import APITimeoutError
+
+        if turn is None or not isinstance(error, APITimeoutError | TimeoutError):
+            return False
+        waited = self._turns.timed_out(turn)
+        if waited:
+            text = "No answer in time to one of several requests; at most %d go together now."
+            log.warning(text, self._turns.limit)
+        return waited
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -315,7 +324,7 @@ class Client:
 def _http_client() -> "AsyncClient":
     """A redirect would take the document, and on Azure the key, to another server: none is followed.
 
-    Of a response at most MAX_RESPONSE bytes are read.
+    Responses are bounded.
     """
     from openai import DefaultAsyncHttpxClient
 
@@ -323,29 +332,14 @@ def _http_client() -> "AsyncClient":
         async def send(self, request: "Request", *, stream: bool = False, **options: Any) -> "Response":
             response = await super().send(request, stream=True, **options)
             try:
-                body = await _body_in(response)
+                encoding = response.headers.get("Content-Encoding")
+                body = await bounded_body(response.status_code, encoding, response.aiter_raw())
             finally:
                 await response.aclose()
             headers = [pair for pair in response.headers.multi_items() if pair[0] != "content-encoding"]
             return type(response)(response.status_code, headers=headers, content=body, request=request)
 
     return Bounded(follow_redirects=False, headers={"Accept-Encoding": "identity"})
-
-
-async def _body_in(response: "Response") -> bytes:
-    """Raises Unreadable. What is compressed might expand; the status of an error says enough without its body."""
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        if response.status_code >= 400:
-            return b""
-        raise Unreadable(
-            "compressed, which the app does not accept: turn off compression in the server or proxy"
-        )
-    body = bytearray()
-    async for part in response.aiter_raw():
-        body += part
-        if len(body) > MAX_RESPONSE:
-            raise Unreadable("too large")
-    return bytes(body)
 
 
 def _judge(error: Exception) -> tuple[str | None, CallFailed]:

@@ -12,15 +12,8 @@ from shared.domain.jobs import JobError
 from shared.domain.names import ProjectKind
 from shared.domain.text import NO_PRICES, Prices, Tokens
 from shared.engines.azure_openai import answers, prompts
-from shared.engines.azure_openai.client import (
-    AT_ONCE,
-    CallFailed,
-    Client,
-    OutOfTime,
-    Pace,
-    Reply,
-    Target,
-)
+from shared.engines.azure_openai.client import CallFailed, Client, OutOfTime, Pace, Reply, Target
+from shared.engines.azure_openai.turns import AT_ONCE
 from shared.engines.base import (
     NO_DEADLINE,
     Answer,

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from shared.domain.names import ProjectKind
 from shared.domain.project import Category
-from shared.engines import Task
+from shared.engines import Task, responses
 from shared.engines.azure_openai import answers, client
 from shared.engines.azure_openai.answers import DEFAULT_CONFIDENCE, Token
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
@@ -83,22 +83,36 @@ async def test_a_redirect_takes_neither_document_nor_key_elsewhere(
     assert stolen == []
 
 
-@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    ("status", "said", "tries"),
+    [
+        (200, "InvalidAnswer", 1),
+        (400, "EngineRefused", 1),
+        (401, "EngineAccessDenied", 1),
+        (429, "EngineThrottled", client.TRIES["busy"]),
+        (502, "EngineUnavailable", client.TRIES["unavailable"]),
+    ],
+)
 async def test_a_response_without_end_is_not_read_to_its_end(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch, status: int
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, status: int, said: str, tries: int
 ) -> None:
-    monkeypatch.setattr(client, "MAX_RESPONSE", 10_000)
+    """That of an error, as the page of a proxy, is what its status says: what may pass is tried again."""
+    monkeypatch.setattr(responses, "MAX_RESPONSE", 10_000)
+    requests = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
+        nonlocal requests
+        requests += 1
+        response = web.StreamResponse(status=status, headers={"Content-Type": "text/html"})
         await response.prepare(request)
         while True:
             await response.write(b" " * 1_000)
 
     answer = await ask(endless)
-    assert code(answer) == "InvalidAnswer"
+    assert code(answer) == said
     assert answer.failure is not None
-    assert "too large" in answer.failure.message
+    assert ("larger than 10,000 bytes" in answer.failure.message) == (status == 200)
+    assert requests == tries
 
 
 async def test_a_response_that_would_expand_is_not_read(ask: Ask) -> None:

@@ -10,8 +10,8 @@ from shared.domain.names import ProjectKind
 from shared.domain.project import Category
 from shared.engines import Task
 from shared.engines.azure_openai import client
-from shared.engines.azure_openai.client import AT_ONCE
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, LanguageModel, OpenAIOptions
+from shared.engines.azure_openai.turns import AT_ONCE
 from shared.engines.base import Answer, Deadline
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve

@@ -13,6 +13,7 @@ from aiohttp import web
 from shared.domain.jobs import JobError
 from shared.domain.labels import hundredths
 from shared.domain.names import ProjectKind
+from shared.engines import responses
 from shared.engines.azure_language import service
 from shared.engines.azure_language.authoring import LanguageAuthoring
 from shared.engines.azure_language.engine import AzureLanguageEngine, LanguageModel
@@ -118,7 +119,7 @@ async def test_a_response_without_end_is_not_read_to_its_end() -> None:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         with suppress(ConnectionError):
-            while sent < 20 * service.MAX_RESPONSE:
+            while sent < 20 * responses.MAX_RESPONSE:
                 await response.write(b" " * 100_000)
                 sent += 100_000
         return response
@@ -131,7 +132,7 @@ async def test_a_response_without_end_is_not_read_to_its_end() -> None:
     assert failures == {
         JobError("InvalidAnswer", "Azure Language sent a response that is larger than 4,000,000 bytes.")
     }
-    assert sent < 10 * service.MAX_RESPONSE
+    assert sent < 10 * responses.MAX_RESPONSE
     assert methods == ["POST", "GET", "GET"]
 
 
@@ -142,7 +143,7 @@ async def test_a_request_that_was_taken_is_not_sent_again_in_halves() -> None:
         nonlocal posts
         posts += 1
         headers = {"operation-location": f"{RUNTIME}/1"}
-        return web.Response(status=202, headers=headers, body=b" " * (service.MAX_RESPONSE + 1))
+        return web.Response(status=202, headers=headers, body=b" " * (responses.MAX_RESPONSE + 1))
 
     async with answered_by(takes) as (model, _):
         answers = await model.answer([TEXT, TEXT])
@@ -151,7 +152,7 @@ async def test_a_request_that_was_taken_is_not_sent_again_in_halves() -> None:
 
 
 async def test_all_pages_of_a_result_have_the_bound_of_one_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MAX_RESPONSE", 2_000)
+    monkeypatch.setattr(responses, "MAX_RESPONSE", 2_000)
 
     async def page(request: web.Request) -> web.StreamResponse:
         return web.json_response(
@@ -179,7 +180,7 @@ async def test_a_response_that_would_expand_is_not_read() -> None:
 async def test_an_error_that_is_too_large_is_what_its_status_says(headers: dict[str, str]) -> None:
     async def fails(_request: web.Request) -> web.StreamResponse:
         return web.Response(
-            status=429, body=b" " * (service.MAX_RESPONSE + 1), headers=headers | {"Retry-After": "7"}
+            status=429, body=b" " * (responses.MAX_RESPONSE + 1), headers=headers | {"Retry-After": "7"}
         )
 
     async with answered_by(fails) as (model, _):

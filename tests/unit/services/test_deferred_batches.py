@@ -13,13 +13,14 @@ from shared.domain.project import DeployedModel, Project
 from shared.engines.azure_language.engine import NAME, AzureLanguageEngine, LanguageModel
 from shared.engines.azure_language.service import LanguageOptions
 from shared.engines.base import ArtifactError, EngineNotConfigured
+from shared.runtime.container import ExtraEngine, service_engines
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import parse
 from shared.storage.usage import WINDOWS, CallRates
 from tests.fakes.faults import Fault
 from tests.fakes.language import KEY, RUNTIME, FakeLanguage
 from tests.fakes.server import serve
-from tests.support.services import App, Clock, in_process, result_json
+from tests.support.services import App, Clock, in_process, result_json, settings
 from tests.support.storage.memory import MemoryStorage
 
 TEXTS = {f"{n}.txt": f"@Refund:{50 + n} number {n}" for n in range(30)}
@@ -268,22 +269,35 @@ async def test_what_was_answered_is_kept_where_the_model_cannot_be_loaded(app, s
     assert await kept(app) == []
 
 
+class OwnEngine(AzureLanguageEngine):
+    """An engine of EXTRA_ENGINES whose settings were removed."""
+
+    def __init__(self) -> None:
+        raise EngineNotConfigured("Set OWN_ENDPOINT.")
+
+
+UNSET = {
+    "LANGUAGE_ENDPOINT": service_engines(settings())[NAME],
+    "OWN_ENDPOINT": ExtraEngine(f"{__name__}:OwnEngine"),
+}
+
+
 @pytest.mark.parametrize("cancels", [False, True])
-async def test_a_job_whose_engine_is_no_longer_configured_ends(app, service, clock, storage, cancels):
+@pytest.mark.parametrize("setting", UNSET)
+async def test_a_job_whose_engine_is_no_longer_configured_ends(
+    app, service, clock, storage, cancels, setting
+):
     """With the answers that it has, if it was not canceled; its messages are not retried endlessly."""
     await with_some_answers(app, service, clock)
 
-    def unset() -> Any:
-        raise EngineNotConfigured("Set LANGUAGE_ENDPOINT.")
-
-    other = in_process(storage, clock, engines={NAME: unset})
+    other = in_process(storage, clock, engines={NAME: UNSET[setting]})
     other.sent.waiting.extend(app.sent.waiting)
     if cancels:
         await other.container.autolabel.cancel("p", "job")
     job = await to_end(other, clock)
 
     assert job.status is (JobStatus.CANCELLED if cancels else JobStatus.PARTIALLY_COMPLETED)
-    assert cancels or "Set LANGUAGE_ENDPOINT." in job.errors[0].message
+    assert cancels or f"et {setting}" in job.errors[0].message
     assert len(await suggested(app)) == (0 if cancels else 25)
     assert await kept(app) == []
 

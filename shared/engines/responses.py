@@ -1,0 +1,39 @@
+"""Responses of services are bounded: a server is not trusted, and its client libraries would read whatever comes."""
+
+from collections.abc import AsyncIterable
+from typing import Final
+
+#: Bytes of a response. The longest answer of a language model, 8,000 tokens with their log-probabilities, has far
+#: fewer; of Azure Language it is also the bound of all pages of a result, over 30 for each character that was sent.
+MAX_RESPONSE: Final = 4_000_000
+
+
+class Unreadable(Exception):
+    """A response that is not read; the message says what it is."""
+
+
+def too_large() -> Unreadable:
+    return Unreadable(f"larger than {MAX_RESPONSE:,} bytes")
+
+
+async def bounded_body(status: int, encoding: str | None, parts: AsyncIterable[bytes]) -> bytes:
+    """The body of a response, from its status, its `Content-Encoding` and the pieces of its body as they come.
+
+    What is compressed is not read, for it might expand. Raises Unreadable; the status of an error says enough, so that
+    its body is left out instead. The caller closes what was not read.
+    """
+    if encoding is None or encoding.lower() == "identity":
+        body = bytearray()
+        async for part in parts:
+            body += part
+            if len(body) > MAX_RESPONSE:
+                break
+        else:
+            return bytes(body)
+        fault = too_large()
+    else:
+        hint = "turn off compression in the server or proxy"
+        fault = Unreadable(f"compressed, which the app does not accept: {hint}")
+    if status < 400:
+        raise fault
+    return b""
