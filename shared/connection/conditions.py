@@ -1,4 +1,4 @@
-"""What must hold before a project can be connected (rule C2). All conditions are checked, not only the first."""
+"""What must hold before a project can be connected (rules C2, C13). All conditions are checked, not only the first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

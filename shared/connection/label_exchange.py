@@ -153,7 +153,7 @@ def _kept(document: Document, text: Offsets | None) -> Labels | None:
 
 
 def adopt_labels(revision: str) -> Callable[[Page, Project], Edit | None]:
-    """Labels made in AML replace ours (rule C5); the history keeps ours."""
+    """Labels made in AML replace ours (rule C14); the history keeps ours."""
 
     def change(page: Page, project: Project) -> Edit | None:
         changed: dict[str, Document | None] = {}
@@ -270,7 +270,7 @@ class LabelExchange:
         return Imported(lines.good - _refused(lines), len(lines.bad), errors)
 
     async def adopt(self, project: Project, job: Job, ensure_current: EnsureCurrent) -> None:
-        """Replace our labels by those made in AML (rule C5)."""
+        """Replace our labels by those made in AML (rule C14)."""
         for number, low, high in _batches(project.pages):
             batch = _Batch(job, ADOPT_BATCHES + number, low, high, ensure_current)
             await self._write(project, batch, adopt_labels(derived_id(job.id, str(batch.number))))

@@ -1,4 +1,4 @@
-"""The connection of a project with a labeling project of another studio: a pure state machine (rules C1 to C12).
+"""The connection of a project with a labeling project of another studio: a pure state machine (rules C1 to C17).
 
                 connect                 last step                switch
     none ──────────────▶ connecting ─────────────▶ connected(LS) ◀────▶ switching ◀────▶ connected(AML) ⟲ sync
@@ -47,7 +47,7 @@ class Step(StrEnum):
     """Named for its effect; roughly in the order in which steps run."""
 
     LOCK = "lockLabels"  # mark the project as bound, take its write lock, fence every page
-    CHECK = "checkConditions"  # all of rule C2, on the marked project
+    CHECK = "checkConditions"  # all of rules C2 and C13, on the marked project
     CREATE = "createLabelingProject"  # recognized by its tag when repeated; waits until it is ready
     CLOSE = "closeStudio"  # nobody can label in AML; waits until that is certain
     HAND_OVER = "handOverLabels"  # write our labels to the studio, if it accepts them

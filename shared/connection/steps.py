@@ -165,7 +165,7 @@ class ConnectionSteps:
             await self._stores.fence.unlock(connection.project, lock.holder)
 
     async def conditions(self, connection: Connection, project: Project) -> list[Condition]:
-        """All of rule C2 except the tombstone of the name; changes nothing."""
+        """All of rules C2 and C13 except the tombstone of the name; changes nothing."""
         target = self.target(connection, project)
         heads = await self._stores.pages.heads(project.scope)
         documents = sum(len(head.entries) for head in heads)

@@ -1,4 +1,4 @@
-"""What one job does to one document: select it, inspect its blob, and suggest (rules A1 to A5, A9, D1 to D3).
+"""What one job does to one document: select it, inspect its blob, and suggest (rules A1 to A5, A9, A15, D1 to D3, D13).
 
 And when the model that jobs suggest with is fitted again.
 """
@@ -73,7 +73,7 @@ def inspect(
     """Apply what is at the location to the document. The same inspection twice changes nothing.
 
     `rejected`: what people rejected when a blob lay there before (rule A4). `removes`: whether a document whose blob is
-    gone may go; else a listing decides, which knows how many would (rule D3).
+    gone may go; else a listing decides, which knows how many would (rules D12, D13).
     """
     if reading is None:
         return _gone(document, removes)

@@ -12,7 +12,7 @@ from shared.domain.text import Offsets, Rejection, content_hash, first_words
 
 NO_SUGGESTIONS = "0"
 #: `planned` of an imported document: its content, when it is first read, counts as planned (rule A1). Until then the
-#: document stays without a blob (rule D5), unless a person clears its labels.
+#: document stays without a blob (rule D15), unless a person clears its labels.
 PLANNED_WHEN_READ = "*"
 
 
@@ -108,7 +108,7 @@ class Document:
     @property
     def stays_without_blob(self) -> bool:
         """Whether the document outlives its blob: what a person labeled, flagged or noted, and imported ones that
-        never had any (D3, D5).
+        never had any (D3, D15).
         """
         imported = self.planned == PLANNED_WHEN_READ and self.rejection is None
         marked = self.flagged or bool(self.note)
@@ -143,7 +143,11 @@ def new_document(location: str, language: str, revision: str) -> Document:
 
 
 def apply(document: Document, reading: Reading, revision: str) -> Document:
-    """The document after an inspection of its blob (rule D2). The same content again changes nothing."""
+    """The document after an inspection of its blob (rules D2, D3, D11). The same content again changes nothing.
+
+    The hash of the text decides; the blob's ETag only says whether to read the blob. What comes back after its blob was
+    gone is whole with the same content, and flagged with another.
+    """
     if reading.unreadable:
         same = document.rejection == reading.rejection and not document.missing
         # Without its ETag, the blob is read again with each comparison of the container.

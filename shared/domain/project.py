@@ -200,7 +200,7 @@ def former_names(project: Project) -> dict[str, str | None]:
 
 
 def require_current_names(project: Project, names: Iterable[str], target: str) -> None:
-    """Raises Conflict for a name that a category had: only an explicit definition makes it again (rule D7)."""
+    """Raises Conflict for a name that a category had: only an explicit definition makes it again (rule D16)."""
     former = former_names(project)
     for name in names:
         if name not in former:

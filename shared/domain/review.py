@@ -142,7 +142,7 @@ def _nothing_to_undo(last: Undo | None) -> str:
 def _suggestions_after_undo(
     document: Document, last: Undo, kind: ProjectKind, revision: str
 ) -> SuggestionSet | None:
-    """Those that were there before it, unless those of a later job are there now: these stay (A9).
+    """Those that were there before it, unless those of a later job are there now: these stay (A15).
 
     Those of an earlier text never come back.
     """

@@ -177,7 +177,7 @@ def why_not_a_document(code: str) -> str:
 
 
 def reject_unreadable(code: str) -> Rejection:
-    """Rule D1 for a blob that the storage account permanently refuses to read."""
+    """Rule D11 for a blob that the storage account permanently refuses to read."""
     reason = why_not_a_document(code)
     return Rejection(code, f"{reason[0].upper()}{reason[1:]}{_REMEDIES.get(code, '')}.")
 

@@ -1,4 +1,4 @@
-"""What an engine took in a month of UTC, for a project: text records, used and reserved by jobs that run (rule A7), and
+"""What an engine took in a month of UTC, for a project: text records, used and reserved by running jobs (rule A14), and
 of services that are paid by the token tokens and money.
 """
 

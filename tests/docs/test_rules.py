@@ -1,8 +1,9 @@
-"""docs/rules.md lists every rule that is cited; the function and the test of each rule exist."""
+"""docs/rules.md lists every rule that is cited, in one or two lines; the functions and the tests of each rule exist."""
 
 import ast
 import importlib
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ import pytest
 from tests.docs.sources import ROOT, lines_with
 
 PAGE = (ROOT / "docs" / "rules.md").read_text("utf-8")
-RULE = re.compile(
-    r"^- \*\*([DAVTC]\d{1,2})\*\* .+?\n  `([\w.]+)` ·\n  `(tests/[\w/]+\.py)::(\w+)`$",
+#: A rule: its code, its text, and the names of functions and tests, each in backquotes.
+ENTRY = re.compile(
+    r"^- \*\*([DAVTC]\d{1,2})\*\* (.+?)((?:\n  `(?:shared|functions|tests)[./][^\n]+)+)$",
     re.MULTILINE | re.DOTALL,
 )
-RULES = {code: (function, file, test) for code, function, file, test in RULE.findall(PAGE)}
+RULES = {code: (text, re.findall("`([^`]+)`", names)) for code, text, names in ENTRY.findall(PAGE)}
+#: The text of a rule: so many lines of so many characters.
+MOST_LINES, WIDTH = 2, 130
 CITED = re.compile(r"(?<![\w%#&/\\.-])[DAVTC][1-9]\d?(?![\w-])")
 #: Documents outside the repository that comments once cited.
 OUTSIDE = re.compile(
@@ -31,6 +35,13 @@ def named(path: str) -> Any:
     return getattr(named(owner) if is_class else importlib.import_module(owner), name)
 
 
+@cache
+def functions_in(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
 def test_every_rule_is_complete_and_numbered_in_order():
     assert len(RULES) == PAGE.count("\n- **")
     for group in "DAVTC":
@@ -39,16 +50,22 @@ def test_every_rule_is_complete_and_numbered_in_order():
 
 
 @pytest.mark.parametrize("code", RULES)
-def test_the_function_of_a_rule_exists(code):
-    assert callable(named(RULES[code][0]))
+def test_a_rule_has_one_or_two_lines(code):
+    first, *rest = RULES[code][0].split("\n")
+    lines = [f"- **{code}** {first}", *rest]
+    assert len(lines) <= MOST_LINES
+    assert max(map(len, lines)) <= WIDTH
 
 
 @pytest.mark.parametrize("code", RULES)
-def test_the_test_of_a_rule_exists(code):
-    _, file, test = RULES[code]
-    tree = ast.parse((ROOT / file).read_text("utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    assert test in {node.name for node in ast.walk(tree) if isinstance(node, functions)}
+def test_the_functions_and_the_tests_of_a_rule_exist(code):
+    names = RULES[code][1]
+    tests = [name.split("::") for name in names if name.startswith("tests/")]
+    functions = [name for name in names if not name.startswith("tests/")]
+    assert tests
+    assert functions
+    assert [name for name in functions if not callable(named(name))] == []
+    assert [test for file, test in tests if test not in functions_in(file)] == []
 
 
 def test_every_rule_that_is_cited_is_listed():

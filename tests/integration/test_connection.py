@@ -7,6 +7,7 @@ import httpx
 
 from shared.storage.gateways.clients import StorageClients
 from tests.integration.conftest import MakeProject
+from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE, Project, label, unique
 
 
@@ -83,8 +84,15 @@ async def test_connect_switch_label_there_switch_back_disconnect_and_the_refused
     settings = (await project.get(""))["settings"]
     assert settings["amlProjectPath"] == f"{owner.labeling}/{owner.name}/labels.jsonl"
     assert settings["isLabelingLocked"] is False
-    refused = await project.http.patch(project.path, json={"language": "de"})
-    assert refused.status_code == 409
+    for method, rest, body in (
+        ("POST", "/:import", project_file(SINGLE, project.container, 0)),
+        ("PATCH", "", {"language": "de"}),
+        ("PATCH", "", {"multilingual": True}),
+        ("DELETE", "", None),
+        ("PUT", "/connection", owner.body | {"amlProjectName": unique("other")}),
+    ):
+        refused = await project.http.request(method, project.path + rest, json=body)
+        assert refused.status_code == 409, (method, rest, refused.text)
 
     assert (await owner.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
     assert (await project.get(""))["settings"]["isLabelingLocked"] is True
@@ -170,16 +178,24 @@ async def test_a_new_project_from_a_label_file(new_project: MakeProject, storage
 
 
 async def train(owner: Lead, label: str, origin: str = "azureMachineLearning") -> httpx.Response:
-    body = {"modelLabel": label, "trainingConfigVersion": "latest", "labelOrigin": origin}
+    split = {"kind": "manual"}
+    body = {
+        "modelLabel": label,
+        "trainingConfigVersion": "latest",
+        "labelOrigin": origin,
+        "evaluationOptions": split,
+    }
     return await owner.project.http.post(f"{owner.project.path}/:train", json=body)
 
 
-async def test_training_imports_the_latest_labels_first_and_fails_with_the_reason_when_that_fails(
+async def test_training_uses_the_latest_labels_of_the_active_studio_or_fails_with_the_reason(
     new_project: MakeProject, storage: StorageClients
 ) -> None:
     owner = await lead(new_project, storage)
     unconnected = await train(owner, "early")
     assert (unconnected.status_code, unconnected.json()["error"]["target"]) == (400, "labelOrigin")
+    tested = f"{owner.project.path}/documents/{(await owner.project.document('a.txt'))['id']}"
+    await owner.project.http.patch(tested, json={"dataset": "Test"}, headers={"If-Match": "*"})
     assert (await owner.done("PUT", **owner.body))["status"] == "succeeded"
     assert (await owner.done("POST", "/:switch", to="azureMachineLearning"))["status"] == "succeeded"
     await owner.write({**await owner.file(), "a.txt": "Order"})
@@ -189,6 +205,8 @@ async def test_training_imports_the_latest_labels_first_and_fails_with_the_reaso
     job = await owner.project.ended(begun.headers["operation-location"])
     assert job["status"] == "succeeded", job
     assert (await owner.project.document("a.txt"))["class"] == {"category": "Order"}
+    evaluation = await owner.project.get("/models/latest/evaluation/result", stringIndexType="Utf16CodeUnit")
+    assert [result["location"] for result in evaluation["value"]] == ["a.txt"], "labeled there, never here"
 
     await storage.blobs.delete(owner.labeling, f"{owner.name}/labels.jsonl")
     begun = await train(owner, "none")

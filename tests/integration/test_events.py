@@ -1,4 +1,4 @@
-"""Events are hints, the listing is the truth (rules A6, D3): doubled, reordered, hostile, in both schemas."""
+"""Events are hints, the listing is the truth (rules A6, D13): doubled, reordered, hostile, in both schemas."""
 
 import json
 import random

@@ -71,7 +71,7 @@ class Model:
     # Content
 
     def look(self, locations: Iterable[str]) -> None:
-        """Fold what lies there into what is known (D2, D3)."""
+        """Apply what lies there into what is known (D2, D3)."""
         for location in locations:
             text, doc = self.blobs.get(location), self.docs.get(location)
             if text is None:
@@ -107,7 +107,7 @@ class Model:
         self.announced.clear()
 
     def reconcile(self) -> None:
-        """More removals than half of the documents wait for a person (D3)."""
+        """More removals than half of the documents wait for a person (D12)."""
         present = {location for location, doc in self.docs.items() if not doc.missing}
         gone = present - self.blobs.keys()
         cleared = {location for location, doc in self.docs.items() if doc.missing and doc.labels is None}
@@ -142,7 +142,7 @@ class Model:
         ]
 
     def suggest(self, locations: Sequence[str]) -> None:
-        """A job over these documents (A3, A4, A9); a listing decides which go with their blobs (D3)."""
+        """A job over these documents (A3, A4, A9); a listing decides which go with their blobs (D13)."""
         if not self.ready:
             return
         labeled = {location for location, doc in self.docs.items() if doc.labels is not None}

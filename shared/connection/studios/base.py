@@ -83,7 +83,7 @@ class LabelingStudio(Protocol):
         ...
 
     async def conditions(self, target: StudioTarget) -> list[Condition]:
-        """The conditions of connecting that depend on the studio (rule C2); changes nothing."""
+        """The conditions of connecting that depend on the studio (rule C13); changes nothing."""
         ...
 
     async def create(self, target: StudioTarget) -> Waiting | None:

@@ -1,4 +1,4 @@
-"""How documents get registered: by events, and by comparing a container with the documents (rules D3, D5)."""
+"""How documents get registered: by events, and by comparing a container with the documents (rules D5, D12, D14)."""
 
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Training: one at a time, on the labels of the active studio; its success ends every suggestion (rules T1 to T7).
+"""Training: one at a time, on the labels of the active studio; its success ends every suggestion (rules T1 to T9).
 
 The labels are read when the training is asked for, and stored: what is labeled afterwards is not in this model. Two
 rows of different partitions change at the end. First the job notes its model, from when on nothing stops it. Then one
@@ -87,7 +87,7 @@ class TrainingService:
         self._import_labels = import_labels
 
     async def start(self, name: str, request: TrainRequest, job_id: str) -> Job:
-        """Begin training, on the labels that are there now; suggestions can be reviewed until it succeeds (rule T4).
+        """Begin training on the labels that are there now; suggestions are reviewed until it succeeds (rules T4, T8).
 
         Raises InvalidArgument when there is too little to learn from, Conflict when a training runs already.
         """

@@ -1,4 +1,4 @@
-"""Jobs (rules A5, A7): outcomes with reasons, partly completed, retry, budgets, cancel."""
+"""Jobs (rules A2, A5, A14): outcomes with reasons, partly completed, retry, budgets, cancel."""
 
 from collections.abc import Sequence
 from dataclasses import replace

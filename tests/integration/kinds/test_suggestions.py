@@ -1,4 +1,4 @@
-"""Suggestions and decisions in the three kinds (rules A3, A4, A9, A10, V1, V2, V4, V5)."""
+"""Suggestions and decisions in the three kinds (rules A3, A4, A7, A9, A10, A15, A16, V1, V2, V4, V5)."""
 
 from typing import Any
 

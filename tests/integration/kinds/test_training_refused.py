@@ -1,4 +1,4 @@
-"""A training or evaluation that cannot succeed is refused before it costs a suggestion (rules T4, T5)."""
+"""A training or evaluation that cannot succeed is refused before it costs a suggestion (rules T5, T9)."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Renaming a category renames it everywhere, in what was rejected too (rules A4, D7)."""
+"""Renaming a category renames it everywhere, in what was rejected too (rules A4, D16)."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Directories of an account with a hierarchical namespace: one event for all documents in it (rules A6, D3)."""
+"""Directories of an account with a hierarchical namespace: one event for all documents in it (rules A13, D3)."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Names that categories had: who uses one means the category that had it then, and makes none (rule D7)."""
+"""Names that categories had: who uses one means the category that had it then, and makes none (rule D16)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

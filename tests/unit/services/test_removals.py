@@ -1,4 +1,4 @@
-"""A listing removes no labels: an absent container is an outage, and many removals need a person (rule D3)."""
+"""A listing removes no labels: a missing container is an outage, many removals need a person (rules D3, D12, D13)."""
 
 import pytest
 

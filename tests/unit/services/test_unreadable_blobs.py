@@ -157,7 +157,7 @@ async def test_many_blobs_that_cannot_be_read_keep_no_other_from_being_found(
 
 
 async def test_documents_that_cannot_be_read_are_not_removed_by_a_listing_without_them(app: App) -> None:
-    """They count as others do: a listing without more than half of the documents needs a person (rule D3)."""
+    """They count as others do: a listing without more than half of the documents needs a person (rule D12)."""
     await app.create(on_upload=False)
     names = [f"a{n}.txt" for n in range(4)]
     await app.upload(dict.fromkeys(names, "archived"))

@@ -1,4 +1,4 @@
-"""From an event to a suggestion: events are hints, the listing is the truth (rules A1, A6, A8, D2, D3, D5)."""
+"""From an event to a suggestion: events are hints, the listing is the truth (rules A1, A6, A8, D2, D3, D5, D14)."""
 
 import random
 
