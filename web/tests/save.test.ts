@@ -179,6 +179,18 @@ describe("saving", () => {
     );
   });
 
+  it("says of a conflict what was saved before it, and each version that there was", async () => {
+    answers.labels.mockImplementation(async () => {
+      throw new ApiError(409, { code: "Conflict", message: "stale" }, null, document("a", "@9"));
+    });
+    const reports: Saved[] = [];
+    const steps: Step[] = [accepted("a"), { do: "add", place: { category: "B" } }];
+    await save(source, MULTI, [draft("a", MULTI, ...steps)], document, (one) => reports.push(one));
+    expect(reports).toMatchObject([
+      { result: "conflict", changes: 1, former: ["@1", "@2"], theirs: { eTag: "@9" } },
+    ]);
+  });
+
   it("keeps what is left when an outage comes between two calls, on top of what was saved", async () => {
     answers.patch.mockImplementation(async () => {
       throw new ApiError(503, { code: "ServiceUnavailable", message: "down" });

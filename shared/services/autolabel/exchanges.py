@@ -54,7 +54,10 @@ NEXT_SECONDS: Final = 2
 
 
 class _Paid:
-    """The answers of a batch so far, each for the text with a certain hash; as JSON, without texts."""
+    """The answers of a batch so far, each for the text with a certain hash; as JSON, without texts.
+
+    The JSON says in `paid` what all took, for a job that is stopped.
+    """
 
     def __init__(self, state: bytes | None) -> None:
         data: dict[str, Any] = json.loads(state) if state else {}
@@ -84,7 +87,7 @@ class _Paid:
             ]
             for key, (content, answer) in self._found.items()
         }
-        data = {"answers": answers, "former": astuple(self._former)}
+        data = {"paid": astuple(self.tokens), "answers": answers, "former": astuple(self._former)}
         return json.dumps(data, separators=(",", ":")).encode()
 
     def add(self, key: str, text: str, answer: Answer) -> None:

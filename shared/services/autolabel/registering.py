@@ -69,10 +69,10 @@ class RegisterService:
         """Scan the container of a project that was created."""
         return await self._begin(project, derived_job_id(project.incarnation, "created"), ScanParameters())
 
-    async def begin_scan(self, project: Project, reason: str, locations: Collection[str]) -> None:
+    async def begin_scan(self, project: Project, reason: str, locations: Collection[str] | None) -> None:
         """Begin a scan of the container of a project that was imported; once for each reason.
 
-        `locations`: of its documents, none of which was inspected by then, so that the scan need not read them.
+        `locations`: of its documents, where none of them was inspected by then: the scan need not read them.
         """
         job, new = await self._create(project, derived_job_id(project.incarnation, reason), ScanParameters())
         if new:

@@ -294,7 +294,7 @@ class JobService:
         done = {state.number for state in await self._stores.jobs.states(job) if state.done}
 
         async def give_up(number: int) -> None:
-            result = await skipped(self._stores, job, job.batches[number], reason)
+            result = await skipped(self._stores, job, number, reason)
             await self._stores.jobs.finish(job, number, result)
 
         open_batches = (number for number in range(len(job.batches)) if number not in done)

@@ -1,6 +1,7 @@
 """What use cases work with: projects as last read, the write fence, the stores of one deployment, and budgets."""
 
 import asyncio
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ from shared.domain.errors import LabelbridgeError, ProjectNotFound, QuotaExceede
 from shared.domain.jobs import (
     AutolabelParameters,
     AutolabelResult,
-    Batch,
     BatchResult,
     DocumentOutcome,
     Job,
@@ -24,10 +24,11 @@ from shared.domain.jobs import (
 from shared.domain.names import EventType, Names
 from shared.domain.page import page_of
 from shared.domain.project import Lock, Project
+from shared.domain.text import NO_TOKENS, Tokens
 from shared.storage.gateways.ports import Blobs, Operation, Queues, RowChanged, Table
 from shared.storage.idempotency import IdempotencyStore
 from shared.storage.jobs import JobStore
-from shared.storage.models import Artifacts, FitStore, ModelStore
+from shared.storage.models import Artifacts, FitStore, ModelStore, exchange_name
 from shared.storage.outbox import Outbox, Outboxes
 from shared.storage.pages import PageStore, locked
 from shared.storage.projects import ActiveProjects, GuidelineStore, ProjectStore
@@ -281,17 +282,18 @@ def build(
     )
 
 
-async def skipped(stores: Stores, job: Job, batch: Batch, reason: JobError) -> BatchResult:
-    """The result of a batch that will not run: its documents are skipped, for this reason.
+async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> BatchResult:
+    """The result of a batch that will not run, or not to its end: its documents are skipped, for this reason.
 
-    Uploads are not among them: they wait, and the next plan takes them up.
+    Uploads are not among them: they wait, and the next plan takes them up. What answers took so far is counted.
     """
-    parameters = job.parameters
-    if not isinstance(parameters, AutolabelParameters) or parameters.source is JobSource.UPLOAD:
+    parameters, batch = job.parameters, job.batches[number]
+    if not isinstance(parameters, AutolabelParameters):
         return BatchResult()
+    tokens = await _paid(stores, job, number, parameters)
     project = await stores.directory.project_of(job)
-    if project is None:
-        return BatchResult()
+    if project is None or parameters.source is JobSource.UPLOAD:
+        return BatchResult(tokens=tokens)
     then = replace(project, edition=job.edition, generation=job.generation)
     pages = await stores.pages.load_range(then.scope, batch.low, batch.high)
     locations = {
@@ -306,8 +308,19 @@ async def skipped(stores: Stores, job: Job, batch: Batch, reason: JobError) -> B
     return BatchResult(
         tuple(
             DocumentOutcome(key, where, Outcome.SKIPPED, reason) for key, where in sorted(locations.items())
-        )
+        ),
+        tokens=tokens,
     )
+
+
+async def _paid(stores: Stores, job: Job, number: int, asked: AutolabelParameters) -> Tokens:
+    """What the answers took that were stored for a batch of a service that is paid by the token."""
+    if asked.service_model is None and asked.prices is None:
+        return NO_TOKENS
+    data = await stores.artifacts.read(exchange_name(job.incarnation, job.id, number))
+    if data is None or not data.startswith(b"{"):
+        return NO_TOKENS
+    return Tokens(*json.loads(data).get("paid", (0, 0)))
 
 
 class BudgetService:

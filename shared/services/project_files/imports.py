@@ -307,8 +307,8 @@ class ImportService:
 
     async def _import(self, job: Job, file: ProjectFile) -> Job:
         try:
-            job = await self._land(job, file)
-            return await self._finish(job, file)
+            job, here = await self._land(job, file)
+            return await self._finish(job, file, uninspected=here)
         except Conflict as error:
             if error.retry_after is None or self._stores.clock() - job.created > PATIENCE:
                 return await self.fail(job, JobError(error.code, error.message))
@@ -316,17 +316,19 @@ class ImportService:
         except LabelbridgeError as error:
             return await self.fail(job, JobError(error.code, error.message))
 
-    async def _land(self, job: Job, file: ProjectFile) -> Job:
-        """The job when it has landed, or ended. Raises Conflict when the project cannot be replaced (now)."""
+    async def _land(self, job: Job, file: ProjectFile) -> tuple[Job, bool]:
+        """The job when it has landed, or ended, and whether it landed here and now. Raises Conflict when the project
+        cannot be replaced (now).
+        """
         written: set[str] = set()
         reason = Conflict(BUSY, target="projectName", retry_after=1)
         for attempt in range(ATTEMPTS):
             await asyncio.sleep(attempt * PAUSE_SECONDS * random())  # so that racers do not meet again
             job = await self._stores.jobs.get("", JobKind.IMPORT, job.id)
             if job.status.ended or job.parameters_as(ImportParameters).landed is not None:
-                return job
+                return job, False
             try:
-                return await self._try(job, file, written)
+                return await self._try(job, file, written), True
             except (RowChanged, RowExists, ProjectNotFound):
                 continue  # the project, or the job, is another by now
             except Conflict as error:
@@ -390,8 +392,11 @@ class ImportService:
         noted = replace(job, parameters=parameters, updated=self._stores.clock())
         return await self._stores.jobs.save(noted, *operations)
 
-    async def _finish(self, job: Job, file: ProjectFile) -> Job:
-        """What follows from the new content. Raises Conflict when the project was deleted since."""
+    async def _finish(self, job: Job, file: ProjectFile, *, uninspected: bool) -> Job:
+        """What follows from the new content. Raises Conflict when the project was deleted since.
+
+        `uninspected`: it landed just now, so that no document can have been inspected.
+        """
         if job.status.ended:
             await self._clear(job)  # by another worker, while we wrote
             return job
@@ -402,7 +407,7 @@ class ImportService:
         if project is None or not job.parameters_as(ImportParameters).landed_in(project):
             raise Conflict("The project was deleted after its content was imported.")
         await self._stop_jobs(project)
-        locations = [document.location for document in file.documents]
+        locations = [document.location for document in file.documents] if uninspected else None
         await self._registering.begin_scan(project, derived_id(job.id, "scan"), locations)
         await self._clear(job)
         ended = await self._jobs.end(

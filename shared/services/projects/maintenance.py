@@ -353,13 +353,17 @@ class QueueSweep:
         return True
 
     async def _record_upload(self, blob_function: str, message: Received) -> bool:
-        """The queue belongs to all apps of the storage account: messages of others are left alone."""
+        """The queue belongs to all apps of the storage account, of which some may be Labelbridge as well: a message is
+        ours where a project of ours has its container, and the others are left alone.
+        """
         try:
             data: Any = json.loads(message.body)
             function, container, name = data["FunctionId"], data["ContainerName"], data["BlobName"]
         except (ValueError, KeyError, TypeError):
             return False
         if str(function).rpartition(".")[2] != blob_function:
+            return False
+        if not await self._stores.directory.of_container(str(container)):
             return False
         await self._seen(str(container), str(name))
         return True

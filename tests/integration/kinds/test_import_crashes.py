@@ -1,7 +1,9 @@
 """An import that dies at any storage call, comes twice, or meets another one: one end state, nothing lost (C10)."""
 
+import asyncio
 import json
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import Page, page_of
+from shared.services.jobs import lifecycle
 from shared.services.jobs.lifecycle import JobMessage
 from shared.services.training.service import TrainRequest
 from shared.storage.pages import Author
@@ -108,6 +111,10 @@ def _locations(mark: str, documents: int = 9) -> list[str]:
     return sorted(document["location"] for document in found if "class" in document)
 
 
+def _every(mark: str) -> list[str]:
+    return sorted(document["location"] for document in json.loads(file_of(mark))["assets"]["documents"])
+
+
 async def test_an_import_over_a_project_dies_at_every_storage_call():
     calls = await dying(Faults(), over=True)
     for plan in crash_points(calls):
@@ -141,6 +148,39 @@ async def test_a_worker_that_comes_late_changes_nothing_that_was_done_since(
     labels = (await app.get(location)).labels
     assert labels is not None
     assert labels.categories == ("Other",)
+
+
+async def test_an_import_that_goes_on_later_removes_no_documents_that_were_inspected_meanwhile(
+    memory: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Its listing lacks more than half of them, which a person has to confirm (rule D3)."""
+    first, locations = living(memory, clock), _every("new-")
+    await first.blobs.create_container("docs")
+    for location in locations:
+        await first.blobs.write("docs", location, b"A text.")
+    monkeypatch.setattr(first.container.registering, "begin_scan", _dies)
+    with suppress(Crash):
+        await first.container.imports.start("p", file_of("new-"), "tester", "job")
+    later = living(memory, clock)
+    await later.container.registering.scan("p", "scan")
+    await later.drain()
+    assert all([(await later.get(location)).content for location in locations])
+
+    for location in locations[2:]:
+        await later.blobs.delete("docs", location)
+    clock.move(60)
+    job = await later.container.stores.jobs.get("", JobKind.IMPORT, "job")
+    await later.container.imports.run(JobMessage.of(job))
+    await asyncio.wait(lifecycle._running)  # the listing, before its message comes
+    await later.drain()
+
+    job = await later.container.stores.jobs.get("", JobKind.IMPORT, "job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert not any([(await later.get(location)).missing for location in locations])
+
+
+async def _dies(*_: Any) -> None:
+    raise Crash
 
 
 async def test_an_import_that_ended_does_not_come_back_over_a_later_one(app: Life):

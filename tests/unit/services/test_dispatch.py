@@ -240,7 +240,8 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
         "ContainerName": app.documents, "BlobName": "a b/ä.txt", "ETag": '"0x1"',
     }  # fmt: skip
     other = message | {"FunctionId": "Host.Functions.resize"}
-    for body in (json.dumps(message), json.dumps(other), "garbage", "[]"):
+    theirs = message | {"ContainerName": "documents-of-another-labelbridge"}
+    for body in (json.dumps(message), json.dumps(other), json.dumps(theirs), "garbage", "[]"):
         await storage.queues.send(BLOB_TRIGGER_POISON, body)
 
     await app.container.queue_sweep.run("document_uploaded")
@@ -248,7 +249,9 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
     [pending] = await app.container.stores.pending.all(project.scope, 10)
     assert pending.location == "a b/ä.txt"
     left = [body for body, _ in storage.queues.messages[BLOB_TRIGGER_POISON]]
-    assert left == [json.dumps(other), "garbage", "[]"], "the queue belongs to every app of the account"
+    assert left == [json.dumps(other), json.dumps(theirs), "garbage", "[]"], (
+        "the queue belongs to every app of the account"
+    )
 
 
 async def test_failed_uploads_of_other_apps_are_read_once_a_sweep(

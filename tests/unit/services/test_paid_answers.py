@@ -181,11 +181,15 @@ async def test_what_was_paid_for_a_text_that_changed_is_counted(
     assert asked(fake)["@Refund instead"] == 1
 
 
-async def test_a_cancelled_job_leaves_nothing(
+async def test_a_cancelled_job_leaves_nothing_but_what_it_paid(
     app: App, fake: FakeOpenAI, clock: Clock, seconds: Callable[[float], None]
 ) -> None:
-    await begin_slowly(app, fake, seconds)
-    await app.container.autolabel.cancel("p", "job")
+    first = await begin_slowly(app, fake, seconds)
+    job = await app.container.autolabel.cancel("p", "job")
+    assert result_json(job)["tokens"] == {"input": 100 * first, "output": 10 * first}
+    assert result_json(job)["outcomes"]["skipped"] == 20
+    [usage] = await app.container.stores.usage.all(job.incarnation)
+    assert usage.tokens.input == 100 * first
     before = sum(asked(fake).values())
     clock.move(30)
     await app.drain()

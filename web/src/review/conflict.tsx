@@ -17,7 +17,7 @@ import {
   type Labels,
 } from "../domain/labels";
 import type { Review } from "../state/review";
-import type { Conflict } from "../state/saving";
+import type { Conflict } from "../state/save";
 import { CategoryName } from "../ui/category";
 import { Dialog } from "../ui/dialog";
 import { DifferenceList } from "./differences";

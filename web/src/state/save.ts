@@ -12,7 +12,7 @@ export type Saved =
   | ({ result: "saved" } & SavedDraft)
   /** An outage came between two calls: what is left to save, on top of the document as it is now. */
   | ({ result: "partly"; left: Step[] } & SavedDraft)
-  | { result: "conflict"; draft: Draft; mine: Labels | null; theirs: DocumentItem }
+  | ({ result: "conflict" } & Conflict)
   | { result: "gone"; draft: Draft }
   | { result: "refused"; draft: Draft; message: string };
 
@@ -23,6 +23,15 @@ export interface SavedDraft {
   /** How many changes of labels the server made of it, each of which it can undo. */
   readonly changes: number;
   /** The ETags that the document had before and between the calls. */
+  readonly former: readonly string[];
+}
+
+/** A save that met another version of its document. `changes` and `former` as in `SavedDraft`, until then. */
+export interface Conflict {
+  readonly draft: Draft;
+  readonly mine: Labels | null;
+  readonly theirs: DocumentItem;
+  readonly changes: number;
   readonly former: readonly string[];
 }
 
@@ -140,12 +149,7 @@ class Save {
       this.changedTo(result.document.eTag);
       this.known = readLabels(result.document, this.kind);
     } else if (result.status === "conflict" && result.document) {
-      this.ended = {
-        result: "conflict",
-        draft: this.draft,
-        mine: this.wanted.labels,
-        theirs: result.document,
-      };
+      this.ended = this.conflict(result.document);
     } else if (result.status === "notFound") {
       this.ended = { result: "gone", draft: this.draft };
     } else {
@@ -231,11 +235,16 @@ class Save {
     return { draft, document, changes, former };
   }
 
+  private conflict(theirs: DocumentItem): Saved {
+    const { draft, changes } = this;
+    const former = [...this.former, this.eTag];
+    return { result: "conflict", draft, mine: this.wanted.labels, theirs, changes, former };
+  }
+
   private failed(error: unknown): Saved {
     const { draft } = this;
     if (!(error instanceof ApiError)) return { result: "refused", draft, message: messageOf(error) };
-    if (error.document)
-      return { result: "conflict", draft, mine: this.wanted.labels, theirs: error.document };
+    if (error.document) return this.conflict(error.document);
     if (error.status === 404) return { result: "gone", draft };
     const refused = error.status === 400 || (this.source.blind && error.status === 409 && !error.locked);
     if (refused) return { result: "refused", draft, message: messageOf(error) };

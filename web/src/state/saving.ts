@@ -9,7 +9,7 @@ import { baseOf, changes, derive, lastAt, type Base, type Draft, type Step } fro
 import { readLabels, sameLabels, writeLabels, type Labels } from "../domain/labels";
 import { plural } from "../domain/format";
 import type { Review } from "./review";
-import { save, type Saved, type SavedDraft } from "./save";
+import { save, type Conflict, type Saved, type SavedDraft } from "./save";
 import { ofTab, readStored, writeStored } from "./storage";
 import { dismissAbout, toast } from "./toasts";
 
@@ -22,12 +22,6 @@ const MOST_SAVES = 20;
 const MOST_KEPT = 200;
 /** Seconds until the next try after each failure of the same kind. */
 const RETRY_SECONDS = [2, 5, 10, 20, 30];
-
-export interface Conflict {
-  readonly draft: Draft;
-  readonly mine: Labels | null;
-  readonly theirs: DocumentItem;
-}
 
 /** One save of a document: how many changes the server can undo of it, and the labels before and after them. */
 interface Change {
@@ -237,14 +231,14 @@ export class Saving {
 
   /** Settles a conflict: with the labels given on top of theirs, or (`keep` false) with theirs alone. */
   settle(conflict: Conflict, labels: Labels | null, keep: boolean): void {
-    const { draft, theirs } = conflict;
+    const { draft, theirs, former } = conflict;
     const left = new Map(this.conflicts.value);
     left.delete(draft.documentId);
     batch(() => {
       this.conflicts.value = left;
       if (!left.size) this.showConflicts.value = false;
       this.review.drafts.drop(draft.documentId);
-      this.review.keep(theirs);
+      this.review.keep(theirs, former);
     });
     if (!keep) return;
     this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), this.stepsTo(labels, conflict));
@@ -306,16 +300,17 @@ export class Saving {
     }
   }
 
-  private conflict({ draft, mine, theirs }: Conflict, loud: boolean): void {
+  private conflict(conflict: Conflict, loud: boolean): void {
+    const { draft, mine, theirs, changes, former } = conflict;
     if (this.isThere(draft, mine, theirs))
-      return this.saved({ draft, document: theirs, changes: 1, former: [draft.base.eTag] });
+      return this.saved({ draft, document: theirs, changes: changes || 1, former });
     if (this.onlyMarked(draft, theirs)) {
       this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), [...draft.steps]);
-      this.review.keep(theirs);
+      this.review.keep(theirs, former);
       this.again = true;
       return;
     }
-    this.conflicts.value = new Map(this.conflicts.value).set(draft.documentId, { draft, mine, theirs });
+    this.conflicts.value = new Map(this.conflicts.value).set(draft.documentId, conflict);
     if (loud) this.showConflicts.value = true;
   }
 
