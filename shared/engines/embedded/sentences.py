@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from hashlib import blake2b
-from itertools import chain
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any, Final
@@ -34,8 +33,10 @@ REMEMBERED: Final = 32_768
 
 _BATCH_PIECES: Final = 384
 """Computed together; more would not fit the processor's cache."""
-_KNOWN_PIECES: Final = 4_000
+_KNOWN_PIECES: Final = 3_000
 """Pieces of which intermediate results are kept, 13 KiB each."""
+_LEARNED: Final = 512
+"""Pieces whose results are computed together."""
 _LONGEST_BATCH: Final = 3 * MAX_ENCODED_CHARACTERS
 """Pieces of a text that are read. A few characters are normalized to as many as 18."""
 _LONGEST_WORD: Final = 40
@@ -50,6 +51,7 @@ _LEAST_ROWS: Final = 16
 
 type Vectors = NDArray[np.float32]
 type Bytes = NDArray[np.uint8]
+type Numbers = NDArray[np.intp]
 
 
 def available() -> bool:
@@ -174,25 +176,40 @@ class Encoder:
 
     A text is a row of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
     over the text passes four dense layers. Until the first convolution nothing depends on neighbors but a sum, so
-    the summands are kept for each piece.
+    the summands are kept for `known` pieces, those of late.
     """
 
-    def __init__(self, weights: Any, tokenizer: Any) -> None:
+    def __init__(self, weights: Any, tokenizer: Any, known: int = _KNOWN_PIECES) -> None:
+        """`known`: at least as many as a text may have different ones."""
         self._weights = weights
         self._tokenizer = tokenizer
         self._cut = lru_cache(50_000)(self._cut_word)
         self._lock = Lock()
-        self._forget()
+        self._arrays: dict[str, Vectors] = {}
+        # The arrays take memory only as far as they are used. Slot 0 is for places outside of texts.
+        self._slot: Numbers = np.zeros(tokenizer.vocab_size, dtype=np.intp)
+        self._used: Numbers = np.zeros(1 + known, dtype=np.int64)
+        """Of each slot: the number of the call that used it last."""
+        self._calls = 0
+        self._pieces: Numbers = np.zeros(1 + known, dtype=np.intp)
+        self._rows: Bytes = np.zeros((1 + known, WIDTH), dtype=np.uint8)
+        self._projected: Vectors = np.zeros((len(_BRANCHES), 1 + known, _CONV), dtype=np.float32)
+        summands = sum(width for width, _ in _BRANCHES)
+        self._summands: Vectors = np.zeros((summands, 1 + known, _CONV), dtype=np.float32)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One row of length 1 a text."""
-        cut = [self.pieces(text) for text in texts]
+        cut = [np.array(self.pieces(text), dtype=np.intp) for text in texts]
+        lengths = [len(pieces) for pieces in cut]
         sums = np.zeros((max(_LEAST_ROWS, len(texts)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
         with self._lock:
-            for batch in _batches(cut):
-                sums[batch.start : batch.stop] = self._sums(cut[batch.start : batch.stop])
-        lengths = np.array([len(ids) for ids in cut] + [1] * (len(sums) - len(cut)), dtype=np.float32)
-        return self._dense(sums, lengths)[: len(texts)]
+            for run in _runs(lengths, len(self._used) - 1):
+                self._learn(np.unique(np.concatenate(cut[run.start : run.stop])))
+                for part in _runs(lengths[run.start : run.stop], _BATCH_PIECES):
+                    batch = slice(run.start + part.start, run.start + part.stop)
+                    sums[batch] = self._sums(cut[batch])
+        counts = np.array([*lengths, *[1] * (len(sums) - len(cut))], dtype=np.float32)
+        return self._dense(sums, counts)[: len(texts)]
 
     def pieces(self, text: str) -> list[int]:
         """The numbers of the pieces. No piece has a blank within, so each word is cut for itself."""
@@ -209,48 +226,61 @@ class Encoder:
         ids: list[int] = self._tokenizer.encode(word, add_bos=False, add_eos=False)
         return tuple(ids) if ids != [_UNKNOWN] or self._tokenizer._normalizer.normalize(word) else ()
 
-    def _sums(self, cut: Sequence[Sequence[int]]) -> Vectors:
+    def _sums(self, cut: Sequence[Numbers]) -> Vectors:
         """Of each text: the sum over its pieces of what the convolutions make of them."""
-        gap, end = [0] * _MARGIN, [0] * _LEAST_ROWS
-        rows = chain.from_iterable([*row, *gap] for row in self._slots(cut))
-        slots = np.array([*gap, *rows, *end], dtype=np.intp)
-        outside = slots == 0
+        lengths = np.array([len(pieces) for pieces in cut])
+        count = int(lengths.sum())
+        slots = np.zeros(count + _MARGIN * (len(cut) + 1) + _LEAST_ROWS, dtype=np.intp)
+        texts = np.repeat(np.arange(1, 1 + len(cut)), lengths)
         # Only pieces are summed up; of single words, a third of the places lie between texts.
-        inner = np.flatnonzero(~outside)
-        inner = np.concatenate([inner, np.arange(len(slots) - _LEAST_ROWS, len(slots)) - _MARGIN])
-        own = self._own(self._rows[slots[inner]], self._pieces[slots[inner]])
-        parts = [own, *self._convolved(slots, outside, inner)]
-        values = np.concatenate(parts, axis=1)
-        mean = values.mean(axis=1)
-        variance = np.einsum("ij,ij->i", values, values) / values.shape[1] - mean**2
+        inner = np.arange(count + _LEAST_ROWS) + len(slots) - count - _LEAST_ROWS - _MARGIN
+        inner[:count] = np.arange(count) + _MARGIN * texts
+        slots[inner[:count]] = self._slot[np.concatenate(cut)]
+        values = self._array("values", len(inner), WIDTH + len(_BRANCHES) * _CONV)
+        self._own(slots[inner], values[:, :WIDTH])
+        self._convolve(slots, inner, values[:, WIDTH:])
+        mean = np.vecdot(values, np.full(values.shape[1], 1 / values.shape[1], dtype=np.float32))
+        variance = np.vecdot(values, values) / values.shape[1] - mean**2
         scale = (1 / np.sqrt(np.maximum(variance, 0) + self._weights.eps)).astype(np.float32)
         # A product for each text: its sum must not depend on where the text lies.
-        ends = np.cumsum([len(ids) for ids in cut])
-        places = [slice(end - len(ids), end) for end, ids in zip(ends.tolist(), cut, strict=True)]
+        ends = np.cumsum(lengths).tolist()
+        places = [slice(end - len(pieces), end) for end, pieces in zip(ends, cut, strict=True)]
         sums = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
-        lengths = np.array([[len(ids)] for ids in cut], dtype=np.float32)
-        return sums * self._weights.ln_g + lengths * self._weights.ln_b
+        return sums * self._weights.ln_g + lengths[:, None].astype(np.float32) * self._weights.ln_b
 
-    def _convolved(
-        self, slots: NDArray[np.intp], outside: NDArray[np.bool_], inner: NDArray[np.intp]
-    ) -> Iterator[Vectors]:
-        count = len(slots) - 2 * _MARGIN
+    def _convolve(self, slots: Numbers, inner: Numbers, values: Vectors) -> None:
+        """Write what each branch makes of the pieces at the places `inner`, a row each."""
+        outside, count = np.flatnonzero(slots == 0), len(slots) - 2 * _MARGIN
+        first, own = (self._array(name, len(slots), _CONV) for name in ("first", "own"))
+        at_inner = self._array("inner", len(inner), _CONV)
         summand = 0
         for number, (width, before) in enumerate(_BRANCHES):
-            first = np.zeros((len(slots), _CONV), dtype=np.float32)
+            first[:_MARGIN], first[-_MARGIN:] = 0, 0
+            middle, part = first[_MARGIN:-_MARGIN], own[:count]
             for offset in range(_MARGIN - before, _MARGIN - before + width):
-                first[_MARGIN:-_MARGIN] += self._summands[summand][slots[offset : offset + count]]
+                found = part if offset > _MARGIN - before else middle
+                np.take(
+                    self._summands[summand], slots[offset : offset + count], axis=0, out=found, mode="clip"
+                )
+                if found is part:
+                    middle += part
                 summand += 1
-            first += self._weights.b1[number]
             np.maximum(first, 0, out=first)
-            first += self._projected[slots, number * _CONV : (number + 1) * _CONV]
+            first += np.take(self._projected[number], slots, axis=0, out=own, mode="clip")
             first[outside] = 0
-            windows = np.concatenate([first[inner - before + i] for i in range(width)], axis=1)
-            second = windows @ self._weights.w2[number]
+            windows = self._array("windows", len(inner) * width, _CONV)
+            np.take(
+                first,
+                np.add.outer(inner - before, np.arange(width)).ravel(),
+                axis=0,
+                out=windows,
+                mode="clip",
+            )
+            second = values[:, number * _CONV : (number + 1) * _CONV]
+            np.matmul(windows.reshape(len(inner), -1), self._weights.w2[number], out=second)
             second += self._weights.b2[number]
             np.maximum(second, 0, out=second)
-            second += first[inner]
-            yield second
+            second += np.take(first, inner, axis=0, out=at_inner, mode="clip")
 
     def _dense(self, sums: Vectors, lengths: Vectors) -> Vectors:
         w = self._weights
@@ -262,60 +292,68 @@ class Encoder:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
         return vectors
 
-    def _slots(self, cut: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Where the results of each piece are kept; computes those of new ones."""
-        if len(self._slot) > _KNOWN_PIECES:
-            self._forget()
-        new = [piece for piece in dict.fromkeys(chain.from_iterable(cut)) if piece not in self._slot]
-        if new:
-            self._learn(new)
-        return [[self._slot[piece] for piece in ids] for ids in cut]
+    def _learn(self, pieces: Numbers) -> None:
+        """Compute the results of these different pieces, unless they are there, in the place of the least used."""
+        self._calls += 1
+        self._used[0] = self._calls
+        slots = self._slot[pieces]
+        self._used[slots] = self._calls
+        new = pieces[slots == 0]
+        free = np.argsort(self._used, kind="stable")[: len(new)]
+        self._slot[self._pieces[free]] = 0
+        self._slot[new], self._pieces[free], self._used[free] = free, new, self._calls
+        for begin in range(0, len(new), _LEARNED):
+            self._compute(free[begin : begin + _LEARNED])
 
-    def _learn(self, new: Sequence[int]) -> None:
-        w = self._weights
-        begin = len(self._slot) + 1
-        ids = np.array([*new, *[0] * _LEAST_ROWS])
-        rows = w.table[ids]
-        projected = self._own(rows, ids) @ w.proj_W + w.proj_b
+    def _compute(self, slots: Numbers) -> None:
+        """The results of the pieces that have these slots."""
+        w, count = self._weights, len(slots)
+        pieces = np.zeros(max(count, _LEAST_ROWS), dtype=np.intp)
+        pieces[:count] = self._pieces[slots]
+        rows = w.table[pieces]
+        self._rows[slots] = rows[:count]
+        embedded = np.empty(rows.shape, dtype=np.float32)
+        projected = self._scaled(rows, pieces, embedded) @ w.proj_W + w.proj_b
         projected -= projected.mean(axis=1, keepdims=True)
-        projected /= np.sqrt(np.einsum("ij,ij->i", projected, projected) / projected.shape[1] + w.eps)[
-            :, None
-        ]
+        variance = np.einsum("ij,ij->i", projected, projected) / projected.shape[1]
+        projected /= np.sqrt(variance + w.eps)[:, None]
         projected = projected * w.ln_g_all + w.ln_b_all
-        end = begin + len(new)
-        self._rows[begin:end], self._pieces[begin:end] = rows[: len(new)], new
-        self._projected[begin:end] = projected[: len(new)]
         summand = 0
-        for number, (width, _) in enumerate(_BRANCHES):
+        for number, (width, before) in enumerate(_BRANCHES):
             part = np.ascontiguousarray(projected[:, number * _CONV : (number + 1) * _CONV])
+            self._projected[number, slots] = part[:count]
             for offset in range(width):
                 weights = w.w1[number][offset * _CONV : (offset + 1) * _CONV]
-                self._summands[summand, begin:end] = (part @ weights)[: len(new)]
+                bias = w.b1[number] if offset == before else 0
+                self._summands[summand, slots] = (part @ weights)[:count] + bias
                 summand += 1
-        self._slot.update(zip(new, range(begin, end), strict=True))
 
-    def _own(self, rows: Bytes, pieces: NDArray[np.intp]) -> Vectors:
-        """The embeddings of pieces, from their rows of the table."""
+    def _own(self, slots: Numbers, out: Vectors) -> None:
+        """Write the embeddings of the pieces."""
+        self._scaled(self._rows[slots], self._pieces[slots], out)
+
+    def _scaled(self, rows: Bytes, pieces: Numbers, out: Vectors) -> Vectors:
+        """The embeddings of pieces, from their rows of the table; `out` itself."""
         w, block = self._weights, pieces % len(self._weights.scale)
-        own: Vectors = rows.astype(np.float32) * w.scale[block, None] + w.lo[block, None]
-        return own
+        np.multiply(rows, w.scale[block, None], out=out)
+        out += w.lo[block, None]
+        return out
 
-    def _forget(self) -> None:
-        """The arrays take memory only as far as they are used. Slot 0 is for places outside of texts."""
-        self._slot: dict[int, int] = {}
-        branches, slots = sum(width for width, _ in _BRANCHES), 1 + _KNOWN_PIECES + _LONGEST_BATCH
-        self._rows: Bytes = np.zeros((slots, WIDTH), dtype=np.uint8)
-        self._pieces: NDArray[np.intp] = np.zeros(slots, dtype=np.intp)
-        self._projected: Vectors = np.zeros((slots, len(_BRANCHES) * _CONV), dtype=np.float32)
-        self._summands: Vectors = np.zeros((branches, slots, _CONV), dtype=np.float32)
+    def _array(self, name: str, rows: int, width: int) -> Vectors:
+        """An array for results between: the system would map the memory of a new one piece by piece."""
+        held = self._arrays.get(name)
+        if held is None or len(held) < rows:
+            held = self._arrays[name] = np.empty((rows, width), dtype=np.float32)
+        return held[:rows]
 
 
-def _batches(cut: Sequence[Sequence[int]]) -> Iterator[range]:
-    begin = pieces = 0
-    for end, ids in enumerate(cut):
-        if end > begin and pieces + len(ids) > _BATCH_PIECES:
+def _runs(sizes: Sequence[int], most: int) -> Iterator[range]:
+    """Neighbors of at most this size together, or one alone."""
+    begin = total = 0
+    for end, size in enumerate(sizes):
+        if end > begin and total + size > most:
             yield range(begin, end)
-            begin, pieces = end, 0
-        pieces += len(ids)
-    if begin < len(cut):
-        yield range(begin, len(cut))
+            begin, total = end, 0
+        total += size
+    if begin < len(sizes):
+        yield range(begin, len(sizes))

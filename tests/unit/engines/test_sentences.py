@@ -40,7 +40,9 @@ def test_vectors_are_those_of_the_package(package):
 def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
     texts = ODD + [example.text for example in examples.single(40)]
     together = Memory().stored(texts)
-    monkeypatch.setattr(sentences, "_KNOWN_PIECES", 30)  # forgets intermediate results over and over
+    encoder = sentences._encoder()
+    forgetful = sentences.Encoder(encoder._weights, encoder._tokenizer, known=30)
+    monkeypatch.setattr(sentences, "_encoder", lambda: forgetful)
     alone = [Memory().stored([text])[0] for text in texts]
     # BLAS sums up a row in another order by its place in the matrix: on some processors the last bit differs.
     ours, theirs = (
@@ -48,6 +50,25 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
     )
     assert np.abs(ours - theirs).max() <= np.finfo(np.float16).eps / 4
     assert (ours == theirs).mean() > 0.98
+
+
+def test_of_intermediate_results_those_of_late_are_kept():
+    encoder = sentences._encoder()
+    few = sentences.Encoder(encoder._weights, encoder._tokenizer, known=9)
+    computed: list[int] = []
+
+    def compute(slots: np.ndarray) -> None:
+        computed.extend(few._pieces[slots].tolist())
+        sentences.Encoder._compute(few, slots)
+
+    few._compute = compute
+    texts = ["one two three", "four five six seven", "one two eight", "one two three"]
+    for text in texts:
+        few.encode([text])
+    [one], [three], [five] = (few._cut_word(word) for word in ("one", "three", "five"))
+    assert [computed.count(piece) for piece in (one, three, five)] == [1, 2, 1]
+    assert len(set(few._pieces[1:].tolist())) == 9
+    assert few.encode(texts) == pytest.approx(encoder.encode(texts), abs=1e-5)
 
 
 def test_stored_vectors_need_not_be_computed_again(monkeypatch):
