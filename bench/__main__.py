@@ -90,6 +90,8 @@ def main() -> int:
     if arguments.compare:
         print(compare(*arguments.compare))
         return 0
+    if arguments.into and not (arguments.into.is_file() and arguments.into.read_text().count(MARK) == 2):
+        parser.error(f"--into: {arguments.into} is no file with two lines {MARK}")
     report = measure(arguments)
     out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -39,3 +39,14 @@ def test_the_app_is_imported_with_valid_settings_when_that_is_measured():
         cwd=ROOT, env=given | VALID, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_page_without_the_marks_is_refused_before_anything_is_measured(tmp_path):
+    page = tmp_path / "page.md"
+    for text in (None, "no marks"):
+        if text:
+            page.write_text(text)
+        command = [sys.executable, "-m", "bench", "--into", str(page)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2
+        assert f"--into: {page} is no file with two lines {MARK}" in done.stderr
