@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from shared.domain.document import Document, Undo
 from shared.domain.labels import Labels, SuggestionSet, suggestion_id
@@ -18,13 +17,6 @@ class CategoryEdit:
 
     renamed: Mapping[str, str]
     removed: frozenset[str] = frozenset()
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "CategoryEdit":
-        return cls(data["renamed"], frozenset(data["removed"]))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"renamed": dict(self.renamed), "removed": sorted(self.removed)}
 
     def name(self, old: str) -> str:
         return self.renamed.get(old, old)
@@ -93,3 +85,12 @@ class CategoryEdit:
             if s.category not in self.removed
         )
         return replace(made, items=items, revision=revision) if items else None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedEdit:
+    """An edit and who asked for it. `id`: of this request, for the same edit may be asked for again later."""
+
+    edit: CategoryEdit
+    by: str
+    id: str

@@ -1,15 +1,18 @@
 """Projects: the rows of partition `$index`, and the fence numbers that lock their pages."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, NamedTuple
 
+from shared.domain.category_edits import CategoryEdit, RequestedEdit
 from shared.domain.errors import Conflict, ProjectNotFound
 from shared.domain.names import ProjectKind, Studio
 from shared.domain.project import (
+    CATEGORY_EDIT,
     AutolabelSettings,
     Category,
     DeployedModel,
@@ -276,6 +279,20 @@ class ActiveProjects:
             await self._table.commit(INDEX, [Delete(active_key(incarnation), mark.etag)])
         except (RowChanged, RowMissing):
             return
+
+
+def holder_of(asked: RequestedEdit) -> str:
+    """The holder of the lock under which categories are edited. It has the edit, so that whoever finds it goes on."""
+    edit = asked.edit
+    data = {"renamed": dict(edit.renamed), "removed": sorted(edit.removed), "by": asked.by, "id": asked.id}
+    return CATEGORY_EDIT + json.dumps(data, sort_keys=True)
+
+
+def edit_of(holder: str) -> RequestedEdit:
+    """The edit that the holder of a lock has."""
+    data = json.loads(holder.removeprefix(CATEGORY_EDIT))
+    edit = CategoryEdit(data["renamed"], frozenset(data["removed"]))
+    return RequestedEdit(edit, data["by"], data["id"])
 
 
 def _of_container(project: Project) -> Insert:

@@ -278,10 +278,14 @@ _WORDS: Final = {
 
 
 class ValidationErrors:
-    """The errors of one input, each with its JSON path; the first 100 are kept, all are counted."""
+    """The errors of one input, each with its JSON path; the first 100 are kept, all are counted.
 
-    def __init__(self, what: str = "request") -> None:
+    `kind`: what is raised, where the input is well-formed and something else is wrong with it.
+    """
+
+    def __init__(self, what: str = "request", kind: type[LabelbridgeError] = InvalidArgument) -> None:
         self._what = what
+        self._kind = kind
         self._reported: list[LabelbridgeError] = []
         self.count = 0
 
@@ -289,7 +293,7 @@ class ValidationErrors:
         """Note one error; `path` is that of the JSON value, as in `assets.documents[3].location`."""
         self.count += 1
         if self.count <= MAX_DETAILS:
-            self._reported.append(InvalidArgument(message, target=path, inner_code=inner_code))
+            self._reported.append(self._kind(message, target=path, inner_code=inner_code))
 
     def add_all(self, found: Mapping[str, str]) -> None:
         """Note messages by path."""
@@ -303,7 +307,7 @@ class ValidationErrors:
             self.add(field, f"{_text(found, field)}.", "InvalidParameterValue")
 
     def raise_any(self) -> None:
-        """Raises InvalidArgument if there is any error: the only one itself, or a summary with all as `details`."""
+        """Raises `kind` if there is any error: the only one itself, or a summary with all as `details`."""
         if self.count:
             raise self.as_error()
 
@@ -317,9 +321,9 @@ class ValidationErrors:
         details = list(self._reported)
         left = self.count - MAX_DETAILS
         if left > 0:
-            details.append(InvalidArgument(f"... and {left:,} more {'error' if left == 1 else 'errors'}."))
+            details.append(self._kind(f"... and {left:,} more {'error' if left == 1 else 'errors'}."))
         text = f"The {self._what} has {'more than ' if more else ''}{self.count:,} errors; see 'details'."
-        return InvalidArgument(text, target=details[0].target, details=tuple(details))
+        return self._kind(text, target=details[0].target, details=tuple(details))
 
 
 def invalid(error: ValidationError) -> LabelbridgeError:

@@ -1,13 +1,12 @@
 """The categories of a project and its statistics."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
 
-from shared.domain.category_edits import CategoryEdit
+from shared.domain.category_edits import CategoryEdit, RequestedEdit
 from shared.domain.document import Document
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.names import random_id
@@ -21,9 +20,10 @@ from shared.domain.page import (
     ProjectStatistics,
     statistics,
 )
-from shared.domain.project import CATEGORY_EDIT, Category, Project, define
+from shared.domain.project import Category, Project, define, unknown_categories
 from shared.services.jobs.stores import Stores
 from shared.storage.pages import Author
+from shared.storage.projects import edit_of, holder_of
 from shared.wire.json_codec import ValidationErrors
 
 PAGES_AT_ONCE = 32
@@ -63,22 +63,14 @@ class CategoryService:
     async def remove(self, name: str, categories: Sequence[str], by: str) -> Project:
         """Remove categories that no label uses, with what is suggested of them. Raises Conflict where one is used."""
         project = await self._stores.directory.read(name)
-        known = set(project.category_names)
-        unknown = [
-            NotFound(f"The project has no category '{category}'.", target=f"categories[{index}]")
-            for index, category in enumerate(categories)
-            if category not in known
-        ]
-        if len(unknown) == 1:
-            raise unknown[0]
-        if unknown:
-            text = f"The project does not have {len(unknown)} of the categories; see 'details'."
-            raise NotFound(text, target="categories", details=tuple(unknown))
+        errors = ValidationErrors("list of categories", NotFound)
+        errors.add_all(unknown_categories(project, categories))
+        errors.raise_any()
         return await self._edit(project, CategoryEdit({}, frozenset(categories)), by)
 
     async def _edit(self, project: Project, edit: CategoryEdit, by: str) -> Project:
         """Under a lock, whose holder tells what is to be done: so that whoever finds it can go on with it."""
-        holder = CATEGORY_EDIT + json.dumps(edit.to_json() | {"by": by, "id": random_id()}, sort_keys=True)
+        holder = holder_of(RequestedEdit(edit, by, random_id()))
         text = "Categories are being changed; try again in a moment."
         await self._stores.fence.lock(project.name, holder, text, 1)
         return await self._finish(project.name, holder)
@@ -92,11 +84,11 @@ class CategoryService:
                     await self._finish(project.name, holder)
 
     async def _finish(self, name: str, holder: str) -> Project:
-        asked = json.loads(holder.removeprefix(CATEGORY_EDIT))
-        edit, fence = CategoryEdit.from_json(asked), self._stores.fence
+        asked, fence = edit_of(holder), self._stores.fence
+        edit = asked.edit
         try:
             await self._check_again(name, edit)
-            await self._edit_documents(name, holder, edit, asked["by"])
+            await self._edit_documents(name, holder, edit, asked.by)
         except Overtaken:
             return await self._stores.directory.read(name)
         except Conflict:
@@ -118,15 +110,13 @@ class CategoryService:
         used = Counter[str]()
         for head in await self._stores.pages.heads(project.scope):
             used.update({c: head.categories.get(c, 0) + head.aml_categories.get(c, 0) for c in categories})
-        in_use = [category for category in sorted(categories) if used[category]]
-        found = [_in_use(category, used[category]) for category in in_use]
-        if len(found) == 1:
-            raise found[0]
-        if found:
-            text = (
-                f"{len(found)} categories have labels; only unused categories can be removed. See 'details'."
-            )
-            raise Conflict(text, target="categories", details=tuple(found))
+        errors = ValidationErrors("list of categories", Conflict)
+        for category in sorted(categories):
+            if count := used[category]:
+                labels = "1 label" if count == 1 else f"{count:,} labels"
+                text = f"The category '{category}' has {labels}; only an unused category can be removed."
+                errors.add("categories", text)
+        errors.raise_any()
 
     async def _edit_documents(self, name: str, holder: str, edit: CategoryEdit, by: str) -> None:
         handle = await self._stores.directory.fresh(name)
@@ -194,9 +184,3 @@ def _applied(project: Project, changes: Sequence[CategoryChange]) -> Project:
         defined,
         categories=tuple(Category(c.name, described.get(c.name, c.description)) for c in defined.categories),
     )
-
-
-def _in_use(category: str, labels: int) -> Conflict:
-    count = "1 label" if labels == 1 else f"{labels:,} labels"
-    text = f"The category '{category}' has {count}; only an unused category can be removed."
-    return Conflict(text, target="categories")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.category_edits import CategoryEdit, RequestedEdit
 from shared.domain.document import ANY_VERSION
 from shared.domain.errors import Conflict, LabelingLocked, NotFound
 from shared.domain.project import MAX_CATEGORIES
@@ -14,6 +15,7 @@ from shared.domain.review import Decision
 from shared.services.projects.categories import CategoryChange, Overtaken
 from shared.services.review.service import Submitted
 from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.projects import edit_of, holder_of
 from tests.support.services import App, result_json
 
 
@@ -269,15 +271,23 @@ async def test_a_category_with_labels_is_not_removed(app: App) -> None:
 
     with pytest.raises(Conflict, match="'Login' has 1 label; only"):
         await app.container.categories.remove(app.name, ["Login"], "tester")
-    with pytest.raises(Conflict, match="2 categories have labels") as caught:
+    with pytest.raises(Conflict, match="list of categories has 2 errors") as caught:
         await app.container.categories.remove(app.name, ["Login", "Refund"], "tester")
     assert [detail.message.partition(";")[0] for detail in caught.value.details] == [
         "The category 'Login' has 1 label",
         "The category 'Refund' has 1 label",
     ]
-    with pytest.raises(NotFound, match="2 of the categories") as unknown:
+    with pytest.raises(NotFound, match="list of categories has 2 errors") as unknown:
         await app.container.categories.remove(app.name, ["A", "Login", "B"], "tester")
     assert [detail.target for detail in unknown.value.details] == ["categories[0]", "categories[2]"]
 
     project = await app.container.stores.projects.get(app.name)
     assert (project.lock, project.category_names) == (None, ("Refund", "Login"))
+
+
+def test_the_holder_of_the_lock_is_stored_as_it_was() -> None:
+    asked = RequestedEdit(CategoryEdit({"Réfund": "Money"}, frozenset({"B", "A"})), "Ana", "id1")
+    holder = (
+        'categories {"by": "Ana", "id": "id1", "removed": ["A", "B"], "renamed": {"R\\u00e9fund": "Money"}}'
+    )
+    assert (holder_of(asked), edit_of(holder)) == (holder, asked)
