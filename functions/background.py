@@ -237,7 +237,7 @@ async def storage_event(event: func.EventGridEvent) -> None:
 
 async def handle(message: func.QueueMessage) -> None:
     """Do the work of a message; one that can never be read is dropped."""
-    from shared.services.jobs.lifecycle import parse, queue_of
+    from shared.services.jobs.lifecycle import parse
 
     try:
         work = parse(message.get_body().decode("utf-8", "replace"))
@@ -246,7 +246,7 @@ async def handle(message: func.QueueMessage) -> None:
         return
     age = (datetime.now(UTC) - message.insertion_time).total_seconds() if message.insertion_time else None
     if age is not None:
-        telemetry.measure("labelbridge.queue.age", max(age, 0), queue=queue_of(work))
+        telemetry.measure("labelbridge.queue.age", max(age, 0), queue=container().jobs.kinds.queue_of(work))
     await container().dispatcher.run_or_retry(work)
 
 
@@ -270,7 +270,7 @@ async def run_fit(message: func.QueueMessage) -> None:
 
 async def send_events(message: func.QueueMessage) -> None:
     """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
-    from shared.services.jobs.dispatch import STEP_SECONDS
+    from shared.services.jobs.lifecycle import STEP_SECONDS
     from shared.storage.outbox import parse_event
 
     try:

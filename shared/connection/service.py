@@ -42,7 +42,7 @@ from shared.connection.store import (
 from shared.connection.studios.base import Exported, StudioFailed
 from shared.domain.errors import Conflict, LabelbridgeError, LabelingLocked, Unavailable
 from shared.domain.jobs import ConnectionParameters, ConnectionResult, Job, JobError, JobKind, JobStatus
-from shared.domain.names import WORK_QUEUE, Studio, random_id, random_job_id
+from shared.domain.names import Studio, random_id, random_job_id
 from shared.domain.project import Project
 from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
@@ -394,7 +394,7 @@ class ConnectionService:
         """For the queue: run due steps, and send the message again if the studio needs time."""
         wait = await self._runner.advance(message.project, message.incarnation)
         if wait is not None:
-            await self._stores.queues.send(WORK_QUEUE, message.model_dump_json(), delay=wait)
+            await self._jobs.queue(message, delay=wait)
 
     async def fail(self, job: Job, error: JobError) -> None:
         """Undo an operation that failed too often, if possible; its job says why."""

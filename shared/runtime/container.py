@@ -3,7 +3,7 @@
 import gc
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from shared.connection.factory import ConnectionOptions, connection_service
 from shared.connection.service import ConnectionService
 from shared.connection.studios.arm import CallerCredentials
-from shared.domain.names import LOOPBACK, EventType, Names, ProjectKind
+from shared.domain.jobs import JobKind
+from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, LOOPBACK, EventType, Names, ProjectKind
 from shared.engines.azure_language.authoring import LanguageAuthoring
 from shared.engines.base import Engine, Exchange, require_settings
 from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, Engines, KeepsAnswers, local_engines
@@ -24,8 +25,15 @@ from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import Planner
 from shared.services.autolabel.registering import RegisterService, UploadService
 from shared.services.autolabel.service import AutolabelService
-from shared.services.jobs.dispatch import Dispatcher, Handlers
-from shared.services.jobs.lifecycle import JobService
+from shared.services.jobs.dispatch import Dispatcher
+from shared.services.jobs.lifecycle import (
+    FIT_SECONDS,
+    PROJECT_SECONDS,
+    RECONCILE,
+    JobService,
+    KindOfJob,
+    KindsOfJobs,
+)
 from shared.services.jobs.stores import BudgetService, Stores, build
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.import_labels import ImportLabelsService
@@ -72,7 +80,7 @@ class Container:
         self.engines = Engines(factories)
         self.authenticator = Authenticator(settings)
         self.budgets = BudgetService(stores, settings.engine_budgets)
-        self.jobs = JobService(stores, self.budgets)
+        self.jobs = JobService(stores, self.budgets, self._kinds_of_jobs())
         self.model_cache = ModelCache(stores)
         window = settings.collect_window_seconds
         self.planner = Planner(
@@ -190,24 +198,39 @@ class Container:
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
-        bulk = Handlers(run_batch=self.bulk.run_batch, give_up_batch=self.bulk.give_up)
-        batches, give_up = self.batches.run, self.batches.give_up
-        handlers = {
-            "autolabel": Handlers(run=self.autolabel.plan, run_batch=batches, give_up_batch=give_up),
-            "register": Handlers(run_batch=batches, give_up_batch=give_up),
-            "review": bulk,
-            "undo": bulk,
-            "scan": Handlers(run=self.registering.run),
-            "reconcile": Handlers(run=self.registering.reconcile),
-            "import": Handlers(run=self.imports.run, fail=self.imports.fail),
-            "export": Handlers(run=self.exports.run),
-            "fit": Handlers(run=self.planner.fit),
-            "train": Handlers(run=self.training.run, fail=self.training.fail),
-            "evaluate": Handlers(run=self.trained_models.run),
-            "push": Handlers(run=self.push.run),
-            "connection": Handlers(run=self.connection.run, fail=self.connection.fail),
-        }
-        return Dispatcher(self.stores, self.jobs, self.planner.plan, handlers)
+        return Dispatcher(self.stores, self.jobs, self.planner.plan)
+
+    def _kinds_of_jobs(self) -> KindsOfJobs:
+        """The one table of the kinds of jobs; a service is made when the first work for it comes."""
+        project = KindOfJob(seconds=PROJECT_SECONDS)
+        fit = KindOfJob(queue=FIT_QUEUE, seconds=FIT_SECONDS)
+        documents = KindOfJob(
+            batch_queue=BATCH_QUEUE,
+            run_batch=lambda: self.batches.run,
+            give_up_batch=lambda: self.batches.give_up,
+        )
+        bulk = KindOfJob(run_batch=lambda: self.bulk.run_batch, give_up_batch=lambda: self.bulk.give_up)
+        return KindsOfJobs(
+            {
+                JobKind.AUTOLABEL: replace(documents, run=lambda: self.autolabel.plan),
+                JobKind.REGISTER: documents,
+                JobKind.REVIEW: bulk,
+                JobKind.UNDO: bulk,
+                JobKind.SCAN: replace(project, run=lambda: self.registering.run),
+                RECONCILE: replace(project, run=lambda: self.registering.reconcile),
+                JobKind.IMPORT: replace(
+                    project, run=lambda: self.imports.run, fail=lambda: self.imports.fail
+                ),
+                JobKind.EXPORT: replace(project, run=lambda: self.exports.run),
+                JobKind.FIT: replace(fit, run=lambda: self.planner.fit),
+                JobKind.TRAIN: replace(fit, run=lambda: self.training.run, fail=lambda: self.training.fail),
+                JobKind.EVALUATE: replace(fit, run=lambda: self.trained_models.run),
+                JobKind.PUSH: replace(project, run=lambda: self.push.run),
+                JobKind.CONNECTION: KindOfJob(
+                    run=lambda: self.connection.run, fail=lambda: self.connection.fail
+                ),
+            }
+        )
 
     @cached_property
     def events(self) -> EventDelivery:
@@ -216,7 +239,7 @@ class Container:
 
     @cached_property
     def queue_sweep(self) -> QueueSweep:
-        return QueueSweep(self.stores, self.dispatcher, self.uploads.seen)
+        return QueueSweep(self.stores, self.jobs, self.dispatcher, self.uploads.seen)
 
     @cached_property
     def maintenance(self) -> MaintenanceService:

@@ -19,7 +19,7 @@ from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind, Studio, random_id
 from shared.domain.page import Edit, page_of
 from shared.domain.project import Category, Project
-from shared.services.jobs.lifecycle import JobService
+from shared.services.jobs.lifecycle import JobService, KindsOfJobs
 from shared.services.jobs.stores import BudgetService, Names, Stores, build
 from shared.services.review.documents import DocumentService
 from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
@@ -74,7 +74,7 @@ class Process:
         studios: dict[StudioKind, LabelingStudio] = {StudioKind.WORKSPACE: WorkspaceStudio(LabelBlobs(blobs))}
         if azure_ml is not None:
             studios[StudioKind.AZURE_ML] = azure_ml
-        jobs = JobService(self.stores, BudgetService(self.stores, {}))
+        jobs = JobService(self.stores, BudgetService(self.stores, {}), KindsOfJobs({}))
         self.service = ConnectionService(self.stores, self.connections, studios, jobs, unit, clock.sleep)
         self.documents = DocumentService(self.stores)
 

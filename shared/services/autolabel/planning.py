@@ -23,7 +23,7 @@ from shared.domain.jobs import (
     RegisterParameters,
     ScanParameters,
 )
-from shared.domain.names import WORK_QUEUE, DocumentStatus, ProjectKind, derived_job_id, random_job_id
+from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id, random_job_id
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
@@ -121,7 +121,7 @@ class Planner:
     async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
         """Plan when the collection window has passed (rule A8)."""
         message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
-        await self._stores.queues.send(WORK_QUEUE, message.model_dump_json(), delay=self._window)
+        await self._jobs.queue(message, delay=self._window)
 
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, all queued but the first `own`.

@@ -1,22 +1,20 @@
-"""Work that comes from queues: one table says what runs each kind of job, runs its batches, and gives it up.
+"""Work that comes from queues, done by whom the table of the kinds of jobs names.
 
 Whoever does a job or a batch holds its lease.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from shared import telemetry
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.names import random_id
 from shared.engines.base import EngineError, EngineUnavailable
-from shared.services.jobs.lifecycle import BatchMessage, JobMessage, JobService, PlanMessage, Work, queue_of
+from shared.services.jobs.lifecycle import BatchMessage, JobMessage, JobService, PlanMessage, Work
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import RowChanged, StorageUnavailable
 from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
@@ -26,15 +24,6 @@ log = logging.getLogger("labelbridge.jobs")
 #: Seconds before a message that failed is tried again; after the last try its work is given up.
 PAUSES = (1, 2, 5, 10)
 TOO_OFTEN = "The work failed five times; the log has the reasons."
-#: Seconds that the work of one message may take: far below `functionTimeout` (host.json), at which the host ends the
-#: worker process with everything that it is doing. What is left then, another try does; a fit ends its own process.
-STEP_SECONDS: Final = 300
-BATCH_SECONDS: Final = 600
-#: Of kinds that read or write a whole project in one message; a push begins with the file that an export writes.
-LIMITS: Final[Mapping[str, int]] = {
-    **dict.fromkeys((JobKind.SCAN, "reconcile", JobKind.IMPORT, JobKind.EXPORT, JobKind.PUSH), 600),
-    **dict.fromkeys((JobKind.FIT, JobKind.TRAIN, JobKind.EVALUATE), 900),
-}
 
 
 class TookTooLong(Exception):
@@ -44,52 +33,26 @@ class TookTooLong(Exception):
         super().__init__(f"The work took longer than its limit of {seconds // 60} minutes.")
 
 
-def limit_of(message: Work) -> int:
-    """Seconds that the work of a message may take."""
-    match message:
-        case PlanMessage():
-            return STEP_SECONDS
-        case BatchMessage():
-            return BATCH_SECONDS
-        case JobMessage():
-            return LIMITS.get(message.kind, STEP_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class Handlers:
-    """Who does the work of a kind of job. `fail` ends a job where ending its row is not all."""
-
-    run: Callable[[JobMessage], Awaitable[object]] | None = None
-    run_batch: Callable[[BatchMessage], Awaitable[object]] | None = None
-    fail: Callable[[Job, JobError], Awaitable[object]] | None = None
-    give_up_batch: Callable[[BatchMessage, str], Awaitable[object]] | None = None
-
-
-NO_HANDLERS = Handlers()
-
-
 class Dispatcher:
-    """A kind without handlers is left over from another version: its messages are dropped."""
+    """Messages of a kind that the table lacks are left over from another version: they are dropped."""
 
     def __init__(
         self,
         stores: Stores,
         jobs: JobService,
         plan: Callable[[PlanMessage], Awaitable[object]],
-        handlers: Mapping[str, Handlers],
         timeout: Callable[[float], asyncio.Timeout] = asyncio.timeout,
     ) -> None:
         self._timeout = timeout
         self._stores = stores
         self._jobs = jobs
         self._plan = plan
-        self._handlers = handlers
 
     async def run(self, message: Work) -> None:
         """Do the work of a message, in the trace of who sent it. Raises what fails, to be tried again; TookTooLong at
         its limit.
         """
-        limit = limit_of(message)
+        limit = self._jobs.kinds.limit_of(message)
         scope = self._timeout(limit)
         name, attributes = _named(message)
         try:
@@ -105,12 +68,12 @@ class Dispatcher:
         if isinstance(message, PlanMessage):
             await self._plan(message)
             return
-        handlers = self._handlers.get(message.kind, NO_HANDLERS)
+        kind = self._jobs.kinds.of(message.kind)
         if isinstance(message, BatchMessage):
-            if handlers.run_batch is not None:
-                await handlers.run_batch(message)
-        elif handlers.run is not None:
-            await handlers.run(message)
+            if kind.run_batch is not None:
+                await kind.run_batch()(message)
+        elif kind.run is not None:
+            await kind.run()(message)
 
     async def run_or_retry(self, message: Work) -> None:
         """Do the work; when it fails, send the message again after a pause, and after five tries give it up.
@@ -130,9 +93,7 @@ class Dispatcher:
                 return
             log.warning(text, *facts, extra=ids)  # the stack comes with the last attempt
             again = message.model_copy(update={"attempt": attempt + 1})
-            await self._stores.queues.send(
-                queue_of(again), again.model_dump_json(), delay=PAUSES[attempt - 1]
-            )
+            await self._jobs.queue(again, delay=PAUSES[attempt - 1])
 
     async def give_up(self, message: Work, reason: str) -> None:
         """End the work with the reason. What a plan is about stays pending, and the sweep plans it again."""
@@ -141,22 +102,22 @@ class Dispatcher:
             await self._give_up(message, reason)
 
     async def _give_up(self, message: Work, reason: str) -> None:
-        kind = "plan" if isinstance(message, PlanMessage) else message.kind
-        telemetry.count("labelbridge.work.given_up", kind=kind)
+        name = "plan" if isinstance(message, PlanMessage) else message.kind
+        telemetry.count("labelbridge.work.given_up", kind=name)
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
             log.error("Giving up after repeated failures: %s", _described(message))
             return
-        handlers = self._handlers.get(message.kind, NO_HANDLERS)
+        kind = self._jobs.kinds.of(message.kind)
         if isinstance(message, BatchMessage):
-            if handlers.give_up_batch is not None:
-                await handlers.give_up_batch(message, reason)
+            if kind.give_up_batch is not None:
+                await kind.give_up_batch()(message, reason)
             return
         job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
         if job is None:
             return
         error = JobError("JobFailed", reason)
-        if handlers.fail is not None:
-            await handlers.fail(job, error)
+        if kind.fail is not None:
+            await kind.fail()(job, error)
         else:
             await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
 

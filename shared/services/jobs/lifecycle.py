@@ -5,11 +5,11 @@ Queue messages are references to work, never text: small, of one version, and un
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import batched
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -33,7 +33,7 @@ from shared.domain.jobs import (
     UndoResult,
     ended_status,
 )
-from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, WORK_QUEUE
+from shared.domain.names import WORK_QUEUE
 from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
 from shared.services.jobs.stores import BudgetService, Stores, skipped
@@ -116,20 +116,67 @@ def parse(body: str) -> Work:
         ) from error
 
 
-def queue_of(message: Work) -> str:
-    """The queue for this work."""
-    match message:
-        case BatchMessage(kind=JobKind.REVIEW | JobKind.UNDO):
-            return WORK_QUEUE
-        case BatchMessage():
-            return BATCH_QUEUE
-        case JobMessage(kind=JobKind.FIT | JobKind.TRAIN | JobKind.EVALUATE):
-            return FIT_QUEUE
-        case _:
-            return WORK_QUEUE
+#: Seconds that the work of one message may take: far below `functionTimeout` (host.json), at which the host ends the
+#: worker process with everything that it is doing. What is left then, another try does; a fit ends its own process.
+STEP_SECONDS: Final = 300
+BATCH_SECONDS: Final = 600
+#: Of a job that reads or writes a whole project in one message; a push begins with the file that an export writes.
+PROJECT_SECONDS: Final = 600
+FIT_SECONDS: Final = 900
 
 
-BATCH_KINDS = frozenset({JobKind.AUTOLABEL, JobKind.REGISTER, JobKind.REVIEW, JobKind.UNDO})
+@dataclass(frozen=True, slots=True)
+class KindOfJob:
+    """All that the work of one kind of job depends on: who does it, where it waits, and how long it may take.
+
+    `run` and `run_batch` do the work of a message; a kind with `run_batch` has batches. `fail` ends a job where ending
+    its row is not all, and `give_up_batch` settles a batch that failed too often. Each is asked for when it is needed,
+    so that a service is made with its first work. `queue` has the messages of jobs, `batch_queue` those of batches;
+    `seconds` is the limit of `run`.
+    """
+
+    run: Callable[[], Callable[[JobMessage], Awaitable[object]]] | None = None
+    run_batch: Callable[[], Callable[[BatchMessage], Awaitable[object]]] | None = None
+    give_up_batch: Callable[[], Callable[[BatchMessage, str], Awaitable[object]]] | None = None
+    fail: Callable[[], Callable[[Job, JobError], Awaitable[object]]] | None = None
+    queue: str = WORK_QUEUE
+    batch_queue: str = WORK_QUEUE
+    seconds: int = STEP_SECONDS
+
+
+class KindsOfJobs:
+    """The table of the kinds of jobs, by name. One that it lacks is of another version: nobody does its work."""
+
+    def __init__(self, rows: Mapping[str, KindOfJob]) -> None:
+        self.rows = rows
+
+    def of(self, kind: str) -> KindOfJob:
+        return self.rows.get(kind, _NOBODYS)
+
+    def queue_of(self, message: Work) -> str:
+        """The queue for this work."""
+        match message:
+            case PlanMessage():
+                return WORK_QUEUE
+            case BatchMessage():
+                return self.of(message.kind).batch_queue
+            case JobMessage():
+                return self.of(message.kind).queue
+
+    def limit_of(self, message: Work) -> int:
+        """Seconds that this work may take."""
+        match message:
+            case PlanMessage():
+                return STEP_SECONDS
+            case BatchMessage():
+                return BATCH_SECONDS
+            case JobMessage():
+                return self.of(message.kind).seconds
+
+
+_NOBODYS: Final = KindOfJob()
+#: The kind of the message that compares a container with its documents; no job is kept of it.
+RECONCILE: Final = "reconcile"
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
 #: After how long a job's message comes, in case the process that began the job dies: by then its lease has run out.
@@ -165,9 +212,10 @@ class Progress:
 
 
 class JobService:
-    def __init__(self, stores: Stores, budgets: BudgetService) -> None:
+    def __init__(self, stores: Stores, budgets: BudgetService, kinds: KindsOfJobs) -> None:
         self._stores = stores
         self._budgets = budgets
+        self.kinds = kinds
 
     async def begin(self, job: Job, own: int = 0) -> None:
         """Ask for the first batches but `own`, which the caller runs itself; each that is done asks for a later one."""
@@ -189,17 +237,15 @@ class JobService:
         """Ask for batches to be run."""
         for group in batched(numbers, SENDS_AT_ONCE, strict=False):
             messages = [BatchMessage.of(job, number, attempt) for number in group]
-            await asyncio.gather(
-                *(
-                    self._stores.queues.send(queue_of(message), message.model_dump_json(), delay=delay)
-                    for message in messages
-                )
-            )
+            await asyncio.gather(*(self.queue(message, delay=delay) for message in messages))
 
     async def send(self, job: Job, *, delay: int = 0) -> None:
         """Ask for a job to be run, or to go on."""
-        message = JobMessage.of(job)
-        await self._stores.queues.send(queue_of(message), message.model_dump_json(), delay=delay)
+        await self.queue(JobMessage.of(job), delay=delay)
+
+    async def queue(self, message: Work, *, delay: int = 0) -> None:
+        """Send the message to the queue of its kind; it comes after so many seconds."""
+        await self._stores.queues.send(self.kinds.queue_of(message), message.model_dump_json(), delay=delay)
 
     async def start(self, job: Job, *more: Operation, own: int = 0) -> Job:
         """Write the plan of a job and queue its first batches but `own`, which the caller runs itself.

@@ -12,19 +12,18 @@ from typing import Any
 from shared import telemetry
 from shared.domain.errors import BadMessage
 from shared.domain.jobs import Job, JobKind, JobSource, JobStatus
-from shared.domain.names import EVENT_QUEUE, QUEUES, WORK_QUEUE, derived_job_id, random_job_id
+from shared.domain.names import EVENT_QUEUE, QUEUES, derived_job_id, random_job_id
 from shared.domain.project import Project, released
 from shared.domain.schedule import Schedule
 from shared.services.autolabel.planning import Planner
 from shared.services.jobs.dispatch import TOO_OFTEN, Dispatcher
 from shared.services.jobs.lifecycle import (
-    BATCH_KINDS,
     FORMER_QUEUES,
+    RECONCILE,
     JobMessage,
     JobService,
     in_flight,
     parse,
-    queue_of,
 )
 from shared.services.jobs.stores import Stores
 from shared.services.projects.categories import CategoryService
@@ -163,10 +162,10 @@ class MaintenanceService:
                 message = JobMessage(
                     project=project.name,
                     incarnation=project.incarnation,
-                    kind="reconcile",
+                    kind=RECONCILE,
                     job=random_job_id(),
                 )
-                await self._stores.queues.send(WORK_QUEUE, message.model_dump_json())
+                await self._jobs.queue(message)
 
     def _is_old(self, mark: Mark) -> bool:
         return self._stores.clock() - mark.at > MARK_KEPT_FOR
@@ -215,7 +214,9 @@ class MaintenanceService:
 
     async def _revive(self, job: Job) -> None:
         now = self._stores.clock()
-        if job.batches or (job.kind in BATCH_KINDS and job.status is not JobStatus.NOT_STARTED):
+        if job.batches or (
+            self._jobs.kinds.of(job.kind).run_batch and job.status is not JobStatus.NOT_STARTED
+        ):
             job = await self._jobs.settle(job)  # one that was planned without batches has ended, too
             if job.status.ended:
                 return
@@ -266,9 +267,14 @@ class QueueSweep:
     """
 
     def __init__(
-        self, stores: Stores, dispatcher: Dispatcher, seen: Callable[[str, str], Awaitable[object]]
+        self,
+        stores: Stores,
+        jobs: JobService,
+        dispatcher: Dispatcher,
+        seen: Callable[[str, str], Awaitable[object]],
     ) -> None:
         self._stores = stores
+        self._jobs = jobs
         self._dispatcher = dispatcher
         self._seen = seen
         self._former_seen = False
@@ -349,7 +355,7 @@ class QueueSweep:
         except BadMessage as error:
             log.error("Dropped an unreadable message of an earlier version: %s", error)  # noqa: TRY400 - no trace helps
             return True
-        await self._stores.queues.send(queue_of(work), work.model_dump_json())
+        await self._jobs.queue(work)
         return True
 
     async def _record_upload(self, blob_function: str, message: Received) -> bool:

@@ -12,11 +12,11 @@ from shared.domain.schedule import Schedule
 from shared.services.jobs.dispatch import PAUSES
 from shared.services.jobs.lifecycle import (
     FORMER_QUEUES,
+    RECONCILE,
     BatchMessage,
     JobMessage,
     PlanMessage,
     parse,
-    queue_of,
 )
 from shared.services.projects.maintenance import BLOB_TRIGGER_POISON
 from shared.storage.gateways.ports import Received
@@ -64,10 +64,23 @@ async def job_of(app: App, kind: JobKind = JobKind.SCAN) -> Job:
     ],
 )
 def test_messages_of_the_version_before_are_understood(
-    more: dict[str, object], expected: type, queue: str
+    app: App, more: dict[str, object], expected: type, queue: str
 ) -> None:
     message = parse(json.dumps(OF_BEFORE | more))
-    assert (type(message), queue_of(message), message.attempt) == (expected, queue, 1)
+    assert (type(message), app.container.jobs.kinds.queue_of(message), message.attempt) == (
+        expected,
+        queue,
+        1,
+    )
+
+
+def test_the_table_says_who_does_the_work_of_every_kind(app: App) -> None:
+    rows = app.container.jobs.kinds.rows
+    assert set(rows) == {*JobKind, RECONCILE} - {JobKind.DELETION}, "the sweep goes on with deletions"
+    for kind, row in rows.items():
+        assert row.run or row.run_batch, kind
+        assert bool(row.run_batch) == bool(row.give_up_batch), kind
+        assert all(callable(who()) for who in (row.run, row.run_batch, row.give_up_batch, row.fail) if who)
 
 
 @pytest.mark.parametrize(

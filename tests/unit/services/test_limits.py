@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -24,8 +25,17 @@ from shared.engines.worker import FitRequest, Worker
 from shared.events import receivers
 from shared.runtime.auth import Access
 from shared.services.jobs import dispatch, lifecycle
-from shared.services.jobs.dispatch import BATCH_SECONDS, Dispatcher, Handlers, TookTooLong, limit_of
-from shared.services.jobs.lifecycle import BatchMessage, JobMessage, PlanMessage, Work
+from shared.services.jobs.dispatch import Dispatcher, TookTooLong
+from shared.services.jobs.lifecycle import (
+    BATCH_SECONDS,
+    BatchMessage,
+    JobMessage,
+    JobService,
+    KindOfJob,
+    KindsOfJobs,
+    PlanMessage,
+    Work,
+)
 from shared.services.projects import maintenance
 from shared.services.projects.maintenance import MaintenanceService
 from shared.storage.outbox import EventMessage
@@ -73,12 +83,21 @@ def background(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return import_module("functions.background")
 
 
-def test_every_limit_is_far_below_that_of_the_host(background: ModuleType) -> None:
+def only(app: App, rows: Mapping[str, KindOfJob]) -> JobService:
+    """The life cycle of jobs with these kinds."""
+    return JobService(app.container.stores, app.container.budgets, KindsOfJobs(rows))
+
+
+def job_message(kind: str) -> JobMessage:
+    return JobMessage.model_validate(OF | {"kind": kind, "job": "j"})
+
+
+def test_every_limit_is_far_below_that_of_the_host(app: App, background: ModuleType) -> None:
     host = json.loads((Path(__file__).parents[3] / "host.json").read_text("utf-8"))
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     most = timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds() / 2
     limits = [
-        *map(limit_of, MESSAGES),
+        *map(app.container.jobs.kinds.limit_of, MESSAGES),
         lifecycle.BACKGROUND_SECONDS,
         maintenance.ITEM_SECONDS,
         background.EVENT_SECONDS,
@@ -98,7 +117,8 @@ def test_the_sweep_has_time_for_the_last_try_of_a_batch(background: ModuleType) 
     assert before + background.QUEUES_SECONDS < background.TIMER_SECONDS
 
 
-def test_the_documented_limits_are_the_limits(background: ModuleType) -> None:
+def test_the_documented_limits_are_the_limits(app: App, background: ModuleType) -> None:
+    limit_of = app.container.jobs.kinds.limit_of
     text = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text("utf-8")
     section = text.partition("\n## Time limits\n")[2].partition("\n## ")[0]
     found = {
@@ -110,14 +130,14 @@ def test_the_documented_limits_are_the_limits(background: ModuleType) -> None:
 
     def of(*kinds: str) -> list[int]:
         """The limit of jobs of these kinds."""
-        [limit] = {limit_of(JobMessage.model_validate(OF | {"kind": kind, "job": "j"})) for kind in kinds}
+        [limit] = {limit_of(job_message(kind)) for kind in kinds}
         return [limit]
 
     assert found == {
         "a request": [http.REQUEST_SECONDS, 230],
         "an event of an upload": [background.EVENT_SECONDS],
         "a plan, a step of a connection": of("connection"),
-        "the events of one change": [dispatch.STEP_SECONDS, receivers.SECONDS],
+        "the events of one change": [lifecycle.STEP_SECONDS, receivers.SECONDS],
         "a batch, a scan, an import, an export, a step of a push": of("scan", "import", "export", "push"),
         "a fit, a training, an evaluation": of("fit", "train", "evaluate"),
         "a timer": [
@@ -132,12 +152,9 @@ def test_the_documented_limits_are_the_limits(background: ModuleType) -> None:
     assert of("scan") == [BATCH_SECONDS]
 
 
-def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:
-    kinds = (JobKind.IMPORT, JobKind.PUSH, JobKind.SCAN, "reconcile")
-    export, *others = (
-        limit_of(JobMessage.model_validate(OF | {"kind": kind, "job": "j"}))
-        for kind in (JobKind.EXPORT, *kinds)
-    )
+def test_work_on_a_whole_project_has_the_time_of_an_export(app: App) -> None:
+    kinds = (JobKind.EXPORT, JobKind.IMPORT, JobKind.PUSH, JobKind.SCAN, "reconcile")
+    export, *others = (app.container.jobs.kinds.limit_of(job_message(kind)) for kind in kinds)
     assert set(others) == {export}
 
 
@@ -145,12 +162,15 @@ def test_work_on_a_whole_project_has_the_time_of_an_export() -> None:
     "message", MESSAGES, ids=lambda case: f"{type(case).__name__}-{getattr(case, 'kind', '')}"
 )
 async def test_work_that_waits_for_ever_ends_at_its_limit(app: App, message: Work) -> None:
-    limits, stores = Limits(), app.container.stores
-    handlers = {str(kind): Handlers(run=forever, run_batch=forever) for kind in KINDS}
-    dispatcher = Dispatcher(stores, app.container.jobs, forever, handlers, limits)
-    with pytest.raises(TookTooLong, match=f"limit of {limit_of(message) // 60} minutes"):
+    limits, kinds = Limits(), app.container.jobs.kinds
+    rows = {
+        str(kind): replace(kinds.of(kind), run=lambda: forever, run_batch=lambda: forever) for kind in KINDS
+    }
+    dispatcher = Dispatcher(app.container.stores, only(app, rows), forever, limits)
+    limit = kinds.limit_of(message)
+    with pytest.raises(TookTooLong, match=f"limit of {limit // 60} minutes"):
         await dispatcher.run(message)
-    assert limits.seconds == [limit_of(message)]
+    assert limits.seconds == [limit]
 
 
 async def test_work_that_is_too_long_is_tried_again_and_then_its_job_ends_with_the_reason(app: App) -> None:
@@ -158,7 +178,8 @@ async def test_work_that_is_too_long_is_tried_again_and_then_its_job_ends_with_t
     app.sent.waiting.clear()
     stores = app.container.stores
     job, _ = await stores.jobs.create(Job.new(JobKind.SCAN, "job", project, stores.clock()))
-    dispatcher = Dispatcher(stores, app.container.jobs, forever, {"scan": Handlers(run=forever)}, Limits())
+    scan = replace(app.container.jobs.kinds.of("scan"), run=lambda: forever)
+    dispatcher = Dispatcher(stores, only(app, {"scan": scan}), forever, Limits())
     message: Work = JobMessage.of(job)
     for attempt in range(2, len(dispatch.PAUSES) + 2):
         await dispatcher.run_or_retry(message)
@@ -174,7 +195,7 @@ async def test_a_timeout_of_the_work_itself_is_not_taken_for_the_limit(app: App)
     async def times_out(_: object) -> None:
         raise TimeoutError("storage")
 
-    dispatcher = Dispatcher(app.container.stores, app.container.jobs, times_out, {})
+    dispatcher = Dispatcher(app.container.stores, app.container.jobs, times_out)
     with pytest.raises(TimeoutError, match="storage"):
         await dispatcher.run(MESSAGES[0])
 
@@ -297,7 +318,7 @@ async def test_a_trigger_has_a_limit(
 async def test_the_delivery_of_events_has_a_limit(
     app: App, background: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "STEP_SECONDS", 0.01)
+    monkeypatch.setattr(lifecycle, "STEP_SECONDS", 0.01)
     monkeypatch.setattr(background, "container", lambda: app.container)
     monkeypatch.setattr(app.container.events, "run", forever)
     body = EventMessage(table="projects", partition="p", id="e").model_dump_json().encode()
