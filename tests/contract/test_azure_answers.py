@@ -10,6 +10,7 @@ from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.storage.blob import ContentSettings
 from azure.storage.blob.aio import BlobClient
 
+from shared import telemetry
 from shared.storage.gateways.clients import Account, StorageClients
 from shared.storage.gateways.ports import (
     ContainerMissing,
@@ -22,6 +23,7 @@ from shared.storage.gateways.ports import (
     UpsertMerge,
     UpsertReplace,
 )
+from shared.telemetry import Attribute
 from tests.contract.fake_service import HANG_UP, FakeService, Scripted, fake_service
 from tests.contract.table_answers import batch_answer, part
 from tests.support.azurite import Azurite
@@ -64,6 +66,32 @@ async def test_blobs_and_queues_are_asked_again_too_after_short_pauses(pauses: l
 
     assert [request.body for request in service.received] == [b"data"] * 4
     assert [abs(pause - s) <= 1 for pause, s in zip(pauses, [2, 4, 8] * 2, strict=True)] == [True] * 6
+
+
+async def test_requests_that_are_sent_again_are_counted_by_how_the_try_before_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[tuple[str, int]] = []
+
+    def count(name: str, value: float = 1, **attributes: Attribute) -> None:
+        if name == "labelbridge.storage.retries":
+            assert (value, attributes["host"]) == (1, "127.0.0.1")
+            found.append((str(attributes["method"]), int(attributes["status"])))
+
+    monkeypatch.setattr(telemetry, "enabled", lambda: True)
+    monkeypatch.setattr(telemetry, "count", count)
+    async with fake_service(BUSY, Scripted(429), Scripted(404)) as (clients, _):
+        assert await clients.table("rows").get("p", "k") is None
+    assert found == [("GET", 503), ("GET", 429)]
+    found.clear()
+    async with fake_service(BUSY, Scripted(201, "", {"ETag": '"0x1"'})) as (clients, _):
+        await clients.blobs.write("container", "x", b"data")
+        await clients.blobs.write("container", "y", b"data")
+    async with fake_service(*[HANG_UP] * 3, Scripted(404)) as (clients, service):
+        assert await clients.table("rows").get("p", "k") is None
+    tried = [("GET", 0)] * (len(found) - 1)
+    assert found == [("PUT", 503), *tried]
+    assert 0 < len(tried) < len(service.received)  # aiohttp may have sent one itself
 
 
 async def test_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

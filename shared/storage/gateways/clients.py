@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from shared import telemetry
 from shared.storage.gateways.azure_blobs import AzureBlobs
@@ -252,18 +254,19 @@ class StorageClients:
     def _transport(self) -> Any:
         from azure.core.pipeline.transport import AioHttpTransport
 
-        return AioHttpTransport(
+        transport = AioHttpTransport(
             session=self._opened(),
             session_owner=False,
             connection_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
             connection_data_block_size=_BLOCK,
         )
+        return _with_retries_counted(transport)
 
     def _rest_transport(self) -> Transport:
         from shared.storage.gateways.rest_pipeline import Transport
 
-        return Transport(self._opened(), _CONNECT_SECONDS, _READ_SECONDS)
+        return _with_retries_counted(Transport(self._opened(), _CONNECT_SECONDS, _READ_SECONDS))
 
     def _opened(self) -> ClientSession:
         from aiohttp import ClientSession, DummyCookieJar, TCPConnector
@@ -293,6 +296,32 @@ def _counted() -> TraceConfig:
     traces.on_request_end.append(answered)
     traces.on_request_exception.append(failed)
     return traces
+
+
+def _with_retries_counted[T](transport: T) -> T:
+    """Counts the requests that are sent again, by how the try before ended: its status, or 0 without an answer.
+
+    A request of azure-core is the same object in all of its tries.
+    """
+    if not telemetry.enabled():
+        return transport
+    ended = WeakKeyDictionary[Any, int]()
+    sender: Any = transport
+    send = sender.send
+
+    async def counted(request: Any, **more: Any) -> Any:
+        if request in ended:
+            host = urlsplit(request.url).hostname or ""
+            telemetry.count(
+                "labelbridge.storage.retries", host=host, method=request.method, status=ended[request]
+            )
+        ended[request] = 0
+        answer = await send(request, **more)
+        ended[request] = answer.status_code
+        return answer
+
+    sender.send = counted
+    return transport
 
 
 def _count(host: str, method: str, status: int) -> None:
