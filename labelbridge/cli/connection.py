@@ -17,6 +17,11 @@ app = typer.Typer(
 NAMES = {"languageStudio": "Labelbridge", "azureMachineLearning": "the labeling project"}
 
 
+def side(studio: str) -> str:
+    """Where labels are set, for people."""
+    return NAMES.get(studio, studio)
+
+
 class StudioOption(StrEnum):
     """Where a connected project is labeled."""
 
@@ -53,7 +58,7 @@ def show(project: ProjectOption = "", as_json: JsonOption = False) -> None:
 def _facts(found: Connection) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [
         ("state", found["state"]),
-        ("labels are set in", NAMES[found["activeStudio"]]),
+        ("labels are set in", side(found["activeStudio"])),
         ("studio", found.get("studio")),
         ("workspace", found.get("workspaceId")),
         ("labeling project", found.get("amlProjectName")),

@@ -51,6 +51,6 @@ def resend(
             waiting = sum(1 for _ in api.dead_letters())
             if waiting:
                 out.confirm(f"Send {counted(waiting, 'event')} again?", yes=yes)
-            while waiting and (sent := api.resend_dead_letters()):
+            while done < waiting and (sent := api.resend_dead_letters()) > 0:
                 done += sent
     out.result({"resent": done}, f"{counted(done, 'event')} will be sent again.")

@@ -8,7 +8,7 @@ import typer
 from labelbridge.cli import session
 from labelbridge.cli.output import JsonOption, NotThere, Output, Usage, counted, table
 from labelbridge.cli.session import ProjectOption
-from labelbridge.client import ProjectClient
+from labelbridge.client import NotReachable, ProjectClient
 from labelbridge.client.models import Document, DocumentPatchBody, Match, SearchBody
 
 app = typer.Typer(no_args_is_help=True, help="List and search documents; flag them and leave notes.")
@@ -89,13 +89,17 @@ def search(
         "orderby": "location",
     }
     found: list[Match] = []
+    searched = -1
     with session.project(out, project) as api:
         while True:
             answer = api.search({**body, "top": min(100, limit - len(found))})
             found += answer["value"]
             token = answer.get("continuationToken")
-            if token is None or len(found) == limit:
+            if token is None or len(found) >= limit:
                 break
+            if answer["searched"] <= searched:
+                raise NotReachable("The server answers, but its search does not go on.")
+            searched = answer["searched"]
             body["continuationToken"] = token
     unread = f", {answer['unread']:,} without a readable text" if answer["unread"] else ""
     total = counted(answer["total"], "document")

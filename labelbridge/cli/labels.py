@@ -18,7 +18,7 @@ from labelbridge.cli.session import ProjectOption, bar
 from labelbridge.client import ApiError, ProjectClient
 from labelbridge.client.models import Dataset, Document, Labels
 from labelbridge.formats import FORMATS, BadFile, Format, Record, from_document, to_labels
-from labelbridge.formats.records import FIELDS, Field, Misfit, same
+from labelbridge.formats.records import Field, Misfit, same
 
 app = typer.Typer(no_args_is_help=True, help="Export and import labels as files of other tools.")
 AT_ONCE = 8
@@ -75,7 +75,7 @@ def export_labels(
     if as_json and output == "-":
         raise Usage("The labels and the JSON of --json cannot both go to stdout: name a file.")
     with session.project(out, project) as api:
-        field = FIELDS[api.get()["projectKind"]]
+        field = session.label_field(api)
         if chosen.entities_only and field != "entities":
             raise Usage(f"This format holds entities, and the project '{api.name}' has classes.")
         only: Dataset | None = dataset.value if dataset else None
@@ -173,7 +173,7 @@ def import_labels(
     out = Output(as_json)
     chosen = _format(file_format, str(file))
     with session.project(out, project) as api:
-        field = FIELDS[api.get()["projectKind"]]
+        field = session.label_field(api)
         records = _read(file, chosen, field)
         plan = _Plan(out, api, field, replace=replace)
         plan.make(records)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from labelbridge.cli import config as settings
-from labelbridge.cli.connection import NAMES
+from labelbridge.cli.connection import side
 from labelbridge.cli.output import (
     JsonOption,
     NotThere,
@@ -52,7 +52,7 @@ def list_projects(as_json: JsonOption = False) -> None:
         (
             "*" if project["projectName"] == chosen else "",
             project["projectName"],
-            SHORT[project["projectKind"]],
+            SHORT.get(project["projectKind"], project["projectKind"]),
             project["storageInputContainerName"],
             project["language"],
             project.get("displayName") or "",
@@ -138,7 +138,7 @@ def show(name: ProjectArgument, as_json: JsonOption = False) -> None:
     lines = [facts(_facts(found, counts)), ""]
     if connection["state"] != "none":
         lines.append(
-            f"Connection: {connection['state']}; labels are set in {NAMES[connection['activeStudio']]}.\n"
+            f"Connection: {connection['state']}; labels are set in {side(connection['activeStudio'])}.\n"
         )
     if counts["categories"]:
         rows = [(category["category"], f"{category['labels']:,}") for category in counts["categories"]]
@@ -154,7 +154,7 @@ def _facts(project: Project, counts: Statistics) -> list[tuple[str, str]]:
     known = [
         ("name", project["projectName"]),
         *([("display name", shown)] if shown else []),
-        ("kind", SHORT[project["projectKind"]]),
+        ("kind", SHORT.get(project["projectKind"], project["projectKind"])),
         ("container", project["storageInputContainerName"]),
         ("language", project["language"]),
         ("created", project["createdDateTime"]),

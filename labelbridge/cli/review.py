@@ -15,7 +15,7 @@ from labelbridge.cli.output import JsonOption, Output, counted, safe
 from labelbridge.cli.session import ProjectOption
 from labelbridge.client import ApiError, ProjectClient
 from labelbridge.client.models import Decision, Document, Entity, Labels, Region, Suggestion
-from labelbridge.formats.records import FIELDS, Field, Misfit, Offsets
+from labelbridge.formats.records import Field, Misfit, Offsets
 
 HELP = "a accept  r reject  l relabel  A/R rest  s skip  f flag  u undo  m more text  q quit"
 #: Keys of the categories in the list for `l`.
@@ -113,7 +113,7 @@ def review(
             top=PAGE,
         )
         total = None if category or prefix or job else api.statistics()["documents"]["autoLabeled"]
-        reviewer = Reviewer(api, FIELDS[api.get()["projectKind"]], found, pool, out.err, key, total)
+        reviewer = Reviewer(api, session.label_field(api), found, pool, out.err, key, total)
         try:
             with out.err.screen(hide_cursor=True):
                 reviewer.run()

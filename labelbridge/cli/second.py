@@ -14,7 +14,7 @@ from labelbridge.cli.output import JsonOption, NotThere, Output, Usage, counted,
 from labelbridge.cli.session import ProjectOption
 from labelbridge.client import ProjectClient
 from labelbridge.client.models import AgreementAnswer, BlindItem, SecondReview, SecondReviewBody
-from labelbridge.formats.records import FIELDS, Field
+from labelbridge.formats.records import Field
 
 app = typer.Typer(
     no_args_is_help=True, help="Have a sample labeled a second time, blind, and compare the labels."
@@ -101,7 +101,7 @@ def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: J
         chosen = _review(api, review)["id"]
         found = api.agreement(chosen)
         apart = list(api.disagreements(chosen))
-        entities = FIELDS[api.get()["projectKind"]] == "entities"
+        entities = session.label_field(api) == "entities"
     lines: list[Any] = [_summary(found, entities=entities)]
     if found["categories"]:
         heads = ("category", "kappa", "F1", "first", "second", "both")
@@ -126,7 +126,7 @@ def label_sample(review: ReviewOption = "", project: ProjectOption = "", as_json
         chosen = _review(api, review, me)
         if chosen["reviewer"] != me:
             raise Usage(f"The second review is for '{chosen['reviewer']}'; you are '{me}'.")
-        label_field = FIELDS[api.get()["projectKind"]]
+        label_field = session.label_field(api)
         if label_field == "entities":
             raise Usage("Entities are labeled in the review page: tab Team, Second reviews.")
         with single_keys() as key:

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from labelbridge.cli import config as settings
 from labelbridge.cli.config import Config
 from labelbridge.cli.output import CREDENTIALS, Output, Stop, Usage, safe
-from labelbridge.client import Client, Job, JobFailed, LabelbridgeError, ProjectClient
+from labelbridge.client import Client, Job, JobFailed, LabelbridgeError, NotReachable, ProjectClient
 from labelbridge.client.models import JobState
+from labelbridge.formats.records import FIELDS, Field
 
 
 def _complete_project(incomplete: str) -> list[str]:
@@ -148,6 +149,14 @@ def project(out: Output, name: str) -> Generator[ProjectClient]:
         )
     with client(out, config) as made:
         yield made.project(chosen)
+
+
+def label_field(api: ProjectClient) -> Field:
+    """The label field of the project's kind. Raises NotReachable for a kind that does not exist."""
+    kind = api.get()["projectKind"]
+    if kind not in FIELDS:
+        raise NotReachable(f"The server answers, but '{kind}' is no kind of a project that is known here.")
+    return FIELDS[kind]
 
 
 @contextmanager

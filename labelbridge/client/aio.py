@@ -7,11 +7,12 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, TypedDict, cast
 
 import httpx
 
 from labelbridge.client import models as m
+from labelbridge.client.checks import Turns, checked, field_of, fits
 from labelbridge.client.errors import ApiError, Retry, foreign, json_of, refuse_redirect, unreachable
 from labelbridge.client.project_aio import PROJECTS, AsyncJob, AsyncProjectClient, Json
 
@@ -21,6 +22,17 @@ DEAD_LETTERS = "/language/events/dead-letters"
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 #: A token is renewed when it is valid for less than this, in seconds.
 TOKEN_MARGIN = 300
+
+
+class Page(TypedDict, total=False):
+    """What a page of a list has beside its items."""
+
+    nextLink: str | None
+    continuationToken: str | None
+
+
+class TrainingConfigVersion(TypedDict):
+    trainingConfigVersion: str
 
 
 class AsyncCredential(Protocol):
@@ -139,73 +151,75 @@ class AsyncClient:
             self._token = (token, made.expires_on)
         return {"Authorization": f"Bearer {token}"}
 
-    async def pages(self, path: str, **params: Any) -> AsyncIterator[Any]:
-        """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`."""
+    async def pages(self, path: str, kind: Any = dict, /, **params: Any) -> AsyncIterator[Any]:
+        """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`.
+
+        `kind`: the model of an item. Raises NotReachable for a list that does not end.
+        """
+        turns = Turns()
         while True:
             answer = await self.call("GET", path, params=params)
-            page = json_of(answer)
-            if not isinstance(page.get("value"), list):
-                raise foreign(answer)
-            for item in page["value"]:
+            page = checked(answer, Page)
+            items = field_of(answer, "value", list[kind])
+            for item in items:
                 yield item
-            if page.get("nextLink"):
-                path, params = page["nextLink"], {}
-            elif page.get("continuationToken"):
-                params["continuationToken"] = page["continuationToken"]
-            else:
+            link, token = page.get("nextLink"), page.get("continuationToken")
+            if not link and not token:
                 return
+            turns.go_on(answer, link or token or "", items)
+            if link:
+                path, params = link, {}
+            else:
+                params["continuationToken"] = token
 
     async def health(self) -> m.Health:
-        return json_of(await self.call("GET", "/health", version=None))
+        return checked(await self.call("GET", "/health", version=None), m.Health)
 
     async def ready(self) -> m.Readiness:
         """Each dependency of the app; also when one of them is not well."""
         try:
-            return json_of(await self.call("GET", "/health/ready", version=None, repeatable=False))
+            answer = await self.call("GET", "/health/ready", version=None, repeatable=False)
         except ApiError as error:
-            if "checks" not in error.body:
+            if "checks" not in error.body or not fits(error.body, m.Readiness):
                 raise
             return cast("m.Readiness", error.body)
+        return checked(answer, m.Readiness)
 
     async def who_am_i(self) -> m.WhoAmI:
         answer = await self.call("GET", "/language/whoami", version=None)
-        caller = json_of(answer)
-        if not isinstance(caller.get("name"), str) or not isinstance(caller.get("roles"), list):
+        caller = checked(answer, m.WhoAmI)
+        if "name" not in caller or "roles" not in caller:
             raise foreign(answer)
-        return cast("m.WhoAmI", caller)
+        return caller
 
     async def openapi(self) -> dict[str, Any]:
         return json_of(await self.call("GET", "/language/openapi.json", version=None))
 
     async def studio_config(self) -> m.StudioConfig:
         """How people sign in, and the studios that projects can be connected to."""
-        answer = await self.call("GET", "/studio/config.json", version=None)
-        config = json_of(answer)
-        if not isinstance(config.get("scope"), str | None):
-            raise foreign(answer)
-        return cast("m.StudioConfig", config)
+        return checked(await self.call("GET", "/studio/config.json", version=None), m.StudioConfig)
 
     def projects(self) -> AsyncIterator[m.Project]:
-        return self.pages(PROJECTS)
+        return self.pages(PROJECTS, m.Project)
 
     async def languages(self) -> dict[str, str]:
         """Names of the languages that documents may have, by code."""
-        found = self.pages(f"{PROJECTS}/global/languages")
+        found = self.pages(f"{PROJECTS}/global/languages", dict[str, str])
         return {language["languageCode"]: language["languageName"] async for language in found}
 
     async def training_config_versions(self) -> list[str]:
-        found = self.pages(f"{PROJECTS}/global/training-config-versions")
+        found = self.pages(f"{PROJECTS}/global/training-config-versions", TrainingConfigVersion)
         return [version["trainingConfigVersion"] async for version in found]
 
     def dead_letters(self) -> AsyncIterator[m.DeadLetter]:
         """The events that a receiver did not take in ten attempts."""
-        return self.pages(DEAD_LETTERS)
+        return self.pages(DEAD_LETTERS, m.DeadLetter)
 
     async def resend_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         """Send dead letters again, those named or all, at most 100; how many they were. Without `ids`, 0: no more."""
         body = {} if ids is None else {"ids": list(ids)}
         answer = await self.call("POST", f"{DEAD_LETTERS}/:resend", body=body)
-        return json_of(answer)["resent"]
+        return field_of(answer, "resent", int)
 
     def project(self, name: str) -> AsyncProjectClient:
         """The operations of one project, which need not exist yet."""

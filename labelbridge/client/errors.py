@@ -62,7 +62,7 @@ class ApiError(LabelbridgeError):
         self.details = (
             [_object(detail) for detail in cast("list[Any]", details)] if isinstance(details, list) else []
         )
-        self.document = cast("Document | None", body.get("document"))
+        self.document = cast("Document | None", _object(body.get("document")) or None)
         self.body = body
         self.repeated = repeated
         self.from_host = not error
@@ -125,10 +125,13 @@ def json_of(answer: httpx.Response) -> Any:
     return cast("Any", body)
 
 
-def foreign(answer: httpx.Response) -> NotReachable:
-    """The sentence for a success that is not the app's, as of a proxy or another server with a page of its own."""
+def foreign(answer: httpx.Response, reason: str = "") -> NotReachable:
+    """The sentence for a success that is not the app's, as of a proxy or another server with a page of its own.
+
+    `reason`: what is wrong with its JSON; else its content type says enough.
+    """
     kind = answer.headers.get("content-type", "").partition(";")[0] or "without a content type"
-    return NotReachable(f"{_not_ours(answer)} ({kind}).")
+    return NotReachable(f"{_not_ours(answer)} ({reason or kind}).")
 
 
 def _not_ours(answer: httpx.Response) -> str:

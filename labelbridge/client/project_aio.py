@@ -6,14 +6,15 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign, json_of
-from labelbridge.client.parts import DocumentFilters, has_next_part, in_camel_case, joined_parts
+from labelbridge.client.checks import checked, job_state
+from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign
+from labelbridge.client.parts import MOST_PARTS, DocumentFilters, has_next_part, in_camel_case, joined_parts
 from labelbridge.client.team_aio import AsyncTeamOperations
 
 if TYPE_CHECKING:
@@ -24,6 +25,26 @@ PROJECTS = "/language/authoring/analyze-text/projects"
 POLL = (0.1, 2.0)
 
 type Json = Any
+
+
+class _Categories(TypedDict):
+    value: list[m.Category]
+
+
+class _Engines(TypedDict):
+    value: list[m.Engine]
+
+
+class _ConnectionEvents(TypedDict):
+    value: list[m.ConnectionEvent]
+
+
+class _Results(TypedDict):
+    results: list[m.ReviewResult]
+
+
+class _Count(TypedDict):
+    count: int
 
 
 class AsyncJob:
@@ -38,7 +59,7 @@ class AsyncJob:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     async def state(self) -> m.JobState:
-        return json_of(await self._client.call("GET", self.url))
+        return job_state(await self._client.call("GET", self.url))
 
     async def wait(
         self,
@@ -80,11 +101,14 @@ class AsyncProjectClient(AsyncTeamOperations):
         self.name = name
         self.path = f"{PROJECTS}/{quote(name, safe='')}"
 
-    async def _get(self, rest: str, **params: Any) -> Any:
-        return json_of(await self.client.call("GET", f"{self.path}{rest}", params=params))
+    async def _get[T](self, rest: str, kind: type[T], **params: Any) -> T:
+        return checked(await self.client.call("GET", f"{self.path}{rest}", params=params), kind)
 
-    async def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
-        return json_of(await self._send(rest, body, key, **params))
+    async def _post[T](self, rest: str, kind: type[T], body: Json = None, key: str | None = None) -> T:
+        return checked(await self._send(rest, body, key), kind)
+
+    def _jobs(self, path: str) -> AsyncIterator[m.JobState]:
+        return self.client.pages(f"{self.path}/{path}", m.JobState)
 
     async def _start(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> AsyncJob:
         return self._job(await self._send(rest, body, key, **params))
@@ -105,45 +129,45 @@ class AsyncProjectClient(AsyncTeamOperations):
     # The project
 
     async def get(self) -> m.Project:
-        return await self._get("")
+        return await self._get("", m.Project)
 
     async def put(self, body: m.ProjectBody) -> m.Project:
         """Create the project, or change what the body names."""
-        return json_of(await self.client.call("PATCH", self.path, body=body))
+        return checked(await self.client.call("PATCH", self.path, body=body), m.Project)
 
     async def delete(self) -> AsyncJob:
         return self._job(await self.client.call("DELETE", self.path, repeatable=False))
 
     async def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return json_of(await self.client.call("GET", path))
+        return job_state(await self.client.call("GET", path))
 
     async def statistics(self) -> m.Statistics:
-        return await self._get("/statistics")
+        return await self._get("/statistics", m.Statistics)
 
     async def categories(self) -> list[m.Category]:
-        return (await self._get("/categories"))["value"]
+        return (await self._get("/categories", _Categories))["value"]
 
     async def put_categories(self, items: Sequence[m.CategoryItem]) -> list[m.Category]:
         again = not any(item.get("previousCategory") for item in items)
         path, body = f"{self.path}/categories", {"value": list(items)}
         answer = await self.client.call("PUT", path, body=body, repeatable=again)
-        return json_of(answer)["value"]
+        return checked(answer, _Categories)["value"]
 
     async def remove_categories(self, names: Sequence[str]) -> list[m.Category]:
-        return (await self._post("/categories/:remove", {"categories": list(names)}))["value"]
+        return (await self._post("/categories/:remove", _Categories, {"categories": list(names)}))["value"]
 
     async def guidelines(self) -> m.Guidelines:
         """The labeling guidelines, Markdown; version 0 when there are none."""
-        return await self._get("/guidelines")
+        return await self._get("/guidelines", m.Guidelines)
 
     async def guideline_version(self, version: int) -> m.Guidelines:
         """An earlier version of the guidelines."""
-        return await self._get(f"/guidelines/versions/{version}")
+        return await self._get(f"/guidelines/versions/{version}", m.Guidelines)
 
     def guideline_versions(self) -> AsyncIterator[m.GuidelineVersion]:
         """The versions without their texts, newest first."""
-        return self.client.pages(f"{self.path}/guidelines/versions")
+        return self.client.pages(f"{self.path}/guidelines/versions", m.GuidelineVersion)
 
     async def put_guidelines(self, text: str, *, read: m.Guidelines | None = None) -> m.Guidelines:
         """Replace the guidelines. With `read`, raises ApiError 409 if someone else changed them since."""
@@ -151,7 +175,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         answer = await self.client.call(
             "PUT", f"{self.path}/guidelines", body={"text": text}, headers=headers
         )
-        return json_of(answer)
+        return checked(answer, m.Guidelines)
 
     # Documents
 
@@ -159,26 +183,31 @@ class AsyncProjectClient(AsyncTeamOperations):
         self, *, orderby: str | None = None, top: int = 1000, **filters: Unpack[DocumentFilters]
     ) -> AsyncIterator[m.Document]:
         """The documents that match, through all pages of `top`. `orderby`: id, location or uncertainty."""
-        return self.client.pages(f"{self.path}/documents", **in_camel_case(filters), orderby=orderby, top=top)
+        wanted = {**in_camel_case(filters), "orderby": orderby, "top": top}
+        return self.client.pages(f"{self.path}/documents", m.Document, **wanted)
 
     async def count_documents(self, **filters: Unpack[DocumentFilters]) -> int:
         """How many documents match."""
-        page = await self._get("/documents", **in_camel_case(filters), count="true", top=1)
+        page = await self._get("/documents", _Count, **in_camel_case(filters), count="true", top=1)
         return page["count"]
 
     async def search(self, body: m.SearchBody) -> m.SearchAnswer:
         """The next matches in the texts of documents, and how many documents were searched."""
-        return await self._post("/documents/:search", body)
+        return await self._post("/documents/:search", m.SearchAnswer, body)
 
     async def document(self, document_id: str) -> m.Document:
-        return await self._get(f"/documents/{document_id}")
+        return await self._get(f"/documents/{document_id}", m.Document)
 
     async def text(self, document_id: str) -> str:
         path, headers = f"{self.path}/documents/{document_id}/text", {"Accept": "text/plain"}
-        return (await self.client.call("GET", path, headers=headers)).content.decode("utf-8")
+        answer = await self.client.call("GET", path, headers=headers)
+        try:
+            return answer.content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise foreign(answer, "the text is not UTF-8") from error
 
     def history(self, document_id: str) -> AsyncIterator[m.HistoryItem]:
-        return self.client.pages(f"{self.path}/documents/{document_id}/history")
+        return self.client.pages(f"{self.path}/documents/{document_id}/history", m.HistoryItem)
 
     async def set_labels(self, document: m.Document, labels: m.Labels) -> m.Document:
         """Label a document by hand, as it was read. Raises ApiError 409 if someone else changed it since."""
@@ -193,7 +222,7 @@ class AsyncProjectClient(AsyncTeamOperations):
     ) -> m.Document:
         path, match = f"{self.path}/documents/{document['id']}{rest}", {"If-Match": document["eTag"]}
         try:
-            return json_of(await self.client.call(method, path, body=body, headers=match))
+            return checked(await self.client.call(method, path, body=body, headers=match), m.Document)
         except ApiError as error:
             now = error.document
             # A repeat of a change whose answer was lost meets that change.
@@ -207,7 +236,7 @@ class AsyncProjectClient(AsyncTeamOperations):
             raise
 
     async def undo(self, document_id: str) -> m.Document:
-        return await self._post(f"/documents/{document_id}/:undo")
+        return await self._post(f"/documents/{document_id}/:undo", m.Document)
 
     async def scan(self, *, confirm_removals: bool = False) -> AsyncJob:
         return await self._start("/documents/:scan", {"confirmRemovals": confirm_removals})
@@ -218,7 +247,8 @@ class AsyncProjectClient(AsyncTeamOperations):
         self, decisions: Sequence[m.Decision], *, key: str | None = None
     ) -> list[m.ReviewResult]:
         """Save the decisions on up to 100 documents; one result per document, in their order."""
-        return (await self._post("/documents/:review", {"decisions": list(decisions)}, key))["results"]
+        body = {"decisions": list(decisions)}
+        return (await self._post("/documents/:review", _Results, body, key))["results"]
 
     async def review_all(self, body: m.BulkBody, *, key: str | None = None) -> AsyncJob:
         """Accept or reject every suggestion that matches; with `dryRun`, only count them."""
@@ -228,7 +258,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start(f"/review/jobs/{job_id}/:undo")
 
     def review_jobs(self) -> AsyncIterator[m.JobState]:
-        return self.client.pages(f"{self.path}/review/jobs")
+        return self._jobs("review/jobs")
 
     # Suggestions
 
@@ -237,20 +267,21 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/autolabel/jobs", body or {}, key)
 
     async def estimate(self, body: m.AutolabelBody | None = None) -> m.Estimate:
-        return await self._post("/autolabel/:estimate", body or {})
+        return await self._post("/autolabel/:estimate", m.Estimate, body or {})
 
     async def engines(self) -> list[m.Engine]:
         """The engines, and what became of the suggestions of each."""
-        return (await self._get("/engines"))["value"]
+        return (await self._get("/engines", _Engines))["value"]
 
     def autolabel_jobs(self) -> AsyncIterator[m.JobState]:
-        return self.client.pages(f"{self.path}/autolabel/jobs")
+        return self._jobs("autolabel/jobs")
 
     def fits(self) -> AsyncIterator[m.JobState]:
-        return self.client.pages(f"{self.path}/autolabel/fits")
+        return self._jobs("autolabel/fits")
 
     def outcomes(self, job_id: str, *, outcome: m.Outcome | None = None) -> AsyncIterator[m.DocumentOutcome]:
-        return self.client.pages(f"{self.path}/autolabel/jobs/{job_id}/documents", outcome=outcome)
+        path = f"{self.path}/autolabel/jobs/{job_id}/documents"
+        return self.client.pages(path, m.DocumentOutcome, outcome=outcome)
 
     async def cancel_autolabel(self, job_id: str) -> AsyncJob:
         return await self._start(f"/autolabel/jobs/{job_id}/:cancel")
@@ -265,16 +296,16 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/:train", body, key)
 
     def train_jobs(self) -> AsyncIterator[m.JobState]:
-        return self.client.pages(f"{self.path}/train/jobs")
+        return self._jobs("train/jobs")
 
     async def cancel_train(self, job_id: str) -> AsyncJob:
         return await self._start(f"/train/jobs/{job_id}/:cancel")
 
     def models(self) -> AsyncIterator[m.TrainedModel]:
-        return self.client.pages(f"{self.path}/models")
+        return self.client.pages(f"{self.path}/models", m.TrainedModel)
 
     async def model(self, label: str) -> m.TrainedModel:
-        return await self._get(f"/models/{label}")
+        return await self._get(f"/models/{label}", m.TrainedModel)
 
     async def delete_model(self, label: str) -> None:
         try:
@@ -284,12 +315,11 @@ class AsyncProjectClient(AsyncTeamOperations):
                 raise
 
     async def evaluation_summary(self, label: str) -> m.EvaluationSummary:
-        return await self._get(f"/models/{label}/evaluation/summary-result")
+        return await self._get(f"/models/{label}/evaluation/summary-result", m.EvaluationSummary)
 
     def evaluation_result(self, label: str) -> AsyncIterator[m.DocumentEvaluation]:
-        return self.client.pages(
-            f"{self.path}/models/{label}/evaluation/result", stringIndexType="Utf16CodeUnit"
-        )
+        path = f"{self.path}/models/{label}/evaluation/result"
+        return self.client.pages(path, m.DocumentEvaluation, stringIndexType="Utf16CodeUnit")
 
     async def evaluate(self, label: str, options: m.EvaluationOptions | None = None) -> AsyncJob:
         return await self._start(f"/models/{label}/:evaluate", options or {})
@@ -298,7 +328,7 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def push_target(self) -> m.PushTarget:
         """Where a push would go, and whether it can."""
-        return await self._get("/push")
+        return await self._get("/push", m.PushTarget)
 
     async def push(self, body: m.PushBody | None = None, *, key: str | None = None) -> AsyncJob:
         """Import the project into an Azure Language resource, train and deploy a model there, and suggest with it.
@@ -308,7 +338,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/:push", body or {}, key)
 
     def push_jobs(self) -> AsyncIterator[m.JobState]:
-        return self.client.pages(f"{self.path}/push/jobs")
+        return self._jobs("push/jobs")
 
     async def cancel_push(self, job_id: str) -> AsyncJob:
         return await self._start(f"/push/jobs/{job_id}/:cancel")
@@ -319,14 +349,22 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     async def export_state(self, job_id: str) -> m.ExportJobState:
-        return await self._get(f"/export/jobs/{job_id}")
+        return await self._get(f"/export/jobs/{job_id}", m.ExportJobState)
 
     async def export_result(self, job_id: str) -> bytes:
         """The project file of an export that succeeded: JSON in UTF-8. The parts of a large one are put together."""
         path, parts = f"{self.path}/export/jobs/{job_id}/result", list[bytes]()
-        while not parts or has_next_part(parts[-1]):
-            parts.append((await self.client.call("GET", path, params={"part": len(parts) or None})).content)
-        return joined_parts(parts)
+        while True:
+            answer = await self.client.call("GET", path, params={"part": len(parts) or None})
+            if answer.content in parts[-1:] or len(parts) == MOST_PARTS:
+                raise foreign(answer, "the export does not end")
+            parts.append(answer.content)
+            if has_next_part(answer.content):
+                continue
+            try:
+                return joined_parts(parts)
+            except ValueError as error:
+                raise foreign(answer, "it is no project file") from error
 
     async def import_file(self, file: Mapping[str, Any], *, key: str | None = None) -> AsyncJob:
         """Create the project from a project file, or replace it."""
@@ -339,11 +377,11 @@ class AsyncProjectClient(AsyncTeamOperations):
     # The connection to another labeling studio
 
     async def connection(self) -> m.Connection:
-        return await self._get("/connection")
+        return await self._get("/connection", m.Connection)
 
     async def check_connection(self, body: m.ConnectBody) -> m.CheckAnswer:
         """All conditions of connecting, without changing anything."""
-        return await self._post("/connection/:check", body)
+        return await self._post("/connection/:check", m.CheckAnswer, body)
 
     async def connect(self, body: m.ConnectBody, *, key: str | None = None) -> AsyncJob:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -363,8 +401,8 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/connection/:disconnect", body, key)
 
     async def connection_history(self) -> list[m.ConnectionEvent]:
-        return cast("list[m.ConnectionEvent]", (await self._get("/connection/history"))["value"])
+        return (await self._get("/connection/history", _ConnectionEvents))["value"]
 
     async def cancellation(self, kind: str, job_id: str) -> m.JobState:
         """The state of a cancellation; `kind` is `autolabel`, `train` or `push`."""
-        return await self._get(f"/{kind}/jobs/{job_id}/cancellation")
+        return await self._get(f"/{kind}/jobs/{job_id}/cancellation", m.JobState)

@@ -3,14 +3,15 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 import httpx
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign, json_of
-from labelbridge.client.parts import DocumentFilters, has_next_part, in_camel_case, joined_parts
+from labelbridge.client.checks import checked, job_state
+from labelbridge.client.errors import ApiError, JobFailed, TimedOut, foreign
+from labelbridge.client.parts import MOST_PARTS, DocumentFilters, has_next_part, in_camel_case, joined_parts
 from labelbridge.client.team_sync import TeamOperations
 
 if TYPE_CHECKING:
@@ -21,6 +22,26 @@ PROJECTS = "/language/authoring/analyze-text/projects"
 POLL = (0.1, 2.0)
 
 type Json = Any
+
+
+class _Categories(TypedDict):
+    value: list[m.Category]
+
+
+class _Engines(TypedDict):
+    value: list[m.Engine]
+
+
+class _ConnectionEvents(TypedDict):
+    value: list[m.ConnectionEvent]
+
+
+class _Results(TypedDict):
+    results: list[m.ReviewResult]
+
+
+class _Count(TypedDict):
+    count: int
 
 
 class Job:
@@ -35,7 +56,7 @@ class Job:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     def state(self) -> m.JobState:
-        return json_of(self._client.call("GET", self.url))
+        return job_state(self._client.call("GET", self.url))
 
     def wait(
         self,
@@ -77,11 +98,14 @@ class ProjectClient(TeamOperations):
         self.name = name
         self.path = f"{PROJECTS}/{quote(name, safe='')}"
 
-    def _get(self, rest: str, **params: Any) -> Any:
-        return json_of(self.client.call("GET", f"{self.path}{rest}", params=params))
+    def _get[T](self, rest: str, kind: type[T], **params: Any) -> T:
+        return checked(self.client.call("GET", f"{self.path}{rest}", params=params), kind)
 
-    def _post(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Any:
-        return json_of(self._send(rest, body, key, **params))
+    def _post[T](self, rest: str, kind: type[T], body: Json = None, key: str | None = None) -> T:
+        return checked(self._send(rest, body, key), kind)
+
+    def _jobs(self, path: str) -> Iterator[m.JobState]:
+        return self.client.pages(f"{self.path}/{path}", m.JobState)
 
     def _start(self, rest: str, body: Json = None, key: str | None = None, **params: Any) -> Job:
         return self._job(self._send(rest, body, key, **params))
@@ -102,51 +126,51 @@ class ProjectClient(TeamOperations):
     # The project
 
     def get(self) -> m.Project:
-        return self._get("")
+        return self._get("", m.Project)
 
     def put(self, body: m.ProjectBody) -> m.Project:
         """Create the project, or change what the body names."""
-        return json_of(self.client.call("PATCH", self.path, body=body))
+        return checked(self.client.call("PATCH", self.path, body=body), m.Project)
 
     def delete(self) -> Job:
         return self._job(self.client.call("DELETE", self.path, repeatable=False))
 
     def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return json_of(self.client.call("GET", path))
+        return job_state(self.client.call("GET", path))
 
     def statistics(self) -> m.Statistics:
-        return self._get("/statistics")
+        return self._get("/statistics", m.Statistics)
 
     def categories(self) -> list[m.Category]:
-        return self._get("/categories")["value"]
+        return self._get("/categories", _Categories)["value"]
 
     def put_categories(self, items: Sequence[m.CategoryItem]) -> list[m.Category]:
         again = not any(item.get("previousCategory") for item in items)
         path, body = f"{self.path}/categories", {"value": list(items)}
         answer = self.client.call("PUT", path, body=body, repeatable=again)
-        return json_of(answer)["value"]
+        return checked(answer, _Categories)["value"]
 
     def remove_categories(self, names: Sequence[str]) -> list[m.Category]:
-        return self._post("/categories/:remove", {"categories": list(names)})["value"]
+        return self._post("/categories/:remove", _Categories, {"categories": list(names)})["value"]
 
     def guidelines(self) -> m.Guidelines:
         """The labeling guidelines, Markdown; version 0 when there are none."""
-        return self._get("/guidelines")
+        return self._get("/guidelines", m.Guidelines)
 
     def guideline_version(self, version: int) -> m.Guidelines:
         """An earlier version of the guidelines."""
-        return self._get(f"/guidelines/versions/{version}")
+        return self._get(f"/guidelines/versions/{version}", m.Guidelines)
 
     def guideline_versions(self) -> Iterator[m.GuidelineVersion]:
         """The versions without their texts, newest first."""
-        return self.client.pages(f"{self.path}/guidelines/versions")
+        return self.client.pages(f"{self.path}/guidelines/versions", m.GuidelineVersion)
 
     def put_guidelines(self, text: str, *, read: m.Guidelines | None = None) -> m.Guidelines:
         """Replace the guidelines. With `read`, raises ApiError 409 if someone else changed them since."""
         headers = {"If-Match": f'"{read["version"]}"' if read else "*"}
         answer = self.client.call("PUT", f"{self.path}/guidelines", body={"text": text}, headers=headers)
-        return json_of(answer)
+        return checked(answer, m.Guidelines)
 
     # Documents
 
@@ -154,26 +178,31 @@ class ProjectClient(TeamOperations):
         self, *, orderby: str | None = None, top: int = 1000, **filters: Unpack[DocumentFilters]
     ) -> Iterator[m.Document]:
         """The documents that match, through all pages of `top`. `orderby`: id, location or uncertainty."""
-        return self.client.pages(f"{self.path}/documents", **in_camel_case(filters), orderby=orderby, top=top)
+        wanted = {**in_camel_case(filters), "orderby": orderby, "top": top}
+        return self.client.pages(f"{self.path}/documents", m.Document, **wanted)
 
     def count_documents(self, **filters: Unpack[DocumentFilters]) -> int:
         """How many documents match."""
-        page = self._get("/documents", **in_camel_case(filters), count="true", top=1)
+        page = self._get("/documents", _Count, **in_camel_case(filters), count="true", top=1)
         return page["count"]
 
     def search(self, body: m.SearchBody) -> m.SearchAnswer:
         """The next matches in the texts of documents, and how many documents were searched."""
-        return self._post("/documents/:search", body)
+        return self._post("/documents/:search", m.SearchAnswer, body)
 
     def document(self, document_id: str) -> m.Document:
-        return self._get(f"/documents/{document_id}")
+        return self._get(f"/documents/{document_id}", m.Document)
 
     def text(self, document_id: str) -> str:
         path, headers = f"{self.path}/documents/{document_id}/text", {"Accept": "text/plain"}
-        return self.client.call("GET", path, headers=headers).content.decode("utf-8")
+        answer = self.client.call("GET", path, headers=headers)
+        try:
+            return answer.content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise foreign(answer, "the text is not UTF-8") from error
 
     def history(self, document_id: str) -> Iterator[m.HistoryItem]:
-        return self.client.pages(f"{self.path}/documents/{document_id}/history")
+        return self.client.pages(f"{self.path}/documents/{document_id}/history", m.HistoryItem)
 
     def set_labels(self, document: m.Document, labels: m.Labels) -> m.Document:
         """Label a document by hand, as it was read. Raises ApiError 409 if someone else changed it since."""
@@ -186,7 +215,7 @@ class ProjectClient(TeamOperations):
     def _change(self, method: str, document: m.Document, rest: str, body: Mapping[str, object]) -> m.Document:
         path, match = f"{self.path}/documents/{document['id']}{rest}", {"If-Match": document["eTag"]}
         try:
-            return json_of(self.client.call(method, path, body=body, headers=match))
+            return checked(self.client.call(method, path, body=body, headers=match), m.Document)
         except ApiError as error:
             now = error.document
             # A repeat of a change whose answer was lost meets that change.
@@ -200,7 +229,7 @@ class ProjectClient(TeamOperations):
             raise
 
     def undo(self, document_id: str) -> m.Document:
-        return self._post(f"/documents/{document_id}/:undo")
+        return self._post(f"/documents/{document_id}/:undo", m.Document)
 
     def scan(self, *, confirm_removals: bool = False) -> Job:
         return self._start("/documents/:scan", {"confirmRemovals": confirm_removals})
@@ -209,7 +238,8 @@ class ProjectClient(TeamOperations):
 
     def review(self, decisions: Sequence[m.Decision], *, key: str | None = None) -> list[m.ReviewResult]:
         """Save the decisions on up to 100 documents; one result per document, in their order."""
-        return self._post("/documents/:review", {"decisions": list(decisions)}, key)["results"]
+        body = {"decisions": list(decisions)}
+        return self._post("/documents/:review", _Results, body, key)["results"]
 
     def review_all(self, body: m.BulkBody, *, key: str | None = None) -> Job:
         """Accept or reject every suggestion that matches; with `dryRun`, only count them."""
@@ -219,7 +249,7 @@ class ProjectClient(TeamOperations):
         return self._start(f"/review/jobs/{job_id}/:undo")
 
     def review_jobs(self) -> Iterator[m.JobState]:
-        return self.client.pages(f"{self.path}/review/jobs")
+        return self._jobs("review/jobs")
 
     # Suggestions
 
@@ -228,20 +258,21 @@ class ProjectClient(TeamOperations):
         return self._start("/autolabel/jobs", body or {}, key)
 
     def estimate(self, body: m.AutolabelBody | None = None) -> m.Estimate:
-        return self._post("/autolabel/:estimate", body or {})
+        return self._post("/autolabel/:estimate", m.Estimate, body or {})
 
     def engines(self) -> list[m.Engine]:
         """The engines, and what became of the suggestions of each."""
-        return self._get("/engines")["value"]
+        return self._get("/engines", _Engines)["value"]
 
     def autolabel_jobs(self) -> Iterator[m.JobState]:
-        return self.client.pages(f"{self.path}/autolabel/jobs")
+        return self._jobs("autolabel/jobs")
 
     def fits(self) -> Iterator[m.JobState]:
-        return self.client.pages(f"{self.path}/autolabel/fits")
+        return self._jobs("autolabel/fits")
 
     def outcomes(self, job_id: str, *, outcome: m.Outcome | None = None) -> Iterator[m.DocumentOutcome]:
-        return self.client.pages(f"{self.path}/autolabel/jobs/{job_id}/documents", outcome=outcome)
+        path = f"{self.path}/autolabel/jobs/{job_id}/documents"
+        return self.client.pages(path, m.DocumentOutcome, outcome=outcome)
 
     def cancel_autolabel(self, job_id: str) -> Job:
         return self._start(f"/autolabel/jobs/{job_id}/:cancel")
@@ -256,16 +287,16 @@ class ProjectClient(TeamOperations):
         return self._start("/:train", body, key)
 
     def train_jobs(self) -> Iterator[m.JobState]:
-        return self.client.pages(f"{self.path}/train/jobs")
+        return self._jobs("train/jobs")
 
     def cancel_train(self, job_id: str) -> Job:
         return self._start(f"/train/jobs/{job_id}/:cancel")
 
     def models(self) -> Iterator[m.TrainedModel]:
-        return self.client.pages(f"{self.path}/models")
+        return self.client.pages(f"{self.path}/models", m.TrainedModel)
 
     def model(self, label: str) -> m.TrainedModel:
-        return self._get(f"/models/{label}")
+        return self._get(f"/models/{label}", m.TrainedModel)
 
     def delete_model(self, label: str) -> None:
         try:
@@ -275,12 +306,11 @@ class ProjectClient(TeamOperations):
                 raise
 
     def evaluation_summary(self, label: str) -> m.EvaluationSummary:
-        return self._get(f"/models/{label}/evaluation/summary-result")
+        return self._get(f"/models/{label}/evaluation/summary-result", m.EvaluationSummary)
 
     def evaluation_result(self, label: str) -> Iterator[m.DocumentEvaluation]:
-        return self.client.pages(
-            f"{self.path}/models/{label}/evaluation/result", stringIndexType="Utf16CodeUnit"
-        )
+        path = f"{self.path}/models/{label}/evaluation/result"
+        return self.client.pages(path, m.DocumentEvaluation, stringIndexType="Utf16CodeUnit")
 
     def evaluate(self, label: str, options: m.EvaluationOptions | None = None) -> Job:
         return self._start(f"/models/{label}/:evaluate", options or {})
@@ -289,7 +319,7 @@ class ProjectClient(TeamOperations):
 
     def push_target(self) -> m.PushTarget:
         """Where a push would go, and whether it can."""
-        return self._get("/push")
+        return self._get("/push", m.PushTarget)
 
     def push(self, body: m.PushBody | None = None, *, key: str | None = None) -> Job:
         """Import the project into an Azure Language resource, train and deploy a model there, and suggest with it.
@@ -299,7 +329,7 @@ class ProjectClient(TeamOperations):
         return self._start("/:push", body or {}, key)
 
     def push_jobs(self) -> Iterator[m.JobState]:
-        return self.client.pages(f"{self.path}/push/jobs")
+        return self._jobs("push/jobs")
 
     def cancel_push(self, job_id: str) -> Job:
         return self._start(f"/push/jobs/{job_id}/:cancel")
@@ -310,14 +340,22 @@ class ProjectClient(TeamOperations):
         return self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     def export_state(self, job_id: str) -> m.ExportJobState:
-        return self._get(f"/export/jobs/{job_id}")
+        return self._get(f"/export/jobs/{job_id}", m.ExportJobState)
 
     def export_result(self, job_id: str) -> bytes:
         """The project file of an export that succeeded: JSON in UTF-8. The parts of a large one are put together."""
         path, parts = f"{self.path}/export/jobs/{job_id}/result", list[bytes]()
-        while not parts or has_next_part(parts[-1]):
-            parts.append(self.client.call("GET", path, params={"part": len(parts) or None}).content)
-        return joined_parts(parts)
+        while True:
+            answer = self.client.call("GET", path, params={"part": len(parts) or None})
+            if answer.content in parts[-1:] or len(parts) == MOST_PARTS:
+                raise foreign(answer, "the export does not end")
+            parts.append(answer.content)
+            if has_next_part(answer.content):
+                continue
+            try:
+                return joined_parts(parts)
+            except ValueError as error:
+                raise foreign(answer, "it is no project file") from error
 
     def import_file(self, file: Mapping[str, Any], *, key: str | None = None) -> Job:
         """Create the project from a project file, or replace it."""
@@ -330,11 +368,11 @@ class ProjectClient(TeamOperations):
     # The connection to another labeling studio
 
     def connection(self) -> m.Connection:
-        return self._get("/connection")
+        return self._get("/connection", m.Connection)
 
     def check_connection(self, body: m.ConnectBody) -> m.CheckAnswer:
         """All conditions of connecting, without changing anything."""
-        return self._post("/connection/:check", body)
+        return self._post("/connection/:check", m.CheckAnswer, body)
 
     def connect(self, body: m.ConnectBody, *, key: str | None = None) -> Job:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
@@ -354,8 +392,8 @@ class ProjectClient(TeamOperations):
         return self._start("/connection/:disconnect", body, key)
 
     def connection_history(self) -> list[m.ConnectionEvent]:
-        return cast("list[m.ConnectionEvent]", self._get("/connection/history")["value"])
+        return self._get("/connection/history", _ConnectionEvents)["value"]
 
     def cancellation(self, kind: str, job_id: str) -> m.JobState:
         """The state of a cancellation; `kind` is `autolabel`, `train` or `push`."""
-        return self._get(f"/{kind}/jobs/{job_id}/cancellation")
+        return self._get(f"/{kind}/jobs/{job_id}/cancellation", m.JobState)

@@ -1,13 +1,23 @@
 """The asynchronous operations of a lead. `team_sync.py` is made from this file by `python -m scripts.unasync`."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from labelbridge.client import models as m
-from labelbridge.client.errors import json_of
+from labelbridge.client.checks import Turns, checked
 
 if TYPE_CHECKING:
     from labelbridge.client.aio import AsyncClient
+
+
+class _Assignments(TypedDict):
+    value: list[m.Assignment]
+
+
+class _BlindDocument(m.Labels):
+    id: str
+    location: str
+    text: str
 
 
 class AsyncTeamOperations:
@@ -16,10 +26,10 @@ class AsyncTeamOperations:
     client: "AsyncClient"
     path: str
 
-    async def _get(self, rest: str, **params: Any) -> Any:
+    async def _get[T](self, rest: str, kind: type[T], **params: Any) -> T:
         raise NotImplementedError
 
-    async def _post(self, rest: str, body: Any = None, key: str | None = None, **params: Any) -> Any:
+    async def _post[T](self, rest: str, kind: type[T], body: Any = None, key: str | None = None) -> T:
         raise NotImplementedError
 
     async def progress(self, *, from_date: str | None = None, to_date: str | None = None) -> list[m.Work]:
@@ -29,42 +39,45 @@ class AsyncTeamOperations:
         until all is counted.
         """
         found: list[m.Work] = []
-        token: str | None = None
+        turns, path = Turns(), f"{self.path}/progress"
+        asked = {"fromDate": from_date, "toDate": to_date, "continuationToken": None}
         while True:
-            answer = cast(
-                "m.ProgressAnswer",
-                await self._get("/progress", fromDate=from_date, toDate=to_date, continuationToken=token),
-            )
-            if not answer.get("complete", True):
+            response = await self.client.call("GET", path, params=asked)
+            answer = checked(response, m.ProgressAnswer)
+            if answer.get("complete", True):
+                found += answer["value"]
+                token = answer.get("continuationToken")
+                if token is None:
+                    return found
+                turns.go_on(response, token, answer["value"])
+            else:
                 found, token = [], None
-                continue
-            found += answer["value"]
-            token = answer.get("continuationToken")
-            if token is None:
-                return found
+                turns.count_again(response)
+            asked["continuationToken"] = token
 
     async def assign(self, body: m.AssignBody, *, key: str | None = None) -> m.AssignAnswer:
         """Assign the first documents of a filter, at most 1,000, to a person; `assignee` `@none`: to nobody."""
-        return await self._post("/documents/:assign", body, key)
+        return await self._post("/documents/:assign", m.AssignAnswer, body, key)
 
     async def assignments(self) -> list[m.Assignment]:
         """How many documents each person has, by status; `assignee` None: those of nobody."""
-        return (await self._get("/assignments"))["value"]
+        return (await self._get("/assignments", _Assignments))["value"]
 
     async def second_review(self, body: m.SecondReviewBody, *, key: str | None = None) -> m.SecondReview:
         """Have a sample of labeled documents labeled again by a person who sees nothing of the first."""
-        return await self._post("/second-reviews", body, key)
+        return await self._post("/second-reviews", m.SecondReview, body, key)
 
     def second_reviews(self) -> AsyncIterator[m.SecondReview]:
-        return self.client.pages(f"{self.path}/second-reviews")
+        return self.client.pages(f"{self.path}/second-reviews", m.SecondReview)
 
     def blind_documents(self, review_id: str) -> AsyncIterator[m.BlindItem]:
         """The documents of a second review, without labels."""
-        return self.client.pages(f"{self.path}/second-reviews/{review_id}/documents")
+        return self.client.pages(f"{self.path}/second-reviews/{review_id}/documents", m.BlindItem)
 
     async def blind_document(self, review_id: str, document_id: str) -> dict[str, Any]:
         """Name and text of a document, and in its label field what the second person said, for that person alone."""
-        return await self._get(f"/second-reviews/{review_id}/documents/{document_id}")
+        path = f"/second-reviews/{review_id}/documents/{document_id}"
+        return cast("dict[str, Any]", await self._get(path, _BlindDocument))
 
     async def set_blind_labels(self, review_id: str, document_id: str, labels: Mapping[str, Any]) -> None:
         """Set what the second person says; the labels of the document stay."""
@@ -73,17 +86,18 @@ class AsyncTeamOperations:
 
     async def agreement(self, review_id: str) -> m.AgreementAnswer:
         """How far both agree, of the documents that both labeled. Not for the second person."""
-        return await self._get(f"/second-reviews/{review_id}/agreement")
+        return await self._get(f"/second-reviews/{review_id}/agreement", m.AgreementAnswer)
 
     def disagreements(self, review_id: str) -> AsyncIterator[m.Disagreement]:
-        return self.client.pages(f"{self.path}/second-reviews/{review_id}/disagreements")
+        return self.client.pages(f"{self.path}/second-reviews/{review_id}/disagreements", m.Disagreement)
 
     async def resolve(self, review_id: str, document: m.Document, body: m.ResolveBody) -> m.Document:
         """Make the first, the second or other labels those of the document, as it was read."""
         path = f"{self.path}/second-reviews/{review_id}/documents/{document['id']}/:resolve"
         match = {"If-Match": document["eTag"]}
-        return json_of(await self.client.call("POST", path, body=body, headers=match))
+        return checked(await self.client.call("POST", path, body=body, headers=match), m.Document)
 
     async def reopen(self, review_id: str, document_id: str) -> m.Document:
         """Undo a resolution."""
-        return await self._post(f"/second-reviews/{review_id}/documents/{document_id}/:reopen")
+        path = f"/second-reviews/{review_id}/documents/{document_id}/:reopen"
+        return await self._post(path, m.Document)

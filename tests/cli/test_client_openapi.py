@@ -127,7 +127,15 @@ class Recorder:
         self.requests.append(request)
         return httpx.Response(
             200 if request.method != "DELETE" else 202,
-            json={"value": [], "results": [], "count": 0, "resent": 0, "name": "n", "roles": []},
+            json={
+                "value": [],
+                "results": [],
+                "count": 0,
+                "resent": 0,
+                "name": "n",
+                "roles": [],
+                "assets": {"documents": []},
+            },
             headers={"operation-location": "http://x/jobs/j"},
         )
 
