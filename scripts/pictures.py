@@ -189,7 +189,7 @@ def main() -> None:
             BlobServiceClient.from_connection_string(server.connection_string),
         )
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = sign_in(browser, server.url, 1280, 720)
+        page = sign_in(browser, server.url, 1280, 800)
         view(page, PROFILES, "Review")
         page.keyboard.press("a")
         page.keyboard.press("a")

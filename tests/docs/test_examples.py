@@ -17,7 +17,9 @@ from azure.storage.blob.aio import BlobServiceClient
 from samples.server import Server
 
 ROOT = Path(__file__).parents[2]
-PORT, AZURITE_PORT = "7071", "10000"
+PORT = "7071"
+#: Azurite on its usual ports.
+STORAGE = "UseDevelopmentStorage=true"
 
 
 def examples(page: str) -> list[tuple[str, str]]:
@@ -49,13 +51,11 @@ def run(language: str, code: str, before: str, folder: Path) -> str:
 
 def run_page(page: str, server: Server, folder: Path) -> list[str]:
     """The output of each block of a page."""
-    azurite_port = re.search(r":(\d+)/devstoreaccount1", server.connection_string)
-    assert azurite_port
     outputs: list[str] = []
     before = ""
     for language, printed in examples(page):
         code = printed.replace(f"http://127.0.0.1:{PORT}", server.url)
-        code = code.replace(f"127.0.0.1:{AZURITE_PORT}/", f"127.0.0.1:{azurite_port[1]}/")
+        code = code.replace(STORAGE, server.connection_string)
         outputs.append(run(language, code, before, folder))
         before += code if language == "bash" else ""
     return outputs
@@ -167,9 +167,10 @@ async def test_the_line_that_sends_events_sends_them(server, tmp_path):
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
 def test_the_examples_name_the_ports_of_make_run(page):
     code = "".join(text for _, text in examples(page))
-    assert set(re.findall(r"127\.0\.0\.1:(\d+)", code)) == {PORT, AZURITE_PORT}
+    assert set(re.findall(r"127\.0\.0\.1:(\d+)", code)) == {PORT}
+    assert f'"{STORAGE}"' in code  # which means port 10000
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert f"PORT ?= {PORT}\nAZURITE_PORT ?= {AZURITE_PORT}\n" in makefile
+    assert f"PORT ?= {PORT}\nAZURITE_PORT ?= 10000\n" in makefile
 
 
 def test_the_readme_and_the_architecture_stay_short():

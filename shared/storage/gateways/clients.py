@@ -311,7 +311,7 @@ def _with_retries_counted[T](transport: T) -> T:
 
     async def counted(request: Any, **more: Any) -> Any:
         if request in ended:
-            host = urlsplit(request.url).hostname or ""
+            host = urlsplit(str(request.url)).hostname or ""
             telemetry.count(
                 "labelbridge.storage.retries", host=host, method=request.method, status=ended[request]
             )
