@@ -65,7 +65,7 @@ def field_of[T](answer: httpx.Response, name: str, kind: type[T]) -> T:
 def job_state(answer: httpx.Response) -> JobState:
     """The state of a job, of its result the fields that are known. Raises NotReachable.
 
-    Also for a status that does not exist, for whoever follows the job would wait for ever.
+    Also for a status that does not exist, for whoever follows the job would wait without end.
     """
     state = checked(answer, JobState)
     result = state.get("result")

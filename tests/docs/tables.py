@@ -110,7 +110,9 @@ def functions() -> list[str]:
         if kind == "http":
             declared = operations[name]
             role = ACCESS[declared.role] if isinstance(declared.role, Access) else f"`{declared.role}`"
-            http.append(f"| `{name}` | HTTP | `{declared.method} /{declared.path}` | {role} |")
+            http.append(
+                f"| `{name}` | HTTP | `{declared.method} /{declared.path.removeprefix('/')}` | {role} |"
+            )
         else:
             what = trigger.get("queueName") or trigger.get("path") or trigger.get("schedule")
             where = f"`{what}`" if what else "events of the storage account"
