@@ -16,12 +16,11 @@ KEY = "11111111-2222-3333-4444-555555555555"
 #: What is sent in the background is sent now.
 CODE = """
 import logging
-import os
 from opentelemetry import _logs, metrics, trace
 from shared import telemetry
-from shared.runtime.settings import read_settings
+from shared.runtime.settings import Settings
 from shared.runtime.telemetry import start
-start(read_settings(os.environ)[0])
+start(Settings())
 with telemetry.span("plan", project="p", job="j"):
     telemetry.count("labelbridge.documents", 2, outcome="suggested")
     logging.getLogger("labelbridge.jobs").warning("Tried %d", 1)
