@@ -269,6 +269,11 @@ _WORDS: Final = {
     **dict.fromkeys(("enum", "literal_error"), "must be {expected}"),
     "greater_than_equal": "must be {ge:g} or more",
     "less_than_equal": "must be {le:g} or less",
+    "greater_than": "must be greater than {gt:g}",
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "must be a date, as in 2030-12-31",
+    ),
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_short": "must have {min_length} or more characters",
     "string_too_long": "must have at most {max_length:,} characters",
