@@ -23,7 +23,7 @@ class Acknowledged:
         self._lock = lock_file(
             path.with_suffix(".lock"), f"{path.parent} is in use by another event forwarder"
         )
-        for container, name, etag in _read(path):
+        for container, name, etag in _entries_in(path):
             self._remember(container, name, etag)
         fresh = path.with_suffix(".new")
         lines = (_line(c, n, e) for c, names in self._etags.items() for n, e in names.items())
@@ -61,7 +61,7 @@ def _line(*values: str) -> bytes:
     return json.dumps(values).encode() + b"\n"
 
 
-def _read(path: Path) -> Iterator[tuple[str, str, str]]:
+def _entries_in(path: Path) -> Iterator[tuple[str, str, str]]:
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             container, name, etag = json.loads(line)

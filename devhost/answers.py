@@ -33,7 +33,7 @@ class Answers:
         """The answer that the file asks for, None when the request goes its usual way."""
         if self._file is None:
             return None
-        self._read(self._file)
+        self._reload(self._file)
         for entry in self._entries:
             fits = request.path.startswith(entry["path"]) and entry.get("times", 1) > 0
             if fits and entry.get("method", request.method).upper() == request.method.upper():
@@ -42,7 +42,7 @@ class Answers:
                 return ANSWERS[entry["status"]]
         return None
 
-    def _read(self, file: Path) -> None:
+    def _reload(self, file: Path) -> None:
         try:
             changed = file.stat().st_mtime_ns
             if changed != self._changed:

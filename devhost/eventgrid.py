@@ -43,7 +43,7 @@ async def answer(request: Request, deliver: Deliver) -> Response:
     if kind not in {"subscriptionvalidation", "notification"}:
         return Response(400)
     try:
-        payload: Any = _read(json.loads(request.body.decode("utf-8-sig", "replace")))
+        payload: Any = _as_read(json.loads(request.body.decode("utf-8-sig", "replace")))
         if kind == "subscriptionvalidation":
             return text_response(200, f'{{"validationResponse":{json.dumps(_validation_code(payload))}}}')
     except (ValueError, LookupError, TypeError):
@@ -81,12 +81,12 @@ def event_grid_webhook(worker: Worker, functions: Iterable[Function]) -> Handler
     return handle
 
 
-def _read(value: Any) -> Any:
+def _as_read(value: Any) -> Any:
     """JSON as the real host reads it: dates with an offset become UTC, what is not Unicode becomes U+FFFD."""
     if isinstance(value, dict):
-        return {_read(name): _read(item) for name, item in cast("dict[str, Any]", value).items()}
+        return {_as_read(name): _as_read(item) for name, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_read(item) for item in cast("list[Any]", value)]
+        return [_as_read(item) for item in cast("list[Any]", value)]
     if not isinstance(value, str):
         return value
     if _DATE.fullmatch(value):

@@ -109,10 +109,10 @@ def page_files(dist: Path) -> Mapping[str, PageFile]:
     """The files by their names in URLs, read once; a request names one of them, never a path of the file system."""
     paths = {path.relative_to(dist).as_posix(): path for path in sorted(dist.rglob("*")) if path.is_file()}
     compressed = tuple(ENCODINGS.values())
-    return {name: _read(path) for name, path in paths.items() if not name.endswith(compressed)}
+    return {name: _page_file(path) for name, path in paths.items() if not name.endswith(compressed)}
 
 
-def _read(path: Path) -> PageFile:
+def _page_file(path: Path) -> PageFile:
     content = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     text = kind.startswith("text/") or kind in {"application/javascript", "application/json", "image/svg+xml"}

@@ -61,7 +61,7 @@ def _run(console: Console) -> None:
         with console.step("Start Azurite, the local Functions host and the event forwarder"):
             stack.enter_context(server)
             console.say(f"Serving at {server.url}; the data is in {data_dir}.")
-        api = stack.enter_context(Api(server.url, KEY, server.check))
+        api = stack.enter_context(Api(server.url, KEY, server.require_running))
         blobs = BlobServiceClient.from_connection_string(server.connection_string)
         shop = Shop(api, stack.enter_context(blobs), console)
         for title, part in PARTS:
@@ -87,7 +87,7 @@ def _keep(console: Console, server: Server) -> None:
     )
     try:
         while True:
-            server.check()
+            server.require_running()
             time.sleep(0.5)
     except Stopped:
         console.say("Stopping.")

@@ -74,7 +74,7 @@ class Server:
     ) -> None:
         self.stop()
 
-    def check(self) -> None:
+    def require_running(self) -> None:
         """Raises ServerFailed when the product ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             raise ServerFailed(
@@ -87,7 +87,7 @@ class Server:
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(BLAME_SECONDS)
-            self.check()
+            self.require_running()
 
     def stop(self) -> None:
         """Ask the product to end, and wait: Azurite saves its data first."""
@@ -120,7 +120,7 @@ class Server:
                     if word == "ready":
                         return address
                     process.wait(STOP_SECONDS)
-                self.check()
+                self.require_running()
         raise ServerFailed(
             f"Labelbridge did not answer within {START_SECONDS} s. Its output:\n{self._tail()}"
         )

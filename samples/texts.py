@@ -26,12 +26,12 @@ class Sample:
 
 def mails() -> tuple[list[Sample], list[Sample]]:
     """(labeled, unlabeled)."""
-    return _read("mails.txt", "mail", _mail)
+    return _samples("mails.txt", "mail", _mail)
 
 
 def orders() -> tuple[list[Sample], list[Sample]]:
     """(labeled, unlabeled)."""
-    return _read("orders.txt", "order", _order)
+    return _samples("orders.txt", "order", _order)
 
 
 def utf16(text: str) -> int:
@@ -44,7 +44,7 @@ def cut(text: str, offset: int, length: int) -> str:
     return text.encode("utf-16-le")[2 * offset : 2 * (offset + length)].decode("utf-16-le")
 
 
-def _read(file: str, word: str, parse: Any) -> tuple[list[Sample], list[Sample]]:
+def _samples(file: str, word: str, parse: Any) -> tuple[list[Sample], list[Sample]]:
     lines = (HERE / file).read_text("utf-8").splitlines()
     texts = [line for line in lines if line.strip() and not line.startswith("#")]
     middle = texts.index(SEPARATOR)

@@ -55,7 +55,7 @@ def put(
     Earlier versions stay readable. The same text again makes no version.
     """
     out = Output(as_json)
-    text = _read(file)
+    text = _text_in(file)
     with session.project(out, project) as api:
         before = api.guidelines()
         made = api.put_guidelines(text, read=before)
@@ -65,7 +65,7 @@ def put(
         out.result(made, f"Wrote version {made['version']}: {counted(made['length'], 'character')}.")
 
 
-def _read(file: str) -> str:
+def _text_in(file: str) -> str:
     """Raises Usage for a file that cannot be read."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()

@@ -174,7 +174,7 @@ def import_labels(
     chosen = _format(file_format, str(file))
     with session.project(out, project) as api:
         field = session.label_field(api)
-        records = _read(file, chosen, field)
+        records = _records_in(file, chosen, field)
         plan = _Plan(out, api, field, replace=replace)
         plan.make(records)
         _show(out, plan)
@@ -200,7 +200,7 @@ def import_labels(
         raise SystemExit(PARTLY)
 
 
-def _read(path: Path, chosen: Format, field: Field) -> list[Record]:
+def _records_in(path: Path, chosen: Format, field: Field) -> list[Record]:
     """Raises Usage for a file that cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

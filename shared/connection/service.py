@@ -265,10 +265,10 @@ class ConnectionService:
 
     async def get(self, name: str) -> ConnectionView:
         project = await self._stores.directory.read(name)
-        connection = await self._read(project)
+        connection = await self._connection_of(project)
         return ConnectionView(connection, await self._unsynced(connection, project))
 
-    async def _read(self, project: Project) -> Connection:
+    async def _connection_of(self, project: Project) -> Connection:
         return (await self._connections.get(project.name, project.incarnation)).connection
 
     async def history(self, name: str) -> Sequence[LogEntry]:
@@ -280,7 +280,7 @@ class ConnectionService:
         """All conditions of connecting, met and unmet; nothing is changed."""
         project = await self._stores.directory.read(name)
         self._require_valid(binding)
-        bound = (await self._read(project)).bound
+        bound = (await self._connection_of(project)).bound
         message = "The project is already connected." if bound else "The project is not connected."
         status = await self._connections.binding_status(binding)
         messages = {
@@ -317,7 +317,7 @@ class ConnectionService:
     ) -> Job:
         """`caller`: credential of the caller, whose permission on the workspace is checked to switch back."""
         project = await self._stores.directory.read(name)
-        connection = await self._read(project)
+        connection = await self._connection_of(project)
         ready = connection.state is State.CONNECTED and connection.idle
         if ready and to is Studio.LANGUAGE_STUDIO and connection.active is Studio.AZURE_ML:
             target = self._steps.target(connection, project)
@@ -336,7 +336,7 @@ class ConnectionService:
     async def disconnect(self, name: str, confirm: str, discard: bool, actor: str, job_id: str) -> Job:
         """Permanent. Raises InvalidArgument or Conflict, saying what would be lost, until it is confirmed."""
         project = await self._stores.directory.read(name)
-        unsynced = await self._unsynced(await self._read(project), project)
+        unsynced = await self._unsynced(await self._connection_of(project), project)
         request = DisconnectRequest(confirm, discard, unsynced)
         return await self._run_command(
             name, actor, job_id, lambda before, command: machine.disconnect(before, request, command)

@@ -247,9 +247,9 @@ class LineReader:
         if self._number == 1:
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         if raw.strip():
-            yield self._read(raw)
+            yield self._read_line(raw)
 
-    def _read(self, raw: bytes) -> AmlLine | BadLine:
+    def _read_line(self, raw: bytes) -> AmlLine | BadLine:
         try:
             line = parse_line(self._number, raw, self._kind)
             self._admit(line)

@@ -62,7 +62,7 @@ class DocumentReader:
     def add(self, value: object) -> None:
         """Reads the next document. Beyond the limit documents are only counted."""
         if self._index < MAX_PROJECT_DOCUMENTS:
-            self._read(value, self.path)
+            self._read_document(value, self.path)
         self._index += 1
 
     def finish(self) -> list[LabeledDocument]:
@@ -74,7 +74,7 @@ class DocumentReader:
             self._errors.add("assets.documents", message)
         return self._documents
 
-    def _read(self, value: object, path: str) -> None:
+    def _read_document(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
             self._errors.add(path, f"A document must be an object, not {shown(value)}.")
             return

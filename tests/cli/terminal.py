@@ -130,7 +130,7 @@ class Terminal:
         deadline = time.monotonic() + seconds
         while text not in self._unread:
             left = deadline - time.monotonic()
-            if left <= 0 or not self._read(left):
+            if left <= 0 or not self._take_output(left):
                 raise AssertionError(f"{text!r} is not in:\n{self._unread}")
         before, _, self._unread = self._unread.partition(text)
         return before + text
@@ -138,7 +138,7 @@ class Terminal:
     def ends(self, seconds: float = 120) -> Result:
         """Wait for the end; the status, stdout, and what was left on the terminal."""
         deadline = time.monotonic() + seconds
-        while self._read(max(deadline - time.monotonic(), 0)):
+        while self._take_output(max(deadline - time.monotonic(), 0)):
             pass
         try:
             out, _ = self._process.communicate(timeout=max(deadline - time.monotonic(), 1))
@@ -146,7 +146,7 @@ class Terminal:
             raise AssertionError(f"The program has not ended; it shows:\n{self._unread}") from None
         return Result(self._process.returncode, (out or b"").decode(), self._unread)
 
-    def _read(self, seconds: float) -> bool:
+    def _take_output(self, seconds: float) -> bool:
         """False at the end, or when nothing comes in time."""
         if not select.select([self._ours], [], [], seconds)[0]:
             return False

@@ -28,7 +28,7 @@ BLOBS = [
 BLOBS += ["a#b?c.txt", "UPPER.TXT", "fail.txt"]
 
 
-def check(name, found, exceptions, most):
+def differs_only_as_known(name, found, exceptions, most):
     """Compare the lines that differ with the exceptions, both ways, and print the summary."""
     differing = {line: how for line, how in found.items() if how}
     print(f"{name}: {len(found)} lines, {len(found) - len(differing)} the same, {len(exceptions)} exceptions")  # noqa: T201
@@ -90,7 +90,7 @@ def test_http(sample, placeholders):
 
     with ThreadPoolExecutor(4) as pool:
         found = dict(pool.map(replay, recorded("http")))
-    check("http", found, HTTP_EXCEPTIONS, 28)
+    differs_only_as_known("http", found, HTTP_EXCEPTIONS, 28)
 
 
 def may_end_the_host(case):
@@ -110,7 +110,7 @@ def test_webhooks(storage, sample, placeholders):
             here = [text.decode() for text in texts if json.loads(text)["ContainerName"] == "docs"]
             got["poison"] = {"queue": case["poison"]["queue"], "texts": here}
         found[case["name"]] = differences(case, got, placeholders)
-    check("webhooks", found, WEBHOOK_EXCEPTIONS, 8)
+    differs_only_as_known("webhooks", found, WEBHOOK_EXCEPTIONS, 8)
 
 
 def test_messages_and_events_that_may_end_the_host(storage, sample, placeholders, tmp_path):
@@ -142,7 +142,7 @@ def test_messages_and_events_that_may_end_the_host(storage, sample, placeholders
     found = dict(replay(case, sample) for case in cases if not case.get("down"))
     with ThreadPoolExecutor(2) as pool:
         found |= dict(pool.map(replay_alone, (case for case in cases if case.get("down"))))
-    check("webhooks that may end the host", found, {}, 0)
+    differs_only_as_known("webhooks that may end the host", found, {}, 0)
 
 
 def test_routes(routes):
@@ -158,7 +158,7 @@ def test_routes(routes):
 
     with ThreadPoolExecutor(4) as pool:
         found = dict(pool.map(replay, recorded("routes")))
-    check("routes", found, ROUTE_EXCEPTIONS, 2)
+    differs_only_as_known("routes", found, ROUTE_EXCEPTIONS, 2)
 
 
 def test_queues(storage, routes):
@@ -197,7 +197,7 @@ def test_queues(storage, routes):
         texts = [message.content for message in storage.queue("sent").receive_messages(max_messages=32)]
         actual = {"status": answer.status, "messages": texts}
         found[case["name"]] = {n: (case[n], value) for n, value in actual.items() if case[n] != value}
-    check("queues", found, QUEUE_EXCEPTIONS, 2)
+    differs_only_as_known("queues", found, QUEUE_EXCEPTIONS, 2)
 
 
 def _received(row, case):

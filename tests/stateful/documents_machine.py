@@ -204,7 +204,7 @@ class Documents(RuleBasedStateMachine):
             return
         self.trainings.append(job_id)
         self.training = job_id
-        self.check()
+        self.agrees_with_the_model()
 
     @precondition(lambda self: self.training)
     @rule()
@@ -299,7 +299,7 @@ class Documents(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
-    def check(self) -> None:
+    def agrees_with_the_model(self) -> None:
         if not hasattr(self, "app"):
             return
         project = self.run(self.app.container.projects.get(self.app.name))

@@ -16,7 +16,7 @@ import { entitiesOf } from "../src/domain/labels";
 const SINGLE: Kind = "CustomSingleLabelClassification";
 const MULTI: Kind = "CustomMultiLabelClassification";
 const ENTITIES: Kind = "CustomEntityRecognition";
-const one = (id: string, category: string, offset?: number, length?: number): Suggestion => ({
+const suggested = (id: string, category: string, offset?: number, length?: number): Suggestion => ({
   id,
   category,
   confidence: 0.5,
@@ -39,7 +39,7 @@ const draft = (b: Base, ...steps: Step[]): Draft =>
   } as Draft);
 
 describe("decisions", () => {
-  const entities = base([one("a", "Person", 0, 5), one("b", "City", 10, 4)]);
+  const entities = base([suggested("a", "Person", 0, 5), suggested("b", "City", 10, 4)]);
 
   it("make labels of what is accepted and name both lists for the server", () => {
     const d = draft(entities, { do: "accept", ids: ["a"] }, { do: "reject", ids: ["b"] });
@@ -70,15 +70,18 @@ describe("decisions", () => {
       return changes(draft(base(suggestions), all), kind).accept;
     };
     const [a, b, c, d] = [
-      one("a", "X", 10, 5),
-      one("b", "X", 12, 9),
-      one("c", "Y", 0, 11),
-      one("d", "Y", 15, 3),
+      suggested("a", "X", 10, 5),
+      suggested("b", "X", 12, 9),
+      suggested("c", "Y", 0, 11),
+      suggested("d", "Y", 15, 3),
     ];
     expect(accepted(ENTITIES, [a, b, c, d])).toEqual(["a", "d"]);
     expect(accepted(ENTITIES, [d, c, b, a])).toEqual(["d", "c"]);
-    expect(accepted(MULTI, [one("a", "X"), one("b", "Y"), one("c", "X")])).toEqual(["a", "b"]);
-    expect(accepted(SINGLE, [one("a", "X"), one("b", "Y")])).toEqual(["a"]);
+    expect(accepted(MULTI, [suggested("a", "X"), suggested("b", "Y"), suggested("c", "X")])).toEqual([
+      "a",
+      "b",
+    ]);
+    expect(accepted(SINGLE, [suggested("a", "X"), suggested("b", "Y")])).toEqual(["a"]);
   });
 
   it("turn a relabeled suggestion into a rejection and a label of the same span", () => {
@@ -90,13 +93,13 @@ describe("decisions", () => {
 
 describe("what waits", () => {
   it("leaves out what a label by hand now overlaps", () => {
-    const b = base([one("a", "Person", 0, 5), one("b", "City", 10, 4)]);
+    const b = base([suggested("a", "Person", 0, 5), suggested("b", "City", 10, 4)]);
     const steps: Step[] = [{ do: "add", place: { category: "X", offset: 3, length: 4 } }];
     expect(pending(b, derive(b, steps, ENTITIES), ENTITIES).map((s) => s.id)).toEqual(["b"]);
   });
 
   it("is nothing once a single-label document has its class", () => {
-    const b = base([one("a", "Billing")]);
+    const b = base([suggested("a", "Billing")]);
     expect(pending(b, derive(b, [{ do: "add", place: { category: "Praise" } }], SINGLE), SINGLE)).toEqual([]);
   });
 });
@@ -134,7 +137,7 @@ describe("states of a document", () => {
 
 describe("no label applies", () => {
   it.each([SINGLE, MULTI])("is an empty label in %s and rejects every suggestion", (kind) => {
-    const b = base([one("s", "A"), one("t", "B")]);
+    const b = base([suggested("s", "A"), suggested("t", "B")]);
     const derived = derive(b, [{ do: "accept", ids: ["s"] }, { do: "nothing" }], kind);
     expect(derived.labels).toEqual({ categories: [], regions: [] });
     expect([...derived.verdicts.values()]).toEqual(["rejected", "rejected"]);
@@ -142,7 +145,7 @@ describe("no label applies", () => {
   });
 
   it("keeps the regions of entities", () => {
-    const b = base([one("s", "A", 0, 3)]);
+    const b = base([suggested("s", "A", 0, 3)]);
     const derived = derive(b, [{ do: "nothing" }], ENTITIES);
     expect(derived.labels?.regions).toEqual([{ offset: 0, length: 30, labels: [] }]);
     expect(changes(draft(b, { do: "nothing" }), ENTITIES).reject).toEqual(["s"]);

@@ -31,9 +31,9 @@ function work() {
 
 /** A review that was left with one unsaved document. */
 function leave() {
-  const one = work();
-  goOn(one);
-  return one;
+  const mine = work();
+  goOn(mine);
+  return mine;
 }
 
 describe("a review that was left with unsaved work", () => {
@@ -56,32 +56,32 @@ describe("a review that was left with unsaved work", () => {
   });
 
   it("ends when the same review is opened again, which goes on with its work, and not with another", async () => {
-    const one = leave();
+    const mine = leave();
     for (const other of [{ project: "q" }, { second: "s" }, { by: "Ben" }])
       expect(takeOver({ ...WHO, ...other })).toBeNull();
     await Promise.resolve();
-    expect(one.stop).not.toHaveBeenCalled();
-    one.state.value = { is: "saving" };
-    expect(takeOver(WHO)?.saving).toBe(one.saving);
+    expect(mine.stop).not.toHaveBeenCalled();
+    mine.state.value = { is: "saving" };
+    expect(takeOver(WHO)?.saving).toBe(mine.saving);
     await Promise.resolve();
-    expect([left.value.length, one.stop.mock.calls.length]).toEqual([0, 1]);
+    expect([left.value.length, mine.stop.mock.calls.length]).toEqual([0, 1]);
   });
 
   it("is not left where another view took its work over before it was closed", () => {
-    const one = work();
-    show(one);
-    const next = { ...one, saving: takeOver(WHO)!.saving };
+    const mine = work();
+    show(mine);
+    const next = { ...mine, saving: takeOver(WHO)!.saving };
     show(next);
-    expect([hide(one), hide(next), takeOver(WHO)]).toEqual([false, true, null]);
+    expect([hide(mine), hide(next), takeOver(WHO)]).toEqual([false, true, null]);
   });
 
   it("is left, and not lost, where another review begins before it is closed", () => {
-    const one = work();
-    show(one);
+    const mine = work();
+    show(mine);
     const other = { ...work(), second: "s" };
     expect(takeOver(other)).toBeNull();
     show(other);
-    expect([hide(one), hide(other), takeOver(WHO), takeOver(other)]).toEqual([true, true, null, null]);
+    expect([hide(mine), hide(other), takeOver(WHO), takeOver(other)]).toEqual([true, true, null, null]);
   });
 
   it("without autosave ends with the save that was on its way, or with the outage that it met", async () => {

@@ -11,20 +11,20 @@ const inline = (parts: readonly Inline[]): string =>
       return part.is === "link" ? `link(${part.href}|${inner})` : `${part.is}(${inner})`;
     })
     .join("");
-const block = (one: Block): string => {
-  switch (one.is) {
+const block = (node: Block): string => {
+  switch (node.is) {
     case "heading":
-      return `h${one.level}(${inline(one.children)})`;
+      return `h${node.level}(${inline(node.children)})`;
     case "paragraph":
-      return `p(${inline(one.children)})`;
+      return `p(${inline(node.children)})`;
     case "code":
-      return `pre(${one.text})`;
+      return `pre(${node.text})`;
     case "quote":
-      return `quote(${one.children.map(block).join(" ")})`;
+      return `quote(${node.children.map(block).join(" ")})`;
     case "list":
-      return `${one.start ?? "list"}[${one.items.map((item) => item.map(block).join(" ")).join("; ")}]`;
+      return `${node.start ?? "list"}[${node.items.map((item) => item.map(block).join(" ")).join("; ")}]`;
     case "table":
-      return `table[${[one.head, ...one.rows].map((row) => row.map(inline).join(",")).join("; ")}]`;
+      return `table[${[node.head, ...node.rows].map((row) => row.map(inline).join(",")).join("; ")}]`;
     case "rule":
       return "rule";
   }

@@ -27,8 +27,8 @@ function rendered(node: ComponentChild | ComponentChild[]): string {
   }
   if (type === Fragment) return rendered(props.children ?? null);
   if (type.prototype instanceof Component) {
-    const one = new (type as new (props: object) => Component)(props);
-    return rendered(one.render(props) as ComponentChild);
+    const component = new (type as new (props: object) => Component)(props);
+    return rendered(component.render(props) as ComponentChild);
   }
   return rendered((type as (props: object) => ComponentChild)(props));
 }

@@ -55,11 +55,11 @@ const draft = (id: string, kind: Kind, ...steps: Step[]): Draft =>
 const accepted = (id: string): Step => ({ do: "accept", ids: [`${id}-s`] });
 const run = async (kind: Kind, drafts: Draft[]) => {
   const reports: { result: string; id: string; eTag?: string }[] = [];
-  await save(source, kind, drafts, document, (one) =>
+  await save(source, kind, drafts, document, (outcome) =>
     reports.push({
-      result: one.result,
-      id: one.draft.documentId,
-      ...(one.result === "saved" ? { eTag: one.document.eTag } : {}),
+      result: outcome.result,
+      id: outcome.draft.documentId,
+      ...(outcome.result === "saved" ? { eTag: outcome.document.eTag } : {}),
     }),
   );
   return reports;
@@ -101,8 +101,8 @@ describe("saving", () => {
       { do: "dataset", dataset: "Test" },
     ];
     const saves = (): Promise<void> =>
-      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (one) =>
-        formers.push("former" in one ? one.former : []),
+      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (outcome) =>
+        formers.push("former" in outcome ? outcome.former : []),
       );
     await saves();
     answers.patch.mockRejectedValue(new ApiError(503, { code: "ServiceUnavailable", message: "down" }));
@@ -127,7 +127,7 @@ describe("saving", () => {
         MULTI,
         [draft("d", MULTI, ...steps)],
         () => changed,
-        (one) => flags.push(one.result === "saved" && one.document.contentChanged),
+        (outcome) => flags.push(outcome.result === "saved" && outcome.document.contentChanged),
       );
     await kept(accepted("d"));
     await kept(accepted("d"), { do: "confirm" });
@@ -165,7 +165,9 @@ describe("saving", () => {
       draft("b", MULTI, { do: "add", place: { category: "B" } }),
     ];
     await expect(
-      save(source, MULTI, drafts, document, (one) => reports.push(`${one.draft.documentId} ${one.result}`)),
+      save(source, MULTI, drafts, document, (outcome) =>
+        reports.push(`${outcome.draft.documentId} ${outcome.result}`),
+      ),
     ).rejects.toThrow("locked");
     expect(reports).toEqual(["a saved"]);
   });
@@ -185,7 +187,7 @@ describe("saving", () => {
     });
     const reports: Saved[] = [];
     const steps: Step[] = [accepted("a"), { do: "add", place: { category: "B" } }];
-    await save(source, MULTI, [draft("a", MULTI, ...steps)], document, (one) => reports.push(one));
+    await save(source, MULTI, [draft("a", MULTI, ...steps)], document, (outcome) => reports.push(outcome));
     expect(reports).toMatchObject([
       { result: "conflict", changes: 1, former: ["@1", "@2"], theirs: { eTag: "@9" } },
     ]);
@@ -203,9 +205,9 @@ describe("saving", () => {
     ];
     const reports: Saved[] = [];
     await expect(
-      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (one) => reports.push(one)),
+      save(source, MULTI, [draft("d", MULTI, ...steps)], document, (outcome) => reports.push(outcome)),
     ).rejects.toThrow("down");
-    expect(reports.map((one) => one.result)).toEqual(["partly"]);
+    expect(reports.map((outcome) => outcome.result)).toEqual(["partly"]);
     const [partly] = reports as (Saved & { result: "partly" })[];
     expect(partly!.document.eTag).toBe("@3");
     expect(partly!.document.classes).toEqual([{ category: "A" }, { category: "B" }]);

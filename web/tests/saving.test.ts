@@ -54,7 +54,7 @@ class Server {
 function session(keeps: number) {
   const server = new Server(keeps);
   const known = new Map(["d0", "d1"].map((id) => [id, document(id)]));
-  for (const [id, one] of known) server.documents.set(id, one);
+  for (const [id, document] of known) server.documents.set(id, document);
   const drafts = new Drafts("Ana", "p", KIND, new MemoryStorage());
   const putLabels = vi.fn(async (id: string, labels: LabelFields, _eTag?: string) => server.put(id, labels));
   const review = {
@@ -184,7 +184,7 @@ describe("a save in two steps", () => {
       return server.put(id, {});
     });
     await saving.save();
-    expect(versions.map((one) => [one.eTag, documents.keep(one).eTag])).toEqual([
+    expect(versions.map((version) => [version.eTag, documents.keep(version).eTag])).toEqual([
       ["@0", "@2"],
       ["@1", "@2"],
     ]);

@@ -112,7 +112,7 @@ class Exchanges:
 
     async def require_answers(self, job: Job, number: int, engine: str, model: DeferredModel) -> None:
         """Ask for answers without reading a document, if all were sent. Raises Later while answers are missing."""
-        found = await self._read(job, number, model)
+        found = await self._stored_exchange(job, number, model)
         if found is None:
             return
         since, exchange = found
@@ -132,7 +132,10 @@ class Exchanges:
 
         In the last try, and after a day, documents without an answer fail.
         """
-        since, exchange = await self._read(job, number, model) or (self._stores.clock(), model.exchange())
+        since, exchange = await self._stored_exchange(job, number, model) or (
+            self._stores.clock(),
+            model.exchange(),
+        )
         keep = partial(self._keep, job, number, since)
         exchange.plan(texts)
         try:
@@ -284,7 +287,9 @@ class Exchanges:
     async def _permit(self, engine: str, model: DeferredModel, calls: int) -> tuple[int, float]:
         return await self._stores.rates.take(engine, model.calls_per_minute, calls, self._stores.clock())
 
-    async def _read(self, job: Job, number: int, model: DeferredModel) -> tuple[datetime, Exchange] | None:
+    async def _stored_exchange(
+        self, job: Job, number: int, model: DeferredModel
+    ) -> tuple[datetime, Exchange] | None:
         data = await self._stores.artifacts.read(_blob(job, number))
         if data is None:
             return None

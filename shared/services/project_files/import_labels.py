@@ -52,7 +52,7 @@ class ImportLabelsService:
             raise InvalidArgument(
                 f"The blob '{request.container}/{request.blob}' does not exist.", target="labelsFile"
             )
-        lines, bad = await self._read(request)
+        lines, bad = await self._read_lines(request)
         documents = await self._documents(request, lines, bad)
         if not documents:
             reason = f" Line {min(bad)}: {bad[min(bad)]}" if bad else ""
@@ -64,7 +64,7 @@ class ImportLabelsService:
             name, body, by, job_id, skipped=skipped[:MAX_SKIPPED], warnings=request.warnings
         )
 
-    async def _read(self, request: LabelsRequest) -> tuple[list[AmlLine], dict[int, str]]:
+    async def _read_lines(self, request: LabelsRequest) -> tuple[list[AmlLine], dict[int, str]]:
         lines: list[AmlLine] = []
         bad: dict[int, str] = {}
         known: set[str] = set()

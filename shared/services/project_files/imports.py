@@ -260,12 +260,12 @@ class ImportService:
             raise Later(TURN_SECONDS)
         async with self.reading:
             try:
-                job, file = await self._read(job)
+                job, file = await self._read_file(job)
             except LabelbridgeError as error:
                 return await self.fail(job, *faults_of(error))
             return await self._import(job, file)
 
-    async def _read(self, job: Job) -> tuple[Job, ProjectFile]:
+    async def _read_file(self, job: Job) -> tuple[Job, ProjectFile]:
         """The content of the file, and the job. Raises LabelbridgeError with every fault of the file.
 
         The file is copied to the disk of this machine and read from there; memory holds what it says, not its text.

@@ -96,7 +96,7 @@ class DocumentService:
     async def text(self, name: str, document_id: str) -> tuple[Document, str]:
         """The text as it lies in the container now, without its byte-order mark."""
         shown = await self.get(name, document_id)
-        return shown.document, await self._read(shown.project, shown.document)
+        return shown.document, await self._text_of(shown.project, shown.document)
 
     async def history(self, name: str, document_id: str) -> "list[PastChange]":
         """Every change, newest first; also of a document that is gone, for its labels stay in the history (D3)."""
@@ -216,7 +216,7 @@ class DocumentService:
             raise DocumentNotFound(document_id)
         return document
 
-    async def _read(self, project: Project, document: Document) -> str:
+    async def _text_of(self, project: Project, document: Document) -> str:
         reading = await self._stores.uploads.inspect(project.container, document.location)
         if reading is None:
             text = f"The blob '{document.location}' no longer exists in the container '{project.container}'."
@@ -236,8 +236,8 @@ class DocumentService:
         document = await self._load(handle.current, document_id)
         if document.rejection is not None:
             return  # refused by the change itself, with the reason
-        text = await self._read(handle.current, document)
-        await asyncio.to_thread(_require_fit, labels, text)
+        text = await self._text_of(handle.current, document)
+        await asyncio.to_thread(require_fit, labels, text)
 
     async def _define(self, handle: Handle, document_id: str, version: Version, labels: Labels) -> None:
         """Define unknown categories (D7), after a check of everything else that would refuse the labels."""
@@ -260,7 +260,7 @@ class DocumentService:
         await handle.refresh()
 
 
-def _require_fit(labels: Labels, text: str) -> None:
+def require_fit(labels: Labels, text: str) -> None:
     """Raises InvalidArgument for spans that do not fit the text."""
     errors = ValidationErrors("label field")
     for fault in span_faults(labels, Offsets(text)):

@@ -96,7 +96,7 @@ class SearchService:
         done = 0
         for first in range(0, len(within), CHUNK):
             chunk = within[first : first + CHUNK]
-            texts = await self._read(project, [document for _, document in chunk])
+            texts = await self._texts_of(project, [document for _, document in chunk])
             found = await asyncio.to_thread(_matches, search.pattern(), chunk, texts)
             for (key, _), text, match in zip(chunk, texts, found, strict=True):
                 after, done = key, done + 1
@@ -112,7 +112,7 @@ class SearchService:
         following = make_token((*after, searched, unread), project, search) if more and after else None
         return project, Found(matches, searched, unread, max(total, searched), following)
 
-    async def _read(self, project: Project, documents: Sequence[Document]) -> list[str | None]:
+    async def _texts_of(self, project: Project, documents: Sequence[Document]) -> list[str | None]:
         """The texts as they lie in the container now; None: the document has none."""
         readable = [d for d in documents if d.rejection is None and not d.missing]
         locations = [document.location for document in readable]

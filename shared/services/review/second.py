@@ -16,14 +16,15 @@ from shared.domain.errors import (
     NotFound,
     StaleDocument,
 )
-from shared.domain.labels import Labels, span_faults
+from shared.domain.labels import Labels
 from shared.domain.names import ProjectKind
 from shared.domain.page import Action, Change, Edit, Flag, Head, HistoryEntry, LabelChange, Page, page_of
 from shared.domain.project import Project, require_current_names
 from shared.domain.review import undo
 from shared.domain.team import Agreement, agreement, same
-from shared.domain.text import Offsets, content_hash
+from shared.domain.text import content_hash
 from shared.services.jobs.stores import Stores
+from shared.services.review.documents import require_fit
 from shared.services.review.service import undone_entry
 from shared.storage.gateways.ports import Operation
 from shared.storage.page_access import gather
@@ -202,7 +203,7 @@ class SecondReviewService:
         project, review = await self.get(name, review_id)
         item = await self._item(project, review_id, document_id)
         document = await self._load(project, document_id)
-        text = await self._read(project, document)
+        text = await self._text_of(project, document)
         mine = caller == review.reviewer and item.second is not None
         own = _named(project, item.second, item.second_edits) if mine else None
         return project, Blind(item, document.language, text, own)
@@ -236,11 +237,11 @@ class SecondReviewService:
 
     async def _check_text(self, project: Project, item: SecondItem, labels: Labels) -> None:
         """Raises Conflict when the text is another than that of the sample, InvalidArgument for misplaced spans."""
-        text = await self._read(project, await self._load(project, item.document_id))
+        text = await self._text_of(project, await self._load(project, item.document_id))
         if await asyncio.to_thread(content_hash, text) != item.content:
             raise Conflict("The text has changed since the sample was taken, so the document is left out.")
         if project.kind is ProjectKind.ENTITIES:
-            await asyncio.to_thread(_require_fit, labels, text)
+            await asyncio.to_thread(require_fit, labels, text)
 
     # For the lead
 
@@ -292,7 +293,7 @@ class SecondReviewService:
             raise Conflict("The text has changed since the sample was taken; label the document again.")
         _require_categories(project, labels)
         if not isinstance(chosen, str) and project.kind is ProjectKind.ENTITIES:
-            await asyncio.to_thread(_require_fit, labels, await self._read(project, document))
+            await asyncio.to_thread(require_fit, labels, await self._text_of(project, document))
         after = replace(item, resolution=Resolution(author.name, author.at, labels, author.revision))
 
         def change(page: Page, now: Project) -> Edit | None:
@@ -372,7 +373,7 @@ class SecondReviewService:
         page = await self._stores.pages.load(project.scope, page_of(document_id, project.pages))
         return _document(page, document_id)
 
-    async def _read(self, project: Project, document: Document) -> str:
+    async def _text_of(self, project: Project, document: Document) -> str:
         reading = await self._stores.uploads.inspect(project.container, document.location)
         if reading is None or reading.text is None:
             raise Conflict(
@@ -405,12 +406,4 @@ def _require_categories(project: Project, labels: Labels) -> None:
     errors = ValidationErrors("label field")
     for unknown in sorted(set(labels.used_categories()) - set(project.category_names)):
         errors.add(field, f"The project has no category '{unknown}'.")
-    errors.raise_any()
-
-
-def _require_fit(labels: Labels, text: str) -> None:
-    """Raises InvalidArgument for spans that do not fit the text."""
-    errors = ValidationErrors("label field")
-    for fault in span_faults(labels, Offsets(text)):
-        errors.add(f"{ProjectKind.ENTITIES.label_field}{fault.path}", fault.message)
     errors.raise_any()

@@ -96,14 +96,14 @@ class _reading:  # noqa: N801 - used as `async with`
         self._seen: list[Any] = []
 
     async def __aenter__(self) -> list[Any]:
-        self._task = asyncio.create_task(self._read())
+        self._task = asyncio.create_task(self._watch())
         return self._seen
 
     async def __aexit__(self, *error: object) -> None:
         self._done.set()
         await self._task
 
-    async def _read(self) -> None:
+    async def _watch(self) -> None:
         async with client(self._host.url) as http:
             while not self._done.is_set():
                 answer = await http.get(f"{self._project.path}/documents", params={"top": 1000})

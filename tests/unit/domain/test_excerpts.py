@@ -28,22 +28,22 @@ def test_first_words_are_one_line_cut_between_words(text: str, words: str) -> No
     assert len(words) <= EXCERPT + 1
 
 
-def _read(document: Document, text: str, etag: str = "e1") -> Document:
+def _with_text(document: Document, text: str, etag: str = "e1") -> Document:
     return apply(document, Reading(etag, text, None), "r1")
 
 
 def test_the_first_words_are_those_of_the_text_now() -> None:
-    document = _read(new_document("a.txt", "en-us", "r0"), "Refund me")
+    document = _with_text(new_document("a.txt", "en-us", "r0"), "Refund me")
     assert document.excerpt == "Refund me"
     stored = page_codec.decode_document(json.loads(json.dumps(page_codec.encode_document(document))))
     assert stored == document
-    assert _read(document, "Another text", "e2").excerpt == "Another text"
+    assert _with_text(document, "Another text", "e2").excerpt == "Another text"
     rejected = apply(document, Reading("e3", None, Rejection("EmptyDocument", "The file is empty.")), "r2")
     assert rejected.excerpt == ""
 
 
 def test_a_document_of_an_earlier_version_gets_them_when_it_is_read_and_keeps_its_version() -> None:
-    document = replace(_read(new_document("a.txt", "en-us", "r0"), "Refund me"), excerpt="")
-    after = _read(document, "Refund me")
+    document = replace(_with_text(new_document("a.txt", "en-us", "r0"), "Refund me"), excerpt="")
+    after = _with_text(document, "Refund me")
     assert (after.excerpt, after.revision) == ("Refund me", document.revision)
-    assert _read(after, "Refund me") is after
+    assert _with_text(after, "Refund me") is after

@@ -76,9 +76,9 @@ async def to_end(app: App, clock: Clock, job_id: str = "job") -> Job:
 async def suggested(app: App) -> dict[str, Any]:
     found = {location: await app.document(location) for location in TEXTS}
     return {
-        location: [(s.category, s.confidence) for s in one.suggestions.items]
-        for location, one in found.items()
-        if one is not None and one.suggestions is not None
+        location: [(s.category, s.confidence) for s in document.suggestions.items]
+        for location, document in found.items()
+        if document is not None and document.suggestions is not None
     }
 
 
@@ -162,7 +162,7 @@ async def test_two_instances_send_every_document_once(app, service, engine, stor
         other.sent.waiting.clear()
         for _, body in messages:
             await asyncio.gather(
-                *(one.container.dispatcher.run_or_retry(parse(body)) for one in (app, other))
+                *(process.container.dispatcher.run_or_retry(parse(body)) for process in (app, other))
             )
 
     assert (await app.container.autolabel.get("p", "job")).status is JobStatus.SUCCEEDED
@@ -389,7 +389,7 @@ async def test_a_pushed_project_is_asked_by_its_own_deployment(app, service):
 async def test_suggestions_name_the_deployment_that_made_them(app, service):
     job = await start(app)
     first = await app.document("0.txt")
-    [figures] = [one for one in await app.container.autolabel.engines("p") if one.engine == "azure-language"]
+    [figures] = [row for row in await app.container.autolabel.engines("p") if row.engine == "azure-language"]
 
     assert result_json(job)["model"] == "support/production"
     assert first is not None
@@ -426,7 +426,7 @@ async def test_instances_share_the_calls_of_a_minute():
     for second in range(0, 60, 2):
         now = start + timedelta(seconds=second + 5)
         taken = await asyncio.gather(*(rates.take("s", 1_000, 4, now) for _ in range(25)))
-        granted += [one for one, _ in taken]
+        granted += [calls for calls, _ in taken]
 
     assert 800 <= sum(granted) <= 1_000
 

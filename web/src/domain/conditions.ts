@@ -14,6 +14,6 @@ export function readConditions(answer: Record<string, unknown>): Condition[] {
     message: String(row["message"]),
   }));
   // A name that was used up is not free, although the workspace no longer has it.
-  const used = conditions.some((one) => one.code === "NeverConnected" && !one.met);
-  return conditions.filter((one) => !(used && one.met && one.code === "NameIsFree"));
+  const used = conditions.some((condition) => condition.code === "NeverConnected" && !condition.met);
+  return conditions.filter((condition) => !(used && condition.met && condition.code === "NameIsFree"));
 }

@@ -13,7 +13,7 @@ export const FEW_LABELS = 5;
 
 /** The engine that suggests from names and descriptions alone; then another that needs no labels. */
 export function withoutLabels(engines: readonly EngineFigures[]): EngineFigures | undefined {
-  const found = engines.filter((one) => one.available && !one.needsLabels);
+  const found = engines.filter((engine) => engine.available && !engine.needsLabels);
   return found.find(({ engine }) => engine === "azure-openai") ?? found[0];
 }
 

@@ -4,8 +4,8 @@ import type { Kind, Studio } from "../api/types";
 
 export const count = (n: number): string => n.toLocaleString("en");
 
-export const plural = (n: number, one: string, many = `${one}s`): string =>
-  `${count(n)} ${n === 1 ? one : many}`;
+export const plural = (n: number, singular: string, many = `${singular}s`): string =>
+  `${count(n)} ${n === 1 ? singular : many}`;
 
 /** An amount in the currency of the server's prices, which it does not name. */
 export const money = (amount: number): string =>

@@ -52,8 +52,8 @@ function blocks(lines: readonly string[], depth: number): Block[] {
       found.push({ is: "code", text: lines.slice(at + 1, end).join("\n") });
       at = end + 1;
     } else if (depth < DEEPEST && QUOTE.test(line)) {
-      const end = whileIs(lines, at, (one) => QUOTE.test(one));
-      const inner = lines.slice(at, end).map((one) => QUOTE.exec(one)![1]!);
+      const end = whileIs(lines, at, (line) => QUOTE.test(line));
+      const inner = lines.slice(at, end).map((line) => QUOTE.exec(line)![1]!);
       found.push({ is: "quote", children: blocks(inner, depth + 1) });
       at = end;
     } else if (depth < DEEPEST && ITEM.test(line)) {
@@ -61,13 +61,13 @@ function blocks(lines: readonly string[], depth: number): Block[] {
       found.push(list);
       at = end;
     } else if (line.includes("|") && TABLE_LINE.test(lines[at + 1] ?? "")) {
-      const end = whileIs(lines, at + 2, (one) => one.includes("|"));
+      const end = whileIs(lines, at + 2, (line) => line.includes("|"));
       const rows = lines.slice(at + 2, end).map(cells);
       found.push({ is: "table", head: cells(line), rows });
       at = end;
     } else {
-      const end = whileIs(lines, at + 1, (one) => !!one.trim() && !beginsBlock(one));
-      const inner = lines.slice(at, end).map((one) => one.trimStart());
+      const end = whileIs(lines, at + 1, (line) => !!line.trim() && !beginsBlock(line));
+      const inner = lines.slice(at, end).map((line) => line.trimStart());
       found.push({ is: "paragraph", children: inline(inner.join("\n").trimEnd()) });
       at = end;
     }

@@ -93,18 +93,18 @@ export function BulkDialog({ review, filters, entity, onClose }: Props) {
       <div class="stack">
         <fieldset class="segmented">
           <legend>Decision</legend>
-          {(["accept", "reject"] as const).map((one) => (
-            <label key={one}>
+          {(["accept", "reject"] as const).map((choice) => (
+            <label key={choice}>
               <input
                 type="radio"
                 name="decision"
-                checked={decision.value === one}
+                checked={decision.value === choice}
                 onChange={() => {
-                  decision.value = one;
-                  if (!narrowed) [from.value, to.value] = one === "accept" ? [90, 100] : [0, 20];
+                  decision.value = choice;
+                  if (!narrowed) [from.value, to.value] = choice === "accept" ? [90, 100] : [0, 20];
                 }}
               />
-              <span>{one === "accept" ? "Accept" : "Reject"}</span>
+              <span>{choice === "accept" ? "Accept" : "Reject"}</span>
             </label>
           ))}
         </fieldset>

@@ -93,7 +93,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
             );
           if (event.currentTarget.open && !people.value.length)
             void listAssignments(review.open.name).then(
-              (found) => (people.value = found.flatMap((one) => one.assignee ?? [])),
+              (found) => (people.value = found.flatMap((assignment) => assignment.assignee ?? [])),
               () => undefined,
             );
         }}

@@ -36,7 +36,7 @@ function act(event: KeyboardEvent, review: Review, dialogs: Dialogs): boolean {
 }
 
 function command(key: string, review: Review): boolean {
-  const found = commandsOf(review).find((one) => one.key === key);
+  const found = commandsOf(review).find((command) => command.key === key);
   found?.run(review);
   return found !== undefined;
 }

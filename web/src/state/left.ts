@@ -34,22 +34,22 @@ const shown = new Set<Work>();
 /** What is still to be saved of reviews that are not shown any more. */
 export const left: ReadonlySignal<readonly Left[]> = all;
 
-export function goOn(one: Left): void {
-  all.value = [...all.value, one];
+export function goOn(work: Left): void {
+  all.value = [...all.value, work];
   const end = (): void => {
     stop();
-    one.stop();
-    all.value = all.value.filter((other) => other !== one);
+    work.stop();
+    all.value = all.value.filter((other) => other !== work);
   };
   const stop = effect(() => {
-    const state = one.saving.state.value;
-    const signedOut = person.value?.name !== one.by;
+    const state = work.saving.state.value;
+    const signedOut = person.value?.name !== work.by;
     // Without autosave, what was done after the last save waits for the person.
-    const waits = state.is === "unsaved" && !one.saving.autosave.value;
-    const ended = state.is !== "saving" && (signedOut || waits || !one.drafts.unsaved.value.length);
-    if (ended || !all.value.includes(one)) untracked(() => queueMicrotask(end));
+    const waits = state.is === "unsaved" && !work.saving.autosave.value;
+    const ended = state.is !== "saving" && (signedOut || waits || !work.drafts.unsaved.value.length);
+    if (ended || !all.value.includes(work)) untracked(() => queueMicrotask(end));
     // What is refused for good stays in the list, which says why, and is not tried again.
-    else if (state.is === "failed" && state.final) untracked(() => queueMicrotask(one.stop));
+    else if (state.is === "failed" && state.final) untracked(() => queueMicrotask(work.stop));
   });
 }
 
@@ -65,11 +65,12 @@ export function hide(work: Work): boolean {
 
 /** The review is opened: the work that it is to go on with, if it is shown or was left. */
 export function takeOver({ project, second, by }: Omit<Work, "drafts" | "saving">): Work | null {
-  const isSame = (one: Work): boolean => one.project === project && one.second === second && one.by === by;
+  const isSame = (work: Work): boolean =>
+    work.project === project && work.second === second && work.by === by;
   const taken = [...shown].find(isSame);
   if (taken) shown.delete(taken);
   const found = taken ?? all.value.find(isSame);
-  all.value = all.value.filter((one) => !isSame(one));
+  all.value = all.value.filter((work) => !isSame(work));
   found?.drafts.refresh();
   return found ?? null;
 }

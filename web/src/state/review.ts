@@ -129,7 +129,7 @@ export class Review {
 
   /** What is being saved still is, with autosave all of it, unless the person signed out: it is kept in the browser. */
   close(): void {
-    const stop = (): void => this.stops.forEach((one) => one());
+    const stop = (): void => this.stops.forEach((end) => end());
     const { open } = this;
     if (this.list.value && this.filters)
       open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
@@ -412,7 +412,10 @@ export class Review {
   private firstToDecide(): Suggestion | undefined {
     const [first, ...others] = this.waiting.value;
     if (!first || !isEntities(this.kind) || this.filters?.order !== "uncertainty") return first;
-    return others.reduce((least, one) => (one.confidence < least.confidence ? one : least), first);
+    return others.reduce(
+      (least, suggestion) => (suggestion.confidence < least.confidence ? suggestion : least),
+      first,
+    );
   }
 
   private suggestionIds(): string[] {

@@ -61,8 +61,8 @@ export async function save(
   try {
     await saveAll(source.project, work, report, check);
   } catch (error) {
-    for (const one of work) {
-      const partly = one.partly();
+    for (const item of work) {
+      const partly = item.partly();
       if (partly) report(partly);
     }
     throw error;
@@ -75,23 +75,23 @@ async function saveAll(
   report: (saved: Saved) => void,
   check: () => void,
 ): Promise<void> {
-  const decided = work.filter((one) => one.decides);
+  const decided = work.filter((item) => item.decides);
   for (let i = 0; i < decided.length; i += BATCH) {
     check();
     const batch = decided.slice(i, i + BATCH);
     const results = await saveDecisions(
       project,
-      batch.map((one) => one.decision()),
+      batch.map((item) => item.decision()),
     );
-    for (const [index, one] of batch.entries()) one.decided(results[index]!);
-    for (const one of batch) if (!one.open) report(one.finished());
+    for (const [index, item] of batch.entries()) item.decided(results[index]!);
+    for (const item of batch) if (!item.open) report(item.finished());
   }
-  const rest = work.filter((one) => one.open);
+  const rest = work.filter((item) => item.open);
   for (let i = 0; i < rest.length; i += PARALLEL) {
     const ended = await Promise.allSettled(
-      rest.slice(i, i + PARALLEL).map(async (one) => report(await one.finish())),
+      rest.slice(i, i + PARALLEL).map(async (item) => report(await item.finish())),
     );
-    const failure = ended.find((one) => one.status === "rejected");
+    const failure = ended.find((outcome) => outcome.status === "rejected");
     if (failure) throw failure.reason;
   }
 }

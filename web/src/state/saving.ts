@@ -109,9 +109,9 @@ export class Saving {
         kind,
         unsaved,
         (id) => documents.peek(id),
-        (one) => {
-          if (one.result === "saved") saved++;
-          this.report(one, loud);
+        (outcome) => {
+          if (outcome.result === "saved") saved++;
+          this.report(outcome, loud);
         },
         () => this.signedIn(),
       );
@@ -212,7 +212,7 @@ export class Saving {
       if (!drafts.unsaved.value.some((draft) => draft.documentId === document.id)) drafts.drop(document.id);
       this.review.keep(undone);
       this.done.value = this.done.value.filter(
-        (one) => !("documentId" in one) || one.documentId !== document.id,
+        (change) => !("documentId" in change) || change.documentId !== document.id,
       );
       toast("The saved change was undone.", "good");
     } catch (error) {
@@ -224,7 +224,7 @@ export class Saving {
 
   /** Undoes one bulk decision, as its message offers. */
   async undoBulk(bulkJob: string): Promise<void> {
-    const rest = this.done.value.filter((one) => !("bulkJob" in one) || one.bulkJob !== bulkJob);
+    const rest = this.done.value.filter((change) => !("bulkJob" in change) || change.bulkJob !== bulkJob);
     this.done.value = [...rest, { bulkJob, at: Date.now() }];
     await this.undoSaved();
   }
@@ -282,21 +282,23 @@ export class Saving {
     else if (loud) toast("Everything is saved.", "good");
   }
 
-  private report(one: Saved, loud: boolean): void {
-    const id = one.draft.documentId;
+  private report(outcome: Saved, loud: boolean): void {
+    const id = outcome.draft.documentId;
     const refusals = new Map(this.refusals.value);
     refusals.delete(id);
-    if (one.result === "refused") refusals.set(id, { message: one.message, at: lastAt(one.draft) });
+    if (outcome.result === "refused")
+      refusals.set(id, { message: outcome.message, at: lastAt(outcome.draft) });
     batch(() => {
       this.refusals.value = refusals;
-      if (one.result === "saved") this.saved(one);
-      if (one.result === "partly") this.partlySaved(one);
-      if (one.result === "conflict") this.conflict(one, loud);
-      if (one.result === "gone") this.review.drafts.drop(id);
+      if (outcome.result === "saved") this.saved(outcome);
+      if (outcome.result === "partly") this.partlySaved(outcome);
+      if (outcome.result === "conflict") this.conflict(outcome, loud);
+      if (outcome.result === "gone") this.review.drafts.drop(id);
     });
-    if (one.result === "refused") toast(`“${one.draft.location}” was not saved: ${one.message}`, "bad");
-    if (one.result === "gone") {
-      toast(`“${one.draft.location}” is no longer in the project; its decisions cannot be saved.`, "bad");
+    if (outcome.result === "refused")
+      toast(`“${outcome.draft.location}” was not saved: ${outcome.message}`, "bad");
+    if (outcome.result === "gone") {
+      toast(`“${outcome.draft.location}” is no longer in the project; its decisions cannot be saved.`, "bad");
     }
   }
 
@@ -348,14 +350,14 @@ export class Saving {
     );
   }
 
-  private partlySaved(one: Saved & { result: "partly" }): void {
-    this.review.drafts.partlySaved(one.draft, one.document, one.left);
-    this.kept(one);
+  private partlySaved(outcome: Saved & { result: "partly" }): void {
+    this.review.drafts.partlySaved(outcome.draft, outcome.document, outcome.left);
+    this.kept(outcome);
   }
 
-  private saved(one: SavedDraft): void {
-    this.review.drafts.saved(one.draft, one.document);
-    this.kept(one);
+  private saved(outcome: SavedDraft): void {
+    this.review.drafts.saved(outcome.draft, outcome.document);
+    this.kept(outcome);
   }
 
   private kept({ draft, document, changes, former }: SavedDraft): void {
@@ -364,14 +366,15 @@ export class Saving {
     const { documentId } = draft;
     const before = draft.base.labels;
     const after = readLabels(document, this.review.kind);
-    const isOf = (one: Done): one is Done & Change => "documentId" in one && one.documentId === documentId;
+    const isOf = (change: Done): change is Done & Change =>
+      "documentId" in change && change.documentId === documentId;
     const earlier = this.done.value.filter(isOf);
     const last = earlier.at(-1);
     // Where somebody else changed the labels in between, no earlier save can be undone.
     const follows = !last || sameLabels(last.after, before);
     const dropped = new Set<Done>(follows ? earlier.slice(0, 1 - MOST_SAVES) : earlier);
     this.done.value = [
-      ...this.done.value.filter((one) => !dropped.has(one)),
+      ...this.done.value.filter((change) => !dropped.has(change)),
       { documentId, changes, before, after, by: "undo", at: Date.now() },
     ];
   }
@@ -403,10 +406,10 @@ export class Saving {
       set = true;
     }
     if (set) this.review.keep(await source.putLabels(documentId, writeLabels(before, kind), known.eTag));
-    this.done.value = this.done.value.map((one) =>
-      "documentId" in one && one.documentId === documentId && one.by !== "set"
-        ? { ...one, by: set ? "set" : "undoOrSet" }
-        : one,
+    this.done.value = this.done.value.map((change) =>
+      "documentId" in change && change.documentId === documentId && change.by !== "set"
+        ? { ...change, by: set ? "set" : "undoOrSet" }
+        : change,
     );
   }
 }

@@ -87,7 +87,7 @@ export class SecondReviewSource implements Source {
   }
 
   async refusal(person: string): Promise<string | null> {
-    const review = (await listSecondReviews(this.project)).find((one) => one.id === this.second);
+    const review = (await listSecondReviews(this.project)).find((candidate) => candidate.id === this.second);
     return !review || review.reviewer === person
       ? null
       : `Only ${review.reviewer} can label the documents of this second review.`;

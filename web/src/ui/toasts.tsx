@@ -4,22 +4,22 @@ import { Icon } from "./icon";
 export function Toasts() {
   return (
     <div class="toasts" role="status" aria-live="polite">
-      {toasts.value.map((one) => (
-        <div key={one.id} class={`toast ${one.tone}`}>
-          <span>{one.text}</span>
-          {one.action && (
+      {toasts.value.map((toast) => (
+        <div key={toast.id} class={`toast ${toast.tone}`}>
+          <span>{toast.text}</span>
+          {toast.action && (
             <button
               type="button"
               class="quiet"
               onClick={() => {
-                dismiss(one.id);
-                one.action!.run();
+                dismiss(toast.id);
+                toast.action!.run();
               }}
             >
-              {one.action.label}
+              {toast.action.label}
             </button>
           )}
-          <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => dismiss(one.id)}>
+          <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => dismiss(toast.id)}>
             <Icon name="cross" size={14} />
           </button>
         </div>

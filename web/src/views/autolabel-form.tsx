@@ -62,7 +62,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
       toast("The job has started.", "good");
       onStarted();
     });
-  const unavailable = new Set(engines.filter((one) => !one.available).map((one) => one.engine));
+  const unavailable = new Set(engines.filter((engine) => !engine.available).map((engine) => engine.engine));
   const labeled = open.statistics.value?.byStatus.labeled;
   const without = withoutLabels(engines);
   const offered = without && labeled !== undefined && labeled < FEW_LABELS && engine.value !== without.engine;

@@ -71,7 +71,7 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
 
 /** What people decided on the suggestions of each engine: shows when one is as good as another that costs money. */
 function Engines({ engines }: { engines: readonly EngineFigures[] }) {
-  const used = engines.filter((one) => one.suggested > 0);
+  const used = engines.filter((engine) => engine.suggested > 0);
   if (!used.length) return null;
   return (
     <section class="card stack" aria-labelledby="engines">
@@ -79,15 +79,19 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
       <Table
         label="Engines, table"
         columns={[{ name: "Engine" }, ...numbers(...HEADS)]}
-        rows={used.flatMap((one) => [
+        rows={used.flatMap((engine) => [
           {
-            key: one.engine,
-            cells: [engineName(one.engine), ...figuresOf(one), one.cost === null ? "–" : money(one.cost)],
+            key: engine.engine,
+            cells: [
+              engineName(engine.engine),
+              ...figuresOf(engine),
+              engine.cost === null ? "–" : money(engine.cost),
+            ],
           },
-          ...one.models
-            .filter(({ model }) => model !== null || one.models.length > 1)
+          ...engine.models
+            .filter(({ model }) => model !== null || engine.models.length > 1)
             .map((figures) => ({
-              key: `${one.engine} ${figures.model}`,
+              key: `${engine.engine} ${figures.model}`,
               class: "part",
               cells: [
                 figures.model === null ? "others" : <bdi>{figures.model}</bdi>,
@@ -105,7 +109,7 @@ function Engines({ engines }: { engines: readonly EngineFigures[] }) {
 /** The share accepted by confidence, one row a band and one column an engine; bands without a decision are left out. */
 function Bands({ engines }: { engines: readonly EngineFigures[] }) {
   const decided = (engines[0]?.bands ?? [])
-    .map((_, place) => engines.map((one) => one.bands[place]))
+    .map((_, place) => engines.map((engine) => engine.bands[place]))
     .filter((row) => row.some((band) => band && band.precision !== null));
   if (!decided.length) return null;
   return (
@@ -113,7 +117,7 @@ function Bands({ engines }: { engines: readonly EngineFigures[] }) {
       label="Accepted share by confidence"
       columns={[
         { name: "Accepted share at confidence" },
-        ...numbers(...engines.map((one) => engineName(one.engine))),
+        ...numbers(...engines.map((engine) => engineName(engine.engine))),
       ]}
       rows={decided.map((row) => ({
         key: `${row[0]!.minConfidence}`,

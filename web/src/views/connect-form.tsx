@@ -114,12 +114,12 @@ function Conditions({ conditions }: { conditions: Condition[] }) {
         {unmet ? `${unmet} of ${conditions.length} conditions are not met.` : "All conditions are met."}
       </p>
       <ul class="conditions" role="list">
-        {conditions.map((one) => (
-          <li key={one.code} class={one.met ? "met" : "unmet"}>
-            <Icon name={one.met ? "check" : "cross"} size={16} />
+        {conditions.map((condition) => (
+          <li key={condition.code} class={condition.met ? "met" : "unmet"}>
+            <Icon name={condition.met ? "check" : "cross"} size={16} />
             <span>
-              <span class="sr-only">{one.met ? "Met: " : "Not met: "}</span>
-              {one.message}
+              <span class="sr-only">{condition.met ? "Met: " : "Not met: "}</span>
+              {condition.message}
             </span>
           </li>
         ))}

@@ -49,15 +49,15 @@ function Scores({ evaluation }: { evaluation: Evaluation }) {
           { name: "F1", class: "bar-cell" },
           ...numbers("Precision", "Recall", "True positives", "False positives", "False negatives"),
         ]}
-        rows={Object.entries(evaluation.scores).map(([category, one]) => ({
+        rows={Object.entries(evaluation.scores).map(([category, figures]) => ({
           key: category,
           cells: [
             <bdi>{visible(category)}</bdi>,
             <>
-              <Bar share={one.f1} /> <span class="number">{score(one.f1)}</span>
+              <Bar share={figures.f1} /> <span class="number">{score(figures.f1)}</span>
             </>,
-            ...[one.precision, one.recall].map(score),
-            ...[one.truePositiveCount, one.falsePositiveCount, one.falseNegativeCount].map(count),
+            ...[figures.precision, figures.recall].map(score),
+            ...[figures.truePositiveCount, figures.falsePositiveCount, figures.falseNegativeCount].map(count),
           ],
         }))}
       />

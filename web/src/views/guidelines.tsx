@@ -184,20 +184,20 @@ function VersionsDialog({ open, onClose }: { open: OpenProject; onClose: () => v
         {error.value && <Failure message={error.value} />}
         {!versions.value && !error.value && <Loading what="the versions" />}
         <ol class="history-rows" aria-label="Versions" tabIndex={0}>
-          {versions.value?.map((one) => (
-            <li key={one.version}>
+          {versions.value?.map((version) => (
+            <li key={version.version}>
               <span>
-                Version {one.version} by <bdi>{one.by}</bdi>{" "}
+                Version {version.version} by <bdi>{version.by}</bdi>{" "}
                 <span class="hint">
-                  <time>{moment(one.dateTime ?? undefined)}</time> · {count(one.length)} characters
+                  <time>{moment(version.dateTime ?? undefined)}</time> · {count(version.length)} characters
                 </span>
               </span>
               <button
                 type="button"
                 class="small"
-                aria-label={`Show version ${one.version}`}
-                aria-pressed={shown.value?.version === one.version}
-                onClick={() => show(one.version)}
+                aria-label={`Show version ${version.version}`}
+                aria-pressed={shown.value?.version === version.version}
+                onClick={() => show(version.version)}
               >
                 Show
               </button>

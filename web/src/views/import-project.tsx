@@ -22,7 +22,7 @@ export function ImportProject({ existing, onClose }: Props) {
   const name = useSignal("");
   const replace = useSignal(false);
   const { busy, error, run } = useAction();
-  const exists = existing.some((one) => one.toLowerCase() === name.value.toLowerCase());
+  const exists = existing.some((other) => other.toLowerCase() === name.value.toLowerCase());
   const read = (chosen: File | undefined): void =>
     void run(async () => {
       file.value = null;

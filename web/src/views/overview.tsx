@@ -167,7 +167,7 @@ async function secondReviewsOf(
   project: string,
   name: string | undefined,
 ): Promise<{ id: string; left: number }[]> {
-  const mine = (await listSecondReviews(project)).filter((one) => one.reviewer === name);
+  const mine = (await listSecondReviews(project)).filter((review) => review.reviewer === name);
   const found = await Promise.all(
     mine.map(async ({ id }) => {
       const items = await listBlindDocuments(project, id);
@@ -190,7 +190,9 @@ function Actions({ open, suggested, busy, onRescan }: ActionProps) {
     () => REFRESH_MS,
     open.name,
   );
-  const mine = assignments.data.value?.find((one) => one.assignee === person.value?.name)?.autoLabeled ?? 0;
+  const mine =
+    assignments.data.value?.find((assignment) => assignment.assignee === person.value?.name)?.autoLabeled ??
+    0;
   const second = usePoll(
     () => secondReviewsOf(open.name, person.value?.name),
     () => null,

@@ -36,9 +36,9 @@ export function ProjectView({ name, tab, query }: { name: string; tab: Tab; quer
   return (
     <>
       <nav ref={tabs} class="tabs" aria-label="Project">
-        {TABS.map((one) => (
-          <a key={one} href={href(name, one)} aria-current={one === tab ? "page" : undefined}>
-            {NAMES[one]}
+        {TABS.map((view) => (
+          <a key={view} href={href(name, view)} aria-current={view === tab ? "page" : undefined}>
+            {NAMES[view]}
           </a>
         ))}
       </nav>

@@ -133,7 +133,7 @@ function useNumbers(project: Project) {
         aml ? getConnection(name).catch(() => null) : null,
         listAutolabelJobs(name).catch(() => []),
       ]);
-      const job = jobs.find((one) => !ended(one));
+      const job = jobs.find((candidate) => !ended(candidate));
       if (live)
         numbers.value = {
           statistics,

@@ -93,12 +93,12 @@ function ByCategory({ entities, rows }: { entities: boolean; rows: readonly Cate
       label="Agreement by category"
       caption="How often each person gave a category, and both together"
       columns={[{ name: "Category", class: "name" }, ...numbers(...heads)]}
-      rows={rows.map((one) => ({
-        key: one.category,
+      rows={rows.map((row) => ({
+        key: row.category,
         cells: [
-          <bdi>{visible(one.category)}</bdi>,
-          figure(entities ? one.f1 : one.kappa),
-          ...[one.first, one.second, one.both].map(count),
+          <bdi>{visible(row.category)}</bdi>,
+          figure(entities ? row.f1 : row.kappa),
+          ...[row.first, row.second, row.both].map(count),
         ],
       }))}
     />
@@ -123,7 +123,7 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
     });
   useEffect(more, [review]);
   const changed = (after: Disagreement): void => {
-    rows.value = rows.value.map((one) => (one.documentId === after.documentId ? after : one));
+    rows.value = rows.value.map((row) => (row.documentId === after.documentId ? after : row));
     onChange();
   };
   return (
@@ -134,8 +134,14 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
       {read.value && !rows.value.length && (
         <p class="hint">Where both people labeled a document, they labeled it the same.</p>
       )}
-      {rows.value.map((one) => (
-        <OneDisagreement key={one.documentId} open={open} review={review} one={one} onChange={changed} />
+      {rows.value.map((disagreement) => (
+        <DisagreementCard
+          key={disagreement.documentId}
+          open={open}
+          review={review}
+          disagreement={disagreement}
+          onChange={changed}
+        />
       ))}
       {token.value && (
         <div class="actions start">
@@ -148,55 +154,59 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
   );
 }
 
-interface OneProps extends Props {
-  one: Disagreement;
+interface DisagreementProps extends Props {
+  disagreement: Disagreement;
   onChange: (after: Disagreement) => void;
 }
 
-function OneDisagreement({ open, review, one, onChange }: OneProps) {
+function DisagreementCard({ open, review, disagreement, onChange }: DisagreementProps) {
   const kind = open.kind.value;
   const text = useSignal<string | null>(null);
   const now = useSignal<DocumentItem | null>(null);
   const { busy, error, run } = useAction();
-  const [first, second] = [readLabels(one.first, kind), readLabels(one.second, kind)];
+  const [first, second] = [readLabels(disagreement.first, kind), readLabels(disagreement.second, kind)];
   useEffect(() => {
-    getText(open.name, one.documentId).then(
+    getText(open.name, disagreement.documentId).then(
       (found) => (text.value = found),
       () => (text.value = ""),
     );
-    getDocument(open.name, one.documentId).then(
+    getDocument(open.name, disagreement.documentId).then(
       (found) => (now.value = found),
       () => undefined,
     );
   }, []);
   const current = now.value && readLabels(now.value, kind);
   const another = current && !sameLabels(current, first) && !sameLabels(current, second) ? current : null;
-  const end = one.resolution;
+  const end = disagreement.resolution;
   const choose = (body: Parameters<typeof resolve>[3], labels: Labels | null): void =>
     void run(async () => {
       // The newest version: what it says is shown beside the buttons.
-      const document = await getDocument(open.name, one.documentId);
+      const document = await getDocument(open.name, disagreement.documentId);
       now.value = await resolve(open.name, review, document, body);
       const by = { by: "you", dateTime: new Date().toISOString(), labels: writeLabels(labels, kind) };
-      onChange({ ...one, resolution: by });
-      toast(`“${one.location}” is resolved.`, "good");
+      onChange({ ...disagreement, resolution: by });
+      toast(`“${disagreement.location}” is resolved.`, "good");
     });
   const undo = (): void =>
     void run(async () => {
-      now.value = await reopen(open.name, review, one.documentId);
-      const { resolution: _, ...rest } = one;
+      now.value = await reopen(open.name, review, disagreement.documentId);
+      const { resolution: _, ...rest } = disagreement;
       onChange(rest);
       toast("The resolution was undone.", "good");
     });
   return (
-    <article class="disagreement stack" aria-label={one.location}>
+    <article class="disagreement stack" aria-label={disagreement.location}>
       <h3>
-        <a href={href(open.name, "label", { doc: one.documentId })}>
-          <bdi>{one.location}</bdi>
+        <a href={href(open.name, "label", { doc: disagreement.documentId })}>
+          <bdi>{disagreement.location}</bdi>
         </a>
       </h3>
       <dl class="two-labels">
-        <Side open={open} name={one.firstBy ? `First: ${one.firstBy}` : "First"} labels={first} />
+        <Side
+          open={open}
+          name={disagreement.firstBy ? `First: ${disagreement.firstBy}` : "First"}
+          labels={first}
+        />
         <Side open={open} name="Second" labels={second} />
         {end && (
           <Side
@@ -220,7 +230,7 @@ function OneDisagreement({ open, review, one, onChange }: OneProps) {
           dir="auto"
           tabIndex={0}
           role="region"
-          aria-label={`Text of ${one.location}`}
+          aria-label={`Text of ${disagreement.location}`}
         >
           {text.value ?? "Loading the text…"}
         </p>

@@ -46,17 +46,19 @@ function People({ project, list }: { project: string; list: readonly Assignment[
         ...numbers("Documents", "Suggested", "Unlabeled", "Labeled"),
         { name: "List" },
       ]}
-      rows={list.map((one) => ({
-        key: one.assignee ?? "@none",
+      rows={list.map((assignment) => ({
+        key: assignment.assignee ?? "@none",
         cells: [
           <>
-            {one.assignee === null ? "Nobody" : <bdi>{one.assignee}</bdi>}
-            {one.assignee !== null && one.assignee === person.value?.name && " (you)"}
+            {assignment.assignee === null ? "Nobody" : <bdi>{assignment.assignee}</bdi>}
+            {assignment.assignee !== null && assignment.assignee === person.value?.name && " (you)"}
           </>,
-          ...[one.documents, one.autoLabeled, one.unlabeled, one.labeled].map(count),
+          ...[assignment.documents, assignment.autoLabeled, assignment.unlabeled, assignment.labeled].map(
+            count,
+          ),
           <a
-            href={href(project, "review", { assigned: one.assignee ?? "@none" })}
-            aria-label={`Review documents assigned to ${one.assignee ?? "nobody"}`}
+            href={href(project, "review", { assigned: assignment.assignee ?? "@none" })}
+            aria-label={`Review documents assigned to ${assignment.assignee ?? "nobody"}`}
           >
             Review
           </a>,
@@ -73,7 +75,7 @@ interface FormProps {
 }
 
 function AssignForm({ open, list, onDone }: FormProps) {
-  const names = list.flatMap((one) => one.assignee ?? []);
+  const names = list.flatMap((assignment) => assignment.assignee ?? []);
   const number = useSignal(100);
   const from = useSignal("@none");
   const to = useSignal("");

@@ -27,9 +27,9 @@ export function ProgressOfTeam({ project }: { project: string }) {
       </p>
       <Field label="Period">
         <select value={period} onChange={(e) => (days.value = Number(e.currentTarget.value))}>
-          {PERIODS.map((one) => (
-            <option key={one} value={one}>
-              Last {one} days
+          {PERIODS.map((days) => (
+            <option key={days} value={days}>
+              Last {days} days
             </option>
           ))}
         </select>
@@ -60,30 +60,30 @@ const figuresOf = (of: Totals, most: number) => [
 ];
 
 function Sums({ of }: { of: readonly Totals[] }) {
-  const most = Math.max(...of.map((one) => one.documents));
+  const most = Math.max(...of.map((row) => row.documents));
   return (
     <Table
       label="Progress by person"
       columns={[{ name: "Person", class: "name" }, ...FIGURES]}
-      rows={of.map((one) => ({ key: one.by, cells: [<bdi>{one.by}</bdi>, ...figuresOf(one, most)] }))}
+      rows={of.map((row) => ({ key: row.by, cells: [<bdi>{row.by}</bdi>, ...figuresOf(row, most)] }))}
     />
   );
 }
 
 function Days({ of }: { of: readonly Work[] }) {
-  const most = Math.max(...of.map((one) => one.documents));
+  const most = Math.max(...of.map((row) => row.documents));
   return (
     <>
       <h3>By day</h3>
       <Table
         label="Progress by day"
         columns={[{ name: "Day" }, { name: "Person", class: "name" }, ...FIGURES]}
-        rows={of.map((one) => ({
-          key: `${one.date} ${one.by}`,
+        rows={of.map((row) => ({
+          key: `${row.date} ${row.by}`,
           cells: [
-            <time dateTime={one.date}>{dayName(one.date)}</time>,
-            <bdi>{one.by}</bdi>,
-            ...figuresOf(one, most),
+            <time dateTime={row.date}>{dayName(row.date)}</time>,
+            <bdi>{row.by}</bdi>,
+            ...figuresOf(row, most),
           ],
         }))}
       />

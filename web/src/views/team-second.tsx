@@ -47,18 +47,19 @@ function Reviews({ project, list }: { project: string; list: readonly SecondRevi
         { name: "Started" },
         { name: "Open" },
       ]}
-      rows={list.map((one) => ({
-        key: one.id,
+      rows={list.map((review) => ({
+        key: review.id,
         cells: [
           <>
-            <bdi>{one.reviewer}</bdi>
-            {one.reviewer === person.value?.name && " (you)"}
+            <bdi>{review.reviewer}</bdi>
+            {review.reviewer === person.value?.name && " (you)"}
           </>,
-          count(one.documents),
+          count(review.documents),
           <>
-            <time dateTime={one.createdDateTime}>{moment(one.createdDateTime)}</time> by <bdi>{one.by}</bdi>
+            <time dateTime={review.createdDateTime}>{moment(review.createdDateTime)}</time> by{" "}
+            <bdi>{review.by}</bdi>
           </>,
-          <Open project={project} review={one} />,
+          <Open project={project} review={review} />,
         ],
       }))}
     />
