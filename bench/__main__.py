@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.idle import PROJECTS, idle, import_cpu
 from bench.measure import Figure, Report
 from bench.scenarios import Scenarios
-from bench.server import ROOT, serve
+from bench.server import BY_KEY, ROOT, serve
 
 RESULTS = ROOT / "bench" / "results"
 SIZES = (1_000, 10_000)
@@ -59,6 +59,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         if arguments.documents
         else [*SIZES, *((100_000,) if os.environ.get("FULL") else ())]
     )
+    options = os.environ.get("NODE_OPTIONS", "")
     for _ in range(arguments.repeat):
         if not arguments.idle:
             report.add(
@@ -69,7 +70,7 @@ def measure(arguments: argparse.Namespace) -> Report:
                 ],
             )
         for size in () if arguments.idle else sizes:
-            with serve() as server:
+            with serve(NODE_OPTIONS=f"{options} {BY_KEY}" if arguments.by_key else options) as server:
                 scenarios = Scenarios(server, size)
                 report.add(f"{size:,}", asyncio.run(scenarios.run()))
                 report.failed |= scenarios.failed
@@ -82,6 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--documents", type=int, help="one size instead of 1,000 and 10,000")
     parser.add_argument("--repeat", type=int, default=1, help="runs, of which the median is shown")
+    parser.add_argument(
+        "--by-key", action="store_true", help="Azurite finds rows by their keys, as Azure does"
+    )
     parser.add_argument("--idle", action="store_true", help="measure storage calls with nothing to do")
     parser.add_argument("--out", type=Path, help="where the JSON goes; default bench/results/")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two results")

@@ -4,15 +4,36 @@ Azurite takes blobs more and more slowly the more it has (measured: 10 minutes f
 were uploaded are repeated under new names, with the same content and versions of their own.
 """
 
+import asyncio
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.texts import name_of
+from bench import raw
+from bench.server import BY_KEY, Server, serve
+from bench.texts import documents, name_of
+
+UPLOADED = 500
+"""Blobs that are uploaded; the others have their contents."""
 
 DATABASE = "__azurite_db_blob__.json"
 BLOBS = "$BLOBS_COLLECTION$"
+
+
+@contextmanager
+def serve_with_blobs(container: str, count: int) -> Iterator[Server]:
+    """The product, on an Azurite with so many blobs in the container, which finds blobs and rows by their names."""
+    with TemporaryDirectory() as folder:
+        data_dir, texts = Path(folder), [text for _, text in documents(min(count, UPLOADED))]
+        with serve(data_dir) as server:
+            asyncio.run(raw.upload(server.connection_string, container, texts, name_of))
+        multiply(data_dir, container, count)
+        with serve(data_dir, NODE_OPTIONS=BY_KEY) as server:
+            yield server
 
 
 def multiply(data_dir: Path, container: str, count: int) -> None:

@@ -25,6 +25,8 @@ class Figure:
     #: Storage calls, and entities read and written, for one of `per`.
     calls: float | None = None
     entities: float | None = None
+    #: MiB of the host, with the process that fits, while it was measured.
+    peak: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -94,13 +96,14 @@ class Report:
                     "azurite_cpu": _median([figure.azurite_cpu for figure in figures]),
                     "calls": _median([figure.calls for figure in figures]),
                     "entities": _median([figure.entities for figure in figures]),
+                    "peak": max((f.peak for f in figures if f.peak is not None), default=None),
                 }
         return found
 
     def table(self) -> str:
         head = (
             f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}{'calls':>8}"
-            f"{'entities':>10}  aim"
+            f"{'entities':>10}{'MiB':>6}  aim"
         )
         lines = [head, "-" * len(head)]
         for name, row in self.medians().items():
@@ -110,7 +113,7 @@ class Report:
                 f"{name:<58}{_figures(row['value']):>10}{spread:>17}{raw:>10}"
                 f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
                 f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['calls'], '.3g'):>8}"
-                f"{_shown(row['entities'], '.3g'):>10}  {row['aim']} "
+                f"{_shown(row['entities'], '.3g'):>10}{_shown(row['peak'], '.0f'):>6}  {row['aim']} "
                 f"({row['unit']}; CPU in ms, calls and entities a {row['per']})"
             )
         return "\n".join(lines)
@@ -124,9 +127,9 @@ class Report:
                 "",
                 f"### {size}",
                 "",
-                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities |",
+                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB |",
             ]
-            parts.append("|---" * 9 + "|")
+            parts.append("|---" * 10 + "|")
             for name, row in rows.items():
                 if not name.startswith(f"{size}: "):
                     continue
@@ -135,6 +138,7 @@ class Report:
                 cells = [f"{_figures(row['value'])}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
                 cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
                 cells += [_shown(row[key], ".3g") for key in ("calls", "entities")]
+                cells.append(_shown(row["peak"], ".0f"))
                 parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
         return "\n".join(parts)
 

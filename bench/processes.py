@@ -1,6 +1,7 @@
 """CPU time and peak memory of processes, read from /proc."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def usage(pid: int) -> Usage:
         cpu += sum(map(int, fields[11:15] if process == pid else fields[11:13])) / TICKS
         peak += int(status.partition("VmHWM:")[2].split()[0]) / 1024
     return Usage(cpu, peak)
+
+
+def forget_peak(pid: int) -> None:
+    """Let the peaks of a process and its descendants begin with what they have now."""
+    for process in (pid, *children(pid)):
+        with suppress(FileNotFoundError):
+            Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def command_line(pid: int) -> str:

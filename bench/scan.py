@@ -4,38 +4,18 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 
 from bench import raw
 from bench.api import Api
-from bench.many_blobs import multiply
-from bench.server import Server, serve
-from bench.texts import documents, name_of
+from bench.many_blobs import serve_with_blobs
+from bench.server import Server
+from bench.texts import name_of
 
 CONTAINER = "bench-scan"
-BY_NAME = Path(__file__).parent / "blobs-by-name.cjs"
-UPLOADED = 500
-"""Blobs that are uploaded; the others have their contents."""
 CHANGES = 100
 """Blobs that are changed, deleted and added between two scans."""
-
-
-async def measure(count: int) -> None:
-    with TemporaryDirectory() as folder:
-        data_dir = Path(folder)
-        with serve(data_dir) as server:
-            await raw.upload(
-                server.connection_string,
-                CONTAINER,
-                [text for _, text in documents(min(count, UPLOADED))],
-                name_of,
-            )
-        multiply(data_dir, CONTAINER, count)
-        with serve(data_dir, NODE_OPTIONS=f"--require={BY_NAME}") as server:
-            await _measure(server, count)
 
 
 async def _measure(server: Server, count: int) -> None:
@@ -96,7 +76,9 @@ async def _require_counts(api: Api, count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scan", description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
-    asyncio.run(measure(parser.parse_args().documents))
+    count = parser.parse_args().documents
+    with serve_with_blobs(CONTAINER, count) as server:
+        asyncio.run(_measure(server, count))
 
 
 if __name__ == "__main__":

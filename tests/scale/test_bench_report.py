@@ -13,7 +13,16 @@ from bench.server import ROOT
 def test_the_tables_of_a_run_for_the_documentation():
     report = Report({"date": "2030-01-01", "load before": "0.1"})
     imported = Figure(
-        "import", "/s", 28_594.2, 57_188.4, "0.80", host_cpu=0.1, azurite_cpu=0.25, calls=0.06, entities=0.3
+        "import",
+        "/s",
+        28_594.2,
+        57_188.4,
+        "0.80",
+        host_cpu=0.1,
+        azurite_cpu=0.25,
+        calls=0.06,
+        entities=0.3,
+        peak=140.4,
     )
     report.add("1,000", [imported, Figure("peak memory", "MiB", 600.4)])
     assert report.markdown().splitlines() == [
@@ -21,10 +30,10 @@ def test_the_tables_of_a_run_for_the_documentation():
         "",
         "### 1,000",
         "",
-        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities |",
-        "|---|---|---|---|---|---|---|---|---|",
-        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.06 | 0.3 |",
-        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |",
+        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.06 | 0.3 | 140 |",
+        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |  |",
     ]
 
 
