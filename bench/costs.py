@@ -26,6 +26,8 @@ from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 ENGINE = "instant"
 #: A size that takes no minute; what is counted for one document changes little beyond it.
 MOST = 10_000
+#: Of the event loop, while a commit is under way: many pages are read and decoded by then.
+COMMIT_TURNS = 100
 
 
 class Entities(Repeating):
@@ -42,7 +44,8 @@ class Entities(Repeating):
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
-            await asyncio.sleep(0)
+            for _ in range(COMMIT_TURNS):
+                await asyncio.sleep(0)
             return await super().commit(partition, operations)
         finally:
             self.under_way -= 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from shared.domain.document import Document, Reading, apply, new_document
+from shared.domain.document import Document, Reading, apply, new_document, with_changes
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, JobError, JobSource, Outcome
 from shared.domain.labels import Filter, Prediction, Rejected, SuggestionSet, select
 from shared.domain.names import DocumentStatus, ProjectKind, Studio
@@ -116,9 +116,13 @@ def suggest(
     made = SuggestionSet(source.job_id, source.engine, source.model, source.generation, revision, items)
     found = Outcome.SUGGESTED if items else Outcome.NOTHING_FOUND
     old = document.suggestions
-    if old is not None and replace(old, revision=revision) == made and document.planned == document.content:
+    if (
+        old is not None
+        and with_changes(old, revision=revision) == made
+        and document.planned == document.content
+    ):
         return document, outcome(document, found)
-    return replace(document, suggestions=made if items else None, planned=document.content), outcome(
+    return with_changes(document, suggestions=made if items else None, planned=document.content), outcome(
         document, found
     )
 

@@ -3,7 +3,11 @@
 import hashlib
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from operator import attrgetter
+from typing import Any
 
 from shared.domain.errors import InvalidArgument, PreconditionRequired
 from shared.domain.labels import Labels, Rejected, SuggestionSet, fit_regions, fits, span_faults
@@ -127,6 +131,22 @@ class Document:
         return self.unplanned and not self.missing and (self.labels is None or self.content_changed)
 
 
+@cache
+def _values_of(kind: type[Any]) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+    """What gives the values of all fields, in the order of `__init__`, and the place of each field."""
+    names = [each.name for each in fields(kind)]
+    return attrgetter(*names), {name: place for place, name in enumerate(names)}
+
+
+def with_changes[T: (Document, SuggestionSet)](value: T, **changes: Any) -> T:
+    """As `dataclasses.replace`, in half the time, for what is replaced once for each document of a job."""
+    values_of, places = _values_of(type(value))
+    values = [*values_of(value)]
+    for name, change in changes.items():
+        values[places[name]] = change
+    return type(value)(*values)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was found at a blob: its text, or why it is not a document."""
@@ -165,7 +185,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
     if content == document.content and document.rejection is None and not document.missing:
         if document.blob_etag == reading.blob_etag and document.excerpt:
             return document
-        return replace(document, blob_etag=reading.blob_etag, excerpt=first_words(reading.text))
+        return with_changes(document, blob_etag=reading.blob_etag, excerpt=first_words(reading.text))
     offsets = Offsets(reading.text)
     known = document.content not in {"", content}
     changed, labeled_content = _changed(document, content)
@@ -173,7 +193,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
     problems = tuple(fault.message for fault in span_faults(labels, offsets)) if labels else ()
     # A first inspection, and a blob found again, keep the version, which whoever labels the document meanwhile holds.
     new_version = known or document.rejection is not None
-    return replace(
+    return with_changes(
         document,
         revision=revision if new_version else document.revision,
         blob_etag=reading.blob_etag,
@@ -234,7 +254,7 @@ def _changed(document: Document, content: str) -> tuple[bool, str]:
 
 def _reject(document: Document, reading: Reading, revision: str) -> Document:
     changed, labeled_content = _changed(document, "")
-    return replace(
+    return with_changes(
         document,
         revision=revision,
         blob_etag=reading.blob_etag,
@@ -264,7 +284,7 @@ def set_labels(
         if items != kept.items:
             kept = replace(kept, items=items, revision=revision)
     forgotten = document.missing and labels is None and document.planned == PLANNED_WHEN_READ
-    return replace(
+    return with_changes(
         document,
         labels=labels,
         planned="" if forgotten else document.planned,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from shared.domain.document import Document, Undo
+from shared.domain.document import Document, Undo, with_changes
 from shared.domain.errors import Conflict, InvalidArgument
 from shared.domain.labels import (
     RAW_BANDS,
@@ -66,14 +66,14 @@ def decide(
         labels = _accept(document, kind, labels, suggestion)
     left = tuple(s for s in pending.items if s.id not in taken and fits(kind, labels, s))
     tallies = _tallies(accepted, rejected)
-    after = replace(
+    after = with_changes(
         document,
         revision=revision,
         labels=labels,
         labeled_content=""
         if accepted
         else document.labeled_content,  # what is accepted is of the content now
-        suggestions=replace(pending, items=left, revision=revision),
+        suggestions=with_changes(pending, items=left, revision=revision),
         rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected},
         undo=Undo(
             generation=generation,
@@ -103,7 +103,7 @@ def undo(document: Document, kind: ProjectKind, generation: int, revision: str) 
     last = document.undo
     if last is None or last.generation != generation:
         raise Conflict(_nothing_to_undo(last), target="documentId")
-    undone = replace(
+    undone = with_changes(
         document,
         revision=revision,
         labels=last.labels,

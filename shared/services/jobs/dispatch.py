@@ -181,9 +181,9 @@ async def run_leased(
 ) -> None:
     """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
 
-    What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: end the
-    job if this was its last batch; who runs all batches does that once, after them. `over` is called for a message that
-    comes after the end of its job.
+    What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: ask for
+    the batch that waited for this one, and end the job if this was the last; who runs all batches asks for none, and
+    ends the job after them. `over` is called for a message that comes after the end of its job.
     """
     job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
     if job is not None and job.status.ended and over is not None:
@@ -211,8 +211,8 @@ async def run_leased(
     except Exception as error:
         await lease.release(stores.clock(), lease.failure if gives_up else reason_of(error))
         raise
-    await jobs.go_on(job, message.number)
     if settles:
+        await jobs.go_on(job, message.number)
         await jobs.settle(job)
 
 

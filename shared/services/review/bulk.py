@@ -1,8 +1,10 @@
 """Bulk decisions, and undoing one as a whole: jobs in batches of pages (rules V3, V4)."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from shared import telemetry
 from shared.domain.document import Document
@@ -46,6 +48,10 @@ from shared.wire.json_codec import ValidationErrors
 
 #: Texts in memory at a time, where a decision is about entities with a certain text.
 TEXTS_AT_ONCE = 50
+
+
+type _Read = tuple[int, Mapping[int, Page] | None]
+"""The number of a batch, and its pages; None: they are still to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,25 +190,56 @@ class BulkService:
         """
         failures: list[Exception] = []
 
-        async def messages() -> AsyncIterator[BatchMessage]:
-            for number in range(len(job.batches)):
-                if failures:
-                    break
-                yield BatchMessage.of(job, number)
-
-        async def run(message: BatchMessage) -> None:
+        async def batches() -> AsyncIterator[_Read]:
             try:
-                await run_leased(self._stores, self._jobs, message, self._run, settles=False)
+                async with aclosing(self._read(job)) as found:
+                    async for batch in found:
+                        if failures:
+                            return
+                        yield batch
             except Exception as error:  # noqa: BLE001 - raised below
                 failures.append(error)
 
-        await run_each(messages(), run)
+        async def run(batch: _Read) -> None:
+            number, pages = batch
+            message = BatchMessage.of(job, number)
+            work = partial(self._run, loaded=pages)
+            try:
+                await run_leased(self._stores, self._jobs, message, work, settles=False)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+
+        await run_each(batches(), run)
         if failures:
             raise failures[0]
         found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
         return await self._jobs.settle(found) if found else job  # also one that had nothing to do
 
-    async def _run(self, job: Job, batch: Batch, lease: Lease) -> None:
+    async def _read(self, job: Job) -> AsyncGenerator[_Read]:
+        """Each batch with its pages, which are read by one query for all while batches are run."""
+        left = deque(enumerate(job.batches))
+        project = await self._stores.projects.find(job.project)
+        if project is None or not job.is_current(project):
+            for number, _ in left:
+                yield number, None
+            return
+        pages: dict[int, Page] = {}
+        async for page in self._stores.pages.scan(project.scope, job.batches[0].low if left else 0):
+            while left and page.number >= left[0][1].high:
+                yield left.popleft()[0], pages
+                pages = {}
+            if not left:
+                return
+            if page.number >= left[0][1].low:
+                pages[page.number] = page
+        for number, _ in left:
+            yield number, pages
+            pages = {}
+
+    async def _run(
+        self, job: Job, batch: Batch, lease: Lease, loaded: Mapping[int, Page] | None = None
+    ) -> None:
+        """`loaded`: the pages of the batch, where they were read for it. One that was changed since is read again."""
         counts: dict[int, Counter[str]] = {}
         sources: dict[int, Counter[str]] = {}
         parameters = job.parameters
@@ -213,7 +250,9 @@ class BulkService:
         lease.close_with(lambda: BatchResult(counts=dict(sum(counts.values(), Counter[str]()))))
         try:
             handle = await self._stores.directory.open(job.project)
-            pages = await self._stores.pages.load_range(handle.current.scope, batch.low, batch.high)
+            pages = loaded
+            if pages is None or not job.is_current(handle.current):
+                pages = await self._stores.pages.load_range(handle.current.scope, batch.low, batch.high)
             if isinstance(parameters, UndoParameters):
                 change = _undo(job, parameters, counts, author)
             else:

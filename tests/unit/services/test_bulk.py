@@ -1,15 +1,101 @@
 """Bulk decisions run several batches at a time."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shared.domain.jobs import Batch, BulkParameters, Job, JobKind
+from shared.domain.jobs import Batch, BulkParameters, Job, JobKind, JobStatus
+from shared.domain.labels import Labels
+from shared.domain.page import Page
 from shared.services.jobs.lifecycle import BatchMessage
 from shared.services.review import bulk
-from tests.support.services import App, Clock
+from shared.storage.gateways.ports import StorageUnavailable
+from tests.support.services import App, Clock, result_json
+
+
+@pytest.fixture
+async def suggested(app: App) -> App:
+    """A project with a suggestion for each of some documents, each on another page than the next."""
+    await app.create()
+    await app.define("Refund")
+    await app.upload({f"{number:02}.txt": "@Refund:73" for number in range(40)})
+    await app.drain()
+    return app
+
+
+async def test_what_changed_after_its_page_was_read_is_decided_as_it_is_then(
+    suggested: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pages are read by one query, the last of them long before they are written."""
+    app, pages = suggested, suggested.container.stores.pages
+    scan, queries = pages.scan, 0
+
+    async def slow_scan(*scope: Any) -> AsyncIterator[Page]:
+        nonlocal queries
+        queries += 1
+        found = [page async for page in scan(*scope)]
+        await app.label("07.txt", "Other")  # a person decides otherwise
+        for page in found:
+            yield page
+
+    monkeypatch.setattr(pages, "scan", slow_scan)
+    job = await app.container.bulk.start(app.name, bulk.BulkRequest(accept=True), "Ana", "job")
+
+    assert queries == 1
+    result = result_json(job)
+    assert (job.status, result["matched"], result["changed"]) == (JobStatus.SUCCEEDED, 39, 39)
+    document = await app.document("07.txt")
+    assert document is not None
+    assert document.labels == Labels(categories=("Other",))
+
+
+async def test_when_the_pages_cannot_be_read_batches_under_way_finish(
+    suggested: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, pages = suggested, suggested.container.stores.pages
+    scan = pages.scan
+
+    async def broken_scan(*scope: Any) -> AsyncIterator[Page]:
+        found = [page async for page in scan(*scope)]
+        for page in found[:-1]:
+            yield page
+        raise StorageUnavailable("The storage is away.")
+
+    monkeypatch.setattr(pages, "scan", broken_scan)
+    job = await app.container.bulk.start(app.name, bulk.BulkRequest(accept=True), "Ana", "job")
+    assert job.status is JobStatus.RUNNING
+
+    # What was done stays, and the sweep goes on with the rest.
+    done = [d for n in range(40) if (d := await app.document(f"{n:02}.txt")) and d.labels is not None]
+    assert 0 < len(done) < 40
+    for number in range(len(job.batches)):
+        await app.container.bulk.run_batch(BatchMessage.of(job, number))
+    job = await app.container.bulk.get(app.name, JobKind.REVIEW, "job")
+    assert (job.status, result_json(job)["changed"]) == (JobStatus.SUCCEEDED, 40)
+
+
+async def test_a_project_that_was_imported_over_meanwhile_keeps_its_new_content(
+    suggested: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = suggested
+    create = app.container.stores.jobs.create
+
+    async def create_late(job: Job, *more: Any) -> tuple[Job, bool]:
+        """The generation ends between the request and its work, as by a training."""
+        made = await create(job, *more)
+        project = await app.container.stores.projects.get(app.name)
+        await app.container.stores.projects.save(replace(project, generation=project.generation + 1), project)
+        await app.container.stores.directory.read(app.name)
+        return made
+
+    monkeypatch.setattr(app.container.stores.jobs, "create", create_late)
+    job = await app.container.bulk.start(app.name, bulk.BulkRequest(accept=True), "Ana", "job")
+    await app.drain()
+    assert result_json(job)["changed"] == 0
+    assert [d for n in range(40) if (d := await app.document(f"{n:02}.txt")) and d.labels is not None] == []
 
 
 async def test_after_a_failure_batches_under_way_finish_and_no_other_begins(
