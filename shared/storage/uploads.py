@@ -184,9 +184,11 @@ class UploadedBlobs:
         self._blobs = blobs
         self._limit = asyncio.Semaphore(READERS)
 
-    async def inspect_all(self, container: str, locations: Iterable[str]) -> list[Reading | None]:
+    async def inspect_all(
+        self, container: str, locations: Iterable[str], at_once: int = READERS_EACH
+    ) -> list[Reading | None]:
         """As `inspect`, of each location."""
-        turns = asyncio.Semaphore(READERS_EACH)
+        turns = asyncio.Semaphore(at_once)
 
         async def in_turn(location: str) -> Reading | None:
             async with turns:

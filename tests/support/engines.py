@@ -3,6 +3,7 @@
     "@Refund:73 please"     category Refund with confidence 0.73 (in an entity project: the span of this token)
     "@fail"                 predicting raises, each time
     "@hold"                 predicting and fitting wait while the file named by TEST_HOLD_FILE exists
+    "@unfit"                a fit on this text raises
 
 It needs one label in the project, as every engine needs some.
 """
@@ -73,6 +74,8 @@ class ScriptedEngine:
         self, kind: ProjectKind, examples: Sequence[Example], *, unlabeled: Sequence[str] = (), seed: int = 0
     ) -> bytes:
         await _held(example.text for example in examples)
+        if any("@unfit" in example.text for example in examples):
+            raise FloatingPointError("not positive definite")
         return kind.encode()
 
     async def load(self, artifact: bytes) -> Model:

@@ -39,6 +39,8 @@ MAX_EXAMPLES = 5_000
 #: Where examples for a service are looked for, and how long they may be: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
+#: Of the texts to learn from: they are thousands, and people's saves wait behind those that are being read.
+READS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +369,8 @@ async def read_texts(
     stores: Stores, project: Project, documents: Collection[Document]
 ) -> "list[str | Unread]":
     """The texts that the labels belong to, or why there is none."""
-    found = await stores.uploads.inspect_all(project.container, [document.location for document in documents])
+    locations = [document.location for document in documents]
+    found = await stores.uploads.inspect_all(project.container, locations, READS_AT_ONCE)
     return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, override
 
 import pytest
 
+from shared.domain.document import Reading
 from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Example
 from shared.domain.names import FIT_QUEUE, ProjectKind
@@ -13,6 +14,7 @@ from shared.domain.training import SplitOptions
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.training.evaluating import WrittenEvaluation
+from shared.services.training.model_cache import READS_AT_ONCE
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json
@@ -77,6 +79,27 @@ async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> Non
     await app.drain()
     assert await app.pending("a.txt") == ["Refund"]
     assert Counted.fits == [1]
+
+
+async def test_a_fit_reads_few_texts_at_a_time(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that saves, which share the account with it, wait behind few."""
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await label_more(app, 20)
+    uploads = app.container.stores.uploads
+    inspect, under_way, most = uploads.inspect, 0, 0
+
+    async def counted(container: str, location: str) -> Reading | None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return await inspect(container, location)
+
+    monkeypatch.setattr(uploads, "inspect", counted)
+    await app.fit()
+    assert (Counted.fits, most) == ([21], READS_AT_ONCE)
 
 
 @pytest.mark.parametrize("location", ["b.txt", "README.md"])
