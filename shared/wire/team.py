@@ -17,7 +17,8 @@ MAX_SAMPLE = 500
 def _person(name: str) -> str:
     if not name.isprintable() or name != name.strip() or name.startswith("@"):
         raise ValueError(
-            "The name of a person is the one that they sign in with: printable, no spaces around it, no leading '@'."
+            "Use the name that the person signs in with: printable characters, no space at either end, and no "
+            "leading '@'."
         )
     return name
 

@@ -45,13 +45,13 @@ async def test_filters_and_document_follow_the_address(
     second = page.url
 
     await page.get_by_label("Status").select_option("Unreadable files")
-    await expect(page.get_by_text("No document is shown by these filters.")).to_be_visible()
+    await expect(page.get_by_text("No documents match these filters.")).to_be_visible()
     await page.go_back()
     await expect(studio.text).to_have_text("text of c.txt")
     await expect(rows).to_have_count(3)
     assert page.url == second
     await page.go_forward()
-    await expect(page.get_by_text("No document is shown by these filters.")).to_be_visible()
+    await expect(page.get_by_text("No documents match these filters.")).to_be_visible()
     await page.go_back()
     await expect(studio.text).to_have_text("text of c.txt")
     await studio.open(project.name, "Training")

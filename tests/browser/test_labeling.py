@@ -235,4 +235,4 @@ async def test_filters(open_studio: OpenStudio, new_project: MakeProject) -> Non
     await page.reload()
     await expect(rows).to_contain_text(["b.txt"])  # the address keeps them
     await page.get_by_label("Status").select_option("Labeled")
-    await expect(page.get_by_text("No document is shown by these filters.")).to_be_visible()
+    await expect(page.get_by_text("No documents match these filters.")).to_be_visible()

@@ -9,7 +9,7 @@ from tests.browser.seeds import MANY
 from tests.support.api import ENTITIES, SINGLE, Project
 
 
-async def test_names_that_differ_in_blanks_are_different(
+async def test_names_that_differ_in_spaces_are_different(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     project = await new_project(ENTITIES)
@@ -36,7 +36,7 @@ async def test_names_that_differ_in_blanks_are_different(
     assert len((await project.get("/categories"))["value"]) == 3
     await page.get_by_text("Filters").click()
     await page.get_by_label("Category", exact=True).select_option(index=2)
-    await expect(page.get_by_text("No document is shown by these filters.")).to_be_visible()
+    await expect(page.get_by_text("No documents match these filters.")).to_be_visible()
     await page.get_by_label("Category", exact=True).select_option(index=3)
     await expect(page.get_by_role("link", name="a.txt")).to_be_visible()
 

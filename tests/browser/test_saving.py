@@ -36,7 +36,7 @@ async def test_autosave_at_each_document_left_and_after_an_outage(
     await page.route(re.compile(":review"), lambda route: route.fulfill(status=503))
     await studio.press("accept")
     await expect(state).to_have_text("Not saved, retrying")
-    await studio.reported("The server is starting or out of service")
+    await studio.reported("The server is starting or temporarily unavailable")
     await studio.unsaved(1)
     await expect(studio.command("save")).to_be_visible()
     await page.unroute_all()

@@ -334,7 +334,7 @@ class AutolabelService:
             errors.add("costLimit", text)
         errors.add_all(unknown_categories(project, request.categories or ()))
         if request.documents is not None and len(request.documents) > MAX_NAMED:
-            errors.add("documents", f"A job takes at most {MAX_NAMED:,} named documents.")
+            errors.add("documents", f"A job can name at most {MAX_NAMED:,} documents.")
         for index, document in enumerate(request.documents or ()):
             if not is_document_id(document):
                 errors.add(f"documents[{index}]", f"'{document[:40]}' is not a document id.")

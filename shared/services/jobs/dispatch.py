@@ -303,7 +303,7 @@ async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerat
                     stack = telemetry.without_message(error)
                     log.error("A lease was lost: no renewal succeeded (%s)", reason, exc_info=stack)  # noqa: TRY400
                 else:
-                    log.warning("A lease could not be renewed; it is tried again: %s", reason)
+                    log.warning("A lease could not be renewed; retrying: %s", reason)
         if worker is not None:
             worker.cancel()
 

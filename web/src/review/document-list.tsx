@@ -228,9 +228,7 @@ function Nothing({ review, filters }: { review: Review; filters: Filters }) {
   return (
     <div class="empty small">
       <p>
-        <strong>
-          {empty ? "The project has no documents yet." : "No document is shown by these filters."}
-        </strong>
+        <strong>{empty ? "The project has no documents yet." : "No documents match these filters."}</strong>
       </p>
       <p>
         {empty ? "" : "Widen the filters, or "}

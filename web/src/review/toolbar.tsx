@@ -45,7 +45,10 @@ function SaveTools({ review }: { review: Review }) {
     <>
       <div class="saving">
         {!review.source.blind && (
-          <label class="check autosave" title="Save at least every 5 seconds and at each document left">
+          <label
+            class="check autosave"
+            title="Save at least every 5 seconds and whenever you leave a document"
+          >
             <input
               type="checkbox"
               checked={review.saving.autosave.value}

@@ -116,7 +116,7 @@ export class Review {
       return (
         this.lockReason.value ??
         this.refusal.value ??
-        (unreadable ? "This file is not a text document: it has no labels." : null)
+        (unreadable ? "This file is not a text document, so it cannot be labeled." : null)
       );
     });
     open.onUnlock = this.unlocked;

@@ -394,7 +394,7 @@ export class Saving {
     const { documents, source, kind } = this.review;
     let known = documents.peek(documentId) ?? (await documents.load(documentId)).document;
     const ours = sameLabels(readLabels(known, kind), after);
-    if (!ours) throw new Error("The labels of this document were changed since by someone else.");
+    if (!ours) throw new Error("Someone else has changed the labels of this document since.");
     let set = by === "set";
     try {
       for (let n = 0; n < changes && !set; n++) {

@@ -52,7 +52,7 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
       {!list && !jobs.error.value && <Loading what="the jobs" />}
       {list?.length === 0 && (
-        <p class="hint">No jobs yet. Uploads start one by themselves as soon as the engine is ready.</p>
+        <p class="hint">No jobs yet. Uploads start one automatically as soon as the engine is ready.</p>
       )}
       <ul class="jobs" role="list">
         {list?.map((job) => (

@@ -73,7 +73,7 @@ export function ConnectForm({ open }: { open: OpenProject }) {
         </Field>
         <Field
           label="Name of the Azure Machine Learning project"
-          hint="A new name: no name can be used twice"
+          hint="A new name; a name can never be used twice"
         >
           <TextInput required maxLength={50} signal={name} />
         </Field>

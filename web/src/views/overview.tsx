@@ -104,7 +104,7 @@ export function Overview({ open }: { open: OpenProject }) {
           {empty && (
             <p class="hint">
               Upload .txt files to the container <bdi>{project.storageInputContainerName}</bdi>. They appear
-              here by themselves, or after “Rescan container”.
+              here automatically, or after “Rescan container”.
             </p>
           )}
         </section>

@@ -194,7 +194,7 @@ function Confirm({
           which reads the texts from the container, into the project{" "}
           <bdi class="strong">{request.projectName}</bdi>
           {target.replaces && request.projectName === target.projectName
-            ? ", and replace what the push before imported"
+            ? ", and replace what the previous push imported"
             : ""}
           .
         </p>

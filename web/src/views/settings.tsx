@@ -63,7 +63,7 @@ function ProjectForm({ open }: { open: OpenProject }) {
         <div class="form-grid">
           <Field
             label="Display name"
-            hint="What people see in place of the name, which events, jobs and connections refer to"
+            hint="Shown instead of the name. Events, jobs and connections still use the name."
           >
             <input
               name="displayName"
@@ -80,7 +80,7 @@ function ProjectForm({ open }: { open: OpenProject }) {
           </Field>
           <Field
             label="Confidence threshold, %"
-            hint="An engine suggests nothing below it. Suggestions that exist stay."
+            hint="Engines suggest nothing below this value. Existing suggestions stay."
           >
             <input
               name="threshold"

@@ -132,7 +132,7 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
       {!read.value && !error.value && <Loading what="the disagreements" />}
       <ErrorNotice message={error.value} />
       {read.value && !rows.value.length && (
-        <p class="hint">Where both people labeled a document, they labeled it the same.</p>
+        <p class="hint">The two people agree on every document that both labeled.</p>
       )}
       {rows.value.map((disagreement) => (
         <DisagreementCard
