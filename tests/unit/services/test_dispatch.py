@@ -20,25 +20,10 @@ from shared.services.jobs.lifecycle import (
 )
 from shared.services.projects.maintenance import BLOB_TRIGGER_POISON
 from shared.storage.gateways.ports import Received
-from tests.support.services import App, Clock, in_process
+from tests.support.services import App, Clock
 from tests.support.storage.memory import MemoryStorage
 
 OF_BEFORE = {"v": 1, "project": "p", "incarnation": "i"}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def storage(clock: Clock) -> MemoryStorage:
-    return MemoryStorage(clock=clock)
-
-
-@pytest.fixture
-def app(storage: MemoryStorage, clock: Clock) -> App:
-    return in_process(storage, clock)
 
 
 async def job_of(app: App, kind: JobKind = JobKind.SCAN) -> Job:
