@@ -178,7 +178,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path):
     assert "DATA_DIR" in done.stderr
 
 
-def test_a_port_that_is_none_is_named(tmp_path):
+def test_an_invalid_port_is_named(tmp_path):
     done = run(tmp_path, AZURITE_PORT="many")
     assert done.returncode == 1
     assert "AZURITE_PORT=many is not a port" in done.stderr

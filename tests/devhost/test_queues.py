@@ -142,7 +142,7 @@ def test_sigterm_lets_running_invocations_end(storage, tmp_path):
         assert storage.count(orders) == 0
 
 
-def test_sigterm_waits_no_longer_than_it_was_told(storage, tmp_path):
+def test_sigterm_waits_no_longer_than_its_limit(storage, tmp_path):
     with running_host(storage, tmp_path, "--stop-seconds", "0.2") as host:
         orders = host.environment["ORDERS_QUEUE"]
         storage.send(orders, "wait:never")

@@ -38,5 +38,13 @@ def test_our_former_dialect_is_not_used(phrase):
     assert not found, f"say: {PHRASES[phrase]}"
 
 
+def test_our_former_dialect_is_in_no_name_of_a_function():
+    names = [
+        (place, name.replace("_", " ")) for place, name in lines_with(re.compile(r"\bdef \w+"), EXCEPTIONS)
+    ]
+    found = [(place, name) for place, name in names if any(re.search(phrase, name) for phrase in PHRASES)]
+    assert found == []
+
+
 def test_the_spelling_is_american():
     assert not list(lines_with(re.compile(BRITISH, re.IGNORECASE), EXCEPTIONS))

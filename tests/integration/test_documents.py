@@ -187,7 +187,7 @@ async def test_a_relabeled_suggestion_is_undone_in_two_steps(new_project: MakePr
     assert (await project.http.post(f"{url}/:undo")).status_code == 409
 
 
-async def test_undo_takes_back_the_last_decision_once(new_project: MakeProject) -> None:
+async def test_undo_reverts_the_last_decision_once(new_project: MakeProject) -> None:
     project = await new_project("CustomMultiLabelClassification")
     [document] = await project.suggested({"a.txt": "@Refund:73 @Login:50"}, "Refund", "Login")
     url = f"{project.path}/documents/{document['id']}"

@@ -17,7 +17,7 @@ def change_of(entry: dict[str, Any]) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_labels_are_told_as_in_the_project_file(new_project: MakeProject, kind: str) -> None:
+async def test_labels_are_reported_as_in_the_project_file(new_project: MakeProject, kind: str) -> None:
     project = await new_project(kind)
     await project.upload({"a.txt": "Some text."})
     await project.scan()
@@ -59,7 +59,7 @@ async def test_a_decision_of_one_names_no_review_job(new_project: MakeProject) -
     assert "reviewJobId" not in entry["details"]
 
 
-async def test_changed_settings_are_told_before_and_after(new_project: MakeProject) -> None:
+async def test_changed_settings_are_reported_before_and_after(new_project: MakeProject) -> None:
     project = await new_project()
     await project.upload({"a.txt": "text"})
     await project.scan()

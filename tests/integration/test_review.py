@@ -121,7 +121,7 @@ async def test_a_save_of_100_decisions_with_one_stale_document_saves_99(new_proj
     assert len(await project.documents(status="labeled")) == 101  # and the one that defined the category
 
 
-async def test_what_cannot_be_decided_is_told_document_by_document(new_project: MakeProject) -> None:
+async def test_what_cannot_be_decided_is_reported_document_by_document(new_project: MakeProject) -> None:
     project = await new_project()
     documents = await project.suggested({f"{n}.txt": f"@Refund:8{n}" for n in range(4)}, "Refund")
     good, bad, twice, none = documents
@@ -185,7 +185,7 @@ async def test_labels_by_hand_drop_the_suggestions_that_would_not_be_made_now(
     assert result["status"] == "conflict"
 
 
-async def test_a_version_that_is_none_stops_only_its_own_document(new_project: MakeProject) -> None:
+async def test_an_invalid_version_stops_only_its_own_document(new_project: MakeProject) -> None:
     project = await new_project()
     documents = await project.suggested({f"{n}.txt": f"@Refund:8{n}" for n in range(5)}, "Refund")
     etags = ["weak.0", 'W/"a.b"', "", '"stale"', documents[4]["eTag"]]

@@ -120,7 +120,7 @@ async def _history_has_every_save(app: App, savers: list[Saver]) -> None:
     assert total == sum(saver.saves for saver in savers)
 
 
-async def test_registering_passes_a_shut_gate(app: App) -> None:
+async def test_registering_passes_a_raised_write_fence(app: App) -> None:
     await app.container.stores.fence.lock("p", "saga", "Labels are moving.")
 
     await app.upload({"new.txt": "text"})

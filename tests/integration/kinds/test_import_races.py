@@ -142,7 +142,7 @@ async def test_a_project_made_again_meanwhile_holds_what_the_import_says(over: b
     assert ends == {JobStatus.SUCCEEDED, JobStatus.FAILED}, "failed: deleted before it had ended"
 
 
-async def test_an_import_that_died_does_not_bring_a_deleted_project_back():
+async def test_an_import_that_died_does_not_recreate_a_deleted_project():
     clock = Clock()
     calls = Faults()
     await _dies_and_is_deleted(clock, calls)
@@ -234,7 +234,9 @@ async def test_of_an_import_that_fails_nothing_stays(over: bool):
     assert ends == {JobStatus.SUCCEEDED, JobStatus.FAILED}
 
 
-async def test_an_import_waits_for_a_lock_that_is_over_in_a_moment_and_not_for_ever(app: Life, clock: Clock):
+async def test_an_import_waits_for_a_lock_that_is_over_in_a_moment_and_not_indefinitely(
+    app: Life, clock: Clock
+):
     await app.create(on_upload=False, pages=8)
     await app.container.stores.fence.lock("p", "somebody", "In a moment.", 1)
     job = await app.container.imports.start("p", file_of("new-"), "tester", "job")

@@ -287,7 +287,7 @@ async def test_a_training_that_died_in_its_evaluation_was_trained(interrupted: L
     assert await app.container.trained_models.list(app.name) == []
 
 
-async def test_an_evaluation_after_a_renaming_compares_under_the_names_of_today(app: Life):
+async def test_an_evaluation_after_a_renaming_compares_under_the_current_names(app: Life):
     await app.create(on_upload=False)
     await app.upload({f"{n}.txt": f"@Refund:90 {n}" for n in range(4)}, events=False)
     await app.container.registering.scan(app.name, "scan")

@@ -121,7 +121,9 @@ def _state(file: Json) -> tuple[int, set[str], set[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_fault_is_told_with_its_path_and_nothing_is_written(new_project: MakeProject, kind: str):
+async def test_every_fault_is_reported_with_its_path_and_nothing_is_written(
+    new_project: MakeProject, kind: str
+):
     project = await new_project(kind)
     given = project_file(kind, project.container)
     documents = given["assets"]["documents"]
@@ -236,7 +238,7 @@ async def test_a_file_in_the_container_that_it_names_is_imported_from_there(new_
         assert answer.json()["error"]["target"] == target
 
 
-async def test_what_is_wrong_with_a_file_in_a_blob_is_told_by_its_job(new_project: MakeProject):
+async def test_what_is_wrong_with_a_file_in_a_blob_is_reported_by_its_job(new_project: MakeProject):
     project, elsewhere = await new_project(create=False), await new_project(create=False)
     file = project_file(SINGLE, elsewhere.container, 3)
     await project.upload({"p.json": json.dumps(file)})

@@ -68,7 +68,7 @@ async def test_documents_of_the_test_set_do_not_train(app: Life):
     assert "Not counted: 6 in the Test set." in error.message
 
 
-async def test_a_class_that_only_the_test_set_has_is_none_to_learn(app: Life):
+async def test_a_class_that_only_the_test_set_has_is_not_learned(app: Life):
     await labeled(app, [f"{number:02}.txt" for number in range(12)])
     await to_test(app, *(f"{number:02}.txt" for number in range(1, 12, 2)))
     error = await refused(app, MANUAL)
@@ -156,7 +156,7 @@ async def test_what_cannot_be_read_when_it_comes_to_it_fails_with_the_reason(
     assert [warning.code for warning in job.warnings] == ["BlobMissing"]
 
 
-async def test_of_several_that_begin_at_once_one_trains_and_the_others_are_told_the_rule(app: Life):
+async def test_of_several_that_begin_at_once_one_trains_and_the_others_get_the_rule(app: Life):
     await labeled(app)
     begun = await asyncio.gather(
         *(app.container.training.start(app.name, TrainRequest(f"m{n}"), f"train-{n}") for n in range(4)),

@@ -92,7 +92,7 @@ async def test_all_faults_of_a_project_come_together(
     assert {detail["target"] for detail in answer.json()["error"]["details"]} == targets
 
 
-async def test_kind_and_container_that_cannot_be_changed_are_told_together(sample: Project) -> None:
+async def test_kind_and_container_that_cannot_be_changed_are_reported_together(sample: Project) -> None:
     change = {
         "projectKind": "CustomMultiLabelClassification",
         "storageInputContainerName": "quiet-other",

@@ -35,9 +35,7 @@ HALF = "\\ud800"
         ),
     ],
 )
-async def test_a_bad_save_is_told_the_rule(
-    sample: Project, decisions: Any, target: str, message: str
-) -> None:
+async def test_a_bad_save_gets_the_rule(sample: Project, decisions: Any, target: str, message: str) -> None:
     answer = await sample.http.post(f"{sample.path}/documents/:review", json={"decisions": decisions})
     assert error(answer) == (400, "InvalidArgument", target)
     assert answer.json()["error"]["message"] == message
@@ -57,9 +55,7 @@ async def test_a_bad_save_is_told_the_rule(
         ("jobId", 7, "must be a string"),
     ],
 )
-async def test_a_bad_bulk_decision_is_told_the_rule(
-    sample: Project, field: str, value: Any, rule: str
-) -> None:
+async def test_a_bad_bulk_decision_gets_the_rule(sample: Project, field: str, value: Any, rule: str) -> None:
     body = {"decision": "accept", "dryRun": True} | {field: value}
     answer = await sample.http.post(f"{sample.path}/documents/:review-all", json=body)
     assert error(answer) == (400, "InvalidArgument", field)
@@ -137,7 +133,7 @@ async def test_a_whole_pair_is_text(sample: Project) -> None:
     assert answer.json()["description"] == "\U0001f600"
 
 
-async def test_every_span_that_does_not_fit_is_told(new_project: MakeProject) -> None:
+async def test_every_span_that_does_not_fit_is_reported(new_project: MakeProject) -> None:
     project = await new_project("CustomEntityRecognition")
     await project.upload({"a.txt": "a\U0001f600bc"})
     await project.scan()

@@ -138,7 +138,7 @@ def test_a_renamed_category_is_renamed_in_what_undo_brings_back() -> None:
     assert once.labels == undo(once, MULTI, 1, "undone").labels == Labels(("New",))
 
 
-def test_every_span_that_does_not_fit_is_told_with_its_path_and_reason() -> None:
+def test_every_span_that_does_not_fit_is_reported_with_its_path_and_reason() -> None:
     """The text is `a`, an astral letter, `bc`: 5 units, of which 1 and 2 are one letter."""
     spans = (EntityLabel("X", 0, 1), EntityLabel("X", 2, 1), EntityLabel("Y", 4, 2))
     labels = Labels(regions=(Region(0, 5, spans), Region(2, 9)))

@@ -294,7 +294,7 @@ def test_a_date_to_wait_for_is_seconds_from_now() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "nan", "-1"])
-def test_a_wait_that_cannot_be_read_is_none(value: str) -> None:
+def test_a_wait_that_cannot_be_read_is_ignored(value: str) -> None:
     assert wait_asked({"retry-after": value}) is None
 
 

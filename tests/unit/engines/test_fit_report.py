@@ -39,7 +39,7 @@ async def _fitted(kind: ProjectKind, labeled: list[Example]):
         (1, -2, {"blankEdges": 8, "partOfWord": 8}),
     ],
 )
-async def test_entities_with_blanks_at_the_edge_or_part_of_a_word(
+async def test_entities_with_spaces_at_the_edge_or_part_of_a_word(
     before: int, after: int, adjusted: dict[str, int]
 ):
     model = await _fitted(ProjectKind.ENTITIES, _letters(before, after))

@@ -96,7 +96,7 @@ async def test_names_are_found_in_every_language(language: str):
     assert [(entity.offset, entity.length) for entity in found] == [(frame.index("{"), len(names[0]))]
 
 
-def test_vowel_signs_stay_in_their_word_and_what_has_no_blanks_is_read_by_character():
+def test_vowel_signs_stay_in_their_word_and_what_has_no_spaces_is_read_by_character():
     assert list(tfidf.words("नमस्ते दुनिया")) == ["नमस्ते", "दुनिया"]
     assert list(tfidf.words("余额ABC")) == ["余", "额", "abc"]
     assert list(tfidf.words("well... 😀👍🏽 “ok”")) == ["well", "😀", "👍", "🏽", "ok"]
@@ -154,7 +154,7 @@ async def test_labels_that_say_nothing_give_no_confidence(kind: ProjectKind):
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-async def test_documents_without_a_word(kind: ProjectKind):
+async def test_documents_that_have_no_words(kind: ProjectKind):
     labeled = [Example(" " * n, "en", ("ab"[n % 2],)) for n in range(20)]
     model = await _fitted(kind, labeled, unlabeled=["", "\n"])
     texts = ["", "   ", "a word at last"]

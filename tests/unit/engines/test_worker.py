@@ -89,7 +89,7 @@ def test_the_parent_logs_the_stack_of_a_failed_fit_without_what_it_quotes(monkey
     assert quoted not in caplog.text
 
 
-async def test_a_child_that_died_is_replaced_without_a_word(engine, shared_worker):
+async def test_a_child_that_died_is_replaced_silently(engine, shared_worker):
     await engine.fit(ENTITIES, examples.entities(9))
     pid = shared_worker.pid
     os.kill(pid, signal.SIGKILL)

@@ -199,7 +199,7 @@ def test_one_category_alone(kind: ProjectKind) -> None:
     assert counts(figures(found)["classes"]["A"]) == (3, 0, 0, 1)
 
 
-def test_the_options_are_told() -> None:
+def test_the_options_are_reported() -> None:
     assert evaluate(SINGLE, [], [], SplitOptions(testing=30)).summary["evaluationOptions"] == {
         "kind": "percentage",
         "trainingSplitPercentage": 70,

@@ -12,7 +12,7 @@ def _labels(*spans: tuple[int, int]) -> Labels:
     return Labels(regions=(Region(0, 30, tuple(EntityLabel("who", *span) for span in spans)),))
 
 
-def test_blanks_at_the_edges_go_and_offsets_stay_utf16():
+def test_spaces_at_the_edges_go_and_offsets_stay_utf16():
     text = "😀 Anna  and  Bo"
     labels = _labels((2, 6), (3, 4), (7, 2), (9, 3), (0, 3), (200, 3))
     assert without_outer_spaces(labels, text) == _labels((3, 4), (3, 4), (9, 3), (0, 2), (200, 3))

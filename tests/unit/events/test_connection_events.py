@@ -35,7 +35,7 @@ async def connect(app: App) -> None:
     await app.container.connection.connect("p", binding, "lead", "connect")
 
 
-async def test_each_state_is_told(app: App) -> None:
+async def test_each_state_is_reported(app: App) -> None:
     receiver = Collector()
     report_to(app, receiver)
     await connect(app)

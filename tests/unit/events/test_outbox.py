@@ -341,7 +341,7 @@ async def test_a_bulk_decision_tells_of_each_document_once(storage: MemoryStorag
     assert receiver.repeats == 0
 
 
-def test_many_documents_of_one_transaction_are_told_in_parts() -> None:
+def test_many_documents_of_one_transaction_are_reported_in_parts() -> None:
     change = LabelChange(None, None)
     entries = [HistoryEntry(str(number), Action.LABELS_SET, change) for number in range(1_300)]
     entries.append(HistoryEntry("x", Action.DOCUMENT_CHANGED, change))

@@ -161,7 +161,7 @@ def test_work_on_a_whole_project_has_the_time_of_an_export(app: App) -> None:
 @pytest.mark.parametrize(
     "message", MESSAGES, ids=lambda case: f"{type(case).__name__}-{getattr(case, 'kind', '')}"
 )
-async def test_work_that_waits_for_ever_ends_at_its_limit(app: App, message: Work) -> None:
+async def test_work_that_waits_indefinitely_ends_at_its_limit(app: App, message: Work) -> None:
     limits, kinds = Limits(), app.container.jobs.kinds
     rows = {
         str(kind): replace(kinds.of(kind), run=lambda: forever, run_batch=lambda: forever) for kind in KINDS
@@ -261,7 +261,7 @@ async def test_an_interrupted_fit_gives_its_lease_up(app: App, monkeypatch: pyte
     assert tries == ["p", "p"]
 
 
-async def test_one_project_that_waits_for_ever_does_not_keep_the_sweep_from_the_others(
+async def test_one_project_that_waits_indefinitely_does_not_keep_the_sweep_from_the_others(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container, seen = app.container, list[str]()

@@ -145,7 +145,7 @@ async def test_the_labels_of_the_first_stay_until_they_are_resolved(app: App) ->
     assert await app.document(name) == before
 
 
-async def test_the_second_person_takes_back_what_they_said(app: App) -> None:
+async def test_the_second_person_clears_their_labels(app: App) -> None:
     await labeled(app)
     [name, *_] = await sample(app)
     await say(app, name, "Login")

@@ -116,7 +116,7 @@ async def test_documents_whose_plan_was_lost_are_planned_before_a_project_counts
 
 
 @pytest.mark.parametrize("flagged", [False, True])
-async def test_documents_that_wait_without_a_blob_are_not_planned_for_ever(
+async def test_documents_that_wait_without_a_blob_are_not_planned_indefinitely(
     clock: Clock, flagged: bool
 ) -> None:
     app = in_process(MemoryStorage(), clock)

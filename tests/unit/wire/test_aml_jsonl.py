@@ -122,7 +122,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("kind", "raw", "reason"), BAD)
-def test_a_bad_line_is_told_by_number_and_reason_and_stops_no_other(
+def test_a_bad_line_is_reported_by_number_and_reason_and_stops_no_other(
     kind: ProjectKind, raw: bytes, reason: str
 ) -> None:
     good = {SINGLE: "x", MULTI: ["x"], ENTITIES: [span(0, 1)]}[kind]
@@ -151,7 +151,7 @@ def test_a_document_that_is_labeled_twice_is_bad_the_second_time() -> None:
     assert "line 1" in second.reason
 
 
-def test_an_endless_line_costs_no_memory_and_is_told() -> None:
+def test_an_endless_line_costs_no_memory_and_is_reported() -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(9):
             yield b"x" * (MAX_LINE_BYTES // 4)

@@ -183,7 +183,7 @@ def test_a_key_twice_is_a_complaint_at_any_depth() -> None:
     ]
 
 
-def test_a_million_repeated_keys_are_found_at_once_and_few_are_told() -> None:
+def test_a_million_repeated_keys_are_found_at_once_and_few_are_reported() -> None:
     reader = JsonReader(b'{"a":{' + b'"k":0,' * 500_000 + b'"z":0}}')
     for _ in reader.members():
         reader.value()
