@@ -245,11 +245,13 @@ class Topic:
         from azure.eventgrid.aio import EventGridPublisherClient
 
         if self._client is None:
-            # Attempts are ours, with their pauses; one within an attempt would only take longer.
+            # Attempts are ours, with their pauses; one within an attempt would only take longer. A redirect would take
+            # events and the key, which is in a header of the service's own, to another server.
             self._client = EventGridPublisherClient(
                 self._endpoint,
                 self._credential(),
                 retry_total=0,
+                permit_redirects=False,
                 connection_timeout=SECONDS,
                 read_timeout=SECONDS,
             )

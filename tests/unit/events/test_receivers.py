@@ -205,3 +205,14 @@ async def test_a_topic_that_refuses_is_asked_once_an_attempt(posted: Posted, url
     with pytest.raises(NotDelivered, match="Event Grid"):
         await send(Topic(f"{url}/api/events", lambda: AzureKeyCredential("key")))
     assert len(posted.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 303, 307, 308])
+async def test_a_redirect_of_the_topic_takes_neither_events_nor_the_key_elsewhere(
+    posted: Posted, url: str, status: int
+) -> None:
+    where = {"Location": f"{url.replace('127.0.0.1', 'localhost')}/elsewhere"}
+    posted.answer = lambda: web.Response(status=status, headers=where)
+    with pytest.raises(NotDelivered, match=f"answered {status}"):
+        await send(Topic(f"{url}/api/events", lambda: AzureKeyCredential("key")))
+    assert len(posted.requests) == 1
