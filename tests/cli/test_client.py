@@ -279,9 +279,10 @@ def test_a_host_that_restarts_is_waited_for_and_a_wrong_address_is_not():
 
 
 def test_keys_go_to_our_own_server_only():
-    first = {"value": [1], "nextLink": "http://evil.example/base/next?skip=1"}
+    project = {"projectName": "a"}
+    first = {"value": [project], "nextLink": "http://evil.example/base/next?skip=1"}
     client, asked = answering(httpx.Response(200, json=first), OK)
-    assert list(client.projects()) == [1]
+    assert list(client.projects()) == [project]
     assert str(asked[1].url) == "http://x/base/next?skip=1&api-version=2023-04-15-preview"
 
 
