@@ -78,11 +78,18 @@ def job_state(answer: httpx.Response) -> JobState:
 
 def fits(value: Any, kind: Any) -> bool:
     """Whether what is there has the types of the model."""
-    return _check(kind)(value) is None
+    return _fault(value, kind) is None
+
+
+def _fault(value: Any, kind: Any) -> Fault:
+    try:
+        return _check(kind)(value)
+    except RecursionError:  # errors have details, which are errors
+        return "", "readable: it is nested too deeply"
 
 
 def _fitting[T](answer: httpx.Response, value: Any, kind: type[T], place: str) -> T:
-    fault = _check(kind)(value)
+    fault = _fault(value, kind)
     if fault is not None:
         raise foreign(answer, f"'{(place + fault[0]).removeprefix('.') or 'the answer'}' is not {fault[1]}")
     return cast("T", value)
@@ -158,7 +165,7 @@ def _object(kind: Any) -> Check:
     def check(value: Any) -> Fault:
         if not isinstance(value, dict):
             return "", "an object"
-        if not fields:  # not before: errors have details, which are errors
+        if not fields:  # not before, for a model may have itself inside
             fields.update({name: _check(hint) for name, hint in get_type_hints(kind).items()})
         for name, item in cast("dict[str, Any]", value).items():
             found = fields.get(name)

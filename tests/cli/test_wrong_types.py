@@ -149,6 +149,17 @@ def test_the_place_of_a_wrong_value_is_named(
     assert f"answered with status 200, but not as Labelbridge does ({said})." in result.err
 
 
+def test_errors_inside_of_errors_without_end_are_no_defect():
+    error = {"code": "x", "message": "x"}
+    deep = '{"details": [' * 2_000 + json.dumps(error) + "]}" * 2_000
+    body = f'{{"jobId": "j", "status": "failed", "errors": [{deep}]}}'
+    with (
+        client(lambda _: httpx.Response(200, content=body)) as made,
+        pytest.raises(NotReachable, match="not as Labelbridge does"),
+    ):
+        made.job("http://x/jobs/j").state()
+
+
 def client(answer: Any) -> Client:
     """Of a server that gives an answer to each request."""
     return Client("http://x", key="k", transport=httpx.MockTransport(answer))
