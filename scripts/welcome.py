@@ -36,11 +36,13 @@ def welcome(values: Mapping[str, str]) -> str:
         ("Local key", KEY, "every role, on this machine only"),
         ("OpenAPI", "{address}/language/openapi.json", "with the key, as below"),
     )
+    # The local storage by its short name, where Azurite has the ports that the name means.
+    storage = " --storage UseDevelopmentStorage=true" if values.get("AZURITE_PORT") == "10000" else ""
     return f"""{places}
 Try next, in another terminal:
   make demo PORT=0 AZURITE_PORT=0 DATA_DIR=.data/demo
   curl -H 'Ocp-Apim-Subscription-Key: {KEY}' '{PROJECTS}'
-  .venv/bin/python -m labelbridge login {{address}} --key {KEY}
+  .venv/bin/python -m labelbridge login {{address}} --key {KEY}{storage}
 Your own documents in five minutes: docs/quickstart.md. Ctrl-C stops it; the data stays.
 """
 

@@ -15,6 +15,13 @@ def test_a_local_app_names_its_page_its_key_and_what_to_try():
     assert all(command in text for command in ("make demo PORT=0", "curl -H", "labelbridge login {address}"))
 
 
+def test_the_command_line_is_signed_in_to_the_local_storage_where_its_ports_are_the_usual_ones():
+    assert f"--key {KEY} --storage UseDevelopmentStorage=true\n" in welcome(
+        VALUES | {"AZURITE_PORT": "10000"}
+    )
+    assert "--storage" not in welcome(VALUES | {"AZURITE_PORT": "0"})
+
+
 def test_another_key_is_not_shown():
     other = [{"name": "ana", "sha256": "0" * 64, "roles": ["*"]}]
     text = welcome(VALUES | {"API_KEYS": json.dumps(other)})
