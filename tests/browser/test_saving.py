@@ -198,7 +198,7 @@ async def test_an_answer_that_was_lost_is_no_conflict(
     await page.route(re.compile(":review"), lose, times=1)
     await studio.press("accept")
     await studio.press("save")
-    await studio.reported("The server stopped while it worked on the request")
+    await studio.reported("The server stopped while it was processing the request")
     assert lost == [200], "the server has the decision"
     await studio.saved()  # tried again by itself
     await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -229,7 +229,7 @@ async def test_answers_of_the_host_are_sentences(open_studio: OpenStudio, new_pr
         414: "address of the request is too long",
         429: "busy",
         431: "headers that are too large",
-        500: "stopped while it worked",
+        500: "stopped while it was processing",
     }.items():
         await refuse(studio, status)
         await studio.press("save")
