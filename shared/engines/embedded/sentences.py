@@ -123,6 +123,11 @@ def encode(texts: Sequence[str]) -> Vectors:
     return MEMORY.encode(texts)
 
 
+def release() -> None:
+    """Free the 100 MiB of the encoder until it is needed again, which takes a second; vectors are still remembered."""
+    _KEPT.cache_clear()
+
+
 def _key(text: str) -> bytes:
     return blake2b(_clean(text).encode(), digest_size=16).digest()
 
@@ -152,6 +157,9 @@ def _encoder() -> Any:
     with suppress(OSError):
         weights.table = _Table(weights.table)
     return Encoder(weights, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
+
+
+_KEPT: Final = _encoder
 
 
 class _Table:
@@ -187,11 +195,12 @@ class Encoder:
         self._lock = Lock()
         self._arrays: dict[str, Vectors] = {}
         # The arrays take memory only as far as they are used. Slot 0 is for places outside of texts.
-        self._slot: Numbers = np.zeros(tokenizer.vocab_size, dtype=np.intp)
+        nothing = tokenizer.vocab_size
+        self._slot: Numbers = np.zeros(nothing + 1, dtype=np.intp)
         self._used: Numbers = np.zeros(1 + known, dtype=np.int64)
         """Of each slot: the number of the call that used it last."""
         self._calls = 0
-        self._pieces: Numbers = np.zeros(1 + known, dtype=np.intp)
+        self._pieces: Numbers = np.full(1 + known, nothing, dtype=np.intp)
         self._rows: Bytes = np.zeros((1 + known, WIDTH), dtype=np.uint8)
         self._projected: Vectors = np.zeros((len(_BRANCHES), 1 + known, _CONV), dtype=np.float32)
         summands = sum(width for width, _ in _BRANCHES)
@@ -200,16 +209,13 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One row of length 1 a text."""
         cut = [np.array(self.pieces(text), dtype=np.intp) for text in texts]
-        lengths = [len(pieces) for pieces in cut]
-        sums = np.zeros((max(_LEAST_ROWS, len(texts)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
+        vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
         with self._lock:
-            for run in _runs(lengths, len(self._used) - 1):
-                self._learn(np.unique(np.concatenate(cut[run.start : run.stop])))
-                for part in _runs(lengths[run.start : run.stop], _BATCH_PIECES):
-                    batch = slice(run.start + part.start, run.start + part.stop)
-                    sums[batch] = self._sums(cut[batch])
-        counts = np.array([*lengths, *[1] * (len(sums) - len(cut))], dtype=np.float32)
-        return self._dense(sums, counts)[: len(texts)]
+            for run in _runs([len(pieces) for pieces in cut], len(self._used) - 1):
+                part = slice(run.start, run.stop)
+                self._learn(np.unique(np.concatenate(cut[part])))
+                vectors[part] = self._vectors(cut[part])
+        return vectors
 
     def pieces(self, text: str) -> list[int]:
         """The numbers of the pieces. No piece has a blank within, so each word is cut for itself."""
@@ -225,6 +231,15 @@ class Encoder:
         """Empty for a word of characters that the encoder takes for spaces."""
         ids: list[int] = self._tokenizer.encode(word, add_bos=False, add_eos=False)
         return tuple(ids) if ids != [_UNKNOWN] or self._tokenizer._normalizer.normalize(word) else ()
+
+    def _vectors(self, cut: Sequence[Numbers]) -> Vectors:
+        """Of texts whose pieces are known."""
+        sums = np.zeros((max(_LEAST_ROWS, len(cut)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
+        lengths = np.ones(len(sums), dtype=np.float32)
+        lengths[: len(cut)] = [len(pieces) for pieces in cut]
+        for batch in _runs([len(pieces) for pieces in cut], _BATCH_PIECES):
+            sums[batch.start : batch.stop] = self._sums(cut[batch.start : batch.stop])
+        return self._dense(sums, lengths)[: len(cut)]
 
     def _sums(self, cut: Sequence[Numbers]) -> Vectors:
         """Of each text: the sum over its pieces of what the convolutions make of them."""

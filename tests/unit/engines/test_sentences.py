@@ -71,6 +71,16 @@ def test_of_intermediate_results_those_of_late_are_kept():
     assert few.encode(texts) == pytest.approx(encoder.encode(texts), abs=1e-5)
 
 
+def test_an_unknown_piece_is_not_lost_when_others_are_learned():
+    """Its number is 0."""
+    encoder = sentences._encoder()
+    first, second = (sentences.Encoder(encoder._weights, encoder._tokenizer) for _ in range(2))
+    assert 0 in first.pieces("\U0001fae8")
+    first.encode(["\U0001fae8"])
+    text = "\U0001fae8 something new"
+    assert first.encode([text]) == pytest.approx(second.encode([text]), abs=1e-5)
+
+
 def test_stored_vectors_need_not_be_computed_again(monkeypatch):
     texts = ["a text", "another"]
     vectors = Memory().stored(texts)
