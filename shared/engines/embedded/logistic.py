@@ -61,8 +61,8 @@ def sigmoid(values: Matrix) -> Matrix:
 
 
 def _softmax_loss(logits: Matrix, targets: Matrix, weights: Matrix) -> tuple[float, Matrix]:
-    value = -float((weights * (targets * log_softmax(logits, axis=1)).sum(axis=1)).sum())
-    return value, (softmax(logits, axis=1) - targets) * weights[:, None]
+    value = -float((weights * (targets * log_softmax(logits)).sum(axis=1)).sum())
+    return value, (softmax(logits) - targets) * weights[:, None]
 
 
 def _sigmoid_loss(logits: Matrix, targets: Matrix, weights: Matrix) -> tuple[float, Matrix]:
@@ -76,6 +76,9 @@ CONFIDENT: Final = 0.8
 _UNPROVEN: Final = 0.79
 _PROVEN_DOCUMENTS: Final = 30
 _PROVEN_ITEMS: Final = 8
+
+_PLATT_STEPS: Final = 100
+_PLATT_PRECISION: Final = 1e-5
 
 type Vector = NDArray[np.float64]
 
@@ -91,7 +94,7 @@ def temperature(logits: Vector, truth: NDArray[np.int64]) -> float:
     rows = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:
-        likelihood = log_softmax(logits / np.exp(log_temperature), axis=1)[rows, truth].sum()
+        likelihood = log_softmax(logits / np.exp(log_temperature))[rows, truth].sum()
         return float(2 * log_temperature**2 - likelihood)
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x)) if len(truth) else 1.0
@@ -99,7 +102,7 @@ def temperature(logits: Vector, truth: NDArray[np.int64]) -> float:
 
 def softmax_confidences(logits: Vector, by: float) -> Vector:
     """Probabilities of the columns, at this temperature."""
-    return softmax(logits / by, axis=1)
+    return softmax(logits / by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +119,29 @@ class Platt:
         A weak prior keeps it near the scores; `hold` is how strongly it keeps the shift near 0.
         """
 
-        def loss(parameters: Vector) -> float:
-            slope, shift = parameters
+        def loss(slope: float, shift: float) -> float:
             logits = np.exp(slope) * scores + shift
             return float((np.logaddexp(0, logits) - truth * logits).sum() + 2 * slope**2 + hold * shift**2)
 
         if not len(scores):
             return cls()
-        slope, shift = minimize(
-            loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-4}
-        ).x
+        slope = shift = 0.0  # the slope as its logarithm
+        value = loss(slope, shift)
+        for _ in range(_PLATT_STEPS):
+            along = np.exp(slope) * scores
+            surest = sigmoid(along + shift)
+            wrong, spread = surest - truth, surest * (1 - surest)
+            downhill = -np.array([wrong @ along + 4 * slope, wrong.sum() + 2 * hold * shift])
+            mixed = spread @ along
+            curve = np.array([[spread @ along**2 + 4, mixed], [mixed, spread.sum() + 2 * hold]])
+            step: Vector = np.linalg.solve(curve, downhill)
+            there = loss(slope + step[0], shift + step[1])
+            while there > value and np.abs(step).max() > _PLATT_PRECISION:
+                step /= 2
+                there = loss(slope + step[0], shift + step[1])
+            if np.abs(step).max() <= _PLATT_PRECISION:
+                break
+            slope, shift, value = slope + step[0], shift + step[1], there
         return cls(float(np.exp(slope)), float(shift))
 
     def __call__(self, scores: Vector) -> Vector:

@@ -1,36 +1,92 @@
 """The numeric libraries, as far as the engine uses them: without types (they ship none), and with one BLAS
 thread.
 
-One thread for the whole process, permanently: two made training 14 times slower on a busy machine.
+One thread for the whole process, permanently: two made training 14 times slower on a busy machine. What only fits need
+is imported with the first fit: a process that predicts does without its 50 MiB.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
-import scipy.linalg
-import scipy.linalg.lapack
-import scipy.optimize
 import scipy.sparse
-import scipy.special
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-pivoted_cholesky: Final[Any] = scipy.linalg.lapack.dpstrf
-solve_triangular: Final[Any] = scipy.linalg.solve_triangular
-minimize: Final[Any] = scipy.optimize.minimize
-minimize_scalar: Final[Any] = scipy.optimize.minimize_scalar
 csr_array: Final[Any] = scipy.sparse.csr_array
 hstack: Final[Any] = scipy.sparse.hstack
 vstack: Final[Any] = scipy.sparse.vstack
-log_softmax: Final[Any] = scipy.special.log_softmax
-softmax: Final[Any] = scipy.special.softmax
-logit: Final[Any] = scipy.special.logit
 
 _ONE_THREAD: Final[Any] = threadpool_limits(1, "blas")
+
+type Matrix = NDArray[np.float64]
+
+
+def minimize(*arguments: Any, **options: Any) -> Any:
+    """As `scipy.optimize.minimize`."""
+    return _optimize().minimize(*arguments, **options)
+
+
+def minimize_scalar(*arguments: Any, **options: Any) -> Any:
+    """As `scipy.optimize.minimize_scalar`."""
+    return _optimize().minimize_scalar(*arguments, **options)
+
+
+def solve_triangular(*arguments: Any, **options: Any) -> Any:
+    """As `scipy.linalg.solve_triangular`."""
+    return _linalg().solve_triangular(*arguments, **options)
+
+
+def pivoted_cholesky(*arguments: Any, **options: Any) -> Any:
+    """As `scipy.linalg.lapack.dpstrf`."""
+    return _linalg().lapack.dpstrf(*arguments, **options)
+
+
+def log_softmax(values: Matrix) -> Matrix:
+    """Of each row."""
+    below = values - values.max(axis=1, keepdims=True)
+    return below - np.log(np.exp(below).sum(axis=1, keepdims=True))
+
+
+def softmax(values: Matrix) -> Matrix:
+    """Of each row."""
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def logit(probabilities: Matrix) -> Matrix:
+    """log(p / (1 - p))."""
+    return np.log(probabilities / (1 - probabilities))
+
+
+def numbered() -> defaultdict[str, int]:
+    """Numbers what it is asked for, in the order in which it is."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
+
+
+@cache
+def _linalg() -> ModuleType:
+    import scipy.linalg
+
+    threadpool_limits(1, "blas")  # it brings a library of its own
+    return scipy.linalg
+
+
+@cache
+def _optimize() -> ModuleType:
+    import scipy.optimize
+
+    threadpool_limits(1, "blas")
+    return scipy.optimize
 
 
 def ones_at(columns: Sequence[Sequence[int]], width: int) -> Any:
