@@ -47,13 +47,14 @@ def train(
     vectors = sentences.encode(with_names) if sentences.available() else None
     center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
     space = FeatureSpace.fit(texts, unlabeled, center, seed)
-    features = space.transform(with_names, vectors)
-    coordinates = _Coordinates.of(features, len(texts), seed)
+    if len(texts) > _MANY_DOCUMENTS:  # most of the time and memory of a fit is still to come
+        sentences.release()
+    coordinates = _Coordinates.of(space.transform(with_names, vectors), len(texts), seed)
     targets = _targets(examples, categories)
     problem = _Problem(coordinates.points, targets, kind is ProjectKind.SINGLE_LABEL, seed)
     name_weight, held_out = problem.choose_name_weight()
     coefficients = problem.solve(np.arange(len(texts)), name_weight)
-    sparse, dense = coordinates.in_features(features, coefficients[:-1])
+    sparse, dense = coordinates.in_features(coefficients[:-1])
     weights = (sparse.astype(np.float32), dense.astype(np.float32), coefficients[-1].astype(np.float32))
     return Classifier(kind, categories, space, weights, _decide(kind, held_out, problem)), report
 
@@ -78,7 +79,7 @@ class _Coordinates:
     """All rows of features in coordinates of the space that the rows `spanning` span."""
 
     points: Points
-    spanning: Rows
+    spanning: Features
     triangle: Matrix
     """The inner products of the spanning rows, as `triangle @ triangle.T`."""
 
@@ -89,25 +90,30 @@ class _Coordinates:
         Rows that depend on others (equal documents, empty ones) span nothing, so no matrix here is singular.
         """
         drawn = np.random.default_rng(seed).permutation(documents)[:_MOST_SPANNING]
-        chosen = np.concatenate([np.sort(drawn), np.arange(documents, len(features.dense))])
-        products = InnerProducts(features, chosen)
+        rows = np.arange(len(features.dense))
+        chosen = np.concatenate([np.sort(drawn), rows[documents:]])
+        products, spanning = InnerProducts(features, chosen), features.of(chosen)
+        del features  # the caller may have no use for them, and they are large
         square = products.of(chosen)
         least = _LEAST_DIFFERENCE * square.diagonal().max(initial=0)
-        factor, order, rank, _ = pivoted_cholesky(square, tol=least, lower=1, overwrite_a=True)
+        # It is symmetric, so its transpose, which LAPACK takes without a copy, is the same.
+        factor, order, rank, _ = pivoted_cholesky(square.T, tol=least, lower=1, overwrite_a=True)
+        del square
         kept = order[:rank] - 1  # LAPACK counts from 1
-        triangle = np.tril(factor[:rank, :rank])
-        rows = np.arange(len(features.dense))
+        triangle = factor[:rank, :rank]
+        for column in range(1, rank):
+            triangle[:column, column] = 0
         # Of many documents half the digits do.
         points: Any = np.empty((len(rows), rank), np.float32 if documents > _MANY_DOCUMENTS else np.float64)
         for start in range(0, len(rows), _CHUNK):
             part = products.of(rows[start : start + _CHUNK])[:, kept]
             points[start : start + _CHUNK] = solve_triangular(triangle, part.T, lower=True).T
-        return cls(points, chosen[kept], triangle)
+        return cls(points, spanning.of(kept), triangle)
 
-    def in_features(self, features: Features, coefficients: Matrix) -> tuple[Matrix, Matrix]:
+    def in_features(self, coefficients: Matrix) -> tuple[Matrix, Matrix]:
         """Coefficients of these coordinates as weights of the features, sparse and dense."""
         rows = solve_triangular(self.triangle.T, coefficients, lower=False)
-        return features.sparse[self.spanning].T @ rows, features.dense[self.spanning].T @ rows
+        return self.spanning.sparse.T @ rows, self.spanning.dense.T @ rows
 
 
 class _Problem:

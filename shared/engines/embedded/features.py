@@ -44,6 +44,10 @@ class Features:
     sparse: Any
     dense: Dense
 
+    def of(self, rows: Rows) -> "Features":
+        """Those of some of the texts."""
+        return Features(self.sparse[rows], self.dense[rows])
+
 
 class InnerProducts:
     """Inner products of rows with the rows `chosen`, which are the columns of the result.

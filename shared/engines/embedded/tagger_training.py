@@ -26,7 +26,7 @@ from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.chain_training import Seen, Weights
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.logistic import Platt
-from shared.engines.embedded.numeric import csr_array, ones_at
+from shared.engines.embedded.numeric import csr_array, numbered, ones_at
 from shared.engines.embedded.tagger import Tagger, groups, probable_spans, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
@@ -119,53 +119,69 @@ class _Words:
     """
 
     def __init__(self, documents: Sequence[Document]) -> None:
-        self.numbers: dict[str, int] = {}
+        self.numbers = numbered()
         words = dict.fromkeys(word for document in documents for word in (*EDGES, *document.tokens.words))
         self._number = {word: number for number, word in enumerate(words)}
         self._words = list(words)
-        self._of_word = [[self._named(of_word(word, position)) for position in POSITIONS] for word in words]
-        self._pairs = {
-            id(document): [self._named(pair) for pair in pairs(document.tokens.words)]
-            for document in documents
+        self._of_word = self._rows(of_word(word, position) for word in words for position in POSITIONS)
+        sizes = [len(document.tokens.words) for document in documents]
+        ends = accumulate(sizes)
+        self._tokens = {
+            id(d): range(end - size, end) for d, size, end in zip(documents, sizes, ends, strict=True)
         }
+        self._pairs = self._rows(pair for document in documents for pair in pairs(document.tokens.words))
+        self._of_cluster: dict[str, list[list[int]]] = {}
 
     def seen(
         self, documents: Sequence[Document], clusters: WordClusters, gazetteer: Gazetteer, *, own: bool
     ) -> Seen:
         """Of all tokens of these documents; `own`: the gazetteer was made of their mentions, too."""
         padded = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
-        unique, places = np.unique(np.array(padded, dtype=np.int64), return_inverse=True)
-        used: list[int] = unique.tolist()
+        used, places = np.unique(np.array(padded, dtype=np.int64), return_inverse=True)
         sizes = [len(document.tokens.words) for document in documents]
         margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
         at = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
-        columns = np.stack(
-            [len(POSITIONS) * places[at + position] + i for i, position in enumerate(POSITIONS)], axis=1
-        )
-        words = [self._words[number] for number in used]
-        names = clusters.names(words)
-        of_words = [
-            [*attributes, *self._named(of_clusters(names.get(word, ()), position))]
-            for number, word in zip(used, words, strict=True)
-            for attributes, position in zip(self._of_word[number], POSITIONS, strict=True)
-        ]
-        context = [
-            [*pair, *self._named(marks)]
+        positions = np.arange(len(POSITIONS))
+        columns = len(POSITIONS) * places[np.add.outer(at, np.array(POSITIONS))] + positions
+        numbers: list[int] = used.tolist()
+        of_clusters = self._numbers_of_clusters([self._words[number] for number in numbers], clusters)
+        marks = [
+            self._named(marks)
             for document in documents
-            for pair, marks in zip(
-                self._pairs[id(document)],
-                known(document.tokens.words, gazetteer, document.mentions if own else set()),
-                strict=True,
-            )
+            for marks in known(document.tokens.words, gazetteer, document.mentions if own else set())
         ]
-        width, ends = len(self.numbers), np.arange(len(columns) + 1) * len(POSITIONS)
-        ones = np.ones(columns.size, dtype=np.float32)
-        tokens = csr_array((ones, columns.ravel(), ends), shape=(len(columns), len(of_words)))
-        return Seen(ones_at(of_words, width), tokens, ones_at(context, width))
+        rows = np.concatenate(
+            [np.array(self._tokens[id(document)], dtype=np.int64) for document in documents]
+        )
+        ones, ends = np.ones(columns.size, dtype=np.float32), np.arange(len(columns) + 1) * len(POSITIONS)
+        tokens = csr_array((ones, columns.ravel(), ends), shape=(len(columns), len(of_clusters)))
+        of_words = self._wide(self._of_word[np.add.outer(len(POSITIONS) * used, positions).ravel()])
+        width = len(self.numbers)
+        context = self._wide(self._pairs[rows]) + ones_at(marks, width)
+        return Seen(of_words + ones_at(of_clusters, width), tokens, context)
+
+    def _numbers_of_clusters(self, words: Sequence[str], clusters: WordClusters) -> list[list[int]]:
+        """Of each word at each position."""
+        names, known = clusters.names(words), self._of_cluster
+        for name in sorted({name for word in words for name in names.get(word, ())} - known.keys()):
+            known[name] = [self._named(of_clusters((name,), position)) for position in POSITIONS]
+        return [
+            [number for name in names.get(word, ()) for number in known[name][place]]
+            for word in words
+            for place in range(len(POSITIONS))
+        ]
+
+    def _rows(self, described: Iterable[Iterable[str]]) -> Any:
+        """A row for each list of attributes."""
+        rows = [self._named(attributes) for attributes in described]
+        return ones_at(rows, len(self.numbers))
+
+    def _wide(self, rows: Any) -> Any:
+        """With columns for attributes that were numbered since."""
+        return csr_array((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], len(self.numbers)))
 
     def _named(self, attributes: Iterable[str]) -> list[int]:
-        numbers = self.numbers
-        return [numbers.setdefault(attribute, len(numbers)) for attribute in attributes]
+        return list(map(self.numbers.__getitem__, attributes))
 
 
 @dataclass(frozen=True, slots=True)

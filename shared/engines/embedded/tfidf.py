@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.embedded.numeric import ones_at
+from shared.engines.embedded.numeric import csr_array, numbered, ones_at
 from shared.engines.embedded.tokens import MARKS, UNSPACED
 
 MAX_FEATURE_CHARACTERS: Final = 20_000
@@ -44,16 +44,25 @@ class Terms:
         return (term for unit in self.units(text) for term in self.within(unit))
 
     def counts(
-        self, texts: Sequence[str], column: Callable[[str], int | None], width: int | None = None
+        self,
+        texts: Sequence[str],
+        columns: Callable[[Iterable[str]], Iterable[int]],
+        width: int | None = None,
     ) -> Any:
-        """How often each text has each term, as a sparse matrix. `column` finds the place of a term, or None."""
-        number: dict[str, int] = {}
-        units = [[number.setdefault(unit, len(number)) for unit in self.units(text)] for text in texts]
-        known = [
-            [place for term in self.within(unit) if (place := column(term)) is not None] for unit in number
-        ]
-        width = 1 + max((place for row in known for place in row), default=-1) if width is None else width
-        return ones_at(units, len(number)) @ ones_at(known, width)
+        """How often each text has each term, as a sparse matrix. `columns` finds the places of terms, -1 for none."""
+        number = numbered()
+        units = [list(map(number.__getitem__, self.units(text))) for text in texts]
+        terms = list(map(self.within, number))
+        sizes = np.fromiter(map(len, terms), dtype=np.intp, count=len(terms))
+        found = columns(chain.from_iterable(terms))
+        places = np.fromiter(found, dtype=np.int32, count=int(sizes.sum()))
+        known = places >= 0
+        ends = np.concatenate([[0], np.cumsum(known)])[np.concatenate([[0], np.cumsum(sizes)])]
+        places = places[known]
+        width = 1 + int(places.max(initial=-1)) if width is None else width
+        ones = np.ones(len(places), dtype=np.float32)
+        within = csr_array((ones, places, ends.astype(np.int32)), shape=(len(terms), width))
+        return ones_at(units, len(terms)) @ within
 
 
 def tokens(text: str) -> list[str]:
@@ -118,9 +127,12 @@ class Tfidf:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """A sparse matrix (csr_array, float32), one row per text."""
-        counts = self._terms.counts(texts, self._index.get, len(self._index))
+        counts = self._terms.counts(texts, self._columns, len(self._index))
         counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
         return unit_rows(counts)
+
+    def _columns(self, terms: Iterable[str]) -> Iterable[int]:
+        return map(self._index.get, terms, repeat(-1))
 
 
 def unit_rows(matrix: Any) -> Any:
@@ -142,6 +154,6 @@ def _document_frequencies(terms: Terms, texts: Sequence[str]) -> Counter[str]:
 
 
 def _frequencies(terms: Terms, texts: Sequence[str]) -> dict[str, int]:
-    places: dict[str, int] = {}
-    counts = terms.counts(texts, lambda term: places.setdefault(term, len(places)))
+    places = numbered()
+    counts = terms.counts(texts, lambda found: map(places.__getitem__, found))
     return dict(zip(places, np.bincount(counts.indices, minlength=len(places)).tolist(), strict=True))

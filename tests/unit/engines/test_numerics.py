@@ -113,7 +113,7 @@ def test_weights_give_the_scores_of_the_coordinates(features: Features, drawn: i
         patch.setattr("shared.engines.embedded.classifier_training._MOST_SPANNING", drawn)
         found = _Coordinates.of(features, len(features.dense), 0)
     coefficients = np.random.default_rng(1).normal(size=(found.points.shape[1], 2))
-    sparse, dense = found.in_features(features, coefficients)
+    sparse, dense = found.in_features(coefficients)
     scores = features.sparse @ sparse + features.dense @ dense
     assert scores == pytest.approx(found.points @ coefficients, abs=0.05)
 
