@@ -19,6 +19,8 @@ CONCURRENCY = 32
 #: Azurite closes a connection that was idle for 5 s; a request sent on one that is just being closed fails.
 KEEP_SECONDS = 3
 OPERATIONS = 99  # of a transaction; 100 at the most
+#: Of a call whose connection breaks; all can be made again.
+TRIES = 5
 VERSION = "2019-02-02"
 JSON = "application/json;odata=minimalmetadata"
 
@@ -79,7 +81,8 @@ class RawStorage:
 
     async def insert(self, table: str, row: Mapping[str, Any]) -> None:
         path = f"/{table}"
-        await self._send("POST", self._table, path, self._table_headers(path), json.dumps(row).encode())
+        body = json.dumps(row).encode()
+        await self._send("POST", self._table, path, self._table_headers(path), body, allow={409})
 
     async def commit(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert or replace rows of one partition in one transaction."""
@@ -103,11 +106,18 @@ class RawStorage:
         assert self._http is not None
         url = URL(f"{base}{path}", encoded=True)
         sent = url.update_query(params) if params else url
-        async with self._http.request(method, sent, headers=headers, data=body or None) as answer:
-            content = await answer.read()
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._http.request(method, sent, headers=headers, data=body or None) as answer:
+                    content = await answer.read()
+            except aiohttp.ClientConnectionError:  # Azurite breaks connections off when it is busy
+                if attempt == TRIES:
+                    raise
+                continue
             if answer.status >= 400 and answer.status not in allow:
                 raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
             return answer.headers, content
+        raise AssertionError("unreachable")
 
     def _blob_headers(self, method: str, path: str, data: bytes | None = None) -> dict[str, str]:
         """`data`: of a block blob that is written."""

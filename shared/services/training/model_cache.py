@@ -28,6 +28,7 @@ from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
 from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.jobs import LeaseLost
+from shared.storage.uploads import READERS_EACH
 
 log = logging.getLogger("labelbridge.models")
 
@@ -39,8 +40,8 @@ MAX_EXAMPLES = 5_000
 #: Where examples for a service are looked for, and how long they may be: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
-#: Of the texts to learn from: they are thousands, and people's saves wait behind those that are being read.
-READS_AT_ONCE = 4
+#: More texts to learn from are read so many at a time: people's saves wait behind those that are being read.
+FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +371,8 @@ async def read_texts(
 ) -> "list[str | Unread]":
     """The texts that the labels belong to, or why there is none."""
     locations = [document.location for document in documents]
-    found = await stores.uploads.inspect_all(project.container, locations, READS_AT_ONCE)
+    at_once = READERS_EACH if len(locations) <= FEW_TEXTS else READS_AT_ONCE
+    found = await stores.uploads.inspect_all(project.container, locations, at_once)
     return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]
 
 

@@ -13,8 +13,10 @@ from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import JobMessage, parse
+from shared.services.training import model_cache
 from shared.services.training.evaluating import WrittenEvaluation
 from shared.services.training.model_cache import READS_AT_ONCE
+from shared.storage.uploads import READERS_EACH
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json
@@ -81,8 +83,12 @@ async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> Non
     assert Counted.fits == [1]
 
 
-async def test_a_fit_reads_few_texts_at_a_time(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("few", "at_once"), [(20, READS_AT_ONCE), (21, READERS_EACH)])
+async def test_a_long_fit_reads_few_texts_at_a_time(
+    app: Life, monkeypatch: pytest.MonkeyPatch, few: int, at_once: int
+) -> None:
     """So that saves, which share the account with it, wait behind few."""
+    monkeypatch.setattr(model_cache, "FEW_TEXTS", few)
     await app.create(on_upload=False)
     await app.define("Refund")
     await label_more(app, 20)
@@ -99,7 +105,7 @@ async def test_a_fit_reads_few_texts_at_a_time(app: Life, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(uploads, "inspect", counted)
     await app.fit()
-    assert (Counted.fits, most) == ([21], READS_AT_ONCE)
+    assert (Counted.fits, most) == ([21], at_once)
 
 
 @pytest.mark.parametrize("location", ["b.txt", "README.md"])
