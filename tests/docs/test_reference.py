@@ -151,6 +151,19 @@ def test_every_picture_is_shown():
     ]
 
 
+@pytest.mark.parametrize(
+    "page", ["docs/review.md", "docs/quickstart.md", "docs/how-to/review-5000-suggestions.md"]
+)
+def test_what_a_page_calls_controls_of_the_review_page_is_written_there(page):
+    """Names in italics; and in the table of keys each command by its name."""
+    sources = "\n".join(file.read_text("utf-8") for file in (ROOT / "web/src").glob("**/*.ts*"))
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text("utf-8"), flags=re.DOTALL)
+    named = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text))
+    named |= {row for row in re.findall(r"^\| `[^|]*` \| ([^|]+) \|", text, re.MULTILINE) if row[0].isupper()}
+    assert named
+    assert sorted(name for name in named if name not in sources) == []
+
+
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 #: `shared/domain/page.py`, `functions/`, `tests/docs`: what looks like a path of the repository.
 MENTIONED = re.compile(r"`((?:functions|shared|devhost|samples|scripts|tests|bench|web|docs)/[\w./-]*)`")
