@@ -185,7 +185,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         prepare(
-            Api(server.url, KEY, server.check),
+            Api(server.url, KEY, server.require_running),
             BlobServiceClient.from_connection_string(server.connection_string),
         )
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
