@@ -26,7 +26,7 @@ _AXE = Path(AXE_FILE_PATH).read_text()
 _TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 #: What does not fit: wider than the page or than its own box, cut off without an ellipsis, one text over another, or a
-#: word of up to 15 characters on two lines.
+#: word of up to 15 characters on two lines; and words of the page in a field, where they look like a value.
 _MISFITS = r"""() => {
   const found = [];
   const page = document.documentElement;
@@ -61,6 +61,9 @@ _MISFITS = r"""() => {
     if ((box.right > width + 1 || box.left < -1) && !e.closest(".table-scroll, .tabs") && !shortened(e.parentElement))
       found.push(`${named(e)} ends at ${Math.round(box.right)}`);
   }
+
+  for (const e of top.querySelectorAll("[placeholder]"))
+    if (e.placeholder) found.push(`“${e.placeholder}” is a placeholder, which looks like a value`);
 
   /** The part of a rectangle that scrolling and cutting ancestors show, or null. */
   const seen = (rect, e) => {
@@ -193,8 +196,10 @@ async def violations(page: Page, only: list[str] | None = None) -> list[str]:
 async def look(page: Page, name: str) -> dict[str, list[str]]:
     """What is wrong with the page as it is, by size: at all widths, with axe at both ends and in both colors.
 
-    Of dark colors only the contrast is looked at; everything else is the same. The page then has its size and
-    colors again.
+    The elements are the same at all widths, and each style that applies between the ends applies at one of them
+    (test_points.py); so axe, which takes most of the time, has nothing to find there that it does not find here. What
+    does differ, room and reach, is measured everywhere. Of dark colors only the contrast is looked at; everything else
+    is the same. The page then has its size and colors again.
     """
     found: dict[str, list[str]] = {}
     size = page.viewport_size

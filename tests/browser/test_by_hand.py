@@ -6,9 +6,23 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.studio import Studio
-from tests.support.api import ENTITIES, SINGLE
+from tests.support.api import ENTITIES, SINGLE, Json
 
 TEXT = "Ada Lovelace lives in Oslo."
+#: How each mark is drawn: its line, its frame, and its names with their width in px and their color.
+DRAWN = """root => [...root.querySelectorAll('mark')].map((mark) => {
+    const style = getComputedStyle(mark);
+    const tags = [mark, ...mark.querySelectorAll('.tag')].flatMap((e) => {
+        const tag = getComputedStyle(e, '::after');
+        const shown = e.dataset.tag && e.checkVisibility() && tag.display === 'inline-block' && tag.opacity === '1';
+        const words = tag.content.split('" "').join(' ').replaceAll('"', '').replace(/ +/g, ' ');
+        return shown ? [[words, parseFloat(tag.width), tag.color]] : [];
+    });
+    return {
+        text: mark.textContent, tags, ground: style.backgroundColor, boxed: style.boxShadow !== 'none',
+        line: style.textDecorationStyle, thick: parseFloat(style.textDecorationThickness),
+    };
+})"""
 
 
 async def test_a_label_that_is_there_already(open_studio: OpenStudio, new_project: MakeProject) -> None:
@@ -44,32 +58,44 @@ async def test_a_label_that_is_there_already(open_studio: OpenStudio, new_projec
 
 async def test_every_saved_change_can_be_undone(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)
-    [suggested] = await project.suggested({"a.txt": "@Refund:60 one"}, "Refund", "Praise")
+    [suggested] = await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "two"}, "Refund", "Praise")
     names = [c["category"] for c in (await project.get("/categories"))["value"]]
+    praise = str(names.index("Praise") + 1)
     studio = await open_studio()
     page = studio.page
     await studio.go(project.name, "label", "?prefix=a.txt")
     await expect(studio.text).to_have_text("@Refund:60 one")
 
-    async def undone() -> dict[str, object]:
-        await studio.press("save")
-        await studio.saved()
-        await page.locator(".toasts").get_by_role("button", name="Dismiss").first.click()
-        await studio.press("undo")
-        await studio.reported("The saved change was undone.")
-        document = await project.document("a.txt")
+    async def state(location: str) -> dict[str, object]:
+        document = await project.document(location)
         return {name: document.get(name) for name in ("status", "class", "suggestions")}
 
+    async def undone(location: str = "a.txt") -> dict[str, object]:
+        saved = await state(location)
+        await studio.press("save")
+        await studio.saved()
+        assert await state(location) != saved
+        async with page.expect_response(lambda answer: ":undo" in answer.url and answer.ok):
+            await studio.press("undo")
+        await studio.saved()
+        return await state(location)
+
     before = {"status": "autoLabeled", "class": None, "suggestions": suggested["suggestions"]}
-    await page.keyboard.press(str(names.index("Praise") + 1))  # relabeled: rejected, and another class set
+    await page.keyboard.press(praise)  # relabeled: rejected, and another class set
     assert await undone() == before
     await page.keyboard.press("x")
+    assert await undone() == before
+    await studio.press("reject")
     assert await undone() == before
     await studio.press("accept")
     await studio.press("save")
     await studio.saved()
     await page.get_by_role("button", name="Clear labels").click()
     assert (await undone())["class"] == {"category": "Refund"}
+    await studio.go(project.name, "label", "?prefix=b.txt")
+    await expect(studio.text).to_have_text("two")
+    await page.keyboard.press(praise)  # set by hand where nothing was suggested
+    assert await undone("b.txt") == {"status": "unlabeled", "class": None, "suggestions": []}
 
 
 async def test_a_saved_change_can_be_undone_after_a_reload_and_by_another_person(
@@ -118,21 +144,34 @@ async def test_a_saved_change_can_be_undone_after_a_reload_and_by_another_person
 async def test_nested_and_adjacent_labels_are_each_named(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
+    """In the text, as it is drawn in both colors; suggestions beside them by how far they are to be doubted."""
     project = await new_project(ENTITIES)
-    await project.upload({"a.txt": TEXT})
-    await project.scan()
+    text = f"{TEXT} @Verb:90 @Verb:70 @Verb:30"
+    await project.suggested({"a.txt": text}, "Verb")
     spans = [("First", 0, 3), ("Person", 0, 12), ("Last", 4, 8), ("Also", 4, 8), ("Verb", 13, 5)]
     entities = [{"category": c, "offset": o, "length": n} for c, o, n in spans]
     body = {"entities": [{"regionOffset": 0, "regionLength": 27, "labels": entities}]}
     await project.put_labels("a.txt", body)
     studio = await open_studio()
     await studio.go(project.name, "label")
+    await expect(studio.text).to_have_text(text)
+    await expect(studio.text.locator("mark.suggestion")).to_have_count(3)
 
-    await expect(studio.text).to_have_text(TEXT)
-    named = await studio.text.evaluate(
-        "root => [...root.querySelectorAll('[data-tag]')].map((e) => e.dataset.tag).sort()"
-    )
-    assert named == ["Also", "First", "Last", "Person", "Verb"]
+    for scheme in ("light", "dark"):
+        await studio.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        marks: list[Json] = await studio.text.evaluate(DRAWN)
+        named = sorted(name for mark in marks for name, *_ in mark["tags"])
+        assert named == ["Also", "First", "Last", "Person", "Verb", "Verb 30%", "Verb 70%", "Verb 90%"]
+        for name, wide, color in (tag for mark in marks for tag in mark["tags"]):
+            assert wide > 20, name
+            assert color not in {mark["ground"] for mark in marks}, name
+        boxed = [mark["text"] for mark in marks if mark["boxed"]]
+        assert boxed == ["Ada", "Lovelace"], "those that others cover have a frame"
+        lines = {mark["text"]: (mark["line"], mark["thick"]) for mark in marks}
+        assert {line for name, (line, _) in lines.items() if "@" not in name} == {"solid"}
+        low, medium, high = (lines[f"@Verb:{share}"] for share in (90, 70, 30))
+        assert {low[0], medium[0], high[0]} == {"dotted"}
+        assert high[1] > medium[1] + 0.5 > low[1] + 1
 
 
 async def test_keyboards_that_are_not_latin(open_studio: OpenStudio, new_project: MakeProject) -> None:

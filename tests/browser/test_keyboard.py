@@ -62,8 +62,13 @@ async def test_accept_all_undo_and_undo_after_saving(
     studio = await open_studio()
     await studio.review(project.name)
 
+    doubt = await studio.page.locator(".chip.suggestion").evaluate_all(
+        "chips => chips.map((chip) => [chip.innerText.trim(), getComputedStyle(chip).borderTopWidth])"
+    )
+    assert [(name.split()[0], line) for name, line in doubt] == [("Refund", "2px"), ("Praise", "3px")]
     await studio.press("accept all")
     await expect(studio.text).to_have_text("@Refund:90")
+    await expect(studio.page.locator(".chip.suggestion")).to_have_css("border-top-width", "1px")
     await studio.unsaved(1)
     await studio.press("undo")
     await expect(studio.text).to_have_text("@Refund:60 @Praise:50")

@@ -4,7 +4,8 @@ from playwright.async_api import Locator, expect
 
 from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
-from tests.support.api import ENTITIES, SINGLE
+from tests.browser.seeds import labels_of
+from tests.support.api import ENTITIES, SINGLE, Project
 
 #: Whether a finger on the middle of the element and on its lower edge meets it.
 FREE = """(element) => {
@@ -13,6 +14,25 @@ FREE = """(element) => {
         const met = document.elementFromPoint(box.left + box.width / 2, y);
         return met !== null && (element.contains(met) || met.contains(element));
     });
+}"""
+
+#: Whether each of the words stands to the right of the next one, as they are in a text from right to left.
+PLACES = """(root, words) => {
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    const left = [];
+    let from = null;
+    for (const word of words)
+        for (let node = from?.node ?? walker.nextNode(); node; node = walker.nextNode()) {
+            const at = node.data.indexOf(word, from?.node === node ? from.end : 0);
+            if (at < 0) continue;
+            const range = document.createRange();
+            range.setStart(node, at);
+            range.setEnd(node, at + word.length);
+            left.push(range.getBoundingClientRect().left);
+            from = { node, end: at + word.length };
+            break;
+        }
+    return left.slice(1).map((place, n) => left[n] > place);
 }"""
 
 
@@ -99,3 +119,92 @@ async def test_the_list_opens_at_the_document_that_is_shown(
         await expect(studio.text).to_have_text(f"text {n}")
     await documents.tap()
     await expect(rows.get_by_role("link", name="149.txt")).to_be_in_viewport()
+
+
+#: Names that differ at their ends alone, as a phone without tooltips shows them.
+NAMES = [f"تصنيف رسائل الزبائن التي وصلت إلى القسم رقم {n}" for n in range(200)]
+WORDS = "هذه رسالة طويلة عن الفاتورة. "
+
+
+async def crowded(new_project: MakeProject) -> Project:
+    """200 categories; two texts from right to left, whose suggestion is far from their beginning."""
+    project = await new_project(ENTITIES)
+    names = {"value": [{"category": name} for name in ("شحن", *NAMES[1:])]}
+    (await project.http.put(f"{project.path}/categories", json=names)).raise_for_status()
+    texts = {f"رسائل/{n}.txt": f"{WORDS * 30}@شحن:{50 + n} نهاية {n}" for n in range(2)}
+    await project.upload(texts | {"~.txt": "word word"})
+    await project.scan()
+    await project.put_labels("~.txt", labels_of(ENTITIES, "شحن"))
+    await project.autolabel()
+    return project
+
+
+async def test_a_list_from_right_to_left_stays_in_view_until_it_is_closed(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await crowded(new_project)
+    studio = await open_studio(width=390, height=760, touch=True)
+    page = studio.page
+    await studio.review(project.name)
+    pointed = studio.text.locator("mark.pointed-at")
+    await expect(pointed).to_be_in_viewport()
+
+    # Searched and filtered, it stays; when it is closed, the match is in view.
+    toggle = page.get_by_role("button", name="Documents", exact=True)
+    search = page.get_by_label("Search the texts")
+    await page.evaluate("scrollTo(0, 0)")
+    await toggle.tap()
+    await search.fill("نهاية 1")
+    await search.press("Enter")
+    await expect(studio.text).to_contain_text("نهاية 1")
+    await expect(page.get_by_text("Match 1 of 1")).to_be_attached()
+    await page.get_by_label("Status").select_option("All")
+    await expect(page.get_by_text("1 found.")).to_be_visible()
+    await page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    await expect(search).to_be_in_viewport()
+    assert await search.evaluate("e => getComputedStyle(e).direction") == "rtl"
+    row = page.get_by_role("list", name="Documents").get_by_role("link").first
+    assert await row.evaluate(PLACES, ["رسائل", "1"]) == [True]
+    await toggle.tap()
+    await expect(pointed).to_be_in_viewport()
+
+
+async def test_notes_and_200_names_from_right_to_left(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """Each line in its own direction; the whole of a name where it is chosen."""
+    project = await crowded(new_project)
+    studio = await open_studio(width=390, height=760, touch=True)
+    page = studio.page
+    await studio.review(project.name)
+    pointed = studio.text.locator("mark.pointed-at")
+    await expect(pointed).to_be_in_viewport()
+
+    await page.get_by_role("button", name="Note", exact=True).tap()
+    await page.get_by_label("For everyone who reviews this document").fill("راجع القسم.\nBefore Friday.")
+    await page.get_by_role("button", name="Keep note").tap()
+    note = page.get_by_role("region", name="Note", exact=True)
+    assert await note.evaluate(PLACES, ["راجع", "القسم"]) == [True]
+    assert await note.evaluate(PLACES, ["Before", "Friday", "."]) == [False, False]
+
+    await page.get_by_role("button", name="All 200 categories…").tap()
+    options = page.get_by_role("dialog").get_by_role("option")
+    await expect(options).to_have_count(200)
+    cut = await options.locator("bdi").evaluate_all(
+        "all => all.filter((e) => e.scrollWidth > e.clientWidth).length"
+    )
+    assert cut == 0
+    assert await studio.overflow() == []
+    await page.get_by_label("Find a category").fill("رقم 187")
+    await options.first.tap()
+    await studio.command("save").tap()
+    await studio.saved()
+    [region] = (await project.document("رسائل/0.txt"))["entities"]
+    assert [label["category"] for label in region["labels"]] == [NAMES[187]]
+    await studio.command("previous").tap()
+    await expect(studio.text).to_contain_text("نهاية 0")
+    await page.get_by_text("History", exact=True).tap()
+    await expect(page.get_by_role("button", name="Undo this change")).to_be_visible()
+    assert await studio.overflow() == []

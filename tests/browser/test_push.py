@@ -47,21 +47,26 @@ async def test_a_push_fails_with_the_reason_and_succeeds_when_it_is_gone(
     await expect(section.get_by_label("Project in the resource")).to_have_value(project.name)
     await expect(section.get_by_label("Deployment")).to_have_value("production")
 
+    for field in ("Project in the resource", "Deployment", "Model in the resource"):
+        await section.get_by_label(field).fill("n" * 50)
     await section.get_by_role("button", name="Push to Azure Language…").click()
+    await expect(page.get_by_role("button", name="Push and train")).to_be_visible()
+    found = await studio.at_all_sizes("push")
     await page.get_by_role("button", name="Push and train").click()
     await expect(section.get_by_role("alert")).to_contain_text(
         "At least 10 documents for each class are needed."
     )
     await expect(section.get_by_role("alert")).to_contain_text("Training the model failed")
+    assert found | await studio.at_all_sizes("push that failed") == {}
 
     service.failing = {}
     await section.get_by_label("Deployment").fill("live")
     await section.get_by_role("button", name="Push to Azure Language…").click()
     await page.get_by_role("button", name="Push and train").click()
     await expect(
-        section.get_by_text("2 documents imported; the model labelbridge is deployed.")
+        section.get_by_text(f"2 documents imported; the model {'n' * 50} is deployed.")
     ).to_be_visible()
-    await expect(section.get_by_text(f"Jobs use the deployment {project.name}/live.")).to_be_visible()
+    await expect(section.get_by_text(f"Jobs use the deployment {'n' * 50}/live.")).to_be_visible()
 
 
 async def test_a_project_of_somebody_else_is_replaced_when_the_person_says_so(

@@ -9,7 +9,7 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.studio import Studio
-from tests.support.api import SINGLE, Project
+from tests.support.api import MULTI, SINGLE, Project
 from tests.support.hosts import Host
 from tests.support.waiting import eventually
 
@@ -42,6 +42,69 @@ async def test_autosave_at_each_document_left_and_after_an_outage(
     await page.unroute_all()
     await expect(state).to_have_text("All saved")
     assert (await project.document("60.txt"))["status"] == "labeled"
+
+
+async def test_autosave_waits_for_a_pause_but_not_longer_than_5_seconds(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    project = await new_project(MULTI)
+    await project.define(*"ABCDEF")
+    await project.upload({"a.txt": "one"})
+    await project.scan()
+    studio = await open_studio()
+    page = studio.page
+    await page.clock.install()
+    await studio.go(project.name, "label", "?prefix=a.txt")
+    await expect(studio.text).to_have_text("one")
+    await page.get_by_label("Autosave").check()
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if one.method == "PUT" else None)
+    await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+    for key in "12345":
+        assert asked == []
+        await page.keyboard.press(key)
+        await page.clock.run_for(999 if key != "5" else 500)  # of no pause of 1.5 s
+    assert asked == []
+    async with page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+        await page.clock.run_for(510)  # 5 s since the first
+    assert len((await project.document("a.txt"))["classes"]) == 5
+    await page.keyboard.press("6")
+    async with page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+        await page.clock.run_for(1_500)
+    assert len((await project.document("a.txt"))["classes"]) == 6
+
+
+async def test_every_command_works_with_autosave(open_studio: OpenStudio, new_project: MakeProject) -> None:
+    """By its key with nothing focused, beside a control that is in view."""
+    project = await new_project(SINGLE)
+    suggested = await project.suggested({f"{n}.txt": f"@Refund:{n} text" for n in (50, 60, 70)}, "Refund")
+    before = {document["location"]: document["suggestions"] for document in suggested}
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    await page.get_by_label("Autosave").check()
+    for name in ("next", "next", "previous", "previous"):
+        await expect(studio.command(name)).to_be_in_viewport()
+        await studio.press(name)
+    await expect(studio.text).to_have_text("@Refund:50 text")
+
+    for location, command, status in (
+        ("50.txt", "accept", "labeled"),
+        ("60.txt", "reject", "unlabeled"),
+        ("70.txt", "accept all", "labeled"),
+    ):
+        await expect(studio.text).to_have_text(f"@Refund:{location[:2]} text")
+        async with page.expect_response(lambda answer: ":review" in answer.url and answer.ok):
+            await studio.press(command)
+        await expect(page.locator(STATE)).to_have_text("All saved")
+        assert (await project.document(location))["status"] == status
+    for location in ("70.txt", "60.txt", "50.txt"):
+        async with page.expect_response(lambda answer: ":undo" in answer.url and answer.ok):
+            await studio.press("undo")
+        await expect(studio.text).to_have_text(f"@Refund:{location[:2]} text")
+        assert (await project.document(location))["suggestions"] == before[location]
+    await studio.press("save")
+    await studio.reported("Everything is saved.")
 
 
 async def test_autosave_goes_on_when_the_person_left_the_review(

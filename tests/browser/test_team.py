@@ -82,6 +82,37 @@ async def test_a_lead_assigns_documents_and_a_reviewer_goes_through_them(
     assert len(await project.documents(status="autoLabeled")) == 4
 
 
+async def test_a_lead_assigns_what_the_filters_of_the_form_select(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """Status, category, beginning of the name, and the person who has them now."""
+    project = await new_project(SINGLE)
+    texts = {f"{folder}/{n}.txt": text for folder in ("in", "out") for n, text in enumerate(
+        ("@Refund:60", "@Praise:70", "nothing"))}  # fmt: skip
+    await project.suggested(texts, "Refund", "Praise")
+    studio = await open_studio()
+    page = studio.page
+    await studio.go(project.name, "team")
+    form = page.get_by_role("form", name="Assign documents")
+
+    async def assign(to: str, count: int, name: str = "", **chosen: str) -> set[str]:
+        for field, option in ({"Status": "Suggested", "Category": "Any", "Currently assigned to": "Nobody"}
+                              | chosen).items():  # fmt: skip
+            await form.get_by_label(field, exact=True).select_option(option)
+        await form.get_by_label("Name begins with").fill(name)
+        await form.get_by_label("To", exact=True).fill(to)
+        await page.keyboard.press("Enter")
+        await studio.reported(f"Assigned {count} document{'s' if count > 1 else ''} to {to}.")
+        return {document["location"] for document in await project.documents(assignedTo=to)}
+
+    assert await assign("Ana", 2, Category="Refund") == {"in/0.txt", "out/0.txt"}
+    assert await assign("Ben", 1, "in/") == {"in/1.txt"}
+    assert await assign("Cem", 1, "out/", Status="Unlabeled") == {"out/2.txt"}
+    assert await assign("Dua", 1, "in/", **{"Currently assigned to": "Ana"}) == {"in/0.txt"}
+    labeled = await assign("Eva", 1, "~", Status="Labeled", Category="Praise")
+    assert labeled == {"~Praise.txt"}
+
+
 async def test_the_filter_of_a_person_is_kept_in_the_address(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:

@@ -76,6 +76,7 @@ describe("a long text", () => {
         waiting: { value: spans.map(({ key, ...span }) => ({ ...span, id: key })) },
         labeling: { latest: { value: null } },
         cursor: { value: "250" },
+        listOpen: { value: false },
         open: { hues: { value: new Map() } },
         found: { value: found },
         foundAt: { value: 0 },

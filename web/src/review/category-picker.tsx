@@ -48,6 +48,7 @@ export function CategoryPicker({ review, onClose }: { review: Review; onClose: (
         aria-autocomplete="list"
         aria-activedescendant={last < 0 ? undefined : `${id}-${at}`}
         autocomplete="off"
+        dir="auto"
         spellcheck={false}
         autofocus
         value={typed.value}

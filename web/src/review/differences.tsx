@@ -32,7 +32,7 @@ export function DifferenceList({ hues, sides, mine, theirs, text }: Props) {
       <ul class="differences" role="list" aria-labelledby={id} tabIndex={0}>
         {rows.slice(0, MOST_LISTED).map(({ side, place }) => (
           <li key={`${side}${JSON.stringify(place)}`}>
-            <span class={`badge ${side === sides[0] ? "" : "calm"}`}>{side}</span>
+            <span class={`badge ${side === sides[0] ? "" : "other"}`}>{side}</span>
             <CategoryName name={place.category} hue={hues.get(place.category)} />
             {text !== null && <Context text={text} place={place} />}
           </li>

@@ -7,6 +7,7 @@ import type { Review } from "../state/review";
 import { href, type Tab } from "../router";
 import { CategoryName } from "../ui/category";
 import { Icon } from "../ui/icon";
+import { Failure } from "../ui/parts";
 import { VirtualList } from "../ui/virtual-list";
 
 const ROW = 78;
@@ -27,16 +28,10 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   const complete = done || list.paused.value;
   const query = queryFrom(filters, tab === "review");
   const expected = complete ? rows.length : Math.max(rows.length + (list.error.value ? 0 : 3), counted ?? 0);
-  if (list.error.value) {
-    return (
-      <div class="notice bad" role="alert">
-        <p>{list.error.value}</p>
-        <button type="button" onClick={() => void list.retry()}>
-          Try again
-        </button>
-      </div>
-    );
-  }
+  const failure = list.error.value && (
+    <Failure message={list.error.value} onRetry={() => void list.retry()} />
+  );
+  if (failure && !rows.length) return failure;
   if (done && !rows.length) {
     return (
       <>
@@ -48,6 +43,7 @@ export function DocumentListView({ review, filters, tab, onOpen }: Props) {
   return (
     <>
       {filters.search && <SearchState review={review} list={list} />}
+      {failure}
       {counted !== null && !filters.second && <p class="list-count hint">{plural(counted, "document")}</p>}
       <VirtualList
         count={expected}
@@ -132,8 +128,10 @@ function DocumentRow({ review, row, index, current, draft, conflict, href, inSam
       }}
     >
       <span class="row-name">
-        {folder && <bdi class="row-folder">{folder}</bdi>}
-        <bdi>{name}</bdi>
+        <bdi>
+          {folder && <span class="row-folder">{folder}</span>}
+          {name}
+        </bdi>
       </span>
       {(shown.match || shown.words) && (
         <span class="row-text">

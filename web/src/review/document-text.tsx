@@ -28,6 +28,8 @@ const BLOCK = 1_500;
 const PART = 750;
 /** So far around the place that is looked at first, a long text has its marks in the first frame. */
 const NEAR = 1_500;
+/** Where list, text and panel are one below the other (styles/review.css). */
+const PHONE = "(max-width: 860px)";
 
 export const labelKey = (e: Entity): string => `label|${e.offset}|${e.length}|${e.category}`;
 
@@ -187,21 +189,26 @@ export function DocumentText({ review }: { review: Review }) {
     return <MarkedText key={loaded.document.id} text={loaded.text} spans={spans} near={near} />;
   }, [loaded.document.id, loaded.text, spans, partly, reach.value]);
 
-  useLayoutEffect(() => showBeginning(ref.current!), [loaded.document.id]);
+  // On a phone the list lies above the text while it is open: who reads it is not taken away from it.
+  const covered = review.listOpen.value && window.matchMedia(PHONE).matches;
+  useLayoutEffect(() => {
+    if (!covered) showBeginning(ref.current!);
+  }, [loaded.document.id, covered]);
   useLayoutEffect(() => {
     if (!cursor) return;
     const marks = ref.current?.querySelectorAll(`mark[data-key="${CSS.escape(cursor)}"]`) ?? [];
     for (const mark of marks) mark.classList.add("pointed-at");
-    marks[0]?.scrollIntoView({ block: "nearest" });
+    if (!covered) marks[0]?.scrollIntoView({ block: "nearest" });
     return () => {
       for (const mark of marks) mark.classList.remove("pointed-at");
     };
-  }, [cursor, marked]);
+  }, [cursor, marked, covered]);
 
   // After the effect above: what was searched for is in view, not the suggestion that is pointed at.
   useLayoutEffect(() => {
-    return ref.current && found.length ? showMatches(ref.current, found, foundAt) : undefined;
-  }, [found, foundAt, marked]);
+    if (!ref.current || !found.length) return undefined;
+    return showMatches(ref.current, found, foundAt, !covered);
+  }, [found, foundAt, marked, covered]);
 
   useEffect(() => watchSelection(() => ref.current, review), [review]);
 

@@ -37,6 +37,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
           <input
             type="search"
             autocomplete="off"
+            dir="auto"
             maxLength={200}
             value={filters.search}
             onChange={(event) => set({ search: event.currentTarget.value.trim() })}
@@ -147,7 +148,11 @@ export function FilterBar({ review, filters, onChange }: Props) {
             </select>
           </Field>
           <Field label="Name begins with">
-            <input value={filters.prefix} onChange={(event) => set({ prefix: event.currentTarget.value })} />
+            <input
+              dir="auto"
+              value={filters.prefix}
+              onChange={(event) => set({ prefix: event.currentTarget.value })}
+            />
           </Field>
           {active > 0 && (
             <button

@@ -35,11 +35,16 @@ interface Place {
   readonly length: number;
 }
 
-/** Highlights the places in the text of an element and scrolls to one of them; returns how to undo it. */
-export function showMatches(root: HTMLElement, places: readonly Place[], at: number): () => void {
+/** Highlights the places in the text of an element and, with `scrolls`, scrolls to one; returns how to undo it. */
+export function showMatches(
+  root: HTMLElement,
+  places: readonly Place[],
+  at: number,
+  scrolls: boolean,
+): () => void {
   const ranges = rangesOf(root, places);
   const current = ranges[at];
-  const stop = current ? keepInView(root, current) : () => undefined;
+  const stop = current && scrolls ? keepInView(root, current) : () => undefined;
   if (!("highlights" in CSS) || !ranges.length) return stop;
   CSS.highlights.set("found", new Highlight(...ranges));
   if (current) CSS.highlights.set("found-now", new Highlight(current));

@@ -1,6 +1,7 @@
 /** Flag and note of a document: what people tell each other about it. */
 
 import { useSignal } from "@preact/signals";
+import type { DocumentItem } from "../api/types";
 import { count } from "../domain/format";
 import { keyCap } from "../state/keyboard";
 import type { Review } from "../state/review";
@@ -61,22 +62,29 @@ export function NoteNotice({ review }: { review: Review }) {
 }
 
 export function NoteDialog({ review }: { review: Review }) {
-  const loaded = review.current.value;
-  if (!review.editsNote.value || !loaded) return null;
-  const close = (): void => void (review.editsNote.value = false);
+  const document = review.editsNote.value;
+  if (!document) return null;
+  const close = (): void => void (review.editsNote.value = null);
   return (
     <Dialog title="Note" onClose={close}>
-      <NoteForm key={loaded.document.id} review={review} onClose={close} />
+      <NoteForm review={review} document={document} onClose={close} />
     </Dialog>
   );
 }
 
-function NoteForm({ review, onClose }: { review: Review; onClose: () => void }) {
+interface FormProps {
+  review: Review;
+  /** The one that was shown when the dialog was opened, whatever is shown behind it since. */
+  document: DocumentItem;
+  onClose: () => void;
+}
+
+function NoteForm({ review, document, onClose }: FormProps) {
   const before = review.derived.value?.note ?? "";
   const note = useSignal(before);
   const length = [...note.value.trim()].length;
   const keep = (text: string): void => {
-    if (text !== before) review.mark({ do: "note", note: text });
+    if (text !== before) review.mark({ do: "note", note: text }, document);
     onClose();
   };
   return (

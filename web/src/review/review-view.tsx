@@ -43,10 +43,12 @@ export function ReviewView({ open, tab, query }: Props) {
   const { second } = filtersFrom(query, inReview);
   const review = useMemo(() => new Review(open, sourceOf(open, second)), [open, second]);
   const shown = useSignal<OpenDialog>(null);
-  const listOpen = useSignal(false);
+  const { listOpen } = review;
   const selected = entityOf(review);
   const close = (): void => void (shown.value = null);
-  const closeList = useCallback(() => void (listOpen.value = false), []);
+  const closeList = useCallback(() => void (listOpen.value = false), [review]);
+  /** Opens a dialog that acts on the document which is shown, if that is the one that was asked for. */
+  const show = (dialog: OpenDialog): void => void (review.isMoving() || (shown.value = dialog));
 
   // The address holds filters and document: what it says is shown, however it was changed.
   const filters = filtersFrom(query, inReview);
@@ -66,7 +68,7 @@ export function ReviewView({ open, tab, query }: Props) {
     void readLayout();
     const silent = listenToKeys(review, {
       help: () => (shown.value = "help"),
-      picker: () => (shown.value = "picker"),
+      picker: () => show("picker"),
     });
     return () => {
       silent();
@@ -113,7 +115,7 @@ export function ReviewView({ open, tab, query }: Props) {
           <DocumentListView review={review} filters={filters} tab={tab} onOpen={closeList} />
         </div>
       </section>
-      <Sheet review={review} tab={tab} filters={filters} show={(dialog) => (shown.value = dialog)} />
+      <Sheet review={review} tab={tab} filters={filters} show={show} />
       {shown.value === "help" && <Help review={review} onClose={close} />}
       {shown.value === "bulk" && <BulkDialog review={review} filters={filters} onClose={close} />}
       {shown.value === "everywhere" && selected && (
@@ -174,7 +176,7 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
   if (!loaded) {
     return (
       <div class="sheet">
-        {review.failure.value && <Failure message={review.failure.value} />}
+        {review.failure.value && <Failure message={review.failure.value} onRetry={() => review.again()} />}
         {(list?.loading.value || review.opening.value) && <Loading what="the documents" />}
         {list?.done.value && !list.rows.value.length && (
           <NoDocument review={review} tab={tab} filters={filters} />

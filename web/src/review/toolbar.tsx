@@ -116,6 +116,14 @@ function Tool({ review, command }: { review: Review; command: Command }) {
 /** What the keys mean at the moment, for the eye and for screen readers. */
 function Pointed({ review }: { review: Review }) {
   const loaded = review.current.value;
+  const opening = review.opening.value;
+  if (loaded && opening && opening !== loaded.document.id) {
+    return (
+      <p class="pointed" aria-live="polite">
+        <span class="hint late">Loading the document…</span>
+      </p>
+    );
+  }
   const latest = review.labeling.latest.value;
   const suggestion =
     loaded && review.base(loaded.document).suggestions.find((s) => s.id === review.cursor.value);

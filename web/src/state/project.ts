@@ -120,6 +120,8 @@ export class OpenProject {
 
   private async poll(): Promise<void> {
     if (document.visibilityState === "visible") {
+      // What could not be read when the project was opened is read now, not the project alone.
+      if (this.error.value) await this.refresh();
       try {
         const project = await getProject(this.name);
         if (this.closed) return;

@@ -1,7 +1,7 @@
 /** The state of the review page: the list, the current document, the suggestion pointed at, and the commands. */
 
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
-import { messageOf } from "../api/http";
+import { ApiError, messageOf } from "../api/http";
 import { may, person } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { UNCERTAIN } from "../domain/colors";
@@ -23,6 +23,8 @@ import { readStored, writeStored } from "./storage";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
+/** After a document could not be read, as in an outage, it is tried again. */
+const READ_AGAIN_MS = 5_000;
 const NONE_LEFT = "This document has no suggestion left to decide.";
 
 /** Says how far it was looked for. */
@@ -56,8 +58,10 @@ export class Review {
   readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
   /** Whether the guidelines are shown beside the text. */
   readonly showsGuidelines = signal(readStored("guidelines", false));
-  /** Whether the dialog of the note is open. */
-  readonly editsNote = signal(false);
+  /** The document whose note is open in the dialog. */
+  readonly editsNote = signal<DocumentItem | null>(null);
+  /** Whether the list is open on a phone, where it lies over the text. */
+  readonly listOpen = signal(false);
   /** Why no label of the project can be changed now, or null. */
   readonly lockReason: ReadonlySignal<string | null>;
   readonly locked: ReadonlySignal<boolean>;
@@ -68,6 +72,9 @@ export class Review {
   private readonly stops: (() => void)[] = [];
   private readonly work: Work;
   private filters: Filters | null = null;
+  private readAgain = 0;
+  /** Reads the document again that could not be read. */
+  again: () => void = () => undefined;
 
   constructor(
     readonly open: OpenProject,
@@ -134,6 +141,7 @@ export class Review {
     if (this.list.value && this.filters)
       open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
+    clearTimeout(this.readAgain);
     if (open.onUnlock === this.unlocked) open.onUnlock = () => {};
     if (!hide(this.work) || person.value?.name !== this.by || !this.drafts.unsaved.value.length)
       return stop();
@@ -200,6 +208,7 @@ export class Review {
   }
 
   async openId(id: string, at: "first" | "last" = "first"): Promise<void> {
+    clearTimeout(this.readAgain);
     const here = this.documents.at(id);
     if (here) return this.show(here, at);
     this.opening.value = id;
@@ -213,6 +222,9 @@ export class Review {
         this.current.value = null;
         this.opening.value = null;
       });
+      this.again = () => void this.openId(id, at);
+      if (error instanceof ApiError && error.passes)
+        this.readAgain = window.setTimeout(this.again, READ_AGAIN_MS);
     }
   }
 
@@ -279,6 +291,7 @@ export class Review {
 
   acceptAllAndNext(): void {
     const ids = this.waiting.value.map((s) => s.id);
+    if (this.isMoving()) return;
     if (!ids.length) return toast(this.readOnly.value ?? NONE_LEFT);
     // Together: what follows from both is worked out once, with the next document.
     batch(() => {
@@ -299,6 +312,7 @@ export class Review {
 
   /** In a second review: what is labeled is saved, and the next document is shown. */
   saveAndNext(): void {
+    if (this.isMoving()) return;
     if (!this.derived.value?.labels) return toast("Label the document first, or say that no label applies.");
     this.leave();
   }
@@ -313,14 +327,13 @@ export class Review {
   /** Flags and notes are for other people: files that cannot be labeled have them too. */
   toggleFlag(): void {
     const flagged = this.derived.value?.flagged;
-    if (flagged !== undefined) this.mark({ do: "flag", flagged: !flagged });
+    if (flagged !== undefined && !this.isMoving()) this.mark({ do: "flag", flagged: !flagged });
   }
 
-  mark(step: Step & { do: "flag" | "note" }): void {
-    const loaded = this.current.value;
-    if (!loaded) return;
+  mark(step: Step & { do: "flag" | "note" }, document = this.current.value?.document): void {
+    if (!document) return;
     if (this.lockReason.value) return toast(this.lockReason.value, "bad");
-    this.drafts.add(loaded.document, step);
+    this.drafts.add(this.documents.peek(document.id) ?? document, step);
   }
 
   toggleGuidelines(): void {
@@ -332,7 +345,7 @@ export class Review {
   /** Opens the note of the current document. */
   writeNote(): void {
     if (this.lockReason.value) toast(this.lockReason.value, "bad");
-    else this.editsNote.value = this.current.value !== null;
+    else if (!this.isMoving()) this.editsNote.value = this.current.value?.document ?? null;
   }
 
   /** A step on the current document; false when its labels cannot be changed now. */
@@ -343,6 +356,7 @@ export class Review {
       toast(this.readOnly.value, "bad");
       return false;
     }
+    if (this.isMoving()) return false;
     this.drafts.add(loaded.document, step);
     return true;
   }
@@ -359,6 +373,14 @@ export class Review {
     if (draft.documentId !== this.current.value?.document.id) await this.jumpTo(draft.documentId);
     if ("ids" in step) this.cursor.value = step.ids[0] ?? null;
     else if (step.do === "relabel") this.cursor.value = step.id;
+  }
+
+  /** Another document was asked for: nothing is decided on the one before it, which is shown until then. */
+  isMoving(): boolean {
+    const id = this.opening.value;
+    const moving = id !== null && id !== this.current.value?.document.id;
+    if (moving) toast("The next document is still loading.");
+    return moving;
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------
@@ -426,7 +448,7 @@ export class Review {
   private decide(what: "accept" | "reject", id: string | null): void {
     if (!id || !this.waitingIds.value.has(id)) {
       if (this.waiting.value[0]) this.cursor.value = this.waiting.value[0].id;
-      else toast(this.readOnly.value ?? NONE_LEFT);
+      else if (!this.isMoving()) toast(this.readOnly.value ?? NONE_LEFT);
       return;
     }
     if (this.step({ do: what, ids: [id] })) this.advance(id);
@@ -457,14 +479,15 @@ export class Review {
 
   private atTheEnd(): void {
     const list = this.list.value;
-    if (list && !list.done.value && !list.error.value) toast("The next documents are still loading.");
+    if (list?.error.value) toast(list.error.value, "bad");
+    else if (list && !list.done.value) toast("The next documents are still loading.");
     else toast("That was the last document of this list.", "good");
   }
 
   private lookAhead(index: number): void {
     const list = this.list.value;
     if (!list) return;
-    void list.ensure(index + 50);
+    void (list.error.value ? list.retry() : list.ensure(index + 50));
     const rows = list.rows.value;
     this.documents.prefetch(
       [...rows.slice(index + 1, index + 1 + AHEAD), ...rows.slice(Math.max(0, index - 1), index)].map(

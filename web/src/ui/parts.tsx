@@ -131,6 +131,7 @@ export function TextInput({
   return (
     <input
       autocomplete="off"
+      dir="auto"
       {...rest}
       value={signal.value}
       onInput={(event) => (signal.value = event.currentTarget.value)}

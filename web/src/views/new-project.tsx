@@ -55,7 +55,7 @@ export function NewProject({ onClose }: { onClose: () => void }) {
           <input name="language" required defaultValue="en-us" autocomplete="off" />
         </Field>
         <Field label="Description">
-          <input name="description" autocomplete="off" />
+          <input name="description" autocomplete="off" dir="auto" />
         </Field>
         <label class="check">
           <input type="checkbox" name="multilingual" /> Documents in several languages

@@ -69,11 +69,17 @@ function ProjectForm({ open }: { open: OpenProject }) {
               name="displayName"
               maxLength={100}
               autocomplete="off"
+              dir="auto"
               defaultValue={project.displayName ?? ""}
             />
           </Field>
           <Field label="Description">
-            <input name="description" autocomplete="off" defaultValue={project.description ?? ""} />
+            <input
+              name="description"
+              autocomplete="off"
+              dir="auto"
+              defaultValue={project.description ?? ""}
+            />
           </Field>
           <Field label="Language" hint="For example en-us or de">
             <input name="language" required autocomplete="off" defaultValue={project.language} />

@@ -1,0 +1,113 @@
+"""A server that is slow or away: keys mean the document that the person sees, and the page goes on by itself."""
+
+import asyncio
+import re
+
+from playwright.async_api import Route, expect
+
+from shared.domain.document import document_id
+from tests.browser.conftest import MakeProject, OpenStudio
+from tests.support.api import SINGLE
+
+#: An answer after which the page tries again at once, so that nobody waits for its tries.
+AWAY = {"status": 503, "headers": {"retry-after": "0.01"}}
+
+
+async def test_nothing_is_decided_while_the_next_document_is_loading(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The one before it is shown until then: a decision would be made on it, a note be written to it."""
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route(re.compile(rf"/{document_id('b.txt')}/text\?"), hold)
+    await studio.review(project.name)
+    await studio.press("accept")
+    await expect(page.locator(".pointed")).to_have_text("Loading the document…")
+    for key in ("x", "1", "a", "e", "f", "m", "/"):
+        await page.keyboard.press(key)
+    await studio.reported("The next document is still loading.")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    go_on.set()
+    await expect(studio.text).to_have_text("@Refund:70 two")
+    await studio.press("save")
+    await studio.saved()
+    first, second = [await project.document(name) for name in ("a.txt", "b.txt")]
+    assert (first["class"], first["flagged"], second["status"]) == (
+        {"category": "Refund"}, False, "autoLabeled",
+    )  # fmt: skip
+
+
+async def test_what_could_not_be_read_is_read_again(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The next document by itself, the rest of the list with the next step; the rows that are there stay."""
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    away = True
+
+    async def texts(route: Route) -> None:
+        await (route.fulfill(**AWAY) if away else route.continue_())
+
+    async def lists(route: Route) -> None:
+        if "continuationToken" not in route.request.url:
+            answer = await route.fetch()
+            await route.fulfill(json=await answer.json() | {"continuationToken": "more"})
+        else:
+            await (route.fulfill(**AWAY) if away else route.fulfill(json={"value": []}))
+
+    await page.clock.install()
+    await page.route(re.compile(rf"/{document_id('b.txt')}/text\?"), texts)
+    await page.route(re.compile(r"/documents\?"), lists)
+    await studio.review(project.name)
+    rows = page.get_by_role("list", name="Documents").get_by_role("link")
+    again = page.get_by_role("region", name="Documents of the project").get_by_role("alert")
+    await expect(again).to_contain_text("The server is starting")
+    await expect(rows).to_have_count(2)
+    await studio.press("accept")
+    sheet = page.locator(".sheet").get_by_role("alert")
+    await expect(sheet.get_by_role("button", name="Try again")).to_be_visible()
+    away = False
+    await page.clock.fast_forward(5_000)
+    await expect(studio.text).to_have_text("@Refund:70 two")
+    await expect(sheet).to_have_count(0)
+    await studio.press("previous")
+    await expect(again).to_have_count(0)
+    await expect(rows).to_have_count(2)
+
+
+async def test_what_is_typed_after_a_key_that_opens_a_dialog_is_no_command(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """However slow the page is: the next letter is for the dialog, also before it is painted."""
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    await studio.review(project.name)
+    for key in ("m", "/", "?"):
+        await page.evaluate(
+            """async (keys) => {
+                for (const key of keys) {
+                    const to = document.activeElement ?? document;
+                    to.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+                    const { port1, port2 } = new MessageChannel();
+                    await new Promise((done) => { port1.onmessage = done; port2.postMessage(null); });
+                }
+            }""",
+            [key, "e"],
+        )
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+    await studio.saved()
+    await expect(studio.text).to_have_text("@Refund:60 one")
