@@ -39,6 +39,10 @@ async def test_autosave_at_each_document_left_and_after_an_outage(
     await studio.reported("The server is starting or temporarily unavailable")
     await studio.unsaved(1)
     await expect(studio.command("save")).to_be_visible()
+    await studio.press("previous")
+    pointed = page.locator(".pointed")
+    await expect(pointed).to_contain_text("accepted")  # all that the toolbar can say, at 1,280 px
+    assert await pointed.locator("bdi").evaluate("name => name.scrollWidth <= name.clientWidth")
     await page.unroute_all()
     await expect(state).to_have_text("All saved")
     assert (await project.document("60.txt"))["status"] == "labeled"
