@@ -1,4 +1,4 @@
-"""Azurite for tests: one process a test session, on free ports, in a directory of its own, ended by SIGTERM.
+"""Azurite for tests: one process a test session, on free ports, in memory, ended by SIGTERM.
 
 A suite takes the fixture into its `conftest.py`:
 
@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -66,11 +65,13 @@ class Azurite:
 
 @contextmanager
 def running_azurite(folder: Path | None = None) -> Iterator[Azurite]:
-    """Start Azurite, wait until it listens, and end it by SIGTERM, so that it saves its state in `folder`."""
+    """Start Azurite, wait until it listens, and end it by SIGTERM, so that it saves its state in `folder`.
+
+    Without one it keeps its state in memory: to a file it writes all of it again every few seconds.
+    """
     with ExitStack() as stack:
-        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azurite-")))
         process = subprocess.Popen(
-            _command(place), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            _command(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         stack.callback(_stop, process)
         yield _listening(process)
@@ -97,13 +98,14 @@ class _Shared:
         running.__exit__(None, None, None)
 
 
-def _command(folder: Path) -> list[str]:
+def _command(folder: Path | None) -> list[str]:
     binary = _BINARY if _BINARY.exists() else os.environ.get("AZURITE_BIN")
     if not binary:
         raise RuntimeError("Azurite is missing: run `npm ci`, or name its program in AZURITE_BIN.")
     ports = [f"--{service.lower()}Port=0" for service in _SERVICES]  # 0: the system chooses a free one
     quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-    return [str(binary), "--location", str(folder), *ports, *quiet]
+    place = ["--inMemoryPersistence"] if folder is None else ["--location", str(folder)]
+    return [str(binary), *place, *ports, *quiet]
 
 
 def _listening(process: subprocess.Popen[str]) -> Azurite:
