@@ -8,7 +8,6 @@ is imported with the first fit: a process that predicts does without its 50 MiB.
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
@@ -66,11 +65,15 @@ def logit(probabilities: Matrix) -> Matrix:
     return np.log(probabilities / (1 - probabilities))
 
 
-def numbered() -> defaultdict[str, int]:
-    """Numbers what it is asked for, in the order in which it is."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    return numbers
+class Numbers(dict[str, int]):
+    """Numbers what it is asked for, in the order in which it is.
+
+    A `defaultdict` with its own length as its factory would refer to itself, and stay in memory.
+    """
+
+    def __missing__(self, key: str) -> int:
+        number = self[key] = len(self)
+        return number
 
 
 @cache

@@ -6,6 +6,7 @@ rounding. The package is young, so nothing else knows it, and the engine works w
 trained with the encoder refuses to load where the package is missing.
 """
 
+import gc
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,6 +127,7 @@ def encode(texts: Sequence[str]) -> Vectors:
 def release() -> None:
     """Free the 100 MiB of the encoder until it is needed again, which takes a second; vectors are still remembered."""
     _KEPT.cache_clear()
+    gc.collect()  # it refers to itself by what it remembers of words
 
 
 def _key(text: str) -> bytes:

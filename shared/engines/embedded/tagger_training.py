@@ -26,7 +26,7 @@ from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.chain_training import Seen, Weights
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.logistic import Platt
-from shared.engines.embedded.numeric import csr_array, numbered, ones_at
+from shared.engines.embedded.numeric import Numbers, csr_array, ones_at
 from shared.engines.embedded.tagger import Tagger, groups, probable_spans, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
 from shared.engines.embedded.word_clusters import WordClusters
@@ -119,7 +119,7 @@ class _Words:
     """
 
     def __init__(self, documents: Sequence[Document]) -> None:
-        self.numbers = numbered()
+        self.numbers = Numbers()
         words = dict.fromkeys(word for document in documents for word in (*EDGES, *document.tokens.words))
         self._number = {word: number for number, word in enumerate(words)}
         self._words = list(words)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.engines.embedded.numeric import csr_array, numbered, ones_at
+from shared.engines.embedded.numeric import Numbers, csr_array, ones_at
 from shared.engines.embedded.tokens import MARKS, UNSPACED
 
 MAX_FEATURE_CHARACTERS: Final = 20_000
@@ -50,7 +50,7 @@ class Terms:
         width: int | None = None,
     ) -> Any:
         """How often each text has each term, as a sparse matrix. `columns` finds the places of terms, -1 for none."""
-        number = numbered()
+        number = Numbers()
         units = [list(map(number.__getitem__, self.units(text))) for text in texts]
         terms = list(map(self.within, number))
         sizes = np.fromiter(map(len, terms), dtype=np.intp, count=len(terms))
@@ -154,6 +154,6 @@ def _document_frequencies(terms: Terms, texts: Sequence[str]) -> Counter[str]:
 
 
 def _frequencies(terms: Terms, texts: Sequence[str]) -> dict[str, int]:
-    places = numbered()
+    places = Numbers()
     counts = terms.counts(texts, lambda found: map(places.__getitem__, found))
     return dict(zip(places, np.bincount(counts.indices, minlength=len(places)).tolist(), strict=True))
