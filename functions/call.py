@@ -32,8 +32,8 @@ from shared.domain.jobs import Job, JobStatus
 from shared.domain.names import (
     derived_id,
     derived_job_id,
-    model_label_fault,
-    project_name_fault,
+    model_label_error,
+    project_name_error,
     random_id,
     random_job_id,
 )
@@ -245,10 +245,10 @@ def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
     if request.method == "DELETE" and urlsplit(request.url).path.endswith("/"):
         raise NotFound("The path of a DELETE must not end in '/'.")
     project = request.route_params.get("projectName")
-    fault = project_name_fault(project) if project is not None and names != "any" else None
-    if project is not None and fault:
+    wrong = project_name_error(project) if project is not None and names != "any" else None
+    if project is not None and wrong:
         if names == "new":
-            raise InvalidArgument(fault, target="projectName")
+            raise InvalidArgument(wrong, target="projectName")
         raise ProjectNotFound(project[:60])
     job = request.route_params.get("jobId")
     if job is not None and not _JOB_ID.fullmatch(job):
@@ -257,7 +257,7 @@ def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
     if review is not None and not _JOB_ID.fullmatch(review):
         raise NotFound(f"The second review '{review[:60]}' does not exist.", target="reviewId")
     model = request.route_params.get("trainedModelLabel")
-    if model is not None and model_label_fault(model):
+    if model is not None and model_label_error(model):
         raise ModelNotFound(model)
 
 

@@ -40,8 +40,8 @@ def _submitted(given: DecisionModel) -> "Submitted":
     )
     try:
         return Submitted(decision, parse_version(given.e_tag))
-    except InvalidArgument as fault:  # that document's own: the others are saved (V2)
-        return Submitted(decision, fault)
+    except InvalidArgument as error:  # that document's own: the others are saved (V2)
+        return Submitted(decision, error)
 
 
 def _result(result: "Result", project: Project, index: int) -> dict[str, Any]:

@@ -63,14 +63,14 @@ def _fault(path: Path, folder: Path) -> str:
         str(path.relative_to(folder)).encode()
         if not path.resolve().is_relative_to(folder.resolve()):
             return "it is a link to a file outside the folder"
-        return _content_fault(path)
+        return _content_error(path)
     except UnicodeEncodeError:
         return "its name is not UTF-8"
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
 
 
-def _content_fault(path: Path) -> str:
+def _content_error(path: Path) -> str:
     size = path.stat().st_size
     if size == 0:
         return "the file is empty"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from shared.domain.names import container_fault
+from shared.domain.names import container_error
 
 _WORKSPACE: Final = re.compile(
     r"/?subscriptions/(?P<subscription>[0-9a-f-]{36})/resourcegroups/(?P<group>[\w().-]{1,90})"
@@ -99,9 +99,9 @@ def binding_errors(binding: Binding) -> list[tuple[str, str]]:
     """(field, message) of everything that is invalid."""
     errors: list[tuple[str, str]] = []
     if binding.studio is StudioKind.WORKSPACE:
-        if fault := container_fault(binding.workspace_id):
+        if wrong := container_error(binding.workspace_id):
             errors.append(
-                ("workspaceId", f"For the studio 'workspace' it is the name of a container. {fault}")
+                ("workspaceId", f"For the studio 'workspace' it is the name of a container. {wrong}")
             )
     elif parse_workspace_id(binding.workspace_id) is None:
         provider = "Microsoft.MachineLearningServices/workspaces/{name}"

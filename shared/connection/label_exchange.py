@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from shared.domain.document import Document, document_id, set_labels
 from shared.domain.errors import Unavailable
 from shared.domain.jobs import BatchResult, ConnectionParameters, Job, JobError
-from shared.domain.labels import Labels, span_faults
+from shared.domain.labels import Labels, span_errors
 from shared.domain.names import ProjectKind, derived_id, random_id
 from shared.domain.page import Action, Change, Edit, HistoryEntry, LabelChange, Page, page_of
 from shared.domain.project import MAX_CATEGORIES, Project, define, former_names
@@ -149,7 +149,7 @@ class LabelImport:
 def _kept(document: Document, text: Offsets | None) -> Labels | None:
     """What a document whose line is refused had before, unless that does not fit its text either."""
     labels = document.aml_labels
-    return None if labels and text and any(span_faults(labels, text)) else labels
+    return None if labels and text and any(span_errors(labels, text)) else labels
 
 
 def adopt_labels(revision: str) -> Callable[[Page, Project], Edit | None]:
@@ -227,7 +227,7 @@ class LabelExchange:
                 offsets, fits = None, not document.problems
                 if self._unit is OffsetUnit.CODE_POINT and any(labels.entities()) and not plain:
                     offsets = await self._offsets(project.container, document.location)
-                    fits = offsets is not None and not any(span_faults(labels, offsets))
+                    fits = offsets is not None and not any(span_errors(labels, offsets))
                 if fits:
                     yield to_line(document.location, labels, project.kind, datastore, offsets)
                 else:

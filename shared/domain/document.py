@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from shared.domain.errors import InvalidArgument, PreconditionRequired
-from shared.domain.labels import Labels, Rejected, SuggestionSet, fit_regions, fits, span_faults
+from shared.domain.labels import Labels, Rejected, SuggestionSet, fit_regions, fits, span_errors
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, Studio
 from shared.domain.text import Offsets, Rejection, content_hash, first_words
 
@@ -190,7 +190,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
     known = document.content not in {"", content}
     changed, labeled_content = _changed(document, content)
     labels = fit_regions(document.labels, offsets.utf16_length)
-    problems = tuple(fault.message for fault in span_faults(labels, offsets)) if labels else ()
+    problems = tuple(error.message for error in span_errors(labels, offsets)) if labels else ()
     # A first inspection, and a blob found again, keep the version, which whoever labels the document meanwhile holds.
     new_version = known or document.rejection is not None
     return with_changes(
@@ -217,7 +217,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
 def _fit_aml_labels(document: Document, offsets: Offsets) -> Labels | None:
     """The labels of the other studio; those that came before the text and do not fit it are refused, as in a sync."""
     labels = fit_regions(document.aml_labels, offsets.utf16_length)
-    refused = labels is not None and not document.content and any(span_faults(labels, offsets))
+    refused = labels is not None and not document.content and any(span_errors(labels, offsets))
     return None if refused else labels
 
 
@@ -227,7 +227,7 @@ def _fit_undo(undo: Undo | None, offsets: Offsets) -> Undo | None:
     labels = fit_regions(undo.labels, offsets.utf16_length)
     problems = undo.problems
     if undo.former is not None:
-        problems = tuple(fault.message for fault in span_faults(labels, offsets)) if labels else ()
+        problems = tuple(error.message for error in span_errors(labels, offsets)) if labels else ()
     return replace(undo, labels=labels, problems=problems, earlier=_fit_undo(undo.earlier, offsets))
 
 

@@ -116,25 +116,25 @@ def _fit_region(region: Region, length: int) -> Region:
     return replace(region, length=max(0, length - region.offset)) if open_ended else region
 
 
-class SpanFault(NamedTuple):
+class SpanError(NamedTuple):
     """A span that does not fit the text; `path` within the label field, as in `[0].labels[2]`."""
 
     path: str
     message: str
 
 
-def span_faults(labels: Labels, offsets: Offsets) -> Iterator[SpanFault]:
+def span_errors(labels: Labels, offsets: Offsets) -> Iterator[SpanError]:
     """What of the labels does not fit the text (import checks shapes only, so this waits for the text)."""
     for number, region in enumerate(labels.regions):
         reason = _misfit(region.offset, region.length, offsets)
         if reason:
             place = f"The region at {region.offset} (length {region.length})"
-            yield SpanFault(f"[{number}]", f"{place} {reason}.")
+            yield SpanError(f"[{number}]", f"{place} {reason}.")
         for index, entity in enumerate(region.labels):
             reason = _misfit(entity.offset, entity.length, offsets)
             if reason:
                 place = f"The entity '{entity.category}' at {entity.offset} (length {entity.length})"
-                yield SpanFault(f"[{number}].labels[{index}]", f"{place} {reason}.")
+                yield SpanError(f"[{number}].labels[{index}]", f"{place} {reason}.")
 
 
 def _misfit(offset: int, length: int, offsets: Offsets) -> str | None:

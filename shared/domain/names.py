@@ -1,6 +1,6 @@
 """Kinds and states with fixed names, ids, and the rules for names that people choose.
 
-A function `..._fault` returns what is wrong in words, or None.
+A function `..._error` returns what is wrong in words, or None.
 """
 
 import hashlib
@@ -227,23 +227,23 @@ LANGUAGES: Final = {
 _NAME_RULE: Final = "have 1 to 50 characters of A-Z, a-z, 0-9, '_', '.' and '-', and not be '.' or '..'."
 
 
-def project_name_fault(name: str) -> str | None:
+def project_name_error(name: str) -> str | None:
     if not _PROJECT.fullmatch(name) or name in {".", ".."}:
         return f"A project name must {_NAME_RULE}"
     return "The project name 'global' is reserved." if name.lower() == "global" else None
 
 
-def model_label_fault(label: str, what: str = "model label") -> str | None:
+def model_label_error(label: str, what: str = "model label") -> str | None:
     if _PROJECT.fullmatch(label) and label not in {".", ".."}:
         return None
     return f"A {what} must {_NAME_RULE}"
 
 
-def deployment_name_fault(name: str) -> str | None:
-    return model_label_fault(name, "deployment name")
+def deployment_name_error(name: str) -> str | None:
+    return model_label_error(name, "deployment name")
 
 
-def category_fault(name: str) -> str | None:
+def category_error(name: str) -> str | None:
     if not 1 <= len(name) <= 50:
         return "A category name must have 1 to 50 characters."
     if not name.strip():
@@ -277,13 +277,13 @@ def azure_name_warning(name: str) -> str | None:
     return None
 
 
-def language_fault(code: str) -> str | None:
+def language_error(code: str) -> str | None:
     if code.lower() in LANGUAGES:
         return None
     return f"The language '{code[:40]}' is not supported; examples: 'en-us', 'de', 'pt-br', 'zh-hans'."
 
 
-def container_fault(name: str) -> str | None:
+def container_error(name: str) -> str | None:
     if 3 <= len(name) <= 63 and _CONTAINER.fullmatch(name):
         return None
     return (

@@ -30,10 +30,10 @@ async def bounded_body(status: int, encoding: str | None, parts: AsyncIterable[b
                 break
         else:
             return bytes(body)
-        fault = too_large()
+        refusal = too_large()
     else:
         hint = "turn off compression in the server or proxy"
-        fault = Unreadable(f"compressed, which the app does not accept: {hint}")
+        refusal = Unreadable(f"compressed, which the app does not accept: {hint}")
     if status < 400:
-        raise fault
+        raise refusal
     return b""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from shared.domain.labels import END_OF_TEXT, MAX_ENTITY_LENGTH, EntityLabel, Labels, Region, span_faults
-from shared.domain.names import MAX_LOCATION, ProjectKind, category_fault
+from shared.domain.labels import END_OF_TEXT, MAX_ENTITY_LENGTH, EntityLabel, Labels, Region, span_errors
+from shared.domain.names import MAX_LOCATION, ProjectKind, category_error
 from shared.domain.text import Offsets
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def _categories(label: Any, kind: ProjectKind) -> tuple[str, ...]:
 def _category(name: Any) -> str:
     if not isinstance(name, str):
         raise Unreadable("A label must be a string.")
-    if fault := category_fault(name):
-        raise Unreadable(f"The label {name[:60]!r} cannot be a category: {fault}")
+    if wrong := category_error(name):
+        raise Unreadable(f"The label {name[:60]!r} cannot be a category: {wrong}")
     return name
 
 
@@ -323,8 +323,8 @@ def to_labels(
             )
     ordered = tuple(sorted(spans, key=_order))
     labels = Labels(regions=(Region(0, END_OF_TEXT if length is None else length, ordered),))
-    fault = next(span_faults(labels, text), None) if text else None
-    return fault.message if fault else labels
+    wrong = next(span_errors(labels, text), None) if text else None
+    return wrong.message if wrong else labels
 
 
 def to_line(

@@ -17,11 +17,11 @@ from pydantic import (
 from shared.domain.jobs import DocumentOutcome, Job, JobError, JobStatus
 from shared.domain.names import (
     ProjectKind,
-    category_fault,
-    deployment_name_fault,
-    language_fault,
-    model_label_fault,
-    project_name_fault,
+    category_error,
+    deployment_name_error,
+    language_error,
+    model_label_error,
+    project_name_error,
 )
 from shared.wire.json_codec import Wire, moment, to_json
 
@@ -58,9 +58,9 @@ def outcome_json(outcome: DocumentOutcome) -> dict[str, Any]:
     return data
 
 
-def _rule(fault: Any) -> AfterValidator:
+def _rule(rule: Any) -> AfterValidator:
     def valid(value: str) -> str:
-        wrong = fault(value)
+        wrong = rule(value)
         if wrong:
             raise ValueError(wrong)
         return value
@@ -77,11 +77,11 @@ def _kind(value: Any) -> Any:
 
 
 type Kind = Annotated[ProjectKind, BeforeValidator(_kind)]
-type Language = Annotated[str, _rule(language_fault)]
-type DeploymentName = Annotated[str, _rule(deployment_name_fault)]
-type CategoryName = Annotated[str, _rule(category_fault)]
-type ProjectName = Annotated[str, _rule(project_name_fault)]
-type ModelLabel = Annotated[str, _rule(model_label_fault)]
+type Language = Annotated[str, _rule(language_error)]
+type DeploymentName = Annotated[str, _rule(deployment_name_error)]
+type CategoryName = Annotated[str, _rule(category_error)]
+type ProjectName = Annotated[str, _rule(project_name_error)]
+type ModelLabel = Annotated[str, _rule(model_label_error)]
 type Names = Annotated[list[str], FailFast()]
 """A list of names or ids; of its items only the first error is reported. A field bounds its length."""
 type DocumentId = Annotated[str, Field(min_length=1, max_length=64)]

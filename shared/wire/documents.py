@@ -21,7 +21,7 @@ from shared.domain.labels import (
     SuggestionSet,
     without_open_end,
 )
-from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_fault
+from shared.domain.names import Dataset, DocumentStatus, ProjectKind, category_error
 from shared.domain.project import MAX_CATEGORIES, Project
 from shared.domain.text import MAX_CHARACTERS
 from shared.wire.api import Language, ModelLabel
@@ -66,7 +66,7 @@ class LabelReader:
 
     def _class(self, value: object, path: str) -> Labels | None:
         if not isinstance(value, dict):
-            return self._fault(path, f"'class' must be an object with a 'category', not {shown(value)}.")
+            return self._error(path, f"'class' must be an object with a 'category', not {shown(value)}.")
         label = cast("dict[str, Any]", value)
         if "category" in label and label["category"] is None:
             return NOTHING
@@ -75,24 +75,24 @@ class LabelReader:
 
     def _classes(self, value: object, path: str) -> Labels | None:
         if not isinstance(value, list):
-            return self._fault(path, f"'classes' must be a list, not {shown(value)}.")
+            return self._error(path, f"'classes' must be a list, not {shown(value)}.")
         items = cast("list[object]", value)
         if len(items) > MAX_CATEGORIES:
-            return self._fault(
+            return self._error(
                 path, f"A document must have at most {MAX_CATEGORIES} classes, not {len(items):,}."
             )
         names: dict[str, None] = {}
         for index, item in enumerate(items):
             name = self._category(item, f"{path}[{index}]")
             if name in names:
-                self._fault(f"{path}[{index}].category", f"The class {shown(name)} is listed twice.")
+                self._error(f"{path}[{index}].category", f"The class {shown(name)} is listed twice.")
             elif name is not None:
                 names[name] = None
         return self._share(tuple(names))
 
     def _regions(self, value: object, path: str) -> Labels | None:
         if not isinstance(value, list):
-            return self._fault(path, f"'entities' must be a list of regions, not {shown(value)}.")
+            return self._error(path, f"'entities' must be a list of regions, not {shown(value)}.")
         items = cast("list[object]", value)
         if len(items) > MAX_ENTITIES:
             return self._too_many(path, "regions", len(items))
@@ -104,7 +104,7 @@ class LabelReader:
                 continue
             if not seen.isdisjoint(region.labels):
                 text = "An entity is also listed in an earlier region (same category, offset and length)."
-                self._fault(f"{path}[{index}].labels", text)
+                self._error(f"{path}[{index}].labels", text)
             seen.update(region.labels)
             regions.append(region)
         return Labels(regions=tuple(regions)) if regions else NOTHING
@@ -135,18 +135,18 @@ class LabelReader:
 
     def _region(self, value: object, path: str) -> Region | None:
         if not isinstance(value, dict):
-            return self._fault(path, f"A region must be an object, not {shown(value)}.")
+            return self._error(path, f"A region must be an object, not {shown(value)}.")
         region = cast("dict[str, Any]", value)
         offset = self._number(region, "regionOffset", path)
         length = self._number(region, "regionLength", path)
         if offset is not None and length is not None and offset + length > MAX_UNITS:
             text = f"The region ends beyond the longest document ({MAX_UNITS:,} code units)."
-            return self._fault(f"{path}.regionLength", text)
+            return self._error(f"{path}.regionLength", text)
         labels = region.get("labels")
         if labels is None:
             labels = []
         if not isinstance(labels, list):
-            return self._fault(f"{path}.labels", f"'labels' must be a list, not {shown(labels)}.")
+            return self._error(f"{path}.labels", f"'labels' must be a list, not {shown(labels)}.")
         items = cast("list[object]", labels)
         if len(items) > MAX_ENTITIES:
             return self._too_many(f"{path}.labels", "entities", len(items))
@@ -156,12 +156,12 @@ class LabelReader:
             if entity is not None:
                 entities.append(entity)
         if len(set(entities)) != len(entities):
-            self._fault(f"{path}.labels", "An entity is listed twice (same category, offset and length).")
+            self._error(f"{path}.labels", "An entity is listed twice (same category, offset and length).")
         return None if offset is None or length is None else Region(offset, length, tuple(entities))
 
     def _entity(self, value: object, path: str, start: int | None, size: int | None) -> EntityLabel | None:
         if not isinstance(value, dict):
-            return self._fault(path, f"An entity must be an object, not {shown(value)}.")
+            return self._error(path, f"An entity must be an object, not {shown(value)}.")
         entity = cast("dict[str, Any]", value)
         category = self._category(entity, path)
         offset = self._number(entity, "offset", path)
@@ -169,20 +169,20 @@ class LabelReader:
         if category is None or offset is None or length is None:
             return None
         if not 1 <= length <= MAX_ENTITY_LENGTH:
-            return self._fault(
+            return self._error(
                 f"{path}.length", f"An entity must have 1 to {MAX_ENTITY_LENGTH} characters, not {length}."
             )
         if start is not None and size is not None and not start <= offset <= start + size - length:
             place = f"{offset} to {offset + length} is not inside its region, {start} to {start + size}"
-            return self._fault(f"{path}.offset", f"The entity {place}.")
+            return self._error(f"{path}.offset", f"The entity {place}.")
         return EntityLabel(category, offset, length)
 
     def _category(self, value: object, path: str) -> str | None:
         if not isinstance(value, dict):
-            return self._fault(path, f"A class must be an object with a 'category', not {shown(value)}.")
+            return self._error(path, f"A class must be an object with a 'category', not {shown(value)}.")
         name = cast("dict[str, Any]", value).get("category")
         if not isinstance(name, str):
-            return self._fault(
+            return self._error(
                 f"{path}.category", f"'category' must be the name of a category, not {shown(name)}."
             )
         known = self._names.get(name)
@@ -190,22 +190,22 @@ class LabelReader:
 
     def _unknown(self, name: str, path: str) -> str | None:
         if not self._open:
-            return self._fault(
+            return self._error(
                 f"{path}.category", f"The category {shown(name)} is not listed in {self._where}."
             )
-        fault = category_fault(name)
-        if fault:
-            return self._fault(f"{path}.category", fault)
+        wrong = category_error(name)
+        if wrong:
+            return self._error(f"{path}.category", wrong)
         return self._names.setdefault(name, name)
 
     def _number(self, value: dict[str, Any], field: str, path: str) -> int | None:
         number = value.get(field)
         if type(number) is not int or number < 0:
-            return self._fault(
+            return self._error(
                 f"{path}.{field}", f"'{field}' must be an integer of 0 or more, not {shown(number)}."
             )
         if number > MAX_UNITS:
-            return self._fault(
+            return self._error(
                 f"{path}.{field}", f"'{field}' is beyond the longest document ({MAX_UNITS:,} code units)."
             )
         return number
@@ -215,9 +215,9 @@ class LabelReader:
         return labels if labels is not None else self._shared.setdefault(names, Labels(categories=names))
 
     def _too_many(self, path: str, what: str, count: int) -> None:
-        self._fault(path, f"A document must have at most {MAX_ENTITIES:,} {what}, not {count:,}.")
+        self._error(path, f"A document must have at most {MAX_ENTITIES:,} {what}, not {count:,}.")
 
-    def _fault(self, path: str, message: str) -> None:
+    def _error(self, path: str, message: str) -> None:
         self._errors.add(path, message)
 
 

@@ -1,4 +1,4 @@
-"""The Azure project file, read: from its bytes to domain objects, or to all its faults together.
+"""The Azure project file, read: from its bytes to domain objects, or to all its errors together.
 
 The documents are decoded one at a time and become domain objects at once, so that memory holds the result, but
 neither the text nor the file as dicts. They can only be judged when metadata, kind and categories are known:
@@ -19,10 +19,10 @@ from shared.domain.names import (
     Dataset,
     ProjectKind,
     azure_name_warning,
-    category_fault,
-    container_fault,
-    language_fault,
-    project_name_fault,
+    category_error,
+    container_error,
+    language_error,
+    project_name_error,
     similar_names,
 )
 from shared.domain.project import MAX_CATEGORIES, MAX_PROJECT_DOCUMENTS, Category
@@ -66,7 +66,7 @@ class DocumentReader:
         self._index += 1
 
     def finish(self) -> list[LabeledDocument]:
-        """All documents without a fault in their name, in the order of the file."""
+        """All documents with a valid name, in the order of the file."""
         if self._index > MAX_PROJECT_DOCUMENTS:
             message = (
                 f"The file has {self._index:,} documents; a project has at most {MAX_PROJECT_DOCUMENTS:,}."
@@ -112,9 +112,9 @@ class DocumentReader:
         known = self._languages.get(value)
         if known is not None:
             return known
-        fault = language_fault(value)
-        if fault:
-            self._errors.add(f"{path}.language", fault)
+        wrong = language_error(value)
+        if wrong:
+            self._errors.add(f"{path}.language", wrong)
             return value
         return self._languages.setdefault(value, value)
 
@@ -158,7 +158,7 @@ def check_head(top: Mapping[str, Any], errors: ValidationErrors) -> None:
 
 
 def read_metadata(value: object, errors: ValidationErrors) -> ProjectDetails:
-    """The details in `metadata`. A field with a fault has a stand-in, and `errors` keeps it from use."""
+    """The details in `metadata`. A field with an error has a stand-in, and `errors` keeps it from use."""
     if not isinstance(value, dict):
         errors.add("metadata", f"'metadata' must be an object, not {shown(value)}.")
         return ProjectDetails("", ProjectKind.SINGLE_LABEL, "", "")
@@ -169,15 +169,15 @@ def read_metadata(value: object, errors: ValidationErrors) -> ProjectDetails:
             "metadata.multilingual", f"'multilingual' must be true or false, not {shown(multilingual)}."
         )
     return ProjectDetails(
-        name=_text(metadata, "projectName", project_name_fault, errors)
+        name=_text(metadata, "projectName", project_name_error, errors)
         if metadata.get("projectName")
         else "",
         kind=_read_kind(metadata, "metadata", errors) or ProjectKind.SINGLE_LABEL,
-        container=_text(metadata, "storageInputContainerName", container_fault, errors),
-        language=_text(metadata, "language", language_fault, errors),
+        container=_text(metadata, "storageInputContainerName", container_error, errors),
+        language=_text(metadata, "language", language_error, errors),
         multilingual=multilingual is True,
         description=_text(
-            {"description": "", **_stated(metadata)}, "description", _description_fault, errors
+            {"description": "", **_stated(metadata)}, "description", _description_error, errors
         ),
         settings=read_settings(metadata.get("settings"), "metadata.settings", errors),
     )
@@ -190,7 +190,7 @@ def metadata_warnings(metadata: Mapping[str, Any]) -> tuple[JobError, ...]:
 
 
 def read_assets_kind(assets: object, metadata: object, errors: ValidationErrors) -> ProjectKind | None:
-    """The kind of the assets, which must be that of the metadata; None without assets, or with a fault."""
+    """The kind of the assets, which must be that of the metadata; None without assets, or with an error."""
     if assets is None:
         return None
     if not isinstance(assets, dict):
@@ -212,7 +212,7 @@ def read_categories(
 ) -> tuple[Category, ...]:
     """The categories of the assets, in the order of the file.
 
-    One with a faulty name is among them all the same, so that its labels are not reported too.
+    One with an invalid name is among them all the same, so that its labels are not reported too.
     """
     path = f"assets.{kind.category_list}"
     value = assets.get(kind.category_list)
@@ -240,14 +240,14 @@ def _read_category(item: object, path: str, errors: ValidationErrors) -> Categor
         return errors.add(path, f"A category must be an object with a 'category', not {shown(item)}.")
     value = cast("dict[str, Any]", item)
     name, description = value.get("category"), value.get("description")
-    fault = (
-        category_fault(name) if isinstance(name, str) else f"'category' must be a name, not {shown(name)}."
+    wrong = (
+        category_error(name) if isinstance(name, str) else f"'category' must be a name, not {shown(name)}."
     )
-    if fault:
-        errors.add(f"{path}.category", fault)
+    if wrong:
+        errors.add(f"{path}.category", wrong)
     if not isinstance(name, str):
         return None
-    wrong = None if description is None else _string_fault(description, "description", _description_fault)
+    wrong = None if description is None else _string_error(description, "description", _description_error)
     if wrong:
         errors.add(f"{path}.description", wrong)
     return Category(name, None if wrong else description)
@@ -263,10 +263,10 @@ def _read_kind(value: Mapping[str, Any], path: str, errors: ValidationErrors) ->
 
 
 def _text(
-    value: Mapping[str, Any], field: str, fault: Callable[[str], str | None], errors: ValidationErrors
+    value: Mapping[str, Any], field: str, rule: Callable[[str], str | None], errors: ValidationErrors
 ) -> str:
     text = value.get(field)
-    wrong = _string_fault(text, field, fault)
+    wrong = _string_error(text, field, rule)
     if wrong:
         errors.add(f"metadata.{field}", wrong)
     return text if isinstance(text, str) and not wrong else ""
@@ -277,11 +277,11 @@ def _stated(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item is not None}
 
 
-def _string_fault(value: object, field: str, fault: Callable[[str], str | None]) -> str | None:
-    return fault(value) if isinstance(value, str) else f"'{field}' must be a string, not {shown(value)}."
+def _string_error(value: object, field: str, rule: Callable[[str], str | None]) -> str | None:
+    return rule(value) if isinstance(value, str) else f"'{field}' must be a string, not {shown(value)}."
 
 
-def _description_fault(text: str) -> str | None:
+def _description_error(text: str) -> str | None:
     if len(text) > MAX_DESCRIPTION:
         return f"A description must have at most {MAX_DESCRIPTION:,} characters."
     return (
@@ -291,23 +291,23 @@ def _description_fault(text: str) -> str | None:
     )
 
 
-type ContainerFault = Callable[[str], str | None]
+type ContainerError = Callable[[str], str | None]
 """What is wrong with a container that a file names, besides its spelling."""
 
 
 def read_project_file(
-    source: bytes | BinaryIO, container_fault: ContainerFault = lambda _: None
+    source: bytes | BinaryIO, container_error: ContainerError = lambda _: None
 ) -> ProjectFile:
     """The content of a project file, given as bytes or as a file, which may be read twice.
 
     About a second of CPU for 100,000 documents: not for the event loop.
 
-    Raises InvalidRequest when the body is no JSON object, InvalidArgument when it breaks rules: one fault
+    Raises InvalidRequest when the body is no JSON object, InvalidArgument when it breaks rules: one error
     with message and JSON path (`target`), several as `details`, 100 at most and then the count of the rest.
     """
     with _collector_paused():
         stream = BytesIO(source) if isinstance(source, bytes) else source
-        return _ProjectFileReader(stream, container_fault).read()
+        return _ProjectFileReader(stream, container_error).read()
 
 
 @contextmanager
@@ -332,9 +332,9 @@ class _Head:
 
 
 class _ProjectFileReader:
-    def __init__(self, source: BinaryIO, container_fault: ContainerFault) -> None:
+    def __init__(self, source: BinaryIO, container_error: ContainerError) -> None:
         self._source = source
-        self._container_fault = container_fault
+        self._container_error = container_error
         self._json = JsonReader(source)
         self._errors = ValidationErrors("project file")
         self._top: dict[str, Any] = {}
@@ -410,9 +410,9 @@ class _ProjectFileReader:
     def _head(self) -> _Head:
         if self._made is None:
             details = read_metadata(self._top.get("metadata"), self._errors)
-            fault = self._container_fault(details.container) if details.container else None
-            if fault:
-                self._errors.add("metadata.storageInputContainerName", fault)
+            wrong = self._container_error(details.container) if details.container else None
+            if wrong:
+                self._errors.add("metadata.storageInputContainerName", wrong)
             kind = (
                 read_assets_kind(self._top.get("assets"), self._top.get("metadata"), self._errors)
                 or details.kind

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shared.domain.labels import BAND
-from shared.domain.names import Dataset, DocumentStatus, ProjectKind, container_fault
+from shared.domain.names import Dataset, DocumentStatus, ProjectKind, container_error
 from shared.domain.project import MAX_CATEGORIES, AutolabelSettings, Guidelines, Project, ProjectSettings
 from shared.wire.api import CategoryName, JobModel, Kind, Language, ModelLabel, Names, moment
 from shared.wire.documents import ClassModel, RegionModel
@@ -26,8 +26,8 @@ MAX_SHOWN = 10
 
 
 def _container(name: str) -> str:
-    if fault := container_fault(name):
-        raise ValueError(fault)
+    if wrong := container_error(name):
+        raise ValueError(wrong)
     return name
 
 

@@ -457,11 +457,14 @@ def _step(
             gone, Outcome.SKIPPED, "BlobNotFound", "The blob no longer exists."
         ) if gone else None
     if reading.text is None or source is None:
-        fault = after.rejection
-        has_outcome = fault is not None and source is not None and (inspection.changed or source.named)
+        rejection = after.rejection
+        has_outcome = rejection is not None and source is not None and (inspection.changed or source.named)
         return after, outcome(
-            after, Outcome.FAILED if reading.unreadable else Outcome.SKIPPED, fault.code, fault.message
-        ) if has_outcome and fault else None
+            after,
+            Outcome.FAILED if reading.unreadable else Outcome.SKIPPED,
+            rejection.code,
+            rejection.message,
+        ) if has_outcome and rejection else None
     if predictions is None:
         return after, None
     if locked:

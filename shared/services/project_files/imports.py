@@ -128,8 +128,8 @@ def history_of(page: Page) -> tuple[HistoryEntry, ...]:
     )
 
 
-def faults_of(error: LabelbridgeError) -> tuple[JobError, ...]:
-    """The errors of a job that the error ends: each fault of a file with its JSON path."""
+def errors_of(error: LabelbridgeError) -> tuple[JobError, ...]:
+    """The errors of a job that the error ends: each error of a file with its JSON path."""
     return tuple(JobError(each.code, each.message, each.target) for each in error.details or (error,))
 
 
@@ -171,13 +171,13 @@ class ImportService:
         `skipped`: lines of a label file that were left out; with any, the job ends `partiallyCompleted`. `warnings`
         are added to those of the file.
 
-        Raises InvalidArgument with every fault of the file, Conflict while the project is connected or trained.
+        Raises InvalidArgument with every error of the file, Conflict while the project is connected or trained.
         """
         found = await self._stores.jobs.find("", JobKind.IMPORT, job_id)
         if found is not None:
             return found
         source = BytesIO(body)
-        file = await asyncio.to_thread(read_project_file, source, self._container_fault)
+        file = await asyncio.to_thread(read_project_file, source, self._container_error)
         await self._check_project(name)
         await self._stores.artifacts.write_stream(_body(job_id), _pieces(source), "application/json")
         now = self._stores.clock()
@@ -214,7 +214,7 @@ class ImportService:
             await self._jobs.send(job)
         return job
 
-    def _container_fault(self, named: str, lies_in: str | None = None) -> str | None:
+    def _container_error(self, named: str, lies_in: str | None = None) -> str | None:
         """Whether a file names a container of ours, or another than the one that it lies in."""
         if self._stores.names.is_ours(named):
             return f"The container '{named}' is reserved for Labelbridge; choose another."
@@ -262,11 +262,11 @@ class ImportService:
             try:
                 job, file = await self._read_file(job)
             except LabelbridgeError as error:
-                return await self.fail(job, *faults_of(error))
+                return await self.fail(job, *errors_of(error))
             return await self._import(job, file)
 
     async def _read_file(self, job: Job) -> tuple[Job, ProjectFile]:
-        """The content of the file, and the job. Raises LabelbridgeError with every fault of the file.
+        """The content of the file, and the job. Raises LabelbridgeError with every error of the file.
 
         The file is copied to the disk of this machine and read from there; memory holds what it says, not its text.
         """
@@ -277,8 +277,8 @@ class ImportService:
             elif not await _copy(self._stores.artifacts.stream(_body(job.id)), copy):
                 raise NotFound("The file to import no longer exists.")
             lies_in = source.container if source else None
-            fault = partial(self._container_fault, lies_in=lies_in)
-            file = await asyncio.to_thread(read_project_file, copy, fault)
+            wrong = partial(self._container_error, lies_in=lies_in)
+            file = await asyncio.to_thread(read_project_file, copy, wrong)
             if source is not None:
                 await self._stores.artifacts.write_stream(_body(job.id), _pieces(copy), "application/json")
                 found = (*file.warnings, *self._engine_warnings(file))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.domain.errors import Conflict, InvalidArgument, NotFound
 from shared.domain.jobs import Job, JobKind, JobStatus
-from shared.domain.names import ProjectKind, container_fault, language_fault, project_name_fault, random_id
+from shared.domain.names import ProjectKind, container_error, language_error, project_name_error, random_id
 from shared.domain.project import Guidelines, Project, ProjectSettings
 from shared.engines.base import EngineError
 from shared.engines.registry import Engines
@@ -62,9 +62,9 @@ class ProjectService:
 
     async def put(self, name: str, patch: ProjectPatch) -> tuple[Project, bool]:
         """Create or change a project; True: it is new, and its container is being scanned."""
-        fault = project_name_fault(name)
-        if fault:
-            raise InvalidArgument(fault, target="projectName")
+        wrong = project_name_error(name)
+        if wrong:
+            raise InvalidArgument(wrong, target="projectName")
         existing = await self._stores.projects.find(name)
         self._validate(name, patch, new=existing is None)
         if existing is not None and existing.deleting:
@@ -113,13 +113,13 @@ class ProjectService:
         }
         for field in (field for field, value in required.items() if new and value is None):
             errors.add(field, f"'{field}' is required for a new project.")
-        if patch.container is not None and (fault := container_fault(patch.container)):
-            errors.add("storageInputContainerName", fault)
+        if patch.container is not None and (wrong := container_error(patch.container)):
+            errors.add("storageInputContainerName", wrong)
         elif patch.container and self._stores.names.is_ours(patch.container):
             text = f"The container '{patch.container}' is reserved for Labelbridge; choose another."
             errors.add("storageInputContainerName", text)
-        if patch.language is not None and (fault := language_fault(patch.language)):
-            errors.add("language", fault)
+        if patch.language is not None and (wrong := language_error(patch.language)):
+            errors.add("language", wrong)
         engine = patch.settings(ProjectSettings()).autolabel.engine if patch.settings else None
         if engine is not None:
             try:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared.domain.document import Document, Version, set_labels, undo_of_labels
 from shared.domain.errors import Conflict, DocumentNotFound, StaleDocument
-from shared.domain.labels import Labels, span_faults
+from shared.domain.labels import Labels, span_errors
 from shared.domain.names import Dataset, ProjectKind, random_id
 from shared.domain.page import (
     Action,
@@ -263,6 +263,6 @@ class DocumentService:
 def require_fit(labels: Labels, text: str) -> None:
     """Raises InvalidArgument for spans that do not fit the text."""
     errors = ValidationErrors("label field")
-    for fault in span_faults(labels, Offsets(text)):
-        errors.add(f"{ProjectKind.ENTITIES.label_field}{fault.path}", fault.message)
+    for error in span_errors(labels, Offsets(text)):
+        errors.add(f"{ProjectKind.ENTITIES.label_field}{error.path}", error.message)
     errors.raise_any()

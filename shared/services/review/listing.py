@@ -37,19 +37,19 @@ def make_token(position: Key, project: Project, query: object) -> str:
 
 def read_token(token: str, project: Project, query: object) -> Key:
     """The position. Raises InvalidArgument when the token was altered, or belongs to another query or project."""
-    fault = InvalidArgument(
+    invalid = InvalidArgument(
         "The continuationToken belongs to a different query; repeat the query that returned it.",
         target="continuationToken",
     )
     if not _TOKEN.fullmatch(token):  # the decoder passes over what is no letter of its alphabet
-        raise fault
+        raise invalid
     try:
         data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError as error:
-        raise fault from error
+        raise invalid from error
     signature, body = data[:16], data[16:]
     if not hmac.compare_digest(signature, _sign(body, project, query)):
-        raise fault
+        raise invalid
     return tuple(json.loads(body))
 
 

@@ -28,14 +28,14 @@ def check_training(
     needed = _needed(engine, kind, options)
     more = _not_counted(len(documents) - labeled, left_out)
     chosen = set(split(documents, options).train)
-    fault = _missing(engine, kind, [document for document in train_set if document.id in chosen], needed)
+    wrong = _missing(engine, kind, [document for document in train_set if document.id in chosen], needed)
     if labeled < needed:
-        text = f"{_few(engine, kind, labeled, needed, options)}{' ' + fault if fault else ''}{more}"
+        text = f"{_few(engine, kind, labeled, needed, options)}{' ' + wrong if wrong else ''}{more}"
         enough = _fitted(engine, kind, labeled)
         target = "evaluationOptions.testingSplitPercentage" if enough else "documents"
         raise InvalidArgument(text, target=target, details=_details(left_out))
-    if fault is not None:
-        raise InvalidArgument(fault + more, target="documents", details=_details(left_out))
+    if wrong is not None:
+        raise InvalidArgument(wrong + more, target="documents", details=_details(left_out))
     check_testing(documents, options, left_out, "evaluationOptions.")
 
 

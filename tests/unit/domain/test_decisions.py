@@ -14,7 +14,7 @@ from shared.domain.labels import (
     Region,
     Suggestion,
     SuggestionSet,
-    span_faults,
+    span_errors,
     suggestion_id,
 )
 from shared.domain.names import DocumentStatus, ProjectKind, Studio
@@ -142,7 +142,7 @@ def test_every_span_that_does_not_fit_is_reported_with_its_path_and_reason() -> 
     """The text is `a`, an astral letter, `bc`: 5 units, of which 1 and 2 are one letter."""
     spans = (EntityLabel("X", 0, 1), EntityLabel("X", 2, 1), EntityLabel("Y", 4, 2))
     labels = Labels(regions=(Region(0, 5, spans), Region(2, 9)))
-    found = dict(span_faults(labels, Offsets("a\U0001f600bc")))
+    found = dict(span_errors(labels, Offsets("a\U0001f600bc")))
     assert found == {
         "[0].labels[1]": "The entity 'X' at 2 (length 1) splits a surrogate pair.",
         "[0].labels[2]": "The entity 'Y' at 4 (length 2) ends beyond the text, which has 5.",

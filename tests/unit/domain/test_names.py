@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.domain.names import deployment_name_fault, model_label_fault, project_name_fault
+from shared.domain.names import deployment_name_error, model_label_error, project_name_error
 
-FAULTS = [project_name_fault, model_label_fault, deployment_name_fault]
+FAULTS = [project_name_error, model_label_error, deployment_name_error]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

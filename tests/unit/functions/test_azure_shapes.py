@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from functions.call import cancel_state
 from functions.transfers import ExportQuery
 from shared.domain.jobs import Job, JobKind, JobStatus, TrainingState, TrainResult
-from shared.domain.names import language_fault
+from shared.domain.names import language_error
 from shared.wire.api import API_VERSIONS
 from shared.wire.project_file import read_project_file
 from shared.wire.projects import ProjectBody, ProjectListQuery
@@ -47,7 +47,7 @@ def test_multilingual_as_microsofts_documentation_writes_it(value: Any, meant: b
 
 
 def test_traditional_chinese_is_a_language() -> None:
-    assert language_fault("zh-hant") is None
+    assert language_error("zh-hant") is None
 
 
 def test_a_page_size_above_100_means_100() -> None:

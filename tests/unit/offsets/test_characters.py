@@ -4,7 +4,7 @@ from typing import SupportsIndex, override
 
 import pytest
 
-from shared.domain.labels import EntityLabel, Filter, Labels, Prediction, Region, select, span_faults
+from shared.domain.labels import EntityLabel, Filter, Labels, Prediction, Region, select, span_errors
 from shared.domain.names import ProjectKind
 from shared.domain.text import Offsets, splits_character, whole_characters
 
@@ -73,7 +73,7 @@ def test_a_label_that_begins_or_ends_inside_a_character_does_not_fit(text: str) 
         unit = offsets.to_utf16(place)
         before, after = EntityLabel("A", 0, unit), EntityLabel("B", unit, offsets.utf16_length - unit)
         found = dict(
-            span_faults(Labels(regions=(Region(0, offsets.utf16_length, (before, after)),)), offsets)
+            span_errors(Labels(regions=(Region(0, offsets.utf16_length, (before, after)),)), offsets)
         )
         assert list(found) == ["[0].labels[0]", "[0].labels[1]"]
         assert "ends inside a character" in found["[0].labels[0]"]

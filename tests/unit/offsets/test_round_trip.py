@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 
 from shared.domain.document import Document, new_document
-from shared.domain.labels import Example, Filter, Labels, Prediction, SuggestionSet, select, span_faults
+from shared.domain.labels import Example, Filter, Labels, Prediction, SuggestionSet, select, span_errors
 from shared.domain.names import Dataset, ProjectKind, Studio
 from shared.domain.project import Category, Project
 from shared.domain.project_file import LabeledDocument, ProjectDetails
@@ -40,7 +40,7 @@ def test_labels_by_hand(drawn: Drawn):
 
     labels = read_labels(KIND, json.loads(json.dumps(body)))
     assert labels is not None
-    assert not list(span_faults(labels, offsets))
+    assert not list(span_errors(labels, offsets))
     document = _stored(_document(text, labels))
 
     learned = _example(text, document)

@@ -54,7 +54,7 @@ def encode(file: Any) -> bytes:
     return json.dumps(file).encode()
 
 
-def faults_of(body: bytes | dict[str, Any]) -> dict[str | None, str]:
+def errors_of(body: bytes | dict[str, Any]) -> dict[str | None, str]:
     """The faults of a file, message by path."""
     with pytest.raises(InvalidArgument) as caught:
         read_project_file(body if isinstance(body, bytes) else encode(body))

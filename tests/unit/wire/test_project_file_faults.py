@@ -13,7 +13,7 @@ from tests.unit.wire.project_files import (
     SINGLE,
     document,
     encode,
-    faults_of,
+    errors_of,
     file_of,
     region,
 )
@@ -99,7 +99,7 @@ L = f"{D}.entities[0].labels[0]"
     ],
 )
 def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str) -> None:
-    faults = faults_of(file_of(kind, [document(**fields)]))
+    faults = errors_of(file_of(kind, [document(**fields)]))
     assert list(faults) == [path]
     assert words in faults[path]
 
@@ -121,7 +121,7 @@ def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str)
     ],
 )
 def test_faulty_documents(change: dict[str, Any], path: str, words: str) -> None:
-    faults = faults_of(file_of(SINGLE, [document() | change]))
+    faults = errors_of(file_of(SINGLE, [document() | change]))
     assert list(faults) == [path]
     assert words in faults[path]
 
@@ -148,7 +148,7 @@ def test_faulty_documents(change: dict[str, Any], path: str, words: str) -> None
 def test_faulty_metadata(field: str, value: Any, words: str) -> None:
     file = file_of(SINGLE, [{"location": "a.txt"}])
     file["metadata"][field] = value
-    faults = faults_of(file)
+    faults = errors_of(file)
     assert list(faults) == [f"metadata.{field}"]
     assert words in faults[f"metadata.{field}"]
 
@@ -171,7 +171,7 @@ def test_faulty_metadata(field: str, value: Any, words: str) -> None:
 def test_faulty_settings(settings: dict[str, Any], path: str) -> None:
     file = file_of(SINGLE, [])
     file["metadata"]["settings"] = settings
-    assert list(faults_of(file)) == [f"metadata.settings.{path}"]
+    assert list(errors_of(file)) == [f"metadata.settings.{path}"]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_faulty_settings(settings: dict[str, Any], path: str) -> None:
     ],
 )
 def test_faulty_heads(change: dict[str, Any], path: str) -> None:
-    assert list(faults_of(file_of(SINGLE, []) | change)) == [path]
+    assert list(errors_of(file_of(SINGLE, []) | change)) == [path]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_faulty_heads(change: dict[str, Any], path: str) -> None:
 def test_faulty_assets(change: dict[str, Any], path: str) -> None:
     file = file_of(SINGLE, [])
     file["assets"] |= change
-    assert list(faults_of(file)) == [path]
+    assert list(errors_of(file)) == [path]
 
 
 def test_two_kinds_have_the_message_of_azure_and_no_other() -> None:
@@ -227,7 +227,7 @@ def test_two_kinds_have_the_message_of_azure_and_no_other() -> None:
 
 
 def test_a_repeated_location_names_the_first() -> None:
-    faults = faults_of(file_of(SINGLE, [document("a"), document("b"), document("a"), document("a")]))
+    faults = errors_of(file_of(SINGLE, [document("a"), document("b"), document("a"), document("a")]))
     assert list(faults) == ["assets.documents[2].location", "assets.documents[3].location"]
     assert all("documents[0]" in message for message in faults.values())
 
@@ -240,7 +240,7 @@ def test_all_faults_come_together(kind: str, documents_first: bool) -> None:
     file["stringIndexType"] = "?"
     if documents_first:
         file["assets"] = dict(reversed(file["assets"].items()))
-    assert set(faults_of(file)) == {
+    assert set(errors_of(file)) == {
         "metadata.language",
         "metadata.multilingual",
         "stringIndexType",
@@ -267,7 +267,7 @@ def test_a_hundred_faults_are_shown_and_the_rest_counted() -> None:
 def test_too_many_documents() -> None:
     documents = ",".join(f'{{"location":"{i}"}}' for i in range(100_001))
     body = encode(file_of(SINGLE, [])).replace(b'"documents": []', f'"documents": [{documents}]'.encode())
-    assert faults_of(body) == {
+    assert errors_of(body) == {
         "assets.documents": "The file has 100,001 documents; a project has at most 100,000."
     }
 
@@ -302,5 +302,5 @@ def test_what_follows_the_object_is_no_part_of_it() -> None:
 
 def test_every_answer_can_be_sent() -> None:
     """A fault that quotes half of a surrogate pair must not break the answer that carries it."""
-    faults = faults_of(file_of(SINGLE, [document("a.txt", **{"class": {"category": "\ud800"}})]))
+    faults = errors_of(file_of(SINGLE, [document("a.txt", **{"class": {"category": "\ud800"}})]))
     assert [message.encode() for message in faults.values()]
