@@ -10,6 +10,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.studio import Studio
 from tests.support.api import ENTITIES, MULTI, SINGLE, Project
+from tests.support.waiting import eventually
 
 KINDS = [(SINGLE, 1280, "light"), (MULTI, 390, "dark"), (ENTITIES, 768, "light")]
 
@@ -125,9 +126,13 @@ async def test_an_outage_is_outlived_when_the_person_goes_on_in_the_project(
     unsaved = page.get_by_text(f"1 document of {project.name} not saved")
     await expect(unsaved).to_be_visible()
     await page.unroute_all()
-    await expect(unsaved).to_have_count(0)
-    [item] = (await project.get(f"/second-reviews/{review}/documents"))["value"]
-    assert item["reviewed"] is True
+    await expect(unsaved).to_have_count(0)  # also while it is being saved
+
+    async def reviewed() -> bool:
+        [item] = (await project.get(f"/second-reviews/{review}/documents"))["value"]
+        return bool(item["reviewed"])
+
+    await eventually("the document is reviewed", reviewed)
 
 
 async def test_what_was_said_can_be_undone_and_changed_until_it_is_resolved(
