@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from bench import engines_speed, raw
 from bench.api import Api
 from bench.processes import children, command_line, usage
@@ -37,6 +39,8 @@ class Times:
     phase: str = "quiet"
     saves: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     health: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    #: Requests that failed, whose times do not count.
+    failed: int = 0
 
     def line(self, phase: str) -> str:
         saves, health = sorted(self.saves.get(phase, [0.0])), sorted(self.health.get(phase, [0.0]))
@@ -115,8 +119,11 @@ async def repeat(
     number = 0
     while True:
         phase, begun = times.phase, time.perf_counter()
-        await call(number)
-        into.setdefault(phase, []).append(1000 * (time.perf_counter() - begun))
+        try:
+            await call(number)
+            into.setdefault(phase, []).append(1000 * (time.perf_counter() - begun))
+        except httpx.HTTPError:
+            times.failed += 1
         number += 1
         await asyncio.sleep(pause)
 
@@ -162,9 +169,11 @@ async def measure(server: Server, kind: str, count: int) -> None:
     head = ("saves", "save p50", "save p95", "health p50", "health p99", "most")
     print(f"{kind}, {count:,} documents: {seconds:.1f} s, CPU of host and fit {cpu:.1f} s; times in ms")
     print(f"{'':<24}{head[0]:>7}" + "".join(f"{name:>13}" for name in head[1:5]) + f"{head[5]:>9}")
+    if times.failed:
+        print(f"{times.failed} requests failed")
     for phase in times.saves:
         print(times.line(phase))
-    quiet = statistics.median(times.saves["quiet"] + times.saves["quiet again"])
+    quiet = statistics.median(times.saves["quiet"] + times.saves.get("quiet again", []))
     for phase in ("texts are read", "fitting"):
         if found := times.saves.get(phase):
             print(f"a save while {phase}: {statistics.median(found) / quiet:.2f} of its quiet time")
