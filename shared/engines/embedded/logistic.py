@@ -149,6 +149,12 @@ class Platt:
         return sigmoid(self.slope * scores + self.shift)
 
 
+def smoothed(truth: Vector) -> Vector:
+    """Truth as targets for few items, as Platt proposed: below 1 and above 0 by what one more item could change."""
+    right = float(truth.sum())
+    return np.where(truth > 0, (right + 1) / (right + 2), 1 / (len(truth) - right + 2))
+
+
 def best_threshold(confidences: Vector, truth: Vector, total: int | None = None) -> float:
     """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing
     tells.

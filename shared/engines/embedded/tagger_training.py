@@ -34,7 +34,7 @@ from shared.engines.embedded.word_clusters import WordClusters
 _FOLDS: Final = 3
 _ENOUGH_SPANS: Final = 300
 """Labeled spans of held-out documents that suffice to learn a decision; further folds would cost a fit each."""
-_HOLD: Final = 5.0
+_HOLD: Final = 1.0
 """Probabilities of spans are nearly honest as they are, and few held-out spans shift them too far."""
 
 _MOST_TOKENS: Final = 200_000
@@ -273,7 +273,7 @@ def _learn_decision(found: list[Candidate], right: Any, total: int, documents: i
     probabilities = np.array([span.probability for span in found])
     threshold = logistic.best_threshold(probabilities, right, total)
     # Fitted on all: the chosen ones alone look better than they are, for the threshold was chosen by them.
-    platt = Platt.fit(scores(found), right, hold=_HOLD)
+    platt = Platt.fit(scores(found), logistic.smoothed(right), hold=_HOLD)
     claimed = platt(scores(found)[probabilities >= threshold])
     return Decision(platt, threshold, logistic.ceiling(documents, claimed))
 
