@@ -323,9 +323,9 @@ class Planner:
         now = self._stores.clock()
         state = started.stopped(status, now) if error else started.succeeded(now)
         result = FitResult(name, labeled, state)
-        await self._jobs.end(job, status, result=result, errors=(error,) if error else ())
-        if fitted.changed and fitted.failure:
+        if fitted.changed and fitted.failure:  # before the fit ends, for then a repeat does nothing
             await self._report_failure(project, engine, heads, fitted)
+        await self._jobs.end(job, status, result=result, errors=(error,) if error else ())
         await self._wake(project)
 
     async def _note(self, job: Job, result: FitResult) -> Job:

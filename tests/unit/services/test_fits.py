@@ -7,7 +7,7 @@ from typing import Any, ClassVar, override
 import pytest
 
 from shared.domain.document import Reading
-from shared.domain.jobs import JobKind, JobStatus
+from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.labels import Example
 from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
@@ -20,6 +20,7 @@ from shared.storage.uploads import READERS_EACH
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json
+from tests.support.storage.faults import Crash
 from tests.support.storage.memory import MemoryStorage
 from tests.support.waiting import eventually
 
@@ -196,6 +197,38 @@ async def test_a_fit_that_fails_is_reported_once_and_not_tried_again_by_itself(
     document = await app.document("c.txt")
     assert document is not None
     assert document.waiting
+
+
+async def test_a_fit_that_ended_with_a_failure_is_reported_also_when_its_process_dies_meanwhile(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    monkeypatch.setattr(Counted, "fails", True)
+    await app.upload({"a.txt": "@Refund:73"})
+    jobs, queue = app.container.stores.jobs, app.sent.waiting
+    while queue[0][0] != FIT_QUEUE:
+        await app.deliver(*queue.popleft())
+    create = jobs.create
+
+    async def dies(job: Job, *more: Any) -> tuple[Job, bool]:
+        if job.kind is JobKind.AUTOLABEL:
+            raise Crash
+        return await create(job, *more)
+
+    monkeypatch.setattr(jobs, "create", dies)
+    message = queue.popleft()
+    with pytest.raises(Crash):
+        await app.deliver(*message)
+    [fit] = await app.container.autolabel.fits(app.name)
+    assert not fit.status.ended
+    monkeypatch.setattr(jobs, "create", create)
+    for _ in range(2):
+        await app.deliver(*message)
+    await app.drain()
+    [fit] = await app.container.autolabel.fits(app.name)
+    [job] = await app.container.autolabel.list(app.name)
+    assert (fit.status, job.status, job.errors[0].code) == (JobStatus.FAILED, JobStatus.FAILED, "FitFailed")
 
 
 async def test_a_fit_that_failed_is_tried_again_when_labels_change_or_a_person_asks(
