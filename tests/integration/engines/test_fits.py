@@ -28,8 +28,8 @@ async def seen(project: Project, location: str, *, suggested: bool) -> Json:
     return await eventually(f"the upload of {location}", look, 60)
 
 
-async def on_upload(project: Project) -> None:
-    answer = await project.http.patch(project.path, json={"settings": {"autolabel": {"onUpload": True}}})
+async def on_upload(project: Project, *, on: bool = True) -> None:
+    answer = await project.http.patch(project.path, json={"settings": {"autolabel": {"onUpload": on}}})
     assert answer.status_code == 200
 
 
@@ -37,7 +37,8 @@ async def on_upload(project: Project) -> None:
 async def test_labeled_documents_that_come_with_their_blobs_fit_nothing(new_project: MakeProject) -> None:
     project = await new_project(events=True, create=False)
     texts = {f"in/{number:04}.txt": f"@Refund:80 number {number}" for number in range(LABELED)}
-    await project.upload(texts)
+    early = dict(list(texts.items())[: LABELED // 2])
+    await project.upload(early)
     file = {
         "projectFileVersion": "2022-05-01",
         "stringIndexType": "Utf16CodeUnit",
@@ -58,6 +59,7 @@ async def test_labeled_documents_that_come_with_their_blobs_fit_nothing(new_proj
     }
     answer = await project.http.post(f"{project.path}/:import", json=file)
     assert (await project.ended(answer.headers["operation-location"]))["status"] == "succeeded"
+    await project.upload({name: text for name, text in texts.items() if name not in early})
 
     async def registered() -> bool:
         documents = await project.documents(status="labeled", top=1_000)
@@ -69,10 +71,16 @@ async def test_labeled_documents_that_come_with_their_blobs_fit_nothing(new_proj
     assert (await project.get("/autolabel/jobs"))["value"] == []
     assert await project.documents(status="autoLabeled") == []
 
-    # One that can get a suggestion is what a fit is for.
+    # One that can get a suggestion is what a fit is for. One more label tells that fit from one for the import, which
+    # might come late.
+    await on_upload(project, on=False)
+    await project.upload({"extra.txt": "One more label."})
+    await seen(project, "extra.txt", suggested=False)
+    await project.put_labels("extra.txt", label(SINGLE, "Refund"))
+    await on_upload(project)
     await project.upload({"new.txt": "@Refund:73"})
     await seen(project, "new.txt", suggested=True)
-    assert [fit["result"]["labeledDocuments"] for fit in await fits(project)] == [LABELED]
+    assert [fit["result"]["labeledDocuments"] for fit in await fits(project)] == [LABELED + 1]
 
 
 @pytest.mark.timeout(300)
