@@ -1,6 +1,7 @@
 """Bulk decisions run several batches at a time."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,9 @@ from shared.domain.page import Page
 from shared.services.jobs.lifecycle import BatchMessage
 from shared.services.review import bulk
 from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.page_access import ProjectHandle
+from tests.integration.kinds.files import project_file
+from tests.support.api import SINGLE
 from tests.support.services import App, Clock, result_json
 
 
@@ -77,14 +81,14 @@ async def test_when_the_pages_cannot_be_read_batches_under_way_finish(
     assert (job.status, result_json(job)["changed"]) == (JobStatus.SUCCEEDED, 40)
 
 
-async def test_a_project_that_was_imported_over_meanwhile_keeps_its_new_content(
+async def test_suggestions_that_a_training_ended_before_their_pages_were_read_are_not_decided(
     suggested: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = suggested
     create = app.container.stores.jobs.create
 
     async def create_late(job: Job, *more: Any) -> tuple[Job, bool]:
-        """The generation ends between the request and its work, as by a training."""
+        """The generation ends between the request and its work."""
         made = await create(job, *more)
         project = await app.container.stores.projects.get(app.name)
         await app.container.stores.projects.save(replace(project, generation=project.generation + 1), project)
@@ -96,6 +100,53 @@ async def test_a_project_that_was_imported_over_meanwhile_keeps_its_new_content(
     await app.drain()
     assert result_json(job)["changed"] == 0
     assert [d for n in range(40) if (d := await app.document(f"{n:02}.txt")) and d.labels is not None] == []
+
+
+@pytest.mark.parametrize("moment", ["before its batches begin", "in its batches"])
+async def test_a_project_that_is_imported_over_after_its_pages_were_read_keeps_its_new_content(
+    suggested: App, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The new content has the same documents, some with labels, and none of the suggestions."""
+    app, stores, file = suggested, suggested.container.stores, project_file(SINGLE, suggested.documents, 0)
+    names = [f"{number:02}.txt" for number in range(40)]
+    label = {"class": {"category": "Refund"}}
+    file["assets"]["classes"] = [{"category": "Refund"}]
+    file["assets"]["documents"] = [
+        {"location": name, "language": "en-us"} | (label if name < "05" else {}) for name in names
+    ]
+    scan, open_project = stores.pages.scan, stores.directory.open
+    imported: list[JobStatus] = []
+    importing = asyncio.Lock()
+
+    async def import_over() -> None:
+        job = await app.container.imports.start(app.name, json.dumps(file).encode(), "Ana", "import")
+        imported.append(job.status)
+
+    async def scan_early(*scope: Any) -> AsyncIterator[Page]:
+        monkeypatch.setattr(stores.pages, "scan", scan)
+        found = [page async for page in scan(*scope)]
+        if moment == "in its batches":
+            monkeypatch.setattr(stores.directory, "open", open_late)
+        else:
+            await import_over()
+        for page in found:
+            yield page
+
+    async def open_late(name: str) -> ProjectHandle:
+        async with importing:
+            if not imported:
+                await import_over()
+        return await open_project(name)
+
+    monkeypatch.setattr(stores.pages, "scan", scan_early)
+    await app.container.bulk.start(app.name, bulk.BulkRequest(accept=True), "Ana", "job")
+    await app.drain()
+    assert imported == [JobStatus.SUCCEEDED]
+    job = await app.container.bulk.get(app.name, JobKind.REVIEW, "job")
+    result = result_json(job)
+    assert (job.status, result["matched"], result["changed"]) == (JobStatus.CANCELLED, 0, 0)
+    found = [(name, document.labels) for name in names if (document := await app.document(name))]
+    assert found == [(name, Labels(categories=("Refund",)) if name < "05" else None) for name in names]
 
 
 async def test_after_a_failure_batches_under_way_finish_and_no_other_begins(
