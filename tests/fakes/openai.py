@@ -38,8 +38,7 @@ type Json = dict[str, Any]
 class FakeOpenAI:
     """`key`, and on Azure `token`, if given: who is let in. `knows`: optional parameters that the model takes.
 
-    `forbids`: log-probabilities are refused with 403, as by reasoning models. `slots`: so many requests are answered at
-    a time; one beyond them waits until its client gives it up, as it seems where each answer takes long.
+    `forbids`: log-probabilities are refused with 403, as by reasoning models.
     """
 
     def __init__(
@@ -50,9 +49,7 @@ class FakeOpenAI:
         *,
         forbids: bool = False,
         token: str = "",
-        slots: int = 0,
     ) -> None:
-        self.slots, self._in_slots = slots, 0
         self.token = token
         self.key, self.model, self.knows, self.forbids = key, model, knows, forbids
         self.requests: list[Json] = []
@@ -116,15 +113,6 @@ class FakeOpenAI:
     async def _answer(self, body: Json) -> web.StreamResponse:
         text: str = body["messages"][-1]["content"]
         await asyncio.sleep(0)
-        if self.slots and self._in_slots >= self.slots:
-            await asyncio.Event().wait()
-        self._in_slots += 1
-        try:
-            return await self._answer_text(body, text)
-        finally:
-            self._in_slots -= 1
-
-    async def _answer_text(self, body: Json, text: str) -> web.StreamResponse:
         if self._now(text, "429"):
             return refused(429, "rate_limit_exceeded", "Rate limit reached.", {"Retry-After": "0"})
         if self._now(text, "500"):

@@ -1,8 +1,11 @@
 """How many requests of the engine azure-openai go together: fewer where a server answers them one after the other."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
+from typing import override
 
+import httpx
 import pytest
 
 from shared.domain.names import ProjectKind
@@ -11,8 +14,7 @@ from shared.engines import Task
 from shared.engines.azure_openai import client
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
 from shared.engines.azure_openai.turns import GROWS_AFTER, Turn, Turns
-from tests.fakes.openai import FakeOpenAI
-from tests.fakes.server import serve
+from tests.fakes.openai import completion
 from tests.support.waiting import eventually
 
 TASK = Task(ProjectKind.SINGLE_LABEL, (Category("Refund"), Category("Login")), (), "en-us")
@@ -23,23 +25,45 @@ async def _together(turns: Turns, count: int) -> list[Turn]:
         return [await taken.enter_async_context(turns.turn()) for _ in range(count)]
 
 
-async def test_a_server_with_one_slot_answers_every_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is no fault of a document that it waited for others."""
+class OneAtATime(httpx.AsyncBaseTransport):
+    """A server that has one request to answer until `released` is set; any other one times out, without taking time."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self._busy = False
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._busy:
+            raise httpx.ReadTimeout("No answer in time.", request=request)
+        self._busy = True
+        try:
+            await self.released.wait()
+        finally:
+            self._busy = False
+        body = json.loads(request.content)
+        return httpx.Response(200, json=completion(body, body["messages"][-1]["content"], body["model"]))
+
+
+async def test_a_server_that_answers_one_request_at_a_time_answers_every_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A timeout of a request that waited for others does not count as a try of its document."""
     monkeypatch.setitem(client.TRIES, "timeout", 1)
-    fake = FakeOpenAI(slots=1)
-    async with serve(fake.app()) as url:
-        options = OpenAIOptions(f"{url}/v1", fake.key, fake.model, timeout=2)
-        engine = AzureOpenAIEngine(options, lambda: None)  # type: ignore[arg-type,return-value]
-        model = await engine.load(await engine.prepare(TASK))
-        asking = asyncio.create_task(model.answer([f"@Login {n} #held" for n in range(10)]))
+    server = OneAtATime()
+    monkeypatch.setattr(client, "_http_client", lambda: httpx.AsyncClient(transport=server))
+    options = OpenAIOptions("http://server/v1", "secret", "fake-model")
+    engine = AzureOpenAIEngine(options, lambda: None)  # type: ignore[arg-type,return-value]
+    model = await engine.load(await engine.prepare(TASK))
+    asking = asyncio.create_task(model.answer([f"@Login {n}" for n in range(10)]))
 
-        async def all_wait() -> bool:
-            return fake.at_once == 8
+    async def one_goes_alone() -> bool:
+        return asking.done() or engine._client._turns.limit == 1
 
-        await eventually("eight requests under way", all_wait)
-        fake.released.set()
-        found = await asking
-        await engine.aclose()
+    await eventually("one request at a time", one_goes_alone)
+    server.released.set()
+    found = await asking
+    await engine.aclose()
     assert [answer.failure for answer in found] == [None] * 10
     assert {answer.predictions[0].category for answer in found} == {"Login"}
 
