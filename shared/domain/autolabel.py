@@ -1,4 +1,4 @@
-"""What one job does to one document: select it, inspect its blob, and suggest (rules A1 to A5, A9, A15, D1 to D3, D13).
+"""What one job does to one document: select, inspect its blob, suggest (rules A1 to A5, A9, A15, D1 to D3, D13, D15).
 
 And when the model that jobs suggest with is fitted again.
 """

@@ -484,7 +484,7 @@ CONTENT_FILTERED: Final = "ContentFiltered"
 
 
 def ended_status(counts: Mapping[str, int], *, canceled: bool, filtered: bool = False) -> JobStatus:
-    """How a batch job ends (rule A5): an empty selection succeeds, all failed is failed, some failed is partial.
+    """How a batch job ends (rules A5, A12): an empty selection succeeds, all failed is failed, some failed is partial.
 
     `filtered`: the content filter of a service refused a document. Then also all failed is partial: the service did
     its work.

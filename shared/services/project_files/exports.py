@@ -137,7 +137,7 @@ async def _documents(stores: Stores, project: Project, written: Written) -> Asyn
 
 
 def _exported(document: Document, project: Project) -> LabeledDocument | None:
-    """Of blobs that are no documents only what people said of them (rule D2), and what an import brought."""
+    """Of blobs that are no documents only what people said of them (rules D2, D11), and what an import brought."""
     labels = document.active_labels(project.active_studio)
     if document.rejection is None or labels is not None or document.planned == PLANNED_WHEN_READ:
         shown = labels and without_open_end(labels, document.length)

@@ -1,4 +1,4 @@
-"""Whether the labels of a project suffice to train a model, and to test it (rules T4, T5).
+"""Whether the labels of a project suffice to train a model, and to test it (rules T5, T9).
 
 Only documents count that a training can use: labeled by the active studio, with a blob whose text the labels are of.
 """

@@ -153,7 +153,7 @@ async def test_a_worker_that_comes_late_changes_nothing_that_was_done_since(
 async def test_an_import_that_goes_on_later_removes_no_documents_that_were_inspected_meanwhile(
     memory: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
-    """Its listing lacks more than half of them, which a person has to confirm (rule D3)."""
+    """Its listing lacks more than half of them, which a person has to confirm (rule D12)."""
     first, locations = living(memory, clock), _every("new-")
     await first.blobs.create_container("docs")
     for location in locations:

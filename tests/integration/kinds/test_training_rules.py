@@ -1,4 +1,4 @@
-"""Training (rules T1 to T7) at moments that a caller of the host could not hit: between batches, and after a death."""
+"""Training (rules T1, T4, T5, T7 to T9), also at moments that no caller hits: between batches, and after a death."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Rule C2: what the project itself decides, the identity of an AML project, and the languages."""
+"""Rules C2, C13: what the project itself decides, the identity of an AML project, and the languages."""
 
 from datetime import UTC, datetime
 
