@@ -40,7 +40,7 @@ class Found:
 
     name: str
     path: Path
-    fault: str = ""
+    error: str = ""
 
 
 def files_below(folder: Path) -> list[Found]:
@@ -49,10 +49,10 @@ def files_below(folder: Path) -> list[Found]:
         raise Usage(f"'{folder}' is not a folder.")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     shown = [path for path in files if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
-    return [Found(path.relative_to(folder).as_posix(), path, _fault(path, folder)) for path in shown]
+    return [Found(path.relative_to(folder).as_posix(), path, _file_error(path, folder)) for path in shown]
 
 
-def _fault(path: Path, folder: Path) -> str:
+def _file_error(path: Path, folder: Path) -> str:
     """The same rules as the app's, so that nobody waits for a rejection.
 
     A link that leads out of the folder is left out: who made the folder could have any file of this machine uploaded.
@@ -178,7 +178,7 @@ def upload(
     """
     out = Output(as_json)
     found = files_below(folder)
-    good = [file for file in found if not file.fault]
+    good = [file for file in found if not file.error]
     with session.project(out, project) as api:
         container = api.get()["storageInputContainerName"]
         given = storage or settings.load().storage
@@ -202,7 +202,7 @@ def upload(
                     raise
         if wait and not dry_run:
             session.follow(out, api.scan(), "Registering the documents", project=project)
-    left_out = {file.name: file.fault for file in found if file.fault} | failed
+    left_out = {file.name: file.error for file in found if file.error} | failed
     data = {
         "project": api.name, "container": container, "uploaded": sorted(prefix + name for name in done),
         "unchanged": [prefix + name for name in unchanged], "leftOut": left_out,

@@ -20,8 +20,8 @@ MOST_PAGES = 100_000
 MOST_EMPTY = 1_000
 
 #: What does not fit, as the place in the value and what should be there; None: it fits.
-type Fault = tuple[str, str] | None
-type Check = Callable[[Any], Fault]
+type Mismatch = tuple[str, str] | None
+type Check = Callable[[Any], Mismatch]
 
 _NAMES: dict[Any, str] = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object",
@@ -78,10 +78,10 @@ def job_state(answer: httpx.Response) -> JobState:
 
 def fits(value: Any, kind: Any) -> bool:
     """Whether what is there has the types of the model."""
-    return _fault(value, kind) is None
+    return _mismatch(value, kind) is None
 
 
-def _fault(value: Any, kind: Any) -> Fault:
+def _mismatch(value: Any, kind: Any) -> Mismatch:
     try:
         return _check(kind)(value)
     except RecursionError:  # errors have details, which are errors
@@ -89,9 +89,11 @@ def _fault(value: Any, kind: Any) -> Fault:
 
 
 def _fitting[T](answer: httpx.Response, value: Any, kind: type[T], place: str) -> T:
-    fault = _fault(value, kind)
-    if fault is not None:
-        raise foreign(answer, f"'{(place + fault[0]).removeprefix('.') or 'the answer'}' is not {fault[1]}")
+    mismatch = _mismatch(value, kind)
+    if mismatch is not None:
+        raise foreign(
+            answer, f"'{(place + mismatch[0]).removeprefix('.') or 'the answer'}' is not {mismatch[1]}"
+        )
     return cast("T", value)
 
 
@@ -117,7 +119,7 @@ def _check(kind: Any) -> Check:
 
 
 def _simple(kind: Any) -> Check:
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Mismatch:
         fits = isinstance(value, (int, float) if kind is float else kind)
         return None if fits and (kind is bool or not isinstance(value, bool)) else ("", _NAMES[kind])
 
@@ -125,35 +127,35 @@ def _simple(kind: Any) -> Check:
 
 
 def _any_of(checks: list[Check]) -> Check:
-    def check(value: Any) -> Fault:
-        faults = [check(value) for check in checks]
+    def check(value: Any) -> Mismatch:
+        found = [check(value) for check in checks]
         # Of an option null the other one says what is wrong.
-        return None if None in faults else max((f for f in faults if f), key=lambda f: (f[0], f[1] != "null"))
+        return None if None in found else max((f for f in found if f), key=lambda f: (f[0], f[1] != "null"))
 
     return check
 
 
 def _items(check_item: Check) -> Check:
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Mismatch:
         if not isinstance(value, list):
             return "", "a list"
         for number, item in enumerate(cast("list[Any]", value)):
-            fault = check_item(item)
-            if fault is not None:
-                return f"[{number}]{fault[0]}", fault[1]
+            mismatch = check_item(item)
+            if mismatch is not None:
+                return f"[{number}]{mismatch[0]}", mismatch[1]
         return None
 
     return check
 
 
 def _values(check_item: Check) -> Check:
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Mismatch:
         if not isinstance(value, dict):
             return "", "an object"
         for name, item in cast("dict[str, Any]", value).items():
-            fault = check_item(item)
-            if fault is not None:
-                return f".{name}{fault[0]}", fault[1]
+            mismatch = check_item(item)
+            if mismatch is not None:
+                return f".{name}{mismatch[0]}", mismatch[1]
         return None
 
     return check
@@ -162,16 +164,16 @@ def _values(check_item: Check) -> Check:
 def _object(kind: Any) -> Check:
     fields: dict[str, Check] = {}
 
-    def check(value: Any) -> Fault:
+    def check(value: Any) -> Mismatch:
         if not isinstance(value, dict):
             return "", "an object"
         if not fields:  # not before, for a model may have itself inside
             fields.update({name: _check(hint) for name, hint in get_type_hints(kind).items()})
         for name, item in cast("dict[str, Any]", value).items():
             found = fields.get(name)
-            fault = found(item) if found else None
-            if fault is not None:
-                return f".{name}{fault[0]}", fault[1]
+            mismatch = found(item) if found else None
+            if mismatch is not None:
+                return f".{name}{mismatch[0]}", mismatch[1]
         return None
 
     return check

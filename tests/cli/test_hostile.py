@@ -41,11 +41,11 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
     (folder / "same.txt").symlink_to("in/good.txt")
     (folder / "folder").symlink_to(tmp_path / "other")
     (folder / "loop.txt").symlink_to("loop.txt")
-    found = {file.name: file.fault for file in files_below(folder)}
+    found = {file.name: file.error for file in files_below(folder)}
     outside = "it is a link to a file outside the folder"
     assert found == {"in/good.txt": "", "same.txt": "", "out.txt": outside, "up.txt": outside}
     (tmp_path / "link").symlink_to(folder)
-    assert {file.name: file.fault for file in files_below(tmp_path / "link")} == found
+    assert {file.name: file.error for file in files_below(tmp_path / "link")} == found
 
 
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     [file] = files_below(tmp_path)
-    assert file.fault == "the file cannot be read: Permission denied"
+    assert file.error == "the file cannot be read: Permission denied"
 
 
 async def test_names_that_are_not_utf8_are_left_out_and_printed(

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from tests.fakes.arm_jobs import FakeJob, body_fault
+from tests.fakes.arm_jobs import FakeJob, body_error
 from tests.fakes.faults import FaultyServer
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -147,8 +147,8 @@ class FakeArm(FaultyServer):
 
     async def _put(self, request: web.Request, workspace: str, name: str) -> web.Response:
         body = (await request.json())["properties"]
-        if fault := body_fault(body):
-            return _error(400, "UserError", fault)
+        if error := body_error(body):
+            return _error(400, "UserError", error)
         key = (workspace, name.lower())
         known = key in self.jobs
         if known:

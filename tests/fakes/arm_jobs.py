@@ -59,7 +59,7 @@ class FakeJob:
         }
 
 
-def body_fault(body: Mapping[str, Any]) -> str | None:
+def body_error(body: Mapping[str, Any]) -> str | None:
     """Azure refuses a body without these; the fake refuses it too, so that the client sends them."""
     media = body.get("labelingJobMediaProperties", {})
     if body.get("jobType") != "Labeling" or media.get("mediaType") != "Text":

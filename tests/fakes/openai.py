@@ -98,9 +98,9 @@ class FakeOpenAI:
                         403, "forbidden", "You are not allowed to request logprobs from this model."
                     )
                 return refused(400, "unsupported_parameter", text, param=name)
-        fault = fault_of(body)
-        if fault:
-            return refused(400, "invalid_request_error", fault)
+        error = error_of(body)
+        if error:
+            return refused(400, "invalid_request_error", error)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -158,7 +158,7 @@ def refused(
     return web.json_response({"error": error}, status=status, headers=headers)
 
 
-def fault_of(body: Json) -> str:
+def error_of(body: Json) -> str:
     """What is wrong with a request; empty: nothing."""
     roles = [message["role"] for message in body["messages"]]
     if (
@@ -174,14 +174,14 @@ def fault_of(body: Json) -> str:
     given = body.get("response_format", {})
     if given.get("type") != "json_schema" or not given["json_schema"]["name"]:
         return "Missing response_format."
-    return schema_fault(given["json_schema"]["schema"])
+    return schema_error(given["json_schema"]["schema"])
 
 
-def schema_fault(schema: Json) -> str:
+def schema_error(schema: Json) -> str:
     if unknown := schema.keys() - PLAIN:
         return f"Invalid schema: {unknown}"
     parts = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
-    return next((fault for part in parts if (fault := schema_fault(part))), "")
+    return next((error for part in parts if (error := schema_error(part))), "")
 
 
 def completion(body: Json, text: str, model: str) -> Json:

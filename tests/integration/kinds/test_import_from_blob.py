@@ -81,7 +81,7 @@ async def test_the_job_imports_the_file_and_leaves_no_copy_of_it(app: Life):
     assert await left_over(app) == []
 
 
-async def test_each_fault_of_the_file_is_an_error_of_the_job_with_field_and_rule(app: Life):
+async def test_each_error_of_the_file_is_one_of_the_job_with_field_and_rule(app: Life):
     documents = [{"location": f"{n}.txt", "dataset": "Half"} for n in range(150)]
     await put(app, FILE | {"assets": FILE["assets"] | {"documents": documents}})
     job = await imported(app)

@@ -121,7 +121,7 @@ def _state(file: Json) -> tuple[int, set[str], set[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_fault_is_reported_with_its_path_and_nothing_is_written(
+async def test_every_error_is_reported_with_its_path_and_nothing_is_written(
     new_project: MakeProject, kind: str
 ):
     project = await new_project(kind)

@@ -84,7 +84,7 @@ async def test_an_import_under_an_impossible_name_says_the_rule(
         ),
     ],
 )
-async def test_all_faults_of_a_project_come_together(
+async def test_all_errors_of_a_project_come_together(
     http: httpx.AsyncClient, change: Json, targets: set[str]
 ) -> None:
     answer = await http.patch(f"{PROJECTS}/{unique('p')}", json=change)

@@ -189,7 +189,7 @@ async def test_a_project_file_goes_in_and_comes_out(new_project: MakeProject, dr
     assert comparable(made, project.name) == comparable(given, project.name)
 
 
-async def test_a_file_with_faults_is_refused_with_all_of_them(new_project: MakeProject, driver: Driver):
+async def test_a_file_with_errors_is_refused_with_all_of_them(new_project: MakeProject, driver: Driver):
     project = await new_project(create=False)
     given = project_file(SINGLE, project.container)
     given["assets"]["documents"][1]["dataset"] = "Dev"

@@ -55,11 +55,11 @@ def encode(file: Any) -> bytes:
 
 
 def errors_of(body: bytes | dict[str, Any]) -> dict[str | None, str]:
-    """The faults of a file, message by path."""
+    """The errors of a file, message by path."""
     with pytest.raises(InvalidArgument) as caught:
         read_project_file(body if isinstance(body, bytes) else encode(body))
     found = caught.value.details or (caught.value,)
-    return {fault.target: fault.message for fault in found if isinstance(fault, InvalidArgument)}
+    return {error.target: error.message for error in found if isinstance(error, InvalidArgument)}
 
 
 def write_project_file(

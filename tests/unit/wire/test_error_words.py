@@ -21,7 +21,7 @@ from shared.wire.team import ProgressQuery, SecondReviewBody
         (ProgressQuery, "toDate", [], "must be a date, as in 2030-12-31"),
     ],
 )
-def test_a_fault_names_the_field_and_the_rule(
+def test_an_error_names_the_field_and_the_rule(
     model: type[BaseModel], field: str, value: object, rule: str
 ) -> None:
     required = {"reviewer": "ann"} if model is SecondReviewBody else {}

@@ -1,4 +1,4 @@
-"""Reading faulty project files: every fault is named, with its path, all of them together."""
+"""Reading project files with errors: every one is named, with its path, all of them together."""
 
 from typing import Any
 
@@ -98,10 +98,10 @@ L = f"{D}.entities[0].labels[0]"
         ),
     ],
 )
-def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str) -> None:
-    faults = errors_of(file_of(kind, [document(**fields)]))
-    assert list(faults) == [path]
-    assert words in faults[path]
+def test_labels_with_errors(kind: str, fields: dict[str, Any], path: str, words: str) -> None:
+    errors = errors_of(file_of(kind, [document(**fields)]))
+    assert list(errors) == [path]
+    assert words in errors[path]
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_faulty_labels(kind: str, fields: dict[str, Any], path: str, words: str)
         ({"dataset": {}}, f"{D}.dataset", "not an object"),
     ],
 )
-def test_faulty_documents(change: dict[str, Any], path: str, words: str) -> None:
-    faults = errors_of(file_of(SINGLE, [document() | change]))
-    assert list(faults) == [path]
-    assert words in faults[path]
+def test_documents_with_errors(change: dict[str, Any], path: str, words: str) -> None:
+    errors = errors_of(file_of(SINGLE, [document() | change]))
+    assert list(errors) == [path]
+    assert words in errors[path]
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_faulty_documents(change: dict[str, Any], path: str, words: str) -> None
         ("settings", [], "must be an object"),
     ],
 )
-def test_faulty_metadata(field: str, value: Any, words: str) -> None:
+def test_metadata_with_errors(field: str, value: Any, words: str) -> None:
     file = file_of(SINGLE, [{"location": "a.txt"}])
     file["metadata"][field] = value
-    faults = errors_of(file)
-    assert list(faults) == [f"metadata.{field}"]
-    assert words in faults[f"metadata.{field}"]
+    errors = errors_of(file)
+    assert list(errors) == [f"metadata.{field}"]
+    assert words in errors[f"metadata.{field}"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_faulty_metadata(field: str, value: Any, words: str) -> None:
         ({"autolabel": {"categories": ["A", 1]}}, "autolabel.categories[1]"),
     ],
 )
-def test_faulty_settings(settings: dict[str, Any], path: str) -> None:
+def test_settings_with_errors(settings: dict[str, Any], path: str) -> None:
     file = file_of(SINGLE, [])
     file["metadata"]["settings"] = settings
     assert list(errors_of(file)) == [f"metadata.settings.{path}"]
@@ -186,7 +186,7 @@ def test_faulty_settings(settings: dict[str, Any], path: str) -> None:
         ({"assets": []}, "assets"),
     ],
 )
-def test_faulty_heads(change: dict[str, Any], path: str) -> None:
+def test_heads_with_errors(change: dict[str, Any], path: str) -> None:
     assert list(errors_of(file_of(SINGLE, []) | change)) == [path]
 
 
@@ -208,7 +208,7 @@ def test_faulty_heads(change: dict[str, Any], path: str) -> None:
         ({"projectKind": None}, "assets.projectKind"),
     ],
 )
-def test_faulty_assets(change: dict[str, Any], path: str) -> None:
+def test_assets_with_errors(change: dict[str, Any], path: str) -> None:
     file = file_of(SINGLE, [])
     file["assets"] |= change
     assert list(errors_of(file)) == [path]
@@ -227,14 +227,14 @@ def test_two_kinds_have_the_message_of_azure_and_no_other() -> None:
 
 
 def test_a_repeated_location_names_the_first() -> None:
-    faults = errors_of(file_of(SINGLE, [document("a"), document("b"), document("a"), document("a")]))
-    assert list(faults) == ["assets.documents[2].location", "assets.documents[3].location"]
-    assert all("documents[0]" in message for message in faults.values())
+    errors = errors_of(file_of(SINGLE, [document("a"), document("b"), document("a"), document("a")]))
+    assert list(errors) == ["assets.documents[2].location", "assets.documents[3].location"]
+    assert all("documents[0]" in message for message in errors.values())
 
 
 @pytest.mark.parametrize("kind", [SINGLE, MULTI, ENTITIES])
 @pytest.mark.parametrize("documents_first", [False, True])
-def test_all_faults_come_together(kind: str, documents_first: bool) -> None:
+def test_all_errors_come_together(kind: str, documents_first: bool) -> None:
     file = file_of(kind, [document(dataset="X"), {}, document("c", **{LABEL_FIELDS[kind]: 1})])
     file["metadata"] |= {"language": "xx", "multilingual": "no"}
     file["stringIndexType"] = "?"
@@ -255,7 +255,7 @@ def test_a_summary_says_how_many() -> None:
         read_project_file(encode(file_of(SINGLE, [{}, {}])))
 
 
-def test_a_hundred_faults_are_shown_and_the_rest_counted() -> None:
+def test_a_hundred_errors_are_shown_and_the_rest_counted() -> None:
     with pytest.raises(InvalidArgument) as caught:
         read_project_file(encode(file_of(SINGLE, [{}] * 1_234)))
     assert "1,234 errors" in caught.value.message
@@ -272,14 +272,14 @@ def test_too_many_documents() -> None:
     }
 
 
-def test_hostile_values_that_json_tolerates_are_faults_with_their_place() -> None:
+def test_hostile_values_that_json_tolerates_are_errors_with_their_place() -> None:
     body = encode(file_of(ENTITIES, [document("a"), document("b"), document("c")]))
     body = body.replace(b'"location": "b"', b'"location": "b", "location": "b", "x": NaN')
     body = body.replace(b'"projectName"', b'"description": "twice", "y": -Infinity, "projectName"')
     body = body[:-1] + b', "assets": 1}'
     with pytest.raises(InvalidArgument) as caught:
         read_project_file(body)
-    found = {(fault.target, str(fault)) for fault in caught.value.details}
+    found = {(error.target, str(error)) for error in caught.value.details}
     assert ("metadata", "-Infinity is not a JSON value.") in found
     assert ("metadata", "The key 'description' occurs more than once in an object.") in found
     assert ("assets.documents[1]", "NaN is not a JSON value.") in found
@@ -301,6 +301,6 @@ def test_what_follows_the_object_is_no_part_of_it() -> None:
 
 
 def test_every_answer_can_be_sent() -> None:
-    """A fault that quotes half of a surrogate pair must not break the answer that carries it."""
-    faults = errors_of(file_of(SINGLE, [document("a.txt", **{"class": {"category": "\ud800"}})]))
-    assert [message.encode() for message in faults.values()]
+    """An error that quotes half of a surrogate pair must not break the answer that carries it."""
+    errors = errors_of(file_of(SINGLE, [document("a.txt", **{"class": {"category": "\ud800"}})]))
+    assert [message.encode() for message in errors.values()]

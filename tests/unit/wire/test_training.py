@@ -29,7 +29,7 @@ def read(**fields: Any) -> TrainBody:
     return TrainBody.model_validate(BODY | fields)
 
 
-def fault(**fields: Any) -> tuple[str, str]:
+def error_of(**fields: Any) -> tuple[str, str]:
     with pytest.raises(ValidationError) as caught:
         read(**fields)
     (error,) = caught.value.errors()
@@ -87,35 +87,35 @@ def test_evaluation_options(fields: dict[str, Any], split: SplitOptions) -> None
         ({"testingSplitPercentage": True}, "testingSplitPercentage", "integer"),
     ],
 )
-def test_faulty_evaluation_options(fields: dict[str, Any], place: str, words: str) -> None:
-    where, message = fault(evaluationOptions=fields)
+def test_evaluation_options_with_errors(fields: dict[str, Any], place: str, words: str) -> None:
+    where, message = error_of(evaluationOptions=fields)
     assert where == f"evaluationOptions.{place}".rstrip(".")
     assert words in message
 
 
 @pytest.mark.parametrize("label", ["", "a b", "x" * 51, "ä", ".."])
-def test_faulty_model_labels(label: str) -> None:
-    where, message = fault(modelLabel=label)
+def test_model_labels_with_errors(label: str) -> None:
+    where, message = error_of(modelLabel=label)
     assert where == "modelLabel"
     assert "1 to 50 characters" in message
 
 
 def test_only_the_known_version() -> None:
     assert read(trainingConfigVersion="2022-05-01").training_config_version == "2022-05-01"
-    assert fault(trainingConfigVersion="2021-01-01")[0] == "trainingConfigVersion"
+    assert error_of(trainingConfigVersion="2021-01-01")[0] == "trainingConfigVersion"
     assert TrainBody.model_validate({"modelLabel": "m1"}).training_config_version == "latest"
 
 
 def test_the_origin_of_the_labels() -> None:
     assert read(labelOrigin="azureMachineLearning").label_origin is Studio.AZURE_ML
     assert read(labelOrigin="languageStudio").label_origin is Studio.LANGUAGE_STUDIO
-    assert fault(labelOrigin="elsewhere")[0] == "labelOrigin"
+    assert error_of(labelOrigin="elsewhere")[0] == "labelOrigin"
 
 
 def test_data_generation_is_refused_unless_it_is_off() -> None:
     connection = {"kind": "AzureOpenAI", "resourceId": "r", "deploymentName": "d"}
     for settings in ({"enableDataGeneration": True, "dataGenerationConnectionInfo": connection}, {}):
-        where, message = fault(dataGenerationSettings=settings)
+        where, message = error_of(dataGenerationSettings=settings)
         assert where == "dataGenerationSettings"
         assert "not supported" in message
     assert read(dataGenerationSettings={"enableDataGeneration": False}).split() == SplitOptions()
