@@ -71,7 +71,7 @@ class Model:
     # Content
 
     def look(self, locations: Iterable[str]) -> None:
-        """Apply what lies there into what is known (D2, D3)."""
+        """Update what is known from the blobs that lie there (D2, D3)."""
         for location in locations:
             text, doc = self.blobs.get(location), self.docs.get(location)
             if text is None:

@@ -91,7 +91,7 @@ async def test_fewer_removals_need_nobody(app: App) -> None:
 
 
 async def test_an_event_while_the_container_is_away_removes_nothing(app: App) -> None:
-    """Also of documents without labels, and for whatever job comes upon them."""
+    """Also of documents without labels, and for whatever job finds them."""
     await _project(app, 3)
     await app.label("0.txt", "Bike")
     before = [await app.document(f"{n}.txt") for n in range(3)]
