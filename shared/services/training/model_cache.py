@@ -40,7 +40,8 @@ MAX_EXAMPLES = 5_000
 #: Where examples for a service are looked for, and how long they may be: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
-#: More texts to learn from are read so many at a time: people's saves wait behind those that are being read.
+#: A fit of an engine on more texts, which nobody asked for, reads so many at a time: people's saves wait behind those
+#: that are being read.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
@@ -281,7 +282,9 @@ class ModelCache:
                 elif len(others) < MAX_POOL:
                     others.append(document)
         pool = others[: min(MAX_POOL, total // POOL_SHARE)]
-        texts = await read_texts(self._stores, project, (*labeled[:MAX_EXAMPLES], *pool))
+        chosen = (*labeled[:MAX_EXAMPLES], *pool)
+        at_once = READERS_EACH if len(chosen) <= FEW_TEXTS else READS_AT_ONCE
+        texts = await read_texts(self._stores, project, chosen, at_once)
         examples = [
             example(project.kind, text, d.language, d.active_labels(project.active_studio) or Labels())
             for text, d in zip(texts, labeled[:MAX_EXAMPLES], strict=False)
@@ -367,11 +370,10 @@ class Unread:
 
 
 async def read_texts(
-    stores: Stores, project: Project, documents: Collection[Document]
+    stores: Stores, project: Project, documents: Collection[Document], at_once: int = READERS_EACH
 ) -> "list[str | Unread]":
-    """The texts that the labels belong to, or why there is none."""
+    """The texts that the labels belong to, or why there is none; so many are read at once."""
     locations = [document.location for document in documents]
-    at_once = READERS_EACH if len(locations) <= FEW_TEXTS else READS_AT_ONCE
     found = await stores.uploads.inspect_all(project.container, locations, at_once)
     return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]
 

@@ -1,7 +1,7 @@
 """When an engine is fitted, how often, and what happens when it fails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, override
 
 import pytest
@@ -19,7 +19,7 @@ from shared.services.training.model_cache import READS_AT_ONCE
 from shared.storage.uploads import READERS_EACH
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
-from tests.support.services import Clock, result_json
+from tests.support.services import App, Clock, result_json
 from tests.support.storage.faults import Crash
 from tests.support.storage.memory import MemoryStorage
 from tests.support.waiting import eventually
@@ -84,15 +84,8 @@ async def test_uploads_are_registered_before_a_model_is_fitted(app: Life) -> Non
     assert Counted.fits == [1]
 
 
-@pytest.mark.parametrize(("few", "at_once"), [(20, READS_AT_ONCE), (21, READERS_EACH)])
-async def test_a_long_fit_reads_few_texts_at_a_time(
-    app: Life, monkeypatch: pytest.MonkeyPatch, few: int, at_once: int
-) -> None:
-    """So that saves, which share the account with it, wait behind few."""
-    monkeypatch.setattr(model_cache, "FEW_TEXTS", few)
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await label_more(app, 20)
+def _count_reads(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many texts were being read at a time, at the most."""
     uploads = app.container.stores.uploads
     inspect, under_way, most = uploads.inspect, 0, 0
 
@@ -105,8 +98,40 @@ async def test_a_long_fit_reads_few_texts_at_a_time(
         return await inspect(container, location)
 
     monkeypatch.setattr(uploads, "inspect", counted)
+    return lambda: most
+
+
+@pytest.mark.parametrize(("few", "at_once"), [(20, READS_AT_ONCE), (21, READERS_EACH)])
+async def test_a_long_fit_reads_few_texts_at_a_time(
+    app: Life, monkeypatch: pytest.MonkeyPatch, few: int, at_once: int
+) -> None:
+    """So that saves, which share the account with it, wait behind few."""
+    monkeypatch.setattr(model_cache, "FEW_TEXTS", few)
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await label_more(app, 20)
+    most = _count_reads(app, monkeypatch)
     await app.fit()
-    assert (Counted.fits, most) == ([21], at_once)
+    assert (Counted.fits, most()) == ([21], at_once)
+
+
+async def test_a_training_and_an_evaluation_read_as_many_texts_at_a_time_as_any_caller(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person waits for them, and a function ends after 15 minutes: 100,000 texts could not be read two at a time."""
+    monkeypatch.setattr(model_cache, "FEW_TEXTS", 5)
+    await app.create(on_upload=False)
+    await app.define("Refund", "Login")
+    await label_more(app, 20)
+    most = _count_reads(app, monkeypatch)
+    await app.train("m1")
+    assert most() == READERS_EACH
+
+    most = _count_reads(app, monkeypatch)
+    await app.container.trained_models.evaluate(app.name, "m1", SplitOptions(testing=50), "evaluation")
+    await app.drain()
+    assert (await app.job(JobKind.EVALUATE, "evaluation")).status is JobStatus.SUCCEEDED
+    assert most() == READERS_EACH
 
 
 @pytest.mark.parametrize("location", ["b.txt", "README.md"])
