@@ -61,9 +61,10 @@ class PageReader:
         pages = [await self._decoded(row) for row in rows]
         return {page.number: page for page in pages}
 
-    async def scan(self, scope: Scope, low: int = 0) -> AsyncIterator[Page]:
-        """All pages from `low` on in number order, as the table gives them."""
-        start, end = page_key(scope.edition, low), page_key(scope.edition, scope.pages)
+    async def scan(self, scope: Scope, low: int = 0, high: int | None = None) -> AsyncIterator[Page]:
+        """All pages from `low` on, or those to before `high`, in number order, as the table gives them."""
+        end = page_key(scope.edition, scope.pages if high is None else high)
+        start = page_key(scope.edition, low)
         async for rows in self._table.pages(scope.incarnation, start, end):
             for row in rows:
                 yield await self._decoded(row)

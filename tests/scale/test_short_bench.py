@@ -9,10 +9,14 @@ import pytest
 
 from bench.costs import Counted, costs, counted_app
 from bench.texts import documents, name_of, project_file
+from shared.domain.jobs import JobStatus
 from shared.domain.names import DocumentStatus
+from shared.domain.page import page_of
+from shared.services.autolabel.planning import MAX_BATCH_PAGES
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.listing import DocumentQuery
+from tests.support.services import result_json
 
 COUNT = 1_000
 PAGES = 1_024
@@ -90,6 +94,30 @@ async def test_what_the_steps_cost(bench: Bench) -> None:
         blob_write=1,
         **MESSAGES,
     )
+
+
+@pytest.mark.parametrize("chosen", [(), (0,), (0, 1), (*range(MAX_BATCH_PAGES), -1)])
+async def test_a_bulk_decision_reads_what_has_suggestions(bench: Bench, chosen: tuple[int, ...]) -> None:
+    """Of 300 documents on about 256 pages, the last is in a batch of its own: what lies between is not read."""
+    app = bench.app
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.upload({name_of(number): "text" for number in range(300)}, events=False)
+    await app.container.registering.scan("p", "scan")
+    await app.drain()
+    _, shown = await app.container.documents.list("p", DocumentQuery(), COUNT, None)
+    on_page = {page_of(document.id, PAGES): document.id for document in shown.documents}
+    pages = sorted(on_page)
+    if chosen:
+        request = AutolabelRequest(documents=tuple(on_page[pages[place]] for place in chosen))
+        await app.container.autolabel.start("p", request, "job")
+        await app.drain()
+
+    bench.begin()
+    job = await app.container.bulk.start("p", BulkRequest(accept=True, dry_run=True), "tester", "bulk")
+    assert (job.status, result_json(job)["matched"]) == (JobStatus.SUCCEEDED, len(chosen))
+    # The versions of all pages, the pages that have suggestions, and some rows of the project and the job.
+    assert bench.cost()["read"] <= len(pages) + len(chosen) + 10
 
 
 async def test_what_is_counted_for_the_table() -> None:

@@ -1,7 +1,7 @@
 """Bulk decisions, and undoing one as a whole: jobs in batches of pages (rules V3, V4)."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,6 +46,8 @@ from shared.storage.page_access import run_each
 from shared.storage.pages import Author, locked
 from shared.wire.json_codec import ValidationErrors
 
+#: Pages between two batches that are read with both, as one query: the next query costs a call.
+GAP = 64
 #: Texts in memory at a time, where a decision is about entities with a certain text.
 TEXTS_AT_ONCE = 50
 
@@ -216,25 +218,25 @@ class BulkService:
         return await self._jobs.settle(found) if found else job  # also one that had nothing to do
 
     async def _read(self, job: Job) -> AsyncGenerator[_Read]:
-        """Each batch with its pages, which are read by one query for all while batches are run."""
-        left = deque(enumerate(job.batches))
+        """Each batch with its pages, read by one query for those that lie close together, while batches are run."""
+        if not job.batches:
+            return
         project = await self._stores.projects.find(job.project)
         if project is None or not job.is_current(project):
-            for number, _ in left:
+            for number in range(len(job.batches)):
                 yield number, None
             return
-        pages: dict[int, Page] = {}
-        async for page in self._stores.pages.scan(project.scope, job.batches[0].low if left else 0):
-            while left and page.number >= left[0][1].high:
-                yield left.popleft()[0], pages
+        for left in _close_together(job.batches):
+            pages: dict[int, Page] = {}
+            async for page in self._stores.pages.scan(project.scope, left[0][1].low, left[-1][1].high):
+                while page.number >= left[0][1].high:
+                    yield left.popleft()[0], pages
+                    pages = {}
+                if page.number >= left[0][1].low:
+                    pages[page.number] = page
+            for number, _ in left:
+                yield number, pages
                 pages = {}
-            if not left:
-                return
-            if page.number >= left[0][1].low:
-                pages[page.number] = page
-        for number, _ in left:
-            yield number, pages
-            pages = {}
 
     async def _run(
         self, job: Job, batch: Batch, lease: Lease, loaded: Mapping[int, Page] | None = None
@@ -303,6 +305,16 @@ class BulkService:
 
 class _Obsolete(Exception):
     """Training or an import began meanwhile: the suggestions are gone."""
+
+
+def _close_together(batches: Sequence[Batch]) -> list[deque[tuple[int, Batch]]]:
+    """The batches with their numbers, in groups with no wide gap inside."""
+    groups: list[deque[tuple[int, Batch]]] = []
+    for number, batch in enumerate(batches):
+        if not groups or batch.low - batches[number - 1].high > GAP:
+            groups.append(deque())
+        groups[-1].append((number, batch))
+    return groups
 
 
 def _having(wanted: str, items: Iterable[Suggestion], text: str) -> Iterator[str]:
