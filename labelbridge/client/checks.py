@@ -16,7 +16,7 @@ from labelbridge.client.errors import foreign, json_of
 
 #: Pages of a list; a project has at most 100,000 documents.
 MOST_PAGES = 100_000
-#: Answers in a row that brought a list no further.
+#: Answers in a row that brought a list no further; and how often one begins again.
 MOST_EMPTY = 1_000
 
 #: What does not fit, as the place in the value and what should be there; None: it fits.
@@ -185,6 +185,7 @@ class Turns:
     def __init__(self) -> None:
         self._tokens = set[str]()
         self._empty = 0
+        self._restarts = 0
         self._last: Any = None
 
     def go_on(self, answer: httpx.Response, token: str, brought: Any) -> None:
@@ -199,6 +200,7 @@ class Turns:
     def count_again(self, answer: httpx.Response) -> None:
         """The same will be asked again from its beginning, for the server has not counted all."""
         self._tokens.clear()
-        self._empty += 1
-        if self._empty >= MOST_EMPTY:
+        self._last = None
+        self._restarts += 1
+        if self._restarts >= MOST_EMPTY:
             raise foreign(answer, "the list does not end")

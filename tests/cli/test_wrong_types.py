@@ -226,6 +226,30 @@ def test_progress_that_is_never_counted_is_given_up(complete: bool, monkeypatch:
         made.project("p").progress()
 
 
+def test_progress_begins_again_when_the_server_has_counted_more():
+    """The first page comes again, and is no list that does not end."""
+    first = {"value": [{"person": "Ana", "day": "2026-11-30"}], "complete": True, "continuationToken": "t"}
+    last = {"value": [{"person": "Ben", "day": "2026-11-29"}], "complete": True, "continuationToken": None}
+    waiting = iter([first, {"value": [], "complete": False}, first, last])
+    with client(lambda _: httpx.Response(200, json=next(waiting))) as made:
+        assert made.project("p").progress() == [*first["value"], *last["value"]]
+
+
+def test_progress_that_begins_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "MOST_EMPTY", 20)
+    asked = iter(range(1_000))
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        number = next(asked)
+        value = [{"person": "Ana", "day": f"{number}"}]
+        return httpx.Response(
+            200, json={"value": value, "complete": number % 2 == 0, "continuationToken": "t"}
+        )
+
+    with client(answer) as made, pytest.raises(NotReachable, match="the list does not end"):
+        made.project("p").progress()
+
+
 def part(number: int) -> httpx.Response:
     file = {"assets": {"documents": [{"location": f"{number}"}]}, "nextLink": "http://x/next"}
     return httpx.Response(200, json=file)
