@@ -37,6 +37,14 @@ async def test_a_delayed_message_is_not_visible_yet(azurite: Azurite) -> None:
     assert (found, waiting) == ([], 1)
 
 
+async def test_a_received_message_says_when_it_was_sent(queues: Queues) -> None:
+    await queues.send("received", "é")
+    [message] = await queues.receive("received", 60)
+
+    assert message.body == "é"
+    assert abs(datetime.now(UTC) - message.inserted) < timedelta(hours=1)
+
+
 async def test_a_missing_queue_is_created_by_sending(storage: Storage) -> None:
     await storage.queues.send("new", "one")
     await storage.queues.send("new", "two")

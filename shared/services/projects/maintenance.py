@@ -49,6 +49,8 @@ IDLE_PLAN_WORKS = timedelta(seconds=30)
 
 #: Where the host puts an upload whose function failed five times within a second.
 BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
+#: For so long such an upload is left to the other apps of the account where no project of ours has its container.
+UNCLAIMED_FOR = timedelta(days=1)
 #: How long a message that the sweep reads is hidden from another sweep.
 HIDDEN_SECONDS = 60
 #: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
@@ -360,7 +362,8 @@ class QueueSweep:
 
     async def _record_upload(self, blob_function: str, message: Received) -> bool:
         """The queue belongs to all apps of the storage account, of which some may be Labelbridge as well: a message is
-        ours where a project of ours has its container, and the others are left alone.
+        ours where a project of ours has its container, and the others are left alone. One of our function that none of
+        them took for a day is nobody's: its project was deleted.
         """
         try:
             data: Any = json.loads(message.body)
@@ -370,6 +373,10 @@ class QueueSweep:
         if str(function).rpartition(".")[2] != blob_function:
             return False
         if not await self._stores.directory.of_container(str(container)):
-            return False
+            if self._stores.clock() - message.inserted < UNCLAIMED_FOR:
+                return False
+            text = "Dropped a failed upload after a day: no project has the container '%s' any more."
+            log.warning(text, str(container)[:63])
+            return True
         await self._seen(str(container), str(name))
         return True

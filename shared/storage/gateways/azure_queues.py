@@ -13,6 +13,7 @@ from shared.storage.gateways.ports import Queues, Received, StorageUnavailable
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
+    from azure.storage.queue import QueueMessage
     from azure.storage.queue.aio import QueueClient
 
 
@@ -63,7 +64,7 @@ class AzureQueues(Queues):
             messages = self._client(queue).receive_messages(
                 messages_per_page=RECEIVED, max_messages=RECEIVED, visibility_timeout=seconds
             )
-            return [Received(_decoded(m.content), m.id, m.pop_receipt or "") async for m in messages]
+            return [_received(message) async for message in messages]
 
         try:
             return await translated(receive(), _translated)
@@ -78,6 +79,12 @@ class AzureQueues(Queues):
 
     async def _send(self, queue: str, body: str, delay: int) -> None:
         await translated(self._client(queue).send_message(body, visibility_timeout=delay), _translated)
+
+
+def _received(message: QueueMessage) -> Received:
+    if message.inserted_on is None:
+        raise ValueError("A message that was received has no time of its insertion.")
+    return Received(_decoded(message.content), message.id, message.pop_receipt or "", message.inserted_on)
 
 
 def _decoded(content: str) -> str:

@@ -372,11 +372,15 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that was taken from a queue for a while; `id` and `receipt` are for deleting it."""
+    """A message that was taken from a queue for a while; `id` and `receipt` are for deleting it.
+
+    `inserted`: when it was sent.
+    """
 
     body: str
     id: str
     receipt: str
+    inserted: datetime
 
 
 class Queues(Protocol):

@@ -24,6 +24,7 @@ class MemoryQueues(Queues):
         self.counter = counter or CallCounter()
         self.messages: defaultdict[str, list[tuple[str, datetime]]] = defaultdict(list)
         self.existing: set[str] = set()
+        self._inserted: dict[tuple[str, str], datetime] = {}
         self._clock = clock
 
     @override
@@ -33,7 +34,9 @@ class MemoryQueues(Queues):
         if queue not in self.existing:
             await self.create(queue)
             self.counter.add("queue", "send")
-        self.messages[queue].append((body, self._clock() + timedelta(seconds=delay)))
+        now = self._clock()
+        self._inserted.setdefault((queue, body), now)
+        self.messages[queue].append((body, now + timedelta(seconds=delay)))
 
     @override
     async def create(self, queue: str) -> None:
@@ -49,7 +52,7 @@ class MemoryQueues(Queues):
             if due <= now and len(found) < 32:
                 hidden = now + timedelta(seconds=seconds)
                 waiting[position] = body, hidden
-                found.append(Received(body, body, hidden.isoformat()))
+                found.append(Received(body, body, hidden.isoformat(), self._inserted[queue, body]))
         return found
 
     @override

@@ -252,6 +252,30 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
     )
 
 
+async def test_failed_uploads_of_deleted_projects_make_way_for_others(
+    app: App, storage: MemoryStorage, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sweep stops where it can settle nothing, so what stays keeps it from what is behind."""
+    project = await app.create()
+    message = {"FunctionId": "Host.Functions.document_uploaded", "BlobName": "a.txt"}
+    for number in range(32):
+        gone = message | {"ContainerName": f"gone-{number}"}
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(gone))
+    clock.move(24 * 3_600 - 1)
+    await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"ContainerName": app.documents}))
+    await app.container.queue_sweep.run("document_uploaded")
+    assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == 33
+    assert not await app.container.stores.pending.all(project.scope, 10)
+
+    clock.move(61)
+    await app.container.queue_sweep.run("document_uploaded")
+    assert storage.queues.messages[BLOB_TRIGGER_POISON] == []
+    assert [pending.location for pending in await app.container.stores.pending.all(project.scope, 10)] == [
+        "a.txt"
+    ]
+    assert sum("'gone-7'" in record.getMessage() for record in caplog.records) == 1
+
+
 async def test_failed_uploads_of_other_apps_are_read_once_a_sweep(
     app: App, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
