@@ -285,11 +285,20 @@ _WORDS: Final = {
 class ValidationErrors:
     """The errors of one input, each with its JSON path; the first 100 are kept, all are counted.
 
-    `kind`: what is raised, where the input is well-formed and something else is wrong with it.
+    `kind`: what is raised, where the input is well-formed and something else is wrong with it. `summary`: what is said
+    of several errors at `target`, with `{count}` in it; by default, how many errors `what` has, at the first one.
     """
 
-    def __init__(self, what: str = "request", kind: type[LabelbridgeError] = InvalidArgument) -> None:
-        self._what = what
+    def __init__(
+        self,
+        what: str = "request",
+        kind: type[LabelbridgeError] = InvalidArgument,
+        *,
+        summary: str = "",
+        target: str | None = None,
+    ) -> None:
+        self._summary = summary or f"The {what} has {{count}} errors; see 'details'."
+        self._target = target
         self._kind = kind
         self._reported: list[LabelbridgeError] = []
         self.count = 0
@@ -317,7 +326,7 @@ class ValidationErrors:
             raise self.as_error()
 
     def as_error(self, *, more: bool = False) -> LabelbridgeError:
-        """The only error itself, or a summary at the first one with all as `details`. There must be one.
+        """The only error itself, or a summary with all as `details`. There must be one.
 
         `more`: there are more than were counted.
         """
@@ -327,8 +336,8 @@ class ValidationErrors:
         left = self.count - MAX_DETAILS
         if left > 0:
             details.append(self._kind(f"... and {left:,} more {'error' if left == 1 else 'errors'}."))
-        text = f"The {self._what} has {'more than ' if more else ''}{self.count:,} errors; see 'details'."
-        return self._kind(text, target=details[0].target, details=tuple(details))
+        text = self._summary.replace("{count}", f"{'more than ' if more else ''}{self.count:,}")
+        return self._kind(text, target=self._target or details[0].target, details=tuple(details))
 
 
 def invalid(error: ValidationError) -> LabelbridgeError:

@@ -63,7 +63,8 @@ class CategoryService:
     async def remove(self, name: str, categories: Sequence[str], by: str) -> Project:
         """Remove categories that no label uses, with what is suggested of them. Raises Conflict where one is used."""
         project = await self._stores.directory.read(name)
-        errors = ValidationErrors("list of categories", NotFound)
+        summary = "The project does not have {count} of the categories; see 'details'."
+        errors = ValidationErrors(kind=NotFound, summary=summary, target="categories")
         errors.add_all(unknown_categories(project, categories))
         errors.raise_any()
         return await self._edit(project, CategoryEdit({}, frozenset(categories)), by)
@@ -110,7 +111,8 @@ class CategoryService:
         used = Counter[str]()
         for head in await self._stores.pages.heads(project.scope):
             used.update({c: head.categories.get(c, 0) + head.aml_categories.get(c, 0) for c in categories})
-        errors = ValidationErrors("list of categories", Conflict)
+        summary = "{count} categories have labels; only unused categories can be removed. See 'details'."
+        errors = ValidationErrors(kind=Conflict, summary=summary, target="categories")
         for category in sorted(categories):
             if count := used[category]:
                 labels = "1 label" if count == 1 else f"{count:,} labels"

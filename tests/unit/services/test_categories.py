@@ -271,14 +271,15 @@ async def test_a_category_with_labels_is_not_removed(app: App) -> None:
 
     with pytest.raises(Conflict, match="'Login' has 1 label; only"):
         await app.container.categories.remove(app.name, ["Login"], "tester")
-    with pytest.raises(Conflict, match="list of categories has 2 errors") as caught:
+    with pytest.raises(Conflict, match="2 categories have labels; only unused categories can be") as caught:
         await app.container.categories.remove(app.name, ["Login", "Refund"], "tester")
     assert [detail.message.partition(";")[0] for detail in caught.value.details] == [
         "The category 'Login' has 1 label",
         "The category 'Refund' has 1 label",
     ]
-    with pytest.raises(NotFound, match="list of categories has 2 errors") as unknown:
+    with pytest.raises(NotFound, match="does not have 2 of the categories") as unknown:
         await app.container.categories.remove(app.name, ["A", "Login", "B"], "tester")
+    assert (caught.value.target, unknown.value.target) == ("categories", "categories")
     assert [detail.target for detail in unknown.value.details] == ["categories[0]", "categories[2]"]
 
     project = await app.container.stores.projects.get(app.name)
