@@ -58,11 +58,13 @@ export class OpenProject {
   async refresh(): Promise<void> {
     try {
       const [project, categories] = await Promise.all([getProject(this.name), listCategories(this.name)]);
+      if (this.closed) return;
       this.take(project);
       this.categories.value = categories;
       this.error.value = null;
       await this.refreshLock(project);
     } catch (error) {
+      if (this.closed) return;
       this.error.value = {
         message: messageOf(error),
         missing: error instanceof ApiError && error.status === 404,
@@ -122,17 +124,21 @@ export class OpenProject {
     if (document.visibilityState === "visible") {
       // What could not be read when the project was opened is read now, not the project alone.
       if (this.error.value) await this.refresh();
-      try {
-        const project = await getProject(this.name);
-        if (this.closed) return;
-        this.take(project);
-        await this.refreshLock(project);
-        if (!this.statistics.value) await this.refreshStatistics();
-      } catch {
-        // The next poll asks again.
-      }
+      else await this.refreshProject();
+      if (!this.closed && !this.statistics.value) await this.refreshStatistics();
     }
     this.plan();
+  }
+
+  private async refreshProject(): Promise<void> {
+    try {
+      const project = await getProject(this.name);
+      if (this.closed) return;
+      this.take(project);
+      await this.refreshLock(project);
+    } catch {
+      // The next poll asks again.
+    }
   }
 
   private take(project: Project): void {
@@ -144,6 +150,7 @@ export class OpenProject {
     const locked = project.settings?.isLabelingLocked ?? false;
     if (locked || this.connection.value?.state !== "none") {
       this.connection.value = await getConnection(this.name).catch(() => this.connection.value);
+      if (this.closed) return;
     }
     if (locked) {
       this.lock.value = lockOf(this.connection.value);
