@@ -11,6 +11,7 @@ import { entitiesOf, isEntities } from "../domain/labels";
 import { blocks, cut, parts, trimSelection, type Piece, type Span } from "../domain/segments";
 import type { Selection } from "../state/labeling";
 import type { Review } from "../state/review";
+import { onPhone } from "../ui/phone";
 import { showMatches } from "./found";
 
 export interface TextSpan extends Span {
@@ -28,8 +29,6 @@ const BLOCK = 1_500;
 const PART = 750;
 /** So far around the place that is looked at first, a long text has its marks in the first frame. */
 const NEAR = 1_500;
-/** Where list, text and panel are one below the other (styles/review.css). */
-const PHONE = "(max-width: 860px)";
 
 export const labelKey = (e: Entity): string => `label|${e.offset}|${e.length}|${e.category}`;
 
@@ -190,7 +189,7 @@ export function DocumentText({ review }: { review: Review }) {
   }, [loaded.document.id, loaded.text, spans, partly, reach.value]);
 
   // On a phone the list lies above the text while it is open: who reads it is not taken away from it.
-  const covered = review.listOpen.value && window.matchMedia(PHONE).matches;
+  const covered = review.listOpen.value && onPhone();
   useLayoutEffect(() => {
     if (!covered) showBeginning(ref.current!);
   }, [loaded.document.id, covered]);
