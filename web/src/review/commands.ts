@@ -188,7 +188,7 @@ export const NOTE: Command = {
   short: "Note",
   icon: "note",
   help: "Write a note on the document for other people",
-  run: (review) => review.writeNote(),
+  run: (review) => review.note.open(),
   enabled: canMark,
 };
 

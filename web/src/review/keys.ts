@@ -4,22 +4,17 @@ import { commandKey } from "../state/keyboard";
 import type { Review } from "../state/review";
 import { commandsOf } from "./commands";
 
-export interface Dialogs {
-  readonly help: () => void;
-  readonly picker: () => void;
-}
-
-export function listenToKeys(review: Review, dialogs: Dialogs): () => void {
+export function listenToKeys(review: Review): () => void {
   const pressed = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || document.querySelector("dialog[open]") || isTyping(event.target)) return;
-    if (act(event, review, dialogs)) event.preventDefault();
+    if (act(event, review)) event.preventDefault();
   };
   document.addEventListener("keydown", pressed);
   return () => document.removeEventListener("keydown", pressed);
 }
 
 /** Does what the key means; false when it means nothing here. */
-function act(event: KeyboardEvent, review: Review, dialogs: Dialogs): boolean {
+function act(event: KeyboardEvent, review: Review): boolean {
   const key = commandKey(event);
   if (event.ctrlKey || event.metaKey) {
     if (key === "s") void review.saving.save(true);
@@ -28,8 +23,8 @@ function act(event: KeyboardEvent, review: Review, dialogs: Dialogs): boolean {
     return true;
   }
   if (event.altKey) return false;
-  if (key === "?") dialogs.help();
-  else if (key === "/" || key === "c") dialogs.picker();
+  if (key === "?") review.dialogs.open("help");
+  else if (key === "/" || key === "c") review.dialogs.open("picker");
   else if (key === "escape" && review.labeling.selection.value) review.labeling.deselect();
   else return command(key, review) || category(key, review);
   return true;

@@ -1,7 +1,6 @@
 /** Flag and note of a document: what people tell each other about it. */
 
 import { useSignal } from "@preact/signals";
-import type { DocumentItem } from "../api/types";
 import { count } from "../domain/format";
 import { keyCap } from "../state/keyboard";
 import type { Review } from "../state/review";
@@ -62,37 +61,25 @@ export function NoteNotice({ review }: { review: Review }) {
 }
 
 export function NoteDialog({ review }: { review: Review }) {
-  const document = review.editsNote.value;
-  if (!document) return null;
-  const close = (): void => void (review.editsNote.value = null);
+  const edited = review.note.edited.value;
+  if (!edited) return null;
   return (
-    <Dialog title="Note" onClose={close}>
-      <NoteForm review={review} document={document} onClose={close} />
+    <Dialog title="Note" onClose={() => review.note.close()}>
+      <NoteForm review={review} before={edited.before} />
     </Dialog>
   );
 }
 
-interface FormProps {
-  review: Review;
-  /** The one that was shown when the dialog was opened, whatever is shown behind it since. */
-  document: DocumentItem;
-  onClose: () => void;
-}
-
-function NoteForm({ review, document, onClose }: FormProps) {
-  const before = review.derived.value?.note ?? "";
+/** `before`: the note when the dialog was opened, of whichever document is shown behind it since. */
+function NoteForm({ review, before }: { review: Review; before: string }) {
   const note = useSignal(before);
   const length = [...note.value.trim()].length;
-  const keep = (text: string): void => {
-    if (text !== before) review.mark({ do: "note", note: text }, document);
-    onClose();
-  };
   return (
     <form
       class="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        if (length <= MAX_NOTE) keep(note.value.trim());
+        if (length <= MAX_NOTE) review.note.close(note.value.trim());
       }}
     >
       <Field
@@ -118,11 +105,11 @@ function NoteForm({ review, document, onClose }: FormProps) {
       )}
       <div class="actions">
         {before && (
-          <button type="button" class="quiet" onClick={() => keep("")}>
+          <button type="button" class="quiet" onClick={() => review.note.close("")}>
             Remove note
           </button>
         )}
-        <button type="button" class="quiet" onClick={onClose}>
+        <button type="button" class="quiet" onClick={() => review.note.close()}>
           Cancel
         </button>
         <button type="submit" class="primary" disabled={length > MAX_NOTE}>

@@ -1,4 +1,3 @@
-import { useSignal } from "@preact/signals";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { may } from "../auth/session";
 import { count, plural } from "../domain/format";
@@ -30,8 +29,6 @@ import { NumberKeys } from "./number-keys";
 import { Panel } from "./panel";
 import { Toolbar } from "./toolbar";
 
-type OpenDialog = "help" | "bulk" | "everywhere" | "picker" | "numbers" | null;
-
 interface Props {
   open: OpenProject;
   tab: Tab;
@@ -42,13 +39,11 @@ export function ReviewView({ open, tab, query }: Props) {
   const inReview = tab === "review";
   const { second } = filtersFrom(query, inReview);
   const review = useMemo(() => new Review(open, sourceOf(open, second)), [open, second]);
-  const shown = useSignal<OpenDialog>(null);
-  const { listOpen } = review;
+  const { dialogs, listOpen } = review;
+  const shown = dialogs.shown.value;
   const selected = entityOf(review);
-  const close = (): void => void (shown.value = null);
+  const close = (): void => dialogs.close();
   const closeList = useCallback(() => void (listOpen.value = false), [review]);
-  /** Opens a dialog that acts on the document which is shown, if that is the one that was asked for. */
-  const show = (dialog: OpenDialog): void => void (review.isMoving() || (shown.value = dialog));
 
   // The address holds filters and document: what it says is shown, however it was changed.
   const filters = filtersFrom(query, inReview);
@@ -66,10 +61,7 @@ export function ReviewView({ open, tab, query }: Props) {
   useEffect(() => {
     void open.refreshStatistics();
     void readLayout();
-    const silent = listenToKeys(review, {
-      help: () => (shown.value = "help"),
-      picker: () => show("picker"),
-    });
+    const silent = listenToKeys(review);
     return () => {
       silent();
       review.close();
@@ -86,7 +78,7 @@ export function ReviewView({ open, tab, query }: Props) {
   return (
     <main class={`desk${review.choices.percentages.value ? "" : " no-shares"}`}>
       <h1 class="sr-only">{second ? "Second review" : inReview ? "Review" : "Label by hand"}</h1>
-      <Toolbar review={review} onHelp={() => (shown.value = "help")} />
+      <Toolbar review={review} onHelp={() => dialogs.open("help")} />
       <section class={`list-pane${listOpen.value ? " open" : ""}`} aria-label="Documents of the project">
         <button
           type="button"
@@ -107,7 +99,7 @@ export function ReviewView({ open, tab, query }: Props) {
               type="button"
               class="bulk-open"
               disabled={review.locked.value}
-              onClick={() => (shown.value = "bulk")}
+              onClick={() => dialogs.open("bulk")}
             >
               Bulk accept or reject…
             </button>
@@ -115,14 +107,14 @@ export function ReviewView({ open, tab, query }: Props) {
           <DocumentListView review={review} filters={filters} tab={tab} onOpen={closeList} />
         </div>
       </section>
-      <Sheet review={review} tab={tab} filters={filters} show={show} />
-      {shown.value === "help" && <Help review={review} onClose={close} />}
-      {shown.value === "bulk" && <BulkDialog review={review} filters={filters} onClose={close} />}
-      {shown.value === "everywhere" && selected && (
+      <Sheet review={review} tab={tab} filters={filters} />
+      {shown === "help" && <Help review={review} onClose={close} />}
+      {shown === "bulk" && <BulkDialog review={review} filters={filters} onClose={close} />}
+      {shown === "everywhere" && selected && (
         <BulkDialog review={review} filters={filters} entity={selected} onClose={close} />
       )}
-      {shown.value === "picker" && <CategoryPicker review={review} onClose={close} />}
-      {shown.value === "numbers" && <NumberKeys review={review} onClose={close} />}
+      {shown === "picker" && <CategoryPicker review={review} onClose={close} />}
+      {shown === "numbers" && <NumberKeys review={review} onClose={close} />}
       <NoteDialog review={review} />
       <ConflictDialog review={review} />
     </main>
@@ -166,18 +158,17 @@ interface SheetProps {
   review: Review;
   tab: Tab;
   filters: Filters;
-  show: (dialog: OpenDialog) => void;
 }
 
 /** The current document, or what to do when there is none. */
-function Sheet({ review, tab, filters, show }: SheetProps) {
+function Sheet({ review, tab, filters }: SheetProps) {
   const loaded = review.current.value;
   const list = review.list.value;
   if (!loaded) {
     return (
       <div class="sheet">
-        {review.failure.value && <Failure message={review.failure.value} onRetry={() => review.again()} />}
-        {(list?.loading.value || review.opening.value) && <Loading what="the documents" />}
+        <Unread review={review} />
+        {review.reads.value && <Loading what="the documents" />}
         {list?.done.value && !list.rows.value.length && (
           <NoDocument review={review} tab={tab} filters={filters} />
         )}
@@ -189,6 +180,7 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
   return (
     <>
       <div class="sheet">
+        <Unread review={review} />
         <ConflictNotice review={review} />
         <header class="sheet-head">
           <h2>
@@ -235,7 +227,7 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
               class="quiet small"
               title="Accept or reject this text with this category in all documents"
               disabled={review.locked.value}
-              onClick={() => show("everywhere")}
+              onClick={() => review.dialogs.open("everywhere")}
             >
               In all documents…
             </button>
@@ -256,14 +248,26 @@ function Sheet({ review, tab, filters, show }: SheetProps) {
             <DocumentText key={loaded.document.id} review={review} />
           </div>
         )}
-        {isEntities(review.kind) && <CategoryMenu review={review} onMore={() => show("picker")} />}
+        {isEntities(review.kind) && (
+          <CategoryMenu review={review} onMore={() => review.dialogs.open("picker")} />
+        )}
       </div>
-      <Panel review={review} onMore={() => show("picker")} onNumbers={() => show("numbers")} />
+      <Panel
+        review={review}
+        onMore={() => review.dialogs.open("picker")}
+        onNumbers={() => review.dialogs.open("numbers")}
+      />
     </>
   );
 }
 
-function NoDocument({ review, tab, filters }: Omit<SheetProps, "show">) {
+/** Why the document that was asked for is not shown. */
+function Unread({ review: { opening } }: { review: Review }) {
+  const message = opening.failure.value;
+  return message && <Failure message={message} onRetry={() => opening.again()} />;
+}
+
+function NoDocument({ review, tab, filters }: SheetProps) {
   const name = review.open.name;
   // Whether the project has documents at all is known with its counts.
   if (!review.open.statistics.value) return <Loading what="the documents" />;

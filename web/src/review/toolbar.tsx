@@ -116,7 +116,7 @@ function Tool({ review, command }: { review: Review; command: Command }) {
 /** What the keys mean at the moment, for the eye and for screen readers. */
 function Pointed({ review }: { review: Review }) {
   const loaded = review.current.value;
-  const opening = review.opening.value;
+  const opening = review.opening.id.value;
   if (loaded && opening && opening !== loaded.document.id) {
     return (
       <p class="pointed" aria-live="polite">

@@ -2,7 +2,7 @@
 
 import { batch, signal } from "@preact/signals";
 import type { DocumentQuery, Match } from "../api/client";
-import { messageOf } from "../api/http";
+import { ApiError, messageOf } from "../api/http";
 import type { Dataset, DocumentItem, Kind, Status, Suggestion } from "../api/types";
 import { entitiesOf, isEntities, readLabels, type Labels } from "../domain/labels";
 import type { Source } from "./source";
@@ -44,6 +44,8 @@ export interface Snapshot {
 
 /** As far as a row is looked for: the document that an address names, the next uncertain suggestion. */
 export const MOST_SEARCHED = 5_000;
+/** After a list or a document could not be read, as in an outage, it is tried again. */
+export const READ_AGAIN_MS = 5_000;
 const MOST_CATEGORIES = 2;
 const FIRST_PAGE = 100;
 const NEXT_PAGE = 250;
@@ -69,6 +71,10 @@ export class DocumentList {
   private wanted = 0;
   private readonly abort = new AbortController();
   private running: Promise<void> | null = null;
+  private timer = 0;
+  /** Resolves once the first page is here, however often it had to be asked for. */
+  readonly begun: Promise<void>;
+  private begin = (): void => {};
 
   constructor(
     private readonly source: Source,
@@ -79,7 +85,9 @@ export class DocumentList {
     private readonly seen: (document: DocumentItem) => DocumentItem,
     snapshot?: Snapshot,
   ) {
+    this.begun = new Promise((begun) => (this.begin = begun));
     if (!snapshot) return;
+    this.begin();
     this.rows.value = snapshot.rows;
     this.token = snapshot.token;
     this.done.value = snapshot.done;
@@ -115,16 +123,18 @@ export class DocumentList {
     return found();
   }
 
-  /** Reads on until row `index` is here or the list has ended. */
+  /** Reads on until row `index` is here, the list has ended, or it cannot be read: then `retry` goes on. */
   ensure(index: number): Promise<void> {
     this.wanted = Math.max(this.wanted, index);
-    this.running ??= this.read().finally(() => (this.running = null));
-    return this.running;
+    if (this.error.value !== null) return this.running ?? Promise.resolve();
+    return this.retry();
   }
 
+  /** Reads on after a failure, which stays until the next page is here. */
   retry(): Promise<void> {
-    this.error.value = null;
-    return this.ensure(this.wanted);
+    clearTimeout(this.timer);
+    this.running ??= this.read().finally(() => (this.running = null));
+    return this.running;
   }
 
   /** Searches the next documents. */
@@ -136,6 +146,7 @@ export class DocumentList {
 
   close(): void {
     this.abort.abort();
+    clearTimeout(this.timer);
   }
 
   /** Shows a document as it now is, without moving its row. */
@@ -149,11 +160,17 @@ export class DocumentList {
   private async read(): Promise<void> {
     this.loading.value = true;
     try {
-      const ended = (): boolean => this.done.value || this.paused.value || this.error.value !== null;
-      while (!ended() && this.rows.value.length <= this.wanted)
+      const ended = (): boolean => this.done.value || this.paused.value;
+      while (!ended() && this.rows.value.length <= this.wanted) {
         await (this.search ? this.searchPage() : this.readPage());
+        this.error.value = null;
+        this.begin();
+      }
     } catch (error) {
-      if (!this.abort.signal.aborted) this.error.value = messageOf(error);
+      if (this.abort.signal.aborted) return;
+      this.error.value = messageOf(error);
+      if (error instanceof ApiError && error.passes)
+        this.timer = window.setTimeout(() => void this.retry(), READ_AGAIN_MS);
     } finally {
       this.loading.value = false;
     }

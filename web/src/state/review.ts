@@ -1,7 +1,6 @@
 /** The state of the review page: the list, the current document, the suggestion pointed at, and the commands. */
 
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
-import { ApiError, messageOf } from "../api/http";
 import { may, person } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
 import { UNCERTAIN } from "../domain/colors";
@@ -10,6 +9,7 @@ import { count } from "../domain/format";
 import { isEntities } from "../domain/labels";
 import { matchesOf } from "../domain/matches";
 import { Choices } from "./choices";
+import { Dialogs } from "./dialogs";
 import { Documents } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, type Filters } from "./filters";
@@ -17,14 +17,14 @@ import { DocumentList, MOST_SEARCHED, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
 import { goOn, hide, show, takeOver, type Work } from "./left";
+import { Note } from "./note";
+import { Opening, type At } from "./opening";
 import { Saving } from "./saving";
 import type { Loaded, Source } from "./source";
 import { readStored, writeStored } from "./storage";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
-/** After a document could not be read, as in an outage, it is tried again. */
-const READ_AGAIN_MS = 5_000;
 const NONE_LEFT = "This document has no suggestion left to decide.";
 
 /** Says how far it was looked for. */
@@ -46,20 +46,21 @@ export class Review {
   readonly list = signal<DocumentList | null>(null);
   readonly current = signal<Loaded | null>(null);
   readonly index = signal(-1);
-  readonly opening = signal<string | null>(null);
-  readonly failure = signal<string | null>(null);
+  readonly opening: Opening;
+  readonly dialogs = new Dialogs(() => this.isMoving());
   /** The id of the suggestion that accept, reject and the number keys mean. */
   readonly cursor = signal<string | null>(null);
   /** Where the current text has what the list was searched for, and which of the matches is pointed at. */
   readonly found: ReadonlySignal<readonly { offset: number; length: number }[]>;
   readonly foundAt = signal(0);
+  /** Whether list or document are being read, and nothing says yet why they cannot be. */
+  readonly reads: ReadonlySignal<boolean>;
   readonly derived: ReadonlySignal<Derived | null>;
   readonly waiting: ReadonlySignal<Suggestion[]>;
   readonly waitingIds: ReadonlySignal<ReadonlySet<string>>;
   /** Whether the guidelines are shown beside the text. */
   readonly showsGuidelines = signal(readStored("guidelines", false));
-  /** The document whose note is open in the dialog. */
-  readonly editsNote = signal<DocumentItem | null>(null);
+  readonly note = new Note(this);
   /** Whether the list is open on a phone, where it lies over the text. */
   readonly listOpen = signal(false);
   /** Why no label of the project can be changed now, or null. */
@@ -72,9 +73,9 @@ export class Review {
   private readonly stops: (() => void)[] = [];
   private readonly work: Work;
   private filters: Filters | null = null;
-  private readAgain = 0;
-  /** Reads the document again that could not be read. */
-  again: () => void = () => undefined;
+  private undoing = Promise.resolve();
+  /** Whether a saved change is being undone, after which its document is shown. */
+  private undoes = false;
 
   constructor(
     readonly open: OpenProject,
@@ -84,6 +85,7 @@ export class Review {
     const former = takeOver(same);
     this.drafts = former?.drafts ?? new Drafts(this.by, open.name, this.kind, undefined, source.drafts);
     this.documents = new Documents(source);
+    this.opening = new Opening(this.documents, this.show, () => (this.current.value = null));
     source.refusal(this.by).then(
       (refusal) => (this.refusal.value = refusal),
       () => undefined, // the list says why nothing can be read
@@ -108,6 +110,11 @@ export class Review {
       return loaded && this.derived.value
         ? pending(this.base(loaded.document), this.derived.value, this.kind)
         : [];
+    });
+    this.reads = computed(() => {
+      const list = this.list.value;
+      if (this.opening.failure.value !== null || list?.error.value) return false;
+      return this.opening.id.value !== null || !!list?.loading.value;
     });
     this.waitingIds = computed(() => new Set(this.waiting.value.map((s) => s.id)));
     this.lockReason = computed(() => {
@@ -141,7 +148,8 @@ export class Review {
     if (this.list.value && this.filters)
       open.lastList = { filters: this.filters, snapshot: this.list.value.snapshot() };
     this.list.value?.close();
-    clearTimeout(this.readAgain);
+    this.list.value = null; // nothing is looked for in it any more
+    this.opening.close();
     if (open.onUnlock === this.unlocked) open.onUnlock = () => {};
     if (!hide(this.work) || person.value?.name !== this.by || !this.drafts.unsaved.value.length)
       return stop();
@@ -155,6 +163,7 @@ export class Review {
   async filter(filters: Filters, id: string | null): Promise<void> {
     this.filters = filters;
     this.list.value?.close();
+    this.opening.cancel();
     const list = this.listOf(filters, id);
     batch(() => {
       this.list.value = list;
@@ -164,7 +173,8 @@ export class Review {
     const reading = id ? list.find((row) => row.id === id) : list.ensure(0);
     if (id) await this.openId(id);
     await reading;
-    if (this.list.value !== list) return;
+    await list.begun;
+    if (this.list.value !== list || this.index.value >= 0) return;
     if (id) this.index.value = list.rows.value.findIndex((row) => row.id === id);
     else if (list.rows.value.length) await this.openRow(this.firstRow(list.rows.value));
   }
@@ -195,10 +205,10 @@ export class Review {
 
   /** The address names another document of the list. */
   async goTo(id: string): Promise<void> {
-    if (id !== this.current.value?.document.id && id !== this.opening.value) await this.jumpTo(id);
+    if (id !== this.current.value?.document.id && id !== this.opening.id.value) await this.jumpTo(id);
   }
 
-  async openRow(index: number, at: "first" | "last" = "first"): Promise<void> {
+  async openRow(index: number, at: At = "first"): Promise<void> {
     const row = this.list.value?.rows.value[index];
     if (!row) return;
     this.index.value = index;
@@ -207,25 +217,8 @@ export class Review {
     await opened;
   }
 
-  async openId(id: string, at: "first" | "last" = "first"): Promise<void> {
-    clearTimeout(this.readAgain);
-    const here = this.documents.at(id);
-    if (here) return this.show(here, at);
-    this.opening.value = id;
-    try {
-      const loaded = await this.documents.load(id);
-      if (this.opening.value === id) this.show(loaded, at);
-    } catch (error) {
-      if (this.opening.value !== id) return;
-      batch(() => {
-        this.failure.value = messageOf(error);
-        this.current.value = null;
-        this.opening.value = null;
-      });
-      this.again = () => void this.openId(id, at);
-      if (error instanceof ApiError && error.passes)
-        this.readAgain = window.setTimeout(this.again, READ_AGAIN_MS);
-    }
+  openId(id: string, at: At = "first"): Promise<void> {
+    return this.opening.open(id, at);
   }
 
   nextDocument(): boolean {
@@ -291,7 +284,7 @@ export class Review {
 
   acceptAllAndNext(): void {
     const ids = this.waiting.value.map((s) => s.id);
-    if (this.isMoving()) return;
+    if (this.isMoving() || !this.current.value) return;
     if (!ids.length) return toast(this.readOnly.value ?? NONE_LEFT);
     // Together: what follows from both is worked out once, with the next document.
     batch(() => {
@@ -342,12 +335,6 @@ export class Review {
     if (this.showsGuidelines.value) void this.open.refreshGuidelines();
   }
 
-  /** Opens the note of the current document. */
-  writeNote(): void {
-    if (this.lockReason.value) toast(this.lockReason.value, "bad");
-    else if (!this.isMoving()) this.editsNote.value = this.current.value?.document ?? null;
-  }
-
   /** A step on the current document; false when its labels cannot be changed now. */
   step(step: Step): boolean {
     const loaded = this.current.value;
@@ -361,12 +348,21 @@ export class Review {
     return true;
   }
 
-  /** Undoes the last step in whichever document; with nothing unsaved, the last saved change on the server. */
-  async undo(): Promise<void> {
+  /**
+   * Undoes the last step in whichever document; with nothing unsaved, the last saved change on the server. One at a
+   * time: the server must have undone one before the next begins.
+   */
+  undo(): Promise<void> {
+    return (this.undoing = this.undoing.then(() => this.undoNext()));
+  }
+
+  private async undoNext(): Promise<void> {
     const undone = this.saving.newest > this.drafts.newest ? null : this.drafts.undo();
     if (!undone) {
+      this.undoes = true;
       const id = await this.saving.undoSaved();
       if (id) await this.jumpTo(id);
+      this.undoes = false;
       return;
     }
     const { draft, step } = undone;
@@ -377,10 +373,11 @@ export class Review {
 
   /** Another document was asked for: nothing is decided on the one before it, which is shown until then. */
   isMoving(): boolean {
-    const id = this.opening.value;
+    const id = this.opening.id.value;
     const moving = id !== null && id !== this.current.value?.document.id;
-    if (moving) toast("The next document is still loading.");
-    return moving;
+    if (moving) toast(this.opening.failure.value ?? "The next document is still loading.");
+    else if (this.undoes) toast("The saved change is still being undone.");
+    return moving || this.undoes;
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------
@@ -413,19 +410,20 @@ export class Review {
     return this.drafts.get(document.id)?.base ?? baseOf(document, this.kind);
   }
 
-  private show(loaded: Loaded, at: "first" | "last"): void {
-    if (loaded.document.id !== this.current.value?.document.id) this.saving.documentLeft();
+  private readonly show = (loaded: Loaded, at: At): void => {
+    if (loaded.document.id !== this.current.value?.document.id) {
+      this.saving.documentLeft();
+      this.dialogs.documentLeft();
+    }
     batch(() => {
-      this.opening.value = null;
-      this.failure.value = null;
       this.labeling.selection.value = null;
       this.foundAt.value = 0;
       this.current.value = loaded;
       this.pointAtFirst(at);
     });
-  }
+  };
 
-  private pointAtFirst(at: "first" | "last" = "first"): void {
+  private pointAtFirst(at: At = "first"): void {
     const ids = this.suggestionIds();
     this.cursor.value = (at === "last" ? ids.at(-1) : (this.firstToDecide()?.id ?? ids[0])) ?? null;
   }
@@ -448,7 +446,7 @@ export class Review {
   private decide(what: "accept" | "reject", id: string | null): void {
     if (!id || !this.waitingIds.value.has(id)) {
       if (this.waiting.value[0]) this.cursor.value = this.waiting.value[0].id;
-      else if (!this.isMoving()) toast(this.readOnly.value ?? NONE_LEFT);
+      else if (!this.isMoving() && this.current.value) toast(this.readOnly.value ?? NONE_LEFT);
       return;
     }
     if (this.step({ do: what, ids: [id] })) this.advance(id);
@@ -464,7 +462,7 @@ export class Review {
     else if (!this.nextDocument()) this.atTheEnd();
   }
 
-  private moveTo(index: number, at: "first" | "last"): boolean {
+  private moveTo(index: number, at: At): boolean {
     const rows: readonly Row[] = this.list.value?.rows.value ?? [];
     if (index < 0 || index >= rows.length) return false;
     void this.openRow(index, at);

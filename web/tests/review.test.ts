@@ -1,0 +1,284 @@
+import { signal } from "@preact/signals";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ApiError } from "../src/api/http";
+import type { DocumentItem, LabelFields } from "../src/api/types";
+import { filtersFrom } from "../src/state/filters";
+import type { OpenProject } from "../src/state/project";
+import type { Loaded, Source } from "../src/state/source";
+import { document } from "./documents";
+import { MemoryStorage } from "./storage";
+
+vi.mock("../src/auth/session", () => ({ person: signal({ name: "Ana" }), may: () => true }));
+const { Review } = await import("../src/state/review");
+const { toasts } = await import("../src/state/toasts");
+
+const listens = { addEventListener: () => {}, removeEventListener: () => {} };
+const FILTERS = filtersFrom(new URLSearchParams(), true);
+const AWAY = new ApiError(0, { code: "Unreachable", message: "The server cannot be reached." });
+const GONE = new ApiError(404, { code: "NotFound", message: "There is no such document." });
+
+/** A document with a suggestion. */
+const suggested = (id: string): DocumentItem => ({
+  ...document(id),
+  status: "autoLabeled",
+  suggestions: [{ id: `${id} s`, category: "A", confidence: 0.5 }],
+});
+
+/** A review of the documents a, b and c; `fails` says why a document or the list cannot be read. */
+function opened() {
+  const fails = new Map<string, ApiError>();
+  const failing = <T>(id: string, answer: T): Promise<T> =>
+    fails.has(id) ? Promise.reject(fails.get(id)!) : Promise.resolve(answer);
+  const source = {
+    project: "p",
+    blind: false,
+    drafts: "draft",
+    refusal: async () => null,
+    list: vi.fn(({ locationPrefix }: { locationPrefix?: string }) =>
+      failing("list", { value: locationPrefix ? [] : ["a", "b", "c"].map(suggested) }),
+    ),
+    read: vi.fn((id: string, known?: DocumentItem): Promise<Loaded> =>
+      failing(id, { document: known ?? suggested(id), text: `text of ${id}` }),
+    ),
+    putLabels: async (id: string, labels: LabelFields): Promise<DocumentItem> => ({
+      ...suggested(id),
+      ...labels,
+      eTag: "@1",
+    }),
+    undo: vi.fn(async (of: DocumentItem) => of),
+  };
+  const open = {
+    name: "p",
+    kind: signal("CustomSingleLabelClassification"),
+    lock: signal(null),
+    categories: signal([{ category: "A" }]),
+    refreshStatistics: async () => {},
+    refreshCategories: async () => {},
+    lastList: null,
+  };
+  const shown = new Review(open as unknown as OpenProject, source as unknown as Source);
+  return { review: shown, source, fails };
+}
+
+type Opened = ReturnType<typeof opened>["review"];
+
+const idOf = (of: Opened): string | undefined => of.current.value?.document.id;
+const reported = (): string | undefined => toasts.value.at(-1)?.text;
+const passes = (): Promise<unknown> => vi.advanceTimersByTimeAsync(5_000);
+
+/** A review that shows a, while b cannot be read. */
+async function withoutB() {
+  const all = opened();
+  all.fails.set("b", AWAY);
+  await all.review.filter(FILTERS, null);
+  all.review.nextDocument();
+  await vi.advanceTimersByTimeAsync(0);
+  return all;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  const localStorage = new MemoryStorage();
+  const setTimeout = (...args: Parameters<typeof globalThis.setTimeout>) => globalThis.setTimeout(...args);
+  vi.stubGlobal("localStorage", localStorage);
+  vi.stubGlobal("sessionStorage", new MemoryStorage());
+  vi.stubGlobal("window", { ...listens, localStorage, setTimeout });
+  vi.stubGlobal("document", { ...listens, visibilityState: "visible", getSelection: () => null });
+  toasts.value = [];
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("a document that cannot be read", () => {
+  it("is read again by itself; until then the one before it is shown, and nothing is decided on it", async () => {
+    const { review, fails } = await withoutB();
+    expect([idOf(review), review.opening.failure.value]).toEqual(["a", AWAY.message]);
+    review.accept();
+    review.labeling.choose("A");
+    review.dialogs.open("picker");
+    expect([review.drafts.all.value.size, review.dialogs.shown.value, reported()]).toEqual([
+      0,
+      null,
+      AWAY.message,
+    ]);
+    await passes();
+    fails.clear();
+    await passes();
+    expect([idOf(review), review.opening.failure.value, review.opening.id.value]).toEqual(["b", null, null]);
+    review.close();
+  });
+
+  it("is not read again by a review that was left, however late its answer is", async () => {
+    const { review, source, fails } = await withoutB();
+    let answer = (_: ApiError): void => {};
+    source.read.mockImplementationOnce(() => new Promise((_, fail) => (answer = fail)));
+    review.opening.again();
+    review.close();
+    answer(AWAY);
+    fails.clear();
+    const reads = source.read.mock.calls.length;
+    await review.goTo("c"); // as an undo does that ends later
+    await passes();
+    expect([idOf(review), source.read.mock.calls.length]).toEqual(["a", reads]);
+  });
+
+  it("is forgotten with its list", async () => {
+    const { review, fails } = await withoutB();
+    await review.filter({ ...FILTERS, prefix: "z" }, null);
+    expect([review.opening.failure.value, review.opening.id.value]).toEqual([null, null]);
+    fails.clear();
+    await passes();
+    expect(review.current.value).toBeNull();
+    review.close();
+  });
+
+  it("is not waited for when it is gone, and is what the keys tell", async () => {
+    const { review, fails } = opened();
+    fails.set("b", GONE);
+    await review.filter(FILTERS, null);
+    review.nextDocument();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([idOf(review), review.opening.failure.value]).toEqual([undefined, GONE.message]);
+    for (const decide of [review.accept, review.reject, review.acceptAllAndNext]) {
+      toasts.value = [];
+      decide.call(review);
+      expect(reported()).toBe(GONE.message);
+    }
+    fails.clear();
+    await passes();
+    expect(review.current.value).toBeNull();
+    review.close();
+  });
+
+  it("is not said to be loading below what says why it cannot be", async () => {
+    const { review, source, fails } = opened();
+    fails.set("b", AWAY);
+    source.list.mockReturnValue(new Promise(() => {}));
+    const said: boolean[] = [];
+    void review.filter(FILTERS, "b");
+    review.reads.subscribe((reads) => void said.push(reads));
+    await passes();
+    await passes();
+    expect(said).toEqual([true, false]);
+    review.close();
+  });
+});
+
+describe("a list that cannot be read", () => {
+  it("is read again by itself, and its first document is shown", async () => {
+    const { review, fails } = opened();
+    fails.set("list", AWAY);
+    const filtered = review.filter(FILTERS, null);
+    await vi.advanceTimersByTimeAsync(0);
+    const errors: (string | null)[] = [];
+    review.list.value!.error.subscribe((error) => void errors.push(error));
+    await passes();
+    fails.clear();
+    await passes();
+    await filtered;
+    expect([errors, idOf(review), review.index.value]).toEqual([[AWAY.message, null], "a", 0]);
+    review.close();
+  });
+
+  it("is not read again once another is shown", async () => {
+    const { review, source, fails } = opened();
+    fails.set("list", AWAY);
+    void review.filter(FILTERS, null);
+    await vi.advanceTimersByTimeAsync(0);
+    review.close();
+    await passes();
+    expect(source.list).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("a dialog", () => {
+  it("that acts on a document ends when another is shown", async () => {
+    const { review } = opened();
+    await review.filter(FILTERS, null);
+    for (const [dialog, after] of [
+      ["picker", null],
+      ["everywhere", null],
+      ["numbers", "numbers"],
+    ] as const) {
+      review.dialogs.open(dialog);
+      expect(review.dialogs.shown.value).toBe(dialog);
+      await review.goTo(idOf(review) === "a" ? "b" : "a"); // as the browser's Back button does
+      expect(review.dialogs.shown.value).toBe(after);
+    }
+    review.close();
+  });
+
+  it("that acts on none opens while the next document is loading", async () => {
+    const { review } = await withoutB();
+    review.dialogs.open("numbers");
+    expect(review.dialogs.shown.value).toBe("numbers");
+    review.close();
+  });
+
+  it("of a note is about its document, whatever is shown behind it since", async () => {
+    const { review } = opened();
+    await review.filter(FILTERS, null);
+    review.mark({ do: "note", note: "look" });
+    review.note.open();
+    await review.goTo("b");
+    review.note.close("look");
+    expect(review.drafts.get("a")?.steps).toHaveLength(1);
+    await review.goTo("a");
+    review.note.open();
+    await review.goTo("b");
+    review.note.close("");
+    const drafts = ["a", "b"].map((id) => review.drafts.get(id)?.steps.at(-1));
+    expect(drafts).toMatchObject([{ do: "note", note: "" }, undefined]);
+    review.close();
+  });
+});
+
+describe("undo of a saved change", () => {
+  /** Two saved changes, of a and c, with b shown, and the undo of that of c on its way. */
+  async function undoing() {
+    const { review, source } = opened();
+    await review.filter(FILTERS, "b");
+    for (const id of ["a", "c"]) {
+      review.drafts.add(suggested(id), { do: "add", place: { category: "A" } });
+      await review.saving.save();
+    }
+    const answers: (() => void)[] = [];
+    source.undo.mockImplementation(
+      (of) => new Promise((done) => void answers.push(() => done({ ...of, eTag: "@2", class: null }))),
+    );
+    const undone = review.undo();
+    await vi.advanceTimersByTimeAsync(0);
+    return { review, source, answers, undone };
+  }
+
+  it("decides nothing and opens no dialog until its document is shown", async () => {
+    const { review, answers, undone } = await undoing();
+    review.dialogs.open("picker");
+    review.accept();
+    expect([review.dialogs.shown.value, review.drafts.all.value.size]).toEqual([null, 0]);
+    expect(reported()).toBe("The saved change is still being undone.");
+    answers[0]!();
+    await undone;
+    expect(idOf(review)).toBe("c");
+    review.accept();
+    expect(review.drafts.get("c")?.steps).toHaveLength(1);
+    review.close();
+  });
+
+  it("waits for the one before it", async () => {
+    const { review, source, answers, undone } = await undoing();
+    const second = review.undo();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(source.undo).toHaveBeenCalledTimes(1);
+    answers[0]!();
+    await undone;
+    await vi.advanceTimersByTimeAsync(0);
+    answers[1]!();
+    await second;
+    expect(source.undo.mock.calls.map(([{ id }]) => id)).toEqual(["c", "a"]);
+    expect(idOf(review)).toBe("a");
+    review.close();
+  });
+});
