@@ -261,7 +261,7 @@ def _answer(request: FitRequest) -> bytes:
 def _fit(request: FitRequest) -> bytes:
     from shared.engines.embedded import models
 
-    return models.fit(request.kind, request.examples, request.unlabeled, request.seed)
+    return models.fit(request.kind, request.examples, request.unlabeled, request.seed, alone=True)
 
 
 if __name__ == "__main__":

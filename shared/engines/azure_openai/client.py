@@ -2,8 +2,8 @@
 
 429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
 408, 5xx, no connection a pause that doubles, up to three tries
-timeout                 one more try; the time is that of the whole response, however slowly it comes. Of requests
-                        that were under way together it counts as none: fewer go together from then on
+timeout                 one more try; the time is that of the whole response, however slowly it comes. The first one
+                        of a document does not count if others were answered meanwhile
 401, 403, 404, quota    no document can succeed: the others are not sent
 other 4xx, redirects    this document fails
 
@@ -27,7 +27,7 @@ from shared.domain.jobs import CONTENT_FILTERED, JobError
 from shared.domain.text import NO_TOKENS, Tokens
 from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
-from shared.engines.azure_openai.turns import Turn, Turns
+from shared.engines.azure_openai.turns import Turns
 from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted
 from shared.engines.responses import Unreadable, bounded_body
 
@@ -68,7 +68,11 @@ class CallFailed(Exception):
 
 
 class OutOfTime(Exception):
-    """The request could not be sent before its deadline."""
+    """The request could not be sent before its deadline. `failure`: the timeout of the try before, if any."""
+
+    def __init__(self, failure: CallFailed | None = None) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class Pace:
 
 
 class Client:
-    """Thread of calls to one server. `identity` makes the credential that is used on Azure when there is no key."""
+    """Sends the requests to one server. `identity` makes the credential that is used on Azure when there is no key."""
 
     def __init__(
         self, target: Target, pace: Pace, timeout: float, identity: "Callable[[], AsyncTokenCredential]"
@@ -166,40 +170,52 @@ class Client:
     ) -> Reply:
         """The answer to the messages. `tokens`: about how many they are; `most`: the longest answer, in tokens.
 
-        Raises CallFailed; OutOfTime when nothing was sent before the deadline, or only together with others that made
-        it wait too long. After the first try, a request is tried again only if there is time for an answer.
+        Raises CallFailed; OutOfTime when nothing was sent before the deadline, or after the one timeout that counts as
+        no try. After the first try, a request is tried again only if there is time for an answer.
         """
         from azure.core.exceptions import AzureError
 
         client = await self._client()
-        from openai import OpenAIError
+        from openai import APITimeoutError, OpenAIError
 
         tries: dict[str, int] = {}
         patience = self._timeout + characters / 1_000
         failure: CallFailed | None = None
+        excused: CallFailed | None = None
         sent = False
         while True:
             left = (lambda: deadline.to_end() - patience) if sent else deadline.to_begin
-            turn: Turn | None = None
+            waited = False
             try:
                 await self._pace.turn(tokens, left)
-                async with self._turn(left) as turn:
+                async with self._turn(left) as before:
                     sent = True
                     seconds = min(patience, deadline.to_end())
-                    async with asyncio.timeout(seconds):  # the package's is for each piece of a response
-                        answer = await self._send(client, messages, response_format, most, seconds)
-                self._turns.answered()
+                    try:
+                        async with asyncio.timeout(seconds):  # the package's is for each piece of a response
+                            answer = await self._send(client, messages, response_format, most, seconds)
+                    except (TimeoutError, APITimeoutError):  # before the turn is another's
+                        waited = self._turns.timed_out(before)
+                        raise
+                    self._turns.answered()
                 return _reply(answer)
             except OutOfTime:
                 if failure:
                     raise failure from None
-                raise
+                raise OutOfTime(excused) from None
             except (OpenAIError, AzureError, Unreadable, TimeoutError, *_MALFORMED) as error:
-                if not self._leaves_out(error) and not self._waited_for_others(error, turn):
+                if self._leaves_out(error):
+                    continue
+                if waited and excused is None:
+                    text = "No answer in time, but to others; at most %d requests go together now."
+                    log.warning(text, self._turns.limit)
+                    excused = _judge(error)[1]
+                    await asyncio.sleep(FIRST_PAUSE)
+                else:
                     failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
 
     @asynccontextmanager
-    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[Turn]:
+    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[int]:
         """One of the requests that may be under way together. Raises OutOfTime."""
         seconds = left()
         if seconds <= 0:
@@ -207,22 +223,10 @@ class Client:
         async with AsyncExitStack() as taken:
             try:
                 async with asyncio.timeout(seconds if isfinite(seconds) else None):
-                    turn = await taken.enter_async_context(self._turns.turn())
+                    before = await taken.enter_async_context(self._turns.turn())
             except TimeoutError:
                 raise OutOfTime from None
-            yield turn
-
-    def _waited_for_others(self, error: Exception, turn: Turn | None) -> bool:
-        """Whether a request timed out because the server, which may answer one at a time, had others to answer."""
-        from openai import APITimeoutError
-
-        if turn is None or not isinstance(error, APITimeoutError | TimeoutError):
-            return False
-        waited = self._turns.timed_out(turn)
-        if waited:
-            text = "No answer in time to one of several requests; at most %d go together now."
-            log.warning(text, self._turns.limit)
-        return waited
+            yield before
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -195,13 +195,18 @@ class LanguageModel(ServiceModel):
         answer = Answer(unsent=True)
         try:
             answer = await self._ask(text, self._expected(text), deadline)
-        except OutOfTime:
-            return answer
+        except OutOfTime as late:
+            # With an answer in each message, asking again has an end.
+            if late.failure is None or batch.answered:
+                return answer
+            answer = Answer(failure=late.failure.error)
+            batch.failed(late.failure)
         except CallFailed as failed:
             answer = Answer(failure=failed.error, tokens=failed.tokens)
             batch.failed(failed)
         else:
             batch.in_a_row = 0
+            batch.answered = True
         finally:
             await batch.end(self._longest(text), answer)
         return answer
@@ -257,6 +262,8 @@ class _Batch:
         self._stopped: JobError | None = None
         self._changed = asyncio.Condition()
         self.in_a_row = 0
+        self.answered = False
+        """Whether any document has an answer."""
 
     async def begin(self, expected: Tokens, longest: Tokens) -> JobError | None:
         """Wait until the document may be sent; the reason if it is not."""

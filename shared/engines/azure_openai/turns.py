@@ -1,63 +1,76 @@
 """How many requests of the process are under way together at one server."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
 AT_ONCE: Final = 8
 """Requests that are under way together at most. Others wait here; waiting at the server, they would time out."""
-GROWS_AFTER: Final = 50
-"""Answers in a row, until one more request may be under way."""
-
-
-class Turn:
-    """One request that is under way. `shared`: others were under way at some time of it."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.shared = False
+GROWS_AFTER: Final = 8
+"""Answers without a timeout between them, until twice as many requests may be under way."""
 
 
 class Turns:
-    """A server that answers one request at a time lets the others wait, and those time out there. So each timeout of
-    requests that shared the server halves how many go together; answers raise it again, slowly.
+    """A server that answers one request at a time lets the others wait, and those time out there: fewer go together.
+
+    Timeouts halve the number when the server answers others, but few between one timeout and the next. One document
+    that takes long among quick ones halves nothing, and neither does a server that answers nobody.
     """
 
     def __init__(self, most: int = AT_ONCE) -> None:
         self._most = most
         self.limit = most
-        self._under_way = set[Turn]()
+        self._under_way = 0
+        self._waiting = deque[asyncio.Future[None]]()
         self._answers = 0
-        self._freed = asyncio.Event()
+        self._since_timeout = most + 1  # so that the first one halves nothing
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[Turn]:
-        """Wait for a turn, and take it for the block."""
-        while len(self._under_way) >= self.limit:
-            self._freed.clear()
-            await self._freed.wait()
-        turn = Turn(self.limit)
-        self._under_way.add(turn)
-        if len(self._under_way) > 1:
-            for each in self._under_way:
-                each.shared = True
+    async def turn(self) -> AsyncGenerator[int]:
+        """Wait for a turn, first come, first served, and take it for the block: how many answers came before it."""
+        if self._under_way >= self.limit:  # below it nobody waits
+            await self._wait()
+        else:
+            self._under_way += 1
         try:
-            yield turn
+            yield self._answers
         finally:
-            self._under_way.discard(turn)
-            self._freed.set()
+            self._under_way -= 1
+            self._go_on()
+
+    async def _wait(self) -> None:
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():  # it was this one's turn already
+                self._under_way -= 1
+                self._go_on()
+            raise
+
+    def _go_on(self) -> None:
+        while self._waiting and self._under_way < self.limit:
+            following = self._waiting.popleft()
+            if not following.done():  # else it was canceled
+                self._under_way += 1
+                following.set_result(None)
 
     def answered(self) -> None:
         """The server answered in time."""
         self._answers += 1
-        if self._answers >= GROWS_AFTER and self.limit < self._most:
-            self.limit += 1
-            self._answers = 0
+        self._since_timeout += 1
+        if self._since_timeout % GROWS_AFTER == 0:
+            self.limit = min(self._most, 2 * self.limit)
+            self._go_on()
 
-    def timed_out(self, turn: Turn) -> bool:
-        """The server did not answer in time. Whether fewer requests together may be enough for it to do so."""
-        self._answers = 0
-        if turn.shared and turn.limit <= self.limit:  # else it was halved since, for another one of these
+    def timed_out(self, before: int) -> bool:
+        """The server did not answer in time. Whether it answered others after the `before` answers of the turn."""
+        others = self._answers > before
+        # Once the number is reduced, a timeout is taken for the same reason: two of them may keep each other waiting.
+        if self.limit < self._most or (others and self._since_timeout <= self.limit):
             self.limit = max(1, self.limit // 2)
-        return turn.shared
+        self._since_timeout = 0
+        return others

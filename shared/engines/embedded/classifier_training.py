@@ -34,9 +34,17 @@ _LEAST_DIFFERENCE: Final = 1e-6
 
 
 def train(
-    kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int
+    kind: ProjectKind,
+    examples: Sequence[Example],
+    unlabeled: Sequence[str],
+    seed: int,
+    *,
+    alone: bool = False,
 ) -> tuple[Classifier, FitReport]:
-    """Raises NotEnoughExamples without two categories (single-label) or one (multi-label)."""
+    """Raises NotEnoughExamples without two categories (single-label) or one (multi-label).
+
+    `alone`: nothing else in the process needs the encoder meanwhile.
+    """
     examples, report = _usable(kind, examples)
     categories = tuple(sorted({category for example in examples for category in example.categories}))
     if len(categories) < (2 if kind is ProjectKind.SINGLE_LABEL else 1):
@@ -47,7 +55,7 @@ def train(
     vectors = sentences.encode(with_names) if sentences.available() else None
     center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
     space = FeatureSpace.fit(texts, unlabeled, center, seed)
-    if len(texts) > _MANY_DOCUMENTS:  # most of the time and memory of a fit is still to come
+    if alone and len(texts) > _MANY_DOCUMENTS:  # most of the time and memory of a fit is still to come
         sentences.release()
     coordinates = _Coordinates.of(space.transform(with_names, vectors), len(texts), seed)
     targets = _targets(examples, categories)

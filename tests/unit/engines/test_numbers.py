@@ -2,9 +2,14 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
-from shared.engines.embedded import sentences
+from shared.domain.names import ProjectKind
+from shared.engines import worker
+from shared.engines.embedded import classifier_training, models, sentences
 from shared.engines.embedded.numeric import Numbers
+from tests.unit.engines import examples
 
 
 def test_numbers_are_freed_without_the_collector():
@@ -24,3 +29,25 @@ def test_the_encoder_is_freed_until_it_is_needed():
     sentences.release()
     assert kept() is None
     assert sentences.available()
+
+
+def test_only_a_process_of_its_own_frees_the_encoder_during_a_fit(monkeypatch):
+    monkeypatch.setattr(classifier_training, "_MANY_DOCUMENTS", 10)
+    labeled, kept = examples.single(20), weakref.ref(sentences._encoder())
+    models.fit(ProjectKind.SINGLE_LABEL, labeled, (), 0)
+    assert kept() is not None
+    worker._fit(worker.FitRequest(ProjectKind.SINGLE_LABEL, labeled, (), 0))
+    assert kept() is None
+
+
+def test_threads_that_need_the_encoder_load_it_once():
+    sentences.release()
+    together = Barrier(2)
+
+    def load(_: int):
+        together.wait()
+        return sentences._encoder()
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(load, range(2))
+    assert first is second

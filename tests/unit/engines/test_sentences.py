@@ -118,4 +118,4 @@ def test_without_room_for_a_file_the_table_stays_in_memory(monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(sentences, "TemporaryFile", full)
-    assert isinstance(sentences._encoder.__wrapped__()._weights.table, np.ndarray)
+    assert isinstance(sentences._load.__wrapped__()._weights.table, np.ndarray)

@@ -60,7 +60,7 @@ async def test_the_same_model_as_in_a_thread(engine, shared_worker, kind, monkey
     # What was encoded before can change the last bit of a vector, so both begin with nothing.
     shared_worker.close()
     monkeypatch.setattr(sentences, "MEMORY", sentences.Memory())
-    sentences._encoder.cache_clear()
+    sentences._load.cache_clear()
     labeled = [*MAKE[kind](30), Example("\ud800 and 😀", "en", ("odd",) if kind is not ENTITIES else ())]
     others = ["other \udfff", "texts"]
     assert await engine.fit(kind, labeled, unlabeled=others, seed=3) == await EmbeddedEngine(IN_THREAD).fit(
