@@ -267,12 +267,15 @@ class JobStore:
             return Lease(self._table, job, number, token, etags[0], failure)
         return Lease(self._table, job, number, token, etags[0])
 
-    async def finish(self, job: Job, number: int, result: BatchResult) -> None:
-        """Settle a batch from outside, whoever runs it: canceled or poisoned. One that is done stays as it is."""
+    async def finish(self, job: Job, number: int, result: BatchResult, *, again: bool = False) -> None:
+        """Settle a batch from outside, whoever runs it: canceled or poisoned. One that is done stays as it is.
+
+        `again`: one that was settled from outside gets this result.
+        """
         key, values = batch_key(job.id, number), _done("", result)
         for _ in range(5):
             row = await self._table.get(job.incarnation, key)
-            if row is not None and row.values.get("done"):
+            if row is not None and row.values.get("done") and not (again and row.values.get("token") == ""):
                 return
             operation = Insert(key, values) if row is None else Replace(key, values, row.etag)
             try:

@@ -154,6 +154,7 @@ PASSING = (EngineUnavailable, Unavailable, StorageUnavailable)
 
 type BatchWork = Callable[[Job, Batch, Lease], Awaitable[None]]
 """Does the batch and closes the lease. Raises LeaseLost; any other error lets the batch be tried again."""
+type Over = Callable[[Job, int], Awaitable[None]]
 
 
 class Later(Exception):
@@ -177,18 +178,16 @@ async def run_leased(
     *,
     gives_up: bool = False,
     settles: bool = True,
-    over: Callable[[Job, int], Awaitable[None]] | None = None,
+    over: Over | None = None,
 ) -> None:
     """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
 
     What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: ask for
     the batch that waited for this one, and end the job if this was the last; who runs all batches asks for none, and
-    ends the job after them. `over` is called for a message that comes after the end of its job.
+    ends the job after them. `over` is called for a message whose job has ended before it, or during its work.
     """
-    job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
-    if job is not None and job.status.ended and over is not None:
-        await over(job, message.number)
-    if job is None or job.status.ended or message.number >= len(job.batches):
+    job = await _open_job(stores, message, over)
+    if job is None or message.number >= len(job.batches):
         return
     if not gives_up and not await jobs.is_due(job, message.number):
         return
@@ -199,6 +198,7 @@ async def run_leased(
         async with heartbeat(lease, stores.clock):
             await work(job, job.batches[message.number], lease)
     except LeaseLost:
+        await _open_job(stores, message, over)
         return
     except asyncio.CancelledError:
         await lease.release_soon(stores.clock())
@@ -214,6 +214,16 @@ async def run_leased(
     if settles:
         await jobs.go_on(job, message.number)
         await jobs.settle(job)
+
+
+async def _open_job(stores: Stores, message: BatchMessage, over: Over | None) -> Job | None:
+    """The job of the batch; None if there is none, or it has ended."""
+    job = await stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
+    if job is not None and job.status.ended:
+        if over is not None:
+            await over(job, message.number)
+        return None
+    return job
 
 
 type JobWork = Callable[[Job], Awaitable[Job | None]]

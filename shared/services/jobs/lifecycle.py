@@ -20,6 +20,7 @@ from shared.domain.jobs import (
     CONTENT_FILTERED,
     AutolabelParameters,
     AutolabelResult,
+    BatchResult,
     BulkParameters,
     BulkResult,
     Job,
@@ -36,7 +37,7 @@ from shared.domain.jobs import (
 from shared.domain.names import WORK_QUEUE
 from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
-from shared.services.jobs.stores import BudgetService, Stores, skipped
+from shared.services.jobs.stores import BudgetService, Stores, paid, skipped
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import LEASE_FOR, BatchState
 
@@ -339,13 +340,23 @@ class JobService:
         """Settle every batch that is not done as canceled, whoever runs it, and end the job."""
         done = {state.number for state in await self._stores.jobs.states(job) if state.done}
 
-        async def give_up(number: int) -> None:
-            result = await skipped(self._stores, job, number, reason)
-            await self._stores.jobs.finish(job, number, result)
+        results: dict[int, BatchResult] = {}
 
-        open_batches = (number for number in range(len(job.batches)) if number not in done)
-        for group in batched(open_batches, STOPS_AT_ONCE, strict=False):
-            await asyncio.gather(*map(give_up, group))
+        async def give_up(number: int) -> None:
+            results[number] = await skipped(self._stores, job, number, reason)
+            await self._stores.jobs.finish(job, number, results[number])
+
+        async def count_again(number: int) -> None:
+            """Of a worker that stored more answers before it lost the batch."""
+            tokens = await paid(self._stores, job, number)
+            if tokens and tokens != results[number].tokens:
+                result = replace(results[number], tokens=tokens)
+                await self._stores.jobs.finish(job, number, result, again=True)
+
+        open_batches = [number for number in range(len(job.batches)) if number not in done]
+        for step in (give_up, count_again):
+            for group in batched(open_batches, STOPS_AT_ONCE, strict=False):
+                await asyncio.gather(*map(step, group))
         result = result_of(job, await self.progress(job)) if job.batches else job.result
         status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
         return await self.end(job, status, result=result, errors=(reason,))

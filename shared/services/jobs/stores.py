@@ -290,7 +290,7 @@ async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> Ba
     parameters, batch = job.parameters, job.batches[number]
     if not isinstance(parameters, AutolabelParameters):
         return BatchResult()
-    tokens = await _paid(stores, job, number, parameters)
+    tokens = await paid(stores, job, number)
     project = await stores.directory.project_of(job)
     if project is None or parameters.source is JobSource.UPLOAD:
         return BatchResult(tokens=tokens)
@@ -313,14 +313,20 @@ async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> Ba
     )
 
 
-async def _paid(stores: Stores, job: Job, number: int, asked: AutolabelParameters) -> Tokens:
+async def paid(stores: Stores, job: Job, number: int) -> Tokens:
     """What the answers took that were stored for a batch of a service that is paid by the token."""
-    if asked.service_model is None and asked.prices is None:
+    asked = job.parameters
+    if not isinstance(asked, AutolabelParameters) or (asked.service_model is None and asked.prices is None):
         return NO_TOKENS
     data = await stores.artifacts.read(exchange_name(job.incarnation, job.id, number))
     if data is None or not data.startswith(b"{"):
         return NO_TOKENS
-    return Tokens(*json.loads(data).get("paid", (0, 0)))
+    kept = json.loads(data)
+    if "paid" in kept:
+        return Tokens(*kept["paid"])
+    # Of an earlier version: what each answer took is its fourth part.
+    each = [*(answer[3] for answer in kept["answers"].values()), kept["former"]]
+    return sum((Tokens(*tokens) for tokens in each), NO_TOKENS)
 
 
 class BudgetService:

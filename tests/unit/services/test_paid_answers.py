@@ -197,6 +197,52 @@ async def test_a_cancelled_job_leaves_nothing_but_what_it_paid(
     assert sum(asked(fake).values()) == before
 
 
+@pytest.mark.parametrize("former", [False, True])
+async def test_a_cancelled_job_counts_answers_that_are_stored_while_it_is_stopped(
+    app: App,
+    fake: FakeOpenAI,
+    seconds: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    former: bool,
+) -> None:
+    """`former`: as the version before stored them, without a sum."""
+    first = await begin_slowly(app, fake, seconds)
+    [name] = await kept(app)
+    artifacts, jobs = app.container.stores.artifacts, app.container.stores.jobs
+    finish = jobs.finish
+
+    async def store_more(*given: Any, **more: Any) -> None:
+        stored = json.loads(await artifacts.read(name) or b"")
+        stored["former"], stored["paid"] = [7, 1], [100 * first + 7, 10 * first + 1]
+        if former:
+            del stored["paid"]
+        await artifacts.write(name, json.dumps(stored).encode())
+        await finish(*given, **more)
+
+    monkeypatch.setattr(jobs, "finish", store_more)
+    job = await app.container.autolabel.cancel("p", "job")
+    assert result_json(job)["tokens"] == {"input": 100 * first + 7, "output": 10 * first + 1}
+    assert result_json(job)["outcomes"]["skipped"] == 20
+    [usage] = await app.container.stores.usage.all(job.incarnation)
+    assert usage.tokens.input == 100 * first + 7
+
+
+async def test_a_worker_whose_job_is_cancelled_leaves_no_answers(app: App, fake: FakeOpenAI) -> None:
+    await upload(app, {f"{n}.txt": f"@Login {n} #held" for n in range(5)})
+    starting = asyncio.create_task(app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job"))
+    await until_asked(fake, 5)
+    job = await app.container.autolabel.cancel("p", "job")
+    fake.released.set()
+    await starting
+    if lifecycle._running:  # what goes on after the request
+        await asyncio.wait(lifecycle._running)
+
+    assert (await app.container.autolabel.get("p", "job")).status is JobStatus.CANCELLED
+    assert job.status is JobStatus.CANCELLED
+    assert len(fake.requests) == 5
+    assert await kept(app) == []
+
+
 async def test_a_batch_that_fails_after_its_answers_pays_nothing_again(
     app: App, fake: FakeOpenAI, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
