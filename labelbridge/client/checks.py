@@ -1,7 +1,8 @@
 """Checks answers against their models, and ends lists that do not end.
 
 A field that is there must have the type of its model; one that is missing raises when it is read (`errors.Fields`), and
-one that no model knows is left as it is, so an app of another version is understood. Of a literal only the type counts.
+one that no model knows is left as it is, so an app of another version is understood. Of a literal only the type counts,
+but for the status of a job: whoever follows one with a status that is not known would wait without end.
 """
 
 from collections.abc import Callable
@@ -62,12 +63,9 @@ def field_of[T](answer: httpx.Response, name: str, kind: type[T]) -> T:
     return _fitting(answer, json_of(answer)[name], kind, name)
 
 
-def job_state(answer: httpx.Response) -> JobState:
-    """The state of a job, of its result the fields that are known. Raises NotReachable.
-
-    Also for a status that does not exist, for whoever follows the job would wait without end.
-    """
-    state = checked(answer, JobState)
+def job_state[T: JobState](answer: httpx.Response, kind: type[T]) -> T:
+    """The state of a job, of its result the fields that are known. Raises NotReachable, also for an unknown status."""
+    state = checked(answer, kind)
     result = state.get("result")
     if result:
         _fitting(answer, result, JobResult, "result")

@@ -59,7 +59,7 @@ class AsyncJob:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     async def state(self) -> m.JobState:
-        return job_state(await self._client.call("GET", self.url))
+        return job_state(await self._client.call("GET", self.url), m.JobState)
 
     async def wait(
         self,
@@ -140,7 +140,7 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return job_state(await self.client.call("GET", path))
+        return job_state(await self.client.call("GET", path), m.JobState)
 
     async def statistics(self) -> m.Statistics:
         return await self._get("/statistics", m.Statistics)
@@ -349,7 +349,8 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     async def export_state(self, job_id: str) -> m.ExportJobState:
-        return await self._get(f"/export/jobs/{job_id}", m.ExportJobState)
+        answer = await self.client.call("GET", f"{self.path}/export/jobs/{job_id}")
+        return job_state(answer, m.ExportJobState)
 
     async def export_result(self, job_id: str) -> bytes:
         """The project file of an export that succeeded: JSON in UTF-8. The parts of a large one are put together."""
@@ -405,4 +406,5 @@ class AsyncProjectClient(AsyncTeamOperations):
 
     async def cancellation(self, kind: str, job_id: str) -> m.JobState:
         """The state of a cancellation; `kind` is `autolabel`, `train` or `push`."""
-        return await self._get(f"/{kind}/jobs/{job_id}/cancellation", m.JobState)
+        answer = await self.client.call("GET", f"{self.path}/{kind}/jobs/{job_id}/cancellation")
+        return job_state(answer, m.JobState)

@@ -56,7 +56,7 @@ class Job:
         return httpx.URL(self.url).path.removesuffix("/cancellation").rsplit("/", 1)[-1]
 
     def state(self) -> m.JobState:
-        return job_state(self._client.call("GET", self.url))
+        return job_state(self._client.call("GET", self.url), m.JobState)
 
     def wait(
         self,
@@ -137,7 +137,7 @@ class ProjectClient(TeamOperations):
 
     def deletion(self, job_id: str) -> m.JobState:
         path = f"{PROJECTS}/global/deletion-jobs/{quote(job_id, safe='')}"
-        return job_state(self.client.call("GET", path))
+        return job_state(self.client.call("GET", path), m.JobState)
 
     def statistics(self) -> m.Statistics:
         return self._get("/statistics", m.Statistics)
@@ -340,7 +340,8 @@ class ProjectClient(TeamOperations):
         return self._start("/:export", stringIndexType="Utf16CodeUnit")
 
     def export_state(self, job_id: str) -> m.ExportJobState:
-        return self._get(f"/export/jobs/{job_id}", m.ExportJobState)
+        answer = self.client.call("GET", f"{self.path}/export/jobs/{job_id}")
+        return job_state(answer, m.ExportJobState)
 
     def export_result(self, job_id: str) -> bytes:
         """The project file of an export that succeeded: JSON in UTF-8. The parts of a large one are put together."""
@@ -396,4 +397,5 @@ class ProjectClient(TeamOperations):
 
     def cancellation(self, kind: str, job_id: str) -> m.JobState:
         """The state of a cancellation; `kind` is `autolabel`, `train` or `push`."""
-        return self._get(f"/{kind}/jobs/{job_id}/cancellation", m.JobState)
+        answer = self.client.call("GET", f"{self.path}/{kind}/jobs/{job_id}/cancellation")
+        return job_state(answer, m.JobState)

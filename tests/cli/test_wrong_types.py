@@ -6,7 +6,7 @@ The answers are made from the OpenAPI document; every command ends with a senten
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ import function_app
 from functions.http import OPERATIONS
 from functions.system import VERSION
 from labelbridge.cli import session
-from labelbridge.client import AsyncClient, Client, JobFailed, NotReachable, checks
+from labelbridge.client import AsyncClient, Client, JobFailed, NotReachable, ProjectClient, checks
 from shared.runtime.openapi import describe
 from tests.cli.terminal import Cli
 from tests.cli.test_other_servers import JSON, every_command, offline, quick
@@ -303,3 +303,27 @@ def test_a_job_with_a_status_that_does_not_exist_is_not_waited_for():
         pytest.raises(JobFailed),
     ):
         made.job("http://x/jobs/j").wait()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda project: project.deletion("j"),
+        lambda project: project.export_state("j"),
+        lambda project: project.cancellation("autolabel", "j"),
+    ],
+    ids=["deletion", "export", "cancellation"],
+)
+def test_every_state_of_a_job_has_a_status_that_exists(ask: Callable[[ProjectClient], Any]):
+    answers = [
+        {"status": "resting"},
+        {"status": "running", "result": {"percentComplete": "x"}},
+        {"status": "running"},
+    ]
+    waiting = iter(answers)
+    with client(lambda _: httpx.Response(200, json=next(waiting))) as made:
+        with pytest.raises(NotReachable, match="'resting' is no status of a job"):
+            ask(made.project("p"))
+        with pytest.raises(NotReachable, match=r"result\.percentComplete"):
+            ask(made.project("p"))
+        assert ask(made.project("p"))["status"] == "running"
