@@ -1,5 +1,6 @@
 """Every view is reached from the first page, works for roles, and says what it did or why not."""
 
+import asyncio
 import re
 
 import pytest
@@ -38,6 +39,38 @@ async def test_roles_hide_what_one_may_not_do(open_studio: OpenStudio, new_proje
     await expect(page.get_by_role("button", name="Start job")).to_have_count(0)
     await studio.open(project.name, "Connection")
     await expect(page.get_by_text("Connecting requires the Projects.Own role.")).to_be_visible()
+
+
+async def test_a_card_does_not_move_when_its_counts_arrive(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """Whoever clicks a project further down would open another one."""
+    for _ in range(4):
+        project = await new_project(SINGLE)
+        await project.suggested({"a.txt": "@Refund:60"}, "Refund")
+    studio = await open_studio()
+    page = studio.page
+    cards = page.locator(".project-card")
+    places = "all => all.map((card) => [card.offsetTop, card.offsetHeight])"
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route(re.compile("/statistics"), hold)
+    for width in (1280, 768, 390):
+        go_on.clear()
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.reload()
+        await expect(cards.get_by_role("link").first).to_be_visible()
+        await expect(cards.get_by_text("suggested")).to_have_count(await cards.count())
+        await expect(cards.get_by_text("suggested").first).to_be_hidden()
+        before = await cards.evaluate_all(places)
+        go_on.set()
+        for n in range(await cards.count()):
+            await expect(cards.nth(n).get_by_text("suggested")).to_be_visible()
+        assert await cards.evaluate_all(places) == before
 
 
 @pytest.mark.timeout(300)

@@ -16,6 +16,7 @@ import { NewProject } from "./new-project";
 import { StatusBar } from "./status-bar";
 
 const REFRESH_MS = 15_000;
+const NO_STATISTICS = readStatistics({});
 
 export function ProjectsView() {
   const { data, error, again } = usePoll(listProjects, () => REFRESH_MS, "projects");
@@ -98,7 +99,10 @@ function ProjectCard({ project }: { project: Project }) {
           </>
         )}
       </p>
-      {statistics ? <StatusBar statistics={statistics} /> : <div class="status-bar-space" />}
+      {/* Counts that are not here yet have their room: a card must not move away from whoever clicks it. */}
+      <div class={statistics ? undefined : "status-space"}>
+        <StatusBar statistics={statistics ?? NO_STATISTICS} />
+      </div>
       <div class="card-foot">
         <p class="meta">
           {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)} ·{" "}
