@@ -395,7 +395,8 @@ class ImportService:
     async def _finish(self, job: Job, file: ProjectFile, *, uninspected: bool) -> Job:
         """What follows from the new content. Raises Conflict when the project was deleted since.
 
-        `uninspected`: it landed just now, so that no document can have been inspected.
+        `uninspected`: it landed just now, so that no document was inspected, but for those of events since then. So the
+        scan reads the documents if uploads are pending; one that was inspected by now was in the container just now.
         """
         if job.status.ended:
             await self._clear(job)  # by another worker, while we wrote
@@ -407,6 +408,8 @@ class ImportService:
         if project is None or not job.parameters_as(ImportParameters).landed_in(project):
             raise Conflict("The project was deleted after its content was imported.")
         await self._stop_jobs(project)
+        if uninspected and await self._stores.pending.any(project.incarnation):
+            uninspected = False
         locations = [document.location for document in file.documents] if uninspected else None
         await self._registering.begin_scan(project, derived_id(job.id, "scan"), locations)
         await self._clear(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Labels
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import Page, page_of
+from shared.domain.project import Project
 from shared.services.jobs import lifecycle
 from shared.services.jobs.lifecycle import JobMessage
 from shared.services.training.service import TrainRequest
@@ -177,6 +179,30 @@ async def test_an_import_that_goes_on_later_removes_no_documents_that_were_inspe
     job = await later.container.stores.jobs.get("", JobKind.IMPORT, "job")
     assert job.status is JobStatus.SUCCEEDED
     assert not any([(await later.get(location)).missing for location in locations])
+
+
+@pytest.mark.parametrize("pending", [False, True])
+async def test_the_scan_of_an_import_reads_the_documents_while_uploads_are_pending(
+    memory: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, pending: bool
+):
+    """An event may have come since the import landed, and its document be inspected before the listing."""
+    app = await old_project(memory, clock)
+    project = await app.container.projects.get(app.name)
+    if pending:
+        await app.container.stores.pending.add(project.incarnation, "new-0.txt")
+    begin, known = app.container.registering.begin_scan, list[Collection[str] | None]()
+
+    async def begin_scan(project: Project, reason: str, locations: Collection[str] | None) -> None:
+        known.append(locations)
+        await begin(project, reason, locations)
+
+    monkeypatch.setattr(app.container.registering, "begin_scan", begin_scan)
+    await app.container.imports.start(app.name, file_of("new-"), "tester", "job")
+    await app.drain()
+
+    assert known == [
+        None if pending else [d["location"] for d in json.loads(file_of("new-"))["assets"]["documents"]]
+    ]
 
 
 async def _dies(*_: Any) -> None:
