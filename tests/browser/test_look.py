@@ -37,7 +37,7 @@ async def projects(studio: Studio, project: Project) -> dict[str, list[str]]:
     await page.reload()
     card = page.get_by_role("main").get_by_role("listitem")
     await expect(card).to_have_count(1)
-    await expect(card.filter(has_text=project.name)).to_contain_text("suggested")
+    await expect(card.filter(has_text=project.name).get_by_text("suggested")).to_be_visible()
     found = await studio.at_all_sizes("projects")
     await page.get_by_role("button", name="New project").click()
     await page.get_by_role("dialog").get_by_label("Name").fill("n" * 50)
