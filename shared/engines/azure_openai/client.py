@@ -188,7 +188,7 @@ class Client:
             waited = False
             try:
                 await self._pace.turn(tokens, left)
-                async with self._turn(left) as before:
+                async with self._turn(left, first=excused is not None) as before:
                     sent = True
                     seconds = min(patience, deadline.to_end())
                     try:
@@ -215,7 +215,7 @@ class Client:
                     failure = await self._pause_or_raise(error, tries, deadline.to_end() - patience)
 
     @asynccontextmanager
-    async def _turn(self, left: Callable[[], float]) -> AsyncGenerator[int]:
+    async def _turn(self, left: Callable[[], float], *, first: bool) -> AsyncGenerator[int]:
         """One of the requests that may be under way together. Raises OutOfTime."""
         seconds = left()
         if seconds <= 0:
@@ -223,7 +223,7 @@ class Client:
         async with AsyncExitStack() as taken:
             try:
                 async with asyncio.timeout(seconds if isfinite(seconds) else None):
-                    before = await taken.enter_async_context(self._turns.turn())
+                    before = await taken.enter_async_context(self._turns.turn(first=first))
             except TimeoutError:
                 raise OutOfTime from None
             yield before

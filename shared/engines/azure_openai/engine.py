@@ -199,8 +199,7 @@ class LanguageModel(ServiceModel):
             # With an answer in each message, asking again has an end.
             if late.failure is None or batch.answered:
                 return answer
-            answer = Answer(failure=late.failure.error)
-            batch.failed(late.failure)
+            answer = Answer(failure=late.failure.error)  # says nothing of the server: it answered others
         except CallFailed as failed:
             answer = Answer(failure=failed.error, tokens=failed.tokens)
             batch.failed(failed)

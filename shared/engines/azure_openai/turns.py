@@ -28,10 +28,13 @@ class Turns:
         self._since_timeout = most + 1  # so that the first one halves nothing
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[int]:
-        """Wait for a turn, first come, first served, and take it for the block: how many answers came before it."""
+    async def turn(self, *, first: bool = False) -> AsyncGenerator[int]:
+        """Wait for a turn, first come, first served, and take it for the block: how many answers came before it.
+
+        `first`: before all who wait, for a request that had its turn and waited in vain.
+        """
         if self._under_way >= self.limit:  # below it nobody waits
-            await self._wait()
+            await self._wait(first)
         else:
             self._under_way += 1
         try:
@@ -40,9 +43,9 @@ class Turns:
             self._under_way -= 1
             self._go_on()
 
-    async def _wait(self) -> None:
+    async def _wait(self, first: bool) -> None:
         mine = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
+        (self._waiting.appendleft if first else self._waiting.append)(mine)
         try:
             await mine
         except asyncio.CancelledError:

@@ -222,3 +222,15 @@ async def test_a_turn_that_comes_as_its_task_is_canceled_goes_to_the_next() -> N
     canceled.cancel()
     await following
     assert canceled.cancelled()
+
+
+async def test_a_request_that_waited_in_vain_goes_before_all_who_wait() -> None:
+    turns, order = Turns(1), list[str]()
+
+    async def take(name: str, *, first: bool = False) -> None:
+        async with turns.turn(first=first):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(take("running"), take("waiting"), take("again", first=True))
+    assert order == ["running", "again", "waiting"]
