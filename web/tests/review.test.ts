@@ -134,6 +134,16 @@ describe("a document that cannot be read", () => {
     review.close();
   });
 
+  it("is not waited for by whoever goes back to the one that is shown", async () => {
+    const { review, fails } = await withoutB();
+    await review.goTo("a");
+    expect([review.opening.id.value, review.opening.failure.value]).toEqual([null, null]);
+    fails.clear();
+    await passes();
+    expect(idOf(review)).toBe("a");
+    review.close();
+  });
+
   it("is not waited for when it is gone, and is what the keys tell", async () => {
     const { review, fails } = opened();
     fails.set("b", GONE);
@@ -179,6 +189,19 @@ describe("a list that cannot be read", () => {
     await passes();
     await filtered;
     expect([errors, idOf(review), review.index.value]).toEqual([[AWAY.message, null], "a", 0]);
+    review.close();
+  });
+
+  it("does not take the person off a document that was opened meanwhile", async () => {
+    const { review, fails } = opened();
+    fails.set("list", AWAY);
+    const filtered = review.filter(FILTERS, null);
+    await vi.advanceTimersByTimeAsync(0);
+    await review.goTo("b");
+    fails.clear();
+    await passes();
+    await filtered;
+    expect([idOf(review), review.index.value]).toEqual(["b", 1]);
     review.close();
   });
 
@@ -231,6 +254,31 @@ describe("a dialog", () => {
     review.note.close("");
     const drafts = ["a", "b"].map((id) => review.drafts.get(id)?.steps.at(-1));
     expect(drafts).toMatchObject([{ do: "note", note: "" }, undefined]);
+    review.close();
+  });
+});
+
+describe("a review that was left", () => {
+  it("reads no list, whatever ends later", async () => {
+    const { review, source } = opened();
+    await review.filter(FILTERS, null);
+    review.close();
+    review.reread();
+    await passes();
+    expect(source.list).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("undo of a step", () => {
+  it("does not wait for the document of the one before it", async () => {
+    const { review, source } = opened();
+    await review.filter(FILTERS, null);
+    for (const id of ["b", "c"]) review.drafts.add(suggested(id), { do: "add", place: { category: "A" } });
+    source.read.mockReturnValue(new Promise(() => {})); // neither b nor c is read in this test
+    void review.undo();
+    void review.undo();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(review.drafts.unsaved.value).toEqual([]);
     review.close();
   });
 });

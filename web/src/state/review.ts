@@ -175,7 +175,8 @@ export class Review {
     await reading;
     await list.begun;
     if (this.list.value !== list || this.index.value >= 0) return;
-    if (id) this.index.value = list.rows.value.findIndex((row) => row.id === id);
+    const shown = this.opening.id.value ?? this.current.value?.document.id ?? id;
+    if (shown) this.index.value = list.rows.value.findIndex((row) => row.id === shown);
     else if (list.rows.value.length) await this.openRow(this.firstRow(list.rows.value));
   }
 
@@ -205,7 +206,7 @@ export class Review {
 
   /** The address names another document of the list. */
   async goTo(id: string): Promise<void> {
-    if (id !== this.current.value?.document.id && id !== this.opening.id.value) await this.jumpTo(id);
+    if (id !== (this.opening.id.value ?? this.current.value?.document.id)) await this.jumpTo(id);
   }
 
   async openRow(index: number, at: At = "first"): Promise<void> {
@@ -353,20 +354,23 @@ export class Review {
    * time: the server must have undone one before the next begins.
    */
   undo(): Promise<void> {
-    return (this.undoing = this.undoing.then(() => this.undoNext()));
+    const turn = this.undoing.then(() => this.undoNext());
+    this.undoing = turn.then(() => undefined);
+    return turn.then(({ shown }) => shown);
   }
 
-  private async undoNext(): Promise<void> {
+  /** `shown`: when the document is shown, for which the next undo does not wait. */
+  private async undoNext(): Promise<{ shown?: Promise<void> }> {
     const undone = this.saving.newest > this.drafts.newest ? null : this.drafts.undo();
-    if (!undone) {
-      this.undoes = true;
-      const id = await this.saving.undoSaved();
-      if (id) await this.jumpTo(id);
-      this.undoes = false;
-      return;
-    }
-    const { draft, step } = undone;
-    if (draft.documentId !== this.current.value?.document.id) await this.jumpTo(draft.documentId);
+    if (undone) return { shown: this.showUndone(undone.draft.documentId, undone.step) };
+    this.undoes = true;
+    const id = await this.saving.undoSaved().finally(() => (this.undoes = false));
+    return id ? { shown: this.jumpTo(id) } : {};
+  }
+
+  private async showUndone(id: string, step: Step): Promise<void> {
+    if (id !== this.current.value?.document.id) await this.jumpTo(id);
+    if (id !== this.current.value?.document.id) return;
     if ("ids" in step) this.cursor.value = step.ids[0] ?? null;
     else if (step.do === "relabel") this.cursor.value = step.id;
   }
@@ -403,7 +407,7 @@ export class Review {
   /** Reads list and documents again, after many changed at once. */
   reread(): void {
     this.documents.forgetAll();
-    if (this.filters) void this.filter(this.filters, null);
+    if (this.filters && this.list.value) void this.filter(this.filters, null); // else it was left
   }
 
   base(document: DocumentItem): Base {
