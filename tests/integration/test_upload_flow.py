@@ -45,7 +45,6 @@ async def _outcomes(project: Project) -> list[Json]:
     return found
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.timeout(400)
 async def test_a_thousand_uploads_are_labeled_by_events_and_each_is_accounted_for(
     new_project: MakeProject,
