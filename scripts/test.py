@@ -3,7 +3,7 @@
     python scripts/test.py                    every folder of tests/ but those of ON_REQUEST
     python scripts/test.py unit architecture  the named ones
 
-Three processes share the files of tests; each starts a host and a storage of its own, on free ports.
+Two processes share the files of tests; each starts a host and a storage of its own, on free ports.
 Files named test_speed.py measure time: they run after all others, alone. Options for pytest go in
 PYTEST_ARGS. The exit status is 0 when every test of both parts passed and there was at least one.
 """
@@ -22,10 +22,9 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 ALONE = "test_speed.py"
-# Three on two cores: the files that work against a host wait for two thirds of their time.
 # A file stays in one process, and the files keep their order: the last ones are small, so all end together.
 # A test that hangs takes its process with it; in a new one xdist would try it again, and again wait for its end.
-TOGETHER = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
+TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
 TOGETHER += [f"--ignore-glob=*/{ALONE}"]
 #: Folders of tests that run only when they are named.
 ON_REQUEST = {"llm"}
@@ -111,7 +110,7 @@ def main(names: list[str]) -> int:
     if not names:
         slowest = sorted(counts.seconds.items(), key=lambda entry: -entry[1])[:SLOWEST]
         slow = (f"{seconds:6.1f} s  {file}" for file, seconds in slowest)
-        print("\n".join(["The slowest files, three at a time:", *slow]))
+        print("\n".join(["The slowest files, two at a time:", *slow]))
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped", flush=True)
     return failed or int(counts.passed + counts.failed == 0)
 
