@@ -71,7 +71,9 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         for n in range(await cards.count()):
             await expect(cards.nth(n).get_by_text("suggested")).to_be_visible()
         after = await cards.evaluate_all(places)
-        for (top, height), (was_top, was_height) in zip(after, before, strict=True):  # rounded to whole pixels
+        for (top, height), (was_top, was_height) in zip(
+            after, before, strict=True
+        ):  # rounded to whole pixels
             assert abs(top - was_top) <= 1
             assert abs(height - was_height) <= 1
 
