@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { getConnection, getStatistics, listAutolabelJobs, listProjects } from "../api/client";
+import { getStatistics, listAutolabelJobs, listProjects } from "../api/client";
 import { ended } from "../api/operations";
 import type { Project, Studio } from "../api/types";
 import { may } from "../auth/session";
@@ -69,14 +69,15 @@ function NoProjects() {
 
 interface Numbers {
   statistics: Statistics | null;
-  studio: Studio | undefined;
   running: number | null;
 }
 
 function ProjectCard({ project }: { project: Project }) {
   const numbers = useNumbers(project);
-  const { statistics, studio, running } = numbers.value;
-  const locked = project.settings?.isLabelingLocked;
+  const { statistics, running } = numbers.value;
+  const { amlProjectPath, isLabelingLocked: locked } = project.settings ?? {};
+  const studio: Studio = locked && amlProjectPath ? "azureMachineLearning" : "languageStudio";
+  const waiting = (statistics?.byStatus.autoLabeled ?? 0) > 0;
   return (
     <li class="card project-card">
       <h2>
@@ -99,49 +100,44 @@ function ProjectCard({ project }: { project: Project }) {
           </>
         )}
       </p>
-      {/* Counts that are not here yet have their room: a card must not move away from whoever clicks it. */}
-      <div class={statistics ? undefined : "status-space"}>
+      {/* What is not here yet has its room: a card must not move away from whoever clicks it. */}
+      <div class={statistics ? undefined : "room"}>
         <StatusBar statistics={statistics ?? NO_STATISTICS} />
       </div>
       <div class="card-foot">
         <p class="meta">
           {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)} ·{" "}
           <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
-          {running !== null && <span class="badge live">Autolabel {count(Math.round(running))}%</span>}
         </p>
-        {(statistics?.byStatus.autoLabeled ?? 0) > 0 && (
-          <a
-            class="button primary raised"
-            href={href(project.projectName, "review")}
-            aria-describedby={`project-${project.projectName}`}
-          >
-            Review
-          </a>
-        )}
+        <a
+          class={waiting ? "button primary raised" : "button raised room"}
+          href={href(project.projectName, "review")}
+          aria-describedby={`project-${project.projectName}`}
+        >
+          Review
+        </a>
       </div>
+      {running !== null && <p class="badge running-badge">Autolabel {count(Math.round(running))}%</p>}
     </li>
   );
 }
 
 function useNumbers(project: Project) {
-  const numbers = useSignal<Numbers>({ statistics: null, studio: undefined, running: null });
+  const numbers = useSignal<Numbers>({ statistics: null, running: null });
   useEffect(() => {
     let live = true;
     const name = project.projectName;
-    const aml = project.settings?.amlProjectPath;
     const read = async (): Promise<void> => {
-      const [statistics, connection, jobs] = await Promise.all([
+      const [statistics, jobs] = await Promise.all([
         getStatistics(name)
           .then(readStatistics)
           .catch(() => null),
-        aml ? getConnection(name).catch(() => null) : null,
         listAutolabelJobs(name).catch(() => []),
       ]);
       const job = jobs.find((candidate) => !ended(candidate));
       if (live)
         numbers.value = {
           statistics,
-          studio: connection?.activeStudio,
           running: job ? (job.result?.percentComplete ?? 0) : null,
         };
     };
