@@ -28,6 +28,7 @@ from shared.services.jobs.lifecycle import (
 from shared.services.jobs.stores import Stores
 from shared.services.projects.categories import CategoryService
 from shared.services.projects.service import ProjectService
+from shared.storage.gateways.limits import MAX_RECEIVED
 from shared.storage.gateways.ports import Delete, Received, RowMissing
 from shared.storage.projects import MARK_KEPT_FOR, Mark, Purge
 from shared.storage.rows import outbox_key, pending_partition
@@ -51,8 +52,9 @@ IDLE_PLAN_WORKS = timedelta(seconds=30)
 BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
 #: For so long such an upload is left to the other apps of the account where no project of ours has its container.
 UNCLAIMED_FOR = timedelta(days=1)
-#: How long a message that the sweep reads is hidden from another sweep.
+#: How long a message that the sweep reads is hidden from another sweep; at most, where many stay.
 HIDDEN_SECONDS = 60
+MOST_HIDDEN_SECONDS = 24 * 3_600
 #: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
 SWEEP_SECONDS = 60
 
@@ -280,6 +282,8 @@ class QueueSweep:
         self._dispatcher = dispatcher
         self._seen = seen
         self._former_seen = False
+        #: Of queues whose first messages stay: seconds for which they are hidden, so that others have their turn.
+        self._hidden: dict[str, int] = {}
         self._stacks = telemetry.Stacks()
 
     async def run(self, blob_function: str, *, former: bool = False) -> None:
@@ -308,14 +312,22 @@ class QueueSweep:
         """Do this with the messages of a queue and delete those that are settled; what fails comes again later.
 
         Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
+        Whoever reads a message hides it from its app, so a sweep ends where it can settle nothing. If there may be
+        others behind, the next sweeps hide what stays for twice the time, until they have seen them all.
         """
+        hidden = self._hidden.pop(queue, HIDDEN_SECONDS)
         try:
-            while received := await self._stores.queues.receive(queue, HIDDEN_SECONDS):
+            while received := await self._stores.queues.receive(queue, hidden):
                 settled = [await self._settle(queue, message, action) for message in received]
                 if self._stores.clock() >= until:
                     return False
                 if not any(settled):  # what is left is not ours, or fails
-                    return True
+                    if len(received) < MAX_RECEIVED:
+                        return True
+                    self._hidden[queue] = min(2 * hidden, MOST_HIDDEN_SECONDS)
+                    text = "None of %d messages in the queue '%s' could be settled; the oldest is of %s."
+                    log.warning(text, len(received), queue, min(m.inserted for m in received).isoformat())
+                    return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
             log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, override
 
 from shared.storage.gateways.azure_errors import code_of, translated, unavailable
-from shared.storage.gateways.limits import check_message
+from shared.storage.gateways.limits import MAX_RECEIVED, check_message
 from shared.storage.gateways.ports import Queues, Received, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _BY_CODE = {
     "MessageNotFound": _MessageMissing,
     "PopReceiptMismatch": _MessageMissing,
 }
-RECEIVED = 32
 
 
 class AzureQueues(Queues):
@@ -62,7 +61,7 @@ class AzureQueues(Queues):
     async def receive(self, queue: str, seconds: int) -> list[Received]:
         async def receive() -> list[Received]:
             messages = self._client(queue).receive_messages(
-                messages_per_page=RECEIVED, max_messages=RECEIVED, visibility_timeout=seconds
+                messages_per_page=MAX_RECEIVED, max_messages=MAX_RECEIVED, visibility_timeout=seconds
             )
             return [_received(message) async for message in messages]
 

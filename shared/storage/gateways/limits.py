@@ -21,6 +21,8 @@ MAX_BLOB_NAME = 1024
 MAX_MESSAGE_BYTES = 48 * KIB
 """Of a message as plain text; base64 makes 64 KiB of it, which is what the service takes."""
 MAX_DELAY_SECONDS = 7 * 24 * 3600
+MAX_RECEIVED = 32
+"""Messages of a queue that one call receives."""
 
 _FORBIDDEN_IN_KEY = re.compile("[/\\\\#?\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$logs")

@@ -16,6 +16,7 @@ from shared.services.jobs.lifecycle import (
     BatchMessage,
     JobMessage,
     PlanMessage,
+    Work,
     parse,
 )
 from shared.services.projects.maintenance import BLOB_TRIGGER_POISON
@@ -255,7 +256,6 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
 async def test_failed_uploads_of_deleted_projects_make_way_for_others(
     app: App, storage: MemoryStorage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A sweep stops where it can settle nothing, so what stays keeps it from what is behind."""
     project = await app.create()
     message = {"FunctionId": "Host.Functions.document_uploaded", "BlobName": "a.txt"}
     for number in range(32):
@@ -274,6 +274,52 @@ async def test_failed_uploads_of_deleted_projects_make_way_for_others(
         "a.txt"
     ]
     assert sum("'gone-7'" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("others", [32, 300])
+async def test_failed_uploads_of_other_apps_do_not_hold_back_ours(
+    app: App, storage: MemoryStorage, clock: Clock, caplog: pytest.LogCaptureFixture, others: int
+) -> None:
+    project = await app.create()
+    for number in range(others):
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps({"number": number}))
+    ours = {"FunctionId": "Host.Functions.document_uploaded", "BlobName": "a.txt"}
+    await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(ours | {"ContainerName": app.documents}))
+
+    for _ in range(30):
+        await app.container.queue_sweep.run("document_uploaded")
+        clock.move(60)
+
+    assert [pending.location for pending in await app.container.stores.pending.all(project.scope, 10)] == [
+        "a.txt"
+    ]
+    assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == others
+    assert f"None of 32 messages in the queue '{BLOB_TRIGGER_POISON}' could be settled" in caplog.text
+
+
+async def test_messages_that_fail_do_not_hold_back_those_behind_them(
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await job_of(app)
+    for number in range(32):
+        message = JobMessage.of(job).model_copy(update={"job": f"fails-{number}"})
+        await storage.queues.send("work-poison", message.model_dump_json())
+    await storage.queues.send("work-poison", JobMessage.of(job).model_dump_json())
+    give_up = app.container.dispatcher.give_up
+
+    async def fails(work: Work, reason: str) -> None:
+        if isinstance(work, JobMessage) and work.job != job.id:
+            raise RuntimeError
+        await give_up(work, reason)
+
+    monkeypatch.setattr(app.container.dispatcher, "give_up", fails)
+    for _ in range(4):
+        await app.container.queue_sweep.run("document_uploaded")
+        clock.move(60)
+
+    found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
+    assert found.status is JobStatus.FAILED
+    assert len(storage.queues.messages["work-poison"]) == 32
 
 
 async def test_failed_uploads_of_other_apps_are_read_once_a_sweep(
