@@ -376,6 +376,8 @@ class Exchange(Protocol):
 
     wait: float
     """Seconds after which another call is worth it."""
+    records: int
+    """Text records that the service has taken, but for those that it answered with an error."""
 
     @property
     def unsent(self) -> bool:
@@ -408,7 +410,7 @@ class Exchange(Protocol):
         ...
 
     def dump(self) -> bytes:
-        """The state."""
+        """The state. Of a job that is canceled, the number `records` in it is counted, if it is a JSON object."""
         ...
 
 

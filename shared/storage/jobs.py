@@ -238,6 +238,11 @@ class JobStore:
         )
         return [_state(row) for row in rows]
 
+    async def is_done(self, job: Job, number: int) -> bool:
+        """Whether the batch has its result."""
+        row = await self._table.get(job.incarnation, batch_key(job.id, number))
+        return row is not None and bool(row.values.get("done"))
+
     async def outcomes(self, job: Job) -> "list[DocumentOutcome]":
         """What became of each document of the batches that are done."""
         low, high = key_range(batch_key(job.id))

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from shared.domain.jobs import JobError
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.text import Offsets, content_hash
+from shared.domain.text import Offsets, content_hash, text_records
 from shared.engines.azure_language.packing import Piece, merge_classes, merge_entities, pack, split
 from shared.engines.azure_language.service import Busy, OperationState, Refused, checksum
 from shared.engines.base import Answer, EngineUnavailable, Keep, Permit, Text
@@ -52,6 +52,10 @@ class Sent:
     key: str
     content: str
     piece: Piece
+
+    @property
+    def records(self) -> int:
+        return text_records(self.piece.end - self.piece.start)
 
     def to_json(self) -> list[Any]:
         piece = self.piece
@@ -97,6 +101,9 @@ class Exchange:
             key: (content, JobError(*error)) for key, (content, error) in data.get("failed", {}).items()
         }
         self._polls = int(data.get("polls", 0))
+        self.records = int(
+            data["records"] if "records" in data else self._records()
+        )  # else of an earlier version
         self._refusals = 0
         #: Why no request is accepted.
         self._hopeless: JobError | None = None
@@ -114,8 +121,15 @@ class Exchange:
             },
             "failed": {key: [content, [e.code, e.message]] for key, (content, e) in self._failed.items()},
             "polls": self._polls,
+            "records": self.records,
         }
         return json.dumps(data, separators=(",", ":")).encode()
+
+    def _records(self) -> int:
+        """Of what was sent, or answered."""
+        pieces = [piece for found in self._found.values() for piece, _ in found.pieces]
+        pieces += [sent.piece for request in self._requests if request.operation for sent in request.items]
+        return sum(text_records(piece.end - piece.start) for piece in pieces)
 
     @property
     def unsent(self) -> bool:
@@ -216,6 +230,7 @@ class Exchange:
             self._refused(request, refused)
         else:
             self._accepted = True
+            self.records += sum(item.records for item in request.items)
 
     def _refused(self, request: Request, refused: Refused) -> None:
         """A request is refused whole, often for one document: its halves are tried, down to single documents."""
@@ -257,6 +272,7 @@ class Exchange:
         return True
 
     def _end(self, request: Request, state: "OperationState") -> None:
+        self.records -= sum(item.records for item in request.items)
         if state.status in {"failed", "cancelled"} and not state.documents and not state.errors:
             if state.reason.code in PASSING_CODES and request.tries < TRIES:
                 request.operation = ""
@@ -269,7 +285,9 @@ class Exchange:
             rows, error = state.documents.get(str(number)), state.errors.get(str(number))
             if error is not None or rows is None:
                 self._fail([item], error or state.reason)
-            elif self._is_current(item):
+                continue
+            self.records += item.records
+            if self._is_current(item):
                 self._found[item.key].pieces.append((item.piece, rows))
 
     def _answer(self, key: str, text: str) -> Answer:

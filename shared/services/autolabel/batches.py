@@ -30,7 +30,7 @@ from shared.domain.labels import Filter, Prediction, by_current_names, rejected_
 from shared.domain.names import random_id
 from shared.domain.page import Change, Edit, EngineTally, HistoryEntry, Page, page_of, suggestions_made
 from shared.domain.project import Project
-from shared.domain.text import NO_TOKENS, Tokens, text_records
+from shared.domain.text import text_records
 from shared.engines.base import (
     Answer,
     ArtifactError,
@@ -46,7 +46,7 @@ from shared.engines.registry import Engines
 from shared.services.autolabel.exchanges import Exchanges
 from shared.services.jobs.dispatch import reason_of, run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
-from shared.services.jobs.stores import Handle, Stores
+from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
 from shared.services.training.model_cache import ModelCache
 from shared.storage.jobs import Lease
 from shared.storage.pages import Author
@@ -156,8 +156,8 @@ class _Work:
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
     #: Why a document fails: the batch failed too often, or the service said so.
     failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
-    #: What a service took.
-    tokens: Tokens = NO_TOKENS
+    #: To a service.
+    paid: Paid = NOT_PAID
     left_out: int = 0
 
     def result(self) -> BatchResult:
@@ -168,10 +168,12 @@ class _Work:
             for key in self.missing
         ]
         found = [document_outcome for outcomes in self.outcomes.values() for document_outcome in outcomes]
-        texts = (self.readings[key] for key in self.predictions)
-        records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
+        records = self.paid.records
+        if records is None:
+            texts = (self.readings[key] for key in self.predictions)
+            records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
         outcomes = tuple(sorted((*found, *unknown), key=lambda o: o.document_id))
-        return BatchResult(outcomes, records, tokens=self.tokens, left_out=self.left_out)
+        return BatchResult(outcomes, records, tokens=self.paid.tokens, left_out=self.left_out)
 
 
 class BatchRunner:
@@ -196,7 +198,7 @@ class BatchRunner:
         async def fail(job: Job, batch: Batch, lease: Lease) -> None:
             await self._run(job, batch, lease, reason)
 
-        await run_leased(self._stores, self._jobs, message, fail, gives_up=True)
+        await run_leased(self._stores, self._jobs, message, fail, gives_up=True, over=self._clear)
 
     async def _run(self, job: Job, batch: Batch, lease: Lease, last_try: str | None = None) -> None:
         try:
@@ -327,13 +329,13 @@ class BatchRunner:
             if not isinstance(engine, ServiceEngine):
                 work.predictions, work.failures = await predict(load, engine.capabilities, texts, last_try)
                 return
-            answers, work.tokens = await self._answers(project, work, await load(), texts, last_try)
+            answers, work.paid = await self._answers(project, work, await load(), texts, last_try)
         except Exception as error:
             if last_try is None:
                 raise
             _log_last_try(len(texts), error)
             reason = _failure(last_try, error)
-            answers, work.tokens = await self._exchanges.so_far(
+            answers, work.paid = await self._exchanges.so_far(
                 work.job, work.number, project.kind, texts, reason
             )
         for key, answer in answers.items():
@@ -345,13 +347,12 @@ class BatchRunner:
 
     async def _answers(
         self, project: Project, work: _Work, model: Model, texts: Mapping[str, str], last_try: str | None
-    ) -> tuple[Mapping[str, Answer], Tokens]:
+    ) -> tuple[Mapping[str, Answer], Paid]:
         engine = work.job.parameters_as(AutolabelParameters).engine or ""
         if isinstance(model, DeferredModel):
             known = {key: d.language for page in work.pages.values() for key, d in page.documents.items()}
             sent = {key: Text(text, known.get(key, project.language)) for key, text in texts.items()}
-            answers = await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
-            return answers, NO_TOKENS
+            return await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
         if not isinstance(model, ServiceModel):
             raise ArtifactError(f"The job's model does not belong to the engine '{engine}'.")
         return await self._exchanges.paid_answers(work.job, work.number, model, texts, last_try)
@@ -436,8 +437,10 @@ def _count(work: _Work) -> None:
         telemetry.count("labelbridge.documents", number, outcome=kind)
     parameters = work.job.parameters
     if isinstance(parameters, AutolabelParameters) and parameters.engine:
-        telemetry.count("labelbridge.tokens", work.tokens.input, engine=parameters.engine, type="input")
-        telemetry.count("labelbridge.tokens", work.tokens.output, engine=parameters.engine, type="output")
+        telemetry.count("labelbridge.tokens", work.paid.tokens.input, engine=parameters.engine, type="input")
+        telemetry.count(
+            "labelbridge.tokens", work.paid.tokens.output, engine=parameters.engine, type="output"
+        )
 
 
 def _step(

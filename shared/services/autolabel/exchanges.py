@@ -20,7 +20,7 @@ from shared import telemetry
 from shared.domain.jobs import AutolabelParameters, Job, JobError
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
-from shared.domain.text import NO_TOKENS, Tokens, content_hash
+from shared.domain.text import Tokens, content_hash, text_records
 from shared.engines.base import (
     Answer,
     Deadline,
@@ -33,7 +33,7 @@ from shared.engines.base import (
 )
 from shared.engines.registry import Engines
 from shared.services.jobs.dispatch import Later, reason_of
-from shared.services.jobs.stores import Stores
+from shared.services.jobs.stores import NOT_PAID, Paid, Stores
 from shared.storage.gateways.ports import StorageError
 from shared.storage.models import exchange_name
 
@@ -56,7 +56,7 @@ NEXT_SECONDS: Final = 2
 class _Paid:
     """The answers of a batch so far, each for the text with a certain hash; as JSON, without texts.
 
-    The JSON says in `paid` what all took, for a job that is stopped.
+    The JSON says in `paid` and `records` what all took, for a job that is stopped.
     """
 
     def __init__(self, state: bytes | None) -> None:
@@ -75,6 +75,7 @@ class _Paid:
         }
         #: Of answers to texts that have changed since.
         self._former = Tokens(*data.get("former", (0, 0)))
+        self._records = int(data.get("records", 0))
 
     def dump(self) -> bytes:
         answers = {
@@ -87,13 +88,15 @@ class _Paid:
             ]
             for key, (content, answer) in self._found.items()
         }
-        data = {"paid": astuple(self.tokens), "answers": answers, "former": astuple(self._former)}
+        former, paid = astuple(self._former), astuple(self.tokens)
+        data = {"paid": paid, "records": self._records, "answers": answers, "former": former}
         return json.dumps(data, separators=(",", ":")).encode()
 
     def add(self, key: str, text: str, answer: Answer) -> None:
         if key in self._found:
             self._former += self._found[key][1].tokens
         self._found[key] = content_hash(text), answer
+        self._records += 0 if answer.failure else text_records(len(text))
 
     def get(self, key: str, text: str) -> Answer | None:
         """The answer to this text of the document."""
@@ -127,7 +130,7 @@ class Exchanges:
         model: DeferredModel,
         texts: Mapping[str, Text],
         last_try: str | None,
-    ) -> dict[str, Answer]:
+    ) -> tuple[dict[str, Answer], Paid]:
         """The answers to all documents of a batch. Raises Later while some are missing, and what the engine raises.
 
         In the last try, and after a day, documents without an answer fail.
@@ -150,7 +153,7 @@ class Exchanges:
             exchange.give_up(JobError("BatchFailed", f"{last_try} {why}"))
         if exchange.waiting:
             exchange.give_up(JobError("Timeout", "The service did not answer within 24 hours."))
-        return exchange.answers(texts)
+        return exchange.answers(texts), Paid(records=exchange.records)
 
     async def paid_answers(
         self,
@@ -159,7 +162,7 @@ class Exchanges:
         model: ServiceModel,
         texts: Mapping[str, str],
         last_try: str | None,
-    ) -> tuple[dict[str, Answer], Tokens]:
+    ) -> tuple[dict[str, Answer], Paid]:
         """The answers to all documents of a batch, and what they took; each is stored as it comes, and asked once.
 
         Raises Later when there is no time for the rest. In the last try, the rest fails.
@@ -207,7 +210,7 @@ class Exchanges:
         failed = Answer(failure=JobError("BatchFailed", f"{last_try} The engine has not responded."))
         answers |= dict.fromkeys(missing, failed)
         found = {key: answers.get(key) or paid.get(key, text) or failed for key, text in texts.items()}
-        return found, paid.tokens
+        return found, Paid(paid.tokens)
 
     async def so_far(
         self,
@@ -216,21 +219,21 @@ class Exchanges:
         kind: ProjectKind,
         texts: Mapping[str, str],
         reason: JobError,
-    ) -> tuple[dict[str, Answer], Tokens]:
+    ) -> tuple[dict[str, Answer], Paid]:
         """The answers that a batch has, where nothing more can be asked: the rest fails for this reason."""
         data = await self._stores.artifacts.read(_blob(job, number))
         failed = Answer(failure=reason)
         if data is None or data.startswith(b"{"):
             paid = _Paid(data)
-            return {key: paid.get(key, text) or failed for key, text in texts.items()}, paid.tokens
+            return {key: paid.get(key, text) or failed for key, text in texts.items()}, Paid(paid.tokens)
         engine = job.parameters_as(AutolabelParameters).engine or ""
         exchange = self._engines.exchange(engine, kind, data.partition(b"\n")[2])
         if exchange is None:
-            return dict.fromkeys(texts, failed), NO_TOKENS
+            return dict.fromkeys(texts, failed), NOT_PAID
         known = {key: Text(text) for key, text in texts.items()}
         exchange.plan(known)
         exchange.give_up(reason)
-        return exchange.answers(known), NO_TOKENS
+        return exchange.answers(known), Paid(records=exchange.records)
 
     async def _next(
         self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]

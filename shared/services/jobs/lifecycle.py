@@ -37,7 +37,7 @@ from shared.domain.jobs import (
 from shared.domain.names import WORK_QUEUE
 from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
-from shared.services.jobs.stores import BudgetService, Stores, paid, skipped
+from shared.services.jobs.stores import BudgetService, Stores, is_paid, paid, skipped
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import LEASE_FOR, BatchState
 
@@ -348,9 +348,10 @@ class JobService:
 
         async def count_again(number: int) -> None:
             """Of a worker that stored more answers before it lost the batch."""
-            tokens = await paid(self._stores, job, number)
-            if tokens and tokens != results[number].tokens:
-                result = replace(results[number], tokens=tokens)
+            tokens, records = await paid(self._stores, job, number)
+            known = results[number]
+            result = replace(known, tokens=tokens or known.tokens, text_records=records or known.text_records)
+            if result != known:
                 await self._stores.jobs.finish(job, number, result, again=True)
 
         open_batches = [number for number in range(len(job.batches)) if number not in done]
@@ -359,7 +360,10 @@ class JobService:
                 await asyncio.gather(*map(step, group))
         result = result_of(job, await self.progress(job)) if job.batches else job.result
         status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
-        return await self.end(job, status, result=result, errors=(reason,))
+        ended = await self.end(job, status, result=result, errors=(reason,))
+        if is_paid(job):  # what a worker stores later, it removes itself
+            await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
+        return ended
 
 
 def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import random
 from time import monotonic
+from typing import Any, Final, NamedTuple
 
 from shared import telemetry
 from shared.domain.autolabel import selected
@@ -285,15 +286,15 @@ def build(
 async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> BatchResult:
     """The result of a batch that will not run, or not to its end: its documents are skipped, for this reason.
 
-    Uploads are not among them: they wait, and the next plan takes them up. What answers took so far is counted.
+    Uploads are not among them: they wait, and the next plan takes them up. What the service took so far is counted.
     """
     parameters, batch = job.parameters, job.batches[number]
     if not isinstance(parameters, AutolabelParameters):
         return BatchResult()
-    tokens = await paid(stores, job, number)
+    tokens, records = await paid(stores, job, number)
     project = await stores.directory.project_of(job)
     if project is None or parameters.source is JobSource.UPLOAD:
-        return BatchResult(tokens=tokens)
+        return BatchResult((), records or 0, tokens=tokens)
     then = replace(project, edition=job.edition, generation=job.generation)
     pages = await stores.pages.load_range(then.scope, batch.low, batch.high)
     locations = {
@@ -309,19 +310,51 @@ async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> Ba
         tuple(
             DocumentOutcome(key, where, Outcome.SKIPPED, reason) for key, where in sorted(locations.items())
         ),
+        records or 0,
         tokens=tokens,
     )
 
 
-async def paid(stores: Stores, job: Job, number: int) -> Tokens:
-    """What the answers took that were stored for a batch of a service that is paid by the token."""
+def is_paid(job: Job) -> bool:
+    """Whether its engine is a service: its batches keep answers."""
     asked = job.parameters
-    if not isinstance(asked, AutolabelParameters) or (asked.service_model is None and asked.prices is None):
-        return NO_TOKENS
-    data = await stores.artifacts.read(exchange_name(job.incarnation, job.id, number))
-    if data is None or not data.startswith(b"{"):
-        return NO_TOKENS
+    return isinstance(asked, AutolabelParameters) and (asked.service_model, asked.prices) != (None, None)
+
+
+class Paid(NamedTuple):
+    """What a service took of a batch. `records`: text records; None: those of the documents with predictions."""
+
+    tokens: Tokens = NO_TOKENS
+    records: int | None = None
+
+
+NOT_PAID: Final = Paid()
+
+
+async def paid(stores: Stores, job: Job, number: int) -> Paid:
+    """What a service took of a batch so far, by what the batch keeps."""
+    data = (
+        await stores.artifacts.read(exchange_name(job.incarnation, job.id, number)) if is_paid(job) else None
+    )
+    if data is None:
+        return NOT_PAID
+    since, _, state = data.partition(b"\n")
+    if not since.startswith(b"{"):
+        return Paid(records=_records_in(state))
     kept = json.loads(data)
+    return Paid(_tokens_in(kept), kept.get("records", 0))
+
+
+def _records_in(state: bytes) -> int:
+    """Of an exchange; an engine of EXTRA_ENGINES may write what it likes."""
+    try:
+        kept: Any = json.loads(state)
+        return max(0, int(kept["records"]))
+    except (ValueError, TypeError, LookupError):
+        return 0
+
+
+def _tokens_in(kept: dict[str, Any]) -> Tokens:
     if "paid" in kept:
         return Tokens(*kept["paid"])
     # Of an earlier version: what each answer took is its fourth part.

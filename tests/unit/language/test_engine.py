@@ -1,5 +1,6 @@
 """The engine `azure-language` with the official client against the documented wire format."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -248,6 +249,24 @@ async def test_what_was_sent_is_not_sent_again_after_a_crash(service, engine):
     assert len(set(service.texts)) == len(service.texts) == 250
 
 
+async def test_text_records_are_those_that_the_service_has_and_does_not_refuse(service, engine):
+    texts = {"long": "@Refund:73 " + "x" * 2_000, "short": "@Refund:73", "bad": "@reject", "blank": " \n"}
+    run = Run(await model(engine), texts)
+    service.polls = 1
+    await run.step()
+    sent = run.model.exchange(run.state)
+    former = {field: value for field, value in json.loads(sent.dump()).items() if field != "records"}
+    assert run.model.exchange(json.dumps(former).encode()).records == sent.records == 3 + 1 + 1
+    sent.give_up(JobError("Timeout", "Too long."))
+    assert sent.records == 5
+
+    await run.to_end()
+
+    ended = run.model.exchange(run.state)
+    former = {field: value for field, value in json.loads(ended.dump()).items() if field != "records"}
+    assert run.model.exchange(json.dumps(former).encode()).records == ended.records == 3 + 1
+
+
 async def test_throttling_waits_for_as_long_as_the_service_asks(service, engine):
     service.faults = [Fault(f"POST {RUNTIME}", status=429, retry_after=17)]
     run = Run(await model(engine), {"a": "@Refund:73"})
@@ -299,6 +318,7 @@ async def test_a_job_that_fails_for_a_passing_reason_is_sent_once_more(service, 
 
     assert answers["a"].predictions[0].category == "Refund"
     assert len(service.requests) == 2
+    assert run.model.exchange(run.state).records == 1
 
 
 async def test_a_job_that_keeps_failing_fails_its_documents_with_the_reason(service, engine):

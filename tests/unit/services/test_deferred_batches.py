@@ -46,7 +46,7 @@ async def engine(service: FakeLanguage) -> AsyncIterator[AzureLanguageEngine]:
 @pytest.fixture
 async def app(engine: AzureLanguageEngine, storage: MemoryStorage, clock: Clock) -> App:
     """A project with documents and categories, none of which has a suggestion."""
-    app = in_process(storage, clock, engines={NAME: lambda: engine})
+    app = in_process(storage, clock, engines={NAME: lambda: engine}, engine_budgets=f'{{"{NAME}": 1000}}')
     await app.create(on_upload=False)
     await app.define("Refund", "Login")
     await app.upload(TEXTS)
@@ -207,6 +207,7 @@ async def test_a_document_error_fails_the_document_alone_with_the_services_reaso
     assert outcomes["bad.txt"].outcome is Outcome.FAILED
     assert outcomes["bad.txt"].error.code == "InvalidDocument"
     assert outcomes["long.txt"].error.message == "A document is refused."
+    assert result_json(job)["textRecords"] == 30
     assert await suggested(app) == EVERY
 
 
@@ -324,13 +325,42 @@ async def test_nothing_of_a_cancelled_job_appears_or_is_left(app, service, clock
     assert await kept(app) == []
 
 
+async def test_a_cancelled_job_counts_the_text_records_that_the_service_has(app, service):
+    """Of its two requests one is refused as too many."""
+    service.polls = 3
+    service.faults = [Fault(POST, status=429, retry_after=45)]
+    await start(app)
+
+    job = await app.container.autolabel.cancel("p", "job")
+
+    taken = len(service.texts)
+    assert taken in {5, 25}
+    assert result_json(job)["textRecords"] == taken
+    [usage] = await app.container.stores.usage.all(job.incarnation)
+    assert (usage.used, usage.reserved) == (taken, 0)
+
+
+async def test_documents_that_are_given_up_count_if_the_service_has_taken_them(app, service, clock):
+    service.polls = 1_000_000
+    await start(app)
+    service.faults = [Fault(f"GET {RUNTIME}", status=500, times=1_000)]
+
+    job = await to_end(app, clock)
+
+    assert (job.status, result_json(job)["textRecords"]) == (JobStatus.FAILED, 30)
+
+
 async def test_what_a_job_left_goes_with_it(app, service, clock):
-    """Its messages may be lost once it has ended."""
+    """A worker may die after the job has ended, and messages may be lost."""
     service.polls = 3
     await start(app)
+    [name] = await kept(app)
+    artifacts = app.container.stores.artifacts
+    state = await artifacts.read(name)
     await app.container.autolabel.cancel("p", "job")
+    assert await kept(app) == []
+    await artifacts.write(name, state)
     app.sent.waiting.clear()
-    assert await kept(app)
 
     clock.move(8 * 24 * 3600)
     await app.container.maintenance.reconcile()

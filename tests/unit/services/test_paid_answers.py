@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from shared.domain.jobs import JobStatus, Outcome
+from shared.domain.jobs import BatchResult, JobStatus, Outcome
 from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
 from shared.engines.base import EngineNotConfigured
 from shared.services.autolabel import exchanges
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
+from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.jobs import LeaseLost
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json
@@ -190,11 +192,43 @@ async def test_a_cancelled_job_leaves_nothing_but_what_it_paid(
     assert result_json(job)["outcomes"]["skipped"] == 20
     [usage] = await app.container.stores.usage.all(job.incarnation)
     assert usage.tokens.input == 100 * first
+    assert result_json(job)["textRecords"] == first
+    assert await kept(app) == []
     before = sum(asked(fake).values())
     clock.move(30)
     await app.drain()
     assert await kept(app) == []
     assert sum(asked(fake).values()) == before
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_a_worker_that_lost_its_batch_leaves_no_answers_once_another_finished_it(
+    app: App, fake: FakeOpenAI, clock: Clock, seconds: Callable[[float], None], finished: bool
+) -> None:
+    await begin_slowly(app, fake, seconds)
+    stores, batches = app.container.stores, app.container.batches
+    job = await app.container.autolabel.get("p", "job")
+    clock.move(30)
+
+    async def lose(*_: Any) -> None:
+        if finished:
+            await stores.jobs.finish(job, 0, BatchResult())
+        raise LeaseLost
+
+    await run_leased(stores, app.container.jobs, BatchMessage.of(job, 0), lose, over=batches._clear)
+    assert bool(await kept(app)) is not finished
+
+
+async def test_a_batch_that_is_given_up_after_its_job_ended_leaves_no_answers(
+    app: App, fake: FakeOpenAI, seconds: Callable[[float], None]
+) -> None:
+    await begin_slowly(app, fake, seconds)
+    [name] = await kept(app)
+    stored = await app.container.stores.artifacts.read(name)
+    job = await app.container.autolabel.cancel("p", "job")
+    await app.container.stores.artifacts.write(name, stored or b"")
+    await app.container.dispatcher.give_up(BatchMessage.of(job, 0), "It failed five times.")
+    assert await kept(app) == []
 
 
 @pytest.mark.parametrize("former", [False, True])
