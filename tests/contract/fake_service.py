@@ -1,6 +1,6 @@
 """A storage service with scripted answers, for what Azurite cannot be made to do."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -39,6 +39,8 @@ class FakeService:
 
     answers: Sequence[Scripted | str]
     received: list[Received] = field(default_factory=list)
+    #: Gives the answers instead, when they depend on the request.
+    answer: Callable[[Received], Awaitable[Scripted]] | None = None
     #: Whether the frequent calls are made by REST; set by the fixture `client`.
     rest: ClassVar[bool] = True
 
@@ -46,7 +48,10 @@ class FakeService:
         body = await request.read()
         query, headers = dict(request.query), dict(request.headers)
         self.received.append(Received(request.method, request.path, query, headers, body))
-        answer = self.answers[min(len(self.received), len(self.answers)) - 1]
+        if self.answer is not None:
+            answer: Scripted | str = await self.answer(self.received[-1])
+        else:
+            answer = self.answers[min(len(self.received), len(self.answers)) - 1]
         if isinstance(answer, str):
             assert request.transport
             request.transport.close()

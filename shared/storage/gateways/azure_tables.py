@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, override
 
 from shared.storage.gateways.azure_errors import code_of, refused, status_of, translated
-from shared.storage.gateways.limits import check_bounds, check_commit, check_key
+from shared.storage.gateways.limits import MAX_OPERATIONS, check_bounds, check_commit, check_key
 from shared.storage.gateways.ports import (
     Operation,
     Row,
@@ -138,11 +139,19 @@ _BY_CODE: dict[str, type[StorageError]] = {
 _BY_STATUS: dict[int | None, type[StorageError]] = {404: RowMissing, 412: RowChanged, 413: TooLarge}
 
 
+LARGE = MAX_OPERATIONS // 2
+LARGE_AT_ONCE = 4
+"""Large transactions of a process that are under way. A service that is busy answers in the order of arrival, so that
+those of many batches would delay saves, and renewals of leases until the leases have run out. A partition takes 2,000
+rows/s, which four transactions of 100 rows exceed if each takes less than 0.2 s."""
+
+
 class AzureTable(Table):
     """The table that `client` reaches: a `TableClient`, whose own types are incomplete."""
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
@@ -182,11 +191,12 @@ class AzureTable(Table):
         check_commit(partition, operations)
         if not operations:
             return []
-        try:
+        async with self._large if len(operations) >= LARGE else nullcontext():
+            try:
+                return await self._send(partition, operations)
+            except _TableMissing:
+                await self.create()
             return await self._send(partition, operations)
-        except _TableMissing:
-            await self.create()
-        return await self._send(partition, operations)
 
     @override
     async def create(self) -> None:

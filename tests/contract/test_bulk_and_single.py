@@ -1,0 +1,55 @@
+"""A renewal of a lease, and any small write, does not wait behind the transactions of many batches."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.domain.jobs import Job, JobKind
+from shared.storage.gateways.azure_tables import LARGE_AT_ONCE
+from shared.storage.gateways.ports import UpsertReplace
+from shared.storage.jobs import Lease
+from tests.contract.fake_service import Received, Scripted, fake_service
+from tests.contract.table_answers import batch_answer, part
+
+pytestmark = pytest.mark.usefixtures("client")
+SECONDS = 30
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job("job", JobKind.AUTOLABEL, "p", "incarnation", "edition", NOW, NOW)
+ROWS = 97
+
+
+async def test_a_renewal_passes_the_large_transactions_of_other_batches() -> None:
+    """The service holds them back: what is sent after them has only so many before it."""
+    under_way, most, begun, go_on = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Received) -> Scripted:
+        nonlocal under_way, most
+        rows = request.body.count(b"PUT ")
+        if rows != ROWS:
+            done = {"ETag": 'W/"2"'}
+            one = not request.path.endswith("$batch")
+            return Scripted(204, "", done) if one else batch_answer(part("204 No Content", 'W/"2"'))
+        under_way, most = under_way + 1, max(most, under_way + 1)
+        if under_way == LARGE_AT_ONCE:
+            begun.set()
+        await go_on.wait()
+        under_way -= 1
+        return batch_answer(*[part("204 No Content", 'W/"1"')] * ROWS)
+
+    async with fake_service() as (clients, service):
+        service.answer = answer
+        table = clients.table("rows")
+        operations = [UpsertReplace(f"page|{n}", {"v": 1}) for n in range(ROWS)]
+        batches = [asyncio.create_task(table.commit("incarnation", operations)) for _ in range(16)]
+        async with asyncio.timeout(SECONDS):
+            await begun.wait()
+            await Lease(table, JOB, 0, "token", 'W/"1"').renew(NOW)
+            assert not any(batch.done() for batch in batches)
+            assert len(service.received) == LARGE_AT_ONCE + 1, (
+                "others wait here, where nothing waits for them"
+            )
+            go_on.set()
+            assert [len(etags) for etags in await asyncio.gather(*batches)] == [ROWS] * 16
+
+    assert most == LARGE_AT_ONCE
