@@ -44,6 +44,8 @@ async def estimate_autolabel(call: Call, body: AutolabelBody) -> Reply:
             "outputTokens": tokens.output,
             "cost": found.cost,
         }
+    if found.unavailable is not None:
+        data["unavailable"] = found.unavailable
     return Reply(200, data)
 
 

@@ -65,6 +65,8 @@ def autolabel(
 
 def _estimated(found: Estimate) -> str:
     """Tokens and money only of an engine that is paid by the token, money only where the app knows the prices."""
+    if unavailable := found.get("unavailable"):
+        return f"The job would fail now: {unavailable}"
     text = (
         f"The job would read {counted(found['documents'], 'document')}, "
         f"which are {counted(found['textRecords'], 'text record')}"

@@ -375,6 +375,7 @@ class Estimate(TypedDict):
     inputTokens: NotRequired[int | None]
     outputTokens: NotRequired[int | None]
     cost: NotRequired[float | None]
+    unavailable: NotRequired[str | None]
 
 
 class EngineBand(TypedDict):

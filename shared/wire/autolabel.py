@@ -43,7 +43,10 @@ class OutcomeList(Wire):
 
 
 class EstimateModel(Wire):
-    """Tokens only for engines that are paid by the token, the cost only where their prices are set."""
+    """Tokens only for engines that are paid by the token, the cost only where their prices are set.
+
+    `unavailable`: why such a job would fail now.
+    """
 
     engine: str
     documents: int
@@ -52,6 +55,7 @@ class EstimateModel(Wire):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
+    unavailable: str | None = None
 
 
 class EngineBand(Wire):

@@ -17,6 +17,7 @@ READ = "The job would read 1 document, which are 2 text records"
             {"tokens": 1_200, "cost": 0.004288},
             f"{READ}, about 1,200 tokens for the engine 'azure-openai', and cost about 0.0043.",
         ),
+        ({"unavailable": "Label a document.", "tokens": 1}, "The job would fail now: Label a document."),
     ],
 )
 def test_the_estimate_names_tokens_and_money_where_they_are_known(more: Estimate, said: str) -> None:

@@ -36,6 +36,7 @@ from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.uploads import PendingUpload
 
 FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
+NO_CATEGORIES: Final = "The engine '{}' needs categories; define at least one."
 MAX_BATCH_PAGES: Final = 32
 """Changed pages of a batch: with heads, history and the batch row they fit one transaction of 100 operations."""
 MAX_BATCH_DOCUMENTS: Final = 500
@@ -203,7 +204,7 @@ class Planner:
                 if isinstance(engine, ServiceEngine):
                     return await self._ask(project, engine, asked, categories)
                 fitted = await self._fitted(project, engine, heads, request)
-                if (error := _obstacle(fitted, lambda: self._offer(project))) is not None:
+                if (error := _obstacle(fitted, lambda: self.offer(project))) is not None:
                     return Readiness(asked, error)
                 artifact, edits = fitted.artifact, fitted.edits
                 model = await self._models.trained(project, None)
@@ -229,8 +230,7 @@ class Planner:
     ) -> Readiness:
         """A service needs no labels, but categories. Raises EngineError."""
         if not categories:
-            text = f"The engine '{engine.name}' needs categories; define at least one."
-            return Readiness(asked, JobError("NoCategories", text, "categories"))
+            return Readiness(asked, JobError("NoCategories", NO_CATEGORIES.format(engine.name), "categories"))
         planned = replace(
             asked,
             project_kind=project.kind,
@@ -246,7 +246,7 @@ class Planner:
         )
         return Readiness(planned)
 
-    def _offer(self, project: Project) -> str:
+    def offer(self, project: Project) -> str:
         """Names a service that has a model: it suggests without labels. Empty: there is none."""
         for name in SERVICES:
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -17,7 +17,7 @@ from shared.domain.text import NO_TOKENS, Tokens, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.batches import BatchRunner
-from shared.services.autolabel.planning import Planner
+from shared.services.autolabel.planning import NO_CATEGORIES, Planner
 from shared.services.jobs.lifecycle import (
     SAFETY_SECONDS,
     BatchMessage,
@@ -27,7 +27,7 @@ from shared.services.jobs.lifecycle import (
     in_flight,
 )
 from shared.services.jobs.stores import Stores
-from shared.services.training.model_cache import ModelCache
+from shared.services.training.model_cache import ModelCache, label_counts
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
 from shared.wire.json_codec import ValidationErrors
@@ -53,13 +53,17 @@ class AutolabelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job would take: `tokens` only for engines that are paid by the token, `cost` only where prices are set."""
+    """What a job would take: `tokens` only for engines that are paid by the token, `cost` only where prices are set.
+
+    `unavailable`: why such a job would fail now.
+    """
 
     engine: str
     documents: int
     text_records: int
     tokens: Tokens | None = None
     cost: float | None = None
+    unavailable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +135,46 @@ class AutolabelService:
                     documents += 1
                     records += text_records(document.characters)
                     characters += document.characters
-        engine = self._engine(project, request)
-        estimate = Estimate(engine.name, documents, records)
+        chosen = (request.categories, project.settings.autolabel.categories, project.category_names)
+        wanted = next(names for names in chosen if names is not None)
+        categories = [name for name in wanted if name in project.category_names]
+        engine, unavailable = await self._would_use(project, request, categories)
+        estimate = Estimate(engine.name, documents, records, unavailable=unavailable)
         if not isinstance(engine, ServiceEngine):
             return estimate
-        chosen = (request.categories, project.settings.autolabel.categories, project.category_names)
-        categories = next(names for names in chosen if names is not None)
         task = await self._models.task(project, engine, categories)
         tokens = engine.estimate(task, documents, characters)
         cost = engine.prices.cost(tokens) if tokens is not None else None
         return replace(estimate, tokens=tokens, cost=cost)
 
-    def _engine(self, project: Project, request: AutolabelRequest) -> Engine:
-        """The engine that a job would use. Raises InvalidArgument for one that is not configured."""
+    async def _would_use(
+        self, project: Project, request: AutolabelRequest, categories: Sequence[str]
+    ) -> tuple[Engine, str | None]:
+        """The engine that a job on these categories would use, and why the job would fail now, if it would.
+
+        Raises InvalidArgument for an engine that is not configured.
+        """
         name = request.engine or project.settings.autolabel.engine or self._default_engine
+        label, model, missing = self._model_label(project, request), None, None
         try:
-            return self._engines.get(name)
+            model = await self._models.trained(project, label)
+        except NotFound as error:
+            missing = error.message
+        uses_model = model is not None and (label is not None or model.engine == name)
+        name = model.engine if model is not None and uses_model else name
+        try:
+            engine = self._engines.get(name)
         except EngineError as error:
             raise InvalidArgument(str(error), target="engine") from error
+        missing = missing or self._availability(project, name)[0]
+        if missing is None and isinstance(engine, ServiceEngine) and not categories:
+            missing = NO_CATEGORIES.format(name)
+        elif missing is None and not uses_model:
+            heads = await self._stores.pages.heads(project.scope)
+            counts = label_counts(heads, project.active_studio)
+            missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
+            missing = missing and missing + self._planner.offer(project)
+        return engine, missing
 
     def _model_label(self, project: Project, request: AutolabelRequest) -> str | None:
         """The model of the project's settings is for the engine of the settings, not for another that is asked for."""

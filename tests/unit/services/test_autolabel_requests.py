@@ -123,3 +123,14 @@ async def test_without_labels_a_job_says_what_is_missing(app: App) -> None:
 
     assert job.status is JobStatus.FAILED
     assert [(e.code, e.message) for e in job.errors] == [("NotEnoughLabels", "Label at least one document.")]
+    estimate = await app.container.autolabel.estimate("p", AutolabelRequest())
+    assert (estimate.documents, estimate.unavailable) == (3, "Label at least one document.")
+
+
+async def test_an_estimate_of_a_job_that_can_run_names_no_obstacle(app: App) -> None:
+    await labeled(app)
+    await app.label("0.txt", "Refund")
+
+    estimate = await app.container.autolabel.estimate("p", AutolabelRequest())
+
+    assert (estimate.documents, estimate.unavailable) == (2, None)

@@ -442,11 +442,13 @@ async def test_a_service_is_offered_only_to_projects_that_it_has_a_model_for(ser
 
     await app.container.stores.directory.update("p", push)
     [pushed] = (await app.autolabel("second")).errors
+    estimate = await app.container.autolabel.estimate("p", AutolabelRequest())
     await engine.close()
 
     assert without.code == pushed.code == "NotEnoughLabels"
     assert NAME not in without.message
     assert f"The engine '{NAME}' needs no labels" in pushed.message
+    assert estimate.unavailable == pushed.message
 
 
 async def test_instances_share_the_calls_of_a_minute():

@@ -109,6 +109,20 @@ async def test_without_prices_a_cost_limit_is_refused_and_an_estimate_names_toke
     assert fake.requests == []
 
 
+async def test_an_estimate_says_why_the_job_would_fail(app: App) -> None:
+    service = app.container.autolabel
+    assert (await service.estimate("p", AutolabelRequest(ENGINE))).unavailable is None
+    assert (await service.estimate("p", AutolabelRequest(ENGINE, categories=()))).unavailable
+    await app.container.categories.remove("p", ["Refund", "Login"], "tester")
+
+    estimate = await service.estimate("p", AutolabelRequest(ENGINE))
+    job = await app.autolabel(engine=ENGINE)
+
+    assert job.status is JobStatus.FAILED
+    assert estimate.unavailable == job.errors[0].message
+    assert "needs categories" in estimate.unavailable
+
+
 def test_without_settings_nothing_is_limited() -> None:
     engine = service_engines(settings(openai_base_url="http://localhost:9/v1", openai_model="m"))[ENGINE]()
     assert isinstance(engine, AzureOpenAIEngine)
@@ -242,6 +256,10 @@ async def test_the_model_of_the_settings_is_not_for_another_engine_that_is_asked
     await app.drain()
     job = await app.autolabel(engine=ENGINE)
     assert job.status is JobStatus.SUCCEEDED
+    estimate = await app.container.autolabel.estimate("p", AutolabelRequest())
+    [error] = (await app.autolabel("second")).errors
+    assert estimate.unavailable == error.message
+    assert "'gone'" in error.message
 
 
 async def test_documents_to_test_with_and_uncertain_labels_are_no_examples(

@@ -238,6 +238,7 @@ export interface Estimate {
   textRecords: number;
   tokens?: number;
   cost?: number | null;
+  unavailable?: string;
 }
 
 export interface DocumentOutcome {

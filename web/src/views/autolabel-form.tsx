@@ -190,7 +190,8 @@ async function named(project: string, prefix: string): Promise<string[]> {
   return ids;
 }
 
-function describe({ documents, textRecords, tokens, cost }: Estimate): string {
+function describe({ documents, textRecords, tokens, cost, unavailable }: Estimate): string {
+  if (unavailable !== undefined) return `This job would fail now: ${unavailable}`;
   const parts = [plural(documents, "document"), plural(textRecords, "text record")];
   if (tokens !== undefined) parts.push(`about ${plural(tokens, "token")}`);
   const price = cost == null ? "" : ` It would cost about ${money(cost)}.`;
