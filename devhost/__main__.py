@@ -25,8 +25,8 @@ def _path(text: str) -> Path:
 def _add_app(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--app", type=_path, required=True, help="folder of function_app.py and host.json")
-    add("--port", type=int, default=7071, help="0 takes a free port")
-    add("--verbose", action="store_true", help="show what the app and the libraries log")
+    add("--port", type=int, default=7071, help="0: any free port")
+    add("--verbose", action="store_true", help="show logs of the app and the libraries")
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +34,20 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
     keys = "JSON: master, function, eventgrid_extension, blobs_extension (or system for both)"
     add("--azurite-port", type=int, help="Azurite's blob port; queue and table ports follow it")
     add("--enable-auth", type=_path, metavar="FILE", help=keys)
-    add("--strict", action="store_true", help="end when a function cannot be served")
+    add("--strict", action="store_true", help="stop if a function cannot be served")
     add(
         "--no-settings-file",
         dest="settings_file",
         action="store_false",
-        help="settings: the environment only",
+        help="read settings from the environment only",
     )
-    add("--answers", type=_path, metavar="FILE", help="answers of the host to give on demand: see answers.py")
-    add("--stop-seconds", type=float, default=10.0, help="for running invocations when it ends")
+    add(
+        "--answers",
+        type=_path,
+        metavar="FILE",
+        help="responses that the host gives on demand: see answers.py",
+    )
+    add("--stop-seconds", type=float, default=10.0, help="grace period for running invocations at shutdown")
     add("--message-invisibility", type=int, default=600, help="seconds, as in the real host")
 
 
@@ -54,13 +59,13 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     add("--cloud-events", action="store_true", help="CloudEvents 1.0 instead of Event Grid's schema")
     add("--topic", default=TOPIC, help="resource id of the storage account, as events name it")
     add("--max-events-per-batch", dest="events_per_batch", type=int, default=1)
-    add("--concurrency", type=int, default=16, help="posts at the same time")
+    add("--concurrency", type=int, default=16, help="concurrent posts")
     add("--retry-scale", type=float, default=0.1, help="factor for Event Grid's pauses: 10 s, 30 s, .. 1 h")
     for chance in ("duplicate", "drop"):
         add(f"--{chance}", type=float, default=0.0, metavar="CHANCE", help="0 to 1; for tests")
     add("--delay", type=float, default=0.0, help="longest delay of an event in seconds; for tests")
     add("--reorder", type=int, default=1, help="size of the groups in which events are shuffled; for tests")
-    add("--seed", type=int, help="makes the chances repeatable")
+    add("--seed", type=int, help="seed of the random faults")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     events = commands.add_parser("events", help="post events for what happens in the emulator's containers")
     events.add_argument("--azurite-port", type=int, required=True)
     events.add_argument("--target", required=True, help="address of the host")
-    events.add_argument("--key", help="the host's master key, when it asks for keys")
+    events.add_argument("--key", help="the host's master key, if it requires keys")
     events.add_argument("--app", type=_path, help="folder of the app, whose local settings resolve %%NAME%%")
     events.add_argument("--data-dir", type=_path, required=True, help="where deliveries are kept")
     events.add_argument("--interval", type=float, default=0.5, help="seconds between scans")
@@ -82,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="start Azurite, the host and the events together")
     _add_app(run)
-    run.add_argument("--azurite-port", type=int, default=10000, help="0 takes free ports")
+    run.add_argument("--azurite-port", type=int, default=10000, help="0: any free ports")
     run.add_argument("--azurite", type=Path, help="the program; default: that of node_modules, or on PATH")
     run.add_argument("--data-dir", type=_path, required=True, help="where all data is kept")
     run.add_argument("--health", default="/health", help="path that answers 200 when the app is ready")

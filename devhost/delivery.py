@@ -155,7 +155,7 @@ class Delivery:
                 break
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)] * self._options.retry_scale)
         if not 200 <= status <= 204:
-            log(f"events: {len(events)} for {subscriber.name} given up, status {status}")
+            log(f"events: gave up {len(events)} for {subscriber.name}, status {status}")
         for event in events:
             self._done(event)
 

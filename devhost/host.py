@@ -170,9 +170,9 @@ class Host:
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, HostDown):
-            log(f"devhost: the host ends as the real host does: {error}")
+            log(f"devhost: the host stops, as the real host does: {error}")
         else:
-            log("devhost: a listener broke\n" + "".join(traceback.format_exception(error)))
+            log("devhost: a listener failed\n" + "".join(traceback.format_exception(error)))
             self.broken = True
         self.stopping.set()
 
@@ -240,7 +240,7 @@ def _replace(listener: socket.socket) -> None:
     """Start this program again in this process, on the same socket; return when the worker ended too often."""
     exits = int(os.environ.get(RESTARTS, "0")) + 1
     if exits >= MAX_WORKER_EXITS:
-        log(f"devhost: the worker ended {exits} times; the host ends")
+        log(f"devhost: the worker ended {exits} times; the host stops")
         return
     listener.set_inheritable(True)
     os.environ |= {LISTENER: str(listener.fileno()), RESTARTS: str(exits)}

@@ -17,7 +17,7 @@ class Keys:
         if not {"master", "function"} <= keys.keys() or not all(
             isinstance(key, str) for key in keys.values()
         ):
-            raise HostError("the file of keys needs texts, and among them `master` and `function`")
+            raise HostError("the keys file must have strings, including `master` and `function`")
         self._keys: dict[str, str] = {name: key.lower() for name, key in keys.items()}
 
     def opens_function(self, level: str, request: Request) -> bool:

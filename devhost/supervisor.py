@@ -77,7 +77,7 @@ def check_ports(port: int, azurite_port: int) -> None:
     wanted += [(azurite_port + offset, "AZURITE_PORT") for offset in range(3)]
     for number, variable in wanted:
         if not _is_free(number):
-            uses = " (Azurite takes three ports from there)" if variable == "AZURITE_PORT" else ""
+            uses = " (Azurite uses three ports from there)" if variable == "AZURITE_PORT" else ""
             raise HostError(f"port {number} is taken: set {variable} to a free one{uses}")
 
 
@@ -134,7 +134,7 @@ class Supervisor:
         finally:
             # Never killed: it writes its data to disk on SIGTERM.
             if not await children.stop(process, AZURITE_SECONDS, kill=False):
-                log("devhost: Azurite has not ended yet; it ends when it has saved its data")
+                log("devhost: Azurite is still running; it stops after saving its data")
             if reading is not None:
                 reading.cancel()
 
@@ -179,7 +179,7 @@ class Supervisor:
         for task in (reading, stop):
             task.cancel()
         if len(found) < count:
-            raise Stopped if self.stopping.is_set() else HostError(f"{name} did not start: see above")
+            raise Stopped if self.stopping.is_set() else HostError(f"{name} did not start; see above")
         return found
 
     @contextlib.asynccontextmanager

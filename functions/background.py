@@ -1,11 +1,12 @@
 """Functions that run in the background: on events of the storage account, on queue messages, and by timers.
 
-An event only names what to inspect; nothing in it is fetched or trusted. Each kind of work has a queue, which the
-platform scales alone. A message that fails is sent again, and after five tries its work ends with the reason. No
-function reads a poison queue, where the host puts what ended its worker five times: the sweep does.
+An event only names what to inspect; nothing else in it is used or trusted. Each kind of work has its own queue, so that
+the platform scales it separately. A message that fails is sent again; after five attempts its work fails with the
+reason. Poison queues, where the host moves messages whose worker crashed five times, are read by the sweep, not by a
+function.
 
-Names and schedules are read from the settings when the module is imported: the host leaves out a function whose
-binding names a missing setting, and the console does not show it, while the settings of the app have defaults.
+Names and schedules are read from the settings when the module is imported, because the host silently omits a function
+whose binding names a missing setting; the app's settings have defaults.
 """
 
 import asyncio
@@ -37,18 +38,18 @@ SETTINGS = load_settings()
 QUEUES = SETTINGS.table_prefix
 STACKS = telemetry.Stacks()
 CONNECTION = "AzureWebJobsStorage"
-#: Seconds that an event, and a run of a timer, may take: far below `functionTimeout` (host.json), at which the host
-#: ends the worker process with everything that it is doing. Messages of queues have limits by kind of work.
+#: Time limits in seconds of an event and of a timer: far below `functionTimeout` (host.json), at which the host kills
+#: the worker process with all its invocations. Queue messages have limits by kind of work.
 EVENT_SECONDS = 60
 TIMER_SECONDS = 900
-#: That a part of the sweep may take before the last, so that one that hangs leaves the others their time.
+#: Time limit of each part of the sweep except the last, so that a hanging part does not use up the time of the others.
 PART_SECONDS = 60
-#: The time of a batch: one that ended its worker five times runs once more, and ends with what can be done.
+#: The time limit of a batch: one that crashed its worker five times runs once more and keeps what it can.
 QUEUES_SECONDS = 600
 log = logging.getLogger("labelbridge.background")
 _SUBJECT = "/blobServices/default/containers/"
 _LOST = "\ufffd"
-"""In a subject, in the place of a character beyond 16 bits: the address in the event still has it."""
+"""Replaces a character beyond 16 bits in a subject; the address in the event still has it."""
 _CREATED = "Microsoft.Storage.BlobCreated"
 _FOLDERS = frozenset({"Microsoft.Storage.DirectoryDeleted", "Microsoft.Storage.DirectoryRenamed"})
 _KINDS = _FOLDERS | {_CREATED, "Microsoft.Storage.BlobDeleted", "Microsoft.Storage.BlobRenamed"}
@@ -112,9 +113,9 @@ class BlobNames:
 
 
 class BlobReference(SdkType):
-    """The annotation for the parameter of a blob trigger: the host sends names only and does not read the content.
+    """The annotation of a blob trigger's parameter, for which the host sends only names.
 
-    For `bytes`, `str` or `InputStream` the host reads it, and Microsoft's own types import the whole blob SDK.
+    For `bytes`, `str` or `InputStream` it would read the content, and Microsoft's own types import the whole blob SDK.
     """
 
     def __init__(self, *, data: Any = None) -> None:
@@ -145,7 +146,7 @@ triggers = Triggers()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A blob to inspect; or a folder, whose name ends with `/`, with all that is in it."""
+    """A blob to inspect, or a folder (its name ends with `/`) with everything in it."""
 
     container: str
     name: str
@@ -155,8 +156,8 @@ class Place:
 def places_of(event: func.EventGridEvent | func.CloudEvent, account: str) -> list[Place]:
     """What to inspect; nothing for other accounts and other kinds of events.
 
-    A rename has two places: the new name and the old one, which may be in another container. What names no blob that
-    there can be is logged and left out: sent again, it would name none either.
+    A rename has two places: the new name and the old one, which may be in another container. An invalid blob name is
+    logged and ignored, because a retry would not help.
     """
     if isinstance(event, func.CloudEvent):
         kind, topic, subject, given = event.type, event.source, event.subject, event.get_json()
@@ -214,7 +215,7 @@ def _place(container: str, name: str, *, folder: bool) -> Place | None:
     name = f"{name.rstrip('/')}/" if folder else name
     if container and name != "/" and 1 <= len(name) <= 1_024 and not has_lone_surrogate(container + name):
         return Place(container, name, folder)
-    log.warning("Ignored an event: '%s' is not the name of a blob", ascii_safe(f"{container}/{name}"[:200]))
+    log.warning("Ignored an event: '%s' is not a valid blob name", ascii_safe(f"{container}/{name}"[:200]))
     return None
 
 
@@ -236,7 +237,7 @@ async def storage_event(event: func.EventGridEvent) -> None:
 
 
 async def handle(message: func.QueueMessage) -> None:
-    """Do the work of a message; one that can never be read is dropped."""
+    """Do the work of a message; an unreadable one is dropped."""
     from shared.services.jobs.lifecycle import parse
 
     try:
@@ -252,7 +253,7 @@ async def handle(message: func.QueueMessage) -> None:
 
 @triggers.queue(f"{QUEUES}-{WORK_QUEUE}")
 async def run_work(message: func.QueueMessage) -> None:
-    """Do a short step: a plan, a job, a batch of a bulk decision, or steps of a connection."""
+    """Do short work: a plan, a job, a batch of a bulk decision, or steps of a connection."""
     await handle(message)
 
 
@@ -269,7 +270,7 @@ async def run_fit(message: func.QueueMessage) -> None:
 
 
 async def send_events(message: func.QueueMessage) -> None:
-    """Send events to their receivers. Its messages wait up to 4 hours by intent, so their age says nothing."""
+    """Send events to their receivers. Messages wait up to 4 hours on purpose, so their age is not recorded."""
     from shared.services.jobs.lifecycle import STEP_SECONDS
     from shared.storage.outbox import parse_event
 
@@ -288,9 +289,9 @@ if SETTINGS.has_receivers:  # else the host would ask an empty queue, thirty tim
 
 @triggers.timer(SETTINGS.sweep_schedule)
 async def sweep_jobs(timer: func.TimerRequest) -> None:
-    """Restart stalled work, end what is done, purge what is over; compare containers with documents when that is due.
+    """Restart stalled work, settle finished jobs, purge old data, and compare containers with documents when due.
 
-    Events are hints, the listing of a container is the truth.
+    Events are hints; the listing of a container is authoritative.
     """
     from shared.services.projects.maintenance import Parts
 

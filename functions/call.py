@@ -1,4 +1,4 @@
-"""One HTTP request, parsed and checked, and its answer. Handlers take a `Call` and return a `Reply`.
+"""One HTTP request, parsed and checked, and its response. Handlers take a `Call` and return a `Reply`.
 
 Every error names the field and the rule.
 """
@@ -65,7 +65,7 @@ _CANCELED = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED})
 
 
 def container() -> "Container":
-    """The services of this process, imported with all that they need on first use: a worker has 10 s to start."""
+    """The services of this process, imported with their dependencies on first use: a worker has 10 s to start."""
     from shared.runtime.container import container as of_process
 
     return of_process()
@@ -117,7 +117,7 @@ class Call:
         return header_of(self.request, name)
 
     def job_id(self) -> str:
-        """Id of the job that this request starts: a repeat with the same key means the same job."""
+        """Id of the job that this request starts: a repeat with the same key gets the same job."""
         return derived_job_id(*self._identity()) if self.key else random_job_id()
 
     def revision(self) -> str:
@@ -164,7 +164,7 @@ def header_of(request: func.HttpRequest, name: str) -> str | None:
 
 
 class Paging(Protocol):
-    """What queries of lists have."""
+    """Parameters that all lists have."""
 
     @property
     def top(self) -> int: ...
@@ -208,10 +208,10 @@ def job_state(job: Job, **more: Any) -> Reply:
 
 
 def cancel_state(job: Job) -> Reply:
-    """The state of a cancellation, an operation of its own with the result of the job.
+    """The state of a cancellation, a separate operation with the result of the job.
 
-    Azure's pollers wait for one that ends `succeeded`; `cancelled`, the status of the job, they never take as an end.
-    Raises NotFound if the job was not canceled.
+    Azure's pollers wait until it is `succeeded`; they do not treat `cancelled`, the status of the job, as final. Raises
+    NotFound if the job was not canceled.
     """
     if job.status not in _CANCELED:
         raise NotFound(f"The job '{job.id}' was not canceled.", target="jobId")
@@ -234,11 +234,11 @@ def check_version(request: func.HttpRequest) -> str:
 
 
 type ProjectNames = Literal["existing", "new", "any"]
-"""Which names of projects an operation takes: those of existing ones, valid ones, or any."""
+"""Which project names an operation accepts: of existing projects, any valid name, or any text."""
 
 
 def check_names(names: ProjectNames, request: func.HttpRequest) -> None:
-    """An invalid name is answered like one that does not exist, unless the operation creates what it names.
+    """An invalid name gets the same response as one that does not exist, unless the operation creates it.
 
     A DELETE whose path ends in `/` deletes nothing: some client removed `..` from a longer path.
     """
@@ -279,21 +279,21 @@ def read_body(request: func.HttpRequest, limit: int) -> bytes:
 
 
 def require_length(request: func.HttpRequest) -> None:
-    """Raises LengthRequired for a chunked body: without a Content-Length the Functions host passes on no body."""
+    """Raises LengthRequired for a chunked body: without a Content-Length the Functions host drops the body."""
     if header_of(request, "transfer-encoding") is not None:
         text = "The body must be sent with a Content-Length; Transfer-Encoding is not supported."
         raise LengthRequired(text, target="Content-Length")
 
 
 async def in_thread[T](size: int, work: Callable[[], T]) -> T:
-    """The result of the work, which is done in a thread if the body that it reads is large."""
+    """The result of the work, which runs in a thread if the body is large."""
     return await asyncio.to_thread(work) if size > INLINE_BODY else work()
 
 
 async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, limit: int) -> M:
-    """The JSON object of the body, types taken strictly: a number is not a string, a string not a boolean.
+    """The JSON object of the body, with strict types: a number is not a string, a string not a boolean.
 
-    An absent body stands for `{}`, unless that would mean everything (`needs_body` of the model).
+    An absent body means `{}`, unless that would select everything (`needs_body` of the model).
     """
     body = read_body(request, limit)
     if not body.strip():
@@ -305,7 +305,7 @@ async def parse_body[M: BaseModel](model: type[M], request: func.HttpRequest, li
 
 
 def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
-    # To decode millions of values holds up the other threads; lists in lists need no commas.
+    # Decoding millions of values blocks the other threads; lists in lists need no commas.
     if body.count(b",") > MAX_VALUES:
         raise _malformed(f"The body has more than {MAX_VALUES:,} values.")
     if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
@@ -330,7 +330,7 @@ def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
 
 
 def _validated[M: BaseModel](read: Callable[[], M]) -> M:
-    """What was read. Raises InvalidArgument with all that is wrong."""
+    """The result. Raises InvalidArgument with all errors."""
     try:
         return read()
     except ValidationError as error:
@@ -379,7 +379,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _check_text(value: dict[str, Any]) -> None:
-    """Only the escapes of JSON can bring in an unpaired surrogate, which is no text and cannot be answered."""
+    """Only JSON escapes can contain an unpaired surrogate, which is not valid text and cannot be sent back."""
     errors = ValidationErrors("body")
     for path in _halves(value, ""):
         errors.add(path or "body", "The text must be valid Unicode; it contains an unpaired surrogate.")
@@ -414,7 +414,7 @@ def _malformed(message: str) -> InvalidRequest:
 
 
 def _check_content_type(header: str) -> None:
-    """JSON under any of its names, `application/merge-patch+json` too; no header at all is taken as JSON."""
+    """JSON under any of its names, including `application/merge-patch+json`; without the header, JSON is assumed."""
     kind = header.partition(";")[0].strip().lower()
     if kind and kind not in {"application/json", "text/json"} and not kind.endswith("+json"):
         raise UnsupportedMediaType(
@@ -423,7 +423,7 @@ def _check_content_type(header: str) -> None:
 
 
 def hundredths(confidence: float | None, *, up: bool) -> int | None:
-    """A bound in whole hundredths, rounded inwards: 0.805 is 81 as a least and 80 as a greatest confidence."""
+    """A bound in whole hundredths, rounded inward: 0.805 is 81 as a minimum and 80 as a maximum confidence."""
     if confidence is None:
         return None
     exact = round(confidence * 100, 6)
@@ -431,7 +431,7 @@ def hundredths(confidence: float | None, *, up: bool) -> int | None:
 
 
 def require(removed: Collection[str], body: BaseModel, names: Iterable[str]) -> None:
-    """Raises InvalidArgument with every field of a merge patch that is null, and that cannot be removed."""
+    """Raises InvalidArgument with every field of a merge patch that is null but cannot be removed."""
     errors = ValidationErrors()
     fields = type(body).model_fields
     for alias in (fields[name].alias or name for name in names if name in removed):

@@ -218,5 +218,5 @@ async def document_query(call: Call, asked: DocumentFilters) -> "DocumentQuery":
 
 
 def assignee_of(call: Call, person: str | None) -> str | None:
-    """The person that a filter names: "" for `@none`, the caller for `@me`, None for anybody."""
+    """The person that a filter names: "" for `@none`, the caller for `@me`, None for anyone."""
     return None if person is None else {"@me": call.caller.name, "@none": ""}.get(person, person)

@@ -82,7 +82,7 @@ class Operation:
 
     @property
     def takes_key(self) -> bool:
-        """Whether an `Idempotency-Key` counts: with a POST, and with a PUT that starts a long-running operation."""
+        """Whether an `Idempotency-Key` is accepted: for a POST, and for a PUT that starts a long-running operation."""
         return self.method == "POST" or (self.method == "PUT" and 202 in self.answers)
 
 
@@ -212,7 +212,7 @@ MAX_KEY = 200
 
 
 async def once(call: Call, work: Callable[[], Awaitable[Reply]]) -> Reply:
-    """Run the work, or give the answer that it had. Failures of ours (5xx) are not kept."""
+    """Run the work, or return its stored response. Server errors (5xx) are not stored."""
     key = call.header("idempotency-key")
     if key is None:
         return await work()
@@ -258,7 +258,7 @@ async def _incarnation(call: Call) -> str:
 
 
 def _is_of_another_project(call: Call, stored: str, current: str) -> bool:
-    """Whether the project of the stored answer is gone. An import may have created it only after its answer."""
+    """Whether the project of the stored response is gone. An import may have created it only after its response."""
     return current not in {stored, incarnation_of_import(call.job_id())}
 
 

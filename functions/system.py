@@ -1,4 +1,6 @@
-"""HTTP: health, the API description, who calls, events that could not be sent, and what Azure has and we have not."""
+"""HTTP: health, the API description, the caller, dead letters of events, and Azure operations that are not
+supported.
+"""
 
 import asyncio
 import logging
@@ -35,7 +37,7 @@ _INSTEAD_GLOBAL = {
 }
 
 
-#: Azure's lists of what Labelbridge has none of: clients ask for them before they do anything else.
+#: Azure's lists that are always empty here: clients request them before anything else.
 _LISTS = frozenset({"deployments", "exported-models", "resources"})
 _GLOBAL_LISTS = frozenset({"deployments/resources", "prebuilt-entities"})
 
@@ -55,7 +57,7 @@ CHECK_SECONDS = 10
 async def ready(call: Call) -> Reply:
     """Check each dependency: tables, blobs and queues of the storage account, and the settings of the default engine.
 
-    Whoever asks need not sign in, so nothing is called that costs money or has a quota: no service of an engine.
+    The caller need not sign in, so nothing is called that costs money or has a quota, such as the service of an engine.
     """
     stores, app = call.container.stores, call.container
 
@@ -122,7 +124,7 @@ MOST_RESENT = 100
 
 @routes.add("GET", DEAD_LETTERS, {200: DeadLetterList}, role=Role.OWN)
 async def list_dead_letters(call: Call, query: DeadLetterQuery) -> Reply:
-    """List the events that a receiver did not take in ten attempts."""
+    """List the events that a receiver did not accept in ten attempts."""
     found = await call.container.events.dead_letters(query.continuation_token or "", query.top + 1)
     shown = found[: query.top]
     token = shown[-1].id if len(found) > query.top else None
@@ -160,7 +162,7 @@ def _not_offered(feature: str, instead: str) -> NotOffered:
     return NotOffered(f"Labelbridge does not support this Azure operation: {instead}.", target=feature)
 
 
-# The host tries functions in the order of their names, so these two, which take everything, are called last.
+# The host tries functions in the order of their names, so the names of these two catch-alls sort last.
 
 
 @routes.add(
@@ -182,7 +184,7 @@ async def zy_not_offered(call: Call) -> Reply:
         raise _not_offered(first, instead[first])
     if rest.endswith("/:load-snapshot") or "/load-snapshot/" in rest:
         raise NotOffered(
-            "Labelbridge keeps no snapshots: export the project instead.", target="load-snapshot"
+            "Labelbridge does not keep snapshots; export the project instead.", target="load-snapshot"
         )
     raise NotFound(f"The operation does not exist: {call.request.method} {PROJECTS}/.../{rest[:100]}.")
 

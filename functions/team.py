@@ -1,4 +1,4 @@
-"""HTTP: what a lead asks and does."""
+"""HTTP: the operations of a lead."""
 
 from dataclasses import asdict
 from datetime import date
@@ -242,7 +242,7 @@ async def reopen_disagreement(call: Call) -> Reply:
 
 
 async def _said(call: Call, kind: ProjectKind, given: dict[str, Any]) -> Labels:
-    """Labels of a body. Raises InvalidArgument for null: a person must say something."""
+    """Labels of a body. Raises InvalidArgument for null."""
     labels = await submitted_labels(call, kind, given)
     if labels is None:
         raise InvalidArgument(f"'{kind.label_field}' must not be null.", target=kind.label_field)

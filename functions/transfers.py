@@ -25,7 +25,7 @@ MAX_REFERENCE = 16 * 1024
 
 
 class ExportQuery(Wire):
-    """`stringIndexType` has one value; snapshots of models are not kept."""
+    """`stringIndexType` has one value; there are no snapshots of models."""
 
     string_index_type: IndexType
     asset_kind: str | None = None
@@ -104,7 +104,7 @@ async def export_project(call: Call, query: ExportQuery) -> Reply:
         raise NotOffered(text, target="format")
     if query.trained_model_label is not None:
         raise NotOffered(
-            "Labelbridge keeps no snapshots of the labels of a model.", target="trainedModelLabel"
+            "Labelbridge does not keep snapshots of the labels of a model.", target="trainedModelLabel"
         )
     job = await call.container.exports.start(call.project_name, call.job_id())
     return call.accepted(f"export/jobs/{job.id}")

@@ -92,7 +92,7 @@ class PageFile:
     encoded: Mapping[str, bytes]
 
     def body(self, accepted: str) -> tuple[bytes, str | None]:
-        """The content and its encoding, the best of those that an Accept-Encoding header accepts."""
+        """The content in the best encoding that the Accept-Encoding header accepts, and that encoding."""
         names = {part.partition(";")[0].strip().lower() for part in accepted.split(",") if not _refused(part)}
         encoding = next((name for name in self.encoded if name in names), None)
         return (self.encoded[encoding], encoding) if encoding else (self.content, None)

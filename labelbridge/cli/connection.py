@@ -74,7 +74,7 @@ def _facts(found: Connection) -> list[tuple[str, object]]:
 @app.command()
 def connect(
     labeling_project: Annotated[
-        str, typer.Argument(help="Name of the new labeling project; it is used up by this.")
+        str, typer.Argument(help="Name of the new labeling project; it can be used only once.")
     ],
     studio: Annotated[
         StudioOption, typer.Option(help="Azure Machine Learning, or a label file in a container.")
@@ -126,7 +126,7 @@ def switch(
     wait: WaitOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch labeling to the other side.
+    """Switch labeling to the other studio.
 
     While it switches, labels can be changed on neither side.
     """
@@ -151,7 +151,7 @@ def sync(project: ProjectOption = "", wait: WaitOption = True, as_json: JsonOpti
 def disconnect(
     project: ProjectOption = "",
     confirm: Annotated[
-        str | None, typer.Option(help="Name of the labeling project, to be not asked.")
+        str | None, typer.Option(help="Name of the labeling project, to skip the confirmation.")
     ] = None,
     discard: Annotated[
         bool, typer.Option("--discard-unsynced-labels", help="Give up labels that were not imported.")

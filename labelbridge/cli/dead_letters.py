@@ -8,7 +8,7 @@ import typer
 from labelbridge.cli import session
 from labelbridge.cli.output import JsonOption, Output, Usage, counted, table
 
-app = typer.Typer(no_args_is_help=True, help="Show events that a receiver did not take, and send them again.")
+app = typer.Typer(no_args_is_help=True, help="List undelivered events, and send them again.")
 
 MOST = 100
 """Dead letters that one request sends again."""
@@ -16,7 +16,7 @@ MOST = 100
 
 @app.command("list")
 def listed(as_json: JsonOption = False) -> None:
-    """List the events that a receiver did not take in ten attempts."""
+    """List the events that a receiver did not accept in ten attempts."""
     out = Output(as_json)
     with session.client(out) as api:
         found = list(api.dead_letters())
@@ -34,11 +34,13 @@ def listed(as_json: JsonOption = False) -> None:
 @app.command()
 def resend(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All whose receiver is in the settings.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="All dead letters whose receiver is still configured.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send events again that a receiver did not take; each has ten attempts once more."""
+    """Send dead letters again, with ten more attempts each."""
     out = Output(as_json)
     if bool(ids) == every:
         raise Usage("Name the dead letters, or give --all.")

@@ -32,7 +32,9 @@ def list_documents(
     flagged: Annotated[bool, typer.Option("--flagged", help="Only flagged documents.")] = False,
     assigned_to: Annotated[
         str | None,
-        typer.Option("--assigned-to", help="Only those of this person; @me: yours, @none: of nobody."),
+        typer.Option(
+            "--assigned-to", help="Only documents assigned to this person; @me: you, @none: nobody."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,16 +71,14 @@ def search(
         str, typer.Argument(help="What the text must contain; white space matches any white space.")
     ],
     project: ProjectOption = "",
-    match_case: Annotated[
-        bool, typer.Option("--match-case", help="Tell capitals from small letters.")
-    ] = False,
+    match_case: Annotated[bool, typer.Option("--match-case", help="Match case.")] = False,
     status: Annotated[Status | None, typer.Option(help="Only documents with this status.")] = None,
     category: Annotated[str | None, typer.Option(help="Only documents with this category.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Only documents whose name begins with this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Stop after so many documents.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of documents.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the texts of the documents by name, and say how many were searched."""
+    """Search the texts of the documents, in order of their names."""
     out = Output(as_json)
     body: SearchBody = {
         "text": text,
@@ -98,7 +98,7 @@ def search(
             if token is None or len(found) >= limit:
                 break
             if answer["searched"] <= searched:
-                raise NotReachable("The server answers, but its search does not go on.")
+                raise NotReachable("The server responded, but its search makes no progress.")
             searched = answer["searched"]
             body["continuationToken"] = token
     unread = f", {answer['unread']:,} without a readable text" if answer["unread"] else ""
@@ -115,10 +115,11 @@ def mark(
     name: Annotated[str, typer.Argument(help="Name of the document.")],
     project: ProjectOption = "",
     flag: Annotated[
-        bool | None, typer.Option("--flag/--no-flag", help="Flag it, or remove the flag.")
+        bool | None, typer.Option("--flag/--no-flag", help="Flag the document, or remove the flag.")
     ] = None,
     note: Annotated[
-        str | None, typer.Option(help="A note for other people; an empty one removes it.", show_default=False)
+        str | None,
+        typer.Option(help="A note for other people; an empty note removes it.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

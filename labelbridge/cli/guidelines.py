@@ -19,7 +19,7 @@ def show(
     version: Annotated[int | None, typer.Option(min=1, help="An earlier version.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the guidelines, Markdown."""
+    """Print the guidelines (Markdown)."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = api.guidelines() if version is None else api.guideline_version(version)
@@ -30,7 +30,7 @@ def show(
 
 @app.command()
 def versions(project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """List the versions, newest first."""
+    """List the versions of the guidelines, newest first."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = list(api.guideline_versions())
@@ -50,7 +50,7 @@ def put(
     project: ProjectOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the guidelines by a file.
+    """Replace the guidelines with a file.
 
     Earlier versions stay readable. The same text again makes no version.
     """

@@ -41,13 +41,13 @@ def autolabel(
     model: Annotated[str | None, typer.Option(help="Label of the model to use; default: the newest.")] = None,
     engine: Annotated[str | None, typer.Option(help="Engine to use; default: that of the project.")] = None,
     cost_limit: Annotated[
-        float | None, typer.Option(help="Money that the job may cost; what is done by then is kept.")
+        float | None, typer.Option(help="Cost limit of the job; finished documents are kept.")
     ] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only show the estimated cost.")] = False,
     wait: WaitOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Have labels suggested for every unlabeled document."""
+    """Suggest labels for every unlabeled document."""
     out = Output(as_json)
     body: Any = {
         "engine": engine, "modelLabel": model, "categories": category or None, "costLimit": cost_limit,
@@ -84,7 +84,7 @@ def watch(
     project: ProjectOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a job to its end."""
+    """Watch a job until it ends."""
     out = Output(as_json)
     with session.project(out, project) as api:
         what, found = _find_job(api, job)
@@ -141,9 +141,11 @@ JobFilter = Annotated[str | None, typer.Option("--job", help="Only suggestions o
 FlaggedOption = Annotated[bool, typer.Option("--flagged", help="Only flagged documents.")]
 AssignedOption = Annotated[
     str | None,
-    typer.Option("--assigned-to", help="Only documents of this person; @me: you; @none: of nobody."),
+    typer.Option("--assigned-to", help="Only documents assigned to this person; @me: you, @none: nobody."),
 ]
-DatasetOption = Annotated[Literal["Train", "Test"] | None, typer.Option(help="Only documents used for this.")]
+DatasetOption = Annotated[
+    Literal["Train", "Test"] | None, typer.Option(help="Only documents of this dataset.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 
 
@@ -180,12 +182,13 @@ def _decision(decision: Literal["accept", "reject"], description: str) -> Callab
 
 
 accept = _decision(
-    "accept", "Accept all suggestions that match, after a count.\n\nUndo it with 'labelbridge undo'."
+    "accept",
+    "Accept all matching suggestions, after a confirmation.\n\nTo undo this, use 'labelbridge undo'.",
 )
 reject = _decision(
     "reject",
-    "Reject all suggestions that match, after a count.\n\n"
-    "They are not suggested again. Undo it with 'labelbridge undo'.",
+    "Reject all matching suggestions, after a confirmation.\n\n"
+    "They are not suggested again. To undo this, use 'labelbridge undo'.",
 )
 
 
@@ -207,7 +210,11 @@ def _decide(out: Output, name: str, body: BulkBody, *, dry_run: bool, yes: bool)
     did = (
         f"{'Accepted' if word == 'accept' else 'Rejected'} {counted(result.get('changed', 0), 'suggestion')}"
     )
-    left = f"; {counted(result['conflicts'], 'suggestion')} need a person" if result.get("conflicts") else ""
+    left = (
+        f"; {counted(result['conflicts'], 'suggestion')} left unchanged because of conflicts"
+        if result.get("conflicts")
+        else ""
+    )
     how = session.command("undo", (state or {}).get("jobId", ""), name)
     out.result(state, f"{did}{left}. To undo it: {how}")
 
@@ -228,8 +235,12 @@ def undo(
     out.result(state, f"Undone in {counted(result.get('undone', 0), 'document')}.")
 
 
-TestOption = Annotated[int, typer.Option(min=1, max=99, help="Percent of the documents that test the model.")]
-ManualOption = Annotated[bool, typer.Option("--manual", help="Test with the documents of the dataset Test.")]
+TestOption = Annotated[
+    int, typer.Option(min=1, max=99, help="Percentage of the documents used to test the model.")
+]
+ManualOption = Annotated[
+    bool, typer.Option("--manual", help="Use the documents of the dataset Test to test the model.")
+]
 
 
 def split_of(test: int, *, manual: bool) -> Any:
@@ -258,7 +269,7 @@ def train(
         if pending:
             has = counted(pending, "document has", "documents have")
             out.confirm(
-                f"{has} suggestions that nobody decided on; a training that succeeds removes them. Train?",
+                f"{has} pending suggestions; a successful training removes them. Train?",
                 yes=yes,
             )
         job = api.train(
@@ -280,12 +291,10 @@ def train(
 def metrics(
     model: Annotated[str, typer.Argument(help="Label of the model; default: the newest.")] = "",
     project: ProjectOption = "",
-    confusion: Annotated[
-        bool, typer.Option("--confusion", help="Also show what was taken for what.")
-    ] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Also show the confusion matrix.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how good a model is, category by category."""
+    """Show the evaluation of a model by category."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = api.model(model) if model else next(iter(api.models()), None)

@@ -55,7 +55,7 @@ def _format(given: Name | None, file: str) -> Format:
     suffix = Path(file).suffix.lower()
     fitting = [candidate for candidate in FORMATS.values() if candidate.suffix == suffix]
     if len(fitting) != 1:
-        raise Usage(f"Say the format of '{file}' with --format: {', '.join(FORMATS)}.")
+        raise Usage(f"Specify the format of '{file}' with --format: {', '.join(FORMATS)}.")
     return fitting[0]
 
 
@@ -73,11 +73,11 @@ def export_labels(
     out = Output(as_json)
     chosen = _format(file_format, output)
     if as_json and output == "-":
-        raise Usage("The labels and the JSON of --json cannot both go to stdout: name a file.")
+        raise Usage("The labels and the JSON of --json cannot both go to stdout; name a file.")
     with session.project(out, project) as api:
         field = session.label_field(api)
         if chosen.entities_only and field != "entities":
-            raise Usage(f"This format holds entities, and the project '{api.name}' has classes.")
+            raise Usage(f"This format supports only entities, but the project '{api.name}' has classes.")
         only: Dataset | None = dataset.value if dataset else None
         found = list(
             api.documents(status="labeled", dataset=only, location_prefix=prefix, orderby="location")
@@ -161,12 +161,12 @@ def import_labels(
     file: Annotated[Path, typer.Argument(help="File with labels.")],
     project: ProjectOption = "",
     file_format: FormatOption = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Also replace labels that differ.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite labels that differ.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Label documents as a file says, after a count.
+    """Label documents from a file, after a confirmation.
 
     Each document is labeled as by hand: its history says so, and importing the same file again changes nothing.
     """
@@ -255,7 +255,7 @@ class _Plan:
             return
         differs = not same(labels, document, self._field)
         if differs and document.get(self._field) is not None and not self._replace:
-            self._skip(name, "it has other labels; --replace takes those of the file")
+            self._skip(name, "it has other labels; use --replace to overwrite them")
             return
         dataset = cast(Dataset | None, record.dataset if record.dataset != document["dataset"] else None)
         if differs or dataset:

@@ -41,7 +41,7 @@ from labelbridge.cli.upload import upload
 from labelbridge.client import LabelbridgeError
 
 EXIT_CODES = """Exit codes:
-0 done; 1 done in part, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no answer; 4 not signed in,
+0 done; 1 partly done, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no answer; 4 not signed in,
 or a role is missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
 
 app = typer.Typer(
@@ -80,7 +80,8 @@ def login(
     key: Annotated[
         str,
         typer.Option(
-            help="Access key; '-' reads it from stdin. Without it, it is asked for.", show_default=False
+            help="Access key; '-' reads it from stdin. Without this option, you are asked for it.",
+            show_default=False,
         ),
     ] = "",
     entra: Annotated[
@@ -102,7 +103,7 @@ def login(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Sign in, and keep address and key in a private file.
+    """Sign in, and store address and key in a private file.
 
     Environment variables go before the file: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN (a bearer token),
     LABELBRIDGE_STORAGE, LABELBRIDGE_PROJECT. LABELBRIDGE_CONFIG names another file.
@@ -132,7 +133,7 @@ def login(
 def _roles(roles: list[str]) -> str:
     if "*" in roles:
         return "Every role."
-    return f"Roles: {', '.join(roles)}." if roles else "No role: ask whoever runs the app for one."
+    return f"Roles: {', '.join(roles)}." if roles else "No role: ask the administrator of the app for one."
 
 
 def _checked(url: str) -> str:
@@ -162,7 +163,7 @@ def _scope(out: Output, url: str, given: str) -> str:
     if not sys.stdin.isatty():
         raise Unconfirmed(f"{url} asks for tokens for '{scope}': confirm with --scope {shlex.quote(scope)}.")
     out.confirm(
-        f"{url} asks for tokens for '{scope}'. Is that the application of your Labelbridge? Whoever gets such a token "
+        f"{url} asks for tokens for '{scope}'. Is that the application of your Labelbridge? Anyone with such a token "
         "can act there as you.",
         yes=False,
     )
@@ -187,7 +188,7 @@ def _key(out: Output, given: str) -> str:
 
 @app.command()
 def logout(as_json: JsonOption = False) -> None:
-    """Delete the file with address and key."""
+    """Sign out: delete the file with address and key."""
     deleted = settings.delete()
     said = "Signed out." if deleted else "You were not signed in."
     Output(as_json).result({"configFile": str(settings.path()), "deleted": deleted}, said)
@@ -195,16 +196,14 @@ def logout(as_json: JsonOption = False) -> None:
 
 @app.command()
 def whoami(as_json: JsonOption = False) -> None:
-    """Show who is signed in where, with which roles."""
+    """Show who is signed in, where, and with which roles."""
     out = Output(as_json)
     config = session.signed_in(out)
     with session.client(out, config) as api:
         caller = api.who_am_i()
     data: dict[str, Any] = {"url": config.url, **caller, "project": config.project or None}
     lines = [f"'{caller['name']}' at {config.url}.", _roles(caller["roles"])]
-    out.result(
-        data, *lines, *([f"Commands work on the project '{config.project}'."] if config.project else [])
-    )
+    out.result(data, *lines, *([f"Commands use the project '{config.project}'."] if config.project else []))
 
 
 app.add_typer(projects.app, name="projects")

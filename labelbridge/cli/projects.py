@@ -74,7 +74,7 @@ def list_projects(as_json: JsonOption = False) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new project.")],
     kind: Annotated[
-        Kind, typer.Option(help="What labels are: one class, any number of classes, or entities.")
+        Kind, typer.Option(help="Kind of labels: one class, any number of classes, or entities.")
     ],
     container: Annotated[
         str, typer.Option(help="Blob container with the documents; default: the name.")
@@ -82,10 +82,8 @@ def create(
     language: Annotated[str, typer.Option(help="Language of the documents.")] = "en-us",
     description: Annotated[str, typer.Option(help="A description for people.")] = "",
     category: Annotated[list[str] | None, typer.Option(help="A category; may be repeated.")] = None,
-    on_upload: Annotated[
-        bool, typer.Option(help="Make suggestions for new uploads without a request.")
-    ] = True,
-    use: Annotated[bool, typer.Option("--use", help="Choose it for the commands that follow.")] = False,
+    on_upload: Annotated[bool, typer.Option(help="Suggest labels for new uploads automatically.")] = True,
+    use: Annotated[bool, typer.Option("--use", help="Use it for later commands.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Create a project on a blob container.
@@ -130,7 +128,7 @@ class Exists(Stop):
 
 @app.command()
 def show(name: ProjectArgument, as_json: JsonOption = False) -> None:
-    """Show a project with its documents and labels in numbers."""
+    """Show a project with its document and label counts."""
     out = Output(as_json)
     with client(out) as api:
         found, counts = api.project(name).get(), api.project(name).statistics()
@@ -177,7 +175,7 @@ def _facts(project: Project, counts: Statistics) -> list[tuple[str, str]]:
 @app.command()
 def rename(
     name: ProjectArgument,
-    display_name: Annotated[str, typer.Argument(help="What people see; an empty one means the name.")],
+    display_name: Annotated[str, typer.Argument(help="The name that people see; empty: the project name.")],
     as_json: JsonOption = False,
 ) -> None:
     """Give a project a display name.
@@ -188,27 +186,23 @@ def rename(
     with client(out) as api:
         made = api.project(name).put({"displayName": display_name})
     shown = made.get("displayName") or made["projectName"]
-    out.result(made, f"People see the project '{name}' as '{shown}'.")
+    out.result(made, f"The project '{name}' is now displayed as '{shown}'.")
 
 
 @app.command()
 def use(name: ProjectArgument, as_json: JsonOption = False) -> None:
-    """Choose the project for the commands that follow."""
+    """Set the default project of later commands."""
     out = Output(as_json)
     with client(out) as api:
         name = api.project(name).get()["projectName"]
     file = settings.save(replace(settings.stored(), project=name))
-    out.result(
-        {"project": name, "configFile": str(file)}, f"Commands work on the project '{name}' from now on."
-    )
+    out.result({"project": name, "configFile": str(file)}, f"Commands use the project '{name}' from now on.")
 
 
 @app.command()
 def delete(
     name: ProjectArgument,
-    confirm: Annotated[
-        str | None, typer.Option(help="The name again, to delete without being asked.")
-    ] = None,
+    confirm: Annotated[str | None, typer.Option(help="The name again, to skip the confirmation.")] = None,
     wait: WaitOption = True,
     as_json: JsonOption = False,
 ) -> None:

@@ -20,7 +20,10 @@ def push(
         str | None, typer.Option(help="Deployment of the model; default: that of the app's settings.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Label of the model there; default: labelbridge, trained again.")
+        str | None,
+        typer.Option(
+            help="Label of the model there; default: labelbridge. An existing one is trained again."
+        ),
     ] = None,
     test: TestOption = 20,
     manual: ManualOption = False,

@@ -40,13 +40,11 @@ def start(
     person: Annotated[str, typer.Argument(help="Name that the second person signs in with.")],
     project: ProjectOption = "",
     size: Annotated[int | None, typer.Option(min=1, help="Documents in the sample.")] = None,
-    percent: Annotated[
-        float | None, typer.Option(help="Or a part of the labeled documents, in percent.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed takes the same sample.")] = 0,
+    percent: Annotated[float | None, typer.Option(help="Or a percentage of the labeled documents.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed selects the same sample.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a sample of labeled documents labeled again by a person."""
+    """Have another person label a sample of the labeled documents again."""
     out = Output(as_json)
     if (size is None) is (percent is None):
         raise Usage("Set either --size or --percent.")
@@ -62,7 +60,7 @@ def start(
 
 @app.command("list")
 def list_reviews(project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """List second reviews, the newest first."""
+    """List second reviews, newest first."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = list(api.second_reviews())
@@ -82,7 +80,7 @@ def list_reviews(project: ProjectOption = "", as_json: JsonOption = False) -> No
 
 @app.command()
 def documents(review: ReviewOption = "", project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """List the documents of a second review, and whether they were labeled."""
+    """List the documents of a second review, and whether they are labeled."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = list(api.blind_documents(_review(api, review)["id"]))
@@ -92,7 +90,7 @@ def documents(review: ReviewOption = "", project: ProjectOption = "", as_json: J
 
 @app.command()
 def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """Show how far both people agree, category by category, and where they do not.
+    """Show the agreement of both people by category, and the documents that differ.
 
     Not for the second person.
     """

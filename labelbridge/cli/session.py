@@ -73,8 +73,8 @@ class _Entra:
         except (AzureError, ValueError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise NoToken(
-                f"Microsoft Entra ID gave no token for '{' '.join(scopes)}' ({lines[0].rstrip('.')}). Sign in with "
-                "'az login', or set the variables of a service principal."
+                f"Microsoft Entra ID did not issue a token for '{' '.join(scopes)}' ({lines[0].rstrip('.')}). Sign in "
+                "with 'az login', or set the variables of a service principal."
             ) from error
 
 
@@ -91,7 +91,7 @@ def entra_credential() -> Any:
     try:
         return DefaultAzureCredential()
     except ValueError as error:  # such as an unknown name in AZURE_TOKEN_CREDENTIALS
-        raise Usage(f"Signing in with Microsoft Entra ID is not possible: {error}") from error
+        raise Usage(f"Signing in with Microsoft Entra ID failed: {error}") from error
 
 
 def credentials(config: Config) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def warn_of_exposed_file(out: Output) -> None:
     """Say so when other people may read or change the settings file."""
     if settings.exposed():
         out.say(
-            f"Warning: other people may read or change {settings.path()}; allow it to nobody else: chmod 600."
+            f"Warning: other users may read or change {settings.path()}; restrict access to you with chmod 600."
         )
 
 
@@ -129,7 +129,7 @@ def client(out: Output, config: Config | None = None) -> Generator[Client]:
 
     for what, value in (("key", config.key), ("token", config.token)):
         if not (value.isascii() and value.isprintable()):
-            raise Usage(f"The access {what} has characters that no {what} has; copy it again.")
+            raise Usage(f"The access {what} contains invalid characters; copy it again.")
     try:
         made = Client(config.url, **credentials(config), on_retry=again)
     except (ValueError, httpx.InvalidURL) as error:  # such as a port that is not a number
@@ -155,7 +155,7 @@ def label_field(api: ProjectClient) -> Field:
     """The label field of the project's kind. Raises NotReachable for a kind that does not exist."""
     kind = api.get()["projectKind"]
     if kind not in FIELDS:
-        raise NotReachable(f"The server answers, but '{kind}' is no kind of a project that is known here.")
+        raise NotReachable(f"The server responded, but this version does not know the project kind '{kind}'.")
     return FIELDS[kind]
 
 
@@ -181,7 +181,7 @@ def follow(out: Output, job: Job, what: str, *, project: str | None, given: str 
         return _shown(out, job, what)
     except KeyboardInterrupt:
         if project is not None:
-            out.say(f"The job goes on. Follow it with: {command('watch', given or job.id, project)}")
+            out.say(f"The job continues. Follow it with: {command('watch', given or job.id, project)}")
         raise
 
 

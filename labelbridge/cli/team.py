@@ -33,7 +33,7 @@ def progress(
     with session.project(out, project) as api:
         days = api.progress(from_date=first, to_date=last)
     if not days:
-        out.result(days, "Nobody changed labels in these days.")
+        out.result(days, "No labels were changed on these days.")
         return
     heads = ("day", "person", "documents", "accepted", "rejected", "set by hand", "in bulk", "undone")
     rows = [
@@ -48,22 +48,22 @@ def progress(
 @app.command()
 def assign(
     person: Annotated[str, typer.Argument(help="Name that the person signs in with; @none: nobody.")],
-    count: Annotated[int, typer.Option(min=1, help="At most so many documents.")] = MOST,
+    count: Annotated[int, typer.Option(min=1, help="Maximum number of documents.")] = MOST,
     project: ProjectOption = "",
     assigned_to: Annotated[
-        str, typer.Option("--assigned-to", help="Only those of this person; @none: of nobody.")
+        str, typer.Option("--assigned-to", help="Only documents assigned to this person; @none: nobody.")
     ] = "@none",
     status: Annotated[Status | None, typer.Option(help="Only documents with this status.")] = None,
     category: Annotated[str | None, typer.Option(help="Only documents with this category.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Only documents whose name begins with this.")] = None,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only flagged documents.")] = False,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="The least certain first.")] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Least certain first.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Assign documents to a person to review; advice, not a lock."""
+    """Assign documents to a reviewer, without locking them for others."""
     out = Output(as_json)
     if person == assigned_to:
-        raise Usage("The documents already belong to whom they would be assigned to.")
+        raise Usage("The documents are already assigned to this person.")
     wanted: DocumentFilter = {"assignedTo": assigned_to, "orderby": "uncertainty" if uncertain else "id"}
     if status:
         wanted["status"] = status.value

@@ -100,7 +100,7 @@ def storage_errors(container: str) -> Generator[None]:
         yield
     except ServiceRequestError as error:
         raise Unreachable(
-            f"The storage account cannot be reached ({_first_line(error)}). Check the storage that you gave."
+            f"The storage account cannot be reached ({_first_line(error)}). Check the value of --storage."
         ) from error
     except (ClientAuthenticationError, HttpResponseError) as error:
         status = getattr(error, "status_code", None)
@@ -134,7 +134,7 @@ def container_client(storage: str, name: str) -> Any:
 
     if not storage:
         raise Usage(
-            "Uploading goes to the storage account, not through the app: name it with --storage or "
+            "Files are uploaded to the storage account, not through the app: name it with --storage or "
             "LABELBRIDGE_STORAGE, as a connection string, a SAS URL, or the URL of the account."
         )
     # A wrong address is said within 10 seconds; the default pauses come to a minute and a half.
@@ -156,7 +156,7 @@ def upload(
         Path, typer.Argument(help="Folder with .txt files; subfolders become part of the names.")
     ],
     project: ProjectOption = "",
-    prefix: Annotated[str, typer.Option(help="Put this before each name, such as 'inbox/'.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix for each name, such as 'inbox/'.")] = "",
     storage: Annotated[
         str,
         typer.Option(help="Connection string, SAS URL or URL of the storage account.", show_default=False),
@@ -167,7 +167,7 @@ def upload(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the project has registered the documents.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be uploaded.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be uploaded.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Upload the text files of a folder.
@@ -198,7 +198,7 @@ def upload(
                 try:
                     done, failed = _send(out, blobs, new, prefix)
                 except KeyboardInterrupt:
-                    out.say("What was uploaded stays; the same command uploads the rest.")
+                    out.say("Files uploaded so far stay; run the same command again to upload the others.")
                     raise
         if wait and not dry_run:
             session.follow(out, api.scan(), "Registering the documents", project=project)

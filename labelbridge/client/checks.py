@@ -70,7 +70,7 @@ def job_state[T: JobState](answer: httpx.Response, kind: type[T]) -> T:
     if result:
         _fitting(answer, result, JobResult, "result")
     if "status" in state and state["status"] not in get_args(JobStatus.__value__):
-        raise foreign(answer, f"'{state['status'][:40]}' is no status of a job")
+        raise foreign(answer, f"'{state['status'][:40]}' is not a job status")
     return state
 
 
@@ -191,7 +191,7 @@ class Turns:
         self._empty = 0 if brought else self._empty + 1
         again = token in self._tokens or (brought and brought == self._last)
         if again or self._empty >= MOST_EMPTY or len(self._tokens) >= MOST_PAGES:
-            raise foreign(answer, "the list does not end")
+            raise foreign(answer, "the list never ends")
         self._tokens.add(token)
         self._last = brought
 
@@ -201,4 +201,4 @@ class Turns:
         self._last = None
         self._restarts += 1
         if self._restarts >= MOST_EMPTY:
-            raise foreign(answer, "the list does not end")
+            raise foreign(answer, "the list never ends")

@@ -65,5 +65,5 @@ def _project_file(part: bytes) -> dict[str, Any]:
         if isinstance(file["assets"]["documents"], list):
             return cast("dict[str, Any]", file)
     except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError("It is no project file.") from error
-    raise ValueError("It is no project file.")
+        raise ValueError("It is not a project file.") from error
+    raise ValueError("It is not a project file.")

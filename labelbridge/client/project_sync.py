@@ -349,14 +349,14 @@ class ProjectClient(TeamOperations):
         while True:
             answer = self.client.call("GET", path, params={"part": len(parts) or None})
             if answer.content in parts[-1:] or len(parts) == MOST_PARTS:
-                raise foreign(answer, "the export does not end")
+                raise foreign(answer, "the export never ends")
             parts.append(answer.content)
             if has_next_part(answer.content):
                 continue
             try:
                 return joined_parts(parts)
             except ValueError as error:
-                raise foreign(answer, "it is no project file") from error
+                raise foreign(answer, "it is not a project file") from error
 
     def import_file(self, file: Mapping[str, Any], *, key: str | None = None) -> Job:
         """Create the project from a project file, or replace it."""

@@ -32,13 +32,13 @@ def write(records: Iterable[Record], out: TextIO, field: Field) -> list[str]:
         spans = [_trimmed(span, text) for span in record.spans]
         if any(b.start < a.end for a, b in pairwise(spans)):
             warnings.append(
-                f"{record.location}: its entities overlap, which CoNLL cannot say; it is left out."
+                f"{record.location}: its entities overlap, which CoNLL cannot represent; it is left out."
             )
             continue
         odd = [span.category for span in spans if re.search(r"\s", span.category)]
         if odd:
             warnings.append(
-                f"{record.location}: the category '{odd[0]}' has a blank, as tags cannot; it is left out."
+                f"{record.location}: the category '{odd[0]}' has a space, which tags cannot have; it is left out."
             )
             continue
         if any(

@@ -76,7 +76,7 @@ def _record(task: Any, field: Field, place: str) -> Record | None:
     if not done:
         return None
     if len(done) > 1:
-        raise BadFile(f"{place}: has {len(done)} annotations; keep the one that counts.")
+        raise BadFile(f"{place}: has {len(done)} annotations; keep only one.")
     result = _list(done[0].get("result"), "'result'", place)
     location = data.get("location")
     text = text_of(data.get("text"), "'data.text'", place)

@@ -170,7 +170,7 @@ def align(tokens: Iterable[tuple[str, str | None, bool]], text: str) -> Iterator
     for token, category, begins in tokens:
         found = text.find(token, position)
         if found < 0 or text[position:found].strip():
-            raise Misfit(f"The token '{token[:40]}' does not follow in the text at character {position}.")
+            raise Misfit(f"The token '{token[:40]}' does not match the text at character {position}.")
         if current is not None and (category != current or begins):
             yield Span(start, end, current)
             current = None
@@ -208,9 +208,9 @@ def _plain(value: Any, field: Field) -> Any:
 def text_of(value: Any, what: str, place: str) -> str:
     """A value of a file that must be text. Raises BadFile."""
     if not isinstance(value, str) or not value:
-        raise BadFile(f"{place}: {what} must be a text that is not empty.")
+        raise BadFile(f"{place}: {what} must be a non-empty string.")
     if _HALVES.search(value):
-        raise BadFile(f"{place}: {what} contains half of a character.")
+        raise BadFile(f"{place}: {what} contains an unpaired surrogate.")
     return value
 
 

@@ -23,7 +23,7 @@ def write(records: Iterable[Record], out: TextIO, field: Field) -> list[str]:
     for record in found:
         if any(b.start < a.end for a, b in pairwise(record.spans)):
             warnings.append(
-                f"{record.location}: its entities overlap, which spaCy does not take; it is left out."
+                f"{record.location}: its entities overlap, which spaCy does not allow; it is left out."
             )
             continue
         if field == "entities":

@@ -105,7 +105,7 @@ def read_jsonl(file: TextIO, field: Field) -> Iterator[Record]:
         place = f"Line {number}"
         record = _record(parse_object(line, place), field, place)
         if record.location in seen:
-            raise BadFile(f"{place}: '{record.location}' is there twice.")
+            raise BadFile(f"{place}: '{record.location}' is listed twice.")
         seen.add(record.location or "")
         yield record
 
@@ -127,7 +127,7 @@ def _record(data: dict[str, Any], field: Field, place: str) -> Record:
         raise BadFile(f"{place}: '{name}' is missing; this project needs it.")
     text = data.get("text")
     if text is not None and not isinstance(text, str):
-        raise BadFile(f"{place}: 'text' must be a text.")
+        raise BadFile(f"{place}: 'text' must be a string.")
     value, categories, spans = data[name], tuple[str, ...](), tuple[Span, ...]()
     if field == "class":
         categories = () if value is None else (text_of(value, "'category'", place),)

@@ -31,7 +31,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which job makes suggestions, and by what."""
+    """Which job makes suggestions, and with which model."""
 
     job_id: str
     engine: str
@@ -73,7 +73,7 @@ def inspect(
     """Apply what is at the location to the document. The same inspection twice changes nothing.
 
     `rejected`: what people rejected when a blob lay there before (rule A4). `removes`: whether a document whose blob is
-    gone may go; else a listing decides, which knows how many would (rules D12, D13).
+    gone may be removed; otherwise a listing decides, which knows how many are affected (rules D12, D13).
     """
     if reading is None:
         return _gone(document, removes)
@@ -128,7 +128,7 @@ def suggest(
 
 
 def fail(document: Document, source: Source, error: JobError) -> tuple[Document, DocumentOutcome | None]:
-    """The document when the job failed too often: its content counts as planned, so that it is not retried."""
+    """The document after the job failed too often: its content counts as planned, so that it is not retried."""
     if not source.named and not document.unplanned:
         return _again(document, source)
     after = document if document.planned == document.content else replace(document, planned=document.content)
@@ -136,7 +136,7 @@ def fail(document: Document, source: Source, error: JobError) -> tuple[Document,
 
 
 def _again(document: Document, source: Source) -> tuple[Document, DocumentOutcome | None]:
-    """A batch that runs a second time gives the outcomes of the first."""
+    """A batch that runs a second time has the outcomes of the first."""
     ours = document.suggestions is not None and document.suggestions.job_id == source.job_id
     return document, outcome(document, Outcome.SUGGESTED) if ours else None
 
@@ -145,8 +145,8 @@ def outcome(document: Document, kind: Outcome, code: str | None = None, message:
     return DocumentOutcome(document.id, document.location, kind, JobError(code, message) if code else None)
 
 
-#: Labels that must have changed before the model is fitted again without a request: so many, or this share of them,
-#: whichever is more; after so long any change suffices.
+#: When a model is fitted again without a request: after this many labels or this share of them have changed, whichever
+#: is more, or after this time if any label has changed.
 FIT_CHANGES, FIT_SHARE, FIT_AFTER = 10, 0.1, timedelta(minutes=15)
 
 
@@ -160,7 +160,7 @@ class LabelCounts:
 
 @dataclass(frozen=True, slots=True)
 class LastFit:
-    """The last time that an engine was fitted for a project.
+    """The last fit of an engine for a project.
 
     `learned` is a digest of the labels. `artifact` names the blob of the last model that could be fitted, `counts` the
     labels that it learned; `failure` says why a later fit failed.
@@ -173,7 +173,7 @@ class LastFit:
     counts: LabelCounts
     at: datetime
     failure: str = ""
-    #: The artifact before, which jobs that were planned meanwhile may still load.
+    #: The previous artifact, which jobs that are already planned may still load.
     former: str = ""
     #: As of a trained model.
     edits: int = 0

@@ -22,7 +22,7 @@ class CategoryEdit:
         return self.renamed.get(old, old)
 
     def in_project(self, project: Project) -> Project:
-        """Settings follow, and what the categories were called is remembered."""
+        """Settings are updated too, and former names are remembered."""
         names = [c for c in project.categories if c.name not in self.removed]
         edit = project.edits + 1
         former = [replace(former_name, now=self._now(former_name.now)) for former_name in project.former]
@@ -43,7 +43,7 @@ class CategoryEdit:
         return None if name is None or name in self.removed else self.name(name)
 
     def in_document(self, document: Document, revision: str) -> Document:
-        """The document itself where nothing changes."""
+        """Unchanged documents are returned as they are."""
         after = replace(
             document,
             labels=self._labels(document.labels),
@@ -55,7 +55,7 @@ class CategoryEdit:
         return document if after == document else replace(after, revision=revision)
 
     def _undo(self, content: str, last: Undo | None, revision: str) -> Undo | None:
-        """None where it would bring back what was removed."""
+        """None where it would restore a removed category."""
         if last is None:
             return None
         if last.labels is not None and self.removed.intersection(last.labels.used_categories()):

@@ -43,7 +43,7 @@ class Undo:
     #: The change was labels set by hand, not a decision: these confirm changed content and its problems.
     by_hand: bool = False
     problems: tuple[str, ...] = ()
-    #: The change before it: one save of a reviewer decides and then sets labels. It goes back no further.
+    #: The previous change: one save of a reviewer may decide and then set labels. Nothing earlier is kept.
     earlier: "Undo | None" = None
     #: The content that `labels` were set for, once the text has changed since ("" where it is not known), and then
     #: `problems` are those of `labels` in the text now. None while it has not changed.
@@ -66,7 +66,7 @@ class Document:
     planned: str = ""
     length: int | None = None
     characters: int = 0
-    #: The first words of the text, for lists; "" where no text was read since documents have them.
+    #: The first words of the text, for lists; "" if no text was read since this field was added.
     excerpt: str = ""
     labels: Labels | None = None
     aml_labels: Labels | None = None
@@ -79,17 +79,19 @@ class Document:
     suggestions: SuggestionSet | None = None
     rejected: frozenset[Rejected] = field(default_factory=frozenset[Rejected])
     undo: Undo | None = None
-    #: What people tell each other about the document; neither changes what is suggested or learned.
+    #: Notes among reviewers; neither changes what is suggested or learned.
     flagged: bool = False
     note: str = ""
-    #: Who is to review the document; "" nobody in particular. Advice, no lock: it changes no version.
+    #: The assignee; "": nobody. Advice, not a lock: it does not change the version.
     assignee: str = ""
 
     def active_labels(self, studio: Studio) -> Labels | None:
         return self.labels if studio is Studio.LANGUAGE_STUDIO else self.aml_labels
 
     def pending(self, generation: int) -> SuggestionSet | None:
-        """The suggestions that exist: those of an older generation do not, wherever they still lie (rule T4)."""
+        """The suggestions that exist: those of an older generation do not, even while they are still stored (rule
+        T4).
+        """
         found = self.suggestions
         return found if found is not None and found.generation == generation and found.items else None
 
@@ -125,21 +127,21 @@ class Document:
 
     @property
     def waiting(self) -> bool:
-        """Unplanned for want of an engine or because labeling is locked; not what a person labeled meanwhile, nor what
-        has no blob now.
+        """Unplanned because there is no engine or labeling is locked; not documents that a person labeled meanwhile,
+        nor those without a blob.
         """
         return self.unplanned and not self.missing and (self.labels is None or self.content_changed)
 
 
 @cache
 def _values_of(kind: type[Any]) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
-    """What gives the values of all fields, in the order of `__init__`, and the place of each field."""
+    """A getter of all field values in the order of `__init__`, and the index of each field."""
     names = [each.name for each in fields(kind)]
     return attrgetter(*names), {name: place for place, name in enumerate(names)}
 
 
 def with_changes[T: (Document, SuggestionSet)](value: T, **changes: Any) -> T:
-    """As `dataclasses.replace`, in half the time, for what is replaced once for each document of a job."""
+    """Like `dataclasses.replace`, in half the time, for fields replaced for each document of a job."""
     values_of, places = _values_of(type(value))
     values = [*values_of(value)]
     for name, change in changes.items():
@@ -149,12 +151,12 @@ def with_changes[T: (Document, SuggestionSet)](value: T, **changes: Any) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found at a blob: its text, or why it is not a document."""
+    """The result of reading a blob: its text, or why it is not a document."""
 
     blob_etag: str
     text: str | None
     rejection: Rejection | None
-    #: The blob is there, and the service refuses to read it: what is known of its text stays.
+    #: The blob exists, but the service refuses to read it: what is known of its text stays.
     unreadable: bool = False
 
 
@@ -165,8 +167,8 @@ def new_document(location: str, language: str, revision: str) -> Document:
 def apply(document: Document, reading: Reading, revision: str) -> Document:
     """The document after an inspection of its blob (rules D2, D3, D11). The same content again changes nothing.
 
-    The hash of the text decides; the blob's ETag only says whether to read the blob. What comes back after its blob was
-    gone is whole with the same content, and flagged with another.
+    The hash of the text decides; the blob's ETag only says whether to read the blob. A document whose blob comes back
+    is restored if the content is the same, and flagged otherwise.
     """
     if reading.unreadable:
         same = document.rejection == reading.rejection and not document.missing
@@ -191,7 +193,7 @@ def apply(document: Document, reading: Reading, revision: str) -> Document:
     changed, labeled_content = _changed(document, content)
     labels = fit_regions(document.labels, offsets.utf16_length)
     problems = tuple(error.message for error in span_errors(labels, offsets)) if labels else ()
-    # A first inspection, and a blob found again, keep the version, which whoever labels the document meanwhile holds.
+    # A first inspection, and a blob found again, keep the version, because someone may be labeling the document.
     new_version = known or document.rejection is not None
     return with_changes(
         document,
@@ -232,7 +234,7 @@ def _fit_undo(undo: Undo | None, offsets: Offsets) -> Undo | None:
 
 
 def _outdate(undo: Undo | None, content: str) -> Undo | None:
-    """The undo of a change that was made for this content, which another takes the place of (rules D2, V4)."""
+    """The undo of a change that was made for this content, which is being replaced (rules D2, V4)."""
     if undo is None or undo.former is not None or not content:
         return undo
     former = "" if undo.content_changed else content
@@ -274,9 +276,9 @@ def _reject(document: Document, reading: Reading, revision: str) -> Document:
 def set_labels(
     document: Document, kind: ProjectKind, labels: Labels | None, revision: str, undo: Undo | None = None
 ) -> Document:
-    """Labels set by hand win: pending suggestions that would now not be made are dropped (rule A3).
+    """Labels set by hand win: pending suggestions that would no longer be made are dropped (rule A3).
 
-    `undo` is what a person can go back to; None: nothing can be undone.
+    `undo`: how to undo the change; None: it cannot be undone.
     """
     kept = document.suggestions
     if kept is not None:
@@ -298,7 +300,7 @@ def set_labels(
 
 
 def undo_of_labels(document: Document, generation: int) -> Undo:
-    """What undoes labels that are about to be set by hand."""
+    """The undo of labels that are about to be set by hand."""
     last = document.undo
     return Undo(
         generation,
@@ -335,7 +337,7 @@ class Version:
 
 
 ANY_VERSION = Version(None, None)
-#: What no document ever had: revisions hold no spaces.
+#: No document ever has this version: revisions contain no spaces.
 _STALE = Version(" ", " ")
 
 
@@ -352,7 +354,7 @@ def version_of_header(text: str | None) -> Version:
 def parse_version(text: str, target: str = "eTag") -> Version:
     """Raises InvalidArgument when it is malformed or weak.
 
-    A well-formed tag that this app did not make is the version of no document: it is stale.
+    A well-formed tag that this app did not make matches no document: it is stale.
     """
     if text.strip() == "*":
         return ANY_VERSION

@@ -1,4 +1,4 @@
-"""The exception tree. An error carries what the answer needs; `functions.http` gives it an HTTP status.
+"""The exception tree. An error carries the data of the response; `functions.http` maps it to an HTTP status.
 
 LabelbridgeError
 ├── InvalidArgument          a value breaks a rule: `target` names the field             400
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class LabelbridgeError(Exception):
-    """Base of all errors that are an answer rather than a defect."""
+    """Base of all expected errors, which are responses and not defects."""
 
     code: ClassVar[str] = "InternalServerError"
     inner_code: str | None = None
@@ -102,7 +102,7 @@ class LabelingLocked(Conflict):
 
 
 class StaleDocument(Conflict):
-    """Carries the current document and its project for the answer, so that nobody's work is lost silently."""
+    """Carries the current document and its project for the response, so that no work is lost silently."""
 
     def __init__(self, document: "Document", project: "Project", target: str = "If-Match") -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Jobs: long-running work, its states, what each kind is asked to do (parameters) and answers (results).
+"""Jobs: long-running work, its states, and the parameters and results of each kind.
 
 Rule A5 says what an autolabel job reports of each document.
 """
@@ -88,7 +88,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What the row of a batch holds when it is done. `left_out`: predictions of a service that were dropped."""
+    """What the row of a finished batch contains. `left_out`: predictions of a service that were dropped."""
 
     outcomes: tuple[DocumentOutcome, ...] = ()
     text_records: int = 0
@@ -109,7 +109,7 @@ class JobSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoParameters:
-    """Of a job whose row says everything: export, deletion."""
+    """The parameters of a job that needs none: export, deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class UndoParameters:
 
 @dataclass(frozen=True, slots=True)
 class FitParameters:
-    """The engine that is fitted on the labels as they are when the job runs."""
+    """The engine to fit on the labels as they are when the job runs."""
 
     engine: str
 
@@ -325,7 +325,7 @@ class TrainingState:
         return replace(self, percent_complete=100, status=JobStatus.SUCCEEDED, end_date_time=now)
 
     def stopped(self, status: JobStatus, now: datetime) -> "TrainingState":
-        """What is not done stays at the percentage it reached."""
+        """The unfinished part keeps its percentage."""
         if self.status is JobStatus.SUCCEEDED:
             return self
         return replace(self, status=status, end_date_time=now)
@@ -412,7 +412,7 @@ type Result = (
 
 @dataclass(frozen=True, slots=True)
 class Job(OfProject):
-    """One long-running operation; `result` is what its answer shows, None while there is nothing to show.
+    """One long-running operation; `result` is what the API shows, None while there is nothing to show.
 
     `generation` and `edition` are those of the project when the job was made, or planned. `trace`: the `traceparent`
     of who made it; "" when nothing was recorded.
@@ -439,7 +439,7 @@ class Job(OfProject):
     def new(
         cls, kind: JobKind, job_id: str, project: Project, now: datetime, parameters: Parameters | None = None
     ) -> "Job":
-        """A job of a project as it is now, that has not started."""
+        """A new job of a project in its current state."""
         job = cls.of_name(kind, job_id, project.name, project.incarnation, now, parameters or NoParameters())
         return replace(job, edition=project.edition, generation=project.generation)
 
@@ -447,7 +447,7 @@ class Job(OfProject):
     def of_name(
         cls, kind: JobKind, job_id: str, name: str, incarnation: str, now: datetime, parameters: Parameters
     ) -> "Job":
-        """A job that has not started, of a project that is not read: it may not exist yet, or no longer."""
+        """A new job of a project that is not read, because it may not exist yet, or no longer."""
         return cls(job_id, kind, name, incarnation, "", now, now, parameters=parameters)
 
     @property
@@ -471,7 +471,7 @@ class Job(OfProject):
         return self.result if isinstance(self.result, kind) else None
 
     def is_current(self, project: Project) -> bool:
-        """Whether no import replaced, and no training ended, what the job is about."""
+        """Whether no import replaced the content, and no training ended the suggestions, that the job is about."""
         return (project.incarnation, project.edition, project.generation) == (
             self.incarnation,
             self.edition,

@@ -1,4 +1,4 @@
-"""Labels of a document, for the three project kinds: what people said, what engines predict, and suggestions.
+"""Labels of a document, for the three project kinds: set by people, predicted by engines, and suggested.
 
 Rules A3, A4 and A9 say which predictions become suggestions. Offsets and lengths are UTF-16 code units, except in what
 goes into an engine and comes out of it (`Span`, `Prediction`): an engine has the text at hand, and Python counts code
@@ -17,14 +17,14 @@ from shared.domain.names import ProjectKind
 from shared.domain.project import Project, former_names
 from shared.domain.text import MAX_CHARACTERS, Offsets, whole_characters
 
-#: The end of a region that covers a text of unknown length: no text has more UTF-16 code units.
+#: The end of a region over a text of unknown length: no text has more UTF-16 code units.
 END_OF_TEXT: Final = 2 * MAX_CHARACTERS
 MAX_ENTITY_LENGTH = 500
 
-#: Width of a confidence band of the calibration picture, in hundredths; the last band ends at 100.
+#: Width of a confidence band in the calibration chart, in hundredths; the last band ends at 100.
 BAND = 10
 BANDS = 10
-#: Bands from here on are of raw confidences, by which an engine's confidence is calibrated. No picture shows them.
+#: Bands from here on are of raw confidences, which calibrate an engine's confidence. The chart does not show them.
 RAW_BANDS = 100
 
 #: A confidence from 0 to 100; JSON has the fraction, from 0 to 1.
@@ -47,7 +47,7 @@ class EntityLabel:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A labeled stretch of a document; training uses only text inside a region."""
+    """A labeled region of a document; training uses only text inside a region."""
 
     offset: int
     length: int
@@ -56,7 +56,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a person said of a document. A document without labels has None instead (rule D6).
+    """The labels of a document. An unlabeled document has None instead (rule D6).
 
     Classification uses `categories` (exactly one for single-label; none means "labeled with nothing").
     Entity recognition uses `regions` (all of them without labels means "labeled with nothing").
@@ -124,7 +124,7 @@ class SpanError(NamedTuple):
 
 
 def span_errors(labels: Labels, offsets: Offsets) -> Iterator[SpanError]:
-    """What of the labels does not fit the text (import checks shapes only, so this waits for the text)."""
+    """The labels that do not fit the text (an import checks only their form, so this check needs the text)."""
     for number, region in enumerate(labels.regions):
         reason = _misfit(region.offset, region.length, offsets)
         if reason:
@@ -185,7 +185,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A labeled document to learn from.
+    """A labeled training document.
 
     Single-label: one category. Multi-label: none or more. Entities: `spans`, and no categories. A document
     labeled with nothing (multi-label, entities) is a full example: it says that nothing applies.
@@ -296,11 +296,11 @@ def select(
 
 
 def fits(kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> bool:
-    """Rule A3: a suggestion never repeats, contradicts or overlaps what a person said."""
+    """Rule A3: a suggestion never repeats, contradicts or overlaps a label."""
     if labels is None:
         return True
     if kind is ProjectKind.SINGLE_LABEL:
-        return False  # also "labeled with nothing" is what a person said
+        return False  # "labeled with nothing" is a label too
     if kind is ProjectKind.MULTI_LABEL:
         return suggestion.category not in labels.categories
     return not any(entity.overlaps(suggestion.offset, suggestion.length) for entity in labels.entities())
@@ -348,7 +348,7 @@ def _without_overlaps(suggestions: list[Suggestion]) -> tuple[Suggestion, ...]:
 
 
 def by_current_names(predictions: Iterable[Prediction], project: Project, edits: int) -> list[Prediction]:
-    """Predictions of a model under the current names; what it knows of removed categories is left out.
+    """Predictions of a model under the current names, without those of removed categories.
 
     `edits`: how often categories had been renamed or removed when its labels were read.
     """

@@ -67,7 +67,7 @@ class Studio(StrEnum):
 
 
 class EventType(StrEnum):
-    """The events for receivers outside."""
+    """The types of outgoing events."""
 
     JOB_FINISHED = "Labelbridge.JobFinished"
     SUGGESTIONS_READY = "Labelbridge.SuggestionsReady"
@@ -223,7 +223,7 @@ LANGUAGES: Final = {
 }
 
 
-#: Clients and servers take `.` and `..` out of a path, and what is left may be the path of something else.
+#: Clients and servers remove `.` and `..` from a path, and the result may be the path of something else.
 _NAME_RULE: Final = "have 1 to 50 characters of A-Z, a-z, 0-9, '_', '.' and '-', and not be '.' or '..'."
 
 
@@ -268,7 +268,7 @@ def similar_names(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def azure_name_warning(name: str) -> str | None:
-    """What to tell about a category name that is valid here and that Azure's Studio refuses."""
+    """The warning about a category name that is valid here but that Azure's Studio refuses."""
     refused = "".join(sorted(AZURE_REFUSES.intersection(name)))
     if refused:
         return f"Azure AI Language refuses the category name '{name}' because of {refused}"
@@ -303,7 +303,7 @@ EVENT_QUEUE: Final = "events"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Everything of ours in the user's storage account begins with the prefix (setting TABLE_PREFIX)."""
+    """All our names in the user's storage account begin with the prefix (setting TABLE_PREFIX)."""
 
     prefix: str = "labelbridge"
 

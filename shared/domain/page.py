@@ -43,7 +43,8 @@ MAX_MODELS = 8
 
 
 class EngineTally(NamedTuple):
-    """What became of the suggestions of an engine with a confidence in a band; as part of an edit, a difference.
+    """How many suggestions of an engine in a confidence band were made, accepted and rejected; in an edit, a
+    difference.
 
     `model`: the model or deployment that made them; "" where that is not known, as in rows of earlier versions.
     """
@@ -90,7 +91,7 @@ def is_document_id(text: str) -> bool:
 class Page:
     """One page as it was read. `etag` None: the row does not exist. `fences`: the fence numbers that were raised on it.
 
-    `gone`: what was rejected in documents whose blobs were deleted, should they come back (rule A4).
+    `gone`: rejections in documents whose blobs were deleted, in case they come back (rule A4).
     """
 
     number: int
@@ -180,7 +181,7 @@ class DecisionChange:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSettings:
-    """What people set of a document besides its labels. `flagged` and `note` are None where nobody set them."""
+    """What people set on a document besides its labels. `flagged` and `note` are None if they were never set."""
 
     dataset: Dataset
     language: str
@@ -299,14 +300,14 @@ type Change = Callable[[Page, Project], Edit | None]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The state after a write: the project it rested on, and the pages by number."""
+    """The state after a write: the project it was based on, and the pages by number."""
 
     project: Project
     pages: Mapping[int, Page]
 
 
 class Flag:
-    """Bits of a head entry: what of a document does not depend on generation or studio."""
+    """Bits of a head entry: the properties of a document that depend on neither generation nor studio."""
 
     LABELED = 1
     AML_LABELED = 2

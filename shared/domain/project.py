@@ -1,4 +1,4 @@
-"""A custom text project: what people set, and the counters that order what happens to it."""
+"""A custom text project: its settings, and the counters that order its changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +52,7 @@ CATEGORY_EDIT = "categories "
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Who locks the labels, and the reason for callers. `number` is the fence number."""
+    """The holder of the lock on the labels, and the reason that callers see. `number` is the fence number."""
 
     number: int
     holder: str
@@ -70,12 +70,12 @@ class HasIncarnation(Protocol):
 
 
 class OfProject:
-    """What is about one incarnation of a project: a job, a message, a connection."""
+    """Something that belongs to one incarnation of a project: a job, a message, a connection."""
 
     __slots__ = ()
 
     def applies_to(self: HasIncarnation, project: "Project") -> bool:
-        """Whether this is the project that was meant, and not one made later under its name."""
+        """Whether this is the same project, and not one created later under its name."""
         return project.incarnation == self.incarnation
 
 
@@ -117,7 +117,7 @@ class Project:
     edition: str
     multilingual: bool = False
     description: str = ""
-    #: What people call the project; "": its name. The name is its identity and never changes.
+    #: The name that people see; "": the project's name, which is its identity and never changes.
     display_name: str = ""
     settings: ProjectSettings = ProjectSettings()
     categories: tuple[Category, ...] = ()
@@ -143,7 +143,7 @@ class Project:
     etag: str = field(default="", compare=False)
 
     def same_as(self, other: "Project") -> bool:
-        """Whether both are states of one project, and not of two that had the same name one after the other."""
+        """Whether both are states of one project, and not of two consecutive projects of the same name."""
         return self.incarnation == other.incarnation
 
     @property
@@ -155,7 +155,7 @@ class Project:
         return tuple(c.name for c in self.categories)
 
     def current_name(self, name: str, edits: int) -> str | None:
-        """What a name meant after so many edits is called now; None: removed since.
+        """The current name of a category that had this name after that many edits; None: removed since.
 
         A model that was trained then means that category, also where the name was given to another since.
         """
@@ -194,7 +194,7 @@ def released(project: Project, training: str) -> Project:
 
 
 def former_names(project: Project) -> dict[str, str | None]:
-    """Names that no category has any more, and what each is called now; None: it was removed."""
+    """Former names and the current name of each; None: the category was removed."""
     known = set(project.category_names)
     return {former.name: former.now for former in project.former if former.name not in known}
 

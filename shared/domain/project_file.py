@@ -1,4 +1,4 @@
-"""What an Azure project file holds, as domain objects: the content of a project, without its history."""
+"""The contents of an Azure project file as domain objects: a project without its history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

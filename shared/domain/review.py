@@ -52,9 +52,10 @@ def decide(
     revision: str,
     job_id: str | None = None,
 ) -> Decided:
-    """Apply a decision whole or not at all. Labels of changed content stay flagged: it confirms none of them (D2).
+    """Apply a decision completely or not at all. Labels of changed content stay flagged (D2).
 
-    Raises InvalidArgument when a suggestion is named twice or does not exist, or when accepted ones exclude each other.
+    Raises InvalidArgument when a suggestion is named twice or does not exist, or when accepted ones conflict with each
+    other.
     """
     pending = document.pending(generation)
     accepted, rejected = _chosen(decision, pending)
@@ -122,7 +123,9 @@ def undo(document: Document, kind: ProjectKind, generation: int, revision: str) 
 
 
 def _of_former_content(undone: Document, last: Undo) -> Document:
-    """Labels that were set for an earlier text come back as such: flagged, unless that text is back, too (rule D2)."""
+    """Labels that were set for an earlier text are restored as such: flagged, unless that text is back, too (rule
+    D2).
+    """
     labeled = last.labels is not None or undone.aml_labels is not None
     changed = labeled and last.former != undone.content
     return replace(

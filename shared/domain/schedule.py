@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-#: A schedule that has no occurrence within so long has none: February 29 comes every eight years at the latest.
+#: A schedule without an occurrence within this time has none: February 29 occurs at least every eight years.
 _HORIZON = timedelta(days=9 * 366)
 
 

@@ -1,4 +1,4 @@
-"""Teams: who changed the labels of which documents, by day (UTC), who is to review which, and how far two agree.
+"""Teams: who changed the labels of which documents by day (UTC), assignments, and the agreement of two people.
 
 Agreement is Cohen's kappa for classes (of a multi-label project for each category, and their mean), F1 of exact spans
 for entities.
@@ -74,7 +74,7 @@ def work_of(changes: Iterable[Dated], after: int) -> dict[tuple[date, str], Work
 
 
 def _work(entry: HistoryEntry) -> tuple[Work, bool]:
-    """What one change counts, and whether it is one that a person made to this document alone."""
+    """The counts of one change, and whether a person made it to this document alone."""
     details = entry.details
     if entry.action is Action.DECIDED and isinstance(details, DecisionChange):
         if details.review_job_id is not None:
@@ -98,7 +98,7 @@ class Assignment:
 
 
 def assigned(assignment: Assignment) -> Change:
-    """Assign the documents that are still as they were chosen. It is advice: the version of a document stays."""
+    """Assign the documents that still match. An assignment is advice: the version of a document stays."""
     chosen = frozenset(assignment.documents)
 
     def change(page: Page, _: Project) -> Edit | None:
@@ -131,7 +131,7 @@ type Pair = tuple[Labels, Labels]
 @dataclass(frozen=True, slots=True)
 class CategoryAgreement:
     """`first`, `second`: how often each person gave the category; `both`: together. `kappa` for classes, `f1` for
-    entities; None where it is not defined: nobody, or everybody, gave the category each time.
+    entities; None if it is not defined, because the category was given never, or always.
     """
 
     category: str
@@ -154,7 +154,7 @@ class Agreement:
 
 
 def same(kind: ProjectKind, first: Labels, second: Labels) -> bool:
-    """Whether both say the same: the order, and regions of entities, do not count."""
+    """Whether both labels are equal, ignoring order and the regions of entities."""
     if kind is ProjectKind.ENTITIES:
         return Counter(first.entities()) == Counter(second.entities())
     return set(first.categories) == set(second.categories)
@@ -192,9 +192,9 @@ def _category(name: str, pairs: Sequence[Pair]) -> CategoryAgreement:
 
 
 def cohens_kappa(pairs: Iterable[tuple[object, object]]) -> float | None:
-    """Agreement beyond what chance alone would give: 1 is perfect, 0 chance.
+    """Agreement beyond chance: 1 is perfect, 0 chance level.
 
-    None without pairs, and where both always said the same one thing: chance alone explains that.
+    None without pairs, and if both always gave the same single class, which chance alone explains.
     """
     given = list(pairs)
     if not given:

@@ -1,4 +1,4 @@
-"""Text, the one conversion between its two offset units, and what engines bill of it.
+"""Text, the only conversion between its two offset units, and the units that engines bill.
 
 On the wire, in files and in storage an offset counts UTF-16 code units (`Utf16CodeUnit`, what browsers and the
 Azure project file use). Python counts Unicode code points. `Offsets` is the only place that knows both.
@@ -40,7 +40,7 @@ _ZWJ: Final = "\u200d"
 _COMPOSED: Final = re.compile("[\u0300-\U0010ffff]")
 _PICTURES: Final = frozenset({"So", "Sm"})
 _LINE_ENDS: Final = frozenset({"Cc", "Zl", "Zp"})
-#: Code points that are looked at on each side of a place. No character that anybody reads is longer.
+#: Code points inspected on each side of a place. No real character is longer.
 _LONGEST_CHARACTER: Final = 500
 
 
@@ -140,7 +140,7 @@ class Offsets:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a blob is not a document, in words a person understands."""
+    """Why a blob is not a document, in words for people."""
 
     code: str
     message: str
@@ -164,7 +164,7 @@ _REASONS: Final = {
     "AuthorizationPermissionMismatch": "the app is not authorized to read the blob",
     "KeyVaultEncryptionKeyNotFound": "the blob's encryption key was not found in the key vault",
 }
-#: What follows from the reason, where that helps.
+#: Advice that follows from the reason, if there is any.
 _REMEDIES: Final = {
     "BlobArchived": "; rehydrate it to an online tier so that it can be read",
     "BlobBeingRehydrated": "; it can be read after that",
@@ -183,14 +183,14 @@ def reject_unreadable(code: str) -> Rejection:
 
 
 def reject_by_name(location: str) -> Rejection | None:
-    """Rule D1 as far as the name tells it. The ending is compared without case: `A.TXT` is a document."""
+    """The part of rule D1 that depends on the name. The extension ignores case: `A.TXT` is a document."""
     if location.lower().endswith(".txt"):
         return None
     return Rejection("UnsupportedFileType", "Only .txt files can be documents.")
 
 
 def reject_by_size(size: int) -> Rejection | None:
-    """Rule D1 as far as the size in bytes tells it, so that a huge blob need not be read."""
+    """The part of rule D1 that depends on the size in bytes, so that a huge blob need not be read."""
     if size == 0:
         return Rejection("EmptyDocument", "The file is empty; a document must have 1 to 128,000 characters.")
     if size > MAX_BYTES:
@@ -239,7 +239,7 @@ def ascii_safe(text: str) -> str:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether the text holds an unpaired surrogate, which only the escapes of JSON can bring in."""
+    """Whether the text has an unpaired surrogate, which only JSON escapes can produce."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -262,7 +262,7 @@ NO_TOKENS: Final = Tokens()
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Money for a million tokens, in whatever currency the price list has; zeros: not known."""
+    """Price per million tokens, in the currency of the price list; zeros: not known."""
 
     input: float = 0.0
     output: float = 0.0

@@ -1,4 +1,4 @@
-"""Training: which labeled documents train a model and which test it (rule T5), and what comes of it.
+"""Training: which labeled documents train a model and which test it (rule T5), and the result.
 
 `percentage` splits the documents of the Train set; those of the Test set are used for neither. The split
 depends on the documents and the seed, not on the order in which they come, and keeps the categories' shares.
@@ -51,7 +51,9 @@ class EvaluationSplit:
 
 @dataclass(frozen=True, slots=True)
 class SplitDocument:
-    """What of a labeled document matters for the split. "Labeled with nothing" is labeled too (rule D6)."""
+    """The properties of a labeled document that matter for the split. "Labeled with nothing" is labeled too (rule
+    D6).
+    """
 
     id: str
     dataset: Dataset
@@ -96,7 +98,7 @@ def _choose_test(documents: Sequence[SplitDocument], percentage: int, seed: int)
 
 
 def tests_of(count: int, percentage: int) -> int:
-    """How many of so many documents of the Train set test the model."""
+    """How many of this number of documents of the Train set test the model."""
     return max(min(max(round(count * percentage / 100), 1), count - 1), 0)
 
 
@@ -127,7 +129,7 @@ NAMED, LISTED = 10, 100
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a training or an evaluation did not use, for one reason: `count` labeled documents, or of them entities.
+    """What a training or an evaluation did not use for one reason: `count` labeled documents, or entities in them.
 
     `reason` for people; `locations`: the first 100 documents by name, of `documents` in all.
     """

@@ -1,4 +1,4 @@
-"""Import and push of projects: what their jobs are asked to do, and what they did."""
+"""Import and push of projects: parameters and results of their jobs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +49,7 @@ class PushStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PushParameters:
-    """Where a project is pushed, and how far that is.
+    """Where a project is pushed, and the progress.
 
     `operation` is the id of the service's job of the step, "" until there is one; `begun` is when the step began, and
     `tries` counts the polls. `project_kind` is the kind that was imported, `imported` when the service's job of

@@ -41,7 +41,9 @@ class Engines:
     def get(self, name: str) -> Engine:
         """The engine of this name. Raises UnknownEngine, EngineNotConfigured."""
         if name not in self._factories:
-            raise UnknownEngine(f"There is no engine '{name}'. Known engines: {', '.join(self.names)}.")
+            raise UnknownEngine(
+                f"The engine '{name}' does not exist. Available engines: {', '.join(self.names)}."
+            )
         if name not in self._made:
             self._made[name] = self._factories[name]()
         return self._made[name]

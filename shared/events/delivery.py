@@ -101,7 +101,7 @@ class EventDelivery:
                 # Whatever it is, it is this receiver's failure: raised, it would repeat the event for all others.
                 if not isinstance(error, NotDelivered) and waiting.attempts + 1 >= MAX_ATTEMPTS:
                     stack, name = telemetry.without_message(error), receiver.name
-                    log.error("The last try to send to '%s' failed.", name, exc_info=stack)  # noqa: TRY400 - no text
+                    log.error("The last attempt to send to '%s' failed.", name, exc_info=stack)  # noqa: TRY400 - no text
                 telemetry.count("labelbridge.events", receiver=receiver.name, outcome="failed")
                 reason = str(error) if isinstance(error, NotDelivered) else type(error).__name__
                 return Failure(receiver, index, reason)

@@ -1,1 +1,1 @@
-"""How the app runs: settings, the composition root, who may do what, errors as answers, the API description."""
+"""How the app runs: settings, the composition root, authentication and roles, telemetry, the API description."""

@@ -1,4 +1,4 @@
-"""Callers and their roles: API keys, Entra ID bearer tokens, the principal of App Service authentication."""
+"""Callers and their roles: access keys, Entra ID bearer tokens, the principal of App Service authentication."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ class Role(StrEnum):
 
 
 class Access(StrEnum):
-    """What needs no particular role."""
+    """Operations that need no particular role."""
 
     ANONYMOUS = "anonymous"
     SIGNED_IN = "signedIn"
@@ -101,7 +101,7 @@ class _Tokens:
         import jwt
 
         if not self._settings.entra_tenant_id or not self._settings.entra_audience:
-            raise Unauthorized("Bearer tokens are not configured; set ENTRA_TENANT_ID and ENTRA_AUDIENCE.")
+            raise Unauthorized("Bearer tokens are not set up; set ENTRA_TENANT_ID and ENTRA_AUDIENCE.")
         try:
             claims = await asyncio.to_thread(self._claims, token)
         except jwt.PyJWTError as error:
@@ -137,7 +137,9 @@ class _Tokens:
 
 
 def _principal(header: str) -> Caller:
-    """The principal that App Service authentication adds; the platform removes what a caller sends under this name."""
+    """The principal that App Service authentication adds; the platform removes headers of this name sent by a
+    caller.
+    """
     try:
         data = json.loads(base64.b64decode(header, validate=True))
         claims = [(c["typ"], c["val"]) for c in data["claims"]]

@@ -201,7 +201,7 @@ class Container:
         return Dispatcher(self.stores, self.jobs, self.planner.plan)
 
     def _kinds_of_jobs(self) -> KindsOfJobs:
-        """The one table of the kinds of jobs; a service is made when the first work for it comes."""
+        """The table of the kinds of jobs; a service is created with its first work."""
         project = KindOfJob(seconds=PROJECT_SECONDS)
         fit = KindOfJob(queue=FIT_QUEUE, seconds=FIT_SECONDS)
         documents = KindOfJob(
@@ -247,7 +247,7 @@ class Container:
 
 
 def event_receivers(settings: Settings, clock: Callable[[], datetime]) -> list[Receiver]:
-    """Who gets events: the topic, and the webhooks."""
+    """The receivers of events: the topic and the webhooks."""
     receivers: list[Receiver] = []
     if settings.events_topic_endpoint:
         receivers.append(Topic(settings.events_topic_endpoint, lambda: _topic_credential(settings)))
@@ -266,7 +266,7 @@ def event_receivers(settings: Settings, clock: Callable[[], datetime]) -> list[R
 
 
 def wanted_events(settings: Settings) -> frozenset[EventType]:
-    """The types that any receiver wants; others are not even written."""
+    """The event types that any receiver wants; others are not written."""
     if settings.events_topic_endpoint:
         return frozenset(EventType)
     return frozenset[EventType]().union(*(webhook.events or EventType for webhook in settings.webhooks))
@@ -287,7 +287,7 @@ def _account(settings: Settings) -> Account:
 
 
 def _identity(settings: Settings) -> "AsyncTokenCredential":
-    """Who the app is towards Azure."""
+    """The app's identity towards Azure."""
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential(managed_identity_client_id=settings.azurewebjobsstorage__clientid or None)
@@ -295,7 +295,7 @@ def _identity(settings: Settings) -> "AsyncTokenCredential":
 
 @dataclass(frozen=True, slots=True)
 class ExtraEngine:
-    """Makes an engine of the user's own, imported when it is first asked for. `path`: as in EXTRA_ENGINES."""
+    """Makes a custom engine, imported on first use. `path`: as in EXTRA_ENGINES."""
 
     path: str
 
@@ -326,7 +326,7 @@ def _language(settings: Settings) -> "LanguageOptions":
 
 
 def service_engines(settings: Settings) -> dict[str, Callable[[], Engine]]:
-    """The engines that run elsewhere; one without its settings says so when it is asked for."""
+    """The external engines; one without its settings raises when it is used."""
 
     def azure_openai() -> Engine:
         from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
@@ -355,7 +355,7 @@ def service_engines(settings: Settings) -> dict[str, Callable[[], Engine]]:
 
 @dataclass(frozen=True, slots=True)
 class _AzureLanguage:
-    """Makes the engine; without its settings, the answers that it gave can still be read."""
+    """Makes the engine; without its settings, stored answers can still be read."""
 
     settings: Settings
 
@@ -379,7 +379,7 @@ class _AzureLanguage:
 @cache
 def container() -> Container:
     """The container of this process."""
-    # A job makes a hundred thousand objects without cycles; Python would look among them for some every 2,000.
+    # A job creates a hundred thousand objects without cycles; by default, Python would search them every 2,000.
     gc.freeze()
     gc.set_threshold(20_000, 20, 10)
     settings = load_settings()

@@ -18,7 +18,7 @@ REF = "#/components/schemas/{model}"
 
 type Mode = Literal["validation", "serialization"]
 type Refs = Mapping[tuple[Any, Mode], dict[str, Any]]
-"""Where the schema of a model is: what is read of it may differ from what is written."""
+"""Where the schema of a model is: it may differ between reading and writing."""
 
 
 class Described(Protocol):
@@ -164,7 +164,8 @@ def _parameters(operation: Described) -> Iterable[dict[str, Any]]:
         yield {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}}
     versioned = "{documentId}" in operation.path or operation.path.endswith("/guidelines")
     changes = operation.method in {"PUT", "PATCH"} and versioned
-    # What the second person says has one author; a resolution changes the document as it was read.
+    # The labels of the second person have one author, and need no If-Match; a resolution changes the document as it was
+    # read.
     if operation.id == "resolve_disagreement" or (changes and "{reviewId}" not in operation.path):
         yield {"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"}}
 

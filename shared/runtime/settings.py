@@ -130,9 +130,9 @@ class Settings(BaseSettings):
     documents_container: Annotated[
         str, Field(min_length=3, max_length=63, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")
     ] = "documents"
-    #: Stands before our tables, queues and containers, for the account is the user's.
+    #: Prefix of our tables, queues and containers, because the account is the user's.
     table_prefix: Annotated[str, Field(pattern="^[a-z][a-z0-9]{2,19}$")] = "labelbridge"
-    #: When stalled work is restarted and what is over is purged; UTC, unless WEBSITE_TIME_ZONE says otherwise.
+    #: When stalled work is restarted and old data purged; UTC, unless WEBSITE_TIME_ZONE is set.
     sweep_schedule: NcronTab = "0 * * * * *"
     #: When containers are compared with the registered documents: by the first sweep that is due.
     reconcile_schedule: NcronTab = "0 0 * * * *"
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     openai_requests_per_minute: Annotated[int, Field(ge=0)] = 0
     openai_tokens_per_minute: Annotated[int, Field(ge=0)] = 0
     openai_max_answer_tokens: Annotated[int, Field(ge=0, le=16_000)] = 0  # 0: by the kind of the project
-    #: At most what a batch has time for: see `END_SECONDS` of the exchanges.
+    #: The maximum that a batch has time for: see `END_SECONDS` of the exchanges.
     openai_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
 
     #: The engine `azure-language`: a deployed custom model. Without a key: the managed identity.
@@ -245,7 +245,7 @@ class Settings(BaseSettings):
 
     @property
     def has_receivers(self) -> bool:
-        """Whether anybody gets events."""
+        """Whether there is any receiver of events."""
         return bool(self.events_topic_endpoint or self.webhooks)
 
     @property
@@ -295,7 +295,7 @@ def _signs_in(connection_string: str) -> bool:
 
 
 class InvalidSettings(Unavailable):
-    """The app cannot work with its settings; the message names them and what is wrong, without their values."""
+    """The settings are invalid; the message names each one and its error, without values."""
 
 
 @cache
@@ -309,9 +309,9 @@ def load_settings() -> Settings:
 
 
 def read_settings(variables: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """The settings in environment variables, of which an empty one is not set; and all that is wrong with them.
+    """The settings in environment variables, of which empty ones are not set, and all errors in them.
 
-    One sentence for each error, with the name of the setting and without values. Then the settings named are left out.
+    One sentence for each error, with the name of the setting and without values. Settings with errors are left out.
     """
     given = {name.lower(): value for name, value in variables.items() if value}
     found: list[str] = []
@@ -336,7 +336,7 @@ def _settings_of(variables: Mapping[str, str]) -> Settings:
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Settings that do not fit together: the names of the fields, separated by spaces, and what to do."""
+    """Settings that contradict each other: the names of the fields, separated by spaces, and what to do."""
     yield from _storage_contradictions(settings)
     yield from _sign_in_contradictions(settings)
     yield from _address_contradictions(settings)
@@ -430,7 +430,7 @@ def _sign_in_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _address_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Of services that get tokens or keys: HTTPS, which only a service on a developer's machine may do without."""
+    """Services that get tokens or keys need HTTPS, except on a developer's machine."""
     for name in ("entra_authority", "arm_endpoint", "azure_openai_endpoint", "language_endpoint"):
         address: str = getattr(settings, name)
         parts = urlsplit(address)
@@ -472,7 +472,7 @@ def _is_name(host: str) -> bool:
 
 
 def _is_safe(url: str, settings: Settings) -> bool:
-    """HTTPS; on a developer's machine, a receiver there may do without."""
+    """HTTPS, except for a receiver on the same developer's machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (settings.is_local and parts.hostname in LOOPBACK)
 

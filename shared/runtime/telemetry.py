@@ -25,7 +25,7 @@ _ids: ContextVar[Mapping[str, Attribute]] = ContextVar("ids", default={})  # noq
 
 
 def start(settings: Settings) -> None:
-    """Begin to record, once a process. Without settings nothing is imported."""
+    """Start recording, once per process. Without settings nothing is imported."""
     if settings.applicationinsights_connection_string:
         try:
             _start_azure_monitor(settings)
@@ -40,12 +40,12 @@ def start(settings: Settings) -> None:
     telemetry.install(OpenTelemetry())
     for handler in log.handlers:
         handler.addFilter(Ids())
-    # The records leave here with their ids; through the host they would arrive a second time, without.
+    # The records are exported here with their ids; through the host they would arrive again without them.
     log.propagate = False
 
 
 class Ids(logging.Filter):
-    """Puts the ids of the spans around a record on it."""
+    """Adds the ids of the enclosing spans to a record."""
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:

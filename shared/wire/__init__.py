@@ -1,1 +1,1 @@
-"""The wire format: JSON of requests, answers and files, to and from the objects of the domain."""
+"""The wire format: JSON of requests, responses and files, to and from domain objects."""

@@ -56,7 +56,7 @@ class AmlLine:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that could not be taken, and why, in words a person understands."""
+    """A line that could not be imported, and why, in words for people."""
 
     number: int
     reason: str
@@ -183,7 +183,7 @@ def _entity(item: Any) -> EntityLabel:
 
 
 def _offset(value: Any) -> int | None:
-    """A number, or its digits as a text, as AML's own reader takes it."""
+    """A number, or its digits as a string, as AML's own reader accepts it."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 9:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -274,7 +274,7 @@ class LineReader:
 def read(
     chunks: Iterable[bytes], kind: ProjectKind, datastore: str | None = None
 ) -> Iterator[AmlLine | BadLine]:
-    """The lines of a file whose bytes are at hand."""
+    """The lines of a file that is in memory."""
     reader = LineReader(kind, datastore)
     for chunk in chunks:
         yield from reader.feed(chunk)
@@ -284,7 +284,7 @@ def read(
 async def read_stream(
     chunks: AsyncIterable[bytes], kind: ProjectKind, datastore: str | None = None
 ) -> AsyncIterator[AmlLine | BadLine]:
-    """The lines of a file whose bytes are still coming."""
+    """The lines of a file that is being streamed."""
     reader = LineReader(kind, datastore)
     async for chunk in chunks:
         for line in reader.feed(chunk):
@@ -300,7 +300,7 @@ def to_labels(
     text: Offsets | None = None,
     unit: OffsetUnit = OffsetUnit.UTF16,
 ) -> Labels | str:
-    """The labels in UTF-16, or why they do not fit the document: by the same rules as labels set by hand.
+    """The labels in UTF-16, or why they do not fit the document, by the rules of labels set by hand.
 
     `length` of the text in UTF-16 code units; None: it was never read, so the one region covers all of it. Without
     `text` offsets are not converted, which is right where no character takes two code units.
@@ -347,7 +347,7 @@ def to_line(
 
 
 def can_be_written(labels: Labels, kind: ProjectKind) -> bool:
-    """AML has no word for "labeled with nothing" where every document has one class (rule D6)."""
+    """AML cannot express "labeled with nothing" in a project with one class per document (rule D6)."""
     return kind is not ProjectKind.SINGLE_LABEL or bool(labels.categories)
 
 

@@ -144,7 +144,7 @@ class JobList(Wire):
 
 
 class EmptyList(Wire):
-    """A list of Azure's API of what Labelbridge has none of."""
+    """A list of Azure's API that is always empty here."""
 
     value: list[Any]
 
@@ -173,7 +173,7 @@ class WhoAmI(Wire):
 
 
 class StudioConfig(Wire):
-    """What the review page needs before anybody has signed in; no secrets."""
+    """What the review page needs before sign-in; no secrets."""
 
     auth_mode: Literal["local", "entra", "easyauth"]
     tenant_id: str | None

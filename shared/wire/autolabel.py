@@ -20,7 +20,7 @@ class AutolabelBody(Strict):
     model_label: ModelLabel | None = None
     documents: Annotated[Names, Field(max_length=MAX_PROJECT_DOCUMENTS)] | None = None
     categories: Annotated[Names, Field(max_length=MAX_CATEGORIES)] | None = None
-    #: Money that the job may cost, for engines that are paid by the token; the default is a setting.
+    #: Cost limit of the job, for engines that are paid by the token; the default is a setting.
     cost_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
@@ -85,7 +85,7 @@ class TokensModel(Wire):
 
 
 class EngineModel(Wire):
-    """An engine, and what became of its suggestions in the project.
+    """An engine, and how many of its suggestions in the project were made, accepted and rejected.
 
     `unavailable`: why jobs cannot use it, such as a setting that is missing. `model`: what jobs use now, of an engine
     that runs elsewhere: a deployment, for Azure Language with its project before a slash. Tokens and cost are those of

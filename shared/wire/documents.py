@@ -364,7 +364,7 @@ class DocumentModel(Wire):
     missing: bool
     length: int | None
     flagged: bool
-    #: Who is to review it: advice, no lock.
+    #: The assignee: advice, not a lock.
     assignee: str | None
     note: str | None = None
     #: The first words of the text, in one line; empty where the text was not read yet.
@@ -447,7 +447,7 @@ class DocumentPatchBody(Strict):
 
     dataset: Dataset | None = None
     language: Language | None = None
-    #: Only false: a person confirms that the labels still hold for the changed content.
+    #: Only false: a person confirms that the labels are still correct for the changed content.
     content_changed: Confirmed | None = None
     flagged: bool | None = None
     #: For other people; empty or null removes it.

@@ -1,4 +1,4 @@
-"""Events for receivers outside, as CloudEvents 1.0. They hold names, ids, counts and states, never text.
+"""Outgoing events, as CloudEvents 1.0. They hold names, ids, counts and states, never text.
 
 An id follows from what happened, so that an event that is made or sent twice has the same id twice.
 """
@@ -40,7 +40,7 @@ MAX_EVENT_DOCUMENTS: Final = 500
 @cache
 def _labeling() -> "frozenset[Action]":
     """The changes of a document that change its labels."""
-    from shared.domain.page import Action  # late: nothing that a worker starts with needs pages
+    from shared.domain.page import Action  # imported late: nothing needs pages when a worker starts
 
     return frozenset(
         {
@@ -75,7 +75,7 @@ def source_of(event: Event) -> str:
 
 
 def of_job(job: Job) -> Iterator[Event]:
-    """What the end of a job means to receivers; nothing while it has not ended."""
+    """The events of a job's end; none while it has not ended."""
     if not job.status.ended:
         return
     codes = list(dict.fromkeys(error.code for error in job.errors))
@@ -136,7 +136,7 @@ class CloudEventModel(Wire):
 
 
 class DeadLetterModel(Wire):
-    """An event that a receiver did not take; `reason` is that of the last attempt."""
+    """An event that a receiver did not accept; `reason` is that of the last attempt."""
 
     id: str
     receiver: str

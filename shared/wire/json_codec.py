@@ -1,6 +1,6 @@
-"""JSON in and out: a strict reader for what others wrote, models of bodies, and dataclasses as JSON objects and back.
+"""JSON: a strict reader for untrusted input, models of bodies, and conversion between dataclasses and JSON objects.
 
-`ValidationErrors` collects everything that is wrong with an input, so that its author can fix it in one go.
+`ValidationErrors` collects all errors of an input, so that its author can fix them in one go.
 """
 
 import codecs
@@ -57,7 +57,7 @@ _NEAR_THE_END: Final = 16
 
 
 class JsonReader:
-    """A cursor on a JSON text. Every `value`, `members` or `elements` consumes the value at the cursor.
+    """A cursor in a JSON text. `value`, `members` and `elements` consume the value at the cursor.
 
     The values of a long list exist one at a time, and so does the text around them. Strict means: UTF-8, no NaN or
     Infinity, no key twice in an object. The last two do not stop the reading; they are put into `complaints`, for the
@@ -150,7 +150,7 @@ class JsonReader:
         self._move(self._position + 1)
 
     def _move(self, position: int) -> None:
-        """To the next character that is not blank, and so that it has been read."""
+        """Move to the next character that is not white space, reading more if necessary."""
         self._position = position
         while True:
             if self.peek() in _BLANK and (found := _SPACE.match(self._text, self._position)):
@@ -242,7 +242,7 @@ def _twice(key: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of an input as its author would recognize it, at most 60 characters."""
+    """A value of an input for an error message, at most 60 characters."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -255,7 +255,7 @@ def shown(value: object) -> str:
     return ascii_safe(text if len(text) <= 60 else f"{text[:57]}...")
 
 
-#: What an error that pydantic found says, by its type; what stands in braces comes from the error.
+#: Messages for the types of pydantic errors; the values in braces come from the error.
 _WORDS: Final = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
@@ -354,7 +354,7 @@ def rule_of(found: ErrorDetails) -> str | None:
 
 
 def _text(found: ErrorDetails, path: str) -> str:
-    """One error in our words: the field and the rule. Our own checks (`value_error`) say it all."""
+    """One error in our words: the field and the rule. Messages of our own checks (`value_error`) are complete."""
     rule = rule_of(found)
     if rule is not None:
         return f"'{path}' {rule}"
@@ -376,7 +376,7 @@ class Wire(BaseModel):
 
 
 class Body(Wire):
-    """The body of a request, or a part of it: null says the same as leaving a field out.
+    """The body of a request, or a part of it: null means the same as leaving a field out.
 
     Only in a merge patch (`null_removes`) null removes a field, which one that is required does not allow.
     """

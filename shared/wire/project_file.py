@@ -127,7 +127,7 @@ class DocumentReader:
         return dataset or Dataset.TRAIN
 
     def _check_foreign(self, document: dict[str, Any], path: str) -> None:
-        """A label field of another kind is no unknown extra: to ignore it would lose labels silently."""
+        """A label field of another kind is not ignored as unknown, because its labels would be lost silently."""
         for field in sorted(self._foreign):
             if document.get(field):
                 message = f"Documents of a {self._kind} project have their labels in '{self._labels.field}'"
@@ -292,7 +292,7 @@ def _description_error(text: str) -> str | None:
 
 
 type ContainerError = Callable[[str], str | None]
-"""What is wrong with a container that a file names, besides its spelling."""
+"""The error of a container that a file names, besides its spelling."""
 
 
 def read_project_file(

@@ -32,7 +32,7 @@ def _container(name: str) -> str:
 
 
 def _engine(name: str) -> str:
-    """Whether an engine exists and is configured, the project or the job says; here it must only look like a name."""
+    """Only the form of an engine's name; whether it exists and is configured is checked by the project or the job."""
     if not (name.isascii() and name.replace("-", "").isalnum() and len(name) <= 50):
         raise ValueError("An engine name must have 1 to 50 letters, digits and '-'.")
     return name
@@ -245,7 +245,7 @@ def _at_most_100(size: int) -> int:
 class ProjectListQuery(Wire):
     top: Annotated[int, Field(ge=0)] | None = None
     skip: Annotated[int, Field(ge=0)] = 0
-    #: More than 100 means 100.
+    #: Values above 100 mean 100.
     maxpagesize: Annotated[int, Field(ge=1), AfterValidator(_at_most_100)] = Field(
         default=100, alias="maxpagesize"
     )

@@ -1,4 +1,4 @@
-"""What a lead asks, on the wire."""
+"""The operations of a lead on the wire."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ type Person = Annotated[str, Field(min_length=1, max_length=MAX_PERSON), AfterVa
 
 
 class ProgressQuery(Wire):
-    """Days of UTC, both included; without them, the last 30."""
+    """Days (UTC), both included; without them, the last 30."""
 
     from_date: date | None = None
     to_date: date | None = None
@@ -140,7 +140,7 @@ class BlindItemList(Wire):
 class BlindDocumentModel(Wire):
     """A document as the second person reads it: no labels of the first, no suggestions, no history.
 
-    The label field has what the second person said, and is there for that person alone.
+    The label field has the labels of the second person, and is present for that person only.
     """
 
     id: str

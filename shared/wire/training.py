@@ -229,7 +229,7 @@ def training_config_versions() -> TrainingConfigVersionList:
 
 
 class CategoryFiguresModel(Answer):
-    """How well one category is found. Of spans there are no true negatives: 0."""
+    """The scores of one category. Spans have no true negatives: 0."""
 
     f1: Share
     precision: Share
@@ -241,7 +241,7 @@ class CategoryFiguresModel(Answer):
 
 
 class ConfusionCellModel(Answer):
-    """How often the row was taken for the column; normalized: in percent of the row."""
+    """How often the row's category was predicted as the column's; normalized: in percent of the row."""
 
     normalized_value: Annotated[float, Field(ge=0, le=100)]
     raw_value: Annotated[float, Field(ge=0)]

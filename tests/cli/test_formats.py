@@ -184,7 +184,7 @@ BAD = [
     ("jsonl", "class", "{", "Line 1: not JSON"),
     ("jsonl", "classes", '{"categories": "A", "location": "a"}', "Line 1: 'categories' must be a list."),
     ("jsonl", "entities", '{"entities": [1], "location": "a"}', "Line 1: an entity must be an object"),
-    ("jsonl", "class", '{"category": "A", "location": "a"}\n' * 2, "Line 2: 'a' is there twice."),
+    ("jsonl", "class", '{"category": "A", "location": "a"}\n' * 2, "Line 2: 'a' is listed twice."),
     ("spacy", "entities", "{}", "must be a JSON list"),
     ("spacy", "entities", '[["a", {"cats": {}}]]', "Item 1: 'entities' must be a list"),
     ("spacy", "class", '[["a", {"cats": {"A": 1, "B": 1}}]]', "Item 1: the document has 2 classes"),

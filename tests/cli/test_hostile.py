@@ -82,7 +82,8 @@ def test_settings_that_others_may_read_are_named(cli: Cli):
         file.chmod(mode)
         said = cli("whoami").err
         assert (
-            said == f"Warning: other people may read or change {file}; allow it to nobody else: chmod 600.\n"
+            said
+            == f"Warning: other users may read or change {file}; restrict access to you with chmod 600.\n"
         )
     cli("login", cli.url, "--key", cli.key)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -124,14 +125,14 @@ def test_readable_settings_are_named_once_and_where_they_are_used(
     entra = ("login", "http://app", "--entra", "--scope", ANSWER["scope"])
     for words, times in ((("whoami",), 1), (entra, 1), (("login", "http://other", "--key", "k"), 0)):
         file.chmod(0o644)
-        assert readable(*words).err.count("other people may read") == times, words
+        assert readable(*words).err.count("other users may read") == times, words
     file.chmod(0o644)
     readable.signed_in()
     assert readable("whoami").err == ""
     readable.environment["LABELBRIDGE_URL"] = "http://other"
     assert readable("whoami").err == ""
     del readable.environment["LABELBRIDGE_KEY"]
-    assert "other people may read" in readable("whoami").err
+    assert "other users may read" in readable("whoami").err
 
 
 @pytest.mark.parametrize(("kind", "method"), [(Path, "replace"), (json, "dump")])

@@ -62,7 +62,7 @@ def test_ctrl_c_says_how_to_follow_the_job_where_that_is_possible(
     jobs(monkeypatch, {"status": "running"})
     said = cli(*words, status=130).err
     assert said.endswith("Interrupted.\n")
-    line = f"The job goes on. Follow it with: {command}\n" if command else ""
+    line = f"The job continues. Follow it with: {command}\n" if command else ""
     assert said.replace(": running\n", "").replace(line, "").count("\n") == 1, said
     assert line in said
     assert ("watch" in said) is bool(command)

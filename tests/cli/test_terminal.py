@@ -73,7 +73,7 @@ async def test_a_watched_job_goes_on_after_ctrl_c(cli: Cli, new_project: MakePro
     finally:
         host.hold.unlink(missing_ok=True)
     assert (result.status, result.json["error"]["code"]) == (130, "Interrupted")
-    assert f"The job goes on. Follow it with: labelbridge watch {job}\nInterrupted.\n" in result.err
+    assert f"The job continues. Follow it with: labelbridge watch {job}\nInterrupted.\n" in result.err
     assert (await run(cli, "watch", job)).out == f"Autolabel job {job}: succeeded, 1 suggested.\n"
 
 
@@ -86,7 +86,10 @@ def test_an_upload_goes_on_where_ctrl_c_ended_it(cli: Cli, tmp_path: Path):
         terminal.press("\x03")
         result = terminal.ends()
     assert (result.status, result.out) == (130, "")
-    assert "What was uploaded stays; the same command uploads the rest.\nInterrupted.\n" in result.err
+    assert (
+        "Files uploaded so far stay; run the same command again to upload the others.\nInterrupted.\n"
+        in result.err
+    )
     assert "Traceback" not in result.err
     again = cli("upload", str(folder), "--json").json
     assert len(again["uploaded"]) + len(again["unchanged"]) == 2_000

@@ -195,7 +195,7 @@ def test_a_list_that_does_not_end_is_given_up(
     monkeypatch.setattr(checks, "MOST_EMPTY", 20)
     with (
         client(endless(items, link, name)) as made,
-        pytest.raises(NotReachable, match="the list does not end"),
+        pytest.raises(NotReachable, match="the list never ends"),
     ):
         list(made.projects())
 
@@ -203,7 +203,7 @@ def test_a_list_that_does_not_end_is_given_up(
 async def test_the_asynchronous_client_gives_up_too():
     transport = httpx.MockTransport(endless(lambda _: [{"projectName": "a"}], "http://x/more", "nextLink"))
     async with AsyncClient("http://x", key="k", transport=transport) as made:
-        with pytest.raises(NotReachable, match="the list does not end"):
+        with pytest.raises(NotReachable, match="the list never ends"):
             [project async for project in made.projects()]
 
 
@@ -221,7 +221,7 @@ def test_progress_that_is_never_counted_is_given_up(complete: bool, monkeypatch:
     body = {"value": [], "complete": complete, "continuationToken": "t"}
     with (
         client(lambda _: httpx.Response(200, json=body)) as made,
-        pytest.raises(NotReachable, match="the list does not end"),
+        pytest.raises(NotReachable, match="the list never ends"),
     ):
         made.project("p").progress()
 
@@ -246,7 +246,7 @@ def test_progress_that_begins_again_and_again_is_given_up(monkeypatch: pytest.Mo
             200, json={"value": value, "complete": number % 2 == 0, "continuationToken": "t"}
         )
 
-    with client(answer) as made, pytest.raises(NotReachable, match="the list does not end"):
+    with client(answer) as made, pytest.raises(NotReachable, match="the list never ends"):
         made.project("p").progress()
 
 
@@ -262,7 +262,7 @@ def test_an_export_that_does_not_end_is_given_up(number: Any, monkeypatch: pytes
     monkeypatch.setattr(project_sync, "MOST_PARTS", 20)
     with (
         client(lambda request: part(number(request))) as made,
-        pytest.raises(NotReachable, match="the export does not end"),
+        pytest.raises(NotReachable, match="the export never ends"),
     ):
         made.project("p").export_result("j")
 
@@ -271,7 +271,7 @@ def test_an_export_that_does_not_end_is_given_up(number: Any, monkeypatch: pytes
 def test_what_is_no_project_file_is_not_written(content: bytes):
     with (
         client(lambda _: httpx.Response(200, content=content)) as made,
-        pytest.raises(NotReachable, match="it is no project file"),
+        pytest.raises(NotReachable, match="it is not a project file"),
     ):
         made.project("p").export_result("j")
 
@@ -295,7 +295,7 @@ def test_dead_letters_that_are_always_sent_again_end(offline: Cli, monkeypatch: 
 def test_a_job_with_a_status_that_does_not_exist_is_not_waited_for():
     with (
         client(lambda _: httpx.Response(200, json={"jobId": "j", "status": "resting"})) as made,
-        pytest.raises(NotReachable, match="'resting' is no status of a job"),
+        pytest.raises(NotReachable, match="'resting' is not a job status"),
     ):
         made.job("http://x/jobs/j").wait()
     with (
@@ -322,7 +322,7 @@ def test_every_state_of_a_job_has_a_status_that_exists(ask: Callable[[ProjectCli
     ]
     waiting = iter(answers)
     with client(lambda _: httpx.Response(200, json=next(waiting))) as made:
-        with pytest.raises(NotReachable, match="'resting' is no status of a job"):
+        with pytest.raises(NotReachable, match="'resting' is not a job status"):
             ask(made.project("p"))
         with pytest.raises(NotReachable, match=r"result\.percentComplete"):
             ask(made.project("p"))

@@ -212,7 +212,7 @@ def test_killed_worker_is_replaced_and_the_third_exit_ends_the_host(storage, tmp
             if exits < 2:
                 assert is_answered(host)
         assert host.end() == 0
-        assert "the worker ended 3 times; the host ends" in host.stderr
+        assert "the worker ended 3 times; the host stops" in host.stderr
 
 
 def test_answers_of_the_host_can_be_asked_for(storage, tmp_path):

@@ -135,7 +135,7 @@ def job_failed(job: LabelingJob) -> StudioFailed:
     reasons = " ".join(str(m.get("message", ""))[:300] for m in messages if m.get("level") == "Error")
     state = status(job)
     return StudioFailed(
-        "LabelingJobFailed", f"The labeling project is '{state}': {reasons or 'Azure gives no reason.'}"
+        "LabelingJobFailed", f"The labeling project is '{state}': {reasons or 'Azure gave no reason.'}"
     )
 
 
@@ -170,7 +170,7 @@ class AzureMlStudio:
         found: list[JobError] = []
         if target.binding.vendor:
             text = (
-                "The REST API of Azure Machine Learning accepts no vendor. "
+                "The REST API of Azure Machine Learning does not accept a vendor. "
                 "Give the vendor's people access to the labeling project."
             )
             found.append(JobError("NotSupported", text, "vendor"))

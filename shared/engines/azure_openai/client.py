@@ -207,7 +207,7 @@ class Client:
                 if self._leaves_out(error):
                     continue
                 if waited and excused is None:
-                    text = "No answer in time, but to others; at most %d requests go together now."
+                    text = "A request timed out while others were answered; at most %d concurrent requests from now on."
                     log.warning(text, self._turns.limit)
                     excused = _judge(error)[1]
                     await asyncio.sleep(FIRST_PAUSE)
@@ -310,7 +310,7 @@ class Client:
         if kind is None:
             raise failure from error
         tries[kind] = tries.get(kind, 0) + 1
-        log.warning("Try %d of %d: %s", tries[kind], TRIES[kind], failure.error.code)
+        log.warning("Attempt %d of %d failed: %s", tries[kind], TRIES[kind], failure.error.code)
         if tries[kind] >= TRIES[kind]:
             raise failure from error
         asked = retry_after(error)

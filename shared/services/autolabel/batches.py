@@ -108,7 +108,7 @@ async def _singly(
 
 def _log_last_try(count: int, error: Exception) -> None:
     """One line: the try before, which gave the work up, has the stack."""
-    log.warning("The engine failed in the last try, for %d documents: %s", count, telemetry.in_line(error))
+    log.warning("The engine's last attempt failed for %d documents: %s", count, telemetry.in_line(error))
 
 
 def _failure(last_try: str, error: Exception) -> JobError:

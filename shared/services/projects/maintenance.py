@@ -85,7 +85,7 @@ class Parts:
             async with self._timeout(seconds):
                 yield
         except Exception as error:
-            text, stack = "The %s failed at '%s'; it goes on with the rest: %s", self._stacks.of(error)
+            text, stack = "The %s failed at '%s' and continues with the others: %s", self._stacks.of(error)
             log.error(text, self._work, name, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
             self._failed.append(name)
 

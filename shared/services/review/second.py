@@ -85,7 +85,7 @@ class _Closing:
         )
         if found is not None and replace(found, etag="") == replace(self._item, etag=""):
             return True
-        raise Conflict("Somebody else resolved the document at the same time; read it again.")
+        raise Conflict("Someone else resolved the document at the same time; read it again.")
 
 
 class SecondReviewService:
@@ -350,7 +350,7 @@ class SecondReviewService:
         project, review = await self.get(name, review_id)
         if caller == review.reviewer:
             raise Forbidden(
-                "The second person must not see the first person's labels; somebody else must resolve them."
+                "The second person must not see the first person's labels; someone else must resolve them."
             )
         return project, review
 

@@ -36,7 +36,7 @@ export function ProgressOfTeam({ project }: { project: string }) {
       </Field>
       {work.error.value && <Failure message={work.error.value} onRetry={work.again} />}
       {!found && !work.error.value && <Loading what="the progress" />}
-      {found?.length === 0 && <p class="hint">Nobody changed labels in these days.</p>}
+      {found?.length === 0 && <p class="hint">No labels were changed on these days.</p>}
       {!!found?.length && (
         <>
           <Sums of={byPerson(found)} />
