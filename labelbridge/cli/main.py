@@ -41,7 +41,7 @@ from labelbridge.cli.upload import upload
 from labelbridge.client import LabelbridgeError
 
 EXIT_CODES = """Exit codes:
-0 done; 1 partly done, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no answer; 4 not signed in,
+0 done; 1 partly done, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no response; 4 not signed in,
 or a role is missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""What must hold before a project can be connected (rules C2, C13). All conditions are checked, not only the first."""
+"""The conditions for connecting a project (rules C2, C13). All of them are checked, not only the first unmet one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Moves labels between a project and its other studio: hand over, snapshot, import, adopt.
+"""Moves labels between a project and its other studio: hand over, take a snapshot, import, adopt.
 
 An import reads a snapshot, so that every worker that resumes it sees the same lines. Its batches hold leases
 like those of any job, so that a late worker commits nothing.
@@ -83,7 +83,7 @@ async def collect(found: AsyncIterator[AmlLine | BadLine], project: Project) -> 
 
 
 def needs_text(line: AmlLine, document: Document) -> bool:
-    """Whether offsets must be checked with the text: not again those that were imported, where both units are alike."""
+    """Whether offsets must be checked with the text: not for imported ones, if both units are equal."""
     if not line.spans:
         return False
     if not _counts_alike(document):
@@ -299,7 +299,7 @@ class LabelExchange:
             if texts.get(document.id, ...) is not None:
                 continue
             if document.length is None and self._unit is OffsetUnit.UTF16:
-                del texts[document.id]  # never read: checked when it is, by this import if that is meanwhile
+                del texts[document.id]  # never read: checked when it is read
             elif not _counts_alike(document):
                 lines.refuse(
                     wanted[document.id], "The document cannot be read, so its offsets cannot be checked."
@@ -324,7 +324,7 @@ class LabelExchange:
         if lease is None:
             states = await self._stores.jobs.states(batch.job)
             if any(state.number == batch.number and state.done for state in states):
-                return  # done before; what came to the pages since is for the next import
+                return  # already done; later changes of the pages are for the next import
             raise Unavailable("Another worker is processing this batch.", retry_after=5)
         lease.close_with(BatchResult)
         handle = await self._stores.directory.fresh(project.name)

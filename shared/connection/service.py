@@ -57,7 +57,7 @@ log = logging.getLogger("labelbridge.connection")
 #: second, so a labeling project of 100,000 documents needs an hour and a half.
 STEP_TIMEOUTS = {Step.CREATE: timedelta(hours=4)}
 DEFAULT_STEP_TIMEOUT = timedelta(minutes=30)
-#: That the timer waits for the import of one project; its message goes on with what is left.
+#: How long the timer waits for the import of one project; its message continues after that.
 SYNC_SECONDS = 300
 
 
@@ -102,7 +102,7 @@ class ConnectionRunner:
         return 0
 
     async def give_up(self, project: str, incarnation: str, reason: str) -> None:
-        """The message of the operation is poisoned: undo the operation if possible, and record the reason."""
+        """The operation's message failed too often: undo the operation if possible, and record the reason."""
         stored = await self._connections.get(project, incarnation)
         step = stored.connection.step
         if step is None:
@@ -367,7 +367,7 @@ class ConnectionService:
         for _ in range(ATTEMPTS):
             stored = await self._connections.get(project.name, project.incarnation)
             if stored.connection.job_id == command.job_id:
-                return stored.connection  # begun before a crash that came before its job was written
+                return stored.connection  # started before a crash, which came before its job was written
             after = decide(stored.connection, command)
             try:
                 return (await write_transition(self._connections, command.at, stored, after)).connection

@@ -196,7 +196,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Connection(OfProject):
-    """All that is known of one project's connection. `step`: the one to run next (None: idle).
+    """The state of one project's connection. `step`: the one to run next (None: idle).
 
     `sequence` numbers sagas. `closed_sequence` is the one that last set out to close the studio,
     `previous_closed_sequence` the one before it, `locked_sequence` the one that took the project's lock: a late
@@ -322,7 +322,7 @@ class DisconnectRequest:
 
 
 def disconnect(connection: Connection, request: DisconnectRequest, command: Command) -> Connection:
-    """Possible from every bound state; a running operation is superseded (rules C6, C12)."""
+    """Possible from every bound state; it replaces a running operation (rules C6, C12)."""
     if connection.binding is None or connection.state not in {State.CONNECTED, State.SWITCHING}:
         raise _not_possible(connection, "disconnect")
     if request.confirm != connection.binding.name:

@@ -1,1 +1,1 @@
-"""Events for the outside: their delivery to an Event Grid topic and to webhooks, retries, and dead letters."""
+"""Outgoing events: delivery to an Event Grid topic and to webhooks, retries, and dead letters."""

@@ -1,7 +1,7 @@
 """Delivery of events: each row of an outbox to every receiver that wants it, at least once, in no particular order.
 
-An attempt sends a receiver the events of a row one by one, from the first that it has not had. After the last attempt
-those that it did not take become dead letters, which an administrator can have sent again.
+An attempt sends a receiver the events of a row one by one, starting with the first that it has not received. After the
+last attempt, events that it did not accept become dead letters, which an administrator can resend.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ log = logging.getLogger("labelbridge.events")
 #: Seconds between one attempt and the next; after the last attempt an event is a dead letter.
 PAUSES: Final = (10, 30, 60, 300, 600, 1_800, 3_600, 7_200, 14_400)
 MAX_ATTEMPTS: Final = len(PAUSES) + 1
-#: A row that is so much overdue gets another message from the sweep.
+#: The sweep sends another message for a row that is this much overdue.
 STALE: Final = timedelta(seconds=25)
-#: A message that comes earlier than the row is due, by more than clocks differ, is not the row's last one.
+#: A message that arrives earlier than the row is due, by more than clock differences, is not the row's last one.
 EARLY: Final = timedelta(seconds=5)
 CONNECTIONS: Final = "connections"
 _ID: Final = re.compile("[A-Za-z0-9-]{1,64}")
 
 
 class NotDelivered(Exception):
-    """A receiver did not take an event. The message says why, without addresses and secrets."""
+    """A receiver did not accept an event. The message says why, without addresses and secrets."""
 
 
 class Receiver(Protocol):
@@ -50,7 +50,7 @@ class Receiver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a receiver has not had: the events from `index` on."""
+    """What a receiver has not received: the events from `index` on."""
 
     receiver: Receiver
     index: int
@@ -70,7 +70,7 @@ class EventDelivery:
         self._letters = DeadLetters(stores.table, stores.outbox)
 
     async def run(self, message: EventMessage) -> None:
-        """Make one attempt at a row. What fails here, storage, the host tries again."""
+        """Make one attempt for a row. The host retries it after a storage error."""
         with telemetry.span("events", kind="consumer", parent=message.trace):
             outbox = self._outboxes[message.table]
             waiting = await outbox.find(message.partition, message.id)
@@ -85,7 +85,7 @@ class EventDelivery:
                 await self._give_up(outbox, waiting, failures)
 
     async def _attempt(self, waiting: Waiting) -> list[Failure]:
-        """Send to all receivers at once that have not had all; those that fail."""
+        """Send concurrently to all receivers that have not received everything; return those that failed."""
         left = waiting.left
         due = [r for r in self._receivers if left is None or r.name in left]
         tries = (self._send(receiver, waiting, (left or {}).get(receiver.name, 0)) for receiver in due)
@@ -98,7 +98,7 @@ class EventDelivery:
             try:
                 await receiver.send(event)
             except Exception as error:
-                # Whatever it is, it is this receiver's failure: raised, it would repeat the event for all others.
+                # Any exception is this receiver's failure: if raised, the event would be sent again to all others.
                 if not isinstance(error, NotDelivered) and waiting.attempts + 1 >= MAX_ATTEMPTS:
                     stack, name = telemetry.without_message(error), receiver.name
                     log.error("The last attempt to send to '%s' failed.", name, exc_info=stack)  # noqa: TRY400 - no text

@@ -1,4 +1,4 @@
-"""Who gets events: webhooks, signed, and one Event Grid topic.
+"""Receivers of events: signed webhooks and one Event Grid topic.
 
 A webhook is only reached where an administrator allows it. The host of its address must be in the allow list, its
 name is resolved for each connection, and one internal address among the answers is enough to send nothing. Redirects
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SIGNATURE: Final = "Labelbridge-Signature"
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
-#: Seconds that a receiver may take to answer.
+#: Time limit of a receiver, in seconds.
 SECONDS: Final = 10
 #: Public addresses that lead into Azure's own network: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _PLATFORM: Final = IPv4Network("168.63.129.16/32")
@@ -81,7 +81,7 @@ def signature(secrets: Sequence[str], at: int, body: bytes) -> str:
 
 
 class InternalAddress(OSError):
-    """The name of a webhook's host stands for an address that is not of the public internet."""
+    """The name of a webhook's host resolves to an address that is not on the public internet."""
 
 
 type Resolve = Callable[[str, int], Any]
@@ -169,7 +169,7 @@ def _reason(error: Exception) -> str:
 
 
 def _checked_resolver(loopback: bool, resolve: Resolve | None) -> Any:
-    """A resolver for aiohttp that knows no internal address."""
+    """A resolver for aiohttp that refuses internal addresses."""
     from aiohttp.abc import AbstractResolver
 
     class CheckedResolver(AbstractResolver):

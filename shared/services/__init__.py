@@ -1,1 +1,1 @@
-"""Use cases: what people, events and timers may ask of Labelbridge. They build on the stores and the domain."""
+"""Use cases of people, events and timers. They use the stores and the domain."""

@@ -1,1 +1,1 @@
-"""What is stored and how: repositories over the gateways to table, blobs and queues."""
+"""Storage: repositories over the gateways to table, blobs and queues."""

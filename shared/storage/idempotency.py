@@ -51,7 +51,7 @@ class IdempotencyStore:
         self._clock = clock
 
     async def begin(self, key: str, body_hash: str) -> Remembered | None:
-        """None: the key is new, and now it is taken."""
+        """None: the key is new, and is now reserved."""
         now = self._clock()
         earlier = await self._table.get(_partition(now - timedelta(days=1)), key)
         if earlier is not None and _age(earlier, now) < KEPT_FOR:
@@ -64,7 +64,7 @@ class IdempotencyStore:
         return None
 
     async def begin_again(self, key: str, body_hash: str, salt: str) -> None:
-        """Take a key whose answer is about a project that is gone."""
+        """Reserve a key again whose response belongs to a deleted project."""
         now = self._clock()
         values: dict[str, Value] = {"v": 1, "hash": body_hash, "at": now, "salt": salt}
         await self._table.commit(_partition(now), [UpsertReplace(key, values)])
@@ -74,7 +74,7 @@ class IdempotencyStore:
             return  # it was of today
 
     async def finish(self, key: str, known: Remembered) -> None:
-        """Keep the answer. One too large for a row is not kept: a repeat then does the same work again."""
+        """Store the response. One that is too large for a row is not stored: a repeat then does the same work again."""
         answer = known.answer
         if answer is None or len(answer.body) > MAX_ANSWER:
             return

@@ -73,7 +73,7 @@ LEASE_FOR = timedelta(seconds=20)
 #: Jobs that outlive their project, or come before it, lie in the index.
 _GLOBAL = frozenset({JobKind.DELETION, JobKind.IMPORT})
 
-#: What the JSON in the row of a job is read as.
+#: The types of the JSON in the row of a job.
 _PARAMETERS: Mapping[JobKind, type[Parameters]] = {
     JobKind.AUTOLABEL: jobs.AutolabelParameters,
     JobKind.REGISTER: jobs.RegisterParameters,
@@ -103,11 +103,11 @@ _RESULTS: Mapping[JobKind, type[Result]] = {
 
 
 RELEASE_SECONDS = 5.0
-"""To give up a lease when work is interrupted."""
+"""Time limit for releasing a lease when work is interrupted."""
 
 
 class LeaseLost(Exception):
-    """Another worker took over, or the batch was canceled: nothing of this worker may be committed any more."""
+    """Another worker took over, or the batch was canceled: this worker may commit nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class JobStore:
     # Batches
 
     async def states(self, job: Job) -> "list[BatchState]":
-        """What is known of the batches that were begun, in their order, without the outcomes of documents."""
+        """The states of the batches that were started, in order, without the outcomes of documents."""
         low, high = key_range(batch_key(job.id))
         rows = await self._table.query(
             job.incarnation, low, high, select=["done", "until", "counts", "records", "error", "paid"]
@@ -251,7 +251,7 @@ class JobStore:
         return [_decode_outcome(outcome) for outcomes in done for outcome in outcomes]
 
     async def acquire(self, job: Job, number: int, token: str, now: datetime) -> "Lease | None":
-        """The right to run a batch; None when it is done or another live worker has it."""
+        """The lease of a batch; None if it is done or another live worker has it."""
         key, values = batch_key(job.id, number), _running(token, now)
         try:
             etags = await self._table.commit(job.incarnation, [Insert(key, values)])
@@ -294,7 +294,7 @@ class Lease:
     """A batch that is ours for a while; its row is replaced by the result in the transaction of the pages."""
 
     def __init__(self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = "") -> None:
-        #: Why the try before ours failed.
+        #: Why the previous attempt failed.
         self.failure = failure
         self._table = table
         self._job = job
@@ -304,7 +304,7 @@ class Lease:
         self._result: Callable[[], BatchResult] = BatchResult
 
     async def renew(self, now: datetime) -> None:
-        """Raises LeaseLost when somebody else has it by now."""
+        """Raises LeaseLost if another worker has it by now."""
         key = batch_key(self._job.id, self.number)
         try:
             etags = await self._table.commit(
@@ -318,7 +318,7 @@ class Lease:
         self._etag = etags[0]
 
     async def release(self, until: datetime, failure: str) -> None:
-        """Let the batch be tried again from then on, and remember why this try failed."""
+        """Let the batch be retried from then on, and record why this attempt failed."""
         key, values = batch_key(self._job.id, self.number), {"until": until, "failure": failure}
         # A renewal whose answer was lost or not waited for has changed our own row.
         for _ in range(2):
@@ -333,7 +333,7 @@ class Lease:
             return  # released, or somebody else has it, or the lease ends by itself
 
     async def release_soon(self, now: datetime) -> None:
-        """Release it for another try when this one took too long, or its process ends; it then need not wait."""
+        """Release it for another attempt when this one took too long, or its process ends, so that it need not wait."""
         with suppress(Exception):
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self.release(now, self.failure)
@@ -346,7 +346,7 @@ class Lease:
         return Replace(batch_key(self._job.id, self.number), _done(self._token, self._result()), self._etag)
 
     async def landed(self) -> bool:
-        """Whether the batch is done by us. Raises LeaseLost when it is somebody else's."""
+        """Whether the batch is done by us. Raises LeaseLost if another worker has it."""
         row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
         if row is None or row.values.get("token") != self._token:
             raise LeaseLost

@@ -1,4 +1,4 @@
-"""Events that wait to be sent, and those that could not be.
+"""Events to be sent, and dead letters.
 
 The row `outbox|{id}` lies in the partition of the row that changed and is committed with it: an event exists if, and
 only if, what it tells of happened. A message asks for each row to be sent; the sweep finds rows whose message was lost.
@@ -106,7 +106,9 @@ class Outbox:
         return kind in self._wanted
 
     async def prepare(self, partition: str, events: Iterable[Event]) -> list[Operation]:
-        """What to commit along with what the events tell of: one row, or nothing when nobody wants them."""
+        """What to commit together with the change that the events report: one row, or nothing if no receiver wants
+        them.
+        """
         if not self._wanted:
             return []
         wanted = [event for event in events if event.type in self._wanted]
@@ -149,7 +151,7 @@ class Outbox:
         return [key.removeprefix(outbox_key()) for key in late[:MAX_ANNOUNCED]]
 
     async def delete(self, waiting: Waiting) -> None:
-        """The row is done with; one that is gone was done with by another worker."""
+        """The row is finished; a missing one was finished by another worker."""
         try:
             await self._table.commit(waiting.partition, [Delete(outbox_key(waiting.id))])
         except RowMissing:
@@ -169,7 +171,7 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that one receiver did not take, `attempts` times, and why it did not the last time."""
+    """One event that one receiver did not accept in `attempts` attempts, and the reason of the last one."""
 
     id: str
     receiver: str
@@ -208,7 +210,7 @@ class DeadLetters:
         return _letter(row) if row else None
 
     async def resend(self, letter: DeadLetter, now: datetime) -> bool:
-        """Let the event wait again for its receiver alone; False: another caller was first."""
+        """Queue the event again for its receiver only; False: another caller was first."""
         again = _put(letter.id, [letter.event], now, {letter.receiver: 0})
         try:
             await self._table.commit(INDEX, [again, Delete(dead_letter_key(letter.id), letter.etag)])

@@ -1,4 +1,4 @@
-"""What the requests of one process share: pages and heads that it remembers by version, and transactions.
+"""Shared by the requests of one process: pages and heads cached by version, and transactions.
 
 Writers of single pages are gathered: those that wait while a transaction is under way share the next.
 """
@@ -133,7 +133,7 @@ class PageReader:
         return found
 
     def remembered(self, scope: Scope, number: int) -> Page | None:
-        """The page as this process last saw it: only a commit at its etag tells whether it is still so."""
+        """The page as this process last saw it: only a commit at its etag shows whether it is current."""
         page = self._cache.get((scope.incarnation, scope.edition, number))
         return page if page is not None and page.etag is not None else None
 
@@ -150,7 +150,7 @@ class PageReader:
 
 
 async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[object]]) -> None:
-    """Call it for each item as it comes; while WRITERS calls are under way, no further item is asked for."""
+    """Call it for each item as it arrives; while WRITERS calls are in progress, no further item is requested."""
     under_way: set[asyncio.Task[object]] = set()
     try:
         async for item in items:
@@ -193,7 +193,7 @@ class ProjectHandle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, when, and the revision that lets the write be recognized as the writer's own."""
+    """Who writes, when, and the revision by which a writer recognizes its own write."""
 
     name: str
     at: datetime
@@ -269,7 +269,7 @@ class Draft:
     planned: Planned | None = None
 
     def answer(self, etag: str | None) -> None:
-        """Tell the callers what became of their changes; `etag`: of the page as it is now."""
+        """Give the callers their results; `etag`: of the current page."""
         self.planned = None
         for request, outcome, page in self.outcomes:
             if isinstance(outcome, Exception):
@@ -296,7 +296,7 @@ class PageGroups:
         self._writers: dict[Scope, asyncio.Task[None]] = {}
 
     async def add(self, scope: Scope, request: Request) -> Written:
-        """Returns when the change is durable, or raises what became of it."""
+        """Returns when the change is durable, or raises its error."""
         self._waiting.setdefault(scope, deque()).append(request)
         if scope not in self._writers:
             self._writers[scope] = asyncio.create_task(self._serve(scope))

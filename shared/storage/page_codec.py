@@ -320,7 +320,7 @@ def _count(labels: Any) -> dict[str, int]:
 
 
 def _digest(documents: Mapping[str, Document]) -> str:
-    """A hash of what a training would learn from this page."""
+    """A hash of the training data of this page."""
     learned = [
         [
             d.id,

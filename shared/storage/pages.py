@@ -1,4 +1,4 @@
-"""The page store: the one way in which a page is written.
+"""The page store: the only way in which a page is written.
 
 A write reads its pages, computes the change, and replaces each row at the etag it read, with its head and a history
 row in the same transaction:
@@ -179,7 +179,7 @@ class PageStore(PageReader):
     # Writers of single pages, together
 
     async def _write_group(self, scope: Scope, drafts: Sequence[Draft]) -> None:
-        """Answer the requests: each as if it had come alone, in their order."""
+        """Answer the requests in order, each as if it had come alone."""
         left = list(drafts)
         for _ in range(ATTEMPTS):
             await gather((lambda d=draft: self._prepare(scope, d)) for draft in left)

@@ -55,7 +55,7 @@ from shared.storage.rows import (
 
 
 class Purge(NamedTuple):
-    """What waits to be purged, and since when: an incarnation that no project has, or, with `edition`, one edition."""
+    """What is to be purged, and since when: an incarnation without a project, or, with `edition`, one edition."""
 
     incarnation: str
     edition: str
@@ -232,9 +232,9 @@ def _guidelines(row: Row) -> Guidelines:
 
 _RECONCILED = "maintenance|reconciled"
 
-#: How long a process counts on a mark that it wrote.
+#: How long a process relies on a mark that it wrote.
 MARKED_FOR = timedelta(seconds=30)
-#: A mark that is older may be deleted: whoever counts on one has written its work by then.
+#: An older mark may be deleted: a process that relies on it has written its work by then.
 MARK_KEPT_FOR = timedelta(seconds=120)
 MAX_MARKED = 10_000
 

@@ -1,7 +1,7 @@
 """Rows of a lead: the rollup of the history by person and day, what was assigned, second reviews.
 
-Whoever asks for the progress counts what is new since the last time, and commits the counts together with the place in
-the history up to which they count: a repeat, and a second one at the same time, count nothing twice.
+A request for the progress counts the changes since the last time, and commits the counts together with the position in
+the history: repeated or concurrent requests count nothing twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ class ProgressStore:
         return found
 
     async def add(self, incarnation: str, before: Counted, pages: Mapping[int, int], work: WorkByDay) -> bool:
-        """Add work to the counts, which then count up to `pages`. False: somebody else was first, read again."""
+        """Add work to the counts, which then count up to `pages`. False: another request was first; read again."""
         months = sorted({_month(day) for day, _ in work})
         rows = await gather(
             (lambda m=month: self._table.get(incarnation, progress_key(m))) for month in months
@@ -147,7 +147,7 @@ class AssignmentStore:
     async def create(
         self, incarnation: str, number: str, assignment: Assignment, by: str, at: datetime
     ) -> Assignment:
-        """Store what was chosen, or answer what was chosen before."""
+        """Store the choice, or return the stored one."""
         a = assignment
         data = [by, at.isoformat(), a.assignee, a.documents, a.taken_from, a.more]
         try:
@@ -161,7 +161,7 @@ class AssignmentStore:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a lead decided where two people disagreed; these are the document's labels since."""
+    """The resolution of a disagreement by a lead; its labels are the document's labels since."""
 
     by: str
     at: datetime
@@ -215,7 +215,7 @@ class SecondReviewStore:
         return sorted(map(_decode_review, rows), key=lambda r: (r.at, r.id), reverse=True)
 
     async def create(self, incarnation: str, review: SecondReview) -> SecondReview:
-        """Store what was chosen, or answer what was chosen before under this id."""
+        """Store the choice, or return the one stored under this id."""
         try:
             await self._table.commit(incarnation, [Insert(second_key(review.id), _encode_review(review))])
         except RowExists:
@@ -253,7 +253,7 @@ class SecondReviewStore:
         return Replace(second_item_key(review_id, item.document_id), _encode_item(item), item.etag)
 
     async def save(self, incarnation: str, review_id: str, item: SecondItem) -> bool:
-        """False: somebody else was first; read again."""
+        """False: another request was first; read again."""
         try:
             await self._table.commit(incarnation, [self.replacement(review_id, item)])
         except RowChanged:

@@ -1,4 +1,4 @@
-"""Uploads: blobs that were seen and wait to be inspected, and what an inspection of a blob finds.
+"""Uploads: blobs that wait to be inspected, and the inspection of a blob.
 
 A row of a pending upload says that its blob has to be inspected, never what is in it; one of a folder, that what is in
 the folder has to be compared with the documents. Events arrive one by one, but a

@@ -1,5 +1,5 @@
-"""What an engine took in a month of UTC, for a project: text records, used and reserved by running jobs (rule A14), and
-of services that are paid by the token tokens and money.
+"""The use of an engine by a project in a month (UTC): text records, used and reserved by running jobs (rule A14), and
+tokens and cost for services that are paid by the token.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a connection asks of the other studio, and what adapters need. Every call may be repeated.
+"""What a connection needs from the other studio, and what adapters need. Every call may be repeated.
 
 Calls raise `shared.domain.errors.Unavailable` when a retry may help, `StudioFailed` when it cannot.
 """
@@ -18,7 +18,7 @@ from shared.storage.gateways.ports import BlobChanged, BlobInfo, BlobLeased, Blo
 
 
 class StudioFailed(Exception):
-    """The studio refuses, and a retry would not help; `error` says why."""
+    """The studio refused, and a retry would not help; `error` says why."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

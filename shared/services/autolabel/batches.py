@@ -1,6 +1,6 @@
 """One batch of an autolabel or register job: read blobs, predict, and commit pages with the result in one transaction.
 
-A batch may be delivered twice, run twice at once, or die anywhere: its lease row decides (see `shared.storage.jobs`).
+A batch may be delivered twice, run twice at once, or crash anywhere: its lease row decides (see `shared.storage.jobs`).
 """
 
 import logging
@@ -54,7 +54,8 @@ from shared.storage.uploads import PendingUpload
 
 log = logging.getLogger("labelbridge.jobs")
 MAX_FAILURES = 5
-"""Documents that fail before any succeeds until the engine is given up: each try may cost time and money."""
+"""Documents that may fail before any succeeds; then the engine is given up, because each attempt may cost time and
+money."""
 
 type Predictions = dict[str, list[Prediction]]
 type Failures = dict[str, JobError]
@@ -116,7 +117,7 @@ def _failure(last_try: str, error: Exception) -> JobError:
 
 
 def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
-    """Document ids in groups that the engine takes in one call."""
+    """Document ids in groups, one for each call of the engine."""
     groups: list[list[str]] = []
     count = size = 0
     for key, text in texts.items():
@@ -135,19 +136,21 @@ SYSTEM = "labelbridge"
 
 
 class Superseded(Exception):
-    """Training or an import made the job obsolete; nothing of it may land. Its argument is the reason, a JobError."""
+    """Training or an import made the job obsolete; nothing of it may be committed. Its argument is the reason, a
+    JobError.
+    """
 
 
 @dataclass(slots=True)
 class _Work:
-    """What a batch has found out so far, by document id."""
+    """The findings of a batch so far, by document id."""
 
     job: Job
     pages: dict[int, Page]
     uploads: Sequence[PendingUpload] = ()
     locations: dict[str, str] = field(default_factory=dict[str, str])
     readings: dict[str, Reading | None] = field(default_factory=dict[str, Reading | None])
-    #: Documents without a reading, for their container does not exist.
+    #: Documents that were not read because their container does not exist.
     unreachable: frozenset[str] = frozenset()
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
     missing: tuple[str, ...] = ()
@@ -156,7 +159,7 @@ class _Work:
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
     #: Why a document fails: the batch failed too often, or the service said so.
     failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
-    #: To a service.
+    #: What a service charged.
     paid: Paid = NOT_PAID
     left_out: int = 0
 
@@ -185,7 +188,7 @@ class BatchRunner:
         self._exchanges = Exchanges(stores, engines)
 
     async def run(self, message: BatchMessage) -> None:
-        """Run the batch. Raises to be delivered again."""
+        """Run the batch. An exception makes the message be delivered again."""
         await run_leased(self._stores, self._jobs, message, self._run, over=self._clear)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
@@ -225,7 +228,7 @@ class BatchRunner:
         await self._clear(job, lease.number)
 
     def _service(self, job: Job) -> ServiceEngine | None:
-        """The engine of the job, where it runs elsewhere."""
+        """The engine of the job, if it is external."""
         asked = job.parameters
         engine = self._engines.get(asked.engine or "") if isinstance(asked, AutolabelParameters) else None
         return engine if isinstance(engine, ServiceEngine) else None
@@ -243,7 +246,7 @@ class BatchRunner:
                 await self._exchanges.require_answers(job, number, engine.name, model)
 
     async def _clear(self, job: Job, number: int) -> None:
-        """What was kept for a batch that is done, or whose job has ended, is not needed any more."""
+        """Delete what was kept for a batch that is done, or whose job has ended."""
         try:
             keeps = self._service(job) is not None
         except EngineError:  # its settings were removed while the job ran
@@ -368,7 +371,7 @@ class BatchRunner:
                 ignores_fence=work.job.kind is JobKind.REGISTER, loaded=work.pages, closing=lease,
             )  # fmt: skip
         except LabelingLocked:
-            # Documents are registered all the same (D5); their content waits for the next plan.
+            # Documents are registered nevertheless (D5); their content waits for the next plan.
             change = self._change(work, author, locked=True)
             await self._stores.pages.write(handle, numbers, change, author, ignores_fence=True, closing=lease)
 
@@ -425,14 +428,14 @@ def _failed(page: Page, project: Project, unreachable: Collection[str]) -> list[
 
 
 def _made(before: Document | None, after: Document | None) -> tuple[EngineTally, ...]:
-    """What is new among the suggestions of a document, for the comparison of engines."""
+    """The new suggestions of a document, for the comparison of engines."""
     found = after.suggestions if after is not None else None
     known = before.suggestions if before is not None else None
     return suggestions_made(found) if found is not None and found is not known else ()
 
 
 def _count(work: _Work) -> None:
-    """What the batch came to, as metrics."""
+    """The metrics of the batch."""
     for kind, number in Counter(o.outcome for page in work.outcomes.values() for o in page).items():
         telemetry.count("labelbridge.documents", number, outcome=kind)
     parameters = work.job.parameters
@@ -492,7 +495,7 @@ def _source(job: Job, project: Project) -> Source:
 
 
 def _may_suggest(document: Document | None, reading: Reading, source: Source) -> bool:
-    """Whether predicting is worth it: not for content that was planned before (rule A1)."""
+    """Whether to predict: not for content that was planned before (rule A1)."""
     if source.named or document is None or document.blob_etag != reading.blob_etag:
         return True
     return document.waiting or (

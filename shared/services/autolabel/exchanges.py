@@ -1,4 +1,4 @@
-"""Batches of an engine that runs elsewhere: between two messages of a batch, what it has is a blob of ours.
+"""Batches of an external engine: between two messages of a batch, its state is stored in a blob.
 
 A batch sends its documents, waits for the answers, a moment only if the engine answers later, and else ends without a
 result; a later message of the same batch goes on. Until then the batch stays leased, so that nobody else takes it up.
@@ -39,7 +39,7 @@ from shared.storage.models import exchange_name
 
 log = logging.getLogger("labelbridge.jobs")
 
-#: How long a message waits for answers itself: few documents have them by then.
+#: How long the handling of a message waits for answers: by then, small batches have them.
 WAIT_SECONDS: Final = 8.0
 #: Seconds.
 MAX_SPREAD: Final = 3.0
@@ -49,7 +49,7 @@ GIVE_UP_AFTER: Final = timedelta(hours=24)
 #: a batch. The longest OPENAI_TIMEOUT_SECONDS fits between the two.
 BEGIN_SECONDS: Final = 120.0
 END_SECONDS: Final = 500.0
-#: Until a later message goes on, in seconds.
+#: Delay of the message that continues, in seconds.
 NEXT_SECONDS: Final = 2
 
 
@@ -254,7 +254,7 @@ class Exchanges:
         return some
 
     async def _allowance(self, job: Job, paid: Tokens) -> float | None:
-        """What of the job's cost limit is left: its batches run one after the other."""
+        """The remainder of the job's cost limit: its batches run one after the other."""
         asked = job.parameters_as(AutolabelParameters)
         if asked.cost_limit is None:
             return None
@@ -271,11 +271,11 @@ class Exchanges:
         _wait(await self._stores.rates.reserve(engine, minutes, self._stores.clock()))
 
     async def remove(self, job: Job, number: int) -> None:
-        """The batch is done, or its job is over."""
+        """The batch is done, or its job has ended."""
         await self._stores.artifacts.delete(_blob(job, number))
 
     async def _poll(self, exchange: Exchange, keep: Keep, engine: str, model: DeferredModel) -> None:
-        """Ask until everything is answered. Raises Later when that takes more than a moment."""
+        """Poll until everything is answered. Raises Later when that takes more than a moment."""
         end = monotonic() + WAIT_SECONDS
         while not exchange.unsent:
             await exchange.poll(keep, partial(self._permit, engine, model))
@@ -305,7 +305,9 @@ class Exchanges:
 
 
 def _wait(seconds: float) -> None:
-    """Raises Later, unless there is nothing to wait for. Batches that wait for the same moment come back apart."""
+    """Raises Later, unless there is nothing to wait for. Batches that wait for the same moment resume at different
+    times.
+    """
     if seconds:
         raise Later(math.ceil(seconds + random.uniform(0, MAX_SPREAD)))
 

@@ -1,4 +1,4 @@
-"""From "something waits" to jobs with batches: for uploads, for content that waited, and for callers' jobs."""
+"""Planning: creates jobs and batches for uploads, for content that waited, and for requested jobs."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -77,8 +77,8 @@ class Planner:
         self._window = window
 
     async def plan(self, message: PlanMessage) -> None:
-        """Plan the uploads that were seen, and the content that waited. A repeat finds its own job."""
-        # One plan of a project at a time: the next must see the job that comes of it.
+        """Plan pending uploads and waiting content. A repeat finds its own job."""
+        # One plan of a project at a time: the next must see the job that it creates.
         async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
             await self._plan(message)
 
@@ -104,14 +104,14 @@ class Planner:
             await self._plan_waiting(project, await heads(project.scope), message.id)
         again = again or bool(under_way and not uploads)  # what these register may wait for a plan
         if self._again.get(project.incarnation, ("", 0))[0] == message.id:
-            del self._again[project.incarnation]  # it may come early: queues know whole seconds
+            del self._again[project.incarnation]  # it may come early: queue delays are whole seconds
         if again and monotonic() >= self._again.get(project.incarnation, ("", 0))[1]:
             plan_id, due = derived_job_id(message.id, "again"), monotonic() + self._window
             await self.plan_later(project.name, project.incarnation, plan_id)
             self._again[project.incarnation] = plan_id, due
 
     async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
-        """Begin a scan of folders that were renamed or deleted; the same requests again are the same scan."""
+        """Start a scan of folders that were renamed or deleted; a repeat is the same scan."""
         job_id = derived_job_id(project.incarnation, "folders", *(folder.etag for folder in folders))
         parameters = ScanParameters(folders=tuple(folder.location for folder in folders))
         scan = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
@@ -127,14 +127,14 @@ class Planner:
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, all queued but the first `own`.
 
-        Raises RowChanged when somebody else planned it meanwhile.
+        Raises RowChanged if it was planned meanwhile.
         """
         project = await self._stores.directory.read(job.project)
         heads = await self._stores.pages.heads(project.scope)
         asked = job.parameters_as(AutolabelParameters)
         ready = await self.readiness(project, heads, asked, job)
         if ready.error == FIT_RUNNING:
-            return job  # whoever fits asks for the job to be planned when the model is there
+            return job  # the fit requests the planning of the job when it has the model
         if ready.error is not None:
             return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
         batches = _selected(project, heads, asked, self._batch_documents(ready))
@@ -158,9 +158,9 @@ class Planner:
     async def _reserve(
         self, project: Project, parameters: AutolabelParameters, batches: Sequence[Batch]
     ) -> tuple[AutolabelParameters, list[Operation]]:
-        """Take the job's text records out of the budget of its engine. Raises QuotaExceeded.
+        """Reserve the job's text records in the budget of its engine. Raises QuotaExceeded.
 
-        Texts that were not read yet count as one record; the end of the job settles what it took.
+        Texts that were not read yet count as one record; the end of the job settles the actual use.
         """
         if not self._budgets.applies(parameters.engine or ""):
             return parameters, []
@@ -189,7 +189,7 @@ class Planner:
         if named is not None:
             named = tuple(project.current_name(name, asked.edits) for name in named)
         chosen = (named, settings.categories, project.category_names)
-        wanted = next(names for names in chosen if names is not None)  # an empty choice is a choice
+        wanted = next(names for names in chosen if names is not None)  # an empty list is a choice, too
         categories = tuple(name for name in wanted if name is not None and name in project.category_names)
         try:
             model = await self._models.trained(project, label)
@@ -228,7 +228,7 @@ class Planner:
     async def _ask(
         self, project: Project, engine: ServiceEngine, asked: AutolabelParameters, categories: tuple[str, ...]
     ) -> Readiness:
-        """A service needs no labels, but categories. Raises EngineError."""
+        """A service needs categories, but no labels. Raises EngineError."""
         if not categories:
             return Readiness(asked, JobError("NoCategories", NO_CATEGORIES.format(engine.name), "categories"))
         planned = replace(
@@ -247,7 +247,7 @@ class Planner:
         return Readiness(planned)
 
     def offer(self, project: Project) -> str:
-        """Names a service that has a model: it suggests without labels. Empty: there is none."""
+        """The name of a service that has a model and suggests without labels; empty: there is none."""
         for name in SERVICES:
             try:
                 engine = self._engines.get(name)
@@ -273,7 +273,7 @@ class Planner:
         if fitted.due is None:
             return fitted
         job = await self._start_fit(fitted.due)
-        if job.status.ended and request is not None:  # it ended without a model; the request tries once more
+        if job.status.ended and request is not None:  # it ended without a model; the request tries again
             again = derived_job_id(job.id, request.id)
             job = await self._start_fit(replace(fitted.due, id=again))
         if job.status.ended and not fitted.artifact:
@@ -282,7 +282,7 @@ class Planner:
         return fitted
 
     async def _start_fit(self, job: Job) -> Job:
-        """The fit as a job of its own on the queue for CPU work; the same labels have the same job."""
+        """The fit as a separate job on the queue for CPU work; the same labels have the same job."""
         engine = job.parameters_as(FitParameters).engine
         job, new = await self._stores.jobs.create(replace(job, result=FitResult(engine)))
         if new:
@@ -318,7 +318,7 @@ class Planner:
         except RowChanged:
             return  # another worker runs it
         if (error := _obstacle(fitted)) == FIT_RUNNING:
-            return  # who has the lease asks for the other fits when it ends
+            return  # the holder of the lease requests the other fits when it ends
         status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
         now = self._stores.clock()
         state = started.stopped(status, now) if error else started.succeeded(now)
@@ -329,7 +329,7 @@ class Planner:
         await self._wake(project)
 
     async def _note(self, job: Job, result: FitResult) -> Job:
-        """Write how far the fit is. Raises RowChanged when another worker was first."""
+        """Store the progress of the fit. Raises RowChanged when another worker was first."""
         found = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
         if found.status.ended:
             raise RowChanged("Fitting has ended.")
@@ -343,7 +343,7 @@ class Planner:
             return found  # our own write, whose answer was lost
 
     async def _wake(self, project: Project) -> None:
-        """Ask for the plans, and the other fits, that waited for this one."""
+        """Request the plans and other fits that waited for this one."""
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             if job.kind is JobKind.FIT or (
                 job.kind is JobKind.AUTOLABEL and job.status is JobStatus.NOT_STARTED
@@ -354,7 +354,7 @@ class Planner:
     async def _report_failure(
         self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted
     ) -> None:
-        """A job that failed, so that people see why uploads get no suggestions."""
+        """A failed job, so that people see why uploads get no suggestions."""
         job_id = derived_job_id(project.incarnation, "fit", engine.name, *(h.labels_digest for h in heads))
         asked = AutolabelParameters(None, JobSource.UPLOAD, engine.name)
         job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), asked)
@@ -382,7 +382,7 @@ class Planner:
         return others and (affordable is not None or not may)
 
     async def _may_suggest(self, project: Project, uploads: Iterable[PendingUpload]) -> bool:
-        """Whether any upload could get a suggestion, known before a model is asked for: imported labels need none."""
+        """Whether any upload could get a suggestion, checked before a model is requested: imported labels need none."""
         may = project.settings.autolabel.on_upload and project.lock is None
         wanted = sorted((u for u in uploads if may and reject_by_name(u.location) is None), key=_by_id)
         for some in (wanted[:1], *batched(wanted[1:], MAX_BATCH_PAGES, strict=False)):
@@ -434,7 +434,7 @@ class Planner:
             await self._jobs.begin(created)
 
     async def _under_way(self, project: Project) -> list[Batch]:
-        """The batches of upload jobs that will still see every pending upload of their pages."""
+        """The batches of upload jobs that have not yet read the pending uploads of their pages."""
         batches: list[Batch] = []
         for job in await self._stores.jobs.open_jobs(project.incarnation):
             if job.source is JobSource.UPLOAD:
@@ -444,7 +444,7 @@ class Planner:
 
 
 def _obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:
-    """Why there is no model to predict with, and what can be done without labels."""
+    """Why there is no model, and what can be done without labels."""
     if fitted.missing is not None:
         return JobError("NotEnoughLabels", fitted.missing + offer())
     if fitted.failure:

@@ -1,4 +1,4 @@
-"""How documents get registered: by events, and by comparing a container with the documents (rules D5, D12, D14)."""
+"""Registering documents: by events, and by comparing a container with the documents (rules D5, D12, D14)."""
 
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
@@ -23,13 +23,13 @@ log = logging.getLogger("labelbridge.jobs")
 INSPECTIONS_AT_ONCE = 10_000
 """Inspections that a listing may have outstanding: a large container is registered in rounds."""
 ROUNDS = 20
-"""Of one scan, at most; 100,000 new blobs take ten. The rest of what changes all the time is for reconcile."""
+"""The maximum of one scan; 100,000 new blobs take ten. Reconcile handles a container that keeps changing."""
 ROUND_SECONDS = 5
 
 
 @dataclass(slots=True)
 class _Found:
-    """What a listing found. `complete`: it came to the end of the container, or the container does not exist."""
+    """What a listing found. `complete`: it reached the end of the container, or the container does not exist."""
 
     blobs: int = 0
     new: int = 0
@@ -109,7 +109,7 @@ class RegisterService:
             await self._list_once(job)
 
     async def reconcile(self, message: JobMessage) -> None:
-        """Repair what events lost, doubled or reordered, and plan what waits."""
+        """Correct the effects of lost, repeated or reordered events, and plan waiting content."""
         try:
             project = await self._stores.directory.read(message.project)
         except ProjectNotFound:
@@ -126,7 +126,7 @@ class RegisterService:
         return (await for_a_moment(self._list_once(job)) or job) if new else await self.view(job)
 
     async def _create(self, project: Project, job_id: str, parameters: ScanParameters) -> tuple[Job, bool]:
-        """The job, and whether it is new: its creator begins it, and if he dies, a message does."""
+        """The job, and whether it is new: its creator starts it or, after a crash, a message."""
         job = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
         job, new = await self._stores.jobs.create(job)
         if new:
@@ -139,11 +139,11 @@ class RegisterService:
         )
 
     async def _list(self, job: Job, uninspected: Collection[str] | None = None) -> Job:
-        """A round, once what the one before it requested was inspected. Raises Later until the last round is done."""
+        """A round, after the inspections of the previous one. Raises Later until the last round is done."""
         project = await self._stores.directory.read(job.project)
         parameters = job.parameters_as(ScanParameters)
         if parameters.rounds and await self._stores.pending.any_requested(job.incarnation):
-            # Touched, so that the sweep does not ask too.
+            # Touched, so that the sweep does not send a message, too.
             await self._stores.jobs.save(replace(job, updated=self._stores.clock()))
             raise Later(ROUND_SECONDS)
         found = await self._compare(
@@ -268,7 +268,7 @@ class RegisterService:
         return known, flagged, unread
 
     async def _listing(self, container: str, folders: Iterable[str]) -> AsyncIterator[list[BlobInfo]]:
-        """The blobs of the folders, page by page; one that cannot be listed for good has none."""
+        """The blobs of the folders, page by page; a folder that can never be listed has none."""
         for folder in folders:
             try:
                 async for blobs in self._stores.uploads.listing(container, folder):
@@ -307,7 +307,7 @@ def _too_many(project: Project, gone: int, present: int) -> JobError:
 
 
 def _outermost(folders: Iterable[str]) -> list[str]:
-    """The folders that lie in no other."""
+    """The folders that are not inside another one."""
     found: list[str] = []
     for folder in sorted(folders):
         if not found or not folder.startswith(found[-1]):
@@ -339,7 +339,7 @@ class UploadService:
             await self._plan(name, incarnation)
 
     async def _plan(self, name: str, incarnation: str) -> None:
-        """One plan for all events of a window: those on their way see every row that is durable by then."""
+        """One plan for all events of a window."""
         before = self._planned_at.get(incarnation, -1e9)
         if monotonic() - before < 0.9 * self._window:
             return

@@ -1,4 +1,4 @@
-"""Autolabel jobs as callers start, watch, repeat and end them."""
+"""Autolabel jobs as callers start, watch, retry and cancel them."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ OWN_BATCHES, OWN_AT_ONCE, OWN_SECONDS = 8, 2, 60
 
 @dataclass(frozen=True, slots=True)
 class AutolabelRequest:
-    """What a caller asks for; None: the project's settings, every unlabeled document, every category."""
+    """A request; None: the project's settings, every unlabeled document, every category."""
 
     engine: str | None = None
     model_label: str | None = None
@@ -53,9 +53,9 @@ class AutolabelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job would take: `tokens` only for engines that are paid by the token, `cost` only where prices are set.
+    """The estimate of a job: `tokens` only for engines that are paid by the token, `cost` only if prices are set.
 
-    `unavailable`: why such a job would fail now.
+    `unavailable`: why the job would fail now.
     """
 
     engine: str
@@ -105,7 +105,7 @@ class AutolabelService:
         self._default_engine = default_engine
 
     async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
-        """Begin a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
+        """Start a job; the same `job_id` again is the same job. Raises InvalidArgument, LabelingLocked."""
         project = await self._stores.directory.read(name)
         await self._require_valid(project, request)
         parameters = AutolabelParameters(
@@ -124,7 +124,7 @@ class AutolabelService:
         return await self._begin(job)
 
     async def estimate(self, name: str, request: AutolabelRequest) -> Estimate:
-        """What a job would cost; nothing is begun."""
+        """Estimate the cost of a job; nothing is started."""
         project = await self._stores.directory.read(name)
         await self._require_valid(project, request, locks=False)
         named = set(request.documents) if request.documents is not None else None
@@ -184,7 +184,7 @@ class AutolabelService:
         return None
 
     async def engines(self, name: str) -> "list[EngineFigures]":
-        """The engines of the app, and what became of the suggestions of each in this project; by name."""
+        """The engines of the app by name, and the counts of each one's suggestions in this project."""
         project = await self._stores.directory.read(name)
         tallies: dict[tuple[str, str, int], EngineTally] = {}
         for head in await self._stores.pages.heads(project.scope):
@@ -221,7 +221,7 @@ class AutolabelService:
         return service.missing_model(project.deployed) if service else None, service is None, model
 
     async def plan(self, message: JobMessage) -> None:
-        """Plan a job that was begun; one that is planned already is left to its batches."""
+        """Plan a job that was created; a planned one continues with its batches."""
         job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
         if job is None or job.status is not JobStatus.NOT_STARTED:
             return
@@ -246,7 +246,7 @@ class AutolabelService:
         return [seen for job in jobs if (seen := await self._jobs.view(job)).result]
 
     async def outcomes(self, name: str, job_id: str) -> "list[DocumentOutcome]":
-        """What became of each document so far, by document id."""
+        """The outcomes so far, by document id."""
         project = await self._stores.directory.read(name)
         job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
         return sorted(await self._stores.jobs.outcomes(job), key=lambda outcome: outcome.document_id)
@@ -287,7 +287,7 @@ class AutolabelService:
         return await self.start(name, request, new_id)
 
     async def _run_or_queue(self, job: Job, number: int) -> None:
-        """Run a batch; when it fails, its next tries and its end come by the queue, as for any other."""
+        """Run a batch; if it fails, the queue retries it like any other."""
         try:
             await self._batches.run(BatchMessage.of(job, number))
         except Exception as error:  # noqa: BLE001 - the last try has the stack
@@ -370,8 +370,8 @@ class AutolabelService:
 def _by_band_and_model(
     engine: str, tallies: Iterable[EngineTally]
 ) -> tuple[tuple[EngineTally, ...], tuple[EngineTally, ...]]:
-    """The tallies of an engine summed by confidence band, and by model. An undo of a decision that was counted without
-    a model must not show less than nothing.
+    """The tallies of an engine summed by confidence band, and by model. The undo of a decision that was counted without
+    a model must not lead to negative counts.
     """
     bands = [EngineTally(engine, place) for place in range(BANDS)]
     models: dict[str, EngineTally] = {}

@@ -21,7 +21,7 @@ from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
 
 log = logging.getLogger("labelbridge.jobs")
 
-#: Seconds before a message that failed is tried again; after the last try its work is given up.
+#: Seconds before a failed message is retried; after the last attempt its work is given up.
 PAUSES = (1, 2, 5, 10)
 TOO_OFTEN = "The work failed five times; the log has the reasons."
 
@@ -34,7 +34,7 @@ class TookTooLong(Exception):
 
 
 class Dispatcher:
-    """Messages of a kind that the table lacks are left over from another version: they are dropped."""
+    """Messages of unknown kinds are from another version: they are dropped."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Dispatcher:
         self._plan = plan
 
     async def run(self, message: Work) -> None:
-        """Do the work of a message, in the trace of who sent it. Raises what fails, to be tried again; TookTooLong at
+        """Do the work of a message, in the trace of its sender. Raises errors, so that it is retried; TookTooLong at
         its limit.
         """
         limit = self._jobs.kinds.limit_of(message)
@@ -78,7 +78,8 @@ class Dispatcher:
     async def run_or_retry(self, message: Work) -> None:
         """Do the work; when it fails, send the message again after a pause, and after five tries give it up.
 
-        The host would log the stack of an exception twice for each try, so only what fails here is left to it.
+        The host would log the stack of an exception twice for each attempt, so only failures of this method are left to
+        it.
         """
         try:
             await self.run(message)
@@ -96,7 +97,7 @@ class Dispatcher:
             await self._jobs.queue(again, delay=PAUSES[attempt - 1])
 
     async def give_up(self, message: Work, reason: str) -> None:
-        """End the work with the reason. What a plan is about stays pending, and the sweep plans it again."""
+        """Fail the work with the reason. Uploads of a plan stay pending, and the sweep plans them again."""
         name, attributes = _named(message)
         with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
             await self._give_up(message, reason)
@@ -149,16 +150,16 @@ def _described(message: Work) -> str:
 RENEW_SECONDS = 7.0
 #: After a renewal that failed.
 RETRY_SECONDS = 1.0
-#: Errors that may be gone when the work is tried again.
+#: Errors that may not occur again on a retry.
 PASSING = (EngineUnavailable, Unavailable, StorageUnavailable)
 
 type BatchWork = Callable[[Job, Batch, Lease], Awaitable[None]]
-"""Does the batch and closes the lease. Raises LeaseLost; any other error lets the batch be tried again."""
+"""Does the batch and closes the lease. Raises LeaseLost; after any other error the batch is retried."""
 type Over = Callable[[Job, int], Awaitable[None]]
 
 
 class Later(Exception):
-    """The work goes on after so many seconds, with another message."""
+    """The work continues after this many seconds, with another message."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"The work goes on in {seconds} s.")
@@ -208,7 +209,7 @@ async def run_leased(
         raise
     except Later as later:
         await lease.release(leased_until(stores.clock(), later.seconds), lease.failure)
-        # To wait is no try, but tries that failed before still count: else a batch could fail without end.
+        # Waiting is not an attempt, but earlier failed attempts still count: otherwise a batch could fail without end.
         await jobs.enqueue(job, [message.number], delay=later.seconds, attempt=message.attempt)
         return
     except Exception as error:
@@ -238,7 +239,7 @@ async def run_undivided(
 ) -> Job | None:
     """Do a job that has no batches, unless it has ended or somebody does it. Raises to be delivered again.
 
-    A worker that lost the job, or whose project is gone, just stops. `fail` ends the job after an error that stays;
+    A worker that lost the job, or whose project was deleted, just stops. `fail` ends the job after an error that stays;
     without it the job's message is tried again after any error.
     """
     if job is None or job.status.ended:
@@ -254,7 +255,7 @@ async def run_undivided(
     except asyncio.CancelledError:
         await lease.release_soon(stores.clock())
         raise
-    except Later as later:  # until then, no other message of the job goes on with it
+    except Later as later:  # until then, no other message continues the job
         await lease.release(leased_until(stores.clock(), later.seconds), "")
         await jobs.send(job, delay=later.seconds)
     except Exception as error:
@@ -275,7 +276,7 @@ async def run_undivided(
 
 
 def _lasting(error: Exception) -> JobError | None:
-    """Why a job fails for good; None: it can be tried again."""
+    """Why a job fails permanently; None: it can be retried."""
     match error:
         case EngineUnavailable() | Unavailable() | StorageUnavailable():
             return None
@@ -291,7 +292,7 @@ def _lasting(error: Exception) -> JobError | None:
 async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
     """Renew the lease while the block runs; the block is canceled, and LeaseLost raised, when it is lost.
 
-    A renewal that fails is tried again until the lease has run out.
+    A renewal that fails is retried until the lease expires.
     """
     worker = asyncio.current_task()
     lost = False
@@ -333,5 +334,5 @@ async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerat
 
 
 def reason_of(error: Exception) -> str:
-    """For people: what an engine says, and of other errors only the kind, for they may quote a document."""
+    """For people: the message of an engine error, and only the type of others, which may quote a document."""
     return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."

@@ -41,15 +41,15 @@ from shared.services.jobs.stores import BudgetService, Stores, is_paid, paid, sk
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists
 from shared.storage.jobs import LEASE_FOR, BatchState
 
-#: Queues of the version before, whose messages are still understood.
+#: Queues of the previous version, whose messages are still understood.
 FORMER_QUEUES = ("autolabel-plan", "autolabel-batch", "jobs", "training", "review-bulk", "connection")
 
-#: Names and ids as we make them, so that what is put into a key of storage fits one.
+#: Names and ids in the forms that we create, so that they fit into storage keys.
 type Id = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 class Message(OfProject, BaseModel):
-    """Names a project and the incarnation that was meant: what is left over of a deleted one touches nothing."""
+    """Names a project and its incarnation: messages of a deleted project change nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -58,12 +58,12 @@ class Message(OfProject, BaseModel):
     incarnation: Id
     #: 1 for the first delivery; a message that failed is sent again with the next number.
     attempt: Annotated[int, Field(ge=1)] = 1
-    #: The `traceparent` of who sent the message; "" when nothing is recorded.
+    #: The `traceparent` of the sender; "" if nothing is recorded.
     trace: str = Field(default_factory=telemetry.trace, max_length=100)
 
 
 class PlanMessage(Message):
-    """Look for what waits in a project: uploads seen, content not planned."""
+    """Plan what waits in a project: pending uploads, content not planned."""
 
     id: Id
 
@@ -88,7 +88,7 @@ class BatchMessage(Message):
 
 
 class JobMessage(Message):
-    """Start, or go on with, a job."""
+    """Start or continue a job."""
 
     kind: Id
     job: Id
@@ -121,7 +121,7 @@ def parse(body: str) -> Work:
 #: worker process with everything that it is doing. What is left then, another try does; a fit ends its own process.
 STEP_SECONDS: Final = 300
 BATCH_SECONDS: Final = 600
-#: Of a job that reads or writes a whole project in one message; a push begins with the file that an export writes.
+#: The limit of a job that reads or writes a whole project in one message; a push starts by writing an export file.
 PROJECT_SECONDS: Final = 600
 FIT_SECONDS: Final = 900
 
@@ -146,7 +146,7 @@ class KindOfJob:
 
 
 class KindsOfJobs:
-    """The table of the kinds of jobs, by name. One that it lacks is of another version: nobody does its work."""
+    """The table of the kinds of jobs, by name. A missing kind is from another version: its work is not done."""
 
     def __init__(self, rows: Mapping[str, KindOfJob]) -> None:
         self.rows = rows
@@ -176,7 +176,7 @@ class KindsOfJobs:
 
 
 _NOBODYS: Final = KindOfJob()
-#: The kind of the message that compares a container with its documents; no job is kept of it.
+#: The kind of the message that compares a container with its documents; it has no job.
 RECONCILE: Final = "reconcile"
 #: Operations of Azure whose official pollers would wait indefinitely: they do not know `cancelled`.
 NEVER_CANCELLED = frozenset({JobKind.EXPORT, JobKind.EVALUATE})
@@ -197,7 +197,7 @@ def in_flight(job: Job) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the batches of a job add up to so far."""
+    """The total of a job's batches so far."""
 
     counts: dict[str, int]
     text_records: int
@@ -219,11 +219,13 @@ class JobService:
         self.kinds = kinds
 
     async def begin(self, job: Job, own: int = 0) -> None:
-        """Ask for the first batches but `own`, which the caller runs itself; each that is done asks for a later one."""
+        """Enqueue the first batches except `own`, which the caller runs itself; each finished batch enqueues a later
+        one.
+        """
         await self.enqueue(job, range(own, min(in_flight(job), len(job.batches))))
 
     async def go_on(self, job: Job, done: int) -> None:
-        """Ask for the batch that waited for this one. If nobody does, the sweep does."""
+        """Enqueue the batch that waited for this one. The sweep does it after a crash."""
         if done + in_flight(job) < len(job.batches):
             await self.enqueue(job, [done + in_flight(job)])
 
@@ -235,13 +237,13 @@ class JobService:
         return done.issuperset(range(number))
 
     async def enqueue(self, job: Job, numbers: Iterable[int], *, delay: int = 0, attempt: int = 1) -> None:
-        """Ask for batches to be run."""
+        """Enqueue batches."""
         for group in batched(numbers, SENDS_AT_ONCE, strict=False):
             messages = [BatchMessage.of(job, number, attempt) for number in group]
             await asyncio.gather(*(self.queue(message, delay=delay) for message in messages))
 
     async def send(self, job: Job, *, delay: int = 0) -> None:
-        """Ask for a job to be run, or to go on."""
+        """Enqueue a job, to be started or continued."""
         await self.queue(JobMessage.of(job), delay=delay)
 
     async def queue(self, message: Work, *, delay: int = 0) -> None:
@@ -251,7 +253,7 @@ class JobService:
     async def start(self, job: Job, *more: Operation, own: int = 0) -> Job:
         """Write the plan of a job and queue its first batches but `own`, which the caller runs itself.
 
-        A job without batches has ended. `more` land with the plan. Raises RowChanged.
+        A job without batches has ended. `more` are committed with the plan. Raises RowChanged.
         """
         saved = await self._stores.jobs.save(job, *more)
         await self.begin(saved, own)
@@ -329,7 +331,7 @@ class JobService:
         return job if job.status.ended else replace(job, result=result_of(job, await self.progress(job)))
 
     async def cancel(self, job: Job) -> Job:
-        """End a job now: what has not landed will not. Canceling twice is canceling once."""
+        """Cancel a job now: nothing more is committed. Canceling twice has the effect of canceling once."""
         if job.status.ended:
             if job.status is JobStatus.CANCELLED:
                 return job
@@ -337,7 +339,7 @@ class JobService:
         return await self.stop(job, CANCELED_BY_CALLER)
 
     async def stop(self, job: Job, reason: JobError) -> Job:
-        """Settle every batch that is not done as canceled, whoever runs it, and end the job."""
+        """Settle every unfinished batch as canceled, even one that is running, and end the job."""
         done = {state.number for state in await self._stores.jobs.states(job) if state.done}
 
         results: dict[int, BatchResult] = {}
@@ -389,7 +391,7 @@ def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:
 
 
 def result_of(job: Job, progress: Progress) -> Result | None:
-    """What the batches of a job add up to; None for a job that has no result."""
+    """The total of a job's batches; None for a job that has no result."""
     counts = progress.counts
     batches_done = 100 * progress.batches_done // len(job.batches) if job.batches else 100
     match job.parameters:
@@ -423,11 +425,11 @@ SECONDS = 2.0
 #: What goes on after its request has been answered ends then, and the job's message or the next sweep goes on with it.
 BACKGROUND_SECONDS = 600.0
 
-_running: set[asyncio.Task[Any]] = set()  # the loop itself keeps tasks only weakly
+_running: set[asyncio.Task[Any]] = set()  # the loop keeps only weak references to tasks
 
 
 def in_background[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
-    """Begin work that nobody waits for; its result, None when it fails.
+    """Start background work; its result, None when it fails.
 
     What fails later than the job's message came, the next sweep goes on with.
     """
@@ -438,7 +440,7 @@ def in_background[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
 
 
 async def for_a_moment[T](work: Coroutine[Any, Any, T]) -> T | None:
-    """The result if it comes within a moment; else, and when it fails, None."""
+    """The result if it is ready within a moment; otherwise, and when it fails, None."""
     task = in_background(work)
     await asyncio.wait({task}, timeout=SECONDS)
     return task.result() if task.done() else None

@@ -1,4 +1,4 @@
-"""What use cases work with: projects as last read, the write fence, the stores of one deployment, and budgets."""
+"""Shared by use cases: projects as last read, the write fence, the stores of one deployment, and budgets."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ PAUSE_SECONDS = 0.02
 
 
 class Handle:
-    """One project: `current` as last read, `refresh` reads again. Raises ProjectNotFound when it is gone."""
+    """One project: `current` as last read, `refresh` reads it again. Raises ProjectNotFound if it was deleted."""
 
     def __init__(self, directory: "Directory", project: Project) -> None:
         self._directory = directory
@@ -90,7 +90,7 @@ class Directory:
         return Handle(self, await self.read(name))
 
     async def open(self, name: str) -> Handle:
-        """For writers of pages: at no cost when the project is known."""
+        """For writers of pages: free if the project is known."""
         known = self._known.get(name)
         return Handle(self, known if known is not None else await self.read(name))
 
@@ -167,7 +167,7 @@ class WriteFence:
         return project
 
     async def resume(self, name: str, holder: str) -> Project | None:
-        """Complete a lock whose holder may have died before every page had its number; None: it is not held."""
+        """Complete a lock whose holder may have crashed before every page had its number; None: it is not held."""
         project = await self._directory.read(name)
         if project.lock is None or project.lock.holder != holder:
             return None
@@ -177,7 +177,7 @@ class WriteFence:
     async def unlock(
         self, name: str, holder: str, change: Callable[[Project], Project] = lambda project: project
     ) -> Project:
-        """End the lock; nothing happens when `holder` does not hold it (any more)."""
+        """End the lock; nothing happens if `holder` does not hold it (any more)."""
 
         def give(project: Project) -> Project:
             if project.lock is None or project.lock.holder != holder:
@@ -286,7 +286,7 @@ def build(
 async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> BatchResult:
     """The result of a batch that will not run, or not to its end: its documents are skipped, for this reason.
 
-    Uploads are not among them: they wait, and the next plan takes them up. What the service took so far is counted.
+    Uploads are not among them: they wait for the next plan. What the service charged so far is counted.
     """
     parameters, batch = job.parameters, job.batches[number]
     if not isinstance(parameters, AutolabelParameters):
@@ -322,7 +322,7 @@ def is_paid(job: Job) -> bool:
 
 
 class Paid(NamedTuple):
-    """What a service took of a batch. `records`: text records; None: those of the documents with predictions."""
+    """What a service charged for a batch. `records`: text records; None: those of the documents with predictions."""
 
     tokens: Tokens = NO_TOKENS
     records: int | None = None
@@ -332,7 +332,7 @@ NOT_PAID: Final = Paid()
 
 
 async def paid(stores: Stores, job: Job, number: int) -> Paid:
-    """What a service took of a batch so far, by what the batch keeps."""
+    """What a service charged for a batch so far, from the stored exchange."""
     data = (
         await stores.artifacts.read(exchange_name(job.incarnation, job.id, number)) if is_paid(job) else None
     )
@@ -375,7 +375,7 @@ class BudgetService:
     async def reserve(
         self, incarnation: str, parameters: AutolabelParameters, records: int
     ) -> tuple[AutolabelParameters, list[Operation]]:
-        """The parameters of the job with what is reserved for it, and what to commit with it. Raises QuotaExceeded."""
+        """The parameters of the job with its reservation, and what to commit with it. Raises QuotaExceeded."""
         engine = parameters.engine or ""
         if engine not in self._limits:
             return parameters, []

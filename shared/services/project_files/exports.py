@@ -1,6 +1,7 @@
 """Export as an Azure project file, streamed page by page into blobs of a bounded size.
 
-Each attempt writes a file of its own, and the result of the job names the one that counts: nobody reads parts of two.
+Each attempt writes a separate file, and the result of the job names the valid one, so that parts of two are never
+mixed.
 The file is deleted with its job, after seven days, or with the project.
 """
 
@@ -66,7 +67,7 @@ class ExportService:
         return await run_undivided(self._stores, self._jobs, job, self._export)
 
     async def _export(self, job: Job) -> Job:
-        """Write the file; again, when what it lists at its beginning changed while documents were read."""
+        """Write the file; again, if its header changed while documents were read."""
         for _ in range(ATTEMPTS):
             project = await self._stores.directory.project_of(job)
             if project is None:
@@ -137,7 +138,7 @@ async def _documents(stores: Stores, project: Project, written: Written) -> Asyn
 
 
 def _exported(document: Document, project: Project) -> LabeledDocument | None:
-    """Of blobs that are no documents only what people said of them (rules D2, D11), and what an import brought."""
+    """Documents without a readable blob only with labels of people (rules D2, D11) or of an import."""
     labels = document.active_labels(project.active_studio)
     if document.rejection is None or labels is not None or document.planned == PLANNED_WHEN_READ:
         shown = labels and without_open_end(labels, document.length)

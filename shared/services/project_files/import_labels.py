@@ -1,4 +1,4 @@
-"""A new project from a label file of AML: the file becomes an Azure project file, and goes the way of those."""
+"""A new project from a label file of AML: the file is converted to an Azure project file and imported."""
 
 import asyncio
 import hashlib
@@ -84,7 +84,7 @@ class ImportLabelsService:
     async def _documents(
         self, request: LabelsRequest, lines: list[AmlLine], bad: dict[int, str]
     ) -> list[LabeledDocument]:
-        """Entities need the texts, for the length of the one region and for offsets in code points."""
+        """Entities need the texts, for the length of the region and for offsets in code points."""
         details = request.details
 
         async def read(line: AmlLine) -> Labels | str:

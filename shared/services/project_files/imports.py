@@ -43,7 +43,7 @@ from shared.wire.project_file import read_project_file
 
 
 def obstacle(project: Project, holder: str = "") -> Conflict | None:
-    """What keeps an import from replacing the project (rule C12); with `retry_after`, what is over in a moment."""
+    """What prevents an import from replacing the project (rule C12); with `retry_after` if it is temporary."""
     if project.deleting:
         text = f"The project '{project.name}' is being deleted; try again in a moment."
         return Conflict(text, target="projectName", retry_after=1)
@@ -59,7 +59,7 @@ def obstacle(project: Project, holder: str = "") -> Conflict | None:
 
 
 def edition_of(job: Job) -> str:
-    """Where the content of the import lies, in whatever incarnation."""
+    """Where the content of the import is stored, in any incarnation."""
     return derived_id(job.id, "edition")
 
 
@@ -120,7 +120,7 @@ def _page(number: int, bucket: Mapping[str, LabeledDocument], revision: str) -> 
 
 
 def history_of(page: Page) -> tuple[HistoryEntry, ...]:
-    """What the history tells of the labeled documents of a page."""
+    """The history entries of the labeled documents of a page."""
     return tuple(
         HistoryEntry(d.id, Action.IMPORTED, ImportedLabels(d.labels))
         for d in page.documents.values()
@@ -138,7 +138,7 @@ ATTEMPTS = 20
 #: Of a project file in a blob, in bytes.
 MAX_BLOB = 100 * 1024 * 1024
 PAUSE_SECONDS = 0.05
-#: How long an import waits, from message to message, for locks that are over in a moment.
+#: How long an import waits, from message to message, for temporary locks.
 PATIENCE = timedelta(minutes=10)
 #: After how long an import asks again whether this process reads another file.
 TURN_SECONDS = 5
@@ -166,7 +166,7 @@ class ImportService:
         skipped: Sequence[JobError] = (),
         warnings: Sequence[JobError] = (),
     ) -> Job:
-        """Begin an import; the whole file is checked before anything is written.
+        """Start an import; the whole file is checked before anything is written.
 
         `skipped`: lines of a label file that were left out; with any, the job ends `partiallyCompleted`. `warnings`
         are added to those of the file.
@@ -223,7 +223,7 @@ class ImportService:
         return None
 
     async def _check_project(self, name: str) -> None:
-        """Raises Conflict while the project cannot be replaced; what is over in a moment, the job waits for."""
+        """Raises Conflict while the project cannot be replaced; the job waits for temporary obstacles."""
         existing = await self._stores.projects.find(name)
         reason = obstacle(existing) if existing else None
         if reason is not None and reason.retry_after is None:
@@ -250,7 +250,7 @@ class ImportService:
         if job is None:
             return
         if job.status.ended:
-            await self._clear(job)  # its worker may have died before it did
+            await self._clear(job)  # its worker may have crashed before it did
             await self._stores.artifacts.delete(_body(job.id))
             return
         await run_undivided(self._stores, self._jobs, job, self._take_up)
@@ -299,7 +299,7 @@ class ImportService:
         raise Conflict(text, target="projectFile")
 
     async def fail(self, job: Job, *errors: JobError) -> Job:
-        """End the import; of what it wrote nothing stays."""
+        """End the import and delete what it wrote."""
         ended = await self._jobs.end(job, JobStatus.FAILED, errors=errors)
         await self._clear(ended)
         await self._stores.artifacts.delete(_body(job.id))
@@ -334,7 +334,7 @@ class ImportService:
             except Conflict as error:
                 if error.retry_after is None:
                     raise
-                reason = error.with_traceback(None)  # whose frames would keep the file
+                reason = error.with_traceback(None)  # its frames would keep the file in memory
         raise reason
 
     async def _try(self, job: Job, file: ProjectFile, written: set[str]) -> Job:

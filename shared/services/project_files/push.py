@@ -1,6 +1,6 @@
-"""Push: a project is imported into an Azure Language resource, a model is trained there and deployed.
+"""Push: import a project into an Azure Language resource, train a model there and deploy it.
 
-One message does one step or asks how far it is, and sends the next message with a pause: no function waits. The job
+A message does one step or polls its state, and sends the next message with a delay: no function waits. The job
 row holds the step and the id of the service's job, so a push goes on where it was after a crash. What began and was
 not noted is begun again (an import, a deployment), or found by its label and time (a training).
 """
@@ -52,7 +52,7 @@ SHARES: Final = {PushStep.IMPORT: (0, 10), PushStep.TRAIN: (10, 80), PushStep.DE
 STEPS: Final = tuple(PushStep)
 FILE_TRIES: Final = 5
 REPLACE: Final = 'Choose another name, or repeat the request with "replace": true to replace it.'
-#: HTTP: another job of the service is in the way, such as a training that somebody else began.
+#: HTTP status: another job of the service is in the way, such as a training that someone else started.
 CONFLICT: Final = 409
 
 
@@ -92,7 +92,7 @@ class PushService:
         self._authoring = authoring
 
     async def target(self, name: str) -> PushTarget:
-        """Where a push of the project would go; nothing is asked of the resource."""
+        """The target of a push, without calling the resource."""
         project = await self._stores.directory.read(name)
         asked = self._parameters(name, PushRequest())
         unavailable = None
@@ -318,7 +318,7 @@ class PushService:
         await self._stores.directory.update(job.project, change)
 
     async def _wait(self, job: Job, reason: str | None, seconds: int, percent: int | None = None) -> None:
-        """Note how far the step is, and raise Later, to check again after a while. A step that takes too long fails."""
+        """Store the progress of the step, and raise Later to poll again. A step that takes too long fails."""
         asked = job.parameters_as(PushParameters)
         now = self._stores.clock()
         begun = asked.begun or now
@@ -334,7 +334,7 @@ class PushService:
         raise Later(max(1, seconds, min(MAX_PAUSE, 2**asked.tries)))
 
     async def _save(self, job: Job, asked: PushParameters, percent: int | None = None) -> Job:
-        """`percent` of the step; None: as far as it was. Raises RowChanged when somebody else was first."""
+        """`percent` of the step; None: as far as it was. Raises RowChanged when another worker was first."""
         now, before = self._stores.clock(), _result_of(job)
         start, share = SHARES[asked.step]
         done = max(start, before.percent_complete) if percent is None else start + share * percent // 100

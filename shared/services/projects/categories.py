@@ -30,7 +30,7 @@ PAGES_AT_ONCE = 32
 
 
 class Overtaken(Exception):
-    """Another worker finished the edit: nothing may be written any more."""
+    """Another worker finished the edit: nothing more may be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,18 @@ class CategoryService:
         return await self._edit(project, CategoryEdit({}, frozenset(categories)), by)
 
     async def _edit(self, project: Project, edit: CategoryEdit, by: str) -> Project:
-        """Under a lock, whose holder tells what is to be done: so that whoever finds it can go on with it."""
+        """Under a lock whose holder describes the edit, so that any worker that finds it can continue."""
         holder = holder_of(RequestedEdit(edit, by, random_id()))
         text = "Categories are being changed; try again in a moment."
         await self._stores.fence.lock(project.name, holder, text, 1)
         return await self._finish(project.name, holder)
 
     async def go_on(self, project: Project) -> None:
-        """Finish an edit whose worker died under its lock. Harmless while the worker lives."""
+        """Finish an edit whose worker crashed under its lock. Harmless while the worker is alive."""
         if project.lock is not None and project.lock.edits_categories:
             holder = project.lock.holder
             if await self._stores.fence.resume(project.name, holder):
-                with suppress(Conflict):  # labels still use it; the caller, if still there, got the error
+                with suppress(Conflict):  # labels still use it; the caller got the error
                     await self._finish(project.name, holder)
 
     async def _finish(self, name: str, holder: str) -> Project:
@@ -147,7 +147,7 @@ class CategoryService:
 
 
 def _pending(project: Project, changes: Sequence[CategoryChange]) -> list[CategoryChange]:
-    """The changes, without renamings that were done before: a caller whose answer was lost asks again."""
+    """The changes, without renames that are already done: a caller whose response was lost repeats its request."""
     known = set(project.category_names)
 
     def done(change: CategoryChange) -> bool:

@@ -45,7 +45,7 @@ READ_FOR = timedelta(seconds=210)
 EVENTS_KEPT_FOR = timedelta(hours=20)
 #: That a sweep spends on one project, job or purge; the next sweep goes on with it.
 ITEM_SECONDS = 60
-#: A mark that is this much younger than the plan of an idle project was set by the work of that plan.
+#: A mark that is at most this much newer than the plan of an idle project was set by the work of that plan.
 IDLE_PLAN_WORKS = timedelta(seconds=30)
 
 #: Where the host puts an upload whose function failed five times within a second.
@@ -64,7 +64,7 @@ class PartsFailed(Exception):
 
 
 class Parts:
-    """The parts of a timer's work, each on its own: one that fails is logged, and those after it run."""
+    """The parts of a timer's work, run independently: a failure is logged, and the next parts run."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Parts:
 
     @asynccontextmanager
     async def alone(self, name: str, seconds: float) -> AsyncGenerator[None]:
-        """One part, which may take so long."""
+        """One part, with a time limit."""
         try:
             async with self._timeout(seconds):
                 yield
@@ -206,7 +206,7 @@ class MaintenanceService:
             self._planned_idle[project.incarnation] = self._stores.clock()
 
     async def _free(self, project: Project) -> None:
-        """Let go of what a job still holds that has ended: its worker died in between."""
+        """Release what an ended job still holds because its worker crashed."""
         lock = project.lock if project.lock and not project.lock.edits_categories else None
         held = (project.training, lock.holder if lock else None)
         for holder in {job_id for job_id in held if job_id is not None}:
@@ -256,7 +256,7 @@ class MaintenanceService:
                         deletes = [Delete(key) for key in keys[start : start + 100]]
                         await self._stores.table.commit(partition, deletes)
                     except RowMissing:
-                        continue  # another sweep is at it; the next one gets the rest
+                        continue  # another sweep is deleting it; the next one deletes the rest
         await self._stores.artifacts.delete_all(incarnation)
 
 
@@ -265,7 +265,7 @@ type Action = Callable[[Received], Awaitable[bool]]
 
 
 class QueueSweep:
-    """Takes up what the host's triggers do not see: poison queues, and the queues of the version before.
+    """Handles what the host's triggers do not: poison queues, and the queues of the previous version.
 
     `seen` records an upload as pending.
     """
@@ -374,8 +374,8 @@ class QueueSweep:
 
     async def _record_upload(self, blob_function: str, message: Received) -> bool:
         """The queue belongs to all apps of the storage account, of which some may be Labelbridge as well: a message is
-        ours where a project of ours has its container, and the others are left alone. One of our function that none of
-        them took for a day is nobody's: its project was deleted.
+        ours where a project of ours has its container, and the others are left alone. A message of our function that no
+        app took for a day is dropped: its project was deleted.
         """
         try:
             data: Any = json.loads(message.body)

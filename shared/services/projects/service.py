@@ -15,7 +15,7 @@ from shared.services.jobs.lifecycle import JobService
 from shared.services.jobs.stores import Stores
 from shared.wire.json_codec import ValidationErrors
 
-#: Tries to add a version of the guidelines while others add theirs.
+#: Attempts to add a version of the guidelines while others add theirs.
 ATTEMPTS = 10
 
 
@@ -75,7 +75,7 @@ class ProjectService:
             return await self._update(name, patch), False
         try:
             created = await self._stores.directory.create(self._new(name, patch))
-        except Conflict:  # somebody made it meanwhile: then this is a change of theirs
+        except Conflict:  # created by someone else meanwhile: then this is a change of it
             return await self._update(name, patch), False
         await self._registering.scan_new(created)
         return created, True
@@ -190,7 +190,8 @@ class ProjectService:
     async def take_out(self, project: Project) -> None:
         """Take a project that is marked `deleting` out of the index.
 
-        Its pages are shut first: a writer that still knows the project reads it again, and finds it gone or another.
+        Its pages are fenced first: a writer that still knows the project reads it again, and finds it deleted or
+        replaced.
         """
         await self._stores.projects.raise_fence(project)
         await self._stores.projects.remove(project, self._stores.clock())

@@ -1,1 +1,1 @@
-"""What reviewers see and decide: documents, lists, decisions, bulk decisions."""
+"""Review: documents, lists, decisions, bulk decisions, teams."""

@@ -1,4 +1,4 @@
-"""Bulk decisions, and undoing one as a whole: jobs in batches of pages (rules V3, V4)."""
+"""Bulk decisions and their undo: jobs in batches of pages (rules V3, V4)."""
 
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -368,7 +368,7 @@ def _decide(
                 decided = decide(
                     document, decision, project.kind, project.generation, author.revision, job.id
                 )
-            except InvalidArgument:  # they exclude each other: that is for a person
+            except InvalidArgument:  # they conflict with each other: a person must decide
                 count["conflicts"] += len(ids)
                 continue
             count["changed"] += len(ids)

@@ -33,7 +33,7 @@ from shared.wire.json_codec import ValidationErrors
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """A document with the project it was read under, which its status and ETag depend on."""
+    """A document with the project that it was read with, which its status and ETag depend on."""
 
     document: Document
     project: Project
@@ -99,7 +99,7 @@ class DocumentService:
         return shown.document, await self._text_of(shown.project, shown.document)
 
     async def history(self, name: str, document_id: str) -> "list[PastChange]":
-        """Every change, newest first; also of a document that is gone, for its labels stay in the history (D3)."""
+        """Every change, newest first; also of a removed document, because its labels stay in the history (D3)."""
         project = await self._stores.directory.read(name)
         if not is_document_id(document_id):
             raise DocumentNotFound(document_id)
@@ -143,7 +143,7 @@ class DocumentService:
     async def patch(
         self, name: str, document_id: str, version: Version, patch: DocumentPatch, author: str
     ) -> DocumentView:
-        """Change settings. What is as asked already stays unchanged, at any version: a repeat is no conflict."""
+        """Change settings. A repeat changes nothing and is not a conflict, at any version."""
         handle = await self._stores.directory.open(name)
 
         def change(document: Document, project: Project, revision: str) -> tuple[Document, HistoryEntry]:
@@ -190,7 +190,7 @@ class DocumentService:
             if document is None:
                 raise DocumentNotFound(document_id)
             if document.revision == author.revision or done(document):
-                return None  # our own change, asked for again
+                return None  # our own change, repeated
             if not version.matches_labels(document):
                 raise StaleDocument(document, project)
             after, entry = change(document, project, author.revision)

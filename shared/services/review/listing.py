@@ -1,4 +1,4 @@
-"""Lists: which pages to read, in which order, and where the next page of the answer begins.
+"""Lists: which pages to read, in which order, and where the next page of the response begins.
 
 A list of documents has the heads, which tell status, dataset and confidence of every document, and reads only the
 pages it shows. Positions are keysets, so that a list stays exact while others review. A continuation token is a
@@ -69,7 +69,7 @@ def newest_first(job: Job) -> Key:
 
 
 def _sign(body: bytes, project: Project, query: object) -> bytes:
-    """The incarnation never leaves the service, so it can be the secret."""
+    """The incarnation is never sent to clients, so it can be the secret."""
     text = json.dumps([project.name, project.edition, str(query)]).encode()
     return hmac.digest(project.incarnation.encode(), text + b"\0" + body, sha256)[:16]
 
@@ -126,7 +126,7 @@ class DocumentQuery:
 
 @dataclass(frozen=True, slots=True)
 class DocumentPage:
-    """Documents of one answer, the token of the next one, if there is more, and how many match, if that was asked."""
+    """Documents of one response, the token of the next one, if there is more, and how many match, if requested."""
 
     documents: Sequence[Document]
     token: str | None
@@ -239,7 +239,7 @@ async def _by_uncertainty(
         numbers = {number for _, number, _ in chosen}
         shown = await pages.show(project.scope, [h for h in heads if h.number in numbers])
         stale = [h for h in heads if h.number in numbers and shown[h.number].seq != h.seq]
-        if stale:  # somebody wrote between our reads: order again by what the pages hold now
+        if stale:  # pages changed between the reads: sort again by their current content
             heads = [_head_of(shown[h.number], project) if h in stale else h for h in heads]
             continue
         for confidence, number, place in chosen:
@@ -299,7 +299,7 @@ _REMEMBERED = 8
 
 
 def _code(confidence: int, number: int, place: int) -> int:
-    """One number that orders as the three do."""
+    """One number that sorts like the three."""
     return confidence << 40 | number << 20 | place
 
 
@@ -327,7 +327,7 @@ def _head_of(page: Page, project: Project) -> Head:
 
 
 def _may_match(entry: Entry, project: Project, query: DocumentQuery) -> bool:
-    """By what a head tells; the other filters need the document."""
+    """The filters that a head can answer; the others need the document."""
     if query.dataset is not None and entry.dataset is not query.dataset:
         return False
     if query.flagged is not None and bool(entry.flags & Flag.FLAGGED) is not query.flagged:

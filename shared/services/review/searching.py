@@ -1,4 +1,4 @@
-"""Full-text search over the documents of a list: reads their texts from the container, some hundreds at a call."""
+"""Full-text search over the documents of a list: reads their texts from the container, some hundreds per call."""
 
 import asyncio
 import re

@@ -1,5 +1,5 @@
-"""A second, blind review of a sample of labeled documents: the sample, the labels of the second person, what becomes of
-disagreements. What the second person reads has no labels of the first, no suggestions and no history.
+"""A second, blind review of a sample of labeled documents: the sample, the labels of the second person, the resolution
+of disagreements. What the second person reads has no labels of the first, no suggestions and no history.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class SampleRequest:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """A document as the second person reads it. `own`: what that person said, for nobody else."""
+    """A document as the second person reads it. `own`: the labels of that person, for no one else."""
 
     item: SecondItem
     language: str
@@ -60,7 +60,7 @@ class Blind:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts of a review: documents with labels of both, of these in dispute, and of these resolved."""
+    """Counts of a review: documents labeled by both, disagreements among them, and resolved disagreements."""
 
     review: SecondReview
     reviewed: int
@@ -70,7 +70,7 @@ class Summary:
 
 
 class _Closing:
-    """The row of a document of the review, committed with the page of the document: both land, or neither."""
+    """The row of a document of the review, committed with the page of the document in one transaction."""
 
     def __init__(self, stores: Stores, incarnation: str, review_id: str, item: SecondItem) -> None:
         self._stores, self._incarnation, self._review_id, self._item = stores, incarnation, review_id, item
@@ -79,7 +79,7 @@ class _Closing:
         return self._stores.second_reviews.replacement(self._review_id, self._item)
 
     async def landed(self) -> bool:
-        """Whether the row is as we meant to write it; raises Conflict when somebody else changed it."""
+        """Whether the row is as we meant to write it; raises Conflict if it was changed meanwhile."""
         found = await self._stores.second_reviews.item(
             self._incarnation, self._review_id, self._item.document_id
         )
@@ -112,7 +112,7 @@ class SecondReviewService:
         if review is None:
             raise Conflict("The second review was removed while it was being created; try again.")
         wanted = set(review.documents)
-        if found is None or {item.document_id for item in found} != wanted:  # chosen by an earlier try
+        if found is None or {item.document_id for item in found} != wanted:  # chosen by an earlier attempt
             found = await self._items(project, [(key, "") for key in review.documents])
         await store.fill(incarnation, review, found)
         return replace(review, ready=True)
@@ -146,7 +146,7 @@ class SecondReviewService:
         ids: list[tuple[str, str]] = []
         for number, place in places:
             documents = list(pages[number].documents)
-            if place < len(documents):  # else somebody wrote since the heads were read
+            if place < len(documents):  # otherwise pages were written since the heads were read
                 ids.append((documents[place], reviewer))
         return await self._items(project, ids)
 
@@ -199,7 +199,7 @@ class SecondReviewService:
         return project, [items[key] for key in review.documents if key in items]
 
     async def read(self, name: str, review_id: str, document_id: str, caller: str) -> tuple[Project, Blind]:
-        """The text, and what the second person said of it, if that person asks."""
+        """The text, and the labels of the second person, if that person asks."""
         project, review = await self.get(name, review_id)
         item = await self._item(project, review_id, document_id)
         document = await self._load(project, document_id)
@@ -272,7 +272,7 @@ class SecondReviewService:
         by: str,
         revision: str,
     ) -> tuple[Document, Project]:
-        """Make labels those of the document: `first`, `second`, or others. The same `revision` again changes nothing.
+        """Set the labels of the document to `first`, `second`, or others. The same `revision` again changes nothing.
 
         The write is that of labels set by hand, so it can be undone. Raises StaleDocument, LabelingLocked.
         """
@@ -346,7 +346,7 @@ class SecondReviewService:
         return _document(written.pages[number], item.document_id), written.project
 
     async def _seen(self, name: str, review_id: str, caller: str) -> tuple[Project, SecondReview]:
-        """For whoever may see the labels of both: everybody but the second person."""
+        """For everyone except the second person, who must not see the labels of the first."""
         project, review = await self.get(name, review_id)
         if caller == review.reviewer:
             raise Forbidden(

@@ -1,4 +1,4 @@
-"""Saving the decisions of a reviewer: up to 100 documents, each saved whole or refused whole (rule V2)."""
+"""Saving the decisions of a reviewer: up to 100 documents, each saved or refused as a whole (rule V2)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from shared.wire.json_codec import ValidationErrors
 
 MAX_DECISIONS = 100
 MAX_TRACES = 1_000
-"""Jobs whose trace a process remembers, so that a save reads no row for it."""
+"""Jobs whose trace a process caches, so that a save reads no row for it."""
 
 
 class Saved(StrEnum):
@@ -53,8 +53,8 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one decision. `document`: saved, or the current one that it conflicts with. `error` where it
-    was not saved; its target is within the decision, "" for the whole of it.
+    """The result of one decision. `document`: saved, or the current one that it conflicts with. `error` where it was
+    not saved; its target is within the decision, "" for the whole of it.
     """
 
     document_id: str
@@ -107,7 +107,7 @@ class ReviewService:
     ) -> tuple[Project, list[Result]]:
         """Save decisions; the results are in their order. Raises LabelingLocked for the call as a whole.
 
-        The same `revision` again finds its own work and answers the same.
+        A repeat with the same `revision` finds its own work and returns the same results.
         """
         _require_distinct(decisions)
         handle = await self._stores.directory.open(name)

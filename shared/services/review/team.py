@@ -1,4 +1,4 @@
-"""What a lead asks and does: who did how much, by day, and who is to review which documents."""
+"""The tools of a lead: progress by person and day, and assignments."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class TeamService:
                     work[key] = work.get(key, NO_WORK).plus(more)
             if await store.add(incarnation, counted, pages, work):
                 return len(pages) == len(changed)
-        return False  # others count at the same time
+        return False  # another request counts at the same time
 
     async def assign(
         self, name: str, assignee: str, query: DocumentQuery, count: int, by: str, number: str

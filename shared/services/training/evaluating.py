@@ -1,4 +1,4 @@
-"""What training reads, and how a model is judged: the split, the texts, the evaluation as blobs (rules T5, T6)."""
+"""What training reads, and how a model is evaluated: the split, the texts, the evaluation as blobs (rules T5, T6)."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ class LabelSnapshot:
     edits: int
 
     def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
-        """What the split looks at; `among`: of these ids only."""
+        """The input of the split; `among`: of these ids only."""
         return [
             SplitDocument(key, document.dataset, _labels(project, document))
             for key, document in self.documents.items()
@@ -80,7 +80,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class LabeledTexts:
-    """What can be used of a snapshot when the blobs have been read: texts by id. `left_out`: the others."""
+    """The usable part of a snapshot after reading the blobs: texts by id. `left_out`: the others."""
 
     texts: Mapping[str, str]
     documents: Sequence[SplitDocument]
@@ -101,7 +101,7 @@ class Evaluator:
         self._stores = stores
 
     async def usable(self, project: Project) -> LabelSnapshot:
-        """The documents that the active studio labeled, as they are now."""
+        """The documents that are labeled in the active studio, in their current state."""
         labeled: dict[str, Document] = {}
         unused: dict[str, str] = {}
         async for page in self._stores.pages.scan(project.scope):
@@ -115,7 +115,7 @@ class Evaluator:
         return LabelSnapshot(labeled, unused, project.edits)
 
     async def write_snapshot(self, name: str, snapshot: LabelSnapshot) -> None:
-        """Store it as a blob of ours."""
+        """Store it as a blob."""
         documents = [
             replace(document, suggestions=None, rejected=frozenset(), undo=None)
             for document in snapshot.documents.values()
@@ -130,7 +130,7 @@ class Evaluator:
         if body is None:
             return None
         documents, *rest, edits = await asyncio.to_thread(unpack, body)
-        # Of a training that an earlier version began, only counts are known.
+        # Of a training started by an earlier version, only counts are known.
         unused: dict[str, str] = rest[0] if len(rest) == 1 else {}
         return LabelSnapshot(decode_documents(documents), unused, edits)
 
@@ -144,7 +144,7 @@ class Evaluator:
             for document, text in zip(labeled.values(), found, strict=True)
             if isinstance(text, Unread)
         }
-        # No event says that a blob was archived, say: the documents are inspected, and then show it.
+        # There is no event for an archived blob, for example, so the documents are inspected and then show it.
         unnoticed = [location for location, code in unread.items() if code not in {MISSING, CHANGED}]
         await self._stores.pending.add_many(project.incarnation, unnoticed)
         return LabeledTexts(texts, usable.to_split(project, texts), left_out({**usable.unused, **unread}))

@@ -1,7 +1,7 @@
 """The model that a job predicts with: fitted on the current labels when the project has no trained one (rule A10).
 
-Fitting makes an artifact in our container, named by a hash of what was learned: the same labels are fitted once,
-whoever asks, and every batch of a job loads the same model. Labels change all the time, so without a request a fit is
+Fitting makes an artifact in our container, named by a hash of its training data: the same labels are fitted only once,
+and every batch of a job loads the same model. Labels change all the time, so without a request a fit is
 due only when they have changed enough.
 """
 
@@ -47,7 +47,7 @@ FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """An artifact in our container, or why there is none: too few labels, a failure, or no fit so far.
+    """An artifact in our container, or why there is none: too few labels, a failure, or no fit yet.
 
     `changed`: this fit made the artifact, or found the failure. `due`: the job that should fit the engine now.
     `edits`: as of a trained model.
@@ -95,7 +95,7 @@ class ModelCache:
     async def current(
         self, project: Project, engine: Engine, heads: Sequence[Head], request: Job | None = None
     ) -> Fitted:
-        """What can be used now without fitting, and the fit that is due.
+        """The model that can be used now without fitting, and the fit that is due.
 
         For a job of a caller (`request`), the model of the labels as they are; a fit that failed before the request
         is tried again. Otherwise the last model serves until labels have changed enough, and a fit that failed is
@@ -148,7 +148,7 @@ class ModelCache:
         if last is not None and last.learned == learned and not (last.failure and retry):
             return Fitted(failure=last.failure) if last.failure else Fitted(last.artifact, edits=last.edits)
         now = self._stores.clock()
-        holder = Job.new(JobKind.TRAIN, f"fit-{engine.name}", project, now)  # stands for the lease alone
+        holder = Job.new(JobKind.TRAIN, f"fit-{engine.name}", project, now)  # represents the lease alone
         lease = await self._stores.jobs.acquire(holder, 0, random_id(), now)
         if lease is None:
             return Fitted()
@@ -213,7 +213,7 @@ class ModelCache:
                 await self._stores.artifacts.delete(obsolete)
 
     async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
-        """What the service is given of the project: these categories, and labeled documents chosen for them."""
+        """What the service gets of the project: these categories, and labeled documents chosen for them."""
         wanted = set(categories)
         chosen = tuple(category for category in project.categories if category.name in wanted)
         heads = await self._stores.pages.heads(project.scope)
@@ -387,7 +387,7 @@ def _text(document: Document, reading: Reading | None) -> str | Unread:
 
 
 def example(kind: ProjectKind, text: str, language: str, labels: Labels) -> Example:
-    """What an engine learns from a labeled document. Spans that do not fit the text are left out."""
+    """The training example of a labeled document. Spans that do not fit the text are left out."""
     if kind is not ProjectKind.ENTITIES:
         return Example(text, language, labels.categories)
     offsets = Offsets(text)

@@ -65,7 +65,7 @@ class TrainRequest:
 
 
 class _Landed(Exception):
-    """The training is not the project's current one any more: it has ended."""
+    """The training is no longer the project's current one: it has ended."""
 
 
 class TrainingService:
@@ -87,7 +87,7 @@ class TrainingService:
         self._import_labels = import_labels
 
     async def start(self, name: str, request: TrainRequest, job_id: str) -> Job:
-        """Begin training on the labels that are there now; suggestions are reviewed until it succeeds (rules T4, T8).
+        """Start training on the current labels; suggestions can be reviewed until it succeeds (rules T4, T8).
 
         Raises InvalidArgument when there is too little to learn from, Conflict when a training runs already.
         """
@@ -119,7 +119,7 @@ class TrainingService:
         return job
 
     async def run(self, message: JobMessage) -> None:
-        """Train, or go on with it; a second worker finds the lease taken, and what it made is made once."""
+        """Train, or continue; a second worker finds the lease taken, and the model is made once."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.TRAIN, message.job)
         await run_undivided(self._stores, self._jobs, job, self._train, self.fail)
 
@@ -146,7 +146,7 @@ class TrainingService:
         await self._stop(job, JobStatus.FAILED, error)
 
     async def _stop(self, job: Job, status: JobStatus, reason: JobError) -> Job:
-        """End the job, unless it has ended or its model is about to be visible: then it goes on to succeed."""
+        """End the job, unless it has ended or its model is about to be visible: then it succeeds."""
         for _ in range(ATTEMPTS):
             job = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
             if job.status.ended:
@@ -270,7 +270,7 @@ class TrainingService:
             try:
                 return await self._stores.fence.bump(job.project, job.id, change)
             except LabelingLocked:
-                continue  # somebody took the lock just now: theirs serves, too
+                continue  # locked by someone else meanwhile: that lock is enough
             except _Landed:
                 raise RowChanged("The training has ended.") from None
         raise Unavailable("The project is being changed; try again.", retry_after=1)
@@ -289,7 +289,7 @@ class TrainingService:
         return await self._stores.jobs.save(replace(job, result=result, warnings=warnings_of(left_out)))
 
     async def _release_ended(self, project: Project, other_id: str) -> None:
-        """Let the next training begin where the one before has ended. Raises Conflict when it has not."""
+        """Let the next training start if the previous one has ended. Raises Conflict when it has not."""
         other = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, other_id)
         if other is not None and not other.status.ended:
             raise _runs_already()

@@ -1,4 +1,4 @@
-"""Whether the labels of a project suffice to train a model, and to test it (rules T5, T9).
+"""Whether there are enough labels to train a model and to test it (rules T5, T9).
 
 Only documents count that a training can use: labeled by the active studio, with a blob whose text the labels are of.
 """
@@ -72,7 +72,7 @@ def _needed(engine: Engine, kind: ProjectKind, options: SplitOptions) -> int:
 
 
 def _fitted(engine: Engine, kind: ProjectKind, documents: int) -> bool:
-    """Whether the engine can be fitted on so many documents, if each has any category."""
+    """Whether the engine can be fitted on this number of documents, if each has any category."""
     return engine.missing_for(kind, {"a": documents, "b": documents}, documents) is None
 
 

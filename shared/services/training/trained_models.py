@@ -33,7 +33,7 @@ from shared.wire.training import CONFIG_VERSION
 
 log = logging.getLogger("labelbridge.models")
 
-#: Ids of documents in the cells of confusion matrices that were shown last.
+#: Ids of documents in recently shown cells of confusion matrices.
 MAX_REMEMBERED: Final = 100_000
 #: What a cell takes besides, in ids: there are as many empty ones as a caller can think of names.
 _CELL: Final = 20
@@ -135,7 +135,7 @@ class TrainedModelService:
         return job
 
     async def run(self, message: JobMessage) -> None:
-        """Evaluate; doing it twice writes the same."""
+        """Evaluate; a repeat writes the same."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.EVALUATE, message.job)
         await run_undivided(self._stores, self._jobs, job, self._run, self._fail)
 
@@ -180,7 +180,7 @@ class TrainedModelService:
         written: WrittenEvaluation,
         unused: tuple[LeftOut, ...],
     ) -> None:
-        """Put the evaluation in the place of the one before. Raises Conflict when it has no place any more."""
+        """Replace the previous evaluation. Raises Conflict when it has no place any more."""
         while True:
             options = EvaluationSplit.of(split)
             result = EvaluateResult(model.label, CONFIG_VERSION, options, 100, unused or None)
@@ -192,7 +192,7 @@ class TrainedModelService:
                 current = await self._stores.models.stored(job.incarnation, model.label)
                 found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
                 if found is None or found.status.ended:
-                    return  # by another worker, or it was ours and the answer was lost
+                    return  # by another worker, or by us with a lost response
                 if current is None or current.model_id != model.model_id:
                     what = "deleted" if current is None else "trained again"
                     text = f"The model '{model.label}' was {what} while it was evaluated."

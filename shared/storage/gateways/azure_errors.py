@@ -24,13 +24,13 @@ async def translated[T](call: Awaitable[T], translate: Callable[[AzureError], St
 
 
 def status_of(error: AzureError) -> int | None:
-    """The HTTP status, or None where no answer came."""
+    """The HTTP status; None without a response."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
 
 
 def code_of(error: AzureError) -> str:
-    """The service's own word for a failure, like `QueueNotFound`; "" where none came."""
+    """The service's own code for a failure, like `QueueNotFound`; "" without one."""
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code or ""))
 
@@ -41,6 +41,6 @@ def unavailable(error: AzureError) -> StorageUnavailable:
 
 
 def refused(status: int | None, code: str, text: str) -> StorageUnavailable:
-    """Trying again can help when the service was busy, broken or silent, not where it refused."""
+    """A retry can help if the service was busy, failed or did not respond, but not if it refused."""
     retryable = status is None or status >= 500 or status in _BUSY
     return StorageUnavailable(f"Answer {status} {code}: {text[:300]}", retryable=retryable)

@@ -1,4 +1,4 @@
-"""The one set of SDK clients of a process, and the names of what is ours in the user's storage account."""
+"""The SDK clients of a process, and the names of our tables, queues and containers in the user's storage account."""
 
 from __future__ import annotations
 

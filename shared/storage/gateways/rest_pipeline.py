@@ -1,6 +1,6 @@
 """Requests to the table or blob service through azure-core's pipeline: signed, repeated, and read whole.
 
-Imported with the first call, for it imports azure-core and aiohttp.
+Imported with the first call, because it imports azure-core and aiohttp.
 """
 
 import base64
@@ -77,7 +77,7 @@ class Transport(AsyncHttpTransport[HttpRequest, Any]):
 async def _only_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """For aiohttp sends a PUT or DELETE again when the connection breaks, which may have had its effect already."""
+    """Because aiohttp repeats a PUT or DELETE when the connection breaks, although it may have had its effect."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -87,9 +87,10 @@ async def _only_once(
 
 
 class _Retry(policies.AsyncRetryPolicy[HttpRequest, Any]):
-    """A write whose answer was lost is not sent again; one that the service refused for a while is, PUT like POST.
+    """A write whose response was lost is not sent again; one that the service refused temporarily is, PUT and POST
+    alike.
 
-    Callers that were refused together come again one by one: each pause is drawn.
+    Delays are random, so that callers that were refused together retry one by one.
     """
 
     @override
