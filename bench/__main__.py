@@ -1,9 +1,10 @@
-"""`make bench`: the product against storage by hand in the same run. Absolute rates vary with the machine; ratios tell.
+"""`make bench`: the product against raw storage calls in the same run. Absolute rates vary with the machine; the ratios
+are meaningful.
 
 python -m bench                                1,000 and 10,000 documents; FULL=1 adds 100,000
 python -m bench --documents 2000 --repeat 3    one size, the median of three runs
-python -m bench --idle                         what the app costs with nothing to do (minutes)
-python -m bench --into docs/performance.md     put the tables there, too, in the place of the last ones
+python -m bench --idle                         what the app costs when idle (minutes)
+python -m bench --into docs/performance.md     also replace the tables there
 python -m bench --compare OLD.json NEW.json    ratios of two results
 """
 

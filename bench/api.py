@@ -1,4 +1,4 @@
-"""The HTTP API, as far as it is measured."""
+"""The part of the HTTP API that is measured."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ TOPIC = (
     "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
     "/providers/Microsoft.Storage/storageAccounts/devstoreaccount1"
 )
-#: A step of the bench has a limit of its own.
+#: Each step of the bench has its own limit.
 LIMIT_SECONDS = 3_600
 #: Questions take at most a fifth of the time: Azurite reads the whole table for most of them.
 PAUSES = 4

@@ -209,7 +209,7 @@ class Steps:
         await self._app.drain()
 
     async def waits_for_events(self) -> None:
-        """There is a model, as while people work: a first upload has its suggestion."""
+        """As in normal use, there is a model: a first upload has its suggestion."""
         await self._app.blobs.create_container("events")
         await self._app.blobs.write("events", name_of(0), self._made[0][1].encode())
         await self._bring_in("events", "events", [CLASSES[0]], on_upload=True)

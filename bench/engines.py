@@ -1,4 +1,4 @@
-"""How good and how fast engines are, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
+"""The quality and speed of engines, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
 
 Of the services, `azure-openai` has rows where it is configured (docs/engines.md): without labels, and with examples
 out of so many. It is asked about fewer documents (`--asked`), for each costs time and perhaps money. The last column is
@@ -45,7 +45,7 @@ _BINS = 10
 class Figures:
     score: float
     calibration_error: float
-    """Expected calibration error of what was predicted, in 10 bins."""
+    """Expected calibration error of the predictions, in 10 bins."""
     precision: float
     """Of predictions with a confidence of at least 0.8; NaN when there are none."""
     coverage: float

@@ -1,4 +1,4 @@
-"""What the app costs with nothing to do, and at its start."""
+"""The cost of the app when idle, and at its start."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""An engine that answers at once, to measure everything around engines."""
+"""An engine that responds immediately, to measure everything around engines."""
 
 import json
 from collections.abc import Mapping, Sequence

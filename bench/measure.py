@@ -1,4 +1,4 @@
-"""What one measurement is: a rate or a time of the product, the same of raw storage, and the CPU that it took."""
+"""A measurement: a rate or a time of the product, the same of raw storage, and the CPU used."""
 
 import statistics
 import time

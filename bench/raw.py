@@ -1,4 +1,4 @@
-"""Storage by hand, the baseline of every ratio: plain REST calls over one connection pool, no SDK."""
+"""Raw storage calls, the baseline of every ratio: plain REST over one connection pool, no SDK."""
 
 import asyncio
 import base64

@@ -79,7 +79,7 @@ class Scenarios:
         await self._api.client.get(state["resultUrl"], params=None)
 
     async def _shown(self, step: Callable[[], Awaitable[Figure]]) -> Figure | None:
-        """Print what a step found as soon as it has ended: a large size takes minutes. None: it failed."""
+        """Print the result of a step as soon as it has ended: a large size takes minutes. None: it failed."""
         started = time.perf_counter()
         forget_peak(self._server.host)
         try:
@@ -183,7 +183,7 @@ class Scenarios:
         await raw.upload(self._server.connection_string, "bench-events", texts[:1], name_of)
         await self._api.wait(await self._api.post("events/:import", file))
         await self._api.wait(await self._api.post("events/documents/:scan"))
-        # As while people work: there is a model, for a first upload has its suggestion.
+        # As in normal use, there is a model: a first upload has its suggestion.
         await raw.upload(self._server.connection_string, "bench-events", texts[1:2], name_of, first=1)
         await self._api.notify("bench-events", [name_of(1)])
         await self._api.until("events", "autoLabeled", 1)

@@ -1,7 +1,7 @@
 """The local Azure Functions host: a program for development and tests, never deployed.
 
-It is to any Python app with HTTP, queue, timer, Event Grid and blob triggers what `func start` is: it loads the
-app through Microsoft's own worker library and runs its functions by the rules of the real host.
+Like `func start`, it runs any Python app with HTTP, queue, timer, Event Grid and blob triggers: it loads the app
+through Microsoft's own worker library and runs its functions by the rules of the real host.
 
     python -m devhost host      the host alone, against a storage emulator that already runs
     python -m devhost events    Event Grid: posts events for what happens in the emulator's containers

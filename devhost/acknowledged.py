@@ -1,4 +1,4 @@
-"""Which events were delivered: kept on disk, so that a kill loses no event."""
+"""Which events were delivered, stored on disk, so that no event is lost if the process is killed."""
 
 import json
 import os
@@ -14,8 +14,8 @@ class Acknowledged:
     """For each blob the ETag of the last event that was delivered.
 
     A file of JSON lines `[container, name, etag]` to which each delivery appends; the last line of a blob
-    counts. It is rewritten, atomically, when it is opened. A line that a kill cut short is ignored: that event
-    is sent again.
+    counts. It is rewritten, atomically, when it is opened. An incomplete last line is ignored: that event is sent
+    again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class Acknowledged:
         return {container for container, names in self._etags.items() if names}
 
     def add(self, container: str, name: str, etag: str) -> None:
-        """Note a delivery. When this returns, a kill of this process no longer loses it."""
+        """Record a delivery; durable when this returns."""
         self._remember(container, name, etag)
         os.write(self._file, _line(container, name, etag))
 

@@ -1,4 +1,6 @@
-"""The host's own answers, given on demand: tests see what clients make of an answer that the app never gives."""
+"""The host's own responses, given on demand, so that tests see how clients handle responses that the app never
+gives.
+"""
 
 import json
 from pathlib import Path
@@ -30,7 +32,7 @@ class Answers:
         self._entries: list[dict[str, Any]] = []
 
     def find(self, request: Request) -> Response | None:
-        """The answer that the file asks for, None when the request goes its usual way."""
+        """The response that the file defines; None if the request is handled as usual."""
         if self._file is None:
             return None
         self._reload(self._file)

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent, however it ends; files that one process locks."""
+"""Child processes that never outlive their parent, and file locks."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def start(command: list[str], environment: Mapping[str, str] | None = None
 
 
 async def stop(process: Process, seconds: float, kill: bool) -> bool:
-    """Ask a process to end; True when it did in time. `kill`: make it end when it does not."""
+    """Ask a process to end and return whether it did in time. `kill`: otherwise kill it."""
     if process.returncode is not None:
         return True
     with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Delivery of events as Event Grid does it: POST, retry after growing pauses, give up in the end."""
+"""Delivery of events as Event Grid does it: POST, retry after growing delays, finally give up."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a blob, for one function. `etag` is what the blob has become: GONE for a deletion."""
+    """A change of a blob, for one function. `etag` is the new one of the blob: GONE for a deletion."""
 
     blob: Blob
     etag: str
@@ -60,7 +60,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOptions:
-    """Where to and how. `target` is the host's address, `key` its master key; `retry_scale` multiplies pauses.
+    """Where and how events are delivered. `target` is the host's address, `key` its master key; `retry_scale`
+    multiplies pauses.
 
     `event_functions` are the Event Grid triggers that get events, None for all of the app. `settings` resolve
     `%NAME%` in the paths of blob triggers.
@@ -126,7 +127,7 @@ class Delivery:
                     yield Subscriber(name, path.partition("/")[0])
 
     def post_later(self, event: Event, delay: float) -> None:
-        """Post an event after some seconds, together with others for its function that are due then."""
+        """Post an event after a delay, together with others for its function that are due then."""
         asyncio.get_running_loop().call_later(delay, self._fill, event)
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Event Grid for Azurite, which emits no events: posts an event for what changes in the containers.
+"""Event Grid for Azurite, which emits no events: posts an event for each change in the containers.
 
 Who gets them follows from the app's functions: blobs written to the container of a blob trigger go to it,
 everything else (other containers, every deletion) to the Event Grid triggers. Delivery is at least once and in
@@ -63,7 +63,7 @@ class Forwarder:
         self._account = Account(session, options.azurite_port)
         self._acknowledged = Acknowledged(options.data_dir / "events.jsonl")
         self._delivery = Delivery(options.delivery, session, self._account.blob_url, self._delivered)
-        # The last change of a blob, and who has not got it yet.
+        # The last change of a blob, and the subscribers that have not received it yet.
         self._pending: dict[tuple[str, str], tuple[str, set[Subscriber]]] = {}
         self._hints: defaultdict[str, set[str]] = defaultdict(set)
         self._hinted = asyncio.Event()
@@ -78,7 +78,7 @@ class Forwarder:
             await self._watch(follow)
 
     def hint(self, line: str) -> None:
-        """Note what a line of Azurite's access log says was written."""
+        """Record the write that a line of Azurite's access log reports."""
         match = _WRITTEN.search(line)
         if match is None or "popreceipt=" in (match[3] or ""):
             return
@@ -107,7 +107,7 @@ class Forwarder:
                 continue
             if follow:
                 await self._hinted.wait()
-                await asyncio.sleep(0.05)  # what is written together is inspected together
+                await asyncio.sleep(0.05)  # concurrent writes are inspected together
             else:
                 pause = min(9 * (loop.time() - started), LONGEST_PAUSE)
                 await asyncio.sleep(max(self._options.interval, pause))

@@ -166,7 +166,7 @@ class Host:
             self._tasks[-1].add_done_callback(self._report)
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        """A listener that broke is a defect of this host, which ends rather than serve without it."""
+        """A failed listener is a defect of this host, which stops instead of serving without it."""
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, HostDown):
@@ -237,7 +237,7 @@ async def _serve(arguments: HostArguments, stdout: int | None) -> int | socket.s
 
 
 def _replace(listener: socket.socket) -> None:
-    """Start this program again in this process, on the same socket; return when the worker ended too often."""
+    """Restart this program in this process, on the same socket; return if the worker ended too often."""
     exits = int(os.environ.get(RESTARTS, "0")) + 1
     if exits >= MAX_WORKER_EXITS:
         log(f"devhost: the worker ended {exits} times; the host stops")

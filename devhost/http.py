@@ -103,7 +103,7 @@ class HttpApp:
             return Response(500)
 
     def _admin(self, request: Request, parts: list[str]) -> Response:
-        """The host's own paths, as far as tools and tests ask for them; the master key opens them all."""
+        """The host's own paths, as far as tools and tests need them; the master key is valid for all of them."""
         refusal = self._keys.refusal(None, request) if self._keys else None
         match (request.method.upper(), *parts):
             case ("GET", "host", "ping"):

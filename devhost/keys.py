@@ -1,4 +1,4 @@
-"""Access keys: which key opens what, and what is answered without it."""
+"""Access keys: which key is valid for what, and the response without it."""
 
 from typing import Any
 

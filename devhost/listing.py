@@ -29,7 +29,7 @@ class Blob:
 
 
 class EmulatorError(Exception):
-    """The emulator did not answer, or not with what was asked for."""
+    """The emulator did not respond, or not as expected."""
 
 
 class Account:
@@ -99,7 +99,7 @@ class Account:
 
 
 def _read_only_signature() -> str:
-    """An account SAS that lists and reads, made here to avoid the import of the SDK."""
+    """An account SAS for listing and reading, made here to avoid the import of the SDK."""
     values = ("rl", "b", "sco", "", "2100-01-01T00:00:00Z", "", "")
     fields = dict(zip(("sp", "ss", "srt", "st", "se", "sip", "spr"), values, strict=True))
     text = "\n".join((ACCOUNT, *fields.values(), API_VERSION, "", ""))

@@ -11,7 +11,7 @@ def log(text: str) -> None:
 
 
 def take_stdout() -> int | None:
-    """Keep standard output for the ready line: what functions print goes to standard error from now on.
+    """Reserve standard output for the ready line: output of functions goes to standard error from now on.
 
     The descriptor to give to `announce`; None when the program was started with its output closed.
     """

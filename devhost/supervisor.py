@@ -1,4 +1,4 @@
-"""Azurite, the host and the events as one program: started and ended in order, whatever happens."""
+"""Azurite, the host and the events as one program, started and stopped in order."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from devhost.settings import HostError
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
-# Together under 15 s: what `make` and a container runtime allow before they kill.
+# Together under 15 s, the time that `make` and a container runtime allow before they kill.
 HOST_SECONDS, HOST_GRACE, AZURITE_SECONDS = 7.0, 2.0, 30.0
 
 
@@ -167,7 +167,7 @@ class Supervisor:
                 log("devhost: the host did not end in time and was killed")
 
     async def _printed(self, name: str, process: Process, pattern: bytes, count: int) -> list[bytes]:
-        """What a starting program says it is ready by: matches of a pattern in its output."""
+        """The lines by which a program reports that it is ready: matches of a pattern in its output."""
         output, found = cast("asyncio.StreamReader", process.stdout), list[bytes]()
 
         async def read() -> None:

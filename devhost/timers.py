@@ -1,4 +1,4 @@
-"""Timer triggers: schedules, the status blob that keeps them, the lease by which one host runs them."""
+"""Timer triggers: schedules, their status blob, and the lease by which only one host runs them."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is kept of a timer; `last` is None before the first run."""
+    """The stored status of a timer; `last` is None before the first run."""
 
     last: datetime | None
     next: datetime
@@ -109,7 +109,7 @@ class TimerListener:
             await self._pause(self._retry)
 
     def stop(self) -> None:
-        """Start no more runs; a run that goes on is waited for by `run`."""
+        """Start no more runs; `run` waits for the current one."""
         self._stopping.set()
 
     async def _pause(self, seconds: float) -> None:
@@ -182,7 +182,7 @@ class TimerListener:
         data = TypedData(json=timer_info(status if self._monitored else None, past_due))
         with contextlib.suppress(InvocationFailed):  # a timer is not retried before its next occurrence
             await self._worker.invoke(self._function, data)
-        # Woken a little early, the same occurrence must not count as the next one.
+        # After waking a little early, the same occurrence must not count as the next one.
         at = started if past_due else max(started, status.next)
         done = Status(at, self._schedule.next(at), at)
         if self._monitored:

@@ -37,7 +37,7 @@ class InvocationFailed(Exception):
 
 
 class HostDown(Exception):
-    """The real host ends here; the message says why. Its exit status is 0."""
+    """The real host stops in this case; the message says why. Its exit status is 0."""
 
 
 @dataclass(slots=True)
@@ -115,8 +115,8 @@ def _bind(function: Function) -> None:
 class Worker:
     """Loads the app once and runs its functions, until one runs longer than `timeout` (seconds; None: no limit).
 
-    Like the real host's, the worker then ends with all that it was doing: every invocation fails, and `on_end`
-    is called, which must start a new process.
+    Like the real host's, the worker then stops with all its invocations: every invocation fails, and `on_end` is
+    called, which must start a new process.
     """
 
     def __init__(self, app: Path, timeout: float | None, on_end: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@
 # needed any more, as of a container that was taken out of the settings, are deleted; those of others stay.
 # Needs the Azure CLI, signed in.
 #
-#   LOCK_TOMBSTONES=yes   also locks the immutability policy of the tombstones. That cannot be undone, by anybody:
+#   LOCK_TOMBSTONES=yes   also locks the immutability policy of the tombstones. That cannot be undone, by anyone:
 #                         the storage account cannot be deleted before the last tombstone's retention has ended.
 set -eu
 

@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Without the extra `cli` there is the client alone, and one sentence says so."""
+    """Run the command line. Without the extra `cli`, only print how to install it."""
     try:
         from labelbridge.cli.main import main as command_line
     except ModuleNotFoundError as error:

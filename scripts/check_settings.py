@@ -1,4 +1,4 @@
-"""Checks the settings before `make run` starts anything: all problems in one message, exit code 2.
+"""Checks the settings before `make run` starts anything, and reports all problems in one message, with exit code 2.
 
 python -m scripts.check_settings [--port PORT] [--azurite-port PORT] [--data-dir DIR] [--machine]
 
@@ -21,7 +21,7 @@ from shared.runtime.settings import Settings, read_settings
 
 APP: Final = Path(__file__).parents[1]
 FILE, SAMPLE = "local.settings.json", "local.settings.sample.json"
-#: How near to a setting of ours an unknown name must be to be taken for a typing error.
+#: How similar to a setting an unknown name must be to count as a typo.
 NEAR: Final = 0.85
 #: Set by Azure alone; other variables of a container have similar names.
 OF_PLATFORM: Final = {"CONTAINER_APP_NAME"}
@@ -98,7 +98,7 @@ def _values(file: Path) -> dict[str, str]:
 def unknown_settings(
     values: Mapping[str, str], environment: Mapping[str, str], known: Iterable[str]
 ) -> list[str]:
-    """Names near ours that are no settings. Of the environment, which is full of other names, only long ones count."""
+    """Names similar to settings. In the environment, which has many other names, only long ones count."""
     ours = set(known)
     names = [*values, *(name for name in environment if len(name) >= SHORTEST_NAME)]
     return [
@@ -143,7 +143,7 @@ def data_dir_problems(value: str | None) -> list[str]:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Found by trying: permissions say yes to root also where the file system says no."""
+    """Tested by writing: for root, permissions look sufficient even on a read-only file system."""
     try:
         with tempfile.TemporaryDirectory(dir=folder):
             return True

@@ -22,7 +22,7 @@ from devhost.worker import Function, Worker  # noqa: E402
 
 
 def hidden_route(routes: list[Route]) -> str | None:
-    """Says which route is caught by one that the host tries before it, None when each can be reached."""
+    """The first route hidden by one that the host tries before it; None if each can be reached."""
     for position, hidden in enumerate(routes):
         sample = "/" + re.sub(r"\{.*?\}", "0", hidden.template)
         for hiding in routes[:position]:

@@ -2,7 +2,8 @@
 
     python scripts/lint_infra.py [FOLDER]
 
-The compiler is `../shared/bicep/bicep`, or else `bicep` on the path. Without either nothing is checked, and it says so.
+The compiler is `../shared/bicep/bicep`, or else `bicep` on the path. Without either, nothing is checked, and a message
+says so.
 """
 
 import os
@@ -30,7 +31,7 @@ def run(program: str, home: Path, *arguments: str) -> subprocess.CompletedProces
 
 
 def problems(program: str, folder: Path, home: Path) -> list[str]:
-    """Every line that the compiler prints on standard error, for a warning does not change its exit code."""
+    """Every line that the compiler prints on standard error, because a warning does not change its exit code."""
     if not list(folder.glob("**/*.bicep")):
         return [f"{folder} has no Bicep files"]
     pattern = f"{folder}/**/*.bicep"

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/images anew: python -m scripts.pictures. Needs Chromium and a built review page.
+"""Retakes the screenshots in docs/images: python -m scripts.pictures. Needs Chromium and a built review page.
 
 Two projects are created from made-up texts: letters with one class each, and profiles with entities.
 """
@@ -107,7 +107,7 @@ def _entity(text: str, category: str, words: str) -> Json:
 
 
 def prepare(api: Api, storage: BlobServiceClient) -> None:
-    """Create both projects, label a part of each, and have the rest suggested."""
+    """Create both projects, label a part of each, and get suggestions for the others."""
     texts = list(letters())
     labels: dict[str, Json] = {name: {"class": {"category": category}} for name, _, category in texts[::3]}
     _project(api, storage, LETTERS, "CustomSingleLabelClassification", {n: t for n, t, _ in texts}, labels)
@@ -118,7 +118,7 @@ def prepare(api: Api, storage: BlobServiceClient) -> None:
 
 
 def _review_and_train(project: ProjectApi, truth: dict[str, str]) -> None:
-    """Decide on the least certain, train a model, and have the rest suggested again."""
+    """Decide on the least certain, train a model, and get suggestions for the others again."""
     decisions: list[Json] = []
     for document in project.get("/documents", status="autoLabeled", orderby="uncertainty", top=40)["value"]:
         right = document["suggestions"][0]["category"] == truth[document["location"]]

@@ -171,7 +171,7 @@ class Trace:
 
     @contextmanager
     def off(self) -> Iterator[None]:
-        """Looking at how far an operation is, which is no part of it."""
+        """Polling, which is not part of the operation."""
         events = sys.monitoring.get_events(self.TOOL)
         sys.monitoring.set_events(self.TOOL, 0)
         try:
@@ -369,7 +369,7 @@ async def crossed(connection_string: str, root: Path) -> dict[str, Crossed]:
 
 
 def stop_after_first_step() -> None:
-    """Let a request do one step of a change of a connection, however fast this machine is."""
+    """Let a request do one step of a change of a connection, independent of the machine's speed."""
     for module in [module for name, module in sys.modules.items() if name.startswith("shared.")]:
         if hasattr(module, "INLINE_SECONDS"):
             module.INLINE_SECONDS = 0  # pyright: ignore[reportAttributeAccessIssue] - of the version that is measured

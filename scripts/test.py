@@ -34,7 +34,7 @@ NO_TESTS = 5  # pytest's status when it collected nothing
 
 @dataclass
 class Counts:
-    """What the parts run so far came to."""
+    """The totals of the parts so far."""
 
     passed: int = 0
     failed: int = 0
@@ -70,7 +70,7 @@ def folders(names: list[str]) -> list[str]:
 
 
 def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
-    """Run one part; its exit status. What is to end this process goes on to all that it started."""
+    """Run one part and return its exit status. Signals to this process are forwarded to its children."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         extra = shlex.split(os.environ.get("PYTEST_ARGS", ""))
@@ -86,7 +86,7 @@ def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
         status = process.wait()
         for number, handler in previous.items():
             signal.signal(number, handler)
-        with suppress(ProcessLookupError):  # mostly nobody: a hung test is ended with no chance to clean up
+        with suppress(ProcessLookupError):  # usually none: a hung test is killed without cleanup
             os.killpg(process.pid, signal.SIGTERM)
         if report.exists():
             counts.add(report)
@@ -94,7 +94,7 @@ def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, but byte code is kept: it saves each host that tests start about 0.6 s of CPU (measured)."""
+    """Our environment, but with byte code: it saves each host that tests start about 0.6 s of CPU (measured)."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

@@ -1,8 +1,8 @@
-"""Prints what `make run` says when the app is ready: where to go, with which key, and what to try next.
+"""Prints the message of `make run` when the app is ready: addresses, the key, and what to try next.
 
 python -m scripts.welcome
 
-`{address}` stands for the address of the host, which puts it in.
+`{address}` is replaced by the host with its address.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Spans and metrics, for whoever observes the app. They cost nothing until `install` is called.
+"""Spans and metrics. They cost nothing until `install` is called.
 
 Attributes are names, ids and counts, never text of a document. A trace crosses a queue in the field `trace` of a
 message, as W3C `traceparent`.

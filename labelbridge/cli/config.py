@@ -1,6 +1,6 @@
-"""Where the command line keeps the address and the key: a file that only its owner can read.
+"""The settings file of the command line, with address and key; only its owner can read it.
 
-Environment variables go first: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN, LABELBRIDGE_STORAGE,
+Environment variables override it: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN, LABELBRIDGE_STORAGE,
 LABELBRIDGE_PROJECT; LABELBRIDGE_CONFIG names another file.
 """
 
@@ -20,7 +20,7 @@ PREFIX = "LABELBRIDGE_"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the file holds. `key` or `scope` says how to sign in; `token` comes from the environment only.
+    """The contents of the file. `key` or `scope` determines how to sign in; `token` comes from the environment only.
 
     `storage` is a connection string or the URL of the storage account, for uploads.
     """
@@ -34,13 +34,13 @@ class Config:
 
 
 def path() -> Path:
-    """The file: in the folder that the platform has for settings, unless LABELBRIDGE_CONFIG names another."""
+    """The file: in the platform's folder for settings, unless LABELBRIDGE_CONFIG names another."""
     given = os.environ.get(f"{PREFIX}CONFIG")
     return Path(given) if given else Path(typer.get_app_dir("labelbridge")) / "config.json"
 
 
 def stored() -> Config:
-    """What the file says; nothing when there is no file. Raises Stop."""
+    """The settings in the file; empty ones without a file. Raises Stop."""
     file = path()
     try:
         values = json.loads(file.read_text("utf-8"))
@@ -58,18 +58,18 @@ def stored() -> Config:
 
 
 def load() -> Config:
-    """The file and the environment. A stored key belongs to the stored address and goes to no other one."""
+    """The settings of file and environment. A stored key is used for the stored address only."""
     return replace(from_file(), **_environment())
 
 
 def _environment() -> dict[str, str]:
-    """The settings that the environment has."""
+    """The settings in the environment."""
     names = [field.name for field in fields(Config)]
     return {name: value for name in names if (value := os.environ.get(f"{PREFIX}{name.upper()}"))}
 
 
 def from_file() -> Config:
-    """What the file says and the environment does not. Raises Stop."""
+    """The settings in the file that the environment does not override. Raises Stop."""
     config, given = stored(), _environment()
     if ("url" in given and given["url"].rstrip("/") != config.url) or "key" in given or "token" in given:
         config = replace(config, key="", scope="")
@@ -77,12 +77,12 @@ def from_file() -> Config:
 
 
 def save(config: Config) -> Path:
-    """Write the file for its owner alone; the path. Raises Stop."""
+    """Write the file, readable by its owner only, and return its path. Raises Stop."""
     file = path()
     values = {name: value for name, value in asdict(config).items() if value and name != "token"}
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A new file with a name of its own: one that somebody else put there would be theirs, or lead elsewhere.
+        # A new file with a random name: an existing one could belong to someone else, or be a link.
         number, part = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
         try:
             with open(number, "w", encoding="utf-8") as out:
@@ -98,7 +98,7 @@ def save(config: Config) -> Path:
 
 
 def delete() -> bool:
-    """Delete the file; whether there was one. Raises Stop."""
+    """Delete the file and return whether there was one. Raises Stop."""
     file = path()
     try:
         file.unlink()

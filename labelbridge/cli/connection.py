@@ -18,7 +18,7 @@ NAMES = {"languageStudio": "Labelbridge", "azureMachineLearning": "the labeling 
 
 
 def side(studio: str) -> str:
-    """Where labels are set, for people."""
+    """Where labels are set, in words."""
     return NAMES.get(studio, studio)
 
 

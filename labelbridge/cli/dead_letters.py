@@ -1,4 +1,4 @@
-"""`labelbridge dead-letters`: events that a webhook or the topic did not take."""
+"""`labelbridge dead-letters`: events that a webhook or the topic did not accept."""
 
 from itertools import batched
 from typing import Annotated

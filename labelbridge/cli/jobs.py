@@ -64,7 +64,7 @@ def autolabel(
 
 
 def _estimated(found: Estimate) -> str:
-    """Tokens and money only of an engine that is paid by the token, money only where the app knows the prices."""
+    """Tokens and cost only for an engine that is paid by the token, cost only if the app knows the prices."""
     if unavailable := found.get("unavailable"):
         return f"The job would fail now: {unavailable}"
     text = (
@@ -117,7 +117,7 @@ def _find_job(api: ProjectClient, given: str) -> tuple[str, Job]:
 
 
 def _finish(out: Output, state: JobState, what: str) -> None:
-    """The last state of a job as a result; the exit status says whether it succeeded."""
+    """The last state of a job as a result; the exit status depends on whether it succeeded."""
     result = state.get("result") or {}
     parts = [f"{what} {state['jobId']}: {session.describe(state)}."]
     parts += [error["message"] for error in state.get("errors", [])]
@@ -150,7 +150,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
 
 
 def _decision(decision: Literal["accept", "reject"], description: str) -> Callable[..., None]:
-    """A command that decides on all suggestions that match; `description` is its help."""
+    """A command that decides on all matching suggestions; `description` is its help."""
 
     def command(
         project: ProjectOption = "",
@@ -226,7 +226,7 @@ def undo(
 ) -> None:
     """Undo a bulk decision.
 
-    Documents stay as they are where somebody decided again since.
+    Documents stay as they are where someone decided again since.
     """
     out = Output(as_json)
     with session.project(out, project) as api:

@@ -1,4 +1,4 @@
-"""Single keys of a terminal, and a screen of its own for what is reviewed."""
+"""Single key presses, and the alternate screen of the terminal."""
 
 import os
 import select
@@ -48,7 +48,9 @@ def _posix_key(terminal: int) -> str:
 
 
 def _skip_sequence(terminal: int) -> bool:
-    """Read what follows an escape at once: one sign, or after `[` or `O` up to a letter. False: it stands alone."""
+    """Read what follows an escape immediately: one character, or after `[` or `O` up to a letter. False: nothing
+    follows.
+    """
     if not select.select([terminal], [], [], 0.02)[0]:
         return False
     if os.read(terminal, 1) in {b"[", b"O"}:

@@ -103,7 +103,7 @@ def export_labels(
 def _records(
     documents: list[Document], texts: dict[str, str | None], *, needs_text: bool
 ) -> tuple[list[Record], dict[str, str]]:
-    """The records, and why documents have none."""
+    """The records, and the reasons for documents without one."""
     records: list[Record] = []
     left_out: dict[str, str] = {}
     for document in documents:
@@ -149,7 +149,7 @@ def _all[A, B](out: Output, what: str, work: Callable[[A], B], items: list[A]) -
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an import does to one document."""
+    """The change of one document by an import."""
 
     document: Document
     labels: Labels | None
@@ -214,7 +214,7 @@ def _records_in(path: Path, chosen: Format, field: Field) -> list[Record]:
 
 
 class _Plan:
-    """What an import would do: `changes`, how many are `unchanged`, and why others are `skipped`."""
+    """The plan of an import: `changes`, how many are `unchanged`, and why others are `skipped`."""
 
     def __init__(self, out: Output, api: ProjectClient, field: Field, *, replace: bool) -> None:
         self._out, self._api, self._replace = out, api, replace

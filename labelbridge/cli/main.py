@@ -1,4 +1,4 @@
-"""The command `labelbridge`: its commands, and how errors end it."""
+"""The command `labelbridge`: its subcommands, and the handling of errors."""
 
 import os
 import shlex
@@ -150,9 +150,9 @@ def _checked(url: str) -> str:
 
 
 def _scope(out: Output, url: str, given: str) -> str:
-    """What tokens are for: as given, or as the app says and a person confirms. Raises Usage, Unconfirmed.
+    """The scope of tokens: as given, or as named by the app and confirmed by the user. Raises Usage, Unconfirmed.
 
-    A server that could choose alone would get a token for anything that the user may do in Azure.
+    A server that could choose the scope would get a token for anything that the user may do in Azure.
     """
     with session.client(out, Config(url)) as api:
         scope = api.studio_config()["scope"]
@@ -228,13 +228,13 @@ app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:
-    """Run a command; every error that can be expected is one sentence and an exit status, with --json as JSON, too."""
+    """Run a command; every expected error is printed as one sentence, with --json as JSON, and sets the exit status."""
     as_json = "--json" in sys.argv[1:]
     try:
         app()
     except (Stop, LabelbridgeError) as error:
         fail(error, as_json=as_json)
-    except BrokenPipeError:  # the reader of stdout, such as `head`, has gone
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""Results on stdout, messages on stderr, and the exit status of everything that goes wrong."""
+"""Results on stdout, messages on stderr, and the exit status of errors."""
 
 import json
 import re
@@ -40,13 +40,13 @@ class Usage(Stop):
 
 
 class Unconfirmed(Stop):
-    """Nobody confirmed what the command would do."""
+    """The user did not confirm the command."""
 
     status = UNCONFIRMED
 
 
 class Unreachable(Stop):
-    """A server other than the app did not answer."""
+    """Another server than the app did not respond."""
 
     status = UNREACHABLE
 
@@ -69,7 +69,7 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 
 
 def safe(text: str) -> str:
-    """Text without the characters that a terminal would obey, one sign for each; line breaks stay."""
+    """Text with a replacement for each control character of a terminal; line breaks stay."""
     return _OBEYED.sub(lambda found: _visible(found[0]), text)
 
 
@@ -82,16 +82,16 @@ _UNESCAPED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def write_stdout(text: str) -> None:
-    """The content of a file to stdout; on a terminal what it would obey is shown and not obeyed."""
+    """The content of a file to stdout; on a terminal, control characters are shown and have no effect."""
     sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
 
 
 class Output:
-    """Where one command prints. `json`: the result is one JSON document on stdout and nothing else."""
+    """The output of one command. `json`: the result is one JSON document on stdout and nothing else."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.json = as_json
-        # Tables in a pipe or a file are not folded to a width that nobody has.
+        # Tables in a pipe or a file are not wrapped.
         width = None if sys.stdout.isatty() else WIDTH
         self.out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=width)
         self.err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -122,7 +122,7 @@ class Output:
             raise Unconfirmed("Nothing was done.")
 
     def confirm_by_name(self, what: str, name: str, given: str | None) -> None:
-        """Have the name typed, or take it from `--confirm`. Raises Unconfirmed."""
+        """Ask for the name, or take it from `--confirm`. Raises Unconfirmed."""
         if given is None:
             if not sys.stdin.isatty():
                 raise Unconfirmed(f"Nothing was done: confirm with --confirm {name}.")

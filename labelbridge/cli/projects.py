@@ -1,4 +1,4 @@
-"""`labelbridge projects`: list, create, show, delete, and choose the one that other commands work on."""
+"""`labelbridge projects`: list, create, show, delete, and set the default project of other commands."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,7 +110,7 @@ def create(
 
 
 def _refuse_existing(get: Callable[[], Project]) -> None:
-    """The API would change an existing project; this command never does."""
+    """The API would change an existing project; this command refuses that."""
     try:
         taken = get()["projectName"]
     except ApiError as error:

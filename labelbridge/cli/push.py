@@ -1,4 +1,4 @@
-"""`labelbridge push`: train in Azure Language what was labeled here."""
+"""`labelbridge push`: train and deploy a model in Azure Language with the labels made here."""
 
 from typing import Annotated, Any
 
@@ -70,7 +70,7 @@ def _question(target: PushTarget, body: PushBody) -> str:
 
 
 def lines(state: JobState) -> list[str]:
-    """What a push that succeeded did, for people."""
+    """The result of a push that succeeded, in words."""
     result: dict[str, Any] = state.get("result") or {}
     place = f"{result.get('projectName')}/{result.get('deploymentName')}"
     return [

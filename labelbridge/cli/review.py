@@ -30,7 +30,7 @@ KEPT, ACCEPTED, REJECTED = "", "accept", "reject"
 
 @dataclass
 class Counts:
-    """What the session came to."""
+    """The totals of the session."""
 
     documents: int = 0
     accepted: int = 0
@@ -39,7 +39,7 @@ class Counts:
     skipped: int = 0
 
     def add(self, decisions: "list[Choice]", sign: int) -> None:
-        """Count the decisions on one document, or take them off again with a sign of -1."""
+        """Count the decisions on one document, or subtract them with a sign of -1."""
         self.documents += sign
         for decision in decisions:
             self.accepted += sign * (decision.verdict == ACCEPTED)
@@ -151,7 +151,7 @@ class Reviewer:
         self.quit = False
 
     def run(self) -> None:
-        """Until nothing is left, or somebody quits."""
+        """Until nothing is left, or someone quits."""
         while not self.quit:
             shown = self._next()
             if shown is None:
@@ -161,7 +161,7 @@ class Reviewer:
             self._review(shown)
 
     def _ask_for_undo(self) -> bool:
-        """The last decision can be wrong, too: the end waits for a key."""
+        """The last decision can be wrong, too, so wait for a key before the end."""
         self._print(Text(f"{self._note}\nThat was the last one.\n\nu undo  q quit".strip()))
         self._note = ""
         while True:
@@ -231,7 +231,7 @@ class Reviewer:
         return len(shown.choices) == len(shown.suggestions)
 
     def _relabel(self, shown: Open) -> None:
-        """Choose the category that is right; another key than those shown leaves the suggestion as it is."""
+        """Choose the right category; any other key leaves the suggestion unchanged."""
         first = 0
         while True:
             names = self._categories[first : first + len(CHOICES)]
@@ -290,7 +290,7 @@ class Reviewer:
     # Saving
 
     def _save(self, shown: Open) -> None:
-        """Save the decisions. A document that somebody else changed is shown again as it is now."""
+        """Save the decisions. A document that someone else changed is shown again in its current state."""
         if not shown.choices:
             return
         writes = 0
@@ -324,7 +324,7 @@ class Reviewer:
     def _show_again(self, document: Document, status: str, reason: str) -> None:
         name = document["location"]
         self._note = (
-            f"Not saved: {name} was changed by somebody else."
+            f"Not saved: {name} was changed by someone else."
             if status == "conflict"
             else f"Not saved: {reason}"
         )

@@ -29,7 +29,7 @@ HELP = {
     "classes": "1-9 add or remove  e save and next  x no label applies  s skip  u undo  m more text  q quit",
 }
 
-# An option, for an id may begin with a hyphen.
+# An option, because an id may begin with a hyphen.
 ReviewOption = Annotated[
     str, typer.Option("--review", help="Id of a second review, as 'list' prints it; default: the newest.")
 ]
@@ -160,7 +160,7 @@ class Labeler:
         self.counts = Counts(left=len(self._waiting))
 
     def run(self) -> None:
-        """Until nothing is left, or somebody quits."""
+        """Until nothing is left, or someone quits."""
         while self._waiting or self._done:
             if not self._waiting and not self._ask():
                 return

@@ -1,4 +1,4 @@
-"""The signed-in client of a command, the project it works on, and jobs that it follows."""
+"""The signed-in client of a command, its project, and the jobs that it waits for."""
 
 import logging
 import shlex
@@ -44,7 +44,7 @@ ProjectArgument = Annotated[
 
 
 class _Token:
-    """A bearer token that somebody else got, such as `az account get-access-token`."""
+    """A bearer token that someone else got, such as `az account get-access-token`."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -60,7 +60,7 @@ class NoToken(Stop):
 
 
 class _Entra:
-    """The credential of azure-identity, whose errors are one sentence here."""
+    """The credential of azure-identity, with errors in one sentence."""
 
     def __init__(self) -> None:
         self._inner = entra_credential()
@@ -86,7 +86,7 @@ def entra_credential() -> Any:
         raise Usage(
             "Signing in with Microsoft Entra ID needs azure-identity: install the extras 'cli' and 'entra'."
         ) from error
-    # It logs each credential that it tried in many lines; the sentence of the error says enough.
+    # It logs each attempted credential in many lines; the error's sentence is enough.
     logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     try:
         return DefaultAzureCredential()
@@ -104,14 +104,14 @@ def credentials(config: Config) -> dict[str, Any]:
 
 
 def signed_in(out: Output) -> Config:
-    """The settings, with an address; says when other people may read or change the file that they are from."""
+    """The settings, with an address; warns if other users may read or change the settings file."""
     if settings.from_file() != Config():
         warn_of_exposed_file(out)
     return settings.signed_in()
 
 
 def warn_of_exposed_file(out: Output) -> None:
-    """Say so when other people may read or change the settings file."""
+    """Warn if other users may read or change the settings file."""
     if settings.exposed():
         out.say(
             f"Warning: other users may read or change {settings.path()}; restrict access to you with chmod 600."
@@ -207,7 +207,7 @@ def _shown(out: Output, job: Job, what: str) -> JobState:
 
 
 def percent(state: JobState) -> int:
-    """How far a job is."""
+    """The progress of a job."""
     if state["status"] == "succeeded":
         return 100
     result = state.get("result") or {}

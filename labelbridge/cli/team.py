@@ -1,4 +1,4 @@
-"""`labelbridge team`: what a lead asks and does."""
+"""`labelbridge team`: progress and assignments."""
 
 from typing import Annotated
 

@@ -137,7 +137,7 @@ def container_client(storage: str, name: str) -> Any:
             "Files are uploaded to the storage account, not through the app: name it with --storage or "
             "LABELBRIDGE_STORAGE, as a connection string, a SAS URL, or the URL of the account."
         )
-    # A wrong address is said within 10 seconds; the default pauses come to a minute and a half.
+    # A wrong address is reported within 10 seconds; the default delays add up to a minute and a half.
     tries: dict[str, Any] = {"retry_total": 3, "connection_timeout": 10}
     tries |= {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
     try:
@@ -223,7 +223,7 @@ def _digest(path: Path) -> bytearray:
 
 
 def _send(out: Output, blobs: Any, files: list[Found], prefix: str) -> tuple[list[str], dict[str, str]]:
-    """(names of what arrived, reasons of what did not)."""
+    """(names of uploaded files, reasons of the others)."""
     from azure.core.exceptions import HttpResponseError
     from azure.storage.blob import ContentSettings
 

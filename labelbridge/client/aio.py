@@ -154,7 +154,7 @@ class AsyncClient:
     async def pages(self, path: str, kind: Any = dict, /, **params: Any) -> AsyncIterator[Any]:
         """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`.
 
-        `kind`: the model of an item. Raises NotReachable for a list that does not end.
+        `kind`: the model of an item. Raises NotReachable for a list that never ends.
         """
         turns = Turns()
         while True:
@@ -176,7 +176,7 @@ class AsyncClient:
         return checked(await self.call("GET", "/health", version=None), m.Health)
 
     async def ready(self) -> m.Readiness:
-        """Each dependency of the app; also when one of them is not well."""
+        """Each dependency of the app, even if one of them fails."""
         try:
             answer = await self.call("GET", "/health/ready", version=None, repeatable=False)
         except ApiError as error:
@@ -212,7 +212,7 @@ class AsyncClient:
         return [version["trainingConfigVersion"] async for version in found]
 
     def dead_letters(self) -> AsyncIterator[m.DeadLetter]:
-        """The events that a receiver did not take in ten attempts."""
+        """The events that a receiver did not accept in ten attempts."""
         return self.pages(DEAD_LETTERS, m.DeadLetter)
 
     async def resend_dead_letters(self, ids: Sequence[str] | None = None) -> int:

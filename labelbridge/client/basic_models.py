@@ -121,7 +121,7 @@ class CloudEvent(TypedDict):
 
 
 class DeadLetter(TypedDict):
-    """An event that a receiver did not take."""
+    """An event that a receiver did not accept."""
 
     id: str
     receiver: str

@@ -1,8 +1,8 @@
-"""Checks answers against their models, and ends lists that do not end.
+"""Checks responses against their models, and stops lists that never end.
 
 A field that is there must have the type of its model; one that is missing raises when it is read (`errors.Fields`), and
-one that no model knows is left as it is, so an app of another version is understood. Of a literal only the type counts,
-but for the status of a job: whoever follows one with a status that is not known would wait without end.
+one that no model knows is left as it is, so an app of another version is understood. Of a literal only the type is
+checked, except for the status of a job: waiting for a job with an unknown status would never end.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from labelbridge.client.errors import foreign, json_of
 
 #: Pages of a list; a project has at most 100,000 documents.
 MOST_PAGES = 100_000
-#: Answers in a row that brought a list no further; and how often one begins again.
+#: How many consecutive responses may bring no progress; and how often a list starts again.
 MOST_EMPTY = 1_000
 
 #: What does not fit, as the place in the value and what should be there; None: it fits.
@@ -37,7 +37,7 @@ class Progress(TypedDict, total=False):
 
 
 class JobResult(TypedDict, total=False):
-    """What is read of the results of jobs; each kind has some of it, and more."""
+    """The known fields of job results; each kind has some of them, and others."""
 
     percentComplete: int
     trainingStatus: Progress | None
@@ -127,7 +127,7 @@ def _simple(kind: Any) -> Check:
 def _any_of(checks: list[Check]) -> Check:
     def check(value: Any) -> Mismatch:
         found = [check(value) for check in checks]
-        # Of an option null the other one says what is wrong.
+        # Of an optional type, the other type's error is reported.
         return None if None in found else max((f for f in found if f), key=lambda f: (f[0], f[1] != "null"))
 
     return check
@@ -165,7 +165,7 @@ def _object(kind: Any) -> Check:
     def check(value: Any) -> Mismatch:
         if not isinstance(value, dict):
             return "", "an object"
-        if not fields:  # not before, for a model may have itself inside
+        if not fields:  # not earlier, because a model may contain itself
             fields.update({name: _check(hint) for name, hint in get_type_hints(kind).items()})
         for name, item in cast("dict[str, Any]", value).items():
             found = fields.get(name)
@@ -178,7 +178,7 @@ def _object(kind: Any) -> Check:
 
 
 class Turns:
-    """Ends a loop over answers of a server that would never end it, with NotReachable."""
+    """Stops an endless loop over responses of a server with NotReachable."""
 
     def __init__(self) -> None:
         self._tokens = set[str]()
@@ -196,7 +196,7 @@ class Turns:
         self._last = brought
 
     def count_again(self, answer: httpx.Response) -> None:
-        """The same will be asked again from its beginning, for the server has not counted all."""
+        """The request will be repeated from the start, because the server has not counted everything."""
         self._tokens.clear()
         self._last = None
         self._restarts += 1

@@ -1,6 +1,6 @@
-"""What goes wrong as exceptions with a sentence, and which requests are worth a repeat.
+"""Errors as exceptions with a sentence, and which requests are retried.
 
-Some answers are the Functions host's own: they have no body, or a text of one line, and no `Retry-After`.
+Some responses come from the Functions host: they have no body, or one line of text, and no `Retry-After`.
 """
 
 import random
@@ -12,7 +12,7 @@ import httpx
 
 from labelbridge.client.models import Document, JobState
 
-#: The answer of a host that is starting; the app has not seen the request.
+#: The response of a host that is starting; the request did not reach the app.
 STARTING = "Function host is not running."
 #: Longest pause that a `Retry-After` of the server is followed for, in seconds.
 LONGEST_PAUSE = 30.0
@@ -34,11 +34,11 @@ _HOST_ANSWERS = {
 
 
 class LabelbridgeError(Exception):
-    """Base of everything that this client raises on purpose; the text is one or more sentences for people."""
+    """Base of all expected errors of this client; the text is one or more sentences for people."""
 
 
 class NotReachable(LabelbridgeError):
-    """No answer of the app arrived: wrong address, no network, the connection broke, or something else answered."""
+    """No response from the app: wrong address, no network, a broken connection, or another server responded."""
 
 
 class ApiError(LabelbridgeError):
@@ -47,7 +47,7 @@ class ApiError(LabelbridgeError):
     `code` and `inner_code` are those of docs/reference/errors.md, "" for answers of the Functions host.
     `target` names the field, header or parameter; `body` is the JSON, {} where there is none.
     `document` is the current document of a 409, if it came.
-    `repeated`: the request was sent more than once, so an earlier try may have succeeded.
+    `repeated`: the request was sent more than once, so an earlier attempt may have succeeded.
     """
 
     def __init__(self, answer: httpx.Response, *, repeated: bool = False) -> None:
@@ -90,11 +90,11 @@ class JobFailed(LabelbridgeError):
 
 
 class TimedOut(LabelbridgeError):
-    """A job did not end within the time that the caller gave it; it goes on."""
+    """A job did not end within the timeout; it continues."""
 
 
 class MissingField(NotReachable, KeyError):
-    """A field that was read and is not in the answer, which another server may have given."""
+    """A field that was read is missing in the response, which may be from another server."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError quotes it
@@ -183,11 +183,11 @@ def _cause(error: httpx.RequestError) -> str:
 
 
 class Retry:
-    """Decides on repeats of one request: what can succeed later, and cannot do its work twice, is sent again.
+    """Decides on retries of one request: it is sent again if it can succeed later, and cannot have its effect twice.
 
-    `repeatable`: doing it twice is doing it once, as with GET, a POST with an `Idempotency-Key`, or a PUT with
-    `If-Match`. Other requests are repeated only when the app has not seen them. `reached`: this client had an
-    answer before; an address that never answered is probably wrong, and is not tried again.
+    `repeatable`: it is idempotent, such as GET, a POST with an `Idempotency-Key`, or a PUT with `If-Match`. Other
+    requests are repeated only when the app has not seen them. `reached`: this client had an answer before; an address
+    that never answered is probably wrong, and is not tried again.
     """
 
     def __init__(self, pauses: Sequence[float], *, repeatable: bool, reached: bool) -> None:
@@ -197,13 +197,13 @@ class Retry:
         self.tries = 0
 
     def pause_after_error(self, error: httpx.RequestError) -> float | None:
-        """Seconds to wait before the next try; None when there is none."""
+        """Seconds to wait before the next attempt; None when there is none."""
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
             return self._next() if self._reached else None
         return self._next() if self._repeatable else None
 
     def pause_after(self, answer: httpx.Response) -> float | None:
-        """Seconds to wait before the next try; None when the answer stands."""
+        """Seconds to wait before the next attempt; None when the answer stands."""
         if not self._can_change(answer):
             return None
         asked = answer.headers.get("retry-after", "")
@@ -216,7 +216,7 @@ class Retry:
         status = answer.status_code
         if status == 429 or (status == 503 and answer.text.strip() == STARTING):
             return True
-        if status == 500 and answer.content:  # a defect of the app, which the next try meets again
+        if status == 500 and answer.content:  # a defect of the app, which would occur again
             return False
         return self._repeatable and status in {408, 500, 502, 503, 504}
 

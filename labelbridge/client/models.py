@@ -1,4 +1,4 @@
-"""Bodies of the API as typed dictionaries: what arrives is what the JSON says, with its names and nothing else.
+"""Bodies of the API as typed dictionaries, with the names of the JSON.
 
 A test compares every field with the OpenAPI document. Offsets are UTF-16 code units. Times are ISO 8601, UTC.
 """
@@ -403,7 +403,7 @@ class Tokens(TypedDict):
 
 
 class Engine(TypedDict):
-    """An engine, and what became of its suggestions in a project."""
+    """An engine, and the counts of its suggestions in a project."""
 
     engine: str
     available: bool

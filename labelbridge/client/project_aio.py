@@ -270,7 +270,7 @@ class AsyncProjectClient(AsyncTeamOperations):
         return await self._post("/autolabel/:estimate", m.Estimate, body or {})
 
     async def engines(self) -> list[m.Engine]:
-        """The engines, and what became of the suggestions of each."""
+        """The engines, with the counts of each one's suggestions."""
         return (await self._get("/engines", _Engines))["value"]
 
     def autolabel_jobs(self) -> AsyncIterator[m.JobState]:

@@ -261,7 +261,7 @@ class ProjectClient(TeamOperations):
         return self._post("/autolabel/:estimate", m.Estimate, body or {})
 
     def engines(self) -> list[m.Engine]:
-        """The engines, and what became of the suggestions of each."""
+        """The engines, with the counts of each one's suggestions."""
         return self._get("/engines", _Engines)["value"]
 
     def autolabel_jobs(self) -> Iterator[m.JobState]:

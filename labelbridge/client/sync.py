@@ -150,7 +150,7 @@ class Client:
     def pages(self, path: str, kind: Any = dict, /, **params: Any) -> Iterator[Any]:
         """The items of a list, through all its pages, whether by `continuationToken` or by `nextLink`.
 
-        `kind`: the model of an item. Raises NotReachable for a list that does not end.
+        `kind`: the model of an item. Raises NotReachable for a list that never ends.
         """
         turns = Turns()
         while True:
@@ -172,7 +172,7 @@ class Client:
         return checked(self.call("GET", "/health", version=None), m.Health)
 
     def ready(self) -> m.Readiness:
-        """Each dependency of the app; also when one of them is not well."""
+        """Each dependency of the app, even if one of them fails."""
         try:
             answer = self.call("GET", "/health/ready", version=None, repeatable=False)
         except ApiError as error:
@@ -208,7 +208,7 @@ class Client:
         return [version["trainingConfigVersion"] for version in found]
 
     def dead_letters(self) -> Iterator[m.DeadLetter]:
-        """The events that a receiver did not take in ten attempts."""
+        """The events that a receiver did not accept in ten attempts."""
         return self.pages(DEAD_LETTERS, m.DeadLetter)
 
     def resend_dead_letters(self, ids: Sequence[str] | None = None) -> int:

@@ -75,17 +75,17 @@ class AsyncTeamOperations:
         return self.client.pages(f"{self.path}/second-reviews/{review_id}/documents", m.BlindItem)
 
     async def blind_document(self, review_id: str, document_id: str) -> dict[str, Any]:
-        """Name and text of a document, and in its label field what the second person said, for that person alone."""
+        """Name and text of a document, and the labels of the second person, for that person only."""
         path = f"/second-reviews/{review_id}/documents/{document_id}"
         return cast("dict[str, Any]", await self._get(path, _BlindDocument))
 
     async def set_blind_labels(self, review_id: str, document_id: str, labels: Mapping[str, Any]) -> None:
-        """Set what the second person says; the labels of the document stay."""
+        """Set the labels of the second person; those of the document stay."""
         path = f"{self.path}/second-reviews/{review_id}/documents/{document_id}/labels"
         await self.client.call("PUT", path, body=labels)
 
     async def agreement(self, review_id: str) -> m.AgreementAnswer:
-        """How far both agree, of the documents that both labeled. Not for the second person."""
+        """The agreement on the documents that both labeled. Not for the second person."""
         return await self._get(f"/second-reviews/{review_id}/agreement", m.AgreementAnswer)
 
     def disagreements(self, review_id: str) -> AsyncIterator[m.Disagreement]:

@@ -1,4 +1,4 @@
-"""CoNLL-2003: a token a line with its tag (B-, I- or O), an empty line between sentences. For entities only.
+"""CoNLL-2003: one token per line with its tag (B-, I- or O), an empty line between sentences. For entities only.
 
     -DOCSTART- (inbox/1.txt)
 
@@ -21,7 +21,7 @@ from labelbridge.formats.records import BadFile, Field, Record, Span
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _START = re.compile(r"-DOCSTART- \((.+)\)")
 _TAG = re.compile(r"O|([BIES])-(\S.*)")
-#: What of a name could not stand in one line is written as in a URL.
+#: Characters of a name that do not fit into one line are escaped as in a URL.
 _ENCODED = re.compile(r"[%\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

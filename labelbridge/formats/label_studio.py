@@ -1,4 +1,4 @@
-"""Tasks of Label Studio as JSON, as its export and import have them.
+"""Tasks of Label Studio in the JSON format of its export and import.
 
 Entities are regions of type `labels`, classes are `choices`. Its offsets count characters; exports of versions before
 2022 counted UTF-16 code units, which the text of each region tells apart. The name of the document is

@@ -23,11 +23,11 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 class BadFile(Exception):
-    """Why a file cannot be read or written; the message names the place."""
+    """A file cannot be read or written; the message names the place."""
 
 
 class Misfit(Exception):
-    """Why the labels of one record do not fit their document."""
+    """The labels of one record do not fit their document."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -144,7 +144,7 @@ def placed(record: Record, text: str) -> list[Span]:
 
 
 def _placed(span: Span, text: str) -> Span:
-    """The span where its quote stands: some tools counted UTF-16 code units once."""
+    """The span at the position of its quote: some tools used to count UTF-16 code units."""
     if span.quote is None:
         if not 0 <= span.start < span.end <= len(text):
             raise Misfit(
@@ -189,7 +189,7 @@ def _lines(text: str) -> str:
 
 
 def same(a: Labels, b: Labels, field: Field) -> bool:
-    """Whether two label fields say the same; regions do not count, for the formats have none."""
+    """Whether two label fields are equal, ignoring regions, which the formats do not have."""
     return _plain(a.get(field), field) == _plain(b.get(field), field)
 
 

@@ -8,7 +8,7 @@ LabelbridgeError
 ├── NotFound                 ProjectNotFound, DocumentNotFound, ...                      404
 ├── Conflict                 the state forbids it now                                    409
 │   ├── LabelingLocked       labels cannot be changed here while ... (C3, C4)            409
-│   └── StaleDocument        somebody else changed the document first                    409
+│   └── StaleDocument        someone else changed the document first                    409
 ├── PreconditionRequired     If-Match is missing                                         428
 ├── TooLarge                 the body is over the limit                                  413
 ├── LengthRequired           the body has no Content-Length                              411

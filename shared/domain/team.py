@@ -89,7 +89,7 @@ def _work(entry: HistoryEntry) -> tuple[Work, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Documents that are given to a person, "" to nobody. `taken_from`: only from this one; None: from anybody."""
+    """Documents that are given to a person, "" to nobody. `taken_from`: only from this one; None: from anyone."""
 
     assignee: str
     documents: tuple[str, ...]

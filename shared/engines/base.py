@@ -1,4 +1,4 @@
-"""What an engine is, and how it says that something cannot be done.
+"""The interface of engines, and their errors.
 
 EngineError                  an answer to the caller; the message is meant for a person
 ├── UnknownEngine            no engine has this name
@@ -52,7 +52,7 @@ class EngineUnavailable(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do. `None` for a limit: there is none."""
+    """The capabilities of an engine. `None` for a limit: there is none."""
 
     kinds: frozenset[ProjectKind]
     trainable: bool
@@ -85,7 +85,7 @@ ADJUSTED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What a fit left out or adjusted, and how often: keys of `LEFT_OUT` and `ADJUSTED`, counts above 0."""
+    """Counts of labels that a fit left out or adjusted: keys of `LEFT_OUT` and `ADJUSTED`, counts above 0."""
 
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
     adjusted: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -122,11 +122,11 @@ class Model(Protocol):
 
 
 class Engine(Protocol):
-    """Makes models from labels, and reads them back."""
+    """Fits models on labels, and loads them."""
 
     @property
     def name(self) -> str:
-        """What a job calls it."""
+        """The name that jobs use."""
         ...
 
     @property
@@ -217,7 +217,7 @@ type OnAnswer = Callable[[int, Answer], Awaitable[None]]
 
 
 class ServiceModel(ABC):
-    """A service with its task: answers document by document, so that one failure is one document's."""
+    """A service with its task: it answers document by document, so that a failure affects one document only."""
 
     categories: tuple[str, ...]
 
@@ -291,7 +291,7 @@ def require_settings(engine: str, settings: Mapping[str, str], instead: str = ""
 
 
 class ServiceEngine(ABC):
-    """An engine that runs elsewhere. It is not trained here, and needs no labels."""
+    """An external engine. It is not trained here, and needs no labels."""
 
     name: str
     capabilities: Capabilities
@@ -368,7 +368,7 @@ type Permit = Callable[[int], Awaitable[tuple[int, float]]]
 
 
 class Exchange(Protocol):
-    """Documents on their way to a service that answers later, and the answers so far.
+    """Documents sent to an asynchronous service, and the answers so far.
 
     Its state can be stored, and the exchange be continued by another process: nothing is sent twice. The calls raise
     EngineUnavailable for what passes; what was sent by then was given to `keep`.
@@ -415,10 +415,10 @@ class Exchange(Protocol):
 
 
 class DeferredModel(ServiceModel):
-    """A service that answers later: a batch leaves its exchange for a later message."""
+    """An asynchronous service: a batch leaves its exchange for a later message."""
 
     calls_per_minute: ClassVar[int]
-    """What the service allows, over all instances of the app."""
+    """The limits of the service, across all instances of the app."""
 
     @abstractmethod
     def exchange(self, state: bytes | None = None) -> Exchange:

@@ -1,4 +1,4 @@
-"""How well a model does on test documents, in the JSON of Azure's evaluation (rule T6).
+"""The evaluation of a model on test documents, in Azure's JSON (rule T6).
 
 All three kinds come down to one comparison: of *items*, each with the set of categories expected and the set
 predicted. An item is a document, or for entities one span: a prediction is right only with the very span and
@@ -268,7 +268,7 @@ def _confusion_matrix(
 
 
 def _pairs(item: _Item, none: str) -> Iterable[tuple[str, str]]:
-    """What was taken for what: right ones for themselves, missed for wrong ones, the rest for nothing."""
+    """Pairs of expected and predicted: correct ones, missed ones paired with wrong ones, the others with none."""
     for name in item.expected & item.predicted:
         yield name, name
     missed, wrong = sorted(item.expected - item.predicted), sorted(item.predicted - item.expected)

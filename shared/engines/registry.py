@@ -1,4 +1,4 @@
-"""Engines by name. An engine is made when it is first asked for, and may then say which setting it misses."""
+"""Engines by name. An engine is created on first use, and may then raise for a missing setting."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from shared.engines.embedded.engine import NAME, EmbeddedEngine
 
 AZURE_LANGUAGE: Final = "azure-language"
 AZURE_OPENAI: Final = "azure-openai"
-#: Engines that run elsewhere, and so need settings. First the one that needs no model of the project.
+#: External engines, which need settings. First the one that needs no model of the project.
 SERVICES: Final = (AZURE_OPENAI, AZURE_LANGUAGE)
 
 type Factory = Callable[[], Engine]

@@ -1,4 +1,4 @@
-"""Responses of services are bounded: a server is not trusted, and its client libraries would read whatever comes."""
+"""Limits on responses of services: a server is not trusted, and client libraries read responses of any size."""
 
 from collections.abc import AsyncIterable
 from typing import Final

@@ -33,7 +33,7 @@ _AT_ONCE: Final = 100
 """Examples in a frame. Encoding one frame holds the interpreter for about a millisecond."""
 _IDLE_SECONDS: Final = 300
 _NICENESS: Final = 5
-"""Requests come first where the processor is shared."""
+"""Requests have priority where the processor is shared."""
 _MODEL, _ERROR = b"M", b"E"
 
 
@@ -80,7 +80,7 @@ class Worker:
                 self._current = None
 
     def cancel(self, request: FitRequest) -> None:
-        """Give the request up; if it is being worked on, its process is killed."""
+        """Cancel the request; if it is being processed, its process is killed."""
         with self._state:
             request.canceled = True
             if self._current is request and self._process is not None:
@@ -101,7 +101,7 @@ class Worker:
             self.close()
             if request.canceled:
                 raise Canceled from None
-            if retry:  # it may have ended for want of work just before
+            if retry:  # it may have ended just before, because it was idle
                 return self._attempt(request, retry=False)
             raise base.EngineUnavailable(
                 f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."
@@ -217,7 +217,7 @@ def main() -> None:
     """The child: answers requests until its input ends, or until it has had no work for a while."""
     os.nice(_NICENESS)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # what a library prints is no answer
+        os.dup2(2, 1)  # output of a library is not part of the response
         received: queue.SimpleQueue[FitRequest] = queue.SimpleQueue()
         threading.Thread(target=_receive, args=(requests, received), daemon=True).start()
         while True:

@@ -1,6 +1,7 @@
 """Jobs and their batches.
 
-One row `batch|{job}|{n}` is both the lease of whoever runs the batch and, replaced in the transaction that commits
+One row `batch|{job}|{n}` is both the lease of the worker that runs the batch and, replaced in the transaction that
+commits
 its pages, its result. So a worker that was slow and lost its lease cannot commit, a batch that runs twice finds its
 result, and the progress of a job is a count of rows:
 
@@ -198,7 +199,7 @@ class JobStore:
     async def save(self, job: Job, *more: Operation) -> Job:
         """Replace the row as it was read; a job that has ended leaves the list of open ones.
 
-        `more` land in the same transaction. Raises RowChanged when somebody else was first.
+        `more` land in the same transaction. Raises RowChanged when someone else was first.
         """
         partition = _partition(job)
         prepared = await self._outbox.prepare(partition, of_job(job))
@@ -207,7 +208,7 @@ class JobStore:
             operations.append(Delete(open_job_key(job.kind, job.id)))
         try:
             etags = await self._table.commit(partition, operations)
-        except RowMissing as error:  # ended before: by somebody else, or by us when the answer was lost
+        except RowMissing as error:  # ended before: by someone else, or by us when the answer was lost
             raise RowChanged("The job has ended.") from error
         await self._outbox.announce(partition, prepared)
         return replace(job, etag=etags[0])
@@ -273,7 +274,7 @@ class JobStore:
         return Lease(self._table, job, number, token, etags[0])
 
     async def finish(self, job: Job, number: int, result: BatchResult, *, again: bool = False) -> None:
-        """Settle a batch from outside, whoever runs it: canceled or poisoned. One that is done stays as it is.
+        """Settle a batch from outside, even while it runs: canceled or poisoned. A finished one stays as it is.
 
         `again`: one that was settled from outside gets this result.
         """
@@ -330,7 +331,7 @@ class Lease:
                         continue
             except (RowMissing, StorageUnavailable):
                 pass
-            return  # released, or somebody else has it, or the lease ends by itself
+            return  # released, or someone else has it, or the lease ends by itself
 
     async def release_soon(self, now: datetime) -> None:
         """Release it for another attempt when this one took too long, or its process ends, so that it need not wait."""

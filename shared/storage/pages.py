@@ -104,7 +104,7 @@ class Closing(Protocol):
     def operation(self) -> Operation: ...
 
     async def landed(self) -> bool:
-        """Asked when the row was in the way: True: it is ours, all is done; raises when somebody else took over."""
+        """Asked when the row was in the way: True: it is ours, all is done; raises when someone else took over."""
         ...
 
 
@@ -249,7 +249,7 @@ class PageStore(PageReader):
             draft.planned = await self._planned(scope, last, before, page, history, changes)
 
     async def _commit_group(self, scope: Scope, drafts: Sequence[Draft]) -> None:
-        """Commit and answer; a page that somebody else wrote is to be read, and the others are committed without it."""
+        """Commit and answer; a page that someone else wrote is to be read, and the others are committed without it."""
         planned = [draft.planned for draft in drafts if draft.planned]
         try:
             events = await self._outbox.prepare(scope.incarnation, self._events(scope, planned))
@@ -404,7 +404,7 @@ class PageStore(PageReader):
     ) -> None:
         """Write the pages of an edition that nobody reads yet; others of the event loop get their turn between pages.
 
-        Whoever writes it again finds what is there and leaves it: it may be in use, and changed, by then.
+        A repeat leaves existing pages as they are: they may be in use, and changed, by then.
         """
         planned = self._edition(project, pages, author, history)
         await run_each(_filled(planned), partial(self._insert, project.scope))
@@ -449,7 +449,7 @@ class PageStore(PageReader):
                         deletes = [Delete(row.key) for row in rows[first : first + MAX_OPERATIONS]]
                         await self._table.commit(incarnation, deletes)
                     except RowMissing:
-                        continue  # somebody else purges too; what is left now is left to the next time
+                        continue  # someone else purges too; what is left now is left to the next time
 
     async def _write_spill(self, name: str, data: bytes) -> None:
         await self._artifacts.write(name, data)

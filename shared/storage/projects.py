@@ -109,7 +109,7 @@ class ProjectStore:
         return replace(project, etag=etags[0])
 
     async def save(self, project: Project, before: Project) -> Project:
-        """Replace the row as it was read. Raises RowChanged (read again) when somebody else was first."""
+        """Replace the row as it was read. Raises RowChanged (read again) when someone else was first."""
         etags = await self._table.commit(INDEX, self.replacement(project, before))
         return replace(project, etag=etags[0])
 
@@ -282,7 +282,9 @@ class ActiveProjects:
 
 
 def holder_of(asked: RequestedEdit) -> str:
-    """The holder of the lock under which categories are edited. It has the edit, so that whoever finds it goes on."""
+    """The holder of the lock under which categories are edited. It contains the edit, so that any worker that finds it
+    can continue.
+    """
     edit = asked.edit
     data = {"renamed": dict(edit.renamed), "removed": sorted(edit.removed), "by": asked.by, "id": asked.id}
     return CATEGORY_EDIT + json.dumps(data, sort_keys=True)

@@ -171,7 +171,7 @@ async def test_help(open_studio: OpenStudio, new_project: MakeProject) -> None:
     await studio.saved()  # keys do nothing behind a dialog
 
 
-async def test_keys_are_letters_where_somebody_types(
+async def test_keys_are_letters_where_someone_types(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     project = await new_project(SINGLE)

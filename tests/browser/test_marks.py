@@ -56,7 +56,7 @@ async def test_flag_and_note_by_keys_are_kept_and_found_again(
     await expect(page.get_by_role("dialog")).to_contain_text("Only flagged documents.")
 
 
-async def test_marks_of_somebody_else_are_no_conflict(
+async def test_marks_of_someone_else_are_no_conflict(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     project = await new_project(SINGLE)

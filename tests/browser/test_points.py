@@ -30,7 +30,7 @@ What a reviewer needs all day
 | Category picker, recent ones first; number keys of a person | test_names.py::test_picker_finds_one_of_200_by_typing, test_names.py::test_number_keys_are_a_persons_own |
 | Colors by name, stable, readable in light and dark, the first dozen distinct | test_colors.py::test_colors_are_stable_readable_and_distinct |
 | Doubt is visible, percentages can be hidden, the least certain comes first | test_by_hand.py::test_uncertain_suggestions_come_first, test_keyboard.py::test_the_next_uncertain_suggestion_is_found_beyond_the_rows_that_were_read |
-| Flag and note: kept, filtered, in the history | test_marks.py::test_flag_and_note_by_keys_are_kept_and_found_again, test_marks.py::test_marks_of_somebody_else_are_no_conflict |
+| Flag and note: kept, filtered, in the history | test_marks.py::test_flag_and_note_by_keys_are_kept_and_found_again, test_marks.py::test_marks_of_someone_else_are_no_conflict |
 | No label applies, in every kind | test_no_label.py::test_no_label_applies_has_a_key_and_a_control |
 | Rows show words and category, after deciding the label | test_by_hand.py::test_list_rows_show_the_first_words, test_by_hand.py::test_list_rows_name_the_category |
 | Search of the texts, and where they match | test_search.py::test_the_list_is_searched_and_says_how_much, test_search.py::test_a_document_that_was_found_opens_at_the_match, test_search.py::test_a_search_that_finds_nothing_pauses_until_it_is_continued |
@@ -54,7 +54,7 @@ What a lead needs
 | Second review, agreement, disagreements | test_second_review.py::test_the_second_person_labels_the_sample_with_keys_and_a_lead_resolves, test_second_review.py::test_nobody_else_labels_the_sample_and_the_second_person_sees_no_agreement |
 | The confusion matrix opens its documents | test_confusion.py::test_a_cell_opens_its_documents |
 | Settings, display name, deletion, export, import | test_settings.py::test_settings_and_categories, test_settings.py::test_export_import_and_delete, test_guidelines.py::test_a_display_name_is_shown_and_the_name_stays |
-| A switch that locks everybody is confirmed | test_two_people.py::test_switch_of_studio_while_a_reviewer_works |
+| A switch that locks everyone is confirmed | test_two_people.py::test_switch_of_studio_while_a_reviewer_works |
 """  # noqa: E501 - rows of a table
 
 import re

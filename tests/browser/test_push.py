@@ -69,7 +69,7 @@ async def test_a_push_fails_with_the_reason_and_succeeds_when_it_is_gone(
     await expect(section.get_by_text(f"Jobs use the deployment {'n' * 50}/live.")).to_be_visible()
 
 
-async def test_a_project_of_somebody_else_is_replaced_when_the_person_says_so(
+async def test_a_project_of_someone_else_is_replaced_when_the_person_says_so(
     new_project: MakeProject, open_studio: OpenStudio, service: FakeLanguage
 ) -> None:
     project = await new_project()

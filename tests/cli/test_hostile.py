@@ -1,4 +1,4 @@
-"""Folders, names and texts that somebody else made: nothing leaves the folder, and no terminal obeys a text."""
+"""Folders, names and texts that someone else made: nothing leaves the folder, and no terminal obeys a text."""
 
 import io
 import json
@@ -89,7 +89,7 @@ def test_settings_that_others_may_read_are_named(cli: Cli):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_settings_do_not_go_where_somebody_else_put_a_link(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+def test_settings_do_not_go_where_someone_else_put_a_link(cli: Cli, monkeypatch: pytest.MonkeyPatch):
     file, theirs = Path(cli.environment["LABELBRIDGE_CONFIG"]), cli.folder / "theirs"
     file.parent.mkdir()
     monkeypatch.setattr(os, "getpid", lambda: 7)

@@ -26,7 +26,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def jobs(monkeypatch: pytest.MonkeyPatch, *states: dict[str, Any]) -> None:
-    """Each request starts a job or reads these states, one after the other; then somebody presses Ctrl-C."""
+    """Each request starts a job or reads these states, one after the other; then someone presses Ctrl-C."""
     waiting = list(states)
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -60,7 +60,7 @@ async def test_a_push_asks_first_and_tells_the_reason_or_the_deployment(
     assert watched.json["status"] == "succeeded"
 
 
-async def test_a_project_of_somebody_else_is_replaced_only_with_the_option(
+async def test_a_project_of_someone_else_is_replaced_only_with_the_option(
     cli: Cli, new_project: MakeProject, service: FakeLanguage
 ):
     project = await new_project()

@@ -39,9 +39,9 @@ async def test_single_labels_with_undo_relabel_skip_and_a_conflict(cli: Cli, new
 
     with cli.terminal("review", "--json") as terminal:
         await asyncio.to_thread(reviewed, terminal)
-        await project.put_labels("8.txt", {"class": {"category": "Login"}})  # somebody else
+        await project.put_labels("8.txt", {"class": {"category": "Login"}})  # someone else
         terminal.press("a")
-        await asyncio.to_thread(terminal.shows, "8.txt was changed by somebody else")
+        await asyncio.to_thread(terminal.shows, "8.txt was changed by someone else")
         terminal.press("A")
         await asyncio.to_thread(terminal.shows, "That was the last one.")
         terminal.press("uaq")

@@ -23,7 +23,7 @@ class FakeEntra:
         self.address = ""
         self._keys: dict[str, rsa.RSAPrivateKey] = {}
         self._current = ""
-        #: Scopes asked for on behalf of somebody: (assertion, scope).
+        #: Scopes asked for on behalf of someone: (assertion, scope).
         self.exchanges: list[tuple[str, str]] = []
         self.rotate("key-1")
 

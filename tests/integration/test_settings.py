@@ -236,7 +236,7 @@ def test_the_app_loads_with_each_setting_malformed() -> None:
 @pytest.mark.timeout(300)
 def test_the_app_loads_with_each_setting_missing_and_empty() -> None:
     nothing = ENOUGH | dict.fromkeys(COMPLETE.keys() - ENOUGH.keys(), "")
-    storage = {"AzureWebJobsStorage": CONNECTION}  # anybody who calls is refused
+    storage = {"AzureWebJobsStorage": CONNECTION}  # anyone who calls is refused
     missing = [{n: value for n, value in COMPLETE.items() if n != name} for name in COMPLETE]
     empty = [COMPLETE | {name: ""} for name in COMPLETE]
     found, log = loaded([nothing, storage, storage | {"API_KEYS": ""}, COMPLETE, *missing, *empty])

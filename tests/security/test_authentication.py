@@ -83,7 +83,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(
         await authenticator.identify(bearer(entra.token(roles=["Projects.Own"], **claims)))
 
 
-async def test_a_token_signed_by_somebody_else_is_refused(
+async def test_a_token_signed_by_someone_else_is_refused(
     entra: FakeEntra, authenticator: Authenticator
 ) -> None:
     stranger = FakeEntra()

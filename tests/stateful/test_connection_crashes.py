@@ -109,7 +109,7 @@ async def resume(world: World, act: Act, job: str) -> None:
 
 
 async def picture(world: World) -> dict[str, Any]:
-    """Everything that outlives a process and that anybody can tell apart."""
+    """Everything that outlives a process and that anyone can tell apart."""
     project = await world.app.stores.directory.read("p")
     connection = (await world.app.service.get("p")).connection
     jobs = await world.app.stores.jobs.list(project.incarnation, JobKind.CONNECTION)

@@ -123,7 +123,7 @@ describe("undo of what was saved", () => {
     expect(labels).toEqual(["C", "B", "A", "A", null]);
   });
 
-  it("ends where somebody else changed the labels", async () => {
+  it("ends where someone else changed the labels", async () => {
     const { server, known, saving, saved } = session(5);
     await saved("d0", "Z");
     await saved("d1", "A");
@@ -135,7 +135,7 @@ describe("undo of what was saved", () => {
     expect(server.label("d1")).toBe("other");
   });
 
-  it("goes on after the page was loaded again, not over somebody else's labels", async () => {
+  it("goes on after the page was loaded again, not over someone else's labels", async () => {
     vi.stubGlobal("sessionStorage", new MemoryStorage());
     const { server, known, saving, saved, again } = session(5);
     await saved("d0", "Z");

@@ -1,6 +1,6 @@
-"""What a push does in the Language resource: import a project, train a model of it, deploy the model.
+"""Pushes to the Language resource: import a project, train a model, deploy it.
 
-Each call begins one job of the service, or asks for its state; none waits.
+Each call starts one job of the service, or gets its state; none waits.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping
@@ -61,7 +61,7 @@ class LanguageAuthoring:
 
     @property
     def deployment(self) -> str:
-        """The name of a deployment that nobody named."""
+        """The default name of a deployment."""
         return self._options.deployment
 
     def require_settings(self) -> None:

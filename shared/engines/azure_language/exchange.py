@@ -1,7 +1,7 @@
-"""Documents on their way to Azure Language and back.
+"""The exchange of documents and results with Azure Language.
 
-The service answers later: documents are sent, and the operation is asked for its results until it has ended. An
-`Exchange` is what of a group of documents was sent and answered; it is kept as JSON between two messages, so that no
+The service is asynchronous: documents are sent, and the operation is polled until it has ended. An `Exchange` records
+which documents of a group were sent and answered; it is kept as JSON between two messages, so that no
 function waits long, and nothing is sent, or paid for, twice.
 """
 
@@ -21,10 +21,10 @@ from shared.engines.base import Answer, EngineUnavailable, Keep, Permit, Text
 
 #: Calls at once, within what a minute allows.
 AT_ONCE: Final = 4
-#: Documents that are refused before any is accepted until the others are not sent any more.
+#: After this many refused documents, without an accepted one, the others are not sent.
 MAX_REFUSALS: Final = 5
 MAX_WAIT_SECONDS: Final = 30.0
-#: Operations that fail for a reason which may pass are sent once more.
+#: Operations that fail for a temporary reason are sent once more.
 TRIES: Final = 2
 PASSING_CODES: Final = frozenset({"InternalServerError", "ServiceUnavailable", "Timeout", "TooManyRequests"})
 ENDED: Final = frozenset({"succeeded", "partiallyCompleted", "partiallySucceeded", "failed", "cancelled"})
@@ -77,7 +77,7 @@ class Request:
 
 @dataclass(slots=True)
 class Found:
-    """What was answered of a document so far: its pieces with their predictions, as the service gave them."""
+    """The results of a document so far: its pieces with their predictions, as returned by the service."""
 
     content: str
     pieces: list[tuple[Piece, list[list[Any]]]] = field(default_factory=list[tuple[Piece, list[list[Any]]]])
@@ -190,7 +190,7 @@ class Exchange:
         self.wait = max((min(MAX_WAIT_SECONDS, 0.5 * 1.5**self._polls), *waits)) if self._requests else 0.0
 
     def give_up(self, reason: JobError) -> None:
-        """Documents that have no answer fail for this reason."""
+        """Documents without an answer fail for this reason."""
         self._give_up(list(self._requests), reason)
 
     def _give_up(self, requests: Sequence[Request], reason: JobError) -> None:

@@ -1,4 +1,4 @@
-"""The service as both its APIs show it: who calls, how it is called, and what its refusals mean."""
+"""Shared by both APIs of the service: credentials, calls, and the meaning of errors."""
 
 import asyncio
 import zlib
@@ -66,7 +66,7 @@ class LanguageOptions:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """For a client, made in the event loop. What is worth a retry is retried by messages: no function sleeps on it.
+        """For a client, made in the event loop. Retries are done by queue messages: no function sleeps.
 
         A redirect would take documents and the key, which is in a header of the service's own, to another server.
         """
@@ -110,8 +110,8 @@ def _bounded_transport() -> Any:
 
 
 class Refused(EngineError):
-    """The service refuses the request, and would again. `status`: of HTTP; below 400 it took the request, but its
-    response is not read.
+    """The service refused the request permanently. `status`: of HTTP; below 400 it took the request, but its response
+    is not read.
     """
 
     def __init__(self, status: int, reason: JobError) -> None:
@@ -174,7 +174,7 @@ def _reason(response: Any, error: HttpResponseError) -> JobError:
 
 
 def reason_in(error: Any, code: str = "Unknown", message: str = "The service gave no reason.") -> JobError:
-    """What an error object of the service says, by its innermost code, as Azure's own client shows it."""
+    """The innermost code and message of an error object, as Azure's own client shows it."""
     target: str | None = None
     while isinstance(error, dict):
         found = cast("Mapping[str, Any]", error)

@@ -24,7 +24,7 @@ _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
 
 
 class WrongSchema(Exception):
-    """The answer is not JSON of the schema; the message says what is wrong, without quoting it."""
+    """The answer does not follow the JSON schema; the message says why, without quoting it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Calls to the service: one client for the process, limits per minute, and what is worth another try.
+"""Calls to the service: one client for the process, limits per minute, and retries.
 
 429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
 408, 5xx, no connection a pause that doubles, up to three tries
@@ -51,12 +51,12 @@ _NO_COMPLETION: Final = "The service returned a response that is not a chat comp
 #: Parameters that not every server or model knows; `max_tokens` takes the place of the one before it.
 _OPTIONAL: Final = ("logprobs", "temperature", "max_completion_tokens", "max_tokens")
 
-#: What the package raises for a response that it cannot make sense of.
+#: Errors of the package for an unexpected response.
 _MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class CallFailed(Exception):
-    """The service gave no answer for a document. `hopeless`: it will give none for any other."""
+    """The service gave no answer for a document. `hopeless`: the same would happen to all others."""
 
     def __init__(
         self, code: str, message: str, *, hopeless: bool = False, tokens: Tokens = NO_TOKENS
@@ -96,7 +96,7 @@ class Target:
 
 
 class Pace:
-    """At most so many requests and tokens in any minute; 0: as many as come."""
+    """The maximum requests and tokens in any minute; 0: no limit."""
 
     def __init__(self, requests: int = 0, tokens: int = 0, clock: Callable[[], float] = monotonic) -> None:
         self._requests, self._tokens = requests, tokens
@@ -105,12 +105,12 @@ class Pace:
         self._resumes = 0.0
 
     def minutes(self, requests: int, tokens: int) -> float:
-        """How long so many requests with so many tokens in all take."""
+        """The least time for a number of requests and tokens."""
         by_requests = requests / self._requests if self._requests else 0.0
         return max(by_requests, tokens / self._tokens if self._tokens else 0.0)
 
     def pause(self, seconds: float) -> None:
-        """Nobody begins a request before so many seconds have passed."""
+        """No request starts before this many seconds have passed."""
         self._resumes = max(self._resumes, self._clock() + seconds)
 
     async def turn(self, tokens: int, left: Callable[[], float] = lambda: inf) -> None:
@@ -317,7 +317,7 @@ class Client:
         pause = FIRST_PAUSE * 2 ** (tries[kind] - 1) * random.uniform(0.8, 1.2) if asked is None else asked
         pause = min(pause, LONGEST_PAUSE)
         if kind == "busy":
-            self._pace.pause(pause)  # whoever calls now would be refused as well
+            self._pace.pause(pause)  # other calls would be refused as well
         if pause > left:
             raise failure from error
         if kind != "busy":

@@ -1,4 +1,4 @@
-"""How many requests of the process are under way together at one server."""
+"""Limits the concurrent requests of the process to one server."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 AT_ONCE: Final = 8
-"""Requests that are under way together at most. Others wait here; waiting at the server, they would time out."""
+"""The maximum of concurrent requests. Others wait here; at the server they would time out."""
 GROWS_AFTER: Final = 8
 """Answers without a timeout between them, until twice as many requests may be under way."""
 

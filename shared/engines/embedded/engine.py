@@ -1,4 +1,4 @@
-"""The embedded engine behind the protocol of engines: lazy imports, and CPU work in threads of its own."""
+"""The embedded engine: lazy imports, and CPU work in its own threads."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("labelbridge.engines")
 
 NAME: Final = "embedded"
 MIN_DOCUMENTS: Final = 5
-"""With fewer labeled documents there is nothing to hold out, so no confidence would be honest."""
+"""With fewer labeled documents there is nothing to hold out, so confidences could not be calibrated."""
 
 IN_THREAD: Final = 50_000, 5_000
 """Fits of so many characters take about a second, as long as a process takes to start."""

@@ -1,4 +1,4 @@
-"""Logistic regression, and honest confidences: how sure a score makes us, from documents that the scorer had not seen.
+"""Logistic regression, and calibrated confidences, learned from documents that the scorer had not seen.
 
 The regression is softmax or one-against-the-rest, for all categories in one optimization. scikit-learn fits
 one-against-the-rest category by category (200 categories in 6 folds: 1,200 fits). Here it is one problem with the same
@@ -71,7 +71,7 @@ def _sigmoid_loss(logits: Matrix, targets: Matrix, weights: Matrix) -> tuple[flo
 
 
 CONFIDENT: Final = 0.8
-"""People read a confidence from here on as "need not look closely"."""
+"""People do not check suggestions above this confidence closely."""
 
 _UNPROVEN: Final = 0.79
 _PROVEN_DOCUMENTS: Final = 30
@@ -90,7 +90,7 @@ def ceiling(documents: int, confidences: Vector) -> float:
 
 
 def temperature(logits: Vector, truth: NDArray[np.int64]) -> float:
-    """What held-out logits are divided by to make softmax honest; a weak prior keeps it near 1."""
+    """The temperature that calibrates softmax on held-out logits; a weak prior keeps it near 1."""
     rows = np.arange(len(truth))
 
     def loss(log_temperature: float) -> float:

@@ -35,7 +35,7 @@ _FOLDS: Final = 3
 _ENOUGH_SPANS: Final = 300
 """Labeled spans of held-out documents that suffice to learn a decision; further folds would cost a fit each."""
 _HOLD: Final = 1.0
-"""Probabilities of spans are nearly honest as they are, and few held-out spans shift them too far."""
+"""Probabilities of spans are nearly calibrated as they are, and few held-out spans shift them too far."""
 
 _MOST_TOKENS: Final = 200_000
 _MOST_CHARACTERS: Final = 3_000_000

@@ -1,6 +1,6 @@
 """Work that comes from queues, done by whom the table of the kinds of jobs names.
 
-Whoever does a job or a batch holds its lease.
+A worker holds the lease of its job or batch.
 """
 
 import asyncio
@@ -181,7 +181,7 @@ async def run_leased(
     settles: bool = True,
     over: Over | None = None,
 ) -> None:
-    """Do the batch, unless it is done or not due, somebody does it, or its job is over. Raises to be delivered again.
+    """Do the batch, unless it is done or not due, someone does it, or its job is over. Raises to be delivered again.
 
     What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: ask for
     the batch that waited for this one, and end the job if this was the last; who runs all batches asks for none, and
@@ -237,7 +237,7 @@ type FailJob = Callable[[Job, JobError], Awaitable[object]]
 async def run_undivided(
     stores: Stores, jobs: JobService, job: Job | None, work: JobWork, fail: FailJob | None = None
 ) -> Job | None:
-    """Do a job that has no batches, unless it has ended or somebody does it. Raises to be delivered again.
+    """Do a job that has no batches, unless it has ended or someone does it. Raises to be delivered again.
 
     A worker that lost the job, or whose project was deleted, just stops. `fail` ends the job after an error that stays;
     without it the job's message is tried again after any error.

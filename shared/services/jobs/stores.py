@@ -151,7 +151,7 @@ class WriteFence:
         """Lock the labels of a project for `holder`.
 
         When it returns, all saves that were acknowledged can be read, and no other will be. Raises LabelingLocked when
-        somebody else holds the lock.
+        someone else holds the lock.
         """
 
         def take(project: Project) -> Project:
@@ -190,7 +190,7 @@ class WriteFence:
         """Change the project row so that afterwards no write commits that rests on an older one.
 
         `change` must do nothing the second time; when it raises, nothing is locked. It is made as the lock ends: pages
-        get the fence number under the old row, also those of an edition that the change replaces. While somebody else
+        get the fence number under the old row, also those of an edition that the change replaces. While someone else
         holds the lock, theirs keeps saves out once every page has its number.
         """
         project = await self._directory.read(name)

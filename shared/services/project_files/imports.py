@@ -1,8 +1,8 @@
 """Import of an Azure project file: a project is replaced at once for its readers.
 
 The content is written as an edition that nobody sees. Then one transaction turns the project to it, or creates it, and
-notes that on the job: so it happens once, and never after the job has ended, whoever goes on after a crash or comes
-late. Until then every try begins with what is there: the project may have been deleted, made again, replaced or locked.
+notes that on the job: so it happens once, and never after the job has ended, even after a crash or in a late worker.
+Until then every try begins with what is there: the project may have been deleted, made again, replaced or locked.
 """
 
 import asyncio

@@ -215,7 +215,7 @@ class SecondReviewService:
 
         None undoes what was said: the document is to be labeled again.
 
-        Raises Forbidden for anybody else, Conflict for a document that changed or was resolved.
+        Raises Forbidden for anyone else, Conflict for a document that changed or was resolved.
         """
         project, review = await self.get(name, review_id)
         if caller != review.reviewer:

@@ -81,7 +81,7 @@ class TeamService:
         """Assign the first `count` documents of a list to a person, "" to nobody.
 
         Answers how many of them are now assigned so, and whether the list has more. The same `number` again assigns
-        the same documents. When the query asks for those of one person, what somebody else assigned meanwhile stays.
+        the same documents. When the query asks for those of one person, what someone else assigned meanwhile stays.
         """
         handle = await self._stores.directory.fresh(name)
         project = handle.current

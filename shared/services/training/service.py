@@ -3,7 +3,7 @@
 The labels are read when the training is asked for, and stored: what is labeled afterwards is not in this model. Two
 rows of different partitions change at the end. First the job notes its model, from when on nothing stops it. Then one
 write of the project row ends the generation and makes the model visible. At last the model gets its row, with the end
-of the job. Whoever finds a job that notes its model goes on from there.
+of the job. A worker that finds a job with a model continues from there.
 """
 
 import logging

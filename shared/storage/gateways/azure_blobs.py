@@ -53,7 +53,7 @@ _BY_CODE: dict[str, type[StorageError]] = {
     "ContainerAlreadyExists": _ContainerExists,
     "ContainerNotFound": ContainerMissing,
 }
-#: With a code that is not of `_OF_ALL`, these answers are about one blob and come again, whoever asks.
+#: With a code that is not of `_OF_ALL`, these responses are about one blob and permanent.
 _LASTING = frozenset({400, 403, 409})
 #: What meets every blob alike, by how its code begins: accounts, credentials, rights, containers, the form of requests,
 #: and what is over in a moment. https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes

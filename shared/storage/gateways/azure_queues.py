@@ -26,7 +26,7 @@ class _QueueMissing(StorageUnavailable):
 
 
 class _MessageMissing(StorageUnavailable):
-    """The message is gone, or somebody else has received it since."""
+    """The message is gone, or someone else has received it since."""
 
 
 _BY_CODE = {

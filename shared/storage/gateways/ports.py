@@ -57,7 +57,7 @@ class BlobChanged(StorageError):
 
 
 class BlobLeased(StorageError):
-    """Somebody else holds a lease on the blob."""
+    """Someone else holds a lease on the blob."""
 
 
 class ContainerMissing(StorageError):
@@ -399,5 +399,5 @@ class Queues(Protocol):
         ...
 
     async def delete(self, queue: str, message: Received) -> None:
-        """Delete a message; one that is gone, or that somebody else has received since, is left alone."""
+        """Delete a message; one that is gone, or that someone else has received since, is left alone."""
         ...

@@ -94,7 +94,7 @@ async def test_an_engine_that_is_not_here_is_warned_of(app: Life):
 async def test_an_export_lists_what_its_documents_use_whenever_categories_change(
     memory: MemoryStorage, clock: Clock, change: CategoryChange
 ):
-    """At each of its calls to storage in turn, somebody renames a category, or defines one and uses it."""
+    """At each of its calls to storage in turn, someone renames a category, or defines one and uses it."""
     other = living(memory, clock)
     await other.create(on_upload=False, pages=8)
     await other.define("Refund", "Login", "Other")

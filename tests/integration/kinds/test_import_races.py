@@ -1,4 +1,4 @@
-"""An import meets, before each of its storage calls, somebody who deletes, makes, replaces or takes its project."""
+"""An import meets, before each of its storage calls, someone who deletes, makes, replaces or takes its project."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def remake(app: Life) -> None:
 
 @dataclass
 class Met:
-    """The app after an import before one of whose calls somebody acted; `landed`: readers saw its content by then."""
+    """The app after an import before one of whose calls someone acted; `landed`: readers saw its content by then."""
 
     app: Life
     acted: bool
@@ -238,7 +238,7 @@ async def test_an_import_waits_for_a_lock_that_is_over_in_a_moment_and_not_indef
     app: Life, clock: Clock
 ):
     await app.create(on_upload=False, pages=8)
-    await app.container.stores.fence.lock("p", "somebody", "In a moment.", 1)
+    await app.container.stores.fence.lock("p", "someone", "In a moment.", 1)
     job = await app.container.imports.start("p", file_of("new-"), "tester", "job")
     assert not job.status.ended
     await app.deliver(*app.sent.waiting.pop())

@@ -28,7 +28,7 @@ async def test_the_callers_token_is_exchanged_for_one_of_azure() -> None:
     entra = FakeEntra()
     async with serve(entra.app()) as address:
         entra.address = address
-        token = entra.token(oid="somebody")
+        token = entra.token(oid="someone")
         makes = CallerCredentials(
             StaticToken("proof"),
             TENANT,

@@ -138,9 +138,9 @@ async def test_withdraw_leaves_the_name_as_it_was(studio: WorkspaceStudio, tool:
     assert await studio.withdraw(TARGET) is None
     assert await studio.withdraw(TARGET) is None
     assert await tool.blobs.stat("labeling", FILE) is None
-    await tool.put("labeling", FILE, b"somebody's\n")
+    await tool.put("labeling", FILE, b"someone's\n")
     await studio.withdraw(TARGET)
-    assert await tool.data("labeling", FILE) == b"somebody's\n"
+    assert await tool.data("labeling", FILE) == b"someone's\n"
 
 
 async def test_the_marker_changes_with_the_labels(studio: WorkspaceStudio, tool: LabelTool) -> None:

@@ -81,7 +81,7 @@ def test_the_parent_logs_the_stack_of_a_failed_fit_without_what_it_quotes(monkey
 
     monkeypatch.setattr(worker, "_fit", broken)
     answer = worker._answer(long_fit)
-    assert caplog.text == "", "the child has no log that anybody keeps"
+    assert caplog.text == "", "the child has no log that anyone keeps"
     with pytest.raises(EngineError, match=r"\(ValueError\). The log has the details."):
         worker._read_answer(answer)
     assert "in broken" in caplog.text

@@ -72,7 +72,7 @@ def test_the_host_does_not_read_the_content_of_an_uploaded_blob():
     assert trigger["properties"] == {"SupportsDeferredBinding": True}
 
 
-def test_events_have_a_function_when_somebody_gets_them():
+def test_events_have_a_function_when_someone_gets_them():
     functions, _ = indexed(ONLY | {"EVENTS_TOPIC_ENDPOINT": "https://t.eventgrid.azure.net/api/events"})
     assert functions["send_events"]["queueName"] == "labelbridge-events"
 

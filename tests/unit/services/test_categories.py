@@ -173,7 +173,7 @@ async def test_a_rename_to_a_name_that_was_defined_before_its_lock_is_refused(
 
     async def later(*arguments: Any) -> object:
         monkeypatch.undo()
-        await app.container.categories.put(app.name, [CategoryChange("Money")], "somebody else")
+        await app.container.categories.put(app.name, [CategoryChange("Money")], "someone else")
         return await lock(*arguments)
 
     monkeypatch.setattr(fence, "lock", later)

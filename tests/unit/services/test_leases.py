@@ -241,7 +241,7 @@ class TestHeartbeat:
         assert all("StorageUnavailable: si lent" in record.getMessage() for record in logged(caplog))
 
     @pytest.mark.usefixtures("at_once")
-    async def test_a_lease_that_somebody_else_has_ends_the_work_at_once(self, clock: Clock) -> None:
+    async def test_a_lease_that_someone_else_has_ends_the_work_at_once(self, clock: Clock) -> None:
         lease = Lasting(clock, LeaseLost(), seconds=0)
         with pytest.raises(LeaseLost):
             async with heartbeat(_as_lease(lease), clock):

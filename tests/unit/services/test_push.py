@@ -245,7 +245,7 @@ async def test_the_pauses_grow_and_follow_the_service(app, service, clock):
     assert sent[-1] == 90
 
 
-async def test_a_training_of_somebody_else_is_waited_for(app, service, clock):
+async def test_a_training_of_someone_else_is_waited_for(app, service, clock):
     service.polls = 3
     await start(app)
     while (await app.container.push.get("p", "push")).result.step == "import":
@@ -341,7 +341,7 @@ async def test_where_a_push_would_go_is_known_before(app, storage, clock, servic
     assert "LANGUAGE_ENDPOINT" in (without.unavailable or "")
 
 
-async def test_a_project_of_somebody_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
+async def test_a_project_of_someone_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
     service.projects["p"] = foreign = LanguageProject({"metadata": {"projectName": "p"}})
     assert not (await app.container.push.target("p")).replaces
 
@@ -358,7 +358,7 @@ async def test_a_project_of_somebody_else_is_replaced_only_when_that_is_asked_fo
     assert (await to_end(app, clock, "again")).status is JobStatus.SUCCEEDED
 
 
-async def test_a_deployment_of_somebody_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
+async def test_a_deployment_of_someone_else_is_replaced_only_when_that_is_asked_for(app, service, clock):
     await start(app)
     await to_end(app, clock)
     service.projects["p"].deployments["production"] = "theirs"

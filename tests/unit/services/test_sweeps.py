@@ -257,7 +257,9 @@ async def test_a_part_of_the_sweep_that_fails_skips_no_other(
     assert ran == [part for part in PARTS if part != broken] * 2
     assert [bool(record.exc_info) for record in logged(caplog)] == [True, False], "the stack once"
     assert "secret" not in caplog.text
-    assert all(record.getMessage().endswith("it goes on with the rest: Broken") for record in logged(caplog))
+    assert all(
+        record.getMessage().endswith("and continues with the others: Broken") for record in logged(caplog)
+    )
 
 
 async def test_a_sweep_whose_parts_succeed_raises_nothing(

@@ -26,7 +26,7 @@ LOGIN = Labels(categories=("Login",))
 
 
 class Watched(Repeating):
-    """Notes the size of each transaction, lets others run before it, and somebody else act before the next."""
+    """Notes the size of each transaction, lets others run before it, and someone else act before the next."""
 
     def __init__(self, storage: MemoryStorage) -> None:
         super().__init__(storage.table("projects"))

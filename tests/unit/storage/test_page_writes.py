@@ -128,7 +128,7 @@ async def test_a_transaction_that_the_sdk_repeats_is_recognized_as_our_own(savin
     assert await saving.accepted() == [1, 1]
 
 
-async def test_our_own_write_is_recognized_after_somebody_else_wrote_the_page(saving: Saving) -> None:
+async def test_our_own_write_is_recognized_after_someone_else_wrote_the_page(saving: Saving) -> None:
     """The answer is lost, another reviewer writes the same page, and only then the repeat arrives."""
     inner = saving.storage.table("projects")
     other = in_process(saving.storage)

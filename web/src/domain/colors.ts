@@ -1,4 +1,4 @@
-/** Colors of categories: chosen by name, so that a category looks the same to everybody and on every day. */
+/** Colors of categories: chosen by name, so that a category looks the same to everyone and on every day. */
 
 export const HUES = 12;
 

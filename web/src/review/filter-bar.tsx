@@ -137,7 +137,7 @@ export function FilterBar({ review, filters, onChange }: Props) {
               value={filters.assigned}
               onChange={(event) => set({ assigned: event.currentTarget.value })}
             >
-              <option value="">Anybody</option>
+              <option value="">Anyone</option>
               <option value="@me">Me</option>
               <option value="@none">Nobody</option>
               <Options

@@ -12,7 +12,7 @@ import { Markdown } from "../ui/markdown";
 import { may } from "../auth/session";
 import { GUIDELINES } from "./commands";
 
-/** Opens the guidelines, and says when somebody changed them since this person read them. */
+/** Opens the guidelines, and says when someone changed them since this person read them. */
 export function GuidelinesButton({ review }: { review: Review }) {
   const { open } = review;
   const stored = `guidelines.${open.name}`;

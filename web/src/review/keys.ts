@@ -1,4 +1,4 @@
-/** Keys for the whole page, silent while somebody types or a dialog is open. */
+/** Keys for the whole page, silent while someone types or a dialog is open. */
 
 import { commandKey } from "../state/keyboard";
 import type { Review } from "../state/review";

@@ -10,7 +10,7 @@ export interface Filters {
   readonly prefix: string;
   /** What the texts must contain. */
   readonly search: string;
-  /** A person's name, `@me` or `@none`; empty: anybody's. */
+  /** A person's name, `@me` or `@none`; empty: anyone's. */
   readonly assigned: string;
   /** A model, and the row and column of its confusion matrix that count the documents. */
   readonly model: string;

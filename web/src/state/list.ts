@@ -1,4 +1,4 @@
-/** A list of up to 100,000 documents, read page by page as far as somebody looks. */
+/** A list of up to 100,000 documents, read page by page as far as someone looks. */
 
 import { batch, signal } from "@preact/signals";
 import type { DocumentQuery, Match } from "../api/client";

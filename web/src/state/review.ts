@@ -262,7 +262,7 @@ export class Review {
       (row, at) => at > from && (row.confidence ?? 1) < UNCERTAIN && !this.drafts.get(row.id),
       (last) => sorted && (last.confidence ?? 0) >= UNCERTAIN,
     );
-    if (this.list.value !== list || this.index.value !== from) return; // somebody went on meanwhile
+    if (this.list.value !== list || this.index.value !== from) return; // someone went on meanwhile
     if (index < 0) return toast(list.error.value ?? noneUncertain(list), list.error.value ? "bad" : "good");
     await this.openRow(index);
     this.cursor.value = uncertain(this.suggestionIds()) ?? this.cursor.value;

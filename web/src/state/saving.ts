@@ -316,7 +316,7 @@ export class Saving {
     if (loud) this.showConflicts.value = true;
   }
 
-  /** A save whose answer was lost, or that somebody else made as well: the document is already as it should be. */
+  /** A save whose answer was lost, or that someone else made as well: the document is already as it should be. */
   private isThere(draft: Draft, mine: Labels | null, theirs: DocumentItem): boolean {
     const { kind } = this.review;
     const { accept, reject, dataset, confirm, flagged, note } = changes(draft, kind);
@@ -332,7 +332,7 @@ export class Saving {
   }
 
   /**
-   * Somebody else only flagged the document or wrote a note, and this person did not: nothing to choose. The same
+   * Someone else only flagged the document or wrote a note, and this person did not: nothing to choose. The same
    * suggestions tell that the text is the same, for their ids follow from it.
    */
   private onlyMarked({ base, ...draft }: Draft, theirs: DocumentItem): boolean {
@@ -370,7 +370,7 @@ export class Saving {
       "documentId" in change && change.documentId === documentId;
     const earlier = this.done.value.filter(isOf);
     const last = earlier.at(-1);
-    // Where somebody else changed the labels in between, no earlier save can be undone.
+    // Where someone else changed the labels in between, no earlier save can be undone.
     const follows = !last || sameLabels(last.after, before);
     const dropped = new Set<Done>(follows ? earlier.slice(0, 1 - MOST_SAVES) : earlier);
     this.done.value = [

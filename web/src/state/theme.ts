@@ -1,4 +1,4 @@
-/** Light or dark: as the system says, until somebody chooses. */
+/** Light or dark: as the system says, until someone chooses. */
 
 import { signal } from "@preact/signals";
 

@@ -14,7 +14,7 @@ interface Props {
 export function Dialog({ title, onClose, children, wide }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  // At once, not after the paint: the next letter that somebody types is for the dialog, and no command.
+  // At once, not after the paint: the next letter that someone types is for the dialog, and no command.
   useLayoutEffect(() => {
     const before = document.activeElement;
     ref.current?.showModal();

@@ -183,7 +183,7 @@ function Bound({ open, connection, moving }: { open: OpenProject; connection: Co
   );
 }
 
-/** What a switch means, before it locks the labels for everybody. */
+/** What a switch means, before it locks the labels for everyone. */
 function SwitchDialog({
   there,
   onSwitch,
@@ -197,7 +197,7 @@ function SwitchDialog({
   const effects = there
     ? [
         "All labels of Azure Machine Learning are imported first. A document labeled there takes those labels; its former labels stay in its history.",
-        "Until the import is done, nobody can change labels. Then everybody labels in Labelbridge again.",
+        "Until the import is done, nobody can change labels. Then everyone labels in Labelbridge again.",
       ]
     : [
         "Nobody can change labels in Labelbridge until labeling is switched back. Unsaved work of reviewers stays in their browsers.",

@@ -25,7 +25,7 @@ export function Assignments({ open }: { open: OpenProject }) {
     <section class="card stack" aria-labelledby="assignments">
       <h2 id="assignments">Assignments</h2>
       <p class="hint">
-        An assignment is advice, not a lock: everybody may still review every document, and what two people
+        An assignment is advice, not a lock: everyone may still review every document, and what two people
         change at the same time is never overwritten.
       </p>
       {found.error.value && <Failure message={found.error.value} onRetry={found.again} />}

@@ -66,7 +66,7 @@ function Reviews({ project, list }: { project: string; list: readonly SecondRevi
   );
 }
 
-/** The second person labels; everybody else sees how far both agree. */
+/** The second person labels; everyone else sees how far both agree. */
 function Open({ project, review }: { project: string; review: SecondReview }) {
   return review.reviewer === person.value?.name ? (
     <a href={href(project, "review", { second: review.id })}>Label</a>
