@@ -54,8 +54,7 @@ from shared.storage.uploads import PendingUpload
 
 log = logging.getLogger("labelbridge.jobs")
 MAX_FAILURES = 5
-"""Documents that may fail before any succeeds; then the engine is given up, because each attempt may cost time and
-money."""
+"""Documents that may fail before any succeeds; then the engine is given up: an attempt may cost time and money."""
 
 type Predictions = dict[str, list[Prediction]]
 type Failures = dict[str, JobError]
@@ -136,9 +135,7 @@ SYSTEM = "labelbridge"
 
 
 class Superseded(Exception):
-    """Training or an import made the job obsolete; nothing of it may be committed. Its argument is the reason, a
-    JobError.
-    """
+    """Training or an import made the job obsolete: nothing of it may be committed. The argument is a JobError."""
 
 
 @dataclass(slots=True)
