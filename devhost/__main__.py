@@ -41,12 +41,7 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="read settings from the environment only",
     )
-    add(
-        "--answers",
-        type=_path,
-        metavar="FILE",
-        help="responses that the host gives on demand: see answers.py",
-    )
+    add("--answers", type=_path, metavar="FILE", help="responses of the host on demand: see answers.py")
     add("--stop-seconds", type=float, default=10.0, help="grace period for running invocations at shutdown")
     add("--message-invisibility", type=int, default=600, help="seconds, as in the real host")
 

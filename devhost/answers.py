@@ -1,6 +1,4 @@
-"""The host's own responses, given on demand, so that tests see how clients handle responses that the app never
-gives.
-"""
+"""The host's own responses, given on demand: tests see how clients handle responses that the app never gives."""
 
 import json
 from pathlib import Path

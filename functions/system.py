@@ -1,6 +1,4 @@
-"""HTTP: health, the API description, the caller, dead letters of events, and Azure operations that are not
-supported.
-"""
+"""HTTP: health, the API description, the caller, dead letters, and Azure operations that are not supported."""
 
 import asyncio
 import logging

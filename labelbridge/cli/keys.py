@@ -48,9 +48,7 @@ def _posix_key(terminal: int) -> str:
 
 
 def _skip_sequence(terminal: int) -> bool:
-    """Read what follows an escape immediately: one character, or after `[` or `O` up to a letter. False: nothing
-    follows.
-    """
+    """Read what follows an escape: one character, or after `[` or `O` up to a letter. False: nothing follows."""
     if not select.select([terminal], [], [], 0.02)[0]:
         return False
     if os.read(terminal, 1) in {b"[", b"O"}:

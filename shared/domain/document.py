@@ -89,9 +89,7 @@ class Document:
         return self.labels if studio is Studio.LANGUAGE_STUDIO else self.aml_labels
 
     def pending(self, generation: int) -> SuggestionSet | None:
-        """The suggestions that exist: those of an older generation do not, even while they are still stored (rule
-        T4).
-        """
+        """The suggestions that exist: not those of an older generation, even if they are still stored (rule T4)."""
         found = self.suggestions
         return found if found is not None and found.generation == generation and found.items else None
 

@@ -123,9 +123,7 @@ def undo(document: Document, kind: ProjectKind, generation: int, revision: str) 
 
 
 def _of_former_content(undone: Document, last: Undo) -> Document:
-    """Labels that were set for an earlier text are restored as such: flagged, unless that text is back, too (rule
-    D2).
-    """
+    """Labels that were set for an earlier text are flagged when restored, unless that text is back, too (rule D2)."""
     labeled = last.labels is not None or undone.aml_labels is not None
     changed = labeled and last.former != undone.content
     return replace(

@@ -137,9 +137,7 @@ class _Tokens:
 
 
 def _principal(header: str) -> Caller:
-    """The principal that App Service authentication adds; the platform removes headers of this name sent by a
-    caller.
-    """
+    """The principal that App Service authentication adds; the platform removes such a header sent by a caller."""
     try:
         data = json.loads(base64.b64decode(header, validate=True))
         claims = [(c["typ"], c["val"]) for c in data["claims"]]

@@ -106,9 +106,7 @@ class Outbox:
         return kind in self._wanted
 
     async def prepare(self, partition: str, events: Iterable[Event]) -> list[Operation]:
-        """What to commit together with the change that the events report: one row, or nothing if no receiver wants
-        them.
-        """
+        """What to commit together with the reported change: one row, or nothing if no receiver wants the events."""
         if not self._wanted:
             return []
         wanted = [event for event in events if event.type in self._wanted]

@@ -282,9 +282,7 @@ class ActiveProjects:
 
 
 def holder_of(asked: RequestedEdit) -> str:
-    """The holder of the lock under which categories are edited. It contains the edit, so that any worker that finds it
-    can continue.
-    """
+    """The holder of the lock for an edit of categories; it contains the edit, so that any worker can continue."""
     edit = asked.edit
     data = {"renamed": dict(edit.renamed), "removed": sorted(edit.removed), "by": asked.by, "id": asked.id}
     return CATEGORY_EDIT + json.dumps(data, sort_keys=True)

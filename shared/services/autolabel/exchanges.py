@@ -305,9 +305,7 @@ class Exchanges:
 
 
 def _wait(seconds: float) -> None:
-    """Raises Later, unless there is nothing to wait for. Batches that wait for the same moment resume at different
-    times.
-    """
+    """Raises Later, unless there is nothing to wait for. The delay is random, so that batches resume one by one."""
     if seconds:
         raise Later(math.ceil(seconds + random.uniform(0, MAX_SPREAD)))
 

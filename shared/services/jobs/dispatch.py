@@ -49,9 +49,7 @@ class Dispatcher:
         self._plan = plan
 
     async def run(self, message: Work) -> None:
-        """Do the work of a message, in the trace of its sender. Raises errors, so that it is retried; TookTooLong at
-        its limit.
-        """
+        """Do the work of a message, in the trace of its sender. Raises whatever fails; TookTooLong at its limit."""
         limit = self._jobs.kinds.limit_of(message)
         scope = self._timeout(limit)
         name, attributes = _named(message)

@@ -219,9 +219,7 @@ class JobService:
         self.kinds = kinds
 
     async def begin(self, job: Job, own: int = 0) -> None:
-        """Enqueue the first batches except `own`, which the caller runs itself; each finished batch enqueues a later
-        one.
-        """
+        """Enqueue the first batches except `own`, which the caller runs; each finished batch enqueues a later one."""
         await self.enqueue(job, range(own, min(in_flight(job), len(job.batches))))
 
     async def go_on(self, job: Job, done: int) -> None:
