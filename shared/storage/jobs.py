@@ -111,6 +111,10 @@ class LeaseLost(Exception):
     """Another worker took over, or the batch was canceled: this worker may commit nothing more."""
 
 
+class LeaseExpired(StorageUnavailable):
+    """No renewal succeeded in time: another worker may take over, but it need not, so the work is retried."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchState:
     """One batch that was begun, without the outcomes of its documents; `until` is the end of its lease."""

@@ -17,7 +17,7 @@ from shared.engines.base import EngineError, EngineUnavailable
 from shared.services.jobs.lifecycle import BatchMessage, JobMessage, JobService, PlanMessage, Work
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import RowChanged, StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
+from shared.storage.jobs import LEASE_FOR, Lease, LeaseExpired, LeaseLost
 
 log = logging.getLogger("labelbridge.jobs")
 
@@ -290,28 +290,28 @@ def _lasting(error: Exception) -> JobError | None:
 async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerator[None]:
     """Renew the lease while the block runs; the block is canceled, and LeaseLost raised, when it is lost.
 
-    A renewal that fails is retried until the lease expires.
+    A renewal that fails is retried until the lease expires; then LeaseExpired is raised.
     """
     worker = asyncio.current_task()
-    lost = False
+    lost: LeaseLost | LeaseExpired | None = None
     until = clock() + LEASE_FOR
 
     async def renew() -> None:
         nonlocal lost, until
         pause = RENEW_SECONDS
-        while not lost:
+        while lost is None:
             await asyncio.sleep(pause)
             now = clock()
             try:
                 async with asyncio.timeout(max(0, (until - now).total_seconds())):
                     await lease.renew(now)
                 until, pause = now + LEASE_FOR, RENEW_SECONDS
-            except LeaseLost:
-                lost = True
+            except LeaseLost as error:
+                lost = error
             except Exception as error:
-                lost, pause = clock() >= until, RETRY_SECONDS
-                reason = telemetry.in_line(error)
-                if lost:
+                pause, reason = RETRY_SECONDS, telemetry.in_line(error)
+                if clock() >= until:
+                    lost = LeaseExpired("No renewal of the lease succeeded.")
                     stack = telemetry.without_message(error)
                     log.error("A lease was lost: no renewal succeeded (%s)", reason, exc_info=stack)  # noqa: TRY400
                 else:
@@ -323,9 +323,9 @@ async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerat
     try:
         yield
     except asyncio.CancelledError:
-        if lost and worker is not None:
+        if lost is not None and worker is not None:
             worker.uncancel()
-            raise LeaseLost from None
+            raise lost from None
         raise
     finally:
         renewer.cancel()

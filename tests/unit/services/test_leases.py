@@ -10,13 +10,15 @@ import pytest
 from shared.domain.jobs import Job, JobError, JobKind, JobStatus
 from shared.domain.transfers import ImportParameters
 from shared.engines.base import EngineError
+from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.registering import RegisterService
 from shared.services.jobs import dispatch, lifecycle
 from shared.services.jobs.dispatch import heartbeat, run_undivided
+from shared.services.jobs.lifecycle import parse
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.imports import ImportService
 from shared.storage.gateways.ports import StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
+from shared.storage.jobs import LEASE_FOR, Lease, LeaseExpired, LeaseLost
 from tests.support.services import App, Clock, logged
 from tests.support.waiting import eventually
 from tests.unit.wire.project_files import SINGLE, file_of
@@ -196,6 +198,54 @@ async def test_a_lease_whose_renewal_had_no_answer_is_released(app: App, clock: 
     assert await jobs.acquire(job, 0, "two", clock()) is not None
 
 
+async def _begin_upload(app: App) -> None:
+    await app.blobs.write(app.documents, "new.txt", b"A text.")
+    await app.container.uploads.seen(app.documents, "new.txt")
+    queue, body = app.sent.waiting.popleft()
+    await app.deliver(queue, body)
+
+
+async def _begin_export(app: App) -> None:
+    job = Job.new(
+        JobKind.EXPORT, "job", await app.container.projects.get(app.name), app.container.stores.clock()
+    )
+    await app.container.jobs.send((await app.container.stores.jobs.create(job))[0])
+
+
+@pytest.mark.parametrize(
+    ("begin", "service", "name"),
+    [(_begin_upload, BatchRunner, "_inspect"), (_begin_export, ExportService, "_write")],
+    ids=["batch", "job"],
+)
+async def test_work_whose_lease_ran_out_is_asked_for_again_without_a_sweep(
+    app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch,
+    begin: Callable[[App], Awaitable[None]], service: type, name: str,
+) -> None:  # fmt: skip
+    """Nobody else need have taken it: storage answered no renewal in time."""
+    await app.create(on_upload=False)
+    await app.drain()
+    await begin(app)
+    [(queue, body)] = app.sent.waiting
+    app.sent.waiting.clear()
+
+    async def unanswered(_lease: Lease, _now: object) -> None:
+        clock.move(LEASE_FOR.total_seconds())
+        raise StorageUnavailable("silent")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service, name, Held(getattr(service, name)).method())
+        patch.setattr(Lease, "renew", unanswered)
+        patch.setattr(dispatch, "RENEW_SECONDS", 0.01)
+        async with asyncio.timeout(SECONDS):
+            await app.container.dispatcher.run_or_retry(parse(body))
+
+    [(again, body)] = app.sent.waiting
+    assert (again, parse(body).attempt) == (queue, 2)
+    await app.drain()
+    stores = app.container.stores
+    assert not await stores.jobs.open_jobs((await app.container.projects.get(app.name)).incarnation)
+
+
 class Lasting:
     """A lease whose renewals fail as planned, with the time that passes before each; then they succeed."""
 
@@ -233,7 +283,7 @@ class TestHeartbeat:
         self, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         lease = Lasting(clock, *(StorageUnavailable("si\nlent") for _ in range(9)), seconds=6)
-        with pytest.raises(LeaseLost):
+        with pytest.raises(LeaseExpired):
             async with heartbeat(_as_lease(lease), clock):
                 await asyncio.wait_for(asyncio.Event().wait(), SECONDS)
         assert lease.renewals == 4, "the last of them after 24 of 20 seconds"
