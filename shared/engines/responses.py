@@ -1,6 +1,11 @@
-"""Limits on responses of services: a server is not trusted, and client libraries read responses of any size."""
+"""Responses of services: limits, since a server is not trusted and client libraries read responses of any size; and how
+long they ask to wait.
+"""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 #: Bytes of a response. The longest answer of a language model, 8,000 tokens with their log-probabilities, has far
@@ -37,3 +42,16 @@ async def bounded_body(status: int, encoding: str | None, parts: AsyncIterable[b
     if status < 400:
         raise refusal
     return b""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from `retry-after-ms` or `Retry-After`, which is a number or a date. None: the response does not say."""
+    for name, unit in (("retry-after-ms", 1_000), ("Retry-After", 1)):
+        with suppress(ValueError):
+            seconds = float(headers.get(name, "")) / unit
+            if seconds >= 0:  # neither is what is not a number
+                return seconds
+    with suppress(ValueError, TypeError, OverflowError):  # no date, one without a time zone, one out of range
+        date = parsedate_to_datetime(headers.get("Retry-After", ""))
+        return max((date - datetime.now(UTC)).total_seconds(), 0)
+    return None

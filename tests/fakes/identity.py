@@ -13,10 +13,14 @@ TOKEN = "token-of-the-identity"
 
 
 class FakeIdentity:
-    """`asked`: the resources that tokens were asked for. `token` makes the token for one."""
+    """`asked`: the resources that tokens were asked for, `clients` the user-assigned identities; "" the app's own one.
+
+    `token` makes the token for a resource.
+    """
 
     def __init__(self, token: Callable[[str], str] = lambda _: TOKEN) -> None:
         self.asked: list[str] = []
+        self.clients: list[str] = []
         self._made = token
 
     def app(self) -> web.Application:
@@ -30,6 +34,7 @@ class FakeIdentity:
         if request.query.get("api-version") != "2019-08-01" or not request.query.get("resource"):
             return web.json_response({"statusCode": 400, "message": "Wrong query."}, status=400)
         self.asked.append(request.query["resource"])
+        self.clients.append(request.query.get("client_id", ""))
         answer = {
             "access_token": self._made(request.query["resource"]),
             "client_id": "5e29463d-71da-4fe0-8e69-999b57db23b0",

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -30,8 +30,6 @@ _TRY_AGAIN: Final = frozenset({408, 429})
 #: Without a number from the service.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
-#: Of a time to wait; more make it no longer than MAX_RETRY_AFTER.
-_DIGITS: Final = 12
 _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 
@@ -187,11 +185,8 @@ def reason_in(error: Any, code: str = "Unknown", message: str = "The service gav
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
     """The seconds that a response asks to wait for, at most MAX_RETRY_AFTER."""
-    for name, unit in (("retry-after-ms", 1000), ("Retry-After", 1)):
-        wait = str(headers.get(name) or "")
-        if wait.isascii() and wait.isdigit():
-            return min(-(-int(wait[:_DIGITS]) // unit), MAX_RETRY_AFTER)
-    return None
+    wait = responses.retry_after(headers)
+    return None if wait is None else ceil(min(wait, MAX_RETRY_AFTER))
 
 
 class Received:

@@ -15,10 +15,8 @@ import logging
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import inf, isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,7 +27,7 @@ from shared.engines.azure_openai.answers import Token
 from shared.engines.azure_openai.prompts import Message
 from shared.engines.azure_openai.turns import Turns
 from shared.engines.base import NO_DEADLINE, Deadline, keep_secret, redacted
-from shared.engines.responses import Unreadable, bounded_body
+from shared.engines.responses import Unreadable, bounded_body, retry_after
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -313,7 +311,7 @@ class Client:
         log.warning("Attempt %d of %d failed: %s", tries[kind], TRIES[kind], failure.error.code)
         if tries[kind] >= TRIES[kind]:
             raise failure from error
-        asked = retry_after(error)
+        asked = retry_after(getattr(getattr(error, "response", None), "headers", {}))
         pause = FIRST_PAUSE * 2 ** (tries[kind] - 1) * random.uniform(0.8, 1.2) if asked is None else asked
         pause = min(pause, LONGEST_PAUSE)
         if kind == "busy":
@@ -472,18 +470,3 @@ def _is_filter(body: dict[str, Any]) -> bool:
 def _reason(body: dict[str, Any]) -> str:
     """What the service says, on one line."""
     return redacted(" ".join(_text(body, "message").split()))[:MAX_REASON].rstrip(".")
-
-
-def retry_after(error: Exception) -> float | None:
-    """Seconds, from `retry-after-ms` or `Retry-After`, which is a number or a date."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", {})
-    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
-        with suppress(ValueError):
-            seconds = float(headers.get(name, "")) / unit
-            if seconds >= 0:  # neither is what is not a number
-                return seconds
-    with suppress(ValueError, TypeError, OverflowError):  # no date, one without a time zone, one out of range
-        return max(
-            (parsedate_to_datetime(headers.get("retry-after", "")) - datetime.now(UTC)).total_seconds(), 0
-        )
-    return None

@@ -5,11 +5,8 @@ import json
 import math
 import random
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from shared.domain.labels import Example, Span
@@ -19,7 +16,7 @@ from shared.domain.text import Prices, Tokens
 from shared.engines import ArtifactError, EngineNotConfigured, Task
 from shared.engines.azure_openai import answers, client, engine, prompts
 from shared.engines.azure_openai.answers import DEFAULT_CONFIDENCE, Token, WrongSchema
-from shared.engines.azure_openai.client import Pace, retry_after
+from shared.engines.azure_openai.client import Pace
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions, calibrated, corrections
 from shared.engines.base import Answer
 from tests.fakes.openai import NAMED, QUOTED, FakeOpenAI
@@ -272,36 +269,6 @@ async def test_a_model_that_forbids_log_probabilities_is_asked_without_them() ->
         assert [prediction.category for prediction in answer.predictions] == ["Login"]
         for made in service.engines:
             await made.aclose()
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": "86400"}, 86_400),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
-    ],
-)
-def test_how_long_the_service_asks_to_wait(headers: dict[str, str], seconds: float) -> None:
-    assert wait_asked(headers) == seconds
-
-
-def test_a_date_to_wait_for_is_seconds_from_now() -> None:
-    found = wait_asked({"retry-after": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)})
-    assert found is not None
-    assert 3_000 <= found <= 3_600
-
-
-@pytest.mark.parametrize("value", ["", "soon", "nan", "-1"])
-def test_a_wait_that_cannot_be_read_is_ignored(value: str) -> None:
-    assert wait_asked({"retry-after": value}) is None
-
-
-def wait_asked(headers: dict[str, str]) -> float | None:
-    error = RuntimeError()
-    error.response = httpx.Response(429, headers=headers)  # type: ignore[attr-defined]
-    return retry_after(error)
 
 
 async def test_probabilities_from_before_the_schema_are_not_believed(service: Service) -> None:

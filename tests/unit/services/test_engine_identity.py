@@ -34,11 +34,18 @@ async def identity(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeIdentit
         yield fake
 
 
-async def test_azure_openai_without_a_key(identity: FakeIdentity, storage: MemoryStorage) -> None:
+@pytest.mark.parametrize("client", ["", "5e29463d-71da-4fe0-8e69-999b57db23b0"])
+async def test_azure_openai_without_a_key(
+    identity: FakeIdentity, storage: MemoryStorage, client: str
+) -> None:
+    """`client`: a user-assigned identity."""
     fake = FakeOpenAI(key="another", token=TOKEN)
     async with serve(fake.app()) as url:
         given = settings(
-            azure_openai_endpoint=url, azure_openai_deployment="fake-model", website_site_name="app"
+            azure_openai_endpoint=url,
+            azure_openai_deployment="fake-model",
+            website_site_name="app",
+            **({"azurewebjobsstorage__clientid": client} if client else {}),
         )
         app = in_process(storage, engines=service_engines(given))
         await app.create(on_upload=False)
@@ -48,7 +55,7 @@ async def test_azure_openai_without_a_key(identity: FakeIdentity, storage: Memor
         job = await app.autolabel(engine="azure-openai")
         await app.container.engines.get("azure-openai").aclose()  # type: ignore[attr-defined]
     assert job.status is JobStatus.SUCCEEDED, job.errors
-    assert identity.asked == [RESOURCE]
+    assert (identity.asked, identity.clients) == ([RESOURCE], [client])
     assert len(fake.requests) == 1
 
 

@@ -171,18 +171,6 @@ async def test_several_jobs_of_a_month_add_up(app: App) -> None:
     assert sum(band.suggested for band in figures.bands) == 3
 
 
-async def test_a_bulk_decision_and_its_undo_are_counted_by_engine(app: App) -> None:
-    await app.upload({f"{n}.txt": f"@Login {n}" for n in range(4)})
-    await app.drain()
-    await app.autolabel(engine=ENGINE)
-    await app.container.bulk.start("p", BulkRequest(accept=True), "tester", "bulk")
-    await app.drain()
-    assert await decided(app) == (4, 0)
-    await app.container.bulk.start_undo("p", "bulk", "tester", "undo")
-    await app.drain()
-    assert await decided(app) == (0, 0)
-
-
 async def test_limits_per_minute_hold_over_all_instances(
     fake: FakeOpenAI, storage: MemoryStorage, clock: Clock
 ) -> None:
@@ -242,11 +230,6 @@ async def test_the_models_that_an_engine_had_are_counted_apart(app: App, fake: F
         ("next-model", 1, 1),
     ]
     assert sum(band.suggested for band in figures.bands) == 2
-
-
-async def decided(app: App) -> tuple[int, int]:
-    [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
-    return sum(band.accepted for band in figures.bands), sum(band.rejected for band in figures.bands)
 
 
 async def test_the_model_of_the_settings_is_not_for_another_engine_that_is_asked_for(app: App) -> None:
