@@ -177,7 +177,7 @@ def warn_of_scheme(app: "Container", url: str, headers: Mapping[str, str]) -> No
     """Warn once if links in responses have another scheme than the one that callers use."""
     used = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     linked = urlsplit(app.settings.public_endpoint or url).scheme
-    if used and used != linked and not app.warned_of_scheme:
+    if used in {"http", "https"} and used != linked and not app.warned_of_scheme:
         app.warned_of_scheme = True
         text = "Links in responses begin with %s://, but callers use %s://. Set PUBLIC_ENDPOINT."
         log.warning(text, linked, used)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from functions.call import Call, Reply
 from functions.http import Routes
@@ -15,13 +16,7 @@ from shared.wire.api import StudioConfig
 
 routes = Routes()
 DIST = Path(__file__).parent.parent / "web" / "dist"
-SIGN_IN = "https://login.microsoftonline.com"
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        f"connect-src 'self' {SIGN_IN}; frame-src {SIGN_IN}; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -67,13 +62,24 @@ async def studio_files(call: Call) -> Reply:
         )
     # Files with a hash in their name never change.
     caching = "public, max-age=31536000, immutable" if name.startswith("assets/") else "no-cache"
-    headers = {**HEADERS, "Cache-Control": caching, "ETag": file.etag, "Vary": "Accept-Encoding"}
+    policy = {"Content-Security-Policy": content_policy(call.container.settings.entra_authority)}
+    headers = {**HEADERS, **policy, "Cache-Control": caching, "ETag": file.etag, "Vary": "Accept-Encoding"}
     if file.etag in (call.header("if-none-match") or ""):
         return Reply(304, headers=headers)
     content, encoding = file.body(call.header("accept-encoding") or "")
     if encoding is not None:
         headers["Content-Encoding"] = encoding
     return Reply(200, content, headers, file.content_type)
+
+
+def content_policy(authority: str) -> str:
+    """The Content-Security-Policy of the page, which signs people in at this authority."""
+    scheme, host, *_ = urlsplit(authority)
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        f"connect-src 'self' {scheme}://{host}; frame-src {scheme}://{host}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
 
 
 @routes.add("GET", "/", {302: None}, role=Access.ANONYMOUS, versioned=False)

@@ -13,9 +13,15 @@ from typing import cast
 
 import typer
 
-from labelbridge.cli.output import Stop, Usage
+from labelbridge.cli.output import CREDENTIALS, Stop
 
 PREFIX = "LABELBRIDGE_"
+
+
+class NotSignedIn(Stop):
+    """No address and no key are known."""
+
+    status = CREDENTIALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +124,10 @@ def exposed() -> bool:
 
 
 def signed_in() -> Config:
-    """The settings, with an address. Raises Usage."""
+    """The settings, with an address. Raises NotSignedIn."""
     config = load()
     if not config.url:
-        raise Usage(
+        raise NotSignedIn(
             "You are not signed in. Run 'labelbridge login URL', or set LABELBRIDGE_URL and LABELBRIDGE_KEY."
         )
     return config

@@ -4,10 +4,11 @@ import os
 import shlex
 import sys
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, override
 from urllib.parse import urlsplit
 
 import typer
+from typer.core import TyperGroup
 
 import labelbridge
 from labelbridge.cli import config as settings
@@ -44,7 +45,21 @@ EXIT_CODES = """Exit codes:
 0 done; 1 partly done, or a job failed; 2 wrong usage, or a file that cannot be read; 3 no response; 4 not signed in,
 or a role is missing; 5 does not exist; 6 conflict; 7 refused; 8 not confirmed; 130 interrupted."""
 
+
+class Commands(TyperGroup):
+    """The commands, whose errors do not name the library that checks values."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     name="labelbridge",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

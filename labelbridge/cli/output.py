@@ -200,6 +200,6 @@ def _explain(error: ApiError) -> tuple[str, int]:
         return text, NOT_FOUND
     if error.status in {409, 412}:
         return text, CONFLICT
-    if error.status == 429 or error.status >= 502 or (error.status == 500 and error.from_host):
+    if error.status in {408, 429} or error.status >= 502 or (error.status == 500 and error.from_host):
         return text, UNREACHABLE
     return text, REFUSED

@@ -54,7 +54,7 @@ def test_every_command_has_json():
 
 
 def test_login_keeps_the_key_in_a_file_for_its_owner_alone(cli: Cli):
-    assert "Run 'labelbridge login URL'" in cli("projects", "list", status=2).err
+    assert "Run 'labelbridge login URL'" in cli("projects", "list", status=4).err
     result = cli("login", f"{cli.url}/", "--key", "-", "--json", stdin=f"{cli.key}\n")
     file = Path(result.json["configFile"])
     assert result.json == {"url": cli.url, "name": cli.key, "roles": ["*"], "configFile": str(file)}
@@ -64,7 +64,7 @@ def test_login_keeps_the_key_in_a_file_for_its_owner_alone(cli: Cli):
     assert cli("login", cli.url, "--key", "reader").out.endswith("'reader'. Roles: Labels.Read.\n")
     cli("logout")
     assert not file.exists()
-    cli("whoami", status=2)
+    cli("whoami", status=4)
 
 
 def test_a_stored_key_goes_to_its_own_address_only(cli: Cli):

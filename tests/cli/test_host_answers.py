@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from devhost.answers import ANSWERS
+from labelbridge.cli.output import explain
 from labelbridge.client import ApiError, Client
 from samples.api import PROJECTS, Api, ApiFailed, Refused
 from tests.cli.terminal import Cli
@@ -74,6 +76,16 @@ def test_the_command_line_says_a_sentence(cli: Cli, host: Host, status: int):
     with answering(host, f"{PROJECTS}/{name}", status, times=1):
         said = cli("projects", "show", name, status=5).err
     assert f"{sentence} Trying again in 1 s." in said
+
+
+@pytest.mark.parametrize("status", SAID)
+def test_the_command_line_ends_with_the_status_of_the_last_answer(status: int):
+    assert explain(ApiError(httpx.Response(status)))[1] == SAID[status][1]
+
+
+@pytest.mark.parametrize("status", [411, 413])
+def test_a_proxy_that_refuses_a_body_is_a_sentence_too(status: int):
+    assert "proxy" in str(ApiError(httpx.Response(status)))
 
 
 @pytest.mark.parametrize("status", SAID)

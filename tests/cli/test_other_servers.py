@@ -196,6 +196,7 @@ def test_a_server_of_another_kind_is_no_sign_in(cli: Cli):
         (["projects", "show"], 2, "WrongUsage"),
         (["accept", "--min-confidence", "2"], 2, "WrongUsage"),
         (["projects", "show", "nope"], 5, "ProjectNotFound"),
+        (["projects", "create", "p", "--kind", "entity"], 2, "WrongUsage"),
         (["login", "http://127.0.0.1:9", "--key", "k"], 3, "NoAnswer"),
         (["autolabel", "-p", "no/such\\name"], 5, "ProjectNotFound"),
         (["labels", "export", "x.unknown", "-p", "nope"], 2, "WrongUsage"),
@@ -208,10 +209,25 @@ def test_errors_are_json_where_it_is_asked_for(cli: Cli, words: list[str], statu
     assert cli(*words, status=None).out == ""
 
 
+def test_a_value_that_is_no_choice_is_said_without_the_library_that_checks_it(cli: Cli):
+    said = cli("projects", "create", "p", "--kind", "entity", status=2).err
+    assert (
+        "Invalid value for '--kind': 'entity' is not one of 'single-label', 'multi-label', 'entities'."
+        in said
+    )
+
+
+def test_without_an_address_nobody_is_signed_in(cli: Cli):
+    for words in (["whoami"], ["projects", "list"], ["autolabel", "-p", "mails"]):
+        result = cli(*words, "--json", status=4)
+        assert result.json["error"]["code"] == "NotSignedIn"
+        assert result.err.startswith("You are not signed in. Run 'labelbridge login URL'")
+
+
 def test_a_key_that_no_header_can_hold_is_refused(cli: Cli):
     for key in ("schlüssel", "a\nb", "a\x00b"):
         result = cli("login", cli.url, "--key", key, status=2)
         assert result.err == "The access key has characters that no key has; copy it again.\n"
         cli.environment |= {"LABELBRIDGE_URL": cli.url, "LABELBRIDGE_TOKEN": key}
         if "\x00" not in key:  # no variable can hold it
-            assert "The access token has" in cli("whoami", status=2).err
+            assert "The access token has" in cli("whoami", status=4).err

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MemoryStorage } from "./storage";
 
 vi.mock("../src/auth/entra", () => ({}));
@@ -10,7 +10,15 @@ const { call } = await import("../src/api/http");
 
 const NAMES: Readonly<Record<string, string>> = { "key a": "Ana", "key b": "Ben" };
 const held: (() => void)[] = [];
+/** What addresses with this text are answered; 0: nothing. */
+const broken = { address: "", status: 0 };
+const SETTINGS = "The app settings are invalid.";
 vi.stubGlobal("fetch", async (address: string, init: RequestInit) => {
+  if (broken.address && address.includes(broken.address)) {
+    if (!broken.status) throw new TypeError("Failed to fetch");
+    const body = broken.status === 503 ? { error: { code: "ServiceUnavailable", message: SETTINGS } } : null;
+    return new Response(body && JSON.stringify(body), { status: broken.status });
+  }
   if (address.endsWith("config.json")) return Response.json({ authMode: "local" });
   const name = NAMES[(init.headers as Record<string, string>)["Ocp-Apim-Subscription-Key"] ?? ""];
   if (address.includes("/whoami"))
@@ -54,5 +62,37 @@ describe("an answer that says the sign-in is not accepted", () => {
     signOut();
     await expect(signInWithKey("unknown")).rejects.toThrow();
     expect([person.value, sessionStorage.getItem("labelbridge.key")]).toEqual([null, null]);
+  });
+});
+
+describe("a page that starts while the server does not respond", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => {
+    vi.useRealTimers();
+    broken.address = "";
+  });
+
+  /** What starting the page ends with, after all tries. */
+  async function started(address: string, status: number): Promise<unknown> {
+    Object.assign(broken, { address, status });
+    const starting = begin().then(
+      () => "started",
+      (error: unknown) => (error as Error).message,
+    );
+    await vi.advanceTimersByTimeAsync(20_000);
+    return starting;
+  }
+
+  it("says why it has no settings", async () => {
+    expect(await started("config.json", 503)).toBe(SETTINGS);
+    expect(await started("config.json", 429)).toContain("too busy");
+  });
+
+  it.each([0, 408, 429, 500, 503])("keeps the sign-in of the tab after status %d", async (status) => {
+    sessionStorage.setItem("labelbridge.key", "key a");
+    expect(await started("/whoami", status)).not.toBe("started");
+    broken.address = "";
+    await begin();
+    expect(person.value?.name).toBe("Ana");
   });
 });

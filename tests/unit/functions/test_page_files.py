@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from functions.http import warn_of_scheme
-from functions.web import page_files
+from functions.web import content_policy, page_files
 from shared.runtime.container import Container
 from tests.support.services import settings
 
@@ -51,6 +51,13 @@ def test_the_best_accepted_encoding_is_sent(dist, accepted, encoding):
     assert page_files(dist)["index.html"].body(accepted) == (b"<html>", None)
 
 
+def test_the_page_may_sign_in_at_the_authority_of_the_settings_alone():
+    for authority in ("https://login.microsoftonline.us", "https://login.microsoftonline.us/a/path"):
+        policy = content_policy(authority)
+        assert "connect-src 'self' https://login.microsoftonline.us;" in policy
+        assert "frame-src https://login.microsoftonline.us;" in policy
+
+
 @pytest.mark.parametrize(
     ("endpoint", "url", "proto", "warned"),
     [
@@ -59,6 +66,7 @@ def test_the_best_accepted_encoding_is_sent(dist, accepted, encoding):
         ("", "http://host/x", None, False),
         ("https://public", "http://host/x", "https", False),
         ("http://public", "http://host/x", "https, http", True),
+        ("", "https://host/x", "gopher", False),
     ],
 )
 def test_the_first_request_by_another_scheme_is_warned_of_once(caplog, endpoint, url, proto, warned):

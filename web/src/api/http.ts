@@ -53,16 +53,24 @@ const LONGEST_WAIT_MS = 10_000;
 /** The response of a call below `/language`; raises ApiError. Calls that only read are tried again while that may help. */
 export async function call(path: string, options: Call = {}): Promise<Response> {
   const reads = (options.method ?? "GET") === "GET";
+  return reads ? retried(() => callOnce(path, options), options.signal) : callOnce(path, options);
+}
+
+/** A JSON file beside the page, which needs no credentials; raises ApiError. */
+export async function file<T>(address: string): Promise<T> {
+  const response = await retried(() => sent(address, { cache: "no-store" }));
+  return (await response.json()) as T;
+}
+
+async function retried<T>(once: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
-      return await callOnce(path, options);
+      return await once();
     } catch (error) {
-      const wait = reads && error instanceof ApiError && error.passes ? RETRY_MS[tries] : undefined;
+      const wait = error instanceof ApiError && error.passes ? RETRY_MS[tries] : undefined;
       if (wait === undefined) throw error;
-      await delay(
-        Math.min((error as ApiError).retryAfter ?? 0, LONGEST_WAIT_MS / 1_000) * 1_000 || wait,
-        options.signal,
-      );
+      const asked = (error as ApiError).retryAfter ?? 0;
+      await delay(Math.min(asked, LONGEST_WAIT_MS / 1_000) * 1_000 || wait, signal);
     }
   }
 }
@@ -78,10 +86,12 @@ async function callOnce(path: string, options: Call): Promise<Response> {
   }
   if (options.ifMatch) headers["if-match"] = options.ifMatch;
   if (options.signal) init.signal = options.signal;
-  const response = await reach(url(path, options.query), init);
-  if (response.ok) return response;
-  if (response.status === 401) unauthorized(credentials);
-  throw await problem(response);
+  try {
+    return await sent(url(path, options.query), init);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) unauthorized(credentials);
+    throw error;
+  }
 }
 
 export async function json<T>(path: string, options: Call = {}): Promise<T> {
@@ -108,13 +118,16 @@ export async function follow<T>(location: string, options: Call = {}): Promise<T
   return json<T>(pathname.replace(/^\/language/, ""), { ...options, query: { ...query, ...options.query } });
 }
 
-async function reach(address: string, init: RequestInit): Promise<Response> {
+async function sent(address: string, init: RequestInit): Promise<Response> {
+  let response: Response;
   try {
-    return await fetch(address, init);
+    response = await fetch(address, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, UNREACHABLE);
   }
+  if (response.ok) return response;
+  throw await problem(response);
 }
 
 async function problem(response: Response): Promise<ApiError> {

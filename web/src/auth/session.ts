@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { listProjects, whoami } from "../api/client";
-import { API_VERSION, ApiError, messageOf, useCredentials } from "../api/http";
+import { API_VERSION, ApiError, file, messageOf, useCredentials } from "../api/http";
 import { takeKey } from "../router";
 import { signInWithEntra, tokenFor } from "./entra";
 
@@ -38,12 +38,10 @@ export function may(role: Role): boolean {
   return !roles || roles.has("*") || roles.has(role);
 }
 
-/** Reads the server's settings and resumes a session of this tab. */
+/** Reads the server's settings and resumes a session of this tab; raises ApiError. */
 export async function begin(): Promise<void> {
   const given = takeKey();
-  const response = await fetch("/studio/config.json", { cache: "no-store" });
-  if (!response.ok) throw new Error(`The server has no settings for this page (status ${response.status}).`);
-  const settings = (await response.json()) as Config;
+  const settings = await file<Config>("/studio/config.json");
   API_VERSION.value = settings.apiVersion || API_VERSION.value;
   config.value = settings;
   useCredentials(headers, expire);
@@ -52,8 +50,14 @@ export async function begin(): Promise<void> {
   if (given && settings.authMode === "local") return signInWithAddress(given);
   if (settings.authMode === "local" && !sessionStorage.getItem(KEY)) return;
   if (settings.authMode === "entra" && !(await tokenFor(settings, "resume"))) return;
-  await identify().catch(() => forget());
+  await identify().catch((error: unknown) => {
+    if (!isUnknown(error)) throw error; // the sign-in is kept: when the server responds again, the page resumes it
+    forget();
+  });
 }
+
+/** Whether the server answered that it does not know who calls. */
+const isUnknown = (error: unknown): boolean => error instanceof ApiError && error.status === 401;
 
 /** Signs in with a local key; raises ApiError when the server does not know it. */
 export async function signInWithKey(key: string): Promise<void> {
@@ -61,7 +65,7 @@ export async function signInWithKey(key: string): Promise<void> {
   try {
     await identify();
   } catch (error) {
-    forget();
+    if (isUnknown(error)) forget();
     throw error;
   }
 }
@@ -71,8 +75,9 @@ async function signInWithAddress(key: string | null): Promise<void> {
   if (!key || config.value?.authMode !== "local") return;
   person.value = null;
   await signInWithKey(key).catch((error: unknown) => {
-    const unknown = error instanceof ApiError && error.status === 401;
-    signInNotice.value = unknown ? "The server does not know the key in this address." : messageOf(error);
+    signInNotice.value = isUnknown(error)
+      ? "The server does not know the key in this address."
+      : `${messageOf(error)} Reload the page to try again.`;
   });
 }
 
