@@ -80,9 +80,10 @@ class QueueListener:
         self._wake.clear()
         size = self._options.batch_size
         messages: list[QueueMessage] = []
-        with contextlib.suppress(ResourceNotFoundError):  # a queue that does not exist is an empty one
-            pages = self._queue.receive_messages(max_messages=size, visibility_timeout=self._hidden)
-            messages = [message async for message in pages]
+        # One request: if a second one failed, the messages of the first would stay hidden. A missing queue is empty.
+        found = self._queue.receive_messages(messages_per_page=size, visibility_timeout=self._hidden)
+        with contextlib.suppress(ResourceNotFoundError, StopAsyncIteration):
+            messages = [message async for message in await anext(found.by_page())]
         if self._stopping:
             for message in messages:
                 await self._hide(message, 0)

@@ -40,7 +40,7 @@ class FakeService:
     answers: Sequence[Scripted | str]
     received: list[Received] = field(default_factory=list)
     #: Gives the answers instead, when they depend on the request.
-    answer: Callable[[Received], Awaitable[Scripted]] | None = None
+    answer: Callable[[Received], Awaitable[Scripted | str]] | None = None
     #: Whether the frequent calls are made by REST; set by the fixture `client`.
     rest: ClassVar[bool] = True
 
@@ -49,7 +49,7 @@ class FakeService:
         query, headers = dict(request.query), dict(request.headers)
         self.received.append(Received(request.method, request.path, query, headers, body))
         if self.answer is not None:
-            answer: Scripted | str = await self.answer(self.received[-1])
+            answer = await self.answer(self.received[-1])
         else:
             answer = self.answers[min(len(self.received), len(self.answers)) - 1]
         if isinstance(answer, str):

@@ -60,10 +60,13 @@ class AzureQueues(Queues):
     @override
     async def receive(self, queue: str, seconds: int) -> list[Received]:
         async def receive() -> list[Received]:
-            messages = self._client(queue).receive_messages(
-                messages_per_page=MAX_RECEIVED, max_messages=MAX_RECEIVED, visibility_timeout=seconds
+            """With one request: if a second one failed, the messages of the first would stay hidden."""
+            found = self._client(queue).receive_messages(
+                messages_per_page=MAX_RECEIVED, visibility_timeout=seconds
             )
-            return [_received(message) async for message in messages]
+            async for page in found.by_page():
+                return [_received(message) async for message in page]
+            return []
 
         try:
             return await translated(receive(), _translated)
