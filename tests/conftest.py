@@ -1,4 +1,4 @@
-"""What all tests share: how a run ends, how hypothesis draws, where Chromium is."""
+"""Shared by all tests: the end of a run, the settings of hypothesis, the path of Chromium."""
 
 import os
 import shutil

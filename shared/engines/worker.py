@@ -155,7 +155,7 @@ def _exchange(process: subprocess.Popen[bytes], request: FitRequest) -> bytes:
     for content in _frames(request):
         _write(process.stdin, content)
     process.stdin.flush()
-    return _read(process.stdout)
+    return _read_frame(process.stdout)
 
 
 def _frames(request: FitRequest) -> Iterator[bytes]:
@@ -200,7 +200,7 @@ def _write(stream: IO[bytes], content: bytes) -> None:
     stream.write(content)
 
 
-def _read(stream: IO[bytes]) -> bytes:
+def _read_frame(stream: IO[bytes]) -> bytes:
     """Raises EOFError when the stream ends."""
     length = int.from_bytes(_exactly(stream, 8))
     return _exactly(stream, length)
@@ -233,10 +233,10 @@ def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> 
     """In a thread of its own, to end the process also during a fit when the parent is gone."""
     try:
         while True:
-            head = json.loads(_read(requests))
+            head = json.loads(_read_frame(requests))
             sys.path.extend(path for path in head["path"] if path not in sys.path)
             examples, unlabeled = (
-                [item for _ in range(frames) for item in json.loads(_read(requests))]
+                [item for _ in range(frames) for item in json.loads(_read_frame(requests))]
                 for frames in head["frames"]
             )
             kind = ProjectKind(head["kind"])

@@ -1,4 +1,4 @@
-"""What is in the repository can be installed anywhere, and names no machine that it was made on."""
+"""The repository can be installed anywhere, and contains no machine-specific names."""
 
 import json
 import re

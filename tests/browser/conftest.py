@@ -109,8 +109,8 @@ async def open_studio(browser: Browser, host: Host) -> AsyncIterator[OpenStudio]
 
     yield make
     for studio in opened:
-        # What a test still holds back is let go, so that no task of it is left to the next one.
+        # Requests that the test still holds are released, so that no task is left for the next test.
         await studio.page.context.unroute_all(behavior="ignoreErrors")
         await studio.page.unroute_all(behavior="ignoreErrors")
         await studio.page.context.close()
-    assert [fault for studio in opened for fault in studio.faults] == []
+    assert [error for studio in opened for error in studio.errors] == []

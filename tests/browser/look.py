@@ -1,4 +1,4 @@
-"""What a person sees: whether everything fits, is readable and within reach, at every width and in both colors."""
+"""Checks of the layout: everything fits, is readable and reachable, at every width and in both color schemes."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ HEIGHT = 800
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
-#: Where to leave pictures of what is looked at, for people.
+#: Folder for screenshots of the checked pages.
 PICTURES = os.environ.get("BROWSER_PICTURES")
 
 #: What axe leaves out, for its time goes with the elements: a row is like the rows before it. It looks for each
@@ -21,7 +21,7 @@ PICTURES = os.environ.get("BROWSER_PICTURES")
 _REPEATED = ["tr:nth-child(n+12)", "li:nth-child(n+12)", "mark:nth-of-type(n+12)"]
 _AXE = Path(AXE_FILE_PATH).read_text()
 
-#: Until the page has its layout for a size that was just set.
+#: Wait until the page has its layout for a new size.
 _TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 #: What does not fit: wider than the page or than its own box, cut off without an ellipsis, one text over another, or a
@@ -169,7 +169,7 @@ _OUT_OF_REACH = r"""() => {
 
 
 async def misfits(page: Page) -> list[str]:
-    """What does not fit into the page, or into the part of it that holds it, as wide as it is now."""
+    """Elements that do not fit into the page or their container at the current width."""
     return await page.evaluate(_MISFITS)
 
 
@@ -209,16 +209,16 @@ async def look(page: Page, name: str) -> dict[str, list[str]]:
         for scheme in SCHEMES[: 2 if ends else 1]:
             await page.emulate_media(color_scheme=scheme)
             await page.evaluate(_TWO_FRAMES)
-            faults: list[str] = []
+            problems: list[str] = []
             if scheme == "light":
-                faults += await misfits(page) + await page.evaluate(_OUT_OF_REACH)
+                problems += await misfits(page) + await page.evaluate(_OUT_OF_REACH)
             if ends:
-                faults += await violations(page, ["color-contrast"] if scheme == "dark" else None)
+                problems += await violations(page, ["color-contrast"] if scheme == "dark" else None)
             if PICTURES and (scheme == "light" or width == WIDTHS[0]):
                 file = f"{name}-{width}-{scheme}.png".replace(" ", "-")
                 await page.screenshot(path=Path(PICTURES) / file, full_page=True)
-            if faults:
-                found[f"{name}, {width} px, {scheme}"] = faults
+            if problems:
+                found[f"{name}, {width} px, {scheme}"] = problems
     await page.emulate_media(color_scheme="dark" if dark else "light")
     if size:
         await page.set_viewport_size(size)

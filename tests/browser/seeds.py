@@ -1,4 +1,4 @@
-"""Projects that are full of what is hard to show: long names, many categories, long and right-to-left texts.
+"""Projects with content that is hard to display: long names, many categories, long and right-to-left texts.
 
 Each is made once for a process, by `made`, for tests that only look at it.
 """
@@ -13,7 +13,7 @@ from tests.support.api import ENTITIES, MULTI, SINGLE, Json, Project
 #: As many categories as a project may have, with names as long as they may be.
 MANY = [f"Category_{n:03d}_whose_name_has_the_fifty_characters_allowed"[:50] for n in range(200)]
 LONG_PERSON = "Ana-Sophie.Waldburg-Hohenstein@example.com"
-#: Of words, as people write them.
+#: A name of several words.
 WORDS = "Product question about a delivery that is too late"
 LOCATION = f"folder-{'f' * 60}/file-{'n' * 60}.txt"
 RIGHT_TO_LEFT = "مرحبا، @City:50 وصلت الفاتورة بعد الدفع @Person:90. שלום לכולם, the @City:70 order is late."

@@ -1,4 +1,4 @@
-"""The review page as a person uses it: by names, roles and keys, never by the page's own structure."""
+"""The review page as a person uses it: by accessible names, roles and keys, never by the structure of the page."""
 
 import re
 from typing import Any
@@ -27,9 +27,9 @@ class Studio:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
-        #: What the browser complained of; answers that tests provoke on purpose (4xx) are no fault of the page.
-        self.faults: list[str] = []
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        #: Errors of the page, without failed requests (4xx) that tests cause on purpose.
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._heard)
 
     async def start(self) -> None:
@@ -118,11 +118,11 @@ class Studio:
         await expect(self.page.locator(".toasts")).to_contain_text(text)
 
     async def violations(self) -> list[str]:
-        """What axe finds on the page as it is."""
+        """The violations that axe finds on the current page."""
         return await violations(self.page)
 
     async def overflow(self) -> list[str]:
-        """What does not fit into the page as it is."""
+        """Elements that do not fit into the current page."""
         return await misfits(self.page)
 
     async def at_all_sizes(self, name: str) -> dict[str, list[str]]:
@@ -136,4 +136,4 @@ class Studio:
     def _heard(self, message: ConsoleMessage) -> None:
         provoked = message.text.startswith("Failed to load resource")
         if message.type in {"error", "warning"} and not provoked:
-            self.faults.append(message.text)
+            self.errors.append(message.text)

@@ -1,4 +1,4 @@
-"""What a reviewer does to labels: again, nested, with any keyboard, not at all."""
+"""Labeling by hand: relabeling, nested labels, other keyboards, no label."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Colors of categories: by name the same everywhere and on every day, readable, and the first dozen tell apart."""
+"""Colors of categories: stable by name, readable, and distinct for the first dozen."""
 
 from itertools import combinations
 from math import dist

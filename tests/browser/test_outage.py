@@ -1,4 +1,4 @@
-"""A server that is slow or away: keys mean the document that the person sees, and the page goes on by itself."""
+"""A slow or unavailable server: keys apply to the document on screen, and the page recovers automatically."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.support.api import SINGLE
 
-#: An answer after which the page tries again at once, so that nobody waits for its tries.
+#: A response after which the page retries immediately, so that the test need not wait.
 AWAY = {"status": 503, "headers": {"retry-after": "0.01"}}
 
 
@@ -48,7 +48,7 @@ async def test_nothing_is_decided_while_the_next_document_is_loading(
 async def test_what_could_not_be_read_is_read_again(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
-    """By itself, the next document and the rest of the list; until then, what is there stays."""
+    """The next document and the other rows load automatically; until then, the current content stays."""
     project = await new_project(SINGLE)
     await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
     studio = await open_studio()

@@ -1,4 +1,4 @@
-"""A reviewer with a phone: everything by touch, and nothing behind the commands at the lower edge."""
+"""A reviewer with a phone: everything works by touch, and nothing is hidden behind the commands at the bottom."""
 
 from playwright.async_api import Locator, expect
 

@@ -1,4 +1,4 @@
-"""What the review page promises to a reviewer and to a lead, and the test that proves it.
+"""The requirements of reviewers and leads for the review page, and the test of each.
 
 Behavior is proven once, by keys where a person would use keys. How every view and dialog looks, at 320, 390, 768, 1,280
 and 1,440 px, in light and dark, with axe, is proven by test_look.py and test_look_review.py.

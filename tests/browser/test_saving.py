@@ -1,4 +1,4 @@
-"""Autosave that can be trusted, and what the Functions host answers by itself."""
+"""Autosave, and the Functions host's own responses."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The next document is there in the frame after the key press, however many entities it has.
+"""The next document is shown in the frame after the key press, however many entities it has.
 
 `pytest tests/browser/test_speed.py -s` prints how long that took, the figures that docs/performance.md has.
 """

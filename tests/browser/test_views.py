@@ -1,4 +1,4 @@
-"""Every view is reached from the first page, works for roles, and says what it did or why not."""
+"""Every view can be reached from the first page, respects roles, and reports its results and errors."""
 
 import asyncio
 import re
@@ -325,7 +325,7 @@ async def test_list_of_100_000_documents(open_studio: OpenStudio, new_project: M
 
 
 async def test_an_empty_place_says_what_it_is(open_studio: OpenStudio, new_project: MakeProject) -> None:
-    """Nothing is called reviewed where there is nothing to review; a container that does not exist is named."""
+    """An empty project is not called reviewed; a missing container is named."""
     empty = await new_project(SINGLE)
     studio = await open_studio()
     page = studio.page

@@ -1,4 +1,4 @@
-"""Events that a receiver did not take: the commands and the client against a host that has the receiver."""
+"""Dead letters: the commands and the client against a host with the receiver."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Folders, names and texts that someone else made: nothing leaves the folder, and no terminal obeys a text."""
+"""Untrusted folders, names and texts: no other file is uploaded, and no text controls the terminal."""
 
 import io
 import json

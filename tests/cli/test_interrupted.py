@@ -1,4 +1,4 @@
-"""Ctrl-C, and what is printed to go on with: a command that is right for the job and its project."""
+"""Ctrl-C, and the printed command to continue, which must be right for the job and its project."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -1,4 +1,4 @@
-"""Commands against servers that are not Labelbridge, or not well: each ends with a sentence, a status, and JSON."""
+"""Commands against other or failing servers: each ends with a sentence, an exit status, and JSON."""
 
 import json
 from collections import Counter

@@ -62,7 +62,7 @@ async def test_entities_one_by_one_highlighted_where_they_are(cli: Cli, new_proj
     with cli.terminal("review") as terminal:
         shown = await asyncio.to_thread(terminal.shows, "q quit")
         assert "1 of 3   Person   confidence 0.61" in shown
-        assert "␛[31mnow" in shown  # what a text says to the terminal is shown and not obeyed
+        assert "␛[31mnow" in shown  # control characters of a text are shown and have no effect
         assert "\x1b[1;7m@Person:61\x1b[0m" in terminal.raw  # the current one, reversed
         assert "\x1b[4m@City:72\x1b[0m" in terminal.raw
         terminal.press("a")

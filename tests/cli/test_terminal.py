@@ -1,4 +1,4 @@
-"""What a person sees and types in a real terminal (pty) besides reviewing: the key, a job, confirmations."""
+"""Interaction in a real terminal (pty) besides reviewing: the key, a job, confirmations."""
 
 import asyncio
 from pathlib import Path

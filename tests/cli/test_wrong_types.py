@@ -1,4 +1,4 @@
-"""Answers that look like the app's and have a value of a wrong type somewhere inside, and lists that do not end.
+"""Responses that look like the app's but have a value of the wrong type somewhere, and lists that never end.
 
 The answers are made from the OpenAPI document; every command ends with a sentence and a status, whatever is wrong.
 """

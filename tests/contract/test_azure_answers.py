@@ -1,4 +1,4 @@
-"""What Azure answers and Azurite never does: it is busy, refuses, loses answers, spells names its own way."""
+"""Responses of Azure that Azurite never gives: throttling, refusals, lost responses, other spellings of names."""
 
 import gzip
 import logging
@@ -34,7 +34,7 @@ BUSY = Scripted(503, "", {"x-ms-error-code": "ServerBusy"})
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses before a request is repeated, in seconds, which nobody waits for."""
+    """The delays before a request is retried, in seconds, which the tests skip."""
     found: list[float] = []
 
     async def sleep(_: AsyncHttpTransport, duration: float) -> None:

@@ -1,4 +1,4 @@
-"""One count for each request: what a use case is charged for."""
+"""One count for each request, as Azure bills it."""
 
 import pytest
 

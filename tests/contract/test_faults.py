@@ -1,4 +1,4 @@
-"""Faults around the in-memory storage and Azurite: what was to fail fails, and only what was to happen has happened."""
+"""Fault injection around the in-memory storage and Azurite: only the intended calls fail, with the intended effect."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What is refused before it is sent, and what just fits."""
+"""Limits that are checked before sending, and the largest values that fit."""
 
 import os
 from datetime import datetime

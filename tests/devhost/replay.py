@@ -1,4 +1,4 @@
-"""Sends recorded requests and messages to a host, and compares what comes of them with the recording."""
+"""Sends recorded requests and messages to a host, and compares the results with the recording."""
 
 import base64
 import io

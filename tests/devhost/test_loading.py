@@ -1,4 +1,4 @@
-"""Apps that cannot be loaded, and the contract with Microsoft's library that loads them."""
+"""Apps that cannot be loaded, and the contract with Microsoft's library."""
 
 import re
 import subprocess

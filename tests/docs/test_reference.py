@@ -1,4 +1,4 @@
-"""What the documentation lists is what there is: settings, error codes, roles, operations, files."""
+"""The documentation matches the code: settings, error codes, roles, operations, files."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""A server whose calls a test can make late, refused, throttled, or cut off before or after they act."""
+"""A server with fault injection: calls can be delayed, refused, throttled, or cut off before or after they act."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ class Fault:
 
 
 class FaultyServer:
-    """`address` is set by whoever serves the app; `calls` counts "METHOD path"."""
+    """`address` is set by the server; `calls` counts "METHOD path"."""
 
     def __init__(self) -> None:
         self.address = ""

@@ -1,4 +1,4 @@
-"""Files that are no documents are registered as rejected, with a reason a person understands, and stop nothing (D1)."""
+"""Files that are not documents are registered as rejected, with a readable reason, and stop nothing (D1)."""
 
 from typing import Any
 

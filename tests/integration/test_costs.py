@@ -1,4 +1,4 @@
-"""What work costs in storage calls, on Azurite and in process: each call is money and time on Azure."""
+"""The storage calls of each kind of work, on Azurite and in process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

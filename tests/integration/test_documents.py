@@ -124,7 +124,7 @@ async def test_a_range_of_confidence_is_of_any_suggestion_of_an_entity_document(
 
 
 async def test_the_list_by_uncertainty_stays_exact_while_others_review(new_project: MakeProject) -> None:
-    """Whoever pages sees each document that nobody touched exactly once."""
+    """Paging returns each unchanged document exactly once."""
     project = await new_project()
     texts = {f"{n:02}.txt": f"@Refund:{30 + n // 4}" for n in range(60)}
     documents = await project.suggested(texts, "Refund")

@@ -1,4 +1,4 @@
-"""Whatever fits the description is answered as described: no 500, the right type, the described shape."""
+"""Every valid request gets a documented response: no 500, the right type and schema."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ HEADERS = {"Ocp-Apim-Subscription-Key": KEY}
 
 
 def no_defect(ctx: object, response: Any, case: object) -> None:
-    """No 5xx, but 501 for what Azure has and we have not."""
+    """No 5xx, except 501 for unsupported operations of Azure."""
     assert response.status_code < 500 or response.status_code == 501, response.text
 
 

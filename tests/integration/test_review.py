@@ -1,4 +1,4 @@
-"""Reviewers side by side (rules V1, V2): nobody's work is lost, and nobody waits for another."""
+"""Concurrent reviewers (rules V1, V2): no work is lost, and nobody waits for another."""
 
 import asyncio
 from itertools import count

@@ -1,4 +1,4 @@
-"""What a lead asks, over HTTP."""
+"""The operations of a lead over HTTP."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The main job, end to end: uploads become suggestions by themselves, each accounted for (rules A1, A5, A8)."""
+"""The main job, end to end: uploads get suggestions automatically, each with an outcome (rules A1, A5, A8)."""
 
 import asyncio
 from collections import Counter

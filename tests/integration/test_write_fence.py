@@ -1,4 +1,4 @@
-"""Locks hold at the very write: no save is acknowledged after a lock, and none is lost (the write fence)."""
+"""The write fence: no save is acknowledged after a lock, and none is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

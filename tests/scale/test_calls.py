@@ -1,4 +1,4 @@
-"""What large work costs in calls, whatever the machine."""
+"""The calls of large jobs, independent of the machine."""
 
 import json
 

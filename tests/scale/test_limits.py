@@ -100,7 +100,7 @@ def now() -> float:
 
 
 class Work:
-    """What clients have done, and how fairly: figures of the first 90 %, for the last client may wait for long."""
+    """The work of clients and its fairness: figures of the first 90 %, because the last client may wait long."""
 
     def __init__(self, clients: int, count: int) -> None:
         self.done = [0] * clients

@@ -1,4 +1,4 @@
-"""Who is let in: keys, tokens of the right tenant, and the platform's principal where it may be trusted."""
+"""Authentication: keys, tokens of the right tenant, and the platform's principal if it is trusted."""
 
 import base64
 import hashlib

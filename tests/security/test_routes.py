@@ -1,4 +1,4 @@
-"""Every route asks first who calls, and lets through only callers with the role of the route."""
+"""Every route first authenticates the caller, and accepts only callers with its role."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.support.hosts import KEY, LIMITED, Host
 
 ROOT = Path(__file__).parents[2]
 ANONYMOUS = {"health", "home", "ready", "studio_config", "studio_files"}
-#: They tell something, and change no project.
+#: They only return information.
 QUESTIONS = {"estimate_autolabel", "check_connection", "export_project", "search_documents"}
 GUARDED = [
     (operation, method)

@@ -202,7 +202,7 @@ class World:
     # The connection
 
     async def drive(self, name: str = "p", limit: int = 200) -> None:
-        """Bring the connection to rest, letting time pass where it waits."""
+        """Run the connection until it is idle, advancing the clock while it waits."""
         try:
             project = await self.app.stores.directory.read(name)
             incarnation = project.incarnation

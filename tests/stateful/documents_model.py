@@ -1,4 +1,4 @@
-"""What a project should hold, said as simply as it can be: the rules of documents, jobs, reviews and training."""
+"""A simple model of a project: the rules of documents, jobs, reviews and training."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -79,7 +79,7 @@ def running_azurite(folder: Path | None = None) -> Iterator[Azurite]:
 
 @pytest.fixture(scope="session")
 def azurite(pytestconfig: pytest.Config) -> Azurite:
-    """The session's Azurite, started by whoever asks first."""
+    """The session's Azurite, started on first use."""
     if _Shared.instance is None:
         running = running_azurite()
         _Shared.instance = running.__enter__()

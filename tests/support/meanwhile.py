@@ -1,4 +1,4 @@
-"""Storage at whose n-th call someone else acts first: every order in which two callers can meet, one after the other.
+"""Storage before whose n-th call another caller acts, to test every interleaving of two callers.
 
 storage = Meanwhile(7, lambda: other.container.projects.delete("p", "job"))
 app = living(MemoryStorage(), clock, faults=storage)

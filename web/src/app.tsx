@@ -25,7 +25,7 @@ export function App() {
   );
 }
 
-/** What autosave could not save before the person left the review. */
+/** Work that autosave could not save before the person left the review. */
 function LeftUnsaved() {
   return (
     <div role="status">

@@ -222,13 +222,13 @@ class LanguageModel(ServiceModel):
         )
         used = reply.used or expected  # not every server counts
         try:
-            found = await asyncio.to_thread(self._read, text, reply)
+            found = await asyncio.to_thread(self._parse, text, reply)
         except answers.WrongSchema as error:
             text = f"The model's response does not match the schema: {error}."
             return Answer(failure=JobError("InvalidAnswer", text), tokens=used)
         return Answer(found.predictions, tokens=used, left_out=found.left_out)
 
-    def _read(self, text: str, reply: Reply) -> answers.Found:
+    def _parse(self, text: str, reply: Reply) -> answers.Found:
         calibrate = partial(calibrated, self._calibration)
         return answers.read(self._task, text, reply.content, reply.tokens, calibrate)
 

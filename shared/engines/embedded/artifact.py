@@ -90,7 +90,7 @@ def unpack(data: bytes) -> Artifact:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             _check_size(archive)
-            head = json.loads(_read(archive, "model.json").decode("utf-8", "surrogatepass"))
+            head = json.loads(_read_entry(archive, "model.json").decode("utf-8", "surrogatepass"))
             _check_version(head)
             arrays = {name: _array(archive, name, *about) for name, about in head["arrays"].items()}
             return Artifact(dict(head["meta"]), arrays)
@@ -133,10 +133,12 @@ def _check_version(head: Any) -> None:
 def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: list[int]) -> NDArray[Any]:
     if dtype not in _DTYPES:
         raise ArtifactError(f"The array '{name}' of the model has an unexpected type.")
-    return np.frombuffer(_read(archive, f"{name}.bin"), dtype=dtype).reshape([int(size) for size in shape])
+    return np.frombuffer(_read_entry(archive, f"{name}.bin"), dtype=dtype).reshape(
+        [int(size) for size in shape]
+    )
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """An entry, as long as the directory says and no longer."""
     info = archive.getinfo(name)
     with archive.open(info) as entry:

@@ -59,7 +59,7 @@ class Document:
 
 def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
     """Raises NotEnoughExamples when no entity can be used."""
-    read, undrawn = _read(examples, seed)
+    read, undrawn = _tokenize(examples, seed)
     aligned = [align(tokens, len(example.text), example.spans) for example, tokens in read]
     reasons = sum((reasons for _, reasons in aligned), Counter({"unreadDocument": undrawn}))
     report = FitReport(
@@ -77,7 +77,7 @@ def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
     return fitter.tagger(fitter.fit(documents), decision), report
 
 
-def _read(examples: Sequence[Example], seed: int) -> tuple[list[tuple[Example, Tokens]], int]:
+def _tokenize(examples: Sequence[Example], seed: int) -> tuple[list[tuple[Example, Tokens]], int]:
     """The examples with their tokens, as far as their size together is bounded, and how many were not drawn."""
     lengths = [len(example.text) for example in examples]
     characters, drawn = within(lengths, _MOST_CHARACTERS, _LEAST_CHARACTERS, seed)

@@ -1,4 +1,4 @@
-"""The description of the API is pinned: whoever changes the API sees it in the diff of `openapi.json`.
+"""The description of the API is pinned: a change of the API shows in the diff of `openapi.json`.
 
 UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest tests/unit/openapi writes it anew.
 """

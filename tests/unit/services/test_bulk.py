@@ -72,7 +72,7 @@ async def test_when_the_pages_cannot_be_read_batches_under_way_finish(
     job = await app.container.bulk.start(app.name, bulk.BulkRequest(accept=True), "Ana", "job")
     assert job.status is JobStatus.RUNNING
 
-    # What was done stays, and the sweep goes on with the rest.
+    # Finished batches stay, and the sweep continues with the others.
     done = [d for n in range(40) if (d := await app.document(f"{n:02}.txt")) and d.labels is not None]
     assert 0 < len(done) < 40
     for number in range(len(job.batches)):

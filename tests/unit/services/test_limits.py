@@ -1,4 +1,4 @@
-"""All work has a limit of its own, far below the one at which the host ends the worker with all that it is doing."""
+"""All work has its own time limit, far below the one at which the host kills the worker with all its invocations."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Progress by person and day: counted from the history, each change once, whoever asks how often."""
+"""Progress by person and day: counted from the history, each change once, however often it is requested."""
 
 import asyncio
 from datetime import date, timedelta

@@ -1,4 +1,5 @@
-"""A listing removes no labels: a missing container is an outage, many removals need a person (rules D3, D12, D13)."""
+"""A listing removes no labels: a missing container is an outage, many removals need a confirmation (rules D3, D12,
+D13)."""
 
 import pytest
 

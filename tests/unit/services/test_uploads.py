@@ -158,7 +158,7 @@ async def test_an_event_for_content_that_was_planned_makes_no_second_job(app: Ap
 async def test_an_upload_job_that_planned_nothing_is_never_shown(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also not when its worker dies before it removes it: whoever looks does so."""
+    """Even if its worker crashes before removing it: the next reader removes it."""
     await app.create()
     await app.define("Refund")
     await app.upload({"a.txt": "@Refund:73"})

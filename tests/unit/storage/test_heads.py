@@ -1,4 +1,5 @@
-"""What a process remembers of heads and pages never shows: lists are right whoever wrote, and cost what changed."""
+"""The cache of heads and pages is never stale: lists are correct whichever process wrote, and cost only what
+changed."""
 
 import asyncio
 import random

@@ -4,7 +4,7 @@ import type { ErrorBody } from "./types";
 
 const ADMINISTRATOR = "If it happens again, ask your administrator.";
 
-/** What the Functions host answers by itself, with an empty body. */
+/** The Functions host's own responses, with an empty body. */
 const HOST_ANSWERS: Readonly<Record<number, string>> = {
   400: "The server could not read the request. Reload the page and try again.",
   401: "The server did not accept the sign-in. Sign in again.",

@@ -1,4 +1,4 @@
-/** One way to call the API: credentials added, what passes tried again, errors turned into `ApiError` with a message. */
+/** Calls of the API: adds credentials, retries temporary failures, and turns errors into `ApiError` with a message. */
 
 import { hostAnswer, passes, UNREACHABLE } from "./host-answers";
 import type { DocumentItem, ErrorBody } from "./types";

@@ -25,7 +25,7 @@ export interface BlindItem {
   reviewed: boolean;
 }
 
-/** The label field has what the second person said, for that person alone. */
+/** The label field has the labels of the second person, for that person only. */
 export interface BlindDocument extends BlindItem, LabelFields {
   language: string;
   text: string;
@@ -86,7 +86,7 @@ export const listBlindDocuments = async (
 export const getBlindDocument = (project: string, review: string, id: string): Promise<BlindDocument> =>
   json(documentOf(project, review, id));
 
-/** Null labels undo what was said. */
+/** Null removes the labels. */
 export async function putBlindLabels(
   project: string,
   review: string,

@@ -1,9 +1,9 @@
-/** What a lead asks and does, as the API has it. */
+/** The operations of a lead. */
 
 import { json } from "./http";
 import type { Page } from "./types";
 
-/** What a person did on a day of UTC. */
+/** What a person did on a day (UTC). */
 export interface Work {
   date: string;
   by: string;

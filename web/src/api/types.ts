@@ -194,13 +194,13 @@ export interface AutolabelResult {
   model?: string;
 }
 
-/** An engine of the server, and what became of its suggestions in a project. */
+/** An engine of the server, and the counts of its suggestions in a project. */
 export interface EngineFigures {
   engine: string;
   available: boolean;
   unavailable?: string;
   needsLabels: boolean;
-  /** What jobs use now, of an engine that runs elsewhere. */
+  /** The model that jobs use now, for an external engine. */
   model: string | null;
   suggested: number;
   accepted: number;

@@ -117,7 +117,8 @@ async function headers(): Promise<Record<string, string>> {
   return token ? { authorization: `Bearer ${token}` } : {};
 }
 
-/** Ends the session, but not for a call of the session before, whose answer comes after the next person's key. */
+/** Ends the session, unless the call is from the previous session and its response came after the next person signed
+ * in. */
 function expire(credentials: Record<string, string>): void {
   const local = config.value?.authMode === "local";
   if (local && (credentials[KEY_HEADER] ?? null) !== sessionStorage.getItem(KEY)) return;

@@ -2,7 +2,7 @@
 
 export const HUES = 12;
 
-/** The hue of each category. Of the first dozen no two share one: whoever comes later takes the next that is free. */
+/** The hue of each category. Of the first dozen no two share one: later ones take the next free one. */
 export function huesOf(categories: readonly string[]): ReadonlyMap<string, number> {
   const hues = new Map<string, number>();
   const taken = new Set<number>();
@@ -22,7 +22,7 @@ export function hueOf(name: string): number {
   return (hash >>> 0) % HUES;
 }
 
-/** How much a suggestion is to be doubted: shown by the weight of its underline. */
+/** How uncertain a suggestion is: shown by the weight of its underline. */
 export function doubtOf(confidence: number): "low" | "medium" | "high" {
   return confidence >= 0.8 ? "low" : confidence >= UNCERTAIN ? "medium" : "high";
 }

@@ -1,4 +1,4 @@
-/** What must hold before a project can be connected. */
+/** The conditions for connecting a project. */
 
 export interface Condition {
   readonly code: string;

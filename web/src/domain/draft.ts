@@ -1,7 +1,7 @@
 /**
- * What a reviewer did to one document and has not saved: the document as it was read, and a list of steps.
- * Everything else is derived from the two: undo removes the last step, and a reload loses nothing.
- * A draft holds ids, categories and offsets, never the document's text.
+ * Unsaved work on one document: the document as it was read, and a list of steps. Everything else is derived from the
+ * two: undo removes the last step, and a reload loses nothing. A draft holds ids, categories and offsets, never the
+ * document's text.
  */
 
 import type { Dataset, DocumentItem, Kind, Suggestion } from "../api/types";
@@ -163,7 +163,7 @@ export function derive(base: Base, steps: readonly Step[], kind: Kind): Derived 
 
 const derivedDrafts = new WeakMap<Draft, Derived>();
 
-/** What the steps of a draft lead to; kept, since lists ask for it again at every change of any draft. */
+/** The result of the steps of a draft; cached, because lists need it at every change of any draft. */
 export function derivedOf(draft: Draft, kind: Kind): Derived {
   const known = derivedDrafts.get(draft);
   if (known) return known;
@@ -224,7 +224,7 @@ export function marksOf({ flagged, note }: Pick<Changes, "flagged" | "note">): S
 
 const idleDrafts = new WeakMap<Draft, boolean>();
 
-/** True when saving would change nothing, as after a decision that was undone. */
+/** True if saving would change nothing, for example after a decision was undone. */
 export function isIdle(draft: Draft, kind: Kind): boolean {
   const known = idleDrafts.get(draft);
   if (known !== undefined) return known;

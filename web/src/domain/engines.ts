@@ -24,7 +24,7 @@ export function howWithoutLabels(engine: string): string {
     : "needs none.";
 }
 
-/** What people call an engine. */
+/** The display name of an engine. */
 export function engineName(engine: string): string {
   const found = ENGINES.find(([value]) => value === engine);
   return found?.[0] ? found[1].replace(/ \(.*/, "") : engine;

@@ -1,4 +1,4 @@
-/** How numbers, times and values of the API are shown. */
+/** Formats of numbers, times and values of the API. */
 
 import type { Kind, Studio } from "../api/types";
 
@@ -53,7 +53,7 @@ export const words = (camel: string): string => camel.replace(/([a-z])([A-Z])/g,
 const EDGES_AND_RUNS = /^ +| +$| {2,}/g;
 const OTHER_BLANKS = /[^\S ]/g;
 
-/** A name with each blank shown that nobody would see: at its ends, beside another, and other than the common one. */
+/** A name with marks for invisible spaces: at its ends, repeated, or of an unusual kind. */
 export const visible = (name: string): string =>
   name.replace(OTHER_BLANKS, "␣").replace(EDGES_AND_RUNS, (spaces) => "␣".repeat(spaces.length));
 

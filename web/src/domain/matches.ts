@@ -1,4 +1,4 @@
-/** Where a text has what the list was searched for; as the server searches: any white space for white space, any case. */
+/** The matches of a search in a text, by the server's rules: white space matches any white space, case is ignored. */
 
 import type { Span } from "./segments";
 

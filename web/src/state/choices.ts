@@ -1,4 +1,4 @@
-/** What a person chose for a project: the number keys of categories, those used last, whether percentages are shown. */
+/** A person's choices for a project: number keys of categories, recent categories, whether percentages are shown. */
 
 import { computed, signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { Category } from "../api/types";

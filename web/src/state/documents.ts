@@ -1,4 +1,4 @@
-/** Documents and texts that were read, so that the next one is there before it is asked for. */
+/** Cache of documents and texts, with the next ones read ahead. */
 
 import type { DocumentItem } from "../api/types";
 import type { Loaded, Source } from "./source";

@@ -106,7 +106,7 @@ export class Drafts {
     return () => window.removeEventListener("storage", heard);
   }
 
-  /** Drafts without a person, as they were kept before, belong to whoever opens the project first. */
+  /** Drafts of earlier versions, which have no person, belong to the person who opens the project first. */
   private adopt(former: string): void {
     const keys = Array.from({ length: this.storage.length }, (_, i) => this.storage.key(i) ?? "");
     for (const key of keys) {

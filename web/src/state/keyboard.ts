@@ -1,4 +1,4 @@
-/** Which command a key means, also on keyboards that do not write Latin letters, and what is printed on that key. */
+/** The command of a key, also on non-Latin keyboards, and the label of that key. */
 
 import { signal } from "@preact/signals";
 

@@ -1,9 +1,8 @@
 /**
- * Reviews that were left while a save was on its way, or while autosave still had work to save: they go on saving, and
- * trying again after an outage, until it is saved, the same review is opened again, or the person signs out.
+ * Reviews that were left during a save, or while autosave still had work to save: they continue to save, and retry
+ * after an outage, until everything is saved, the same review is opened again, or the person signs out.
  *
- * The same work is never saved from two places: whoever opens the review again goes on with the drafts and the saving
- * that it was left with.
+ * The same work is never saved from two places: a review that is opened again continues with its drafts and its saving.
  */
 
 import { effect, signal, untracked, type ReadonlySignal } from "@preact/signals";

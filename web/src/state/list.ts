@@ -1,4 +1,4 @@
-/** A list of up to 100,000 documents, read page by page as far as someone looks. */
+/** A list of up to 100,000 documents, read page by page as it is scrolled. */
 
 import { batch, signal } from "@preact/signals";
 import type { DocumentQuery, Match } from "../api/client";

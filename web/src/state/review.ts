@@ -189,7 +189,7 @@ export class Review {
     );
   }
 
-  /** Whoever comes back to a document finds it in the list as it was left. */
+  /** A document that is opened again has its previous position in the list. */
   private listOf(filters: Filters, id: string | null): DocumentList {
     const last = this.open.lastList;
     const same = id && last && JSON.stringify(last.filters) === JSON.stringify(filters);

@@ -203,7 +203,7 @@ export class Saving {
     }
   }
 
-  /** Undoes the last saved change of a document, whoever made it, as its history offers. */
+  /** Undoes the last saved change of a document, by any person, as its history offers. */
   async undoLastOf(document: DocumentItem): Promise<void> {
     const { drafts } = this.review;
     try {
