@@ -45,7 +45,7 @@ async def test_roles_hide_what_one_may_not_do(open_studio: OpenStudio, new_proje
 async def test_a_card_does_not_move_when_its_counts_arrive(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
-    """Whoever clicks a project further down would open another one; many small moves add up, so none is allowed."""
+    """If a card moved, a click could open another project; many small moves add up, so none is allowed."""
     project, other = await new_project(SINGLE), await new_project(SINGLE)
     await project.suggested({"a.txt": "@Refund:60"}, "Refund")
     elsewhere = {"amlProjectPath": "path", "isLabelingLocked": True}

@@ -100,7 +100,7 @@ function ProjectCard({ project }: { project: Project }) {
           </>
         )}
       </p>
-      {/* What is not here yet has its room: a card must not move away from whoever clicks it. */}
+      {/* Space is reserved for missing content, so that no card moves while it is clicked. */}
       <div class={statistics ? undefined : "room"}>
         <StatusBar statistics={statistics ?? NO_STATISTICS} />
       </div>
