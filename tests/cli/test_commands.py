@@ -216,7 +216,7 @@ def test_files_that_cannot_be_documents_are_left_out_with_the_reason(cli: Cli, t
 @pytest.mark.parametrize(
     ("storage", "status", "sentence"),
     [
-        ("", 2, "Uploading goes to the storage account, not through the app"),
+        ("", 2, "Files are uploaded to the storage account, not through the app"),
         ("nonsense", 2, "not a connection string or a URL"),
         ("http://127.0.0.1:9/account?sig=x", 3, "The storage account cannot be reached"),
         (
@@ -303,7 +303,7 @@ async def test_what_does_not_fit_is_skipped_with_the_reason(
     await run(cli, "labels", "import", str(file), "--yes", "--replace", status=1)
     assert (await project.document("0.txt"))["class"] == {"category": "New"}
     assert "--format" in (await run(cli, "labels", "export", "x.json", status=2)).err
-    assert "holds entities" in (await run(cli, "labels", "export", "x.conll", status=2)).err
+    assert "supports only entities" in (await run(cli, "labels", "export", "x.conll", status=2)).err
     file.write_text("location\n")
     assert (
         "Line 1: the columns category are missing"
@@ -395,7 +395,7 @@ def test_the_shell_completes_commands_and_names_of_projects(cli: Cli):
 async def test_progress_shows_who_did_what(cli: Cli, new_project: MakeProject):
     cli("login", cli.url, "--key", cli.key)
     project = await new_project()
-    assert (await run(cli, "team", "progress", "-p", project.name)).out.startswith("Nobody changed labels")
+    assert (await run(cli, "team", "progress", "-p", project.name)).out.startswith("No labels were changed")
     await project.define("Refund")
     shown = await run(cli, "team", "progress", "-p", project.name)
     assert [line.split()[1:3] for line in shown.out.splitlines()[1:]] == [[cli.key, "1"]]

@@ -214,7 +214,7 @@ def test_labels_of_another_text_are_not_placed():
         to_labels(record("Paris", [Span(0, 5, "City")]), "entities", "Rome!")
     with pytest.raises(Misfit, match="is not inside the text"):
         to_labels(replace(record("", [Span(0, 9, "City")]), text=None), "entities", "Rome!")
-    with pytest.raises(Misfit, match="does not follow"):
+    with pytest.raises(Misfit, match="does not match the text"):
         list(align([("Paris", "City", True)], "Rome"))
     with pytest.raises(Misfit, match="no token for the text from character 5"):
         list(align([("Paris", "City", True)], "Paris now"))

@@ -280,7 +280,7 @@ def test_a_search_that_does_not_go_on_is_given_up(offline: Cli, monkeypatch: pyt
     body = {"value": [], "searched": 5, "unread": 0, "total": 9, "continuationToken": "t"}
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     monkeypatch.setattr(session, "Client", partial(Client, transport=transport))
-    assert "its search does not go on" in offline("documents", "search", "x", status=3).err
+    assert "its search makes no progress" in offline("documents", "search", "x", status=3).err
 
 
 def test_dead_letters_that_are_always_sent_again_end(offline: Cli, monkeypatch: pytest.MonkeyPatch):
