@@ -36,6 +36,7 @@ from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.json_codec import rule_of
 
 _URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
+_REFERENCE = "@Microsoft.KeyVault("  # the platform puts the secret in its place, if it can read it
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ACCOUNT = (
@@ -156,7 +157,7 @@ class Settings(BaseSettings):
 
     default_engine: str = "embedded"
     #: More engines as JSON, name to `module:factory`; for engines of your own.
-    extra_engines: Json[dict[str, str]] = {}
+    extra_engines: Json[dict[str, Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]]] = {}
 
     #: Text records that an engine may take in a month of UTC, for each project, as JSON by engine name.
     engine_budgets: Json[dict[str, Annotated[int, Field(ge=0)]]] = {}
@@ -314,10 +315,10 @@ def read_settings(variables: Mapping[str, str]) -> tuple[Settings, list[str]]:
     One sentence for each error, with the name of the setting and without values. Settings with errors are left out.
     """
     given = {name.lower(): value for name, value in variables.items() if value}
-    found: list[str] = []
-    wrong: set[str] = set()
+    wrong = {name for name in Settings.model_fields if given.get(name, "").startswith(_REFERENCE)}
+    found = [f"{n.upper()}: Key Vault gave no value; see the setting in the portal." for n in sorted(wrong)]
     try:
-        settings = _settings_of(given)
+        settings = _settings_of({name: value for name, value in given.items() if name not in wrong})
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             found.append(_sentence(detail))
@@ -382,10 +383,7 @@ def _engine_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "OPENAI_BASE_URL and OPENAI_MODEL.",
         )
     if settings.default_engine == AZURE_LANGUAGE and not settings.language_endpoint:
-        yield (
-            "default_engine language_endpoint",
-            "DEFAULT_ENGINE=azure-language requires LANGUAGE_ENDPOINT.",
-        )
+        yield "default_engine language_endpoint", "DEFAULT_ENGINE=azure-language requires LANGUAGE_ENDPOINT."
 
 
 def _storage_contradictions(settings: Settings) -> Iterator[tuple[str, str]]:

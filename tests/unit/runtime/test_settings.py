@@ -123,6 +123,23 @@ def test_settings_that_fit_together(variables: dict[str, str]) -> None:
     assert read_settings({"AzureWebJobsStorage": STORAGE} | variables)[1] == []
 
 
+@pytest.mark.parametrize("name", ["API_KEYS", "LANGUAGE_KEY", "WEBHOOK_SECRETS"])
+def test_a_reference_that_the_platform_could_not_replace_is_no_value(name: str) -> None:
+    """The host hands on the reference itself; a key of that text would be sent to a service."""
+    reference = "@Microsoft.KeyVault(SecretUri=https://sekret.vault.azure.net/secrets/x)"
+    settings, found = read_settings({"AzureWebJobsStorage": STORAGE, name: reference})
+    assert found == [f"{name}: Key Vault gave no value; see the setting in the portal."]
+    assert not getattr(settings, name.lower())
+
+
+@pytest.mark.parametrize(
+    "path", ["module", "module:", ":Class", "a b:Class", "module:Class:x", "module:Class\n"]
+)
+def test_an_engine_of_ones_own_is_a_name_in_a_module(path: str) -> None:
+    _, found = read_settings({"AzureWebJobsStorage": STORAGE, "EXTRA_ENGINES": json.dumps({"mine": path})})
+    assert found == ["Each value of EXTRA_ENGINES must be the name of a class, as 'module:Class'."]
+
+
 @pytest.mark.parametrize(
     "name", ["OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "LANGUAGE_KEY", "EVENTS_TOPIC_KEY"]
 )
