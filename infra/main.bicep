@@ -277,6 +277,7 @@ module eventsTopic 'modules/topic.bicep' = if (!empty(eventsTopicId)) {
 module app 'modules/app.bicep' = {
   scope: group
   name: 'app'
+  dependsOn: [endpoints] // the platform reads the vault and the storage account when it makes the app
   params: {
     suffix: suffix
     location: location

@@ -175,6 +175,21 @@ def test_security_properties_are_literals(home: Path) -> None:
     assert site["identity"]["type"] == "UserAssigned"
     [insights] = [resource for resource in built if resource["type"] == "Microsoft.Insights/components"]
     assert insights["properties"]["DisableLocalAuth"] is True
+    passwords = [part for part in built if part["type"].endswith("/basicPublishingCredentialsPolicies")]
+    assert [part["properties"]["allow"] for part in passwords] == [False, False]
+
+
+def test_the_app_is_made_when_the_network_leads_to_what_it_reads(home: Path) -> None:
+    """The platform reads Key Vault at once, and remembers for hours that it could not."""
+    [app] = [part for part in resources(template(home)) if part["name"] == "app"]
+    after = " ".join(app["dependsOn"])
+    assert all(f"'{module}')" in after for module in ("endpoints", "storage", "vault"))
+
+
+def test_alerts_can_be_made_before_the_first_metrics(home: Path) -> None:
+    """A new workspace has no table of metrics yet, which a check of the query would not find."""
+    [rules] = [part for part in resources(template(home)) if part["type"].endswith("/scheduledQueryRules")]
+    assert rules["properties"]["skipQueryValidation"] is True
 
 
 def test_the_host_gets_the_limits_of_the_sample(home: Path) -> None:
@@ -434,5 +449,5 @@ def test_every_parameter_has_its_variable(home: Path) -> None:
             assert default == (declaration and declaration.replace("[[", "[")), name  # "[[" is a text's "["
     for name in EDITED:
         assert given[name]["value"] == declared[name]["defaultValue"]
-    sentence = "which variable of the environment sets each, except `alwaysReady`"
+    sentence = "which environment variable sets each of them. The exception is `alwaysReady`"
     assert sentence in (ROOT / "docs/deploy.md").read_text("utf-8")
