@@ -8,7 +8,7 @@ import pytest
 from shared.storage.gateways.ports import Blobs, Queues, Table
 from tests.contract.fake_service import FakeService
 from tests.contract.storages import Storage
-from tests.support.azurite import azurite
+from tests.support.azurite import QUIET, azurite
 from tests.support.storage.memory import MemoryStorage
 
 __all__ = ["azurite"]
@@ -48,6 +48,6 @@ def queues(storage: Storage) -> Queues:
 
 @pytest.fixture
 async def container(blobs: Blobs) -> str:
-    name = f"c{uuid4().hex}"
+    name = f"{QUIET}{uuid4().hex}"
     await blobs.create_container(name)
     return name

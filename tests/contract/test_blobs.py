@@ -14,6 +14,7 @@ from shared.storage.gateways.ports import (
     ContainerMissing,
 )
 from tests.contract.storages import chunks, joined
+from tests.support.azurite import QUIET
 
 AWKWARD_NAMES = [
     "a b.txt",
@@ -122,7 +123,7 @@ async def test_names_that_no_blob_can_have(blobs: Blobs, container: str, name: s
 
 
 async def test_a_name_cannot_leave_its_container(blobs: Blobs, container: str) -> None:
-    other = f"o{uuid4().hex}"
+    other = f"{QUIET}{uuid4().hex}"
     await blobs.create_container(other)
     await blobs.write(other, "x", b"secret")
 
@@ -220,7 +221,7 @@ async def test_delete_by_prefix(blobs: Blobs, container: str) -> None:
 
 
 async def test_containers(blobs: Blobs) -> None:
-    stem = f"k{uuid4().hex[:20]}"
+    stem = f"{QUIET}{uuid4().hex[:20]}"
 
     assert await blobs.container_exists(f"{stem}-a") is False
     assert await blobs.create_container(f"{stem}-b") is True

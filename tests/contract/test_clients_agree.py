@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared.storage.gateways.ports import Blobs, Insert, Row, Table
 from tests.contract.test_memory_agrees import new_side as side_of
 from tests.contract.test_memory_agrees import outcome, ranges, transactions
-from tests.support.azurite import Azurite
+from tests.support.azurite import QUIET, Azurite
 
 EXAMPLES = int(os.environ.get("COMPARE_EXAMPLES", "20"))
 many = settings(
@@ -132,7 +132,7 @@ def test_transactions_and_single_operations(azurite: Azurite, steps: list[Any], 
 @many
 @given(name=any_name, data=st.binary(max_size=200), cap=st.sampled_from([None, 1, 5, 1000]), other=any_name)
 def test_blobs_of_any_name(azurite: Azurite, name: str, data: bytes, cap: int | None, other: str) -> None:
-    container = f"c{uuid4().hex}"
+    container = f"{QUIET}{uuid4().hex}"
 
     async def program(clients: Sequence[Any]) -> None:
         blobs: list[Blobs] = [client.blobs for client in clients]

@@ -39,6 +39,7 @@ from shared.domain.names import Studio
 from shared.storage.gateways.ports import Insert, RowExists
 from shared.storage.rows import packed_values, unpacked_values
 from tests.contract.storages import Storage
+from tests.support.azurite import QUIET
 from tests.support.storage.faults import Faults, LostAnswer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +50,7 @@ ENTRY = LogEntry(NOW, "lead", Transition(State.NONE, State.CONNECTING, Studio.LA
 
 @pytest.fixture
 def make(storage: Storage) -> Callable[..., ConnectionStore]:
-    container = f"t{uuid4().hex}"
+    container = f"{QUIET}{uuid4().hex}"
 
     def build(faults: Faults | None = None) -> ConnectionStore:
         faults = faults or Faults()

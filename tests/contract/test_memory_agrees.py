@@ -26,7 +26,7 @@ from shared.storage.gateways.ports import (
     Value,
 )
 from tests.contract.storages import Storage
-from tests.support.azurite import Azurite
+from tests.support.azurite import QUIET, Azurite
 from tests.support.storage.memory import MemoryStorage
 
 KEYS = ["a", "a|1", "b'", "😀"]
@@ -128,7 +128,7 @@ async def both(azurite: Azurite, program: Any, *, rest: bool) -> None:
 
 
 async def new_side(storage: Storage) -> Side:
-    container = f"c{uuid4().hex}"
+    container = f"{QUIET}{uuid4().hex}"
     await storage.blobs.create_container(container)
     return Side(storage.table("rows"), storage.blobs, container)
 

@@ -25,6 +25,7 @@ from shared.services.review.documents import DocumentService
 from shared.storage.gateways.ports import BlobLeased, Blobs, Queues, Table
 from shared.storage.pages import Author
 from shared.wire.aml_jsonl import OffsetUnit
+from tests.support.azurite import QUIET
 from tests.support.storage.faults import Faults
 
 LS, AML = Studio.LANGUAGE_STUDIO, Studio.AZURE_ML
@@ -91,7 +92,7 @@ class World:
     ) -> None:
         self.storage = storage
         self.clock = Clock()
-        self.prefix = prefix or f"t{uuid4().hex[:10]}"
+        self.prefix = prefix or f"{QUIET}{uuid4().hex[:10]}"
         self.labeling = f"{self.prefix}lab"
         self.texts = f"{self.prefix}docs"
         self._azure_ml = azure_ml

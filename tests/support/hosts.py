@@ -20,7 +20,7 @@ from typing import IO
 
 import pytest
 
-from tests.support.azurite import Azurite
+from tests.support.azurite import QUIET, Azurite
 from tests.support.engines import NAME
 from tests.support.events import HOST_KEYS
 
@@ -33,8 +33,6 @@ LIMITED = {
     "writer": ["Projects.Write"],
     "stranger": ["Unknown.Role"],
 }
-#: Containers with this prefix make no events: their tests post their own, or none.
-QUIET = "quiet"
 DOCUMENTS = "documents"
 _STOP_SECONDS = 60
 
