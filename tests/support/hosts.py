@@ -92,6 +92,7 @@ def running_host(
         "DEFAULT_ENGINE": NAME,
         "EXTRA_ENGINES": json.dumps({NAME: "tests.support.engines:ScriptedEngine"}),
         "TEST_HOLD_FILE": str(folder / "hold"),
+        "TEST_LONGEST_PAUSE": "1",
         "COLLECT_WINDOW_SECONDS": "1",
         # What only a sweep brings on is a fault; each one reads every project that the tests have made so far.
         "SWEEP_SCHEDULE": "0 */10 * * * *",

@@ -85,6 +85,14 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
     async def fails(message: JobMessage) -> None:
         raise RuntimeError(quoted)
 
+    delays: list[int] = []
+    send = app.sent.send
+
+    async def noted(queue: str, body: str, *, delay: int = 0) -> None:
+        delays.append(delay)
+        await send(queue, body, delay=delay)
+
+    monkeypatch.setattr(app.sent, "send", noted)
     monkeypatch.setattr(app.container.registering, "run", fails)
     waiting, tries = [(WORK_QUEUE, JobMessage.of(job).model_dump_json())], 0
     with caplog.at_level(logging.WARNING):
@@ -95,6 +103,7 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
             app.sent.waiting.clear()
 
     assert tries == len(PAUSES) + 1
+    assert delays == list(PAUSES) == [1, 2, 5, 10]
     found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
     assert (found.status, found.errors[0].code) == (JobStatus.FAILED, "JobFailed")
     lines = [record for record in caplog.records if "(RuntimeError)" in record.getMessage()]
