@@ -55,7 +55,7 @@ async def list_documents(call: Call, query: DocumentListQuery) -> Reply:
 
 @routes.add("POST", f"{DOCUMENTS}/:search", {200: SearchModel}, role=Role.READ)
 async def search_documents(call: Call, body: SearchBody) -> Reply:
-    """Search the texts of documents, at most 300 at a call, and say how many were searched."""
+    """Search the texts of documents, at most 300 per call, and return how many were searched."""
     from shared.services.review.searching import Search
 
     search = Search(await document_query(call, body), body.text, body.match_case)

@@ -75,7 +75,7 @@ async def get_deletion_job(call: Call) -> Reply:
 
 @routes.add("GET", f"{P}/guidelines", {200: GuidelinesModel}, role=Role.READ)
 async def get_guidelines(call: Call) -> Reply:
-    """Get the labeling guidelines of a project, Markdown; version 0 when there are none."""
+    """Get the labeling guidelines of a project (Markdown); version 0 if there are none."""
     return _guidelines(await call.container.projects.guidelines(call.project_name))
 
 

@@ -24,7 +24,7 @@ routes = Routes()
 
 @routes.add("POST", f"{P}/documents/:review", {200: ReviewAnswer}, role=Role.REVIEW)
 async def review_documents(call: Call, body: ReviewBody) -> Reply:
-    """Save the decisions on up to 100 documents; one document's conflict does not stop the others."""
+    """Save the decisions on up to 100 documents; a conflict on one document does not stop the others."""
     decisions = [_submitted(decision) for decision in body.decisions]
     project, results = await call.container.review.save(
         call.project_name, decisions, call.caller.name, call.revision()

@@ -142,7 +142,7 @@ async def list_dead_letters(call: Call, query: DeadLetterQuery) -> Reply:
 
 @routes.add("POST", f"{DEAD_LETTERS}/:resend", {200: Resent}, role=Role.OWN)
 async def resend_dead_letters(call: Call, body: ResendBody) -> Reply:
-    """Send dead letters again: those named, or without names all, 100 a request."""
+    """Send dead letters again: those with the given ids, or all, up to 100 per request."""
     return Reply(200, {"resent": await call.container.events.resend(body.ids, MOST_RESENT)})
 
 
@@ -172,7 +172,7 @@ def _not_offered(feature: str, instead: str) -> NotOffered:
     project_names="any",
 )
 async def zy_not_offered(call: Call) -> Reply:
-    """Answer unsupported Azure operations with what to use instead, and their lists with an empty list."""
+    """Answer unsupported Azure operations with an alternative, and their lists with an empty list."""
     rest = call.request.route_params.get("rest", "")
     if call.request.method == "GET" and rest in (_GLOBAL_LISTS if call.project_name == "global" else _LISTS):
         return await _empty_list(call)

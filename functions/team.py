@@ -46,7 +46,7 @@ DAYS = 30
 
 @routes.add("GET", f"{P}/progress", {200: ProgressAnswer}, role=Role.READ)
 async def get_progress(call: Call, query: ProgressQuery) -> Reply:
-    """Get what each person did on each day (UTC), the newest first."""
+    """Get what each person did on each day (UTC), newest first."""
     last = query.to_date or call.container.stores.clock().date()
     first = query.from_date or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
     project, progress = await call.container.team.progress(call.project_name, first, last)
@@ -64,7 +64,7 @@ async def get_progress(call: Call, query: ProgressQuery) -> Reply:
 
 @routes.add("POST", f"{P}/documents/:assign", {200: AssignAnswer}, role=Role.WRITE)
 async def assign_documents(call: Call, body: AssignBody) -> Reply:
-    """Assign the first documents of a filter to a person, or to nobody: advice, no lock."""
+    """Assign the first documents of a filter to a person, or to nobody: advice, not a lock."""
     query = await document_query(call, body.filter)
     query.require_range()
     count, more = await call.container.team.assign(
@@ -80,7 +80,7 @@ async def assign_documents(call: Call, body: AssignBody) -> Reply:
 
 @routes.add("GET", f"{P}/assignments", {200: AssignmentList}, role=Role.READ)
 async def list_assignments(call: Call) -> Reply:
-    """List how many documents each person has, by status; null: those of nobody."""
+    """List how many documents each person has, by status; null: unassigned documents."""
     found = await call.container.team.assignments(call.project_name)
     value = [
         {"assignee": person or None, "documents": counts.total()}
@@ -92,7 +92,7 @@ async def list_assignments(call: Call) -> Reply:
 
 @routes.add("POST", REVIEWS, {201: SecondReviewModel}, role=Role.WRITE)
 async def create_second_review(call: Call, body: SecondReviewBody) -> Reply:
-    """Have a sample of labeled documents labeled again by a second person who sees nothing of the first."""
+    """Start a second review: a second person labels a sample again without seeing the first labels."""
     from shared.services.review.second import SampleRequest
 
     if (body.size is None) is (body.percent is None):
@@ -137,7 +137,7 @@ def _blind_item(item: "SecondItem") -> dict[str, Any]:
 
 @routes.add("GET", f"{REVIEW}/documents/{{documentId}}", {200: BlindDocumentModel}, role=Role.READ)
 async def get_blind_document(call: Call) -> Reply:
-    """Get a document of a second review: its text and what the second person said; no other labels or suggestions."""
+    """Get a document of a second review: its text and the labels of the second person, no others and no suggestions."""
     project, shown = await call.container.second.read(
         call.project_name, call.path("reviewId"), call.path("documentId"), call.caller.name
     )
@@ -155,7 +155,7 @@ async def get_blind_document(call: Call) -> Reply:
 
 @routes.add("PUT", f"{REVIEW}/documents/{{documentId}}/labels", {204: None}, role=Role.REVIEW)
 async def put_blind_labels(call: Call, body: LabelsBody) -> Reply:
-    """Set what the second person says of a document, or undo that with null; the labels of the document stay."""
+    """Set the labels of the second person, or remove them with null; those of the document stay."""
     project = await call.container.projects.get(call.project_name)
     labels = await submitted_labels(call, project.kind, body.root)
     await call.container.second.save(
@@ -166,7 +166,7 @@ async def put_blind_labels(call: Call, body: LabelsBody) -> Reply:
 
 @routes.add("GET", f"{REVIEW}/agreement", {200: AgreementAnswer}, role=Role.READ)
 async def get_agreement(call: Call) -> Reply:
-    """Get how far two people agree: Cohen's kappa for classes, F1 of spans for entities. Not for the second person."""
+    """Get the agreement of both people: Cohen's kappa for classes, F1 of spans for entities. Not for the second."""
     _, found = await call.container.second.summary(call.project_name, call.path("reviewId"), call.caller.name)
     of = found.agreement
     return Reply(
@@ -215,7 +215,7 @@ def _disagreement(kind: ProjectKind, item: "SecondItem", first: Labels, second: 
 
 @routes.add("POST", f"{REVIEW}/documents/{{documentId}}/:resolve", {200: DocumentModel}, role=Role.WRITE)
 async def resolve_disagreement(call: Call, body: ResolveBody) -> Reply:
-    """Make the first, the second or other labels those of the document, as it was read (`If-Match`)."""
+    """Set the labels of the document to the first, the second or other labels, at the version read (`If-Match`)."""
     project = await call.container.projects.get(call.project_name)
     if (body.choice is None) is (body.labels is None):
         raise InvalidArgument("Set either 'choice' or 'labels'.", target="choice")
@@ -234,7 +234,7 @@ async def resolve_disagreement(call: Call, body: ResolveBody) -> Reply:
 
 @routes.add("POST", f"{REVIEW}/documents/{{documentId}}/:reopen", {200: DocumentModel}, role=Role.WRITE)
 async def reopen_disagreement(call: Call) -> Reply:
-    """Undo the resolution of a disagreement: the document has its labels from before again."""
+    """Undo the resolution of a disagreement: the document gets its previous labels."""
     document, project = await call.container.second.reopen(
         call.project_name, call.path("reviewId"), call.path("documentId"), call.caller.name, call.revision()
     )

@@ -35,7 +35,7 @@ ONE = f"{MODELS}/{{trainedModelLabel}}"
 
 @routes.add("POST", f"{P}/:train", {202: None}, role=Role.WRITE)
 async def train(call: Call, body: TrainBody) -> Reply:
-    """Train a model on the labels of the active studio; its success removes suggestions that were not accepted."""
+    """Train a model on the labels of the active studio; when it succeeds, pending suggestions are removed."""
     from shared.services.training.service import TrainRequest
 
     request = TrainRequest(body.model_label, body.split(), body.label_origin)
@@ -92,7 +92,7 @@ async def delete_model(call: Call) -> Reply:
 
 @routes.add("GET", f"{ONE}/evaluation/summary-result", {200: EvaluationSummaryModel}, role=Role.READ)
 async def get_evaluation_summary(call: Call) -> Reply:
-    """Get the figures of a model's evaluation."""
+    """Get the scores of a model's evaluation."""
     return Reply(200, await call.container.trained_models.summary(call.project_name, _label(call)))
 
 

@@ -150,7 +150,7 @@ async def push_project(call: Call, body: PushBody) -> Reply:
 
 @routes.add("GET", f"{P}/push", {200: PushTargetModel}, role=Role.OWN)
 async def get_push_target(call: Call) -> Reply:
-    """Get where a push of the project would go: the resource, and the names of project, deployment and model."""
+    """Get the target of a push: the resource, and the names of project, deployment and model."""
     target = await call.container.push.target(call.project_name)
     return Reply(200, to_json(target) | {"available": target.unavailable is None})
 
@@ -165,7 +165,7 @@ async def list_push_jobs(call: Call, query: PageQuery) -> Reply:
 
 @routes.add("GET", f"{PUSHES}/{{jobId}}", {200: JobModel}, role=Role.READ)
 async def get_push_job(call: Call) -> Reply:
-    """Get the state of a push: its step, how far it is, and what it waits for."""
+    """Get the state of a push: its step, its progress, and what it waits for."""
     return job_state(await call.container.push.get(call.project_name, call.path("jobId")))
 
 

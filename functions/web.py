@@ -28,7 +28,7 @@ PREVIEW = "2023-04-15-preview"
 
 @routes.add("GET", "studio/config.json", {200: StudioConfig}, role=Access.ANONYMOUS, versioned=False)
 async def studio_config(call: Call) -> Reply:
-    """Get the settings of the review page: how people sign in, and which studios projects can be connected to."""
+    """Get the settings of the review page: the sign-in, and the studios that projects can be connected to."""
     settings = call.container.settings
     client = settings.entra_client_id or settings.entra_audience
     entra = settings.auth_mode != "local"
