@@ -25,6 +25,10 @@ DRAWN = """root => [...root.querySelectorAll('mark')].map((mark) => {
 })"""
 
 
+async def drawn(studio: Studio) -> list[Json]:
+    return await studio.text.evaluate(DRAWN)
+
+
 async def test_a_label_that_is_there_already(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(ENTITIES)
     await project.define("Person", "City")
@@ -152,8 +156,9 @@ async def test_nested_and_adjacent_labels_are_each_named(
 ) -> None:
     """In the text, as it is drawn in both colors; suggestions beside them by how far they are to be doubted."""
     project = await new_project(ENTITIES)
-    text = f"{TEXT} @Verb:90 @Verb:70 @Verb:30"
-    await project.suggested({"a.txt": text}, "Verb")
+    long = "A_name_with_fifty_characters".ljust(50, "x")
+    text = f"{TEXT} @Verb:90 @Verb:70 @{long}:30"
+    await project.suggested({"a.txt": text}, "Verb", long)
     spans = [("First", 0, 3), ("Person", 0, 12), ("Last", 4, 8), ("Also", 4, 8), ("Verb", 13, 5)]
     entities = [{"category": c, "offset": o, "length": n} for c, o, n in spans]
     body = {"entities": [{"regionOffset": 0, "regionLength": 27, "labels": entities}]}
@@ -165,17 +170,18 @@ async def test_nested_and_adjacent_labels_are_each_named(
 
     for scheme in ("light", "dark"):
         await studio.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        marks: list[Json] = await studio.text.evaluate(DRAWN)
+        marks = await drawn(studio)
         named = sorted(name for mark in marks for name, *_ in mark["tags"])
-        assert named == ["Also", "First", "Last", "Person", "Verb", "Verb 30%", "Verb 70%", "Verb 90%"]
+        cut = f"{long[:23]}… 30%"  # of a long name, the percentage is never cut off
+        assert named == [cut, "Also", "First", "Last", "Person", "Verb", "Verb 70%", "Verb 90%"]
         for name, wide, color in (tag for mark in marks for tag in mark["tags"]):
-            assert wide > 20, name
+            assert 20 < wide < 210, name
             assert color not in {mark["ground"] for mark in marks}, name
         boxed = [mark["text"] for mark in marks if mark["boxed"]]
         assert boxed == ["Ada", "Lovelace"], "those that others cover have a frame"
         lines = {mark["text"]: (mark["line"], mark["thick"]) for mark in marks}
         assert {line for name, (line, _) in lines.items() if "@" not in name} == {"solid"}
-        low, medium, high = (lines[f"@Verb:{share}"] for share in (90, 70, 30))
+        low, medium, high = (lines[f"@{name}"] for name in ("Verb:90", "Verb:70", f"{long}:30"))
         assert {low[0], medium[0], high[0]} == {"dotted"}
         assert high[1] > medium[1] + 0.5 > low[1] + 1
 
@@ -223,16 +229,22 @@ async def test_unreadable_file_cannot_be_labeled(open_studio: OpenStudio, new_pr
 
 async def test_nothing_to_accept(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)
+    await project.upload({"a.txt": "one"})
     await project.define("Refund")
     studio = await open_studio()
     page = studio.page
     await studio.go(project.name, "label")
 
-    await expect(studio.text).to_be_visible()
+    await expect(studio.text).to_have_text("one")
     for command in ("accept", "reject", "accept all", "undo"):
         await expect(studio.command(command)).to_be_disabled()
     await page.keyboard.press("e")
-    await studio.reported("no suggestion left")
+    await studio.reported("This document has no suggestions.")
+    await expect(studio.text).to_have_text("one")
+    await page.keyboard.press("n")
+    await expect(studio.text).to_have_text("This one is Refund.")
+    await page.keyboard.press("e")  # it is decided: nothing but the next document is left to go to
+    await studio.reported("That was the last document of this list.")
     await expect(page.get_by_text(re.compile("about [0-9]"))).to_have_count(0)
 
 
@@ -255,12 +267,13 @@ async def test_uncertain_suggestions_come_first(open_studio: OpenStudio, new_pro
     await page.keyboard.press("d")
     await expect(studio.text).to_have_text(texts["c.txt"])  # the certain document between is left out
     await expect(pointed).to_contain_text("Cid")
-    looks = await studio.text.locator("mark").evaluate_all("marks => marks.map((m) => m.className)")
-    assert ["doubt-low" in looks[0], "doubt-high" in looks[1]] == [True, True]
+    certain, doubtful = await drawn(studio)
+    assert doubtful["thick"] > certain["thick"] + 1
+    assert [name for name, *_ in certain["tags"] + doubtful["tags"]] == ["Bob 95%", "Cid 50%"]
+    await expect(pointed).to_contain_text("50%")
     await page.get_by_role("button", name="Show percentages").click()
     await expect(pointed.locator(".share")).to_be_hidden()
-    tag = "e => getComputedStyle(e, '::after').content"
-    assert "%" not in await studio.text.locator("mark").first.evaluate(tag)
+    assert [name for mark in await drawn(studio) for name, *_ in mark["tags"]] == ["Bob", "Cid"]
     assert await studio.at_all_sizes("doubt without percentages") == {}
 
 

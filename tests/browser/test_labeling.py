@@ -146,8 +146,9 @@ async def test_bulk_shows_the_count_first_and_can_be_undone(
     await studio.review(project.name)
     page = studio.page
 
-    await page.get_by_role("button", name="Bulk accept or reject").click()
+    await page.keyboard.press("b")
     dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("radio", name="Accept")).to_be_focused()
     await expect(dialog).to_contain_text("2 suggestions would be accepted.")
     assert len(await project.documents(status="autoLabeled")) == 4
     await dialog.get_by_role("button", name="Accept 2").click()

@@ -34,7 +34,7 @@ What a reviewer needs all day
 | No label applies, in every kind | test_no_label.py::test_no_label_applies_has_a_key_and_a_control |
 | Rows show words and category, after deciding the label | test_by_hand.py::test_list_rows_show_the_first_words, test_by_hand.py::test_list_rows_name_the_category |
 | Search of the texts, and where they match | test_search.py::test_the_list_is_searched_and_says_how_much, test_search.py::test_a_document_that_was_found_opens_at_the_match, test_search.py::test_a_search_that_finds_nothing_pauses_until_it_is_continued |
-| Bulk decisions: from the filters, ten examples, one text in all documents, undone as one | test_labeling.py::test_bulk_starts_from_the_filters_and_shows_ten, test_labeling.py::test_bulk_decides_on_what_the_list_shows, test_search.py::test_one_entity_is_decided_in_all_documents_and_undone_as_one |
+| Bulk decisions by keys: from the filters, ten examples, one text in all documents, undone as one | test_labeling.py::test_bulk_starts_from_the_filters_and_shows_ten, test_labeling.py::test_bulk_decides_on_what_the_list_shows, test_search.py::test_one_entity_is_decided_in_all_documents_and_undone_as_one |
 | Autosave: after a pause, at least every 5 seconds; every command works with it | test_saving.py::test_autosave_waits_for_a_pause_but_not_longer_than_5_seconds, test_saving.py::test_every_command_works_with_autosave |
 | Keys mean the document that the person sees, also while a server is slow or a dialog opens; what could not be read is read again | test_outage.py::test_nothing_is_decided_while_the_next_document_is_loading, test_outage.py::test_what_is_typed_after_a_key_that_opens_a_dialog_is_no_command, test_outage.py::test_what_could_not_be_read_is_read_again |
 | Autosave: each document left, outages, another view, another person | test_saving.py::test_autosave_at_each_document_left_and_after_an_outage, test_saving.py::test_an_outage_of_the_host_and_a_reload_lose_nothing, test_saving.py::test_autosave_goes_on_when_the_person_left_the_review, test_second_review.py::test_an_outage_is_outlived_when_the_person_goes_on_in_the_project, test_saving.py::test_a_save_on_its_way_when_the_review_is_opened_again_loses_nothing |
@@ -43,12 +43,14 @@ What a reviewer needs all day
 | On a phone: by touch, nothing behind the commands; the list opens at the document | test_phone.py::test_entities_are_reviewed_by_touch, test_phone.py::test_the_list_opens_at_the_document_that_is_shown |
 | Right to left, with 200 categories, on a phone | test_phone.py::test_a_list_from_right_to_left_stays_in_view_until_it_is_closed, test_phone.py::test_notes_and_200_names_from_right_to_left |
 | A conflict shows what differs, also in a long text | test_two_people.py::test_conflict_on_a_long_text_shows_what_differs, test_two_people.py::test_conflict_keeps_both |
+| On a decided document, the keys that decide go on; on one without suggestions they say so | test_by_hand.py::test_nothing_to_accept |
 | 50 documents with 51 keys | test_speed.py::test_50_documents_with_51_keys |
 
 What a lead needs
 
 | point | proven by |
 |---|---|
+| Outcomes of a job, failures first; failed documents are tried again | test_look.py::test_it_fits_and_is_accessible, test_views.py::test_autolabel_from_estimate_to_review |
 | Guidelines: beside the text, versions, nothing in them runs | test_guidelines.py::test_guidelines_are_shown_beside_the_text_and_run_nothing, test_guidelines.py::test_a_lead_writes_versions_and_nobody_overwrites_another |
 | Progress by person and day; assignments | test_team.py::test_a_lead_sees_who_did_what, test_team.py::test_a_lead_assigns_documents_and_a_reviewer_goes_through_them, test_team.py::test_a_lead_assigns_what_the_filters_of_the_form_select |
 | Second review, agreement, disagreements | test_second_review.py::test_the_second_person_labels_the_sample_with_keys_and_a_lead_resolves, test_second_review.py::test_nobody_else_labels_the_sample_and_the_second_person_sees_no_agreement |

@@ -123,8 +123,7 @@ async def test_one_entity_is_decided_in_all_documents_and_undone_as_one(
     page = studio.page
     await studio.go(project.name, "review", "?order=location")
     await expect(studio.text).to_be_visible()
-    await page.get_by_role("button", name="In all documents…").focus()
-    await page.keyboard.press("Enter")
+    await page.keyboard.press("i")
 
     dialog = page.get_by_role("dialog")
     await expect(dialog.get_by_label("Only entities with exactly this text")).to_have_value("@City:60")

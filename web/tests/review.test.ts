@@ -269,6 +269,80 @@ describe("a review that was left", () => {
   });
 });
 
+describe("a document that is decided", () => {
+  const COMMANDS = ["accept", "reject", "acceptAllAndNext"] as const;
+
+  it("is left by every key that decides, by this person or by another one", async () => {
+    for (const command of COMMANDS) {
+      const { review } = opened();
+      await review.filter(FILTERS, null);
+      review.drafts.add(suggested("a"), { do: "accept", ids: ["a s"] });
+      review.documents.keep({ ...document("b"), status: "labeled", class: { category: "A" } });
+      for (const next of ["b", "c"]) {
+        review[command]();
+        await vi.advanceTimersByTimeAsync(0);
+        expect([command, idOf(review)]).toEqual([command, next]);
+      }
+      expect(review.drafts.unsaved.value).toHaveLength(1);
+      review.close();
+    }
+  });
+
+  it("is one with labels: without labels and suggestions, a key decides nothing", async () => {
+    for (const command of COMMANDS) {
+      const { review, source } = opened();
+      source.list.mockResolvedValue({ value: ["a", "b"].map((id) => document(id)) });
+      await review.filter(FILTERS, null);
+      review[command]();
+      await vi.advanceTimersByTimeAsync(0);
+      expect([command, idOf(review), reported()]).toEqual([
+        command,
+        "a",
+        "This document has no suggestions.",
+      ]);
+      review.close();
+    }
+  });
+});
+
+describe("the row of the document that the address names", () => {
+  const FIRST = ["a", "b", ...Array.from({ length: 60 }, (_, n) => `of the first page ${n}`)];
+
+  /** A list of two pages, the second of which has c and cannot be read while the server is away. */
+  function twoPages() {
+    const { review, source } = opened();
+    const server = { away: false };
+    source.list.mockImplementation(async (query: { locationPrefix?: string; continuationToken?: string }) => {
+      if (!query.continuationToken) return { value: FIRST.map(suggested), continuationToken: "more" };
+      if (server.away) throw AWAY;
+      return { value: [suggested("c")] };
+    });
+    return { review, server };
+  }
+
+  it("is found on a later page, when the address changes", async () => {
+    const { review } = twoPages();
+    await review.filter(FILTERS, null);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([review.index.value, review.list.value?.rows.value.length]).toEqual([0, FIRST.length]);
+    await review.goTo("c");
+    await vi.advanceTimersByTimeAsync(0);
+    expect([idOf(review), review.index.value]).toEqual(["c", FIRST.length]);
+    review.close();
+  });
+
+  it("is found once a later page is read that could not be read at first", async () => {
+    const { review, server } = twoPages();
+    server.away = true;
+    await review.filter(FILTERS, "c");
+    expect([idOf(review), review.index.value]).toEqual(["c", -1]);
+    server.away = false;
+    await passes();
+    expect([idOf(review), review.index.value]).toEqual(["c", FIRST.length]);
+    review.close();
+  });
+});
+
 describe("undo of a step", () => {
   it("does not wait for the document of the one before it", async () => {
     const { review, source } = opened();

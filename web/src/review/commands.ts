@@ -1,7 +1,10 @@
 /** The commands of a reviewer: one table for the buttons, the keys and the help. */
 
+import { isEntities } from "../domain/labels";
 import type { IconName } from "../ui/icon";
+import type { Dialog } from "../state/dialogs";
 import type { Review } from "../state/review";
+import { nextUncertain } from "../state/uncertain";
 
 export interface Command {
   readonly id: string;
@@ -152,7 +155,7 @@ const MORE: readonly Command[] = [
     short: "Uncertain",
     icon: "doubt",
     help: "Go to the next suggestion below 60%, in this document or in one that follows",
-    run: (review) => void review.nextUncertain(),
+    run: (review) => void nextUncertain(review),
     enabled: hasDocument,
   },
   {
@@ -203,6 +206,44 @@ export const GUIDELINES: Command = {
   enabled: () => true,
 };
 
+const canDecideOnMany = (review: Review): boolean => !review.locked.value;
+/** One decision for many suggestions, which is asked for in a dialog. */
+const opens =
+  (dialog: Dialog, enabled: (review: Review) => boolean) =>
+  (review: Review): void => {
+    if (enabled(review)) review.dialogs.open(dialog);
+  };
+
+export const BULK: Command = {
+  id: "bulk",
+  key: "b",
+  name: "Bulk accept or reject…",
+  short: "Bulk accept or reject…",
+  icon: "list",
+  help: "Accept or reject many suggestions at once, beginning with those that the filters select",
+  run: opens("bulk", canDecideOnMany),
+  enabled: canDecideOnMany,
+};
+
+const pointsAtEntity = (review: Review): boolean =>
+  canDecideOnMany(review) && review.labeling.pointed() !== null;
+
+export const EVERYWHERE: Command = {
+  id: "everywhere",
+  key: "i",
+  name: "In all documents…",
+  short: "In all documents…",
+  icon: "all",
+  help: "Accept or reject this text with this category in all documents",
+  run: opens("everywhere", pointsAtEntity),
+  enabled: pointsAtEntity,
+};
+
+const manyOf = (review: Review): readonly Command[] => [
+  ...(review.byHand || review.source.blind ? [] : [BULK]),
+  ...(isEntities(review.kind) && !review.source.blind ? [EVERYWHERE] : []),
+];
+
 export const movesOf = (review: Review): readonly Command[] => (review.source.blind ? DOCUMENT_MOVES : MOVES);
 
 export const moreOf = (review: Review): readonly Command[] => (review.source.blind ? [] : MORE);
@@ -214,6 +255,7 @@ export const commandsOf = (review: Review): readonly Command[] => [
   NO_LABEL,
   SAVE,
   ...moreOf(review),
+  ...manyOf(review),
   ...(review.source.blind ? [] : [FLAG, NOTE]),
   GUIDELINES,
 ];

@@ -19,7 +19,7 @@ import { DocumentNotices } from "./document-facts";
 import { DocumentListView } from "./document-list";
 import { DocumentText } from "./document-text";
 import { FilterBar } from "./filter-bar";
-import { moreOf } from "./commands";
+import { BULK, EVERYWHERE, moreOf } from "./commands";
 import { FoundNotice } from "./found";
 import { Help } from "./help";
 import { GuidelinesButton, GuidelinesPane } from "./guidelines";
@@ -38,10 +38,10 @@ interface Props {
 export function ReviewView({ open, tab, query }: Props) {
   const inReview = tab === "review";
   const { second } = filtersFrom(query, inReview);
-  const review = useMemo(() => new Review(open, sourceOf(open, second)), [open, second]);
+  const review = useMemo(() => new Review(open, sourceOf(open, second), !inReview), [open, second]);
   const { dialogs, listOpen } = review;
   const shown = dialogs.shown.value;
-  const selected = entityOf(review);
+  const selected = review.labeling.pointed();
   const close = (): void => dialogs.close();
   const closeList = useCallback(() => void (listOpen.value = false), [review]);
 
@@ -98,10 +98,11 @@ export function ReviewView({ open, tab, query }: Props) {
             <button
               type="button"
               class="bulk-open"
-              disabled={review.locked.value}
-              onClick={() => dialogs.open("bulk")}
+              aria-keyshortcuts={BULK.key}
+              disabled={!BULK.enabled(review)}
+              onClick={() => BULK.run(review)}
             >
-              Bulk accept or reject…
+              {BULK.name} <kbd aria-hidden="true">{keyCap(BULK.key)}</kbd>
             </button>
           )}
           <DocumentListView review={review} filters={filters} tab={tab} onOpen={closeList} />
@@ -143,15 +144,6 @@ function SampleProgress({ review }: { review: Review }) {
       {refusal && <p class="notice">{refusal}</p>}
     </div>
   );
-}
-
-/** Text and category of the suggested entity that is selected, if it is one. */
-function entityOf(review: Review): { text: string; category: string } | null {
-  const loaded = review.current.value;
-  const found = loaded?.document.suggestions.find((s) => s.id === review.cursor.value);
-  if (!loaded || !found?.length) return null;
-  const { offset = 0, length, category } = found;
-  return { text: loaded.text.slice(offset, offset + length), category };
 }
 
 interface SheetProps {
@@ -221,15 +213,16 @@ function Sheet({ review, tab, filters }: SheetProps) {
               </button>
             )}
           </div>
-          {entityOf(review) && may("Labels.Review") && (
+          {review.labeling.pointed() && may("Labels.Review") && (
             <button
               type="button"
-              class="quiet small"
-              title="Accept or reject this text with this category in all documents"
-              disabled={review.locked.value}
-              onClick={() => review.dialogs.open("everywhere")}
+              class="quiet small everywhere"
+              aria-keyshortcuts={EVERYWHERE.key}
+              title={EVERYWHERE.help}
+              disabled={!EVERYWHERE.enabled(review)}
+              onClick={() => EVERYWHERE.run(review)}
             >
-              In all documents…
+              {EVERYWHERE.name} <kbd aria-hidden="true">{keyCap(EVERYWHERE.key)}</kbd>
             </button>
           )}
           {review.drafts.unstored.value && (

@@ -31,6 +31,15 @@ export class Labeling {
     });
   }
 
+  /** Text and category of the suggested entity that is pointed at, if one is. */
+  pointed(): { text: string; category: string } | null {
+    const loaded = this.review.current.value;
+    const found = loaded?.document.suggestions.find((s) => s.id === this.review.cursor.value);
+    if (!loaded || !found?.length) return null;
+    const { offset = 0, length, category } = found;
+    return { text: loaded.text.slice(offset, offset + length), category };
+  }
+
   /** A number key or a click on a category: for the selected text, the suggestion pointed at, or the document. */
   choose(category: string): void {
     const { review } = this;

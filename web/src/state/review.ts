@@ -1,11 +1,9 @@
 /** The state of the review page: the list, the current document, the suggestion pointed at, and the commands. */
 
-import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
+import { batch, computed, effect, signal, type ReadonlySignal } from "@preact/signals";
 import { may, person } from "../auth/session";
 import type { DocumentItem, Kind, Suggestion } from "../api/types";
-import { UNCERTAIN } from "../domain/colors";
 import { baseOf, derive, derivedOf, pending, type Base, type Derived, type Step } from "../domain/draft";
-import { count } from "../domain/format";
 import { isEntities } from "../domain/labels";
 import { matchesOf } from "../domain/matches";
 import { Choices } from "./choices";
@@ -13,7 +11,7 @@ import { Dialogs } from "./dialogs";
 import { Documents } from "./documents";
 import { Drafts } from "./drafts";
 import { apiQuery, type Filters } from "./filters";
-import { DocumentList, MOST_SEARCHED, type Row } from "./list";
+import { DocumentList, type Row } from "./list";
 import type { OpenProject } from "./project";
 import { Labeling } from "./labeling";
 import { goOn, hide, show, takeOver, type Work } from "./left";
@@ -25,15 +23,6 @@ import { readStored, writeStored } from "./storage";
 import { toast } from "./toasts";
 
 const AHEAD = 4;
-const NONE_LEFT = "This document has no suggestion left to decide.";
-
-/** Says how far it was looked for. */
-function noneUncertain({ rows, done, paused }: DocumentList): string {
-  const { length } = rows.value;
-  const bounded = !done.value && (paused.value || length >= MOST_SEARCHED);
-  const part = bounded ? `among the first ${count(length)} documents of` : "in";
-  return `No uncertain suggestion follows ${part} this list.`;
-}
 
 export class Review {
   /** The name of the person whose work this is. */
@@ -46,6 +35,7 @@ export class Review {
   readonly list = signal<DocumentList | null>(null);
   readonly current = signal<Loaded | null>(null);
   readonly index = signal(-1);
+  filters: Filters | null = null;
   readonly opening: Opening;
   readonly dialogs = new Dialogs(() => this.isMoving());
   /** The id of the suggestion that accept, reject and the number keys mean. */
@@ -72,7 +62,6 @@ export class Review {
   private readonly refusal = signal<string | null>(null);
   private readonly stops: (() => void)[] = [];
   private readonly work: Work;
-  private filters: Filters | null = null;
   private undoing = Promise.resolve();
   /** Whether a saved change is being undone, after which its document is shown. */
   private undoes = false;
@@ -80,6 +69,8 @@ export class Review {
   constructor(
     readonly open: OpenProject,
     readonly source: Source,
+    /** Whether it lists all documents to label them, not suggestions to decide on. */
+    readonly byHand = false,
   ) {
     const same = { project: open.name, second: source.second, by: this.by };
     const former = takeOver(same);
@@ -134,7 +125,7 @@ export class Review {
       );
     });
     open.onUnlock = this.unlocked;
-    this.stops.push(this.drafts.listen(), this.saving.watch());
+    this.stops.push(this.drafts.listen(), this.saving.watch(), effect(this.findRow));
   }
 
   get kind(): Kind {
@@ -174,11 +165,23 @@ export class Review {
     if (id) await this.openId(id);
     await reading;
     await list.begun;
-    if (this.list.value !== list || this.index.value >= 0) return;
-    const shown = this.opening.id.value ?? this.current.value?.document.id ?? id;
-    if (shown) this.index.value = list.rows.value.findIndex((row) => row.id === shown);
-    else if (list.rows.value.length) await this.openRow(this.firstRow(list.rows.value));
+    if (this.list.value !== list || this.asked || !list.rows.value.length) return;
+    await this.openRow(this.firstRow(list.rows.value));
   }
+
+  /** The id of the document that was asked for, or else of the one that is shown. */
+  private get asked(): string | undefined {
+    return this.opening.id.value ?? this.current.value?.document.id;
+  }
+
+  /** The row of that document, also when it is read only after the document, as on a later page of the list. */
+  private readonly findRow = (): void => {
+    const { asked } = this;
+    const rows = this.list.value?.rows.value;
+    if (!rows || !asked || rows[this.index.peek()]?.id === asked) return;
+    const index = rows.findIndex((row) => row.id === asked);
+    if (index >= 0) this.index.value = index;
+  };
 
   /** A second review goes on where it ended. */
   private firstRow(rows: readonly Row[]): number {
@@ -206,7 +209,9 @@ export class Review {
 
   /** The address names another document of the list. */
   async goTo(id: string): Promise<void> {
-    if (id !== (this.opening.id.value ?? this.current.value?.document.id)) await this.jumpTo(id);
+    if (id === this.asked) return;
+    void this.list.value?.find((row) => row.id === id);
+    await this.jumpTo(id);
   }
 
   async openRow(index: number, at: At = "first"): Promise<void> {
@@ -245,29 +250,6 @@ export class Review {
     else if (!this.previousDocument()) toast("This is the first document.");
   }
 
-  /** To the next suggestion below `UNCERTAIN` that waits, in this document or in one that follows. */
-  async nextUncertain(): Promise<void> {
-    const uncertain = (ids: readonly string[]): string | undefined => {
-      const doubtful = new Set(this.waiting.value.filter((s) => s.confidence < UNCERTAIN).map((s) => s.id));
-      return ids.find((id) => doubtful.has(id));
-    };
-    const ids = this.suggestionIds();
-    const here = uncertain(ids.slice(ids.indexOf(this.cursor.value ?? "") + 1));
-    if (here) return void (this.cursor.value = here);
-    const list = this.list.value;
-    if (!list) return;
-    const from = this.index.value;
-    const sorted = this.filters?.order === "uncertainty";
-    const index = await list.find(
-      (row, at) => at > from && (row.confidence ?? 1) < UNCERTAIN && !this.drafts.get(row.id),
-      (last) => sorted && (last.confidence ?? 0) >= UNCERTAIN,
-    );
-    if (this.list.value !== list || this.index.value !== from) return; // someone went on meanwhile
-    if (index < 0) return toast(list.error.value ?? noneUncertain(list), list.error.value ? "bad" : "good");
-    await this.openRow(index);
-    this.cursor.value = uncertain(this.suggestionIds()) ?? this.cursor.value;
-  }
-
   // --- deciding -----------------------------------------------------------------------------------------------
 
   accept(id = this.cursor.value): void {
@@ -285,8 +267,8 @@ export class Review {
 
   acceptAllAndNext(): void {
     const ids = this.waiting.value.map((s) => s.id);
-    if (this.isMoving() || !this.current.value) return;
-    if (!ids.length) return toast(this.readOnly.value ?? NONE_LEFT);
+    if (!ids.length) return this.nothingToDecide();
+    if (this.isMoving()) return;
     // Together: what follows from both is worked out once, with the next document.
     batch(() => {
       if (this.step({ do: "accept", ids }) && !this.nextDocument()) this.atTheEnd();
@@ -442,7 +424,7 @@ export class Review {
     );
   }
 
-  private suggestionIds(): string[] {
+  suggestionIds(): string[] {
     const loaded = this.current.value;
     return loaded ? this.base(loaded.document).suggestions.map((s) => s.id) : [];
   }
@@ -450,10 +432,19 @@ export class Review {
   private decide(what: "accept" | "reject", id: string | null): void {
     if (!id || !this.waitingIds.value.has(id)) {
       if (this.waiting.value[0]) this.cursor.value = this.waiting.value[0].id;
-      else if (!this.isMoving() && this.current.value) toast(this.readOnly.value ?? NONE_LEFT);
+      else this.nothingToDecide();
       return;
     }
     if (this.step({ do: what, ids: [id] })) this.advance(id);
+  }
+
+  /** Goes on from a document that is decided, as each decision does; one without labels is not left by mistake. */
+  private nothingToDecide(): void {
+    if (this.isMoving() || !this.current.value) return;
+    if (this.readOnly.value) return toast(this.readOnly.value);
+    const { labels, verdicts } = this.derived.value!;
+    if (labels || verdicts.size) this.leave();
+    else toast("This document has no suggestions.");
   }
 
   /** To the next suggestion without a decision, in this document or in the next. */
