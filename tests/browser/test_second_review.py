@@ -90,7 +90,9 @@ async def test_the_second_person_labels_the_sample_with_keys_and_a_lead_resolves
     await lead.open(project.name, "Team")
     assert await lead.overflow() == []
     await page.get_by_role("link", name="Agreement with reviewer").press("Enter")
+    await expect(page.get_by_role("heading", name="Agreement with reviewer")).to_be_visible()
     apart = page.get_by_role("article", name=items[0]["location"])
+    await expect(apart).to_contain_text("Second: reviewer")
     await expect(page.get_by_role("article")).to_have_count(1)
     measure = "F1 of spans" if kind == ENTITIES else "kappa"
     figures = page.get_by_role("region", name="Agreement", exact=True)

@@ -193,4 +193,4 @@ async def connect(studio: Studio, project: str, container: str, name: str) -> No
 async def fill_connection(studio: Studio, container: str, name: str) -> None:
     await studio.page.get_by_label("Studio", exact=True).select_option("workspace")
     await studio.page.get_by_label("Container", exact=True).fill(container)
-    await studio.page.get_by_label("Name of the Azure Machine Learning project").fill(name)
+    await studio.page.get_by_label("Azure Machine Learning project", exact=True).fill(name)

@@ -1,6 +1,7 @@
 import type { Kind } from "../api/types";
 import { count, percent, plural, splitLocation } from "../domain/format";
 import { derivedOf, pending, type Draft } from "../domain/draft";
+import { isEntities } from "../domain/labels";
 import { narrowing, queryFrom, type Filters } from "../state/filters";
 import { categoriesOf, namesOf, uncertainty, type DocumentList, type Row } from "../state/list";
 import type { Review } from "../state/review";
@@ -127,11 +128,14 @@ function DocumentRow({ review, row, index, current, draft, conflict, href, inSam
         onOpen();
       }}
     >
-      <span class="row-name">
-        <bdi>
-          {folder && <span class="row-folder">{folder}</span>}
-          {name}
-        </bdi>
+      <span class="row-head">
+        <span class="row-name">
+          <bdi>
+            {folder && <span class="row-folder">{folder}</span>}
+            {name}
+          </bdi>
+        </span>
+        {draft && <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>}
       </span>
       {(shown.match || shown.words) && (
         <span class="row-text">
@@ -139,12 +143,11 @@ function DocumentRow({ review, row, index, current, draft, conflict, href, inSam
         </span>
       )}
       <span class="row-meta">
-        {draft && <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>}
         <span class={`dot ${shown.status}`} aria-hidden="true" />
         {shown.categories.map((category) => (
           <CategoryName key={category} name={category} hue={hues.get(category)} />
         ))}
-        <span class="row-words">{inSample ? describeSample(shown) : describe(shown)}</span>
+        <span class="row-words">{inSample ? describeSample(shown) : describe(shown, review.kind)}</span>
         {shown.flagged && <Mark name="flag" title="flagged" />}
         {shown.note && <Mark name="note" title="with a note" />}
       </span>
@@ -192,11 +195,12 @@ function afterDraft(row: Row, draft: Draft, kind: Kind): Row {
 const describeSample = (row: Row): string => (row.status === "labeled" ? "labeled" : "to label");
 
 /** What the categories before it do not say. */
-function describe(row: Row): string {
+function describe(row: Row, kind: Kind): string {
   if (row.status === "rejected") return "unreadable file";
   if (row.suggestions) {
     const share = row.confidence === null ? "" : percent(row.confidence);
-    return row.suggestions === 1 ? share : `${share} of ${count(row.suggestions)}`;
+    if (row.suggestions === 1) return share;
+    return `${isEntities(kind) ? "lowest" : "highest"} of ${count(row.suggestions)}: ${share}`;
   }
   if (row.status !== "labeled") return "unlabeled";
   return row.labels === 0 ? "no label applies" : row.labels === 1 ? "" : plural(row.labels, "label");

@@ -139,7 +139,7 @@ function renderPiece(text: string, piece: TextPiece) {
       class={`span ${top.kind} ${lookOf(top)}${below.length ? " nested" : ""}`}
       data-key={top.key}
       data-category={top.category}
-      data-tag={ends(top) ? top.category : undefined}
+      data-tag={ends(top) ? tagOf(top) : undefined}
       data-share={ends(top) && top.confidence !== undefined ? percent(top.confidence) : undefined}
       title={piece.spans.map((span) => span.category).join(", ")}
     >
@@ -148,13 +148,19 @@ function renderPiece(text: string, piece: TextPiece) {
         <span
           key={span.key}
           class={`tag ${lookOf(span)}`}
-          data-tag={span.category}
+          data-tag={tagOf(span)}
           data-share={span.confidence === undefined ? undefined : percent(span.confidence)}
         />
       ))}
     </mark>
   );
 }
+
+/** So short that the percentage beside it is never cut off. */
+const TAG_LENGTH = 24;
+
+const tagOf = ({ category }: TextSpan): string =>
+  category.length > TAG_LENGTH ? `${category.slice(0, TAG_LENGTH - 1)}…` : category;
 
 const lookOf = ({ hue, confidence }: TextSpan): string =>
   `hue-${hue ?? "none"}${confidence === undefined ? "" : ` doubt-${doubtOf(confidence)}`}`;

@@ -9,6 +9,7 @@ import { entitiesOf, isEntities, samePlace, type Place } from "../domain/labels"
 import type { Review } from "../state/review";
 import { CategoryName, CategorySelect } from "../ui/category";
 import { Icon } from "../ui/icon";
+import { onPhone } from "../ui/phone";
 import { VirtualList } from "../ui/virtual-list";
 import { Categories } from "./categories";
 import { DocumentFacts } from "./document-facts";
@@ -45,7 +46,7 @@ export function Panel({ review, onMore, onNumbers }: Props) {
           </div>
           <Rows
             label="Suggestions"
-            height={54}
+            height={onPhone() && suggestions.some((s) => s.category.length > SHORT_NAME) ? 96 : 54}
             count={suggestions.length}
             index={suggestions.findIndex((s) => s.id === cursor)}
             renderRow={(index) => <SuggestionRow review={review} suggestion={suggestions[index]!} />}
@@ -63,6 +64,8 @@ export function Panel({ review, onMore, onNumbers }: Props) {
 /** From so many rows on, a list scrolls by itself: what stands below it stays within reach. */
 const LONG_LIST = 12;
 const ROWS_IN_VIEW = 6;
+/** On a phone a longer name takes up to three lines. */
+const SHORT_NAME = 20;
 
 interface RowsProps {
   label: string;

@@ -10,7 +10,9 @@ interface Props {
   wide?: boolean;
 }
 
-/** A modal dialog: the browser keeps the focus in it, Escape closes it and the focus goes back. */
+const FIELDS = "input, select, textarea";
+
+/** A modal dialog: it begins in its first field, the browser keeps the focus in it, Escape closes it and the focus goes back. */
 export function Dialog({ title, onClose, children, wide }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
@@ -18,6 +20,8 @@ export function Dialog({ title, onClose, children, wide }: Props) {
   useLayoutEffect(() => {
     const before = document.activeElement;
     ref.current?.showModal();
+    // The browser would begin with the button that closes the dialog.
+    if (!ref.current?.querySelector("[autofocus]")) ref.current?.querySelector<HTMLElement>(FIELDS)?.focus();
     return () => {
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };

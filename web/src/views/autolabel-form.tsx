@@ -91,7 +91,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
         </Field>
         <Field label="Model">
           <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
-            <option value="">The newest, or one fitted to the current labels</option>
+            <option value="">The newest or a fitted one</option>
             <Options values={models.value.map(({ label }) => label)} />
           </select>
         </Field>
@@ -100,7 +100,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
             value={which.value}
             onChange={(event) => (which.value = event.currentTarget.value as "unlabeled")}
           >
-            <option value="unlabeled">All unlabeled documents (recommended)</option>
+            <option value="unlabeled">All unlabeled documents</option>
             <option value="all">All documents</option>
             <option value="prefix">Documents whose name begins with…</option>
           </select>

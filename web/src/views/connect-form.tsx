@@ -71,10 +71,7 @@ export function ConnectForm({ open }: { open: OpenProject }) {
         >
           <TextInput required signal={workspace} />
         </Field>
-        <Field
-          label="Name of the Azure Machine Learning project"
-          hint="A new name; a name can never be used twice"
-        >
+        <Field label="Azure Machine Learning project" hint="A new name; a name can never be used twice">
           <TextInput required maxLength={50} signal={name} />
         </Field>
         <Field

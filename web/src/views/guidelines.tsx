@@ -114,6 +114,7 @@ function EditDialog({
             <textarea
               class="tall"
               dir="auto"
+              autofocus
               value={text.value}
               onInput={(event) => (text.value = event.currentTarget.value)}
             />

@@ -106,7 +106,7 @@ function ProjectCard({ project }: { project: Project }) {
       </div>
       <div class="card-foot">
         <p class="meta">
-          {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)} ·{" "}
+          {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)}&nbsp;·{" "}
           <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
         </p>
         <a

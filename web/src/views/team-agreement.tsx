@@ -6,6 +6,7 @@ import { getDocument, getText } from "../api/client";
 import {
   getAgreement,
   listDisagreements,
+  listSecondReviews,
   reopen,
   resolve,
   type Agreement,
@@ -35,21 +36,30 @@ interface Props {
 
 export function AgreementView({ open, review }: Props) {
   const found = usePoll(
-    () => getAgreement(open.name, review),
+    async () => {
+      const [agreement, reviews] = await Promise.all([
+        getAgreement(open.name, review),
+        listSecondReviews(open.name),
+      ]);
+      return { agreement, second: reviews.find(({ id }) => id === review)?.reviewer ?? "" };
+    },
     () => null,
     review,
   );
-  const agreement = found.data.value;
+  const { agreement, second = "" } = found.data.value ?? {};
   return (
     <>
       <p>
         <a href={href(open.name, "team")}>Team</a>
       </p>
-      <h1>Agreement of two people</h1>
+      <h1>
+        Agreement{second && " with "}
+        <bdi>{second}</bdi>
+      </h1>
       {found.error.value && <Failure message={found.error.value} onRetry={found.again} />}
       {!agreement && !found.error.value && <Loading what="the agreement" />}
       {agreement && <Figures open={open} agreement={agreement} />}
-      {agreement && <Disagreements open={open} review={review} onChange={found.again} />}
+      {agreement && <Disagreements open={open} review={review} second={second} onChange={found.again} />}
     </>
   );
 }
@@ -105,7 +115,13 @@ function ByCategory({ entities, rows }: { entities: boolean; rows: readonly Cate
   );
 }
 
-function Disagreements({ open, review, onChange }: Props & { onChange: () => void }) {
+interface DisagreementsProps extends Props {
+  /** The name of the second person. */
+  second: string;
+  onChange: () => void;
+}
+
+function Disagreements({ open, review, second, onChange }: DisagreementsProps) {
   const rows = useSignal<readonly Disagreement[]>([]);
   const token = useSignal<string | undefined>(undefined);
   const read = useSignal(false);
@@ -139,6 +155,7 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
           key={disagreement.documentId}
           open={open}
           review={review}
+          secondBy={second}
           disagreement={disagreement}
           onChange={changed}
         />
@@ -155,11 +172,12 @@ function Disagreements({ open, review, onChange }: Props & { onChange: () => voi
 }
 
 interface DisagreementProps extends Props {
+  secondBy: string;
   disagreement: Disagreement;
   onChange: (after: Disagreement) => void;
 }
 
-function DisagreementCard({ open, review, disagreement, onChange }: DisagreementProps) {
+function DisagreementCard({ open, review, secondBy, disagreement, onChange }: DisagreementProps) {
   const kind = open.kind.value;
   const text = useSignal<string | null>(null);
   const now = useSignal<DocumentItem | null>(null);
@@ -207,7 +225,7 @@ function DisagreementCard({ open, review, disagreement, onChange }: Disagreement
           name={disagreement.firstBy ? `First: ${disagreement.firstBy}` : "First"}
           labels={first}
         />
-        <Side open={open} name="Second" labels={second} />
+        <Side open={open} name={secondBy ? `Second: ${secondBy}` : "Second"} labels={second} />
         {end && (
           <Side
             open={open}

@@ -25,15 +25,17 @@ export function ProgressOfTeam({ project }: { project: string }) {
       <p class="hint">
         Each document counts once per person and day. Bulk decisions are counted separately. Days are in UTC.
       </p>
-      <Field label="Period">
-        <select value={period} onChange={(e) => (days.value = Number(e.currentTarget.value))}>
-          {PERIODS.map((days) => (
-            <option key={days} value={days}>
-              Last {days} days
-            </option>
-          ))}
-        </select>
-      </Field>
+      <div class="short-field">
+        <Field label="Period">
+          <select value={period} onChange={(e) => (days.value = Number(e.currentTarget.value))}>
+            {PERIODS.map((days) => (
+              <option key={days} value={days}>
+                Last {days} days
+              </option>
+            ))}
+          </select>
+        </Field>
+      </div>
       {work.error.value && <Failure message={work.error.value} onRetry={work.again} />}
       {!found && !work.error.value && <Loading what="the progress" />}
       {found?.length === 0 && <p class="hint">No labels were changed on these days.</p>}
