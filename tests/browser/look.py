@@ -214,7 +214,7 @@ async def look(page: Page, name: str) -> dict[str, list[str]]:
                 problems += await misfits(page) + await page.evaluate(_OUT_OF_REACH)
             if ends:
                 problems += await violations(page, ["color-contrast"] if scheme == "dark" else None)
-            if PICTURES and (scheme == "light" or width == WIDTHS[0]):
+            if PICTURES:
                 file = f"{name}-{width}-{scheme}.png".replace(" ", "-")
                 await page.screenshot(path=Path(PICTURES) / file, full_page=True)
             if problems:

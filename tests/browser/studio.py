@@ -44,7 +44,7 @@ class Studio:
     async def open(self, project: str, view: str) -> None:
         """Go to a view from the first page, by links alone."""
         await self.page.get_by_role("link", name="Projects", exact=True).click()
-        # By Enter: with many cards, one whose counts arrive can move the link between a mouse's press and release.
+        # By Enter: a project that another test made can move the link between a mouse's press and release.
         await self.page.get_by_role("link", name=project, exact=True).press("Enter")
         await expect(self.page.get_by_role("link", name="Overview", exact=True)).to_be_visible()
         await self.page.get_by_role("link", name=view, exact=True).click()

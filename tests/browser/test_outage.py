@@ -7,19 +7,25 @@ from playwright.async_api import Route, expect
 
 from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
-from tests.support.api import SINGLE
+from tests.browser.studio import Studio
+from tests.support.api import SINGLE, Project
 
 #: A response after which the page retries immediately, so that the test need not wait.
 AWAY = {"status": 503, "headers": {"retry-after": "0.01"}}
+
+
+async def two_documents(open_studio: OpenStudio, new_project: MakeProject) -> tuple[Studio, Project]:
+    """A person's page, and a project whose a.txt and b.txt have suggestions; a.txt comes first."""
+    project = await new_project(SINGLE)
+    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
+    return await open_studio(), project
 
 
 async def test_nothing_is_decided_while_the_next_document_is_loading(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     """The one before it is shown until then: a decision would be made on it, a note be written to it."""
-    project = await new_project(SINGLE)
-    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
-    studio = await open_studio()
+    studio, project = await two_documents(open_studio, new_project)
     page = studio.page
     go_on = asyncio.Event()
 
@@ -49,9 +55,7 @@ async def test_what_could_not_be_read_is_read_again(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     """The next document and the other rows load automatically; until then, the current content stays."""
-    project = await new_project(SINGLE)
-    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
-    studio = await open_studio()
+    studio, project = await two_documents(open_studio, new_project)
     page = studio.page
     away = True
 
@@ -90,9 +94,7 @@ async def test_what_is_typed_after_a_key_that_opens_a_dialog_is_no_command(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     """However slow the page is: the next letter is for the dialog, also before it is painted."""
-    project = await new_project(SINGLE)
-    await project.suggested({"a.txt": "@Refund:60 one", "b.txt": "@Refund:70 two"}, "Refund")
-    studio = await open_studio()
+    studio, project = await two_documents(open_studio, new_project)
     page = studio.page
     await studio.review(project.name)
     for key in ("m", "/", "?"):

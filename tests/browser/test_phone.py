@@ -5,6 +5,7 @@ from playwright.async_api import Locator, expect
 from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.browser.seeds import labels_of
+from tests.browser.studio import Studio
 from tests.support.api import ENTITIES, SINGLE, Project
 
 #: Whether a finger on the middle of the element and on its lower edge meets it.
@@ -126,8 +127,8 @@ NAMES = [f"تصنيف رسائل الزبائن التي وصلت إلى الق�
 WORDS = "هذه رسالة طويلة عن الفاتورة. "
 
 
-async def crowded(new_project: MakeProject) -> Project:
-    """200 categories; two texts from right to left, whose suggestion is far from their beginning."""
+async def crowded(open_studio: OpenStudio, new_project: MakeProject) -> tuple[Studio, Project]:
+    """200 categories; two texts from right to left. Their suggestion is far from the beginning, and yet in view."""
     project = await new_project(ENTITIES)
     names = {"value": [{"category": name} for name in ("شحن", *NAMES[1:])]}
     (await project.http.put(f"{project.path}/categories", json=names)).raise_for_status()
@@ -136,18 +137,17 @@ async def crowded(new_project: MakeProject) -> Project:
     await project.scan()
     await project.put_labels("~.txt", labels_of(ENTITIES, "شحن"))
     await project.autolabel()
-    return project
+    studio = await open_studio(width=390, height=760, touch=True)
+    await studio.review(project.name)
+    await expect(studio.text.locator("mark.pointed-at")).to_be_in_viewport()
+    return studio, project
 
 
 async def test_a_list_from_right_to_left_stays_in_view_until_it_is_closed(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
-    project = await crowded(new_project)
-    studio = await open_studio(width=390, height=760, touch=True)
+    studio, _ = await crowded(open_studio, new_project)
     page = studio.page
-    await studio.review(project.name)
-    pointed = studio.text.locator("mark.pointed-at")
-    await expect(pointed).to_be_in_viewport()
 
     # Searched and filtered, it stays; when it is closed, the match is in view.
     toggle = page.get_by_role("button", name="Documents", exact=True)
@@ -168,19 +168,15 @@ async def test_a_list_from_right_to_left_stays_in_view_until_it_is_closed(
     row = page.get_by_role("list", name="Documents").get_by_role("link").first
     assert await row.evaluate(PLACES, ["رسائل", "1"]) == [True]
     await toggle.tap()
-    await expect(pointed).to_be_in_viewport()
+    await expect(studio.text.locator("mark.pointed-at")).to_be_in_viewport()
 
 
 async def test_notes_and_200_names_from_right_to_left(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
     """Each line in its own direction; the whole of a name where it is chosen."""
-    project = await crowded(new_project)
-    studio = await open_studio(width=390, height=760, touch=True)
+    studio, project = await crowded(open_studio, new_project)
     page = studio.page
-    await studio.review(project.name)
-    pointed = studio.text.locator("mark.pointed-at")
-    await expect(pointed).to_be_in_viewport()
 
     await page.get_by_role("button", name="Note", exact=True).tap()
     await page.get_by_label("For everyone who reviews this document").fill("راجع القسم.\nBefore Friday.")
