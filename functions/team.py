@@ -166,7 +166,7 @@ async def put_blind_labels(call: Call, body: LabelsBody) -> Reply:
 
 @routes.add("GET", f"{REVIEW}/agreement", {200: AgreementAnswer}, role=Role.READ)
 async def get_agreement(call: Call) -> Reply:
-    """Get the agreement of both people: Cohen's kappa for classes, F1 of spans for entities. Not for the second."""
+    """Get the agreement of two people: Cohen's kappa for classes, F1 of spans otherwise. Not for the second person."""
     _, found = await call.container.second.summary(call.project_name, call.path("reviewId"), call.caller.name)
     of = found.agreement
     return Reply(
