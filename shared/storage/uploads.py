@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from shared.domain.document import Reading, document_id
 from shared.domain.names import random_id
@@ -175,6 +176,7 @@ def _decode(row: Row) -> PendingUpload:
 READERS = 48
 """Reads at a time; and of one caller's, so that others need not wait until all of a large batch are read."""
 READERS_EACH = 16
+BATCHES_READ = READERS // READERS_EACH
 #: So many other blobs are tried to tell a key of one blob from a key of the account.
 OTHERS = 5
 
@@ -183,6 +185,15 @@ class UploadedBlobs:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._limit = asyncio.Semaphore(READERS)
+        self._batches: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def inspect_batch(self, container: str, locations: Iterable[str]) -> list[Reading | None]:
+        """As `inspect_all`, of a few batches of the container at a time: the first has its texts soon, and its work
+        goes on while the next ones are read.
+        """
+        turns = self._batches.setdefault(container, asyncio.Semaphore(BATCHES_READ))
+        async with turns:
+            return await self.inspect_all(container, locations)
 
     async def inspect_all(
         self, container: str, locations: Iterable[str], at_once: int = READERS_EACH

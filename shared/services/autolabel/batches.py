@@ -282,7 +282,7 @@ class BatchRunner:
 
     async def _inspect(self, project: Project, work: _Work) -> None:
         with telemetry.span("read texts", documents=len(work.locations)):
-            readings = await self._stores.uploads.inspect_all(project.container, work.locations.values())
+            readings = await self._stores.uploads.inspect_batch(project.container, work.locations.values())
         work.readings = dict(zip(work.locations, readings, strict=True))
         gone = [key for key, reading in work.readings.items() if reading is None]
         if gone and not await self._stores.uploads.container_exists(project.container):

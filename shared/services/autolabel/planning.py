@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
+from operator import attrgetter
 from time import monotonic
 from typing import Final
 
@@ -44,6 +46,7 @@ UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
 """Folders that one scan compares, reading the documents once: their names fit its row."""
 WINDOW_SECONDS: Final = 2
+_BY_ID: Final = attrgetter("document_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,13 +346,15 @@ class Planner:
             return found  # our own write, whose answer was lost
 
     async def _wake(self, project: Project) -> None:
-        """Request the plans and other fits that waited for this one."""
-        for job in await self._stores.jobs.open_jobs(project.incarnation):
-            if job.kind is JobKind.FIT or (
-                job.kind is JobKind.AUTOLABEL and job.status is JobStatus.NOT_STARTED
-            ):
-                await self._jobs.send(job)
+        """Request plans and fits that waited for this one; plan jobs, whose messages wait for a poll of the queue."""
+        jobs = await self._stores.jobs.open_jobs(project.incarnation)
+        waiting = [j for j in jobs if j.kind is JobKind.AUTOLABEL and j.status is JobStatus.NOT_STARTED]
+        for job in (*waiting, *(job for job in jobs if job.kind is JobKind.FIT)):
+            await self._jobs.send(job)
         await self.plan_later(project.name, project.incarnation, random_job_id())
+        for job in waiting:
+            with suppress(RowChanged):  # its message was faster
+                await self.plan_job(job)
 
     async def _report_failure(
         self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted
@@ -368,7 +373,7 @@ class Planner:
 
         Return whether others wait that may get suggestions now, in the next plan.
         """
-        documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_by_id)]
+        documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_BY_ID)]
         batches = batches_of(documents)
         affordable = None
         if may := await self._may_suggest(project, uploads):
@@ -384,7 +389,7 @@ class Planner:
     async def _may_suggest(self, project: Project, uploads: Iterable[PendingUpload]) -> bool:
         """Whether any upload could get a suggestion, checked before a model is requested: imported labels need none."""
         may = project.settings.autolabel.on_upload and project.lock is None
-        wanted = sorted((u for u in uploads if may and reject_by_name(u.location) is None), key=_by_id)
+        wanted = sorted((u for u in uploads if may and reject_by_name(u.location) is None), key=_BY_ID)
         for some in (wanted[:1], *batched(wanted[1:], MAX_BATCH_PAGES, strict=False)):
             numbers = {u.document_id: page_of(u.document_id, project.pages) for u in some}
             pages = await self._stores.pages.load_many(project.scope, numbers.values())
@@ -455,10 +460,6 @@ def _obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None
 def _may_get_suggestions(document: Document | None, project: Project) -> bool:
     labeled = document and project.kind is ProjectKind.SINGLE_LABEL and document.labels is not None
     return document is None or (not labeled and document.planned != PLANNED_WHEN_READ)
-
-
-def _by_id(upload: PendingUpload) -> str:
-    return upload.document_id
 
 
 def _selected(project: Project, heads: Sequence[Head], asked: AutolabelParameters, most: int) -> list[Batch]:

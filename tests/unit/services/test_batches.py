@@ -188,7 +188,7 @@ async def test_a_batch_in_the_middle_of_its_work_cannot_land_after_the_cancel(
         if not cancelled.is_set():
             cancelled.set()
             await other.container.autolabel.cancel("p", job.id)
-        return await uploads.inspect_all(*arguments)
+        return await uploads.inspect_batch(*arguments)
 
     uploads = app.container.stores.uploads
     app.container.batches._stores = replace(app.container.stores, uploads=_With(uploads, inspect))  # type: ignore[arg-type]
@@ -242,10 +242,10 @@ async def test_a_batch_that_fails_within_the_request_goes_on_by_the_queue(
 
 
 class _With:
-    """Uploads whose `inspect_all` is another one."""
+    """Uploads whose `inspect_batch` is another one."""
 
     def __init__(self, inner: Any, inspect: Any) -> None:
-        self._inner, self.inspect_all = inner, inspect
+        self._inner, self.inspect_batch = inner, inspect
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -1,14 +1,18 @@
 """A large job leaves room for others: few of its batches are queued at a time, and few of its blobs read."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import override
 
+import pytest
+
+from shared.domain.document import Reading
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import BATCH_QUEUE, ProjectKind, random_id
 from shared.services.jobs.lifecycle import IN_FLIGHT
 from shared.services.projects.service import ProjectPatch
 from shared.storage.gateways.ports import BlobContent
-from shared.storage.uploads import READERS_EACH, UploadedBlobs
+from shared.storage.uploads import BATCHES_READ, READERS_EACH, UploadedBlobs
 from tests.support.services import App, Clock
 from tests.support.storage.memory_blobs import MemoryBlobs
 
@@ -113,6 +117,31 @@ class _SlowBlobs(MemoryBlobs):
         self.reading[container] -= 1
         self.order.append(container)
         return await super().read(container, name, max_bytes=max_bytes)
+
+
+async def test_few_batches_of_a_project_read_at_a_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all of them would have their texts at the end, and nothing could be predicted meanwhile."""
+    await _large_scan(app)
+    uploads, reading, most = app.container.stores.uploads, 0, 0
+    inspect_all = uploads.inspect_all
+
+    async def counted(container: str, locations: Iterable[str]) -> list[Reading | None]:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0)
+        found = await inspect_all(container, locations)
+        reading -= 1
+        return found
+
+    monkeypatch.setattr(uploads, "inspect_all", counted)
+    queued = _queued(app)
+    app.sent.waiting.clear()
+    await asyncio.gather(*(app.deliver(BATCH_QUEUE, body) for body in queued))
+    await app.drain()
+
+    assert most == BATCHES_READ
+    assert await _registered(app) == LARGE
 
 
 async def test_readers_of_a_large_batch_leave_room_for_a_small_one() -> None:

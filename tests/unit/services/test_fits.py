@@ -299,6 +299,10 @@ async def test_one_fit_serves_all_who_wait_for_it(app: Life, monkeypatch: pytest
     assert Counted.held is not None
     Counted.held.set()
     await first
+    for job_id in ("first", "second"):
+        assert (await app.job(JobKind.AUTOLABEL, job_id)).status is JobStatus.RUNNING, (
+            "planned without a message"
+        )
     await app.drain()
     assert Counted.fits == [1]
     for job_id in ("first", "second"):
