@@ -91,9 +91,11 @@ class _Steps:
         """The logarithm of the sum over all label sequences, P(label) of each token, and how often each label is
         expected to follow each.
         """
-        scores = of_tokens.astype(np.float64)
-        highest = scores.max(axis=1, keepdims=True)
-        own = np.exp(np.maximum(scores - highest, _FLATTEST))
+        # In place: with many labels, each array of all tokens takes tens of MiB.
+        own = of_tokens.astype(np.float64)
+        highest = own.max(axis=1, keepdims=True)
+        own -= highest
+        np.exp(np.maximum(own, _FLATTEST, out=own), out=own)
         shift = transitions.max()
         step = np.exp(np.maximum(transitions - shift, _FLATTEST))
         forward, total, ones = own.copy(), np.empty((len(own), 1)), np.ones((own.shape[1], 1))
@@ -109,9 +111,18 @@ class _Steps:
         for before, at in zip(reversed(self.slices[:-1]), reversed(self.slices[1:]), strict=True):
             own[at] *= backward[at]
             backward[before.start : before.start + at.stop - at.start] = own[at] @ step.T
-        follows = step * (forward[self.before].T @ own[self.first :])
+        backward *= forward
+        follows = step * (self._continued(forward).T @ own[self.first :])
         logarithm = float(np.log(total).sum() + highest.sum() + shift * len(self.before))
-        return logarithm, forward * backward, follows
+        return logarithm, backward, follows
+
+    def _continued(self, rows: Matrix) -> Matrix:
+        """The rows of tokens that have a next one, moved to the beginning of `rows`."""
+        end = 0
+        for at, after in zip(self.slices, self.counts[1:], strict=False):
+            rows[end : end + after] = rows[at.start : at.start + after]
+            end += after
+        return rows[:end]
 
 
 def fit(seen: Seen, labels: Sequence[int], lengths: Sequence[int], count: int, iterations: int) -> Chain:

@@ -26,7 +26,7 @@ def fit(
 ) -> bytes:
     """A model as bytes. CPU bound; not for the event loop. `alone`: in a process that does nothing else."""
     if kind is ProjectKind.ENTITIES:
-        model, report = tagger_training.train(examples, seed)
+        model, report = tagger_training.train(examples, seed, alone=alone)
     else:
         model, report = classifier_training.train(kind, examples, unlabeled, seed, alone=alone)
     stored = model.store()

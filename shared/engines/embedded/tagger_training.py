@@ -10,7 +10,7 @@ import numpy as np
 
 from shared.domain.labels import Example
 from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
-from shared.engines.embedded import chain_training, logistic
+from shared.engines.embedded import chain_training, logistic, sentences, word_clusters
 from shared.engines.embedded.attributes import (
     EDGES,
     POSITIONS,
@@ -40,6 +40,7 @@ _HOLD: Final = 1.0
 _MOST_TOKENS: Final = 200_000
 _MOST_CHARACTERS: Final = 3_000_000
 """Of all documents together, and so for tokens. More would cost minutes and change little."""
+_MANY_TOKENS: Final = 50_000
 _LEAST_TOKENS: Final = 200
 _LEAST_CHARACTERS: Final = 1_000
 """Of a document; when not even so much of each can be read, documents are drawn."""
@@ -57,8 +58,8 @@ class Document:
     mentions: set[tuple[Mention, int]]
 
 
-def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
-    """Raises NotEnoughExamples when no entity can be used."""
+def train(examples: Sequence[Example], seed: int, *, alone: bool = False) -> tuple[Tagger, FitReport]:
+    """Raises NotEnoughExamples when no entity can be used. `alone`: nothing else in the process needs the encoder."""
     read, undrawn = _tokenize(examples, seed)
     aligned = [align(tokens, len(example.text), example.spans) for example, tokens in read]
     reasons = sum((reasons for _, reasons in aligned), Counter({"unreadDocument": undrawn}))
@@ -72,7 +73,11 @@ def train(examples: Sequence[Example], seed: int) -> tuple[Tagger, FitReport]:
     documents = [
         _document(tokens, spans, categories) for (_, tokens), (spans, _) in zip(read, aligned, strict=True)
     ]
-    fitter = _Fitter(categories, _Words(documents), seed)
+    words = [word for document in documents for word in document.tokens.words]
+    encoder = sentences.available()
+    if encoder and alone and len(words) > _MANY_TOKENS and word_clusters.encode(words):
+        sentences.release()  # most of the time and memory of a fit is still to come
+    fitter = _Fitter(categories, _Words(documents), seed, encoder)
     decision = _decide(documents, fitter, seed)
     return fitter.tagger(fitter.fit(documents), decision), report
 
@@ -204,11 +209,13 @@ class _Fitter:
     categories: tuple[str, ...]
     words: _Words
     seed: int
+    encoder: bool
+    """Whether there is one, also after it was released."""
 
     def fit(self, documents: Sequence[Document]) -> _Fit:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
         all_words = [word for document in documents for word in document.tokens.words]
-        clusters = WordClusters.fit(all_words, self.seed)
+        clusters = WordClusters.fit(all_words, self.seed) if self.encoder else WordClusters(())
         seen = self.words.seen(documents, clusters, gazetteer, own=True)
         lengths = [end - begin for document in documents for begin, end in document.tokens.segments]
         given = [label for document in documents for label in document.labels]

@@ -38,11 +38,11 @@ class WordClusters:
 
     @classmethod
     def fit(cls, words: Iterable[str], seed: int) -> "WordClusters":
-        """Clusters the most frequent of these words."""
+        """Clusters the most frequent of these words. Raises ModuleNotFoundError without the encoder."""
         counts = Counter(word[:_LONGEST_WORD] for word in words if word[0].isalpha())
         ranked = sorted(counts, key=lambda word: (-counts[word], word))[:_WORDS]
         sizes = [min(size, len(ranked) // _WORDS_PER_CLUSTER) for size in SIZES]
-        if not sentences.available() or sizes[0] < 2:
+        if sizes[0] < 2:
             return cls(())
         points = sentences.encode(ranked)
         return cls([_cluster(points, size, seed) for size in sorted(set(sizes))])
@@ -63,6 +63,15 @@ class WordClusters:
         vectors = sentences.encode([word[:_LONGEST_WORD] for word in words])
         nearest = [_nearest(vectors, centers).tolist() for centers in self.centers]
         return [tuple(f"k{level}={n}" for level, n in enumerate(row)) for row in zip(*nearest, strict=True)]
+
+
+def encode(words: Iterable[str]) -> bool:
+    """Encode these words, so that clusters of them need the encoder no more; False: they are too many to remember."""
+    wanted = sorted({word[:_LONGEST_WORD] for word in words if word[:1].isalpha()})
+    if len(wanted) > sentences.REMEMBERED:
+        return False
+    sentences.encode(wanted)
+    return True
 
 
 def _cluster(vectors: Vectors, size: int, seed: int) -> Centers:

@@ -7,7 +7,8 @@ from threading import Barrier
 
 from shared.domain.names import ProjectKind
 from shared.engines import worker
-from shared.engines.embedded import classifier_training, models, sentences
+from shared.engines.embedded import classifier_training, models, sentences, tagger_training
+from shared.engines.embedded.artifact import unpack
 from shared.engines.embedded.numeric import Numbers
 from tests.unit.engines import examples
 
@@ -38,6 +39,20 @@ def test_only_a_process_of_its_own_frees_the_encoder_during_a_fit(monkeypatch):
     assert kept() is not None
     worker._fit(worker.FitRequest(ProjectKind.SINGLE_LABEL, labeled, (), 0))
     assert kept() is None
+
+
+def test_a_fit_on_many_tokens_needs_the_encoder_only_at_its_beginning(monkeypatch):
+    monkeypatch.setattr(sentences, "MEMORY", sentences.Memory())
+    labeled = examples.entities(30)
+    sentences._encoder()
+    models.fit(ProjectKind.ENTITIES, labeled, (), 0)
+    assert sentences._load.cache_info().currsize == 1
+
+    sentences.MEMORY.forget()
+    monkeypatch.setattr(tagger_training, "_MANY_TOKENS", 10)
+    artifact = worker._fit(worker.FitRequest(ProjectKind.ENTITIES, labeled, (), 0))
+    assert sentences._load.cache_info().currsize == 0
+    assert "centers0" in unpack(artifact).arrays
 
 
 def test_threads_that_need_the_encoder_load_it_once():
