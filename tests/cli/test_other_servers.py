@@ -227,7 +227,7 @@ def test_without_an_address_nobody_is_signed_in(cli: Cli):
 def test_a_key_that_no_header_can_hold_is_refused(cli: Cli):
     for key in ("schlüssel", "a\nb", "a\x00b"):
         result = cli("login", cli.url, "--key", key, status=2)
-        assert result.err == "The access key has characters that no key has; copy it again.\n"
+        assert result.err == "The access key contains invalid characters; copy it again.\n"
         cli.environment |= {"LABELBRIDGE_URL": cli.url, "LABELBRIDGE_TOKEN": key}
         if "\x00" not in key:  # no variable can hold it
             assert "The access token has" in cli("whoami", status=4).err
