@@ -141,7 +141,7 @@ def _not_ours(answer: httpx.Response) -> str:
 
 
 def refuse_redirect(answer: httpx.Response) -> None:
-    """Raises NotReachable for a redirect, as to the sign-in of a gateway: none is followed, with a key least of all."""
+    """Raises NotReachable for a redirect, as to the sign-in of a gateway: redirects are never followed."""
     if answer.has_redirect_location:
         place = answer.headers["location"].partition("?")[0]
         raise NotReachable(f"{_origin(answer.url)} redirects to {place} instead of answering.")

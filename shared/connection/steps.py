@@ -290,7 +290,7 @@ def _activate(project: Project, connection: Connection) -> Project:
 
 
 def _announce_unlock(project: Project) -> Project:
-    """While switching back the lock ends by itself, and its reason says so."""
+    """While switching back the lock ends automatically, and its reason says so."""
     if project.lock is None or project.lock.retry_after is not None:
         return project
     reason = "Labels cannot be changed while labeling is being switched back. Try again in a moment."

@@ -317,7 +317,7 @@ class TrainingState:
     end_date_time: datetime | None = None
 
     def begun(self, now: datetime) -> "TrainingState":
-        """A worker that goes on after a crash began when the first one did."""
+        """A worker that continues after a crash keeps the start time of the first one."""
         start = self.start_date_time or now
         return TrainingState(self.percent_complete or 10, JobStatus.RUNNING, start)
 

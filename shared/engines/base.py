@@ -364,7 +364,7 @@ class Text:
 type Keep = Callable[[bytes], Awaitable[None]]
 """Stores the state of an exchange."""
 type Permit = Callable[[int], Awaitable[tuple[int, float]]]
-"""Asks for so many calls of a service now: how many are allowed, and if none, after how many seconds."""
+"""Requests a number of calls of a service: returns how many are allowed now, and if none, after how many seconds."""
 
 
 class Exchange(Protocol):

@@ -249,7 +249,7 @@ class JobStore:
         return row is not None and bool(row.values.get("done"))
 
     async def outcomes(self, job: Job) -> "list[DocumentOutcome]":
-        """What became of each document of the batches that are done."""
+        """The outcomes of the documents of finished batches."""
         low, high = key_range(batch_key(job.id))
         rows = await self._table.query(job.incarnation, low, high)
         done = (unpacked_values(row.values) for row in rows if row.values.get("done"))

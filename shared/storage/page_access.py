@@ -23,7 +23,7 @@ from shared.storage.rows import head_key, history_key, int_of, key_range, number
 READERS = 16
 #: Full transactions at a time: with more, a lease that is renewed meanwhile waits too long behind them.
 WRITERS = 8
-#: Heads that changed are read one by one up to so many, else as a range.
+#: Up to this many changed heads are read one by one, more as a range.
 SINGLE_HEADS = 8
 KEPT_EDITIONS = 16  # whose heads are remembered
 #: Kept free for the row of a batch, which holds the outcomes of its documents.
@@ -241,7 +241,7 @@ class Request:
     done: asyncio.Future[Written] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def answer(self, outcome: Written | BaseException) -> None:
-        """Let the caller go on; nothing to do for one that was canceled."""
+        """Let the caller continue; nothing to do for one that was canceled."""
         if self.done.done():
             return
         if isinstance(outcome, Written):

@@ -125,7 +125,7 @@ class CallRates:
         return 0, 1.0
 
     async def reserve(self, service: str, minutes: float, now: datetime) -> float:
-        """Take the next so many minutes of a service for a batch; 0, or after how many seconds to ask again."""
+        """Reserve the next minutes of a service for a batch; return 0, or after how many seconds to ask again."""
         key = rate_key(service)
         for _ in range(10):
             row = await self._table.get(INDEX, key)

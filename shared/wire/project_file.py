@@ -212,7 +212,7 @@ def read_categories(
 ) -> tuple[Category, ...]:
     """The categories of the assets, in the order of the file.
 
-    One with an invalid name is among them all the same, so that its labels are not reported too.
+    One with an invalid name is included, so that its labels are not reported, too.
     """
     path = f"assets.{kind.category_list}"
     value = assets.get(kind.category_list)

@@ -119,7 +119,7 @@ class Refused(EngineError):
 
 
 class Busy(EngineUnavailable):
-    """The service asks to wait for so many seconds."""
+    """The service asks to wait; the argument is in seconds."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)

@@ -300,7 +300,7 @@ class Client:
         return True
 
     async def _pause_or_raise(self, error: Exception, tries: dict[str, int], left: float) -> CallFailed:
-        """Wait before the next try, at most the seconds that are left for it; the failure if that is over.
+        """Wait before the next attempt, at most the remaining seconds; return the failure if there are none.
 
         Raises CallFailed when there is no other try.
         """
@@ -345,7 +345,7 @@ def _http_client() -> "AsyncClient":
 
 
 def _judge(error: Exception) -> tuple[str | None, CallFailed]:
-    """What kind of retry it is worth, None for none; and the failure if that is over."""
+    """The kind of retry, None for none; and the failure after the last attempt."""
     import openai
     from azure.core.exceptions import AzureError
 

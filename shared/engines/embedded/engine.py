@@ -22,7 +22,7 @@ MIN_DOCUMENTS: Final = 5
 """With fewer labeled documents there is nothing to hold out, so confidences could not be calibrated."""
 
 IN_THREAD: Final = 50_000, 5_000
-"""Fits of so many characters take about a second, as long as a process takes to start."""
+"""Fits of this many characters take about a second, as long as a process takes to start."""
 
 _CHUNK_TEXTS: Final = 256
 _CHUNK_CHARACTERS: Final = 200_000

@@ -47,7 +47,7 @@ class Tokens:
     """Whether these are only the first tokens of the text."""
 
     def head(self, most: int) -> "Tokens":
-        """The first ones, at most so many."""
+        """The first ones, up to a maximum."""
         if len(self.words) <= most:
             return self
         segments = [(begin, min(end, most)) for begin, end in self.segments if begin < most]

@@ -191,8 +191,8 @@ class BatchRunner:
     async def give_up(self, message: BatchMessage, reason: str) -> None:
         """The batch failed too often: documents that an engine fails on get a failed outcome with the reason (rule A5).
 
-        The others get what they would have got, and uploads are registered all the same (D5). Raises to be delivered
-        again.
+        The others get their normal outcome, and uploads are registered (D5). An exception makes the message be
+        delivered again.
         """
 
         async def fail(job: Job, batch: Batch, lease: Lease) -> None:
@@ -286,7 +286,7 @@ class BatchRunner:
         work.readings = dict(zip(work.locations, readings, strict=True))
         gone = [key for key, reading in work.readings.items() if reading is None]
         if gone and not await self._stores.uploads.container_exists(project.container):
-            # An outage, no deletion: these documents stay as they are, and reconcile compares them when it is over.
+            # An outage, not a deletion: these documents stay as they are, and reconcile compares them later.
             for key in gone:
                 del work.readings[key]
             work.unreachable = frozenset(gone)

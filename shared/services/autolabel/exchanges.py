@@ -1,7 +1,8 @@
 """Batches of an external engine: between two messages of a batch, its state is stored in a blob.
 
 A batch sends its documents, waits for the answers, a moment only if the engine answers later, and else ends without a
-result; a later message of the same batch goes on. Until then the batch stays leased, so that nobody else takes it up.
+result; a later message of the same batch continues. Until then the batch stays leased, so that no other worker takes
+it.
 """
 
 import asyncio
@@ -267,7 +268,7 @@ class Exchanges:
         _wait(await self._stores.rates.until_free(engine, self._stores.clock()))
 
     async def take_turn(self, engine: str, minutes: float) -> None:
-        """Take so many minutes of the engine for a batch, or raise Later."""
+        """Reserve time of the engine, in minutes, for a batch, or raise Later."""
         _wait(await self._stores.rates.reserve(engine, minutes, self._stores.clock()))
 
     async def remove(self, job: Job, number: int) -> None:

@@ -292,7 +292,7 @@ class RegisterService:
 
 
 def _from(locations: list[str], after: str | None, room: int) -> list[str]:
-    """Those after a location, in their order; without one, as many as there is room for, whichever they are."""
+    """Those after a location, in order; without a location, any, up to the limit."""
     if after is None:
         return sample(locations, min(room, len(locations)))
     return sorted(location for location in locations if location > after)

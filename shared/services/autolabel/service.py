@@ -68,7 +68,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """What became of the suggestions of an engine in a project, by confidence band and by model, and what they took.
+    """The counts of suggestions of an engine in a project, by confidence band and by model, and their cost.
 
     `unavailable`: why a job cannot use it. `model`: what a job would use now, of a service. `tokens` and `cost` of jobs
     that have ended; no cost without prices.

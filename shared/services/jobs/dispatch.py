@@ -160,7 +160,7 @@ class Later(Exception):
     """The work continues after this many seconds, with another message."""
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"The work goes on in {seconds} s.")
+        super().__init__(f"The work continues in {seconds} s.")
         self.seconds = seconds
 
 
@@ -179,7 +179,8 @@ async def run_leased(
     settles: bool = True,
     over: Over | None = None,
 ) -> None:
-    """Do the batch, unless it is done or not due, someone does it, or its job is over. Raises to be delivered again.
+    """Do the batch, unless it is done, not due or leased, or its job has ended. An exception makes the message be
+    delivered again.
 
     What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: ask for
     the batch that waited for this one, and end the job if this was the last; who runs all batches asks for none, and

@@ -245,7 +245,7 @@ class JobService:
         await self.queue(JobMessage.of(job), delay=delay)
 
     async def queue(self, message: Work, *, delay: int = 0) -> None:
-        """Send the message to the queue of its kind; it comes after so many seconds."""
+        """Send the message to the queue of its kind, with a delay in seconds."""
         await self._stores.queues.send(self.kinds.queue_of(message), message.model_dump_json(), delay=delay)
 
     async def start(self, job: Job, *more: Operation, own: int = 0) -> Job:
@@ -420,7 +420,7 @@ def result_of(job: Job, progress: Progress) -> Result | None:
 
 log = logging.getLogger("labelbridge.jobs")
 SECONDS = 2.0
-#: What goes on after its request has been answered ends then, and the job's message or the next sweep goes on with it.
+#: Time limit of background work after its response; then the job's message or the next sweep continues it.
 BACKGROUND_SECONDS = 600.0
 
 _running: set[asyncio.Task[Any]] = set()  # the loop keeps only weak references to tasks
@@ -429,7 +429,7 @@ _running: set[asyncio.Task[Any]] = set()  # the loop keeps only weak references 
 def in_background[T](work: Coroutine[Any, Any, T]) -> asyncio.Task[T | None]:
     """Start background work; its result, None when it fails.
 
-    What fails later than the job's message came, the next sweep goes on with.
+    After a later failure, the next sweep continues the work.
     """
     task = asyncio.create_task(_logged(work))
     _running.add(task)

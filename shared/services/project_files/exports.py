@@ -115,7 +115,7 @@ class ExportService:
 
 
 type Written = Callable[[Document, Project], LabeledDocument | None]
-"""What becomes of a document in a file; None: it is left out."""
+"""Converts a document for a file; None: it is left out."""
 
 
 async def file_chunks(

@@ -1,7 +1,7 @@
 """Push: import a project into an Azure Language resource, train a model there and deploy it.
 
 A message does one step or polls its state, and sends the next message with a delay: no function waits. The job
-row holds the step and the id of the service's job, so a push goes on where it was after a crash. What began and was
+row holds the step and the id of the service's job, so a push continues after a crash. What began and was
 not noted is begun again (an import, a deployment), or found by its label and time (a training).
 """
 
@@ -141,7 +141,7 @@ class PushService:
         refusal = None if request.replace else await self._check_target(project, parameters)
         job = Job.new(JobKind.PUSH, job_id, project, self._stores.clock(), parameters)
         job = replace(job, result=_result(parameters))
-        if refusal is not None:  # ended from the first: nothing may go on with it
+        if refusal is not None:  # ended from the start: nothing may continue it
             reason = replace(refusal, target=refusal.target or parameters.step)
             job, _ = await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(reason,)))
             return job

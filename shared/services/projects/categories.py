@@ -94,7 +94,7 @@ class CategoryService:
             return await self._stores.directory.read(name)
         except Conflict:
             await fence.unlock(name, holder)
-            raise  # after any other error the lock stays, and the sweep goes on
+            raise  # after any other error the lock stays, and the sweep continues
         return await fence.unlock(name, holder, edit.in_project)
 
     async def _check_again(self, name: str, edit: CategoryEdit) -> None:

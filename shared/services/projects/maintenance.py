@@ -35,27 +35,27 @@ from shared.storage.rows import outbox_key, pending_partition
 
 log = logging.getLogger("labelbridge.maintenance")
 
-#: A job that has not changed for so long is sent to the queue again.
+#: A job that has not changed for this long is sent to the queue again.
 STALE = timedelta(seconds=25)
-#: An incarnation is purged again for so long, in case a late writer left something.
+#: An incarnation is purged again for this long, in case a late writer left something.
 PURGED_FOR = timedelta(minutes=30)
-#: For so long content that an import replaced stays: a request takes at most 200 seconds.
+#: How long content that an import replaced is kept: a request takes at most 200 seconds.
 READ_FOR = timedelta(seconds=210)
-#: For so long a purge leaves events that could not be sent yet; every attempt has been made by then.
+#: How long a purge keeps events that could not be sent yet; every attempt has been made by then.
 EVENTS_KEPT_FOR = timedelta(hours=20)
-#: That a sweep spends on one project, job or purge; the next sweep goes on with it.
+#: Time limit of a sweep for one project, job or purge; the next sweep continues.
 ITEM_SECONDS = 60
 #: A mark that is at most this much newer than the plan of an idle project was set by the work of that plan.
 IDLE_PLAN_WORKS = timedelta(seconds=30)
 
 #: Where the host puts an upload whose function failed five times within a second.
 BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
-#: For so long such an upload is left to the other apps of the account where no project of ours has its container.
+#: How long such an upload is left to other apps of the account if no project of ours has its container.
 UNCLAIMED_FOR = timedelta(days=1)
 #: How long a message that the sweep reads is hidden from another sweep; at most, where many stay.
 HIDDEN_SECONDS = 60
 MOST_HIDDEN_SECONDS = 24 * 3_600
-#: After this time a sweep reads at most 32 messages of each queue that is left; the next sweep goes on.
+#: After this time a sweep reads at most 32 messages of each remaining queue; the next sweep continues.
 SWEEP_SECONDS = 60
 
 
@@ -195,7 +195,7 @@ class MaintenanceService:
             await self._stores.active.unmark(project.incarnation, mark)
 
     async def _plan_idle(self, project: Project, mark: Mark) -> None:
-        """Plan once more before a project counts as idle: documents may wait for a plan whose message was lost.
+        """Plan again before a project counts as idle: documents may wait for a plan whose message was lost.
 
         What that plan began is no reason for another: blobs may be gone, and their documents wait for a listing.
         """

@@ -14,7 +14,7 @@ from shared.services.review.listing import DocumentQuery, list_documents
 from shared.storage.pages import Author, gather
 
 MAX_DAYS = 366
-#: Pages whose new changes are counted in one request; the next one goes on.
+#: Pages whose new changes are counted in one request; the next one continues.
 PAGES_A_REQUEST = 256
 ATTEMPTS = 5
 
@@ -56,7 +56,9 @@ class TeamService:
         return project, Progress(tuple(ordered), complete)
 
     async def _count(self, project: Project) -> bool:
-        """Count the changes of pages that changed since the last time, of at most so many; whether that is all."""
+        """Count the changes of a limited number of pages that changed since the last time; return whether that is
+        all.
+        """
         store, incarnation = self._stores.progress, project.incarnation
         for _ in range(ATTEMPTS):
             counted = await store.counted(incarnation)

@@ -331,7 +331,7 @@ def _is_example(document: Document, project: Project, categories: set[str]) -> b
 
 
 def _spread(candidates: Iterable[Document], project: Project, most: int) -> list[Document]:
-    """At most so many documents; each next one has the category that those before have least, then is the shortest."""
+    """A limited number of documents; each next one has the rarest category so far, then is the shortest."""
     left = sorted(candidates, key=lambda document: (document.characters, document.id))
     used: Counter[str] = Counter()
     chosen: list[Document] = []
@@ -372,7 +372,7 @@ class Unread:
 async def read_texts(
     stores: Stores, project: Project, documents: Collection[Document], at_once: int = READERS_EACH
 ) -> "list[str | Unread]":
-    """The texts that the labels belong to, or why there is none; so many are read at once."""
+    """The texts that the labels belong to, or why there is none, with limited concurrency."""
     locations = [document.location for document in documents]
     found = await stores.uploads.inspect_all(project.container, locations, at_once)
     return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]
