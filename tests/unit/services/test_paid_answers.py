@@ -20,7 +20,8 @@ from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.ports import StorageUnavailable
-from shared.storage.jobs import LeaseLost
+from shared.storage.jobs import Lease, LeaseLost
+from shared.storage.models import exchange_name
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json
@@ -199,6 +200,36 @@ async def test_a_cancelled_job_leaves_nothing_but_what_it_paid(
     await app.drain()
     assert await kept(app) == []
     assert sum(asked(fake).values()) == before
+
+
+async def test_a_process_that_dies_repeats_the_requests_under_way_and_no_others(
+    app: App, fake: FakeOpenAI, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"@Login {n}" + " #held" * (n < 5) for n in range(16)]
+    await upload(app, {f"{n}.txt": text for n, text in enumerate(texts)})
+    starting = asyncio.create_task(app.container.autolabel.start("p", AutolabelRequest(ENGINE), "job"))
+
+    name = exchange_name((await app.container.projects.get("p")).incarnation, "job", 0)
+
+    async def stored() -> bool:
+        data = await app.container.stores.artifacts.read(name)
+        return len(json.loads(data or "{}").get("answers", ())) == 11
+
+    await eventually("all answers but those that are held", stored)
+    monkeypatch.setattr(Lease, "release_soon", lambda *_: asyncio.sleep(0))  # nobody releases it
+    for task in lifecycle._running:
+        task.cancel()
+    await asyncio.wait({starting, *lifecycle._running})
+    fake.released.set()
+    clock.move(301)
+    await app.container.maintenance.sweep()
+    await app.drain()
+
+    job = await app.container.autolabel.get("p", "job")
+    assert job.status is JobStatus.SUCCEEDED
+    assert asked(fake) == {text: 1 + ("#held" in text) for text in texts}
+    assert result_json(job)["tokens"] == {"input": 1_600, "output": 160}
+    assert result_json(job)["textRecords"] == 16
 
 
 @pytest.mark.parametrize("finished", [False, True])
