@@ -343,6 +343,12 @@ class Lease:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self.release(now, self.failure)
 
+    async def check(self) -> None:
+        """Raises LeaseLost when somebody else has it by now, or has settled the batch."""
+        row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
+        if row is None or row.values.get("token") != self._token:
+            raise LeaseLost
+
     def close_with(self, result: Callable[[], BatchResult]) -> None:
         """What to write when the pages are committed, asked then: the outcomes are known no sooner."""
         self._result = result

@@ -151,8 +151,8 @@ class _Work:
     unreachable: frozenset[str] = frozenset()
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
     missing: tuple[str, ...] = ()
-    #: The number of the batch.
     number: int = 0
+    check: Callable[[], Awaitable[None]] | None = None
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
     #: Why a document fails: the batch failed too often, or the service said so.
     failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
@@ -209,7 +209,7 @@ class BatchRunner:
             if last_try is None:
                 await self._require_answers(job, lease.number)
             work = await self._select(current, job, batch)
-            work.number = lease.number
+            work.number, work.check = lease.number, lease.check
             await self._inspect(handle.current, work)
             await self._predict(handle.current, work, last_try)
             await self._commit(handle, work, lease)
@@ -355,7 +355,7 @@ class BatchRunner:
             return await self._exchanges.answers(work.job, work.number, engine, model, sent, last_try)
         if not isinstance(model, ServiceModel):
             raise ArtifactError(f"The job's model does not belong to the engine '{engine}'.")
-        return await self._exchanges.paid_answers(work.job, work.number, model, texts, last_try)
+        return await self._exchanges.paid_answers(work.job, work.number, model, texts, last_try, work.check)
 
     async def _commit(self, handle: Handle, work: _Work, lease: Lease) -> None:
         author = Author(SYSTEM, self._stores.clock(), random_id())

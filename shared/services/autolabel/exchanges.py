@@ -10,7 +10,8 @@ import json
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from functools import partial
@@ -163,9 +164,11 @@ class Exchanges:
         model: ServiceModel,
         texts: Mapping[str, str],
         last_try: str | None,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[dict[str, Answer], Paid]:
         """The answers to all documents of a batch, and what they took; each is stored as it comes, and asked once.
 
+        `check` raises where the batch is no longer the caller's, as of a job that was canceled: no more are paid.
         Raises Later when there is no time for the rest. In the last try, the rest fails.
         """
         blob = _blob(job, number)
@@ -196,6 +199,9 @@ class Exchanges:
                         "An answer could not be stored; it is stored with a later one: %s",
                         telemetry.in_line(error),
                     )
+                if check is not None:
+                    with suppress(StorageError):  # the heartbeat of the lease finds out
+                        await check()
 
         now = monotonic()
         deadline = Deadline(now + BEGIN_SECONDS, now + END_SECONDS, monotonic)
