@@ -71,6 +71,8 @@ class PendingUploads:
         self._clock = clock
         self._waiting: dict[str, dict[str, tuple[str, list[asyncio.Future[None]]]]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
+        #: Rows that this process is deleting, by partition: nobody need inspect their blobs once more.
+        self._leaving: dict[str, set[tuple[str, str]]] = {}
 
     async def add(self, incarnation: str, location: str, *, folder: bool = False) -> None:
         """Request the inspection of a blob, or the comparison of a folder. Returns when the row is durable."""
@@ -94,12 +96,18 @@ class PendingUploads:
         """The rows of documents of the pages `low` to before `high`."""
         partition = pending_partition(scope.incarnation)
         rows = await self._table.query(partition, first_id(low, scope.pages), first_id(high, scope.pages))
-        return [_decode(row) for row in rows]
+        return self._staying(partition, rows)
 
     async def all(self, scope: Scope, limit: int) -> list[PendingUpload]:
         """The first rows, those of folders last."""
-        rows = await self._table.query(pending_partition(scope.incarnation), limit=limit)
-        return [_decode(row) for row in rows]
+        partition = pending_partition(scope.incarnation)
+        more = len(self._leaving.get(partition, ()))
+        rows = await self._table.query(partition, limit=limit + more)
+        return self._staying(partition, rows)[:limit]
+
+    def _staying(self, partition: str, rows: Iterable[Row]) -> list[PendingUpload]:
+        leaving = self._leaving.get(partition, ())
+        return [_decode(row) for row in rows if (row.key, row.etag) not in leaving]
 
     async def any(self, incarnation: str, until: datetime | None = None) -> bool:
         """Whether an upload is pending; with `until`, one whose last event or listing was then or before."""
@@ -118,21 +126,26 @@ class PendingUploads:
 
     async def remove(self, scope: Scope, inspected: Iterable[PendingUpload]) -> None:
         """Delete the rows at the version that was read; a row that a later event renewed stays."""
-        left = list(inspected)
-        while left:
-            group, rest = left[:GROUP], left[GROUP:]
-            left = rest
-            while group:
-                try:
-                    deletes = [Delete(upload.document_id, upload.etag) for upload in group]
-                    await self._table.commit(pending_partition(scope.incarnation), deletes)
-                    break
-                except (RowChanged, RowMissing) as refusal:
-                    group = (
-                        [upload for upload in group if upload.document_id != refusal.key]
-                        if refusal.key
-                        else []
-                    )
+        left, partition = list(inspected), pending_partition(scope.incarnation)
+        versions = {(upload.document_id, upload.etag) for upload in left}
+        leaving = self._leaving.setdefault(partition, set())
+        leaving |= versions
+        try:
+            for start in range(0, len(left), GROUP):
+                await self._remove(partition, left[start : start + GROUP])
+        finally:
+            leaving -= versions
+            if not leaving:
+                self._leaving.pop(partition, None)
+
+    async def _remove(self, partition: str, group: list[PendingUpload]) -> None:
+        while group:
+            try:
+                deletes = [Delete(upload.document_id, upload.etag) for upload in group]
+                await self._table.commit(partition, deletes)
+                return
+            except (RowChanged, RowMissing) as refusal:
+                group = [u for u in group if refusal.key and u.document_id != refusal.key]
 
     async def _write(self, incarnation: str) -> None:
         waiting = self._waiting[incarnation]

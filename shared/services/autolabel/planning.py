@@ -92,11 +92,13 @@ class Planner:
             return
         if not message.applies_to(project):
             return
+        under_way = await self._under_way(
+            project
+        )  # read first: a batch that ends now has not to be planned again
         pending = await self._stores.pending.all(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
         if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
-        under_way = await self._under_way(project)
         pages = {n for batch in under_way for n in range(batch.low, batch.high)}
         fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in pages]
         heads = self._stores.pages.heads

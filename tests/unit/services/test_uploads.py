@@ -8,6 +8,9 @@ from shared.domain.errors import JobNotFound
 from shared.domain.jobs import Job, JobKind, Outcome
 from shared.domain.labels import Labels
 from shared.domain.names import WORK_QUEUE, DocumentStatus
+from shared.domain.project import Scope
+from shared.services.jobs.lifecycle import BatchMessage, parse
+from shared.storage.uploads import PendingUpload
 from tests.support.services import App, Clock, in_process, result_json
 from tests.support.storage.memory import MemoryStorage
 
@@ -86,6 +89,36 @@ async def test_a_repeated_plan_that_comes_early_is_repeated_again(storage: Memor
     assert len(app.sent.waiting) == 1
     await app.deliver(*plan)
     assert len(app.sent.waiting) == 1
+
+
+async def test_uploads_whose_batch_ends_while_they_are_planned_are_not_read_again(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await in_process(storage).create()
+    app = in_process(storage, collect_window_seconds=300)
+    await app.upload({"a.txt": "@Refund:73 please"})
+    [plan] = app.sent.waiting
+    await app.deliver(*plan)
+    batch = app.sent.waiting[-1]
+    app.sent.waiting.clear()
+    pending = app.container.stores.pending
+    read = pending.all
+
+    async def ends_meanwhile(scope: Scope, limit: int) -> list[PendingUpload]:
+        found = await read(scope, limit)
+        await app.deliver(*batch)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pending, "all", ends_meanwhile)
+        again = parse(plan[1]).model_copy(update={"id": "another"})
+        await app.container.dispatcher.run(again)
+
+    assert not [body for _, body in app.sent.waiting if isinstance(parse(body), BatchMessage)]
+    reads = storage.counter.snapshot()["blob", "read"]
+    await app.drain()
+    assert storage.counter.snapshot()["blob", "read"] == reads
+    assert await app.document("a.txt") is not None
 
 
 async def test_without_labels_uploads_are_registered_and_wait(app: App) -> None:

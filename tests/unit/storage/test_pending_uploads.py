@@ -1,9 +1,14 @@
 """Pending uploads: one that a later event renewed is not removed by the batch that inspected before (rule A6)."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+import pytest
 
 from shared.domain.document import document_id
 from shared.domain.project import Scope
+from shared.storage.gateways.ports import Operation, StorageUnavailable
 from shared.storage.uploads import PendingUploads
 from tests.support.storage.memory import MemoryStorage
 
@@ -39,6 +44,38 @@ async def test_removing_again_changes_nothing() -> None:
     await store.remove(SCOPE, looked_at)
 
     assert await _left(store) == ["new.txt"]
+
+
+async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, held, fails = MemoryStorage().table("projects"), asyncio.Event(), asyncio.Event()
+    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    names = [f"{n}.txt" for n in range(250)]
+    await store.add_many(SCOPE.incarnation, names)
+    inspected = [upload for upload in await store.all(SCOPE, 1_000) if upload.location != "7.txt"]
+
+    async def slow(partition: str, operations: Sequence[Operation]) -> list[str]:
+        held.set()
+        await fails.wait()
+        raise StorageUnavailable("silent")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "commit", slow)
+        removal = asyncio.create_task(store.remove(SCOPE, inspected))
+        await held.wait()
+        assert await _left(store) == ["7.txt"]
+        assert [upload.location for upload in await store.of_pages(SCOPE, 0, 1_024)] == ["7.txt"]
+        assert [upload.location for upload in await store.all(SCOPE, 1)] == ["7.txt"], (
+            "others are behind them"
+        )
+    await store.add(SCOPE.incarnation, "9.txt")
+    assert await _left(store) == ["7.txt", "9.txt"], "a later event asks for another inspection"
+
+    fails.set()
+    with pytest.raises(StorageUnavailable):
+        await removal
+    assert await _left(store) == sorted(names)
 
 
 async def test_rows_of_a_range_of_pages_are_those_of_its_documents() -> None:
