@@ -145,7 +145,15 @@ class PendingUploads:
                 await self._table.commit(partition, deletes)
                 return
             except (RowChanged, RowMissing) as refusal:
-                group = [u for u in group if refusal.key and u.document_id != refusal.key]
+                ids = sorted(upload.document_id for upload in group)
+                rows = await self._table.query(partition, ids[0], f"{ids[-1]}~")
+                versions = {(row.key, row.etag) for row in rows}
+                # All that are gone at once: a batch that ran twice finds none of its rows.
+                group = [
+                    upload
+                    for upload in group
+                    if upload.document_id != refusal.key and (upload.document_id, upload.etag) in versions
+                ]
 
     async def _write(self, incarnation: str) -> None:
         waiting = self._waiting[incarnation]

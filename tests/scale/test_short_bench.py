@@ -9,10 +9,10 @@ import pytest
 
 from bench.costs import Counted, costs, counted_app
 from bench.texts import documents, name_of, project_file
+from shared.domain.batches import MAX_BATCH_PAGES
 from shared.domain.jobs import JobStatus
 from shared.domain.names import DocumentStatus
 from shared.domain.page import page_of
-from shared.services.autolabel.planning import MAX_BATCH_PAGES
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.listing import DocumentQuery

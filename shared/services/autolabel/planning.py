@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final
 
 from shared.domain.autolabel import is_unlabeled
+from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of
 from shared.domain.document import PLANNED_WHEN_READ, Document
 from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
 from shared.domain.jobs import (
@@ -39,9 +40,6 @@ from shared.storage.uploads import PendingUpload
 
 FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
 NO_CATEGORIES: Final = "The engine '{}' needs categories; define at least one."
-MAX_BATCH_PAGES: Final = 32
-"""Changed pages of a batch: with heads, history and the batch row they fit one transaction of 100 operations."""
-MAX_BATCH_DOCUMENTS: Final = 500
 UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
 """Folders that one scan compares, reading the documents once: their names fit its row."""
@@ -104,7 +102,9 @@ class Planner:
         heads = self._stores.pages.heads
         again = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         if fresh:
-            again |= await self._plan_uploads(project, await heads(project.scope), fresh, message.id)
+            again |= await self._plan_uploads(
+                project, await heads(project.scope), fresh, message.id, under_way
+            )
         elif not uploads and not under_way:
             await self._plan_waiting(project, await heads(project.scope), message.id)
         again = again or bool(under_way and not uploads)  # what these register may wait for a plan
@@ -369,18 +369,23 @@ class Planner:
         await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(error,)))
 
     async def _plan_uploads(
-        self, project: Project, heads: Sequence[Head], uploads: list[PendingUpload], plan_id: str
+        self,
+        project: Project,
+        heads: Sequence[Head],
+        uploads: list[PendingUpload],
+        plan_id: str,
+        under_way: Sequence[Batch],
     ) -> bool:
         """Register documents, whether or not suggestions can be made now (rule D5).
 
         Return whether others wait that may get suggestions now, in the next plan.
         """
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_BY_ID)]
-        batches = batches_of(documents)
+        batches = batches_of(documents, apart=under_way)
         affordable = None
         if may := await self._may_suggest(project, uploads):
             ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
-            batches = batches_of(documents, self._batch_documents(ready))
+            batches = batches_of(documents, self._batch_documents(ready), under_way)
             affordable = await self._afford(project, ready, batches)
         parameters, more = affordable or (RegisterParameters(), [])
         kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
@@ -477,26 +482,3 @@ def _unlabeled(project: Project, head: Head) -> int:
         for e in head.entries
         if e.status(project.generation, project.active_studio) is wanted and not e.flags & Flag.MISSING
     )
-
-
-def batches_of(documents: Iterable[tuple[int, int]], most: int = MAX_BATCH_DOCUMENTS) -> list[Batch]:
-    """Batches over (page, documents) in page order; pages without documents are passed over.
-
-    A batch with `most` documents takes no further page.
-    """
-    batches: list[Batch] = []
-    pages: set[int] = set()
-    for page, count in documents:
-        if not count:
-            continue
-        last = batches[-1] if batches else None
-        full = (
-            last is not None and page not in pages and (len(pages) == MAX_BATCH_PAGES or last.planned >= most)
-        )
-        if last is None or full:
-            batches.append(Batch(page, page + 1, count))
-            pages = {page}
-        else:
-            batches[-1] = Batch(last.low, page + 1, last.planned + count)
-            pages.add(page)
-    return batches

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from shared import telemetry
+from shared.domain.batches import batches_of
 from shared.domain.document import Document
 from shared.domain.errors import Conflict, InvalidArgument, LabelingLocked, ProjectNotFound
 from shared.domain.jobs import (
@@ -36,7 +37,6 @@ from shared.domain.page import (
 from shared.domain.project import Project, unknown_categories
 from shared.domain.review import Decision, decide, undo
 from shared.domain.text import Offsets, content_hash, utf16_length
-from shared.services.autolabel.planning import batches_of
 from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService, for_a_moment
 from shared.services.jobs.stores import Stores

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from shared.domain.document import document_id
 from shared.domain.errors import JobNotFound
 from shared.domain.jobs import Job, JobKind, Outcome
 from shared.domain.labels import Labels
@@ -119,6 +120,22 @@ async def test_uploads_whose_batch_ends_while_they_are_planned_are_not_read_agai
     await app.drain()
     assert storage.counter.snapshot()["blob", "read"] == reads
     assert await app.document("a.txt") is not None
+
+
+async def test_no_batch_extends_over_pages_that_another_has_under_way(storage: MemoryStorage) -> None:
+    """It would read the same uploads as well."""
+    project = await in_process(storage).create()
+    app = in_process(storage, collect_window_seconds=300)
+    first, middle, last = sorted((f"{n}.txt" for n in range(3)), key=document_id)
+    await app.upload({middle: "@Refund:73 please"})
+    plan = parse(app.sent.waiting.popleft()[1])
+    await app.container.dispatcher.run(plan)
+    await app.upload(dict.fromkeys((first, last), "@Refund:73 please"))
+    await app.container.dispatcher.run(plan.model_copy(update={"id": "another"}))
+
+    jobs = await app.container.stores.jobs.open_jobs(project.incarnation)
+    pages = [range(batch.low, batch.high) for job in jobs for batch in job.batches]
+    assert sorted(map(len, pages)) == [1, 1, 1]
 
 
 async def test_without_labels_uploads_are_registered_and_wait(app: App) -> None:

@@ -10,7 +10,7 @@ from shared.domain.document import document_id
 from shared.domain.project import Scope
 from shared.storage.gateways.ports import Operation, StorageUnavailable
 from shared.storage.uploads import PendingUploads
-from tests.support.storage.memory import MemoryStorage
+from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 SCOPE = Scope("p", "incarnation", "edition", 1_024)
 
@@ -76,6 +76,21 @@ async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_f
     with pytest.raises(StorageUnavailable):
         await removal
     assert await _left(store) == sorted(names)
+
+
+async def test_a_batch_that_ran_twice_finds_with_few_calls_that_its_rows_are_gone() -> None:
+    storage = MemoryStorage(page_sizes=FULL_PAGES)
+    store = PendingUploads(storage.table("projects"), lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(100)])
+    inspected = await store.all(SCOPE, 1_000)
+    kept = [upload for upload in inspected if upload.location.startswith("1")]
+    await store.remove(SCOPE, [upload for upload in inspected if upload not in kept])
+    before = storage.counter.total
+
+    await store.remove(SCOPE, inspected)
+
+    assert storage.counter.total - before == 3
+    assert await _left(store) == []
 
 
 async def test_rows_of_a_range_of_pages_are_those_of_its_documents() -> None:

@@ -1,0 +1,36 @@
+"""The division of documents into batches."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.batches import MAX_BATCH_PAGES, batches_of
+from shared.domain.jobs import Batch
+
+PAGES = st.lists(st.integers(0, 1_023), unique=True).map(sorted)
+
+
+@given(pages=PAGES, others=PAGES, most=st.integers(1, 50), count=st.integers(1, 20))
+def test_every_document_is_in_one_batch_and_no_batch_extends_over_another(
+    pages: list[int], others: list[int], most: int, count: int
+) -> None:
+    apart = [batch for batch in batches_of((page, 1) for page in others) if not _within(batch, pages)]
+
+    batches = batches_of(((page, count) for page in pages), most, apart)
+
+    assert sum(batch.planned for batch in batches) == count * len(pages)
+    assert [sum(batch.low <= page < batch.high for batch in batches) for page in pages] == [1] * len(pages)
+    everything = sorted([*batches, *apart], key=lambda batch: batch.low)
+    assert all(one.high <= other.low for one, other in pairwise(everything))
+    for batch in batches:
+        assert len(_within(batch, pages)) <= MAX_BATCH_PAGES
+        assert batch.planned < most + count
+
+
+def _within(batch: Batch, pages: list[int]) -> list[int]:
+    return [page for page in pages if batch.low <= page < batch.high]
+
+
+def test_pages_without_documents_are_in_no_batch_of_their_own() -> None:
+    assert batches_of([(0, 0), (3, 1), (4, 0), (7, 2), (9, 0)]) == [Batch(3, 8, 3)]
