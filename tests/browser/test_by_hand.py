@@ -319,3 +319,16 @@ async def test_list_rows_name_the_category(open_studio: OpenStudio, new_project:
     await studio.page.keyboard.press(digit)
     await expect(rows.nth(0)).to_contain_text("Praise")  # the label, once it is decided
     await expect(rows.nth(0)).to_contain_text("not saved")
+
+    await studio.page.keyboard.press("s")
+    await expect(rows.nth(0)).not_to_contain_text("not saved")
+    other = await studio.page.get_by_role("button", name=re.compile("^Refund$")).get_attribute(
+        "aria-keyshortcuts"
+    )
+    assert other
+    await rows.nth(0).click()
+    await studio.page.keyboard.press(other)
+    await expect(rows.nth(0)).to_contain_text("not saved")
+    await studio.page.keyboard.press(digit)  # as it is saved
+    await expect(rows.nth(0)).to_contain_text("Praise")
+    await expect(rows.nth(0)).not_to_contain_text("not saved")

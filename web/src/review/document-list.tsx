@@ -1,6 +1,6 @@
 import type { Kind } from "../api/types";
 import { count, percent, plural, splitLocation } from "../domain/format";
-import { derivedOf, pending, type Draft } from "../domain/draft";
+import { derivedOf, isIdle, pending, type Draft } from "../domain/draft";
 import { isEntities } from "../domain/labels";
 import { narrowing, queryFrom, type Filters } from "../state/filters";
 import { categoriesOf, namesOf, uncertainty, type DocumentList, type Row } from "../state/list";
@@ -135,7 +135,9 @@ function DocumentRow({ review, row, index, current, draft, conflict, href, inSam
             {name}
           </bdi>
         </span>
-        {draft && <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>}
+        {draft && (conflict || !isIdle(draft, review.kind)) && (
+          <span class="row-draft">{conflict ? "conflict" : "not saved"}</span>
+        )}
       </span>
       {(shown.match || shown.words) && (
         <span class="row-text">
