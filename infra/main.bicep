@@ -36,7 +36,7 @@ param instanceMemoryMB int = 2048
 @description('Days for which deleted blobs and containers can be restored; 0 turns that off.')
 param softDeleteDays int = 14
 
-@description('Keep former versions of blobs.')
+@description('Keep previous versions of blobs.')
 param blobVersioning bool = false
 
 @minValue(1)
@@ -44,10 +44,10 @@ param blobVersioning bool = false
 @description('Days for which a tombstone cannot be deleted or overwritten.')
 param tombstoneRetentionDays int = 36500
 
-@description('The immutability policy of the tombstones has been locked: it is left as it is, for a locked one takes no update.')
+@description('The immutability policy of the tombstones is locked; the deployment then omits it, because a locked policy refuses updates.')
 param tombstonesLocked bool = false
 
-@description('Who is notified of alerts; empty: they are shown in the portal only.')
+@description('Email address for alerts; empty: they are shown in the portal only.')
 param alertEmail string = ''
 
 @description('Tenant whose tokens are accepted; empty: the tenant of the deployment.')
@@ -63,7 +63,7 @@ param entraClientId string = ''
 @description('Setting API_KEYS: JSON list of {name, sha256, roles}, or that in base64. Kept in Key Vault. Empty: no keys.')
 param apiKeys string = ''
 
-@description('Engine of projects that name none.')
+@description('Engine of projects that do not choose one.')
 param defaultEngine string = 'embedded'
 
 @description('Setting PUBLIC_ENDPOINT: scheme and host behind your own TLS proxy; empty: those of the request.')
@@ -98,24 +98,24 @@ param azureOpenAIDeployment string = ''
 @description('Setting AZURE_OPENAI_API_KEY. Kept in Key Vault. Empty: the identity of the app.')
 param azureOpenAIKey string = ''
 
-@description('Settings OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE: money for a million tokens. Empty: not known.')
+@description('Settings OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE: prices per million tokens. Empty: unknown.')
 param openAIInputPrice string = ''
 param openAIOutputPrice string = ''
 
-@description('Setting OPENAI_JOB_COST_LIMIT: money that a job may cost. Empty: no limit.')
+@description('Setting OPENAI_JOB_COST_LIMIT: maximum cost of a job. Empty: no limit.')
 param openAIJobCostLimit string = ''
 
-@description('Settings OPENAI_REQUESTS_PER_MINUTE and OPENAI_TOKENS_PER_MINUTE, over all instances. Empty: no limit.')
+@description('Settings OPENAI_REQUESTS_PER_MINUTE and OPENAI_TOKENS_PER_MINUTE, across all instances. Empty: no limit.')
 param openAIRequestsPerMinute string = ''
 param openAITokensPerMinute string = ''
 
-@description('Setting OPENAI_MAX_ANSWER_TOKENS: tokens that an answer may have. Empty: by the kind of project.')
+@description('Setting OPENAI_MAX_ANSWER_TOKENS: maximum tokens of an answer. Empty: depends on the kind of project.')
 param openAIMaxAnswerTokens string = ''
 
 @description('Resource id of a Language resource for the engine azure-language; the app may use its models. Empty: none.')
 param languageId string = ''
 
-@description('Projects may be pushed to the Language resource, for which the app owns it; without pushes the app reads it and asks its models.')
+@description('Allow pushes of projects to the Language resource, which needs the Owner role; without pushes the app only reads it and calls its models.')
 param languagePushes bool = false
 
 @description('Setting LANGUAGE_ENDPOINT; needed with languageId.')
@@ -144,7 +144,7 @@ param eventsTopicKey string = ''
 @description('Setting WEBHOOKS: JSON list of {name, url, secret, events, projects}, or that in base64.')
 param webhooks string = '[]'
 
-@description('Setting WEBHOOK_HOSTS: JSON list of the hosts that webhooks may have, or that in base64.')
+@description('Setting WEBHOOK_HOSTS: JSON list of allowed hosts of webhooks, or that in base64.')
 param webhookHosts string = '[]'
 
 @secure()

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the Event Grid subscriptions, which need the deployed functions and the key of the blob trigger's webhook.
-# Run by azd after each deployment; running it again changes nothing. Subscriptions that lead to the app and are not
-# needed any more, as of a container that was taken out of the settings, are deleted; those of others stay.
+# Creates the Event Grid subscriptions, which need the deployed functions and the key of the blob trigger's webhook.
+# Run by azd after each deployment; running it again changes nothing. Subscriptions to the app that are no longer
+# needed, such as for a container removed from the settings, are deleted; others stay.
 # Needs the Azure CLI, signed in.
 #
 #   LOCK_TOMBSTONES=yes   also locks the immutability policy of the tombstones. That cannot be undone, by anyone:
@@ -27,7 +27,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do # the key appears when the deployed app 
     sleep 10
 done
 if [ -z "$key" ]; then
-    echo "The function app has no key blobs_extension: its blob trigger did not start. Look at the app's log." >&2
+    echo "The function app has no key blobs_extension: its blob trigger did not start. Check the app's log." >&2
     exit 1
 fi
 

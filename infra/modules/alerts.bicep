@@ -1,10 +1,10 @@
-// Alerts on what a person has to look at; docs/operate.md says what to do for each.
+// Alerts; docs/operate.md says what to do for each.
 param suffix string
 param location string
 param tags object
 param workspaceId string
 param topicId string
-@description('Who is notified; empty: the alerts are shown in the portal only.')
+@description('Email address for alerts; empty: they are shown in the portal only.')
 param email string
 
 var rules = [

@@ -1,4 +1,4 @@
-// The app's right to make and read labeling jobs in an Azure Machine Learning workspace.
+// The app's permission to create and read labeling jobs in an Azure Machine Learning workspace.
 param workspaceName string
 param principalId string
 

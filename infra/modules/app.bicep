@@ -1,5 +1,5 @@
 // The function app on the Flex Consumption plan. HTTP with Event Grid scales as one group ("http"), the blob trigger
-// as one ("blob"), and each queue and timer function alone ("function:NAME").
+// as one ("blob"), and each queue and timer function separately ("function:NAME").
 param suffix string
 param location string
 param tags object
@@ -16,9 +16,9 @@ param defaultEngine string
 param publicEndpoint string
 param engineBudgets string
 param extraEngines string
-@description('Settings of the engines that run elsewhere, by name.')
+@description('Settings of external engines, by name.')
 param engines object
-@description('Who gets events: the endpoint of a topic, and webhooks with the hosts they may have.')
+@description('Receivers of events: the endpoint of a topic, and webhooks with their allowed hosts.')
 param receivers object
 @description('Key Vault references of keys and secrets, by the name of the setting.')
 param vaultReferences object

@@ -1,4 +1,4 @@
-// Private endpoints of the storage account and the key vault, with the DNS zones that lead to them.
+// Private endpoints of the storage account and the key vault, with their DNS zones.
 param suffix string
 param location string
 param tags object

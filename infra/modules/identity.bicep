@@ -1,4 +1,4 @@
-// The identity that the app has towards Azure.
+// The app's managed identity.
 param name string
 param location string
 param tags object

@@ -1,4 +1,4 @@
-// Application Insights, which takes telemetry with Entra authentication only.
+// Application Insights, which accepts telemetry with Entra authentication only.
 param suffix string
 param location string
 param tags object

@@ -1,4 +1,4 @@
-// A role of the app's identity on an Azure AI resource that exists, for an engine that runs there.
+// A role of the app's identity on an existing Azure AI resource, for an external engine.
 param accountName string
 param principalId string
 param roleId string

@@ -1,4 +1,4 @@
-// The storage account: the documents, and all that the app keeps.
+// The storage account, with the documents and all data of the app.
 param name string
 param location string
 param tags object
@@ -9,7 +9,7 @@ param softDeleteDays int
 param blobVersioning bool
 param tombstoneRetentionDays int
 param tombstonesLocked bool
-@description('The app may read the role assignments of the account, as connecting with Azure Machine Learning asks.')
+@description('The app may read the role assignments of the account, which connecting with Azure Machine Learning requires.')
 param readsAssignments bool
 param privateNetwork bool
 
@@ -144,7 +144,7 @@ resource assignments 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-// Before connecting, the app looks whether the workspace's identity has its role on this account.
+// Before connecting, the app checks that the workspace's identity has its role on this account.
 resource readerAssignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (readsAssignments) {
   scope: account
   name: guid(account.id, principalId, reader)

@@ -1,4 +1,4 @@
-// The right of the app to send its events to a custom topic of Event Grid.
+// The app's permission to send events to a custom topic of Event Grid.
 param topicName string
 param principalId string
 

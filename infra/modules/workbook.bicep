@@ -1,4 +1,4 @@
-// A workbook with what the app records of itself.
+// A workbook of the app's telemetry.
 param suffix string
 param location string
 param tags object
