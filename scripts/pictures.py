@@ -169,6 +169,7 @@ def sign_in(browser: Browser, url: str, width: int, height: int, scheme: str = "
 def view(page: Page, project: str, name: str) -> None:
     page.get_by_role("link", name="Projects", exact=True).click()
     page.get_by_role("link", name=project, exact=True).click()
+    page.get_by_role("link", name="Overview", exact=True).wait_for()  # cards have a link named Review, too
     page.get_by_role("link", name=name, exact=True).click()
     page.wait_for_timeout(1_500)
     page.evaluate("document.activeElement.blur()")
