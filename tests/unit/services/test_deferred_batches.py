@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from shared.engines.azure_language.engine import NAME, AzureLanguageEngine, Lang
 from shared.engines.azure_language.service import LanguageOptions
 from shared.engines.base import ArtifactError, EngineNotConfigured
 from shared.runtime.container import ExtraEngine, service_engines
+from shared.services.autolabel import exchanges
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import parse
 from shared.storage.usage import WINDOWS, CallRates
@@ -172,6 +174,14 @@ async def test_two_instances_send_every_document_once(app, service, engine, stor
 async def test_no_instance_calls_more_often_than_the_service_allows_them_all(
     app, service, engine, storage, clock, monkeypatch
 ):
+    passed = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(exchanges, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(exchanges, "monotonic", lambda: passed)
     monkeypatch.setattr(LanguageModel, "calls_per_minute", WINDOWS)  # one in each window
     other = in_process(storage, clock, engines={NAME: lambda: engine})
     await start(app)
@@ -182,6 +192,7 @@ async def test_no_instance_calls_more_often_than_the_service_allows_them_all(
 
     assert (await to_end(app, clock)).status is JobStatus.SUCCEEDED
     assert len(service.texts) == 30
+    assert passed > 0, "a function asks again a few seconds later"
 
 
 async def test_a_lost_message_is_sent_again_by_the_sweep(app, service, clock):
