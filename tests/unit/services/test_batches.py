@@ -218,7 +218,7 @@ async def test_a_model_that_cannot_be_loaded_shows_its_stack_in_the_fifth_try(
 
     assert (await app.container.autolabel.get("p", job.id)).status is JobStatus.FAILED
     assert [bool(record.exc_info) for record in logged(caplog)] == [False] * len(PAUSES) + [True, False]
-    assert "last try, for 12 documents: RuntimeError" in logged(caplog)[-1].getMessage()
+    assert "last attempt failed for 12 documents: RuntimeError" in logged(caplog)[-1].getMessage()
     assert quoted not in caplog.text
 
 
