@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import httpx
 
 from bench.server import KEY, Server
@@ -15,6 +16,7 @@ TOPIC = (
 )
 #: Each step of the bench has its own limit.
 LIMIT_SECONDS = 3_600
+KEY_HEADER, VERSION = "Ocp-Apim-Subscription-Key", {"api-version": "2023-04-15-preview"}
 #: Questions take at most a fifth of the time: Azurite reads the whole table for most of them.
 PAUSES = 4
 
@@ -26,8 +28,8 @@ class Api:
         self.projects = f"{server.base}/language/authoring/analyze-text/projects"
         self.root = server.base
         self.client = httpx.AsyncClient(
-            headers={"Ocp-Apim-Subscription-Key": KEY},
-            params={"api-version": "2023-04-15-preview"},
+            headers={KEY_HEADER: KEY},
+            params=VERSION,
             timeout=600,
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=64),
         )
@@ -45,6 +47,15 @@ class Api:
         if answer.is_error:
             raise RuntimeError(f"POST {path}: {answer.status_code} {answer.text[:300]}")
         return answer
+
+    async def post_by(self, session: aiohttp.ClientSession, path: str, body: Any) -> dict[str, Any]:
+        """As `post`, with the client of storage by hand, to be compared with it: httpx takes five times its CPU."""
+        async with session.post(
+            f"{self.projects}/{path}", json=body, params=VERSION, headers={KEY_HEADER: KEY}
+        ) as answer:
+            answer.raise_for_status()
+            found: dict[str, Any] = await answer.json()
+            return found
 
     async def create(self, name: str, container: str, *, on_upload: bool = False) -> None:
         body = {

@@ -84,15 +84,27 @@ class RawStorage:
         body = json.dumps(row).encode()
         await self._send("POST", self._table, path, self._table_headers(path), body, allow={409})
 
-    async def commit(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert or replace rows of one partition in one transaction."""
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        assert self._http is not None
+        return self._http
+
+    async def commit(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, etag: str = "", new: int = 0
+    ) -> None:
+        """Insert or replace rows of one partition in one transaction.
+
+        `etag`: what the first row has. So many of the last rows are `new`: they are inserted.
+        """
         batch, changes = f"batch_{uuid.uuid4()}", f"changeset_{uuid.uuid4()}"
         lines = [f"--{batch}", f"Content-Type: multipart/mixed; boundary={changes}", ""]
-        for row in rows:
-            key = f"PartitionKey='{quote(row['PartitionKey'])}',RowKey='{quote(row['RowKey'])}'"
+        for number, row in enumerate(rows):
+            key = f"(PartitionKey='{quote(row['PartitionKey'])}',RowKey='{quote(row['RowKey'])}')"
+            method, key = ("POST", "") if number >= len(rows) - new else ("PUT", key)
             lines += [
                 f"--{changes}", "Content-Type: application/http", "Content-Transfer-Encoding: binary", "",
-                f"PUT {self._table}/{table}({key}) HTTP/1.1", "Content-Type: application/json",
+                f"{method} {self._table}/{table}{key} HTTP/1.1", "Content-Type: application/json",
+                *([f"If-Match: {etag}"] if etag and number == 0 else ()),
                 f"Accept: {JSON}", "DataServiceVersion: 3.0", "", json.dumps(row),
             ]  # fmt: skip
         lines += [f"--{changes}--", f"--{batch}--", ""]
@@ -103,12 +115,11 @@ class RawStorage:
         self, method: str, base: str, path: str, headers: Mapping[str, str], body: bytes = b"",
         params: Mapping[str, str] | None = None, allow: Iterable[int] = (),
     ) -> tuple[Mapping[str, str], bytes]:  # fmt: skip
-        assert self._http is not None
         url = URL(f"{base}{path}", encoded=True)
         sent = url.update_query(params) if params else url
         for attempt in range(1, TRIES + 1):
             try:
-                async with self._http.request(method, sent, headers=headers, data=body or None) as answer:
+                async with self.http.request(method, sent, headers=headers, data=body or None) as answer:
                     content = await answer.read()
             except aiohttp.ClientConnectionError:  # Azurite breaks connections off when it is busy
                 if attempt == TRIES:
