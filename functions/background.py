@@ -26,7 +26,7 @@ from azurefunctions.extensions.base import (  # pyright: ignore[reportMissingTyp
     SdkType,
 )
 
-from functions.call import container
+from functions import container
 from shared import telemetry
 from shared.domain.errors import BadMessage
 from shared.domain.names import BATCH_QUEUE, EVENT_QUEUE, FIT_QUEUE, WORK_QUEUE

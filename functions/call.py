@@ -64,13 +64,6 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _CANCELED = frozenset({JobStatus.CANCELLING, JobStatus.CANCELLED})
 
 
-def container() -> "Container":
-    """The services of this process, imported with their dependencies on first use: a worker has 10 s to start."""
-    from shared.runtime.container import container as of_process
-
-    return of_process()
-
-
 @dataclass(slots=True)
 class Reply:
     """`data` is JSON, or bytes together with their content type."""

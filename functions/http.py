@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
+from functions import container
 from functions.call import (
     Call,
     ProjectNames,
     Reply,
     check_names,
     check_version,
-    container,
     parse_body,
     parse_query,
     require_length,

@@ -344,7 +344,7 @@ class Lease:
                 await self.release(now, self.failure)
 
     async def check(self) -> None:
-        """Raises LeaseLost when somebody else has it by now, or has settled the batch."""
+        """Raises LeaseLost if another worker has it by now, or has settled the batch."""
         row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
         if row is None or row.values.get("token") != self._token:
             raise LeaseLost
