@@ -135,7 +135,7 @@ def test_the_documented_limits_are_the_limits(app: App, background: ModuleType) 
 
     assert found == {
         "a request": [http.REQUEST_SECONDS, 230],
-        "an event of an upload": [background.EVENT_SECONDS],
+        "an upload event": [background.EVENT_SECONDS],
         "a plan, a step of a connection": of("connection"),
         "the events of one change": [lifecycle.STEP_SECONDS, receivers.SECONDS],
         "a batch, a scan, an import, an export, a step of a push": of("scan", "import", "export", "push"),
