@@ -95,9 +95,8 @@ class Offsets:
     __slots__ = ("_astral", "_text", "length", "utf16_length")
 
     def __init__(self, text: str) -> None:
-        self._text = (
-            text if _COMPOSED.search(text) else ""
-        )  # kept only where a place may be inside a character
+        # Kept only where a place may be inside a character.
+        self._text = text if _COMPOSED.search(text) else ""
         #: Code point index of each character that takes two UTF-16 units, ascending. Empty for most texts.
         self._astral = array("L")
         if not text.isascii():

@@ -101,9 +101,8 @@ class Exchange:
             key: (content, JobError(*error)) for key, (content, error) in data.get("failed", {}).items()
         }
         self._polls = int(data.get("polls", 0))
-        self.records = int(
-            data["records"] if "records" in data else self._records()
-        )  # else of an earlier version
+        # An earlier version did not store them.
+        self.records = int(data["records"] if "records" in data else self._records())
         self._refusals = 0
         #: Why no request is accepted.
         self._hopeless: JobError | None = None

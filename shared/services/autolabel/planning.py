@@ -90,9 +90,7 @@ class Planner:
             return
         if not message.applies_to(project):
             return
-        under_way = await self._under_way(
-            project
-        )  # read first: a batch that ends now has not to be planned again
+        under_way = await self._under_way(project)  # read before the uploads: a batch may end in between
         pending = await self._stores.pending.all(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
         if folders := [upload for upload in pending if upload.is_folder]:

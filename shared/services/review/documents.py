@@ -202,9 +202,8 @@ class DocumentService:
         written = await self._stores.pages.write(handle, [number], edit, author)
         document = written.pages[number].documents[document_id]
         if document.missing and not document.stays_without_blob:
-            await self._stores.pending.add(
-                written.project.incarnation, document.location
-            )  # it goes (rule D3)
+            # The document is removed (rule D3).
+            await self._stores.pending.add(written.project.incarnation, document.location)
         return DocumentView(document, written.project)
 
     async def _load(self, project: Project, document_id: str) -> Document:
