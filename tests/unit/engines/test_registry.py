@@ -18,7 +18,7 @@ def test_an_engine_is_made_once_and_only_when_asked_for():
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     engines = Engines(local_engines() | {"azure-openai": lambda: pytest.fail("not asked for")})
-    with pytest.raises(UnknownEngine, match=r"no engine 'gpt'.*azure-openai, embedded"):
+    with pytest.raises(UnknownEngine, match=r"engine 'gpt' does not exist.*azure-openai, embedded"):
         engines.get("gpt")
 
 
