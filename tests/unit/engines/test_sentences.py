@@ -24,10 +24,16 @@ def package():
     return USE(threads=1)
 
 
+def loaded() -> sentences.Encoder:
+    encoder = sentences._encoder()
+    assert encoder is not None
+    return encoder
+
+
 @settings(max_examples=300)
 @given(TEXTS)
 def test_pieces_are_those_of_the_package(package, text: str):
-    assert sentences._encoder().pieces(text) == package._tokenizer.encode(text)
+    assert loaded().pieces(text) == package._tokenizer.encode(text)
 
 
 def test_vectors_are_those_of_the_package(package):
@@ -40,7 +46,7 @@ def test_vectors_are_those_of_the_package(package):
 def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
     texts = ODD + [example.text for example in examples.single(40)]
     together = Memory().stored(texts)
-    encoder = sentences._encoder()
+    encoder = loaded()
     forgetful = sentences.Encoder(encoder._weights, encoder._tokenizer, known=30)
     monkeypatch.setattr(sentences, "_encoder", lambda: forgetful)
     alone = [Memory().stored([text])[0] for text in texts]
@@ -53,7 +59,7 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
 
 
 def test_of_intermediate_results_those_of_late_are_kept():
-    encoder = sentences._encoder()
+    encoder = loaded()
     few = sentences.Encoder(encoder._weights, encoder._tokenizer, known=9)
     computed: list[int] = []
 
@@ -73,7 +79,7 @@ def test_of_intermediate_results_those_of_late_are_kept():
 
 def test_an_unknown_piece_is_not_lost_when_others_are_learned():
     """Its number is 0."""
-    encoder = sentences._encoder()
+    encoder = loaded()
     first, second = (sentences.Encoder(encoder._weights, encoder._tokenizer) for _ in range(2))
     assert 0 in first.pieces("\U0001fae8")
     first.encode(["\U0001fae8"])
@@ -108,7 +114,7 @@ def test_the_memory_is_bounded(monkeypatch):
 
 
 def test_the_table_of_pieces_lies_in_a_file(package):
-    table, rows = sentences._encoder()._weights.table, np.array([0, 7, 128_009, 7])
+    table, rows = loaded()._weights.table, np.array([0, 7, 128_009, 7])
     assert table._held is None
     assert np.array_equal(table[rows], package._model.table[rows])
 
@@ -118,7 +124,9 @@ def test_without_room_for_a_file_the_table_stays_in_memory(package, monkeypatch)
         raise OSError("No space left on device")
 
     monkeypatch.setattr(encoder_files, "TemporaryFile", full)
-    table, rows = sentences._load.__wrapped__()._weights.table, np.array([0, 7, 128_009, 7])
+    encoder, rows = sentences._load.__wrapped__(), np.array([0, 7, 128_009, 7])
+    assert encoder is not None
+    table = encoder._weights.table
     assert table._held is not None
     assert np.array_equal(table[rows], package._model.table[rows])
 
