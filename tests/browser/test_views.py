@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from itertools import product
 
 import pytest
 from playwright.async_api import Request, Route, expect
@@ -12,6 +13,7 @@ from tests.browser.look import WIDTHS
 from tests.support.api import ENTITIES, MULTI, SINGLE, Project, unique
 
 VIEWS = ("Overview", "Review", "Label by hand", "Autolabel", "Training", "Team", "Connection", "Settings")
+STUDIOS = {"languageStudio": "Labelbridge", "azureMachineLearning": "Azure Machine Learning"}
 
 
 async def test_wrong_key_says_so(open_studio: OpenStudio) -> None:
@@ -45,7 +47,10 @@ async def test_roles_hide_what_one_may_not_do(open_studio: OpenStudio, new_proje
 async def test_a_card_does_not_move_when_its_counts_arrive(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
-    """If a card moved, a click could open another project; many small moves add up, so none is allowed."""
+    """If a card moved, a click could open another project; many small moves add up, so none is allowed.
+
+    A project is locked while it is connected, too: only its connection tells where labels are made.
+    """
     project, other = await new_project(SINGLE), await new_project(SINGLE)
     await project.suggested({"a.txt": "@Refund:60"}, "Refund")
     elsewhere = {"amlProjectPath": "path", "isLabelingLocked": True}
@@ -63,19 +68,28 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         await route.continue_()
 
     job = {"jobId": "j", "status": "running", "result": {"percentComplete": 40}}
+    async def connection(route: Route) -> None:
+        await go_on.wait()
+        await route.fulfill(json={"state": "connecting", "activeStudio": active})
+
+    await page.route(re.compile(r"/connection\?"), connection)
     await page.route(re.compile(r"/statistics\?"), hold)
     await page.route(re.compile(r"/autolabel/jobs\?"), lambda route: route.fulfill(json={"value": [job]}))
-    for width in WIDTHS:
+    active = "languageStudio"
+    for width, active in product(WIDTHS, STUDIOS):
         go_on.clear()
         await page.set_viewport_size({"width": width, "height": 800})
         await page.reload()
         await expect(cards.get_by_role("link")).to_have_count(2)
+        await expect(cards.get_by_text("Labeling in").filter(visible=True)).to_have_count(1)
         await expect(cards.get_by_text("suggested").filter(visible=True)).to_have_count(0)
         before = await cards.evaluate_all(places)
         go_on.set()
         await expect(cards.get_by_text("suggested").filter(visible=True)).to_have_count(2)
         await expect(cards.get_by_text("Autolabel 40%")).to_have_count(2)
         await expect(cards.get_by_role("link", name="Review")).to_have_count(1)
+        place = cards.nth(1).get_by_text("Labeling in").filter(visible=True)
+        await expect(place).to_contain_text(f"Labeling in {STUDIOS[active]}")
         assert await cards.evaluate_all(places) == before
 
 

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { getStatistics, listAutolabelJobs, listProjects } from "../api/client";
+import { getConnection, getStatistics, listAutolabelJobs, listProjects } from "../api/client";
 import { ended } from "../api/operations";
 import type { Project, Studio } from "../api/types";
 import { may } from "../auth/session";
@@ -69,14 +69,14 @@ function NoProjects() {
 
 interface Numbers {
   statistics: Statistics | null;
+  /** Where labels are made; null: not known yet. */
+  studio: Studio | null;
   running: number | null;
 }
 
 function ProjectCard({ project }: { project: Project }) {
   const numbers = useNumbers(project);
-  const { statistics, running } = numbers.value;
-  const { amlProjectPath, isLabelingLocked: locked } = project.settings ?? {};
-  const studio: Studio = locked && amlProjectPath ? "azureMachineLearning" : "languageStudio";
+  const { statistics, studio, running } = numbers.value;
   const waiting = (statistics?.byStatus.autoLabeled ?? 0) > 0;
   return (
     <li class="card project-card">
@@ -105,10 +105,12 @@ function ProjectCard({ project }: { project: Project }) {
         <StatusBar statistics={statistics ?? NO_STATISTICS} />
       </div>
       <div class="card-foot">
-        <p class="meta">
-          {locked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)}&nbsp;·{" "}
-          <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
-        </p>
+        <div class="one-place">
+          {studio !== "azureMachineLearning" && project.settings?.amlProjectPath && (
+            <StudioLine project={project} studio="azureMachineLearning" hidden />
+          )}
+          <StudioLine project={project} studio={studio ?? "languageStudio"} hidden={!studio} />
+        </div>
         <a
           class={waiting ? "button primary raised" : "button raised room"}
           href={href(project.projectName, "review")}
@@ -122,22 +124,45 @@ function ProjectCard({ project }: { project: Project }) {
   );
 }
 
+interface StudioLineProps {
+  project: Project;
+  studio: Studio;
+  /** Only its space is taken: the line of either studio fits. */
+  hidden: boolean;
+}
+
+function StudioLine({ project, studio, hidden }: StudioLineProps) {
+  return (
+    <p class={hidden ? "meta room" : "meta"}>
+      {project.settings?.isLabelingLocked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)}
+      &nbsp;· <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
+    </p>
+  );
+}
+
 function useNumbers(project: Project) {
-  const numbers = useSignal<Numbers>({ statistics: null, running: null });
+  const numbers = useSignal<Numbers>({
+    statistics: null,
+    studio: project.settings?.amlProjectPath ? null : "languageStudio",
+    running: null,
+  });
   useEffect(() => {
     let live = true;
     const name = project.projectName;
+    const connected = !!project.settings?.amlProjectPath;
     const read = async (): Promise<void> => {
-      const [statistics, jobs] = await Promise.all([
+      const [statistics, connection, jobs] = await Promise.all([
         getStatistics(name)
           .then(readStatistics)
           .catch(() => null),
+        connected ? getConnection(name).catch(() => null) : null,
         listAutolabelJobs(name).catch(() => []),
       ]);
       const job = jobs.find((candidate) => !ended(candidate));
       if (live)
         numbers.value = {
           statistics,
+          studio: connected ? (connection?.activeStudio ?? numbers.value.studio) : "languageStudio",
           running: job ? (job.result?.percentComplete ?? 0) : null,
         };
     };
