@@ -74,6 +74,7 @@ async def test_export_import_and_delete(
 
     await studio.open(copy, "Settings")
     await page.get_by_role("button", name="Delete project…").click()
+    await expect(dialog.get_by_role("heading", name="Delete project")).to_be_focused()
     await expect(dialog.get_by_role("button", name="Delete permanently")).to_be_disabled()
     await dialog.get_by_role("textbox").fill(copy)
     await dialog.get_by_role("button", name="Delete permanently").click()

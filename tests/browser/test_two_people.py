@@ -141,9 +141,11 @@ async def test_disconnect_is_typed(
     studio = await open_studio()
     await connect(studio, project.name, container, "news")
 
+    await studio.page.set_viewport_size({"width": 320, "height": 480})
     await studio.page.get_by_role("button", name="Disconnect…").click()
     dialog = studio.page.get_by_role("dialog")
-    await expect(dialog).to_contain_text("can never be connected again")
+    await expect(dialog.get_by_role("heading", name="Disconnect permanently")).to_be_focused()
+    await expect(dialog.get_by_text("can never be connected again")).to_be_in_viewport()
     assert await studio.violations() == []
     ending = dialog.get_by_role("button", name="Disconnect permanently")
     await expect(ending).to_be_disabled()

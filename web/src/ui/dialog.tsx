@@ -8,12 +8,14 @@ interface Props {
   onClose: () => void;
   children: ComponentChildren;
   wide?: boolean;
+  /** Begins at the title, not in a field: what the dialog warns of is read first. */
+  warns?: boolean;
 }
 
 const FIELDS = "input, select, textarea";
 
-/** A modal dialog: it begins in its first field, the browser keeps the focus in it, Escape closes it and the focus goes back. */
-export function Dialog({ title, onClose, children, wide }: Props) {
+/** A modal dialog: focus starts in the first field, the browser keeps the focus in it, Escape closes it and the focus goes back. */
+export function Dialog({ title, onClose, children, wide, warns }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   // At once, not after the paint: the next letter that someone types is for the dialog, and no command.
@@ -21,7 +23,9 @@ export function Dialog({ title, onClose, children, wide }: Props) {
     const before = document.activeElement;
     ref.current?.showModal();
     // The browser would begin with the button that closes the dialog.
-    if (!ref.current?.querySelector("[autofocus]")) ref.current?.querySelector<HTMLElement>(FIELDS)?.focus();
+    const first = ref.current?.querySelector<HTMLElement>(warns ? "h2" : FIELDS);
+    // Without a scroll: on a phone it would hide what stands above the field.
+    if (!ref.current?.querySelector("[autofocus]")) first?.focus({ preventScroll: true });
     return () => {
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
@@ -40,7 +44,9 @@ export function Dialog({ title, onClose, children, wide }: Props) {
     >
       <div class="dialog-body">
         <header class="dialog-head">
-          <h2 id={id}>{title}</h2>
+          <h2 id={id} tabIndex={warns ? -1 : undefined}>
+            {title}
+          </h2>
           <button type="button" class="icon-button" aria-label="Close" onClick={onClose}>
             <Icon name="cross" />
           </button>

@@ -36,7 +36,7 @@ export function Disconnect({
     });
   };
   return (
-    <Dialog title="Disconnect permanently" onClose={onClose}>
+    <Dialog title="Disconnect permanently" warns onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         <p>What happens:</p>
         <ul class="losses">

@@ -186,7 +186,7 @@ function DeleteDialog({ open, onClose }: { open: OpenProject; onClose: () => voi
     });
   };
   return (
-    <Dialog title="Delete project" onClose={onClose}>
+    <Dialog title="Delete project" warns onClose={onClose}>
       <form class="stack" onSubmit={submit}>
         <p>
           All labels, suggestions, models and history of <bdi class="strong">{open.name}</bdi> are deleted
