@@ -1,13 +1,18 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../src/api/http";
-import type { DocumentItem, LabelFields } from "../src/api/types";
+import type { DocumentItem, LabelFields, SaveResult } from "../src/api/types";
 import { filtersFrom } from "../src/state/filters";
 import type { OpenProject } from "../src/state/project";
 import type { Loaded, Source } from "../src/state/source";
 import { document } from "./documents";
 import { MemoryStorage } from "./storage";
 
+const saveDecisions = vi.fn<() => Promise<SaveResult[]>>();
+vi.mock("../src/api/client", async (original) => ({
+  ...(await original<object>()),
+  saveDecisions: () => saveDecisions(),
+}));
 vi.mock("../src/auth/session", () => ({ person: signal({ name: "Ana" }), may: () => true }));
 const { Review } = await import("../src/state/review");
 const { toasts } = await import("../src/state/toasts");
@@ -284,6 +289,26 @@ describe("a document that is decided", () => {
         expect([command, idOf(review)]).toEqual([command, next]);
       }
       expect(review.drafts.unsaved.value).toHaveLength(1);
+      review.close();
+    }
+  });
+
+  it("is one whose only suggestion this person rejected, before the save and after it", async () => {
+    saveDecisions.mockResolvedValue([
+      { documentId: "a", status: "saved", eTag: "@1", document: { ...document("a"), eTag: "@1" } },
+    ]);
+    for (const saved of [false, true]) {
+      const { review } = opened();
+      await review.filter(FILTERS, null);
+      review.reject();
+      if (saved) await review.saving.save();
+      expect(review.drafts.unsaved.value).toHaveLength(saved ? 0 : 1);
+      void review.previousDocument();
+      await vi.advanceTimersByTimeAsync(0);
+      expect(idOf(review)).toBe("a");
+      review.reject();
+      await vi.advanceTimersByTimeAsync(0);
+      expect([saved, idOf(review)]).toEqual([saved, "b"]);
       review.close();
     }
   });

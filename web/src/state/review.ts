@@ -438,12 +438,13 @@ export class Review {
     if (this.step({ do: what, ids: [id] })) this.advance(id);
   }
 
-  /** Goes on from a document that is decided, as each decision does; one without labels is not left by mistake. */
+  /** Goes on from a document that is decided, saved or not; one without labels and decisions is not left by mistake. */
   private nothingToDecide(): void {
     if (this.isMoving() || !this.current.value) return;
     if (this.readOnly.value) return toast(this.readOnly.value);
     const { labels, verdicts } = this.derived.value!;
-    if (labels || verdicts.size) this.leave();
+    const saved = this.saving.onlyRejected(this.current.value.document.id);
+    if (labels || verdicts.size || saved) this.leave();
     else toast("This document has no suggestions.");
   }
 

@@ -222,6 +222,13 @@ export class Saving {
     }
   }
 
+  /** Whether a save of this person rejected suggestions of the document, and left it without labels. */
+  onlyRejected(id: string): boolean {
+    return this.done.value.some(
+      (change) => "documentId" in change && change.documentId === id && !change.before && !change.after,
+    );
+  }
+
   /** Undoes one bulk decision, as its message offers. */
   async undoBulk(bulkJob: string): Promise<void> {
     const rest = this.done.value.filter((change) => !("bulkJob" in change) || change.bulkJob !== bulkJob);
