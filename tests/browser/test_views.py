@@ -68,6 +68,7 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         await route.continue_()
 
     job = {"jobId": "j", "status": "running", "result": {"percentComplete": 40}}
+
     async def connection(route: Route) -> None:
         await go_on.wait()
         await route.fulfill(json={"state": "connecting", "activeStudio": active})

@@ -14,6 +14,7 @@ vi.mock("../src/api/client", async (original) => ({
   saveDecisions: () => saveDecisions(),
 }));
 vi.mock("../src/auth/session", () => ({ person: signal({ name: "Ana" }), may: () => true }));
+const { BULK, EVERYWHERE } = await import("../src/review/commands");
 const { Review } = await import("../src/state/review");
 const { toasts } = await import("../src/state/toasts");
 
@@ -271,6 +272,25 @@ describe("a review that was left", () => {
     review.reread();
     await passes();
     expect(source.list).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("a decision on many suggestions", () => {
+  it("opens its dialog, or says why it does not", async () => {
+    const { review } = opened();
+    await review.filter(FILTERS, null);
+    EVERYWHERE.run(review);
+    expect(reported()).toBe("Select a suggestion first.");
+    for (const command of [BULK, EVERYWHERE]) {
+      review.open.lock.value = { reason: `${command.id} is locked.`, until: "Wait." };
+      command.run(review);
+      expect(reported()).toBe(`${command.id} is locked. Wait.`);
+    }
+    expect(review.dialogs.shown.value).toBeNull();
+    review.open.lock.value = null;
+    BULK.run(review);
+    expect(review.dialogs.shown.value).toBe("bulk");
+    review.close();
   });
 });
 

@@ -4,6 +4,7 @@ import { isEntities } from "../domain/labels";
 import type { IconName } from "../ui/icon";
 import type { Dialog } from "../state/dialogs";
 import type { Review } from "../state/review";
+import { toast } from "../state/toasts";
 import { nextUncertain } from "../state/uncertain";
 
 export interface Command {
@@ -207,11 +208,13 @@ export const GUIDELINES: Command = {
 };
 
 const canDecideOnMany = (review: Review): boolean => !review.locked.value;
-/** One decision for many suggestions, which is asked for in a dialog. */
+/** One decision for many suggestions, which is asked for in a dialog; `missing` is what a key says instead. */
 const opens =
-  (dialog: Dialog, enabled: (review: Review) => boolean) =>
+  (dialog: Dialog, enabled: (review: Review) => boolean, missing = "") =>
   (review: Review): void => {
     if (enabled(review)) review.dialogs.open(dialog);
+    else if (review.lockReason.value) toast(review.lockReason.value, "bad");
+    else toast(missing);
   };
 
 export const BULK: Command = {
@@ -235,7 +238,7 @@ export const EVERYWHERE: Command = {
   short: "In all documents…",
   icon: "all",
   help: "Accept or reject this text with this category in all documents",
-  run: opens("everywhere", pointsAtEntity),
+  run: opens("everywhere", pointsAtEntity, "Select a suggestion first."),
   enabled: pointsAtEntity,
 };
 
