@@ -243,10 +243,10 @@ class JobStore:
         )
         return [_state(row) for row in rows]
 
-    async def is_done(self, job: Job, number: int) -> bool:
-        """Whether the batch has its result."""
+    async def is_committed(self, job: Job, number: int) -> bool:
+        """Whether a worker has committed the batch: one that was settled from outside has no token."""
         row = await self._table.get(job.incarnation, batch_key(job.id, number))
-        return row is not None and bool(row.values.get("done"))
+        return row is not None and bool(row.values.get("done")) and row.values.get("token") != ""
 
     async def outcomes(self, job: Job) -> "list[DocumentOutcome]":
         """The outcomes of the documents of finished batches."""

@@ -185,7 +185,7 @@ async def run_leased(
     What made a try fail is noted in the lease; work that `gives_up` tells it and leaves it as it is. `settles`: ask for
     the batch that waited for this one, and end the job if this was the last; who runs all batches asks for none, and
     ends the job after them. `over` is called for a message whose job has ended before it, or during its work, and for
-    one that lost the batch to a worker that has finished it.
+    one that lost the batch to a worker that has committed it.
     """
     job = await _open_job(stores, message, over)
     if job is None or message.number >= len(job.batches):
@@ -200,7 +200,8 @@ async def run_leased(
             await work(job, job.batches[message.number], lease)
     except LeaseLost:
         ended = await _open_job(stores, message, over) is None
-        if over is not None and not ended and await stores.jobs.is_done(job, message.number):
+        # While a job is being stopped, its exchanges are still counted; whoever stops it deletes them.
+        if over is not None and not ended and await stores.jobs.is_committed(job, message.number):
             await over(job, message.number)
         return
     except asyncio.CancelledError:

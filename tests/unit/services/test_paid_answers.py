@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.jobs import BatchResult, JobStatus, Outcome
+from shared.domain.jobs import Job, JobStatus, Outcome
 from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import BATCH_DOCUMENTS, AzureOpenAIEngine, OpenAIOptions
 from shared.engines.azure_openai.turns import AT_ONCE
@@ -21,7 +21,7 @@ from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.ports import StorageUnavailable
-from shared.storage.jobs import Lease, LeaseLost
+from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
 from shared.storage.models import exchange_name
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
@@ -244,11 +244,46 @@ async def test_a_worker_that_lost_its_batch_leaves_no_answers_once_another_finis
 
     async def lose(*_: Any) -> None:
         if finished:
-            await stores.jobs.finish(job, 0, BatchResult())
+            other = await stores.jobs.acquire(job, 0, "other", clock() + LEASE_FOR)
+            assert other is not None
+            await stores.table.commit(job.incarnation, [other.operation()])
         raise LeaseLost
 
     await run_leased(stores, app.container.jobs, BatchMessage.of(job, 0), lose, over=batches._clear)
     assert bool(await kept(app)) is not finished
+
+
+async def test_answers_stored_while_a_job_is_stopped_are_counted_before_they_are_deleted(
+    app: App,
+    fake: FakeOpenAI,
+    clock: Clock,
+    seconds: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await begin_slowly(app, fake, seconds)
+    stores, batches = app.container.stores, app.container.batches
+    job, [name] = await app.container.autolabel.get("p", "job"), await kept(app)
+    clock.move(30)
+    settled, lost, finish = asyncio.Event(), asyncio.Event(), stores.jobs.finish
+    stopping: list[asyncio.Task[Job]] = []
+
+    async def wait(*given: Any, **more: Any) -> None:
+        await finish(*given, **more)
+        settled.set()
+        await lost.wait()
+
+    async def lose(*_: Any) -> None:
+        stopping.append(asyncio.create_task(app.container.autolabel.cancel("p", "job")))
+        await settled.wait()
+        stored = json.loads(await stores.artifacts.read(name) or b"") | {"paid": [9_007, 901]}
+        await stores.artifacts.write(name, json.dumps(stored).encode())
+        raise LeaseLost
+
+    monkeypatch.setattr(stores.jobs, "finish", wait)
+    await run_leased(stores, app.container.jobs, BatchMessage.of(job, 0), lose, over=batches._clear)
+    lost.set()
+    assert result_json(await stopping[0])["tokens"] == {"input": 9_007, "output": 901}
+    assert await kept(app) == []
 
 
 async def test_a_batch_that_is_given_up_after_its_job_ended_leaves_no_answers(
