@@ -7,7 +7,7 @@ together in the one after it: every caller returns when its own row is durable.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,18 +95,27 @@ class PendingUploads:
     async def of_pages(self, scope: Scope, low: int, high: int) -> list[PendingUpload]:
         """The rows of documents of the pages `low` to before `high`."""
         partition = pending_partition(scope.incarnation)
+        before = self._leaving_of(partition)
         rows = await self._table.query(partition, first_id(low, scope.pages), first_id(high, scope.pages))
-        return self._staying(partition, rows)
+        return self._staying(partition, rows, before)
 
-    async def all(self, scope: Scope, limit: int) -> list[PendingUpload]:
-        """The first rows, those of folders last."""
+    async def first(self, scope: Scope, limit: int) -> tuple[list[PendingUpload], bool]:
+        """At most `limit` rows, those of folders last, and whether there may be more."""
         partition = pending_partition(scope.incarnation)
-        more = len(self._leaving.get(partition, ()))
-        rows = await self._table.query(partition, limit=limit + more)
-        return self._staying(partition, rows)[:limit]
+        before = self._leaving_of(partition)
+        size = limit + len(before)
+        rows = await self._table.query(partition, limit=size)
+        staying = self._staying(partition, rows, before)
+        return staying[:limit], len(rows) == size or len(staying) > limit
 
-    def _staying(self, partition: str, rows: Iterable[Row]) -> list[PendingUpload]:
-        leaving = self._leaving.get(partition, ())
+    def _leaving_of(self, partition: str) -> frozenset[tuple[str, str]]:
+        return frozenset(self._leaving.get(partition, ()))
+
+    def _staying(
+        self, partition: str, rows: Iterable[Row], before: Set[tuple[str, str]]
+    ) -> list[PendingUpload]:
+        """Without the rows that were being deleted `before` the query, or are now: a deletion may end during it."""
+        leaving = before | self._leaving_of(partition)
         return [_decode(row) for row in rows if (row.key, row.etag) not in leaving]
 
     async def any(self, incarnation: str, until: datetime | None = None) -> bool:
@@ -149,11 +158,14 @@ class PendingUploads:
                 rows = await self._table.query(partition, ids[0], f"{ids[-1]}~")
                 versions = {(row.key, row.etag) for row in rows}
                 # All that are gone at once: a batch that ran twice finds none of its rows.
-                group = [
+                rest = [
                     upload
                     for upload in group
                     if upload.document_id != refusal.key and (upload.document_id, upload.etag) in versions
                 ]
+                if len(rest) == len(group):  # the refusal says nothing of them; they are inspected again
+                    return
+                group = rest
 
     async def _write(self, incarnation: str) -> None:
         waiting = self._waiting[incarnation]

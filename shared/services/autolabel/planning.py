@@ -90,15 +90,19 @@ class Planner:
             return
         if not message.applies_to(project):
             return
-        under_way = await self._under_way(project)  # read before the uploads: a batch may end in between
-        pending = await self._stores.pending.all(project.scope, UPLOADS_AT_ONCE)
+        under_way = await self._under_way(project)
+        pending, more = await self._stores.pending.first(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
+        if (
+            uploads
+        ):  # while they were read, a batch may have ended, and another instance may have created a job
+            under_way += await self._under_way(project)
         if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
         pages = {n for batch in under_way for n in range(batch.low, batch.high)}
         fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in pages]
         heads = self._stores.pages.heads
-        again = len(pending) == UPLOADS_AT_ONCE or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
+        again = more or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         if fresh:
             again |= await self._plan_uploads(
                 project, await heads(project.scope), fresh, message.id, under_way

@@ -254,7 +254,7 @@ async def test_an_upload_whose_function_failed_five_times_is_pending(
 
     await app.container.queue_sweep.run("document_uploaded")
 
-    [pending] = await app.container.stores.pending.all(project.scope, 10)
+    [pending] = (await app.container.stores.pending.first(project.scope, 10))[0]
     assert pending.location == "a b/ä.txt"
     left = [body for body, _ in storage.queues.messages[BLOB_TRIGGER_POISON]]
     assert left == [json.dumps(other), json.dumps(theirs), "garbage", "[]"], (
@@ -274,14 +274,14 @@ async def test_failed_uploads_of_deleted_projects_make_way_for_others(
     await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"ContainerName": app.documents}))
     await app.container.queue_sweep.run("document_uploaded")
     assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == 33
-    assert not await app.container.stores.pending.all(project.scope, 10)
+    assert not (await app.container.stores.pending.first(project.scope, 10))[0]
 
     clock.move(61)
     await app.container.queue_sweep.run("document_uploaded")
     assert storage.queues.messages[BLOB_TRIGGER_POISON] == []
-    assert [pending.location for pending in await app.container.stores.pending.all(project.scope, 10)] == [
-        "a.txt"
-    ]
+    assert [
+        pending.location for pending in (await app.container.stores.pending.first(project.scope, 10))[0]
+    ] == ["a.txt"]
     assert sum("'gone-7'" in record.getMessage() for record in caplog.records) == 1
 
 
@@ -299,9 +299,9 @@ async def test_failed_uploads_of_other_apps_do_not_hold_back_ours(
         await app.container.queue_sweep.run("document_uploaded")
         clock.move(60)
 
-    assert [pending.location for pending in await app.container.stores.pending.all(project.scope, 10)] == [
-        "a.txt"
-    ]
+    assert [
+        pending.location for pending in (await app.container.stores.pending.first(project.scope, 10))[0]
+    ] == ["a.txt"]
     assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == others
     assert f"None of 32 messages in the queue '{BLOB_TRIGGER_POISON}' could be settled" in caplog.text
 

@@ -25,7 +25,7 @@ def _count_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     async def noted(incarnation: str, locations: Iterable[str]) -> None:
         await add_many(incarnation, locations)
         project = await app.container.stores.projects.get(app.name)
-        asked.append(len(await pending.all(project.scope, 1_000)))
+        asked.append(len((await pending.first(project.scope, 1_000))[0]))
 
     monkeypatch.setattr(pending, "add_many", noted)
     return asked

@@ -103,15 +103,15 @@ async def test_uploads_whose_batch_ends_while_they_are_planned_are_not_read_agai
     batch = app.sent.waiting[-1]
     app.sent.waiting.clear()
     pending = app.container.stores.pending
-    read = pending.all
+    read = pending.first
 
-    async def ends_meanwhile(scope: Scope, limit: int) -> list[PendingUpload]:
+    async def ends_meanwhile(scope: Scope, limit: int) -> tuple[list[PendingUpload], bool]:
         found = await read(scope, limit)
         await app.deliver(*batch)
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(pending, "all", ends_meanwhile)
+        patch.setattr(pending, "first", ends_meanwhile)
         again = parse(plan[1]).model_copy(update={"id": "another"})
         await app.container.dispatcher.run(again)
 
@@ -120,6 +120,26 @@ async def test_uploads_whose_batch_ends_while_they_are_planned_are_not_read_agai
     await app.drain()
     assert storage.counter.snapshot()["blob", "read"] == reads
     assert await app.document("a.txt") is not None
+
+
+async def test_uploads_that_another_instance_plans_meanwhile_are_not_planned_again(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await in_process(storage).create()
+    app = in_process(storage, collect_window_seconds=300)
+    await app.upload({"a.txt": "@Refund:73 please"})
+    plan = parse(app.sent.waiting.popleft()[1])
+    pending = app.container.stores.pending
+    read = pending.first
+
+    async def planned_meanwhile(scope: Scope, limit: int) -> tuple[list[PendingUpload], bool]:
+        await in_process(storage).container.dispatcher.run(plan)
+        return await read(scope, limit)
+
+    monkeypatch.setattr(pending, "first", planned_meanwhile)
+    await app.container.dispatcher.run(plan.model_copy(update={"id": "another"}))
+
+    assert len(await app.container.stores.jobs.open_jobs(project.incarnation)) == 1
 
 
 async def test_no_batch_extends_over_pages_that_another_has_under_way(storage: MemoryStorage) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from shared.domain.document import document_id
 from shared.domain.project import Scope
-from shared.storage.gateways.ports import Operation, StorageUnavailable
-from shared.storage.uploads import PendingUploads
+from shared.storage.gateways.ports import Operation, Row, RowChanged, StorageUnavailable
+from shared.storage.uploads import PendingUpload, PendingUploads
 from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 SCOPE = Scope("p", "incarnation", "edition", 1_024)
@@ -20,13 +21,13 @@ def _store() -> PendingUploads:
 
 
 async def _left(store: PendingUploads) -> list[str]:
-    return sorted(upload.location for upload in await store.all(SCOPE, 1_000))
+    return sorted(upload.location for upload in (await store.first(SCOPE, 1_000))[0])
 
 
 async def test_a_row_renewed_by_a_later_event_stays_and_the_others_of_its_group_go() -> None:
     store = _store()
     await store.add_many(SCOPE.incarnation, ["a.txt", "b.txt", "c.txt"])
-    looked_at = await store.all(SCOPE, 1_000)
+    looked_at = (await store.first(SCOPE, 1_000))[0]
 
     await store.add(SCOPE.incarnation, "b.txt")
     await store.remove(SCOPE, looked_at)
@@ -37,7 +38,7 @@ async def test_a_row_renewed_by_a_later_event_stays_and_the_others_of_its_group_
 async def test_removing_again_changes_nothing() -> None:
     store = _store()
     await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(150)])
-    looked_at = await store.all(SCOPE, 1_000)
+    looked_at = (await store.first(SCOPE, 1_000))[0]
     await store.remove(SCOPE, looked_at)
     await store.add(SCOPE.incarnation, "new.txt")
 
@@ -53,7 +54,7 @@ async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_f
     store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
     names = [f"{n}.txt" for n in range(250)]
     await store.add_many(SCOPE.incarnation, names)
-    inspected = [upload for upload in await store.all(SCOPE, 1_000) if upload.location != "7.txt"]
+    inspected = [upload for upload in (await store.first(SCOPE, 1_000))[0] if upload.location != "7.txt"]
 
     async def slow(partition: str, operations: Sequence[Operation]) -> list[str]:
         held.set()
@@ -66,7 +67,7 @@ async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_f
         await held.wait()
         assert await _left(store) == ["7.txt"]
         assert [upload.location for upload in await store.of_pages(SCOPE, 0, 1_024)] == ["7.txt"]
-        assert [upload.location for upload in await store.all(SCOPE, 1)] == ["7.txt"], (
+        assert [upload.location for upload in (await store.first(SCOPE, 1))[0]] == ["7.txt"], (
             "others are behind them"
         )
     await store.add(SCOPE.incarnation, "9.txt")
@@ -78,11 +79,93 @@ async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_f
     assert await _left(store) == sorted(names)
 
 
+async def test_rows_whose_deletion_ends_while_they_are_read_are_not_inspected_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = MemoryStorage().table("projects")
+    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(6)])
+    query, commit, deleted = table.query, table.commit, asyncio.Event()
+
+    async def deletes(partition: str, operations: Sequence[Operation]) -> list[str]:
+        await deleted.wait()
+        return await commit(partition, operations)
+
+    async def ends(*given: Any, **more: Any) -> list[Row]:
+        rows = await query(*given, **more)
+        deleted.set()
+        await removal
+        return rows
+
+    async def all_of(inspected: Sequence[PendingUpload]) -> asyncio.Task[None]:
+        deleted.clear()
+        task = asyncio.create_task(store.remove(SCOPE, inspected))
+        await asyncio.sleep(0)
+        return task
+
+    found, _ = await store.first(SCOPE, 10)
+    monkeypatch.setattr(table, "commit", deletes)
+    removal = await all_of(found[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "query", ends)
+        assert await store.first(SCOPE, 2) == (found[2:4], True)
+        removal = await all_of(found[2:4])
+        assert await store.of_pages(SCOPE, 0, 1_024) == found[4:]
+
+
+async def test_rows_whose_deletion_begins_while_they_are_read_are_not_taken_for_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = MemoryStorage().table("projects")
+    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(4)])
+    (found, more), query = await store.first(SCOPE, 10), table.query
+    assert not more
+
+    commit, read, removals = table.commit, asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def deletes(partition: str, operations: Sequence[Operation]) -> list[str]:
+        await read.wait()
+        return await commit(partition, operations)
+
+    async def begins(*given: Any, **more: Any) -> list[Row]:
+        rows = await query(*given, **more)
+        removals.append(asyncio.create_task(store.remove(SCOPE, found[:1])))
+        await asyncio.sleep(0)
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "commit", deletes)
+        patch.setattr(table, "query", begins)
+        assert await store.first(SCOPE, 2) == (found[1:2], True)
+    read.set()
+    await removals[0]
+
+
+async def test_a_refusal_that_names_no_row_ends_the_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = MemoryStorage().table("projects")
+    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    await store.add_many(SCOPE.incarnation, ["a.txt", "b.txt"])
+    found, _ = await store.first(SCOPE, 10)
+
+    calls: list[object] = []
+
+    async def refuses(*given: object) -> list[str]:
+        calls.append(given)
+        assert len(calls) < 10, "it is repeated for ever"
+        raise RowChanged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "commit", refuses)
+        await store.remove(SCOPE, found)
+    assert await _left(store) == ["a.txt", "b.txt"]
+
+
 async def test_a_batch_that_ran_twice_finds_with_few_calls_that_its_rows_are_gone() -> None:
     storage = MemoryStorage(page_sizes=FULL_PAGES)
     store = PendingUploads(storage.table("projects"), lambda: datetime(2030, 1, 1, tzinfo=UTC))
     await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(100)])
-    inspected = await store.all(SCOPE, 1_000)
+    inspected = (await store.first(SCOPE, 1_000))[0]
     kept = [upload for upload in inspected if upload.location.startswith("1")]
     await store.remove(SCOPE, [upload for upload in inspected if upload not in kept])
     before = storage.counter.total
