@@ -52,9 +52,11 @@ IDLE_PLAN_WORKS = timedelta(seconds=30)
 BLOB_TRIGGER_POISON = "webjobs-blobtrigger-poison"
 #: How long such an upload is left to other apps of the account if no project of ours has its container.
 UNCLAIMED_FOR = timedelta(days=1)
-#: How long a message that the sweep reads is hidden from another sweep; at most, where many stay.
+#: How long a sweep hides a message that it reads; and the limit when many messages cannot be settled.
 HIDDEN_SECONDS = 60
-MOST_HIDDEN_SECONDS = 24 * 3_600
+MOST_HIDDEN_SECONDS = 3_600
+#: The limit when some of them failed, as in an outage: they are ours.
+MOST_HIDDEN_AFTER_FAILURES = 900
 #: After this time a sweep reads at most 32 messages of each remaining queue; the next sweep continues.
 SWEEP_SECONDS = 60
 
@@ -282,7 +284,7 @@ class QueueSweep:
         self._dispatcher = dispatcher
         self._seen = seen
         self._former_seen = False
-        #: Of queues whose first messages stay: seconds for which they are hidden, so that others have their turn.
+        #: Queues whose oldest messages could not be settled, with the seconds to hide them so that later ones are read.
         self._hidden: dict[str, int] = {}
         self._stacks = telemetry.Stacks()
 
@@ -296,7 +298,9 @@ class QueueSweep:
             await self._each(f"{queue}-poison", self._give_up, until)
         if self._stores.outbox.enabled:
             await self._each(f"{EVENT_QUEUE}-poison", self._drop, until)
-        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function), until)
+        # Where this app hides messages for long, another app may not have seen its own: none is dropped.
+        drops = BLOB_TRIGGER_POISON not in self._hidden
+        await self._each(BLOB_TRIGGER_POISON, partial(self._record_upload, blob_function, drops), until)
         if former or not self._former_seen:
             read = [
                 await self._each(queue, action, until)
@@ -312,8 +316,8 @@ class QueueSweep:
         """Do this with the messages of a queue and delete those that are settled; what fails comes again later.
 
         Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
-        Whoever reads a message hides it from its app, so a sweep ends where it can settle nothing. If there may be
-        others behind, the next sweeps hide what stays for twice the time, until they have seen them all.
+        Whoever reads a message hides it from its app, so a sweep ends where it can settle nothing. If more messages
+        may follow, each sweep doubles the time that unsettled ones are hidden, until all have been read.
         """
         hidden = self._hidden.pop(queue, HIDDEN_SECONDS)
         try:
@@ -324,9 +328,12 @@ class QueueSweep:
                 if not any(settled):  # what is left is not ours, or fails
                     if len(received) < MAX_RECEIVED:
                         return True
-                    self._hidden[queue] = min(2 * hidden, MOST_HIDDEN_SECONDS)
-                    text = "None of %d messages in the queue '%s' could be settled; the oldest is of %s."
-                    log.warning(text, len(received), queue, min(m.inserted for m in received).isoformat())
+                    failed = settled.count(None)
+                    most = MOST_HIDDEN_AFTER_FAILURES if failed else MOST_HIDDEN_SECONDS
+                    self._hidden[queue] = min(2 * hidden, most)
+                    text = "None of %d messages in the queue '%s' could be settled (%d failed); the oldest is of %s."
+                    oldest = min(m.inserted for m in received).isoformat()
+                    log.warning(text, len(received), queue, failed, oldest)
                     return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
@@ -334,17 +341,17 @@ class QueueSweep:
             return False
         return True
 
-    async def _settle(self, queue: str, message: Received, action: Action) -> bool:
-        """Whether the message is done with and deleted."""
+    async def _settle(self, queue: str, message: Received, action: Action) -> bool | None:
+        """Whether the message is done with and deleted; None: that failed."""
         try:
             if not await action(message):
                 return False
             await self._stores.queues.delete(queue, message)
         except Exception as error:
-            text = "A message in the queue '%s' failed; the next sweep will retry it: %s"
+            text = "A message in the queue '%s' failed; a later sweep will retry it: %s"
             stack = self._stacks.of(error)
             log.error(text, queue, telemetry.in_line(error), exc_info=stack)  # noqa: TRY400 - the stack once
-            return False
+            return None
         if queue.endswith("-poison"):
             telemetry.count("labelbridge.poison_messages", queue=queue.removesuffix("-poison"))
         return True
@@ -372,10 +379,10 @@ class QueueSweep:
         await self._jobs.queue(work)
         return True
 
-    async def _record_upload(self, blob_function: str, message: Received) -> bool:
+    async def _record_upload(self, blob_function: str, drops: bool, message: Received) -> bool:
         """The queue belongs to all apps of the storage account, of which some may be Labelbridge as well: a message is
         ours where a project of ours has its container, and the others are left alone. A message of our function that no
-        app took for a day is dropped: its project was deleted.
+        app took for a day is dropped if `drops`: its project was deleted.
         """
         try:
             data: Any = json.loads(message.body)
@@ -385,7 +392,7 @@ class QueueSweep:
         if str(function).rpartition(".")[2] != blob_function:
             return False
         if not await self._stores.directory.of_container(str(container)):
-            if self._stores.clock() - message.inserted < UNCLAIMED_FOR:
+            if not drops or self._stores.clock() - message.inserted < UNCLAIMED_FOR:
                 return False
             text = "Dropped a failed upload after a day: no project has the container '%s' any more."
             log.warning(text, str(container)[:63])

@@ -276,9 +276,11 @@ async def test_failed_uploads_of_deleted_projects_make_way_for_others(
     assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == 33
     assert not (await app.container.stores.pending.first(project.scope, 10))[0]
 
-    clock.move(61)
-    await app.container.queue_sweep.run("document_uploaded")
-    assert storage.queues.messages[BLOB_TRIGGER_POISON] == []
+    for hidden in (True, True, False):
+        clock.move(61)
+        await app.container.queue_sweep.run("document_uploaded")
+        left = storage.queues.messages[BLOB_TRIGGER_POISON]
+        assert bool(left) is hidden, "none is dropped while this app hides them for longer than usual"
     assert [
         pending.location for pending in (await app.container.stores.pending.first(project.scope, 10))[0]
     ] == ["a.txt"]
@@ -304,6 +306,37 @@ async def test_failed_uploads_of_other_apps_do_not_hold_back_ours(
     ] == ["a.txt"]
     assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == others
     assert f"None of 32 messages in the queue '{BLOB_TRIGGER_POISON}' could be settled" in caplog.text
+
+
+@pytest.mark.parametrize(("outage", "most"), [(False, 3_600), (True, 900)])
+async def test_messages_that_cannot_be_settled_are_hidden_for_a_limited_time(
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, outage: bool, most: int
+) -> None:
+    message = {
+        "FunctionId": "Host.Functions.document_uploaded",
+        "BlobName": "a.txt",
+        "ContainerName": "other",
+    }
+    if outage:  # one fails, the others are not ours
+        await app.create()
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"ContainerName": app.documents}))
+    for _ in range(400):
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message))
+    receive, hidden = storage.queues.receive, list[int]()
+
+    async def noted(queue: str, seconds: int) -> list[Received]:
+        if queue == BLOB_TRIGGER_POISON:
+            hidden.append(seconds)
+        return await receive(queue, 0)  # all come back at once
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(storage.queues, "receive", noted)
+    monkeypatch.setattr(app.container.queue_sweep, "_seen", fails)
+    for _ in range(10):
+        await app.container.queue_sweep.run("document_uploaded")
+    assert (hidden[0], max(hidden), hidden[-1]) == (60, most, most)
 
 
 async def test_messages_that_fail_do_not_hold_back_those_behind_them(
