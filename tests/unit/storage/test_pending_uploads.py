@@ -152,7 +152,7 @@ async def test_a_refusal_that_names_no_row_ends_the_deletion(monkeypatch: pytest
 
     async def refuses(*given: object) -> list[str]:
         calls.append(given)
-        assert len(calls) < 10, "it is repeated for ever"
+        assert len(calls) < 10, "it does not end"
         raise RowChanged
 
     with monkeypatch.context() as patch:
