@@ -1,4 +1,4 @@
-"""Reads the files of the sentence encoder's package: what cuts texts into pieces, and the weights.
+"""Reads the files of the sentence encoder's package: the tokenizer model, and the weights.
 
 The package's own classes read them, too, but hold four times as many strings, take half a second longer, and need
 the whole table of embeddings in memory at once. Tests compare with them.
@@ -20,7 +20,7 @@ type Vectors = NDArray[np.float32]
 type Bytes = NDArray[np.uint8]
 
 _BLOCKS: Final = 17
-"""The table is quantized in so many blocks; a piece is in the block of its number modulo that."""
+"""Number of blocks of the table; piece n is in block n % 17."""
 _BRANCHES: Final = (2, 3, 5)
 _UNKNOWN: Final = 0
 _UNLIKELY: Final = -1e38
@@ -29,7 +29,7 @@ _PIECE, _TEXT = 0x0A, 0x0A
 
 
 class Tokenizer:
-    """Cuts words into the pieces of the package's vocabulary, the likeliest ones together."""
+    """Cuts words into the pieces of the package's vocabulary, the most likely segmentation."""
 
     def __init__(self, file: Path) -> None:
         """Raises ValueError for a file of another layout."""
@@ -53,7 +53,7 @@ class Tokenizer:
         """The numbers of the pieces of a word; none of one whose characters are all taken for spaces."""
         text = self._normalize(word)
         get, longest, scores = self._numbers.get, self._longest, self._scores
-        # Of each place: the best score of the text before it, and the last piece of that, with its beginning.
+        # For each position: the best score of the text before it, and the last piece of that, with its beginning.
         best = [0.0, *[_UNLIKELY] * len(text)]
         last = [(0, _UNKNOWN)] * (len(text) + 1)
         for begin, character in enumerate(text):
@@ -117,14 +117,16 @@ class Table:
     """
 
     def __init__(self, names: Sequence[str], blocks: Mapping[str, Bytes]) -> None:
-        """`names` of the blocks, in their order; each is read once and let go."""
+        """`names` of the blocks, in their order; each is read once and released."""
         self._blocks = len(names)
         self._rows, self._width = blocks[names[0]].shape
         self._held: Bytes | None = None
         try:
             with TemporaryFile(buffering=0) as file:
                 for name in names:
-                    file.write(blocks[name].data)
+                    block = blocks[name]
+                    if file.write(block.data) != block.nbytes:  # a full disk: part of it was written
+                        raise OSError("The table could not be written.")  # noqa: TRY301 - handled as any other
                 self._file = os.dup(file.fileno())
             finalize(self, os.close, self._file)
         except OSError:

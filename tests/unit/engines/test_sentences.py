@@ -1,5 +1,8 @@
 """The encoder's network against the package's own, and what is remembered of its vectors."""
 
+import io
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,6 +132,20 @@ def test_without_room_for_a_file_the_table_stays_in_memory(package, monkeypatch)
     table = encoder._weights.table
     assert table._held is not None
     assert np.array_equal(table[rows], package._model.table[rows])
+
+
+def test_a_table_that_is_written_in_part_only_stays_in_memory(monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data, /) -> int:
+            return super().write(memoryview(data).cast("B")[:100])
+
+    def full(**_: object) -> Full:
+        return Full(os.memfd_create("full"), "r+")
+
+    monkeypatch.setattr(encoder_files, "TemporaryFile", full)
+    blocks = {name: np.full((30, 10), number, np.uint8) for number, name in enumerate("ab")}
+    table = encoder_files.Table(["a", "b"], blocks)
+    assert table[np.array([0, 1, 59])][:, 9].tolist() == [0, 1, 1]
 
 
 def test_a_list_of_pieces_with_another_layout_is_refused(tmp_path):
