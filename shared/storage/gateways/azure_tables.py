@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, override
+from weakref import WeakValueDictionary
 
 from shared.storage.gateways.azure_errors import code_of, refused, status_of, translated
 from shared.storage.gateways.limits import MAX_OPERATIONS, check_bounds, check_commit, check_key
@@ -141,9 +142,10 @@ _BY_STATUS: dict[int | None, type[StorageError]] = {404: RowMissing, 412: RowCha
 
 LARGE = MAX_OPERATIONS // 2
 LARGE_AT_ONCE = 4
-"""Large transactions of a process that are under way. A service that is busy answers in the order of arrival, so that
-those of many batches would delay saves, and renewals of leases until the leases have run out. A partition takes 2,000
-rows/s, which four transactions of 100 rows exceed if each takes less than 0.2 s."""
+"""Large transactions of a process that are under way in a partition. A service that is busy answers in the order of
+arrival, so that those of many batches would delay saves, and renewals of leases until the leases have run out. A
+partition takes 2,000 rows/s, which four transactions of 100 rows exceed if each takes less than 0.2 s; others need not
+wait while it is throttled."""
 
 
 class AzureTable(Table):
@@ -151,7 +153,7 @@ class AzureTable(Table):
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
@@ -191,7 +193,11 @@ class AzureTable(Table):
         check_commit(partition, operations)
         if not operations:
             return []
-        async with self._large if len(operations) >= LARGE else nullcontext():
+        large = len(operations) >= LARGE
+        turns = (
+            self._large.setdefault(partition, asyncio.Semaphore(LARGE_AT_ONCE)) if large else nullcontext()
+        )
+        async with turns:
             try:
                 return await self._send(partition, operations)
             except _TableMissing:
