@@ -1,5 +1,7 @@
 """A reviewer with a phone: everything works by touch, and nothing is hidden behind the commands at the bottom."""
 
+from itertools import pairwise
+
 from playwright.async_api import Locator, expect
 
 from shared.domain.document import document_id
@@ -79,6 +81,18 @@ async def test_entities_are_reviewed_by_touch(open_studio: OpenStudio, new_proje
     assert document["flagged"] is True
     [region] = document["entities"]
     assert len(region["labels"]) == 19
+
+    # In a long list every row has one height: a name with wide characters is cut, and stays in its row.
+    names = {"value": [{"category": "W" * 20, "previousCategory": "Ada"}, {"category": "Bob"}]}
+    (await project.http.put(f"{project.path}/categories", json=names)).raise_for_status()
+    await page.set_viewport_size({"width": 320, "height": 760})
+    await page.reload()
+    rows = page.get_by_role("list", name="Suggestions").locator(".suggestion-main")
+    await expect(rows.first).to_contain_text("WWW")
+    spots = await rows.evaluate_all(
+        "all => all.map((row) => row.getBoundingClientRect()).map(({top, bottom}) => [top, bottom])"
+    )
+    assert all(bottom <= top for (_, bottom), (top, _) in pairwise(spots)), spots
 
 
 async def test_the_next_text_begins_at_its_beginning(

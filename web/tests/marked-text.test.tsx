@@ -14,7 +14,7 @@ vi.mock("@preact/signals", async (original) => {
   const real = await original<typeof import("@preact/signals")>();
   return { ...real, useSignal: real.signal };
 });
-const { DocumentText, MarkedText } = await import("../src/review/document-text");
+const { DocumentText, MarkedText, tagOf } = await import("../src/review/document-text");
 
 /** The first rendering: its text, with each mark in brackets. */
 function rendered(node: ComponentChild | ComponentChild[]): string {
@@ -53,6 +53,15 @@ function long(line: number): { text: string; spans: TextSpan[] } {
 
 /** The numbers of the entities that have their mark. */
 const marked = (text: string): number[] => [...text.matchAll(/\[Oslo\] +(\d+)/g)].map(([, n]) => Number(n));
+
+describe("the category beside a mark", () => {
+  it("is cut between characters", () => {
+    expect(["😀".repeat(24), "😀".repeat(25)].map((category) => tagOf({ category }))).toEqual([
+      "😀".repeat(24),
+      `${"😀".repeat(23)}…`,
+    ]);
+  });
+});
 
 describe("a long text", () => {
   const near = { from: 10_000, reach: 1_500 };

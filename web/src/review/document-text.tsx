@@ -159,8 +159,11 @@ function renderPiece(text: string, piece: TextPiece) {
 /** So short that the percentage beside it is never cut off. */
 const TAG_LENGTH = 24;
 
-const tagOf = ({ category }: TextSpan): string =>
-  category.length > TAG_LENGTH ? `${category.slice(0, TAG_LENGTH - 1)}…` : category;
+/** The category, cut between characters: not between the two code units of one. */
+export function tagOf({ category }: Pick<TextSpan, "category">): string {
+  const characters = [...category];
+  return characters.length > TAG_LENGTH ? `${characters.slice(0, TAG_LENGTH - 1).join("")}…` : category;
+}
 
 const lookOf = ({ hue, confidence }: TextSpan): string =>
   `hue-${hue ?? "none"}${confidence === undefined ? "" : ` doubt-${doubtOf(confidence)}`}`;

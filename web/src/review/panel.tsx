@@ -25,6 +25,7 @@ export function Panel({ review, onMore, onNumbers }: Props) {
   const loaded = review.current.value!;
   const entities = isEntities(review.kind);
   const suggestions = review.base(loaded.document).suggestions;
+  const long = onPhone() && suggestions.some((s) => s.category.length > SHORT_NAME);
   const ref = useRef<HTMLElement>(null);
   const cursor = review.cursor.value;
   useEffect(() => scrollInto(ref.current), [cursor]);
@@ -46,7 +47,7 @@ export function Panel({ review, onMore, onNumbers }: Props) {
           </div>
           <Rows
             label="Suggestions"
-            height={onPhone() && suggestions.some((s) => s.category.length > SHORT_NAME) ? 96 : 54}
+            {...(long ? { height: 96, lines: 3 } : { height: 54 })}
             count={suggestions.length}
             index={suggestions.findIndex((s) => s.id === cursor)}
             renderRow={(index) => <SuggestionRow review={review} suggestion={suggestions[index]!} />}
@@ -64,21 +65,23 @@ export function Panel({ review, onMore, onNumbers }: Props) {
 /** From so many rows on, a list scrolls by itself: what stands below it stays within reach. */
 const LONG_LIST = 12;
 const ROWS_IN_VIEW = 6;
-/** On a phone a longer name takes up to three lines. */
+/** On a phone a longer name takes up to three lines; a wide name may be cut in a long list. */
 const SHORT_NAME = 20;
 
 interface RowsProps {
   label: string;
   height: number;
+  /** How many lines of a name fit in a row. */
+  lines?: number;
   count: number;
   index: number;
   renderRow: (index: number) => ComponentChildren;
 }
 
-function Rows({ label, height, count: rows, index, renderRow }: RowsProps) {
+function Rows({ label, height, lines = 1, count: rows, index, renderRow }: RowsProps) {
   if (rows > LONG_LIST) {
     return (
-      <div class="long-list" style={{ blockSize: `${ROWS_IN_VIEW * height}px` }}>
+      <div class="long-list" style={{ blockSize: `${ROWS_IN_VIEW * height}px`, "--lines": lines }}>
         <VirtualList count={rows} rowHeight={height} index={index} label={label} renderRow={renderRow} />
       </div>
     );
