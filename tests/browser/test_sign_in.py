@@ -1,5 +1,6 @@
 """Sign-in with Entra ID and with App Service authentication, as far as it goes without Azure."""
 
+import asyncio
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,9 +39,17 @@ async def test_entra_goes_to_the_tenant(open_studio: OpenStudio) -> None:
         else:
             await route.fulfill(body="<title>Microsoft</title>", content_type="text/html")
 
-    await page.route(re.compile(r"config\.json"), lambda route: route.fulfill(json=CONFIG))
+    go_on = asyncio.Event()
+
+    async def settings(route: Route) -> None:
+        await go_on.wait()
+        await route.fulfill(json=CONFIG)
+
+    await page.route(re.compile(r"config\.json"), settings)
     await page.route(re.compile(re.escape(LOGIN)), login)
     await page.reload()
+    await expect(page.get_by_role("status")).to_have_text("Connecting…")
+    go_on.set()
     await expect(page.get_by_role("textbox")).to_have_count(0)
     await page.get_by_role("button", name="Sign in with Microsoft").click()
     await expect(page).to_have_title("Microsoft")

@@ -14,6 +14,15 @@ import "./styles/review.css"; // last: its rules for narrow pages change those a
 
 const root = document.getElementById("app")!;
 
+// While the server does not respond, the first call is repeated for seconds.
+render(
+  <main class="sign-in">
+    <p class="loading late" role="status">
+      <span class="spinner" aria-hidden="true" /> Connecting…
+    </p>
+  </main>,
+  root,
+);
 begin()
   .then(() => render(<App />, root))
   .catch((error: unknown) => {

@@ -65,6 +65,20 @@ describe("an answer that says the sign-in is not accepted", () => {
   });
 });
 
+describe("a key in the form", () => {
+  it("is not kept in the tab when the server does not respond", async () => {
+    await begin();
+    Object.assign(broken, { address: "/whoami", status: 500 });
+    vi.useFakeTimers();
+    const refused = expect(signInWithKey("key a")).rejects.toThrow();
+    await vi.advanceTimersByTimeAsync(20_000);
+    await refused;
+    vi.useRealTimers();
+    broken.address = "";
+    expect([person.value, sessionStorage.getItem("labelbridge.key")]).toEqual([null, null]);
+  });
+});
+
 describe("a page that starts while the server does not respond", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => {

@@ -59,8 +59,16 @@ export async function begin(): Promise<void> {
 /** Whether the server answered that it does not know who calls. */
 const isUnknown = (error: unknown): boolean => error instanceof ApiError && error.status === 401;
 
-/** Signs in with a local key; raises ApiError when the server does not know it. */
+/** Signs in with a key that a person typed; raises ApiError, and forgets it, when that fails: it is still in the form. */
 export async function signInWithKey(key: string): Promise<void> {
+  await useKey(key).catch((error: unknown) => {
+    forget();
+    throw error;
+  });
+}
+
+/** Signs in with a local key, which is kept until the server says that it does not know it; raises ApiError. */
+async function useKey(key: string): Promise<void> {
   sessionStorage.setItem(KEY, key.trim());
   try {
     await identify();
@@ -74,7 +82,7 @@ export async function signInWithKey(key: string): Promise<void> {
 async function signInWithAddress(key: string | null): Promise<void> {
   if (!key || config.value?.authMode !== "local") return;
   person.value = null;
-  await signInWithKey(key).catch((error: unknown) => {
+  await useKey(key).catch((error: unknown) => {
     signInNotice.value = isUnknown(error)
       ? "The server does not know the key in this address."
       : `${messageOf(error)} Reload the page to try again.`;
@@ -117,8 +125,7 @@ async function headers(): Promise<Record<string, string>> {
   return token ? { authorization: `Bearer ${token}` } : {};
 }
 
-/** Ends the session, unless the call is from the previous session and its response came after the next person signed
- * in. */
+/** Ends the session, unless the call was sent in an earlier one. */
 function expire(credentials: Record<string, string>): void {
   const local = config.value?.authMode === "local";
   if (local && (credentials[KEY_HEADER] ?? null) !== sessionStorage.getItem(KEY)) return;

@@ -91,7 +91,7 @@ export function AutolabelForm({ open, engines, proposed, onStarted }: Props) {
         </Field>
         <Field label="Model">
           <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
-            <option value="">The newest or a fitted one</option>
+            <option value="">Newest, or fitted to current labels</option>
             <Options values={models.value.map(({ label }) => label)} />
           </select>
         </Field>

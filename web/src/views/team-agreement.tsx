@@ -39,7 +39,7 @@ export function AgreementView({ open, review }: Props) {
     async () => {
       const [agreement, reviews] = await Promise.all([
         getAgreement(open.name, review),
-        listSecondReviews(open.name),
+        listSecondReviews(open.name).catch(() => []), // only a name: the agreement is shown without it
       ]);
       return { agreement, second: reviews.find(({ id }) => id === review)?.reviewer ?? "" };
     },
