@@ -1,5 +1,4 @@
-"""`make bench`: the product against raw storage calls in the same run. Absolute rates vary with the machine; the ratios
-are meaningful.
+"""`make bench`: the app against raw storage calls in the same run; only the ratios are comparable between machines.
 
 python -m bench                                1,000 and 10,000 documents; FULL=1 adds 100,000
 python -m bench --documents 2000 --repeat 3    one size, the median of three runs

@@ -94,7 +94,7 @@ class RawStorage:
     ) -> None:
         """Insert or replace rows of one partition in one transaction.
 
-        `etag`: what the first row has. So many of the last rows are `new`: they are inserted.
+        `etag`: of the first row. `new`: how many of the last rows to insert.
         """
         batch, changes = f"batch_{uuid.uuid4()}", f"changeset_{uuid.uuid4()}"
         lines = [f"--{batch}", f"Content-Type: multipart/mixed; boundary={changes}", ""]

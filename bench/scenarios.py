@@ -274,7 +274,7 @@ class Scenarios:
         return save
 
     async def _save(self) -> Figure:
-        """In turns with those by hand, so that both meet the same state of Azurite."""
+        """Alternates with raw saves, so that both meet the same state of Azurite."""
         by_hand = await self._by_hand()
         count = min(SAVES, self._count // 5)
         decisions = iter(await self._decisions(count + 1))
@@ -283,9 +283,10 @@ class Scenarios:
         await self._accept(next(decisions))
         taken = Stopwatch()
         raw_times, times = list[float](), list[float]()
-        for _ in range(count // TURN):
-            raw_times += (await self._each_time(TURN, by_hand))[0]
-            ours, watched = await self._each_time(TURN, lambda: self._accept(next(decisions)))
+        turn = min(TURN, count)
+        for _ in range(count // turn):
+            raw_times += (await self._each_time(turn, by_hand))[0]
+            ours, watched = await self._each_time(turn, lambda: self._accept(next(decisions)))
             times += ours
             taken.host, taken.azurite = taken.host + watched.host, taken.azurite + watched.azurite
         value, raw_value = statistics.median(times), statistics.median(raw_times)
@@ -294,7 +295,7 @@ class Scenarios:
         )
 
     async def _idle(self) -> None:
-        """Wait until Azurite has done what earlier steps left: it deletes, and stores its tables, in the background."""
+        """Wait until Azurite has finished the background work of earlier steps: deletions, and storing its tables."""
         for _ in range(IDLE_SECONDS):
             with self._watch() as taken:
                 await asyncio.sleep(1)

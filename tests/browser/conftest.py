@@ -26,11 +26,13 @@ __all__ = ["MakeProject", "azurite", "host", "new_project"]
 expect.set_options(timeout=60_000)
 
 #: Each window would have a process of its own for its address bar, and one that waits for another site: a quarter of
-#: the CPU that a new context takes. The flag replaces Playwright's, whose features come first.
-_WITHOUT = (
+#: the CPU that a new context takes. The flag replaces Playwright's, whose features come first
+#: (test_flags.py).
+WITHOUT = (
     "AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable,"
     "LensOverlay,MediaRouter,PaintHolding,ThirdPartyStoragePartitioning,AvoidCorsURLLoaderRestartOnRedirect,"
-    "OptimizationHints,NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch,"
+    "TcpPortRandomizationWin,OptimizationHints,NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch,"
+    "msForceBrowserSignIn,msEdgeUpdateLaunchServicesPreferredVersion,"
     "InitialWebUI,PreloadTopChromeWebUI,WebUIOmniboxPopup,SpareRendererForSitePerProcess"
 )
 
@@ -66,7 +68,7 @@ async def http(host: Host) -> AsyncIterator[httpx.AsyncClient]:
 async def launch(chromium: str) -> AsyncIterator[Launch]:
     """The Chromium that runs; one that ended, as after a crash, is replaced."""
     launched: list[Browser] = []
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--disable-features={_WITHOUT}"]
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--disable-features={WITHOUT}"]
     async with async_playwright() as playwright:
 
         async def running() -> Browser:

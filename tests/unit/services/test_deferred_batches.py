@@ -180,7 +180,7 @@ async def test_no_instance_calls_more_often_than_the_service_allows_them_all(
         nonlocal passed
         passed += seconds
 
-    monkeypatch.setattr(exchanges, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(exchanges, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
     monkeypatch.setattr(exchanges, "monotonic", lambda: passed)
     monkeypatch.setattr(LanguageModel, "calls_per_minute", WINDOWS)  # one in each window
     other = in_process(storage, clock, engines={NAME: lambda: engine})

@@ -1,5 +1,4 @@
-"""A listing removes no labels: a missing container is an outage, many removals need a confirmation (rules D3, D12,
-D13)."""
+"""A missing container is an outage, and many removals need a confirmation (rules D3, D12, D13)."""
 
 import pytest
 

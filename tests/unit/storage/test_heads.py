@@ -1,5 +1,4 @@
-"""The cache of heads and pages is never stale: lists are correct whichever process wrote, and cost only what
-changed."""
+"""The cache of heads and pages is never stale, whichever process wrote; a list reads only what changed."""
 
 import asyncio
 import random
