@@ -120,7 +120,7 @@ def login(
 ) -> None:
     """Sign in, and store address and key in a private file.
 
-    Environment variables go before the file: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN (a bearer token),
+    Environment variables override the file: LABELBRIDGE_URL, LABELBRIDGE_KEY, LABELBRIDGE_TOKEN (a bearer token),
     LABELBRIDGE_STORAGE, LABELBRIDGE_PROJECT. LABELBRIDGE_CONFIG names another file.
     """
     out = Output(as_json)

@@ -46,7 +46,7 @@ class Unconfirmed(Stop):
 
 
 class Unreachable(Stop):
-    """Another server than the app did not respond."""
+    """A server other than the app did not respond."""
 
     status = UNREACHABLE
 

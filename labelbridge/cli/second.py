@@ -90,7 +90,7 @@ def documents(review: ReviewOption = "", project: ProjectOption = "", as_json: J
 
 @app.command()
 def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """Show the agreement of both people by category, and the documents that differ.
+    """Show the agreement between the two people by category, and the documents that they labeled differently.
 
     Not for the second person.
     """

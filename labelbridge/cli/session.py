@@ -114,7 +114,8 @@ def warn_of_exposed_file(out: Output) -> None:
     """Warn if other users may read or change the settings file."""
     if settings.exposed():
         out.say(
-            f"Warning: other users may read or change {settings.path()}; restrict access to you with chmod 600."
+            f"Warning: other users may read or change {settings.path()}; "
+            "run 'chmod 600' on it so that only you have access."
         )
 
 

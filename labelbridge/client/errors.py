@@ -24,7 +24,7 @@ _HOST_ANSWERS = {
     404: "Nothing is served at this address; check the URL, which is that of the function app without a path.",
     408: "The upload was too slow for the Functions host; repeat it on a faster connection.",
     411: "A proxy removed the length of the request, which the function app needs.",
-    413: "The request is larger than the function app, or a proxy in front of it, takes.",
+    413: "The request is larger than the function app, or a proxy in front of it, accepts.",
     414: "The request line is longer than 8 KiB; use shorter filters.",
     429: "The function app is throttled; wait a few seconds and repeat.",
     431: "The request has more than 100 headers or more than 32 KiB of them.",

@@ -82,8 +82,8 @@ def test_settings_that_others_may_read_are_named(cli: Cli):
         file.chmod(mode)
         said = cli("whoami").err
         assert (
-            said
-            == f"Warning: other users may read or change {file}; restrict access to you with chmod 600.\n"
+            said == f"Warning: other users may read or change {file}; "
+            "run 'chmod 600' on it so that only you have access.\n"
         )
     cli("login", cli.url, "--key", cli.key)
     assert file.stat().st_mode & 0o777 == 0o600
