@@ -7,7 +7,7 @@ together in the one after it: every caller returns when its own row is durable.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Set
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,7 +71,7 @@ class PendingUploads:
         self._clock = clock
         self._waiting: dict[str, dict[str, tuple[str, list[asyncio.Future[None]]]]] = {}
         self._writers: dict[str, asyncio.Task[None]] = {}
-        #: Rows that this process is deleting, by partition: nobody need inspect their blobs once more.
+        #: Rows that this process is deleting, by partition: their blobs need not be inspected again.
         self._leaving: dict[str, set[tuple[str, str]]] = {}
 
     async def add(self, incarnation: str, location: str, *, folder: bool = False) -> None:
@@ -220,12 +220,15 @@ class UploadedBlobs:
         self._limit = asyncio.Semaphore(READERS)
         self._batches: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def inspect_batch(self, container: str, locations: Iterable[str]) -> list[Reading | None]:
-        """As `inspect_all`, of a few batches of the container at a time: the first has its texts soon, and its work
-        goes on while the next ones are read.
+    async def inspect_batch(
+        self, incarnation: str, container: str, locations: Collection[str]
+    ) -> list[Reading | None]:
+        """Like `inspect_all`, but only a few batches of a project read at a time, so that the first can be processed
+        while others read. A small batch need not wait for large ones.
         """
-        turns = self._batches.setdefault(container, asyncio.Semaphore(BATCHES_READ))
-        async with turns:
+        if len(locations) <= READERS_EACH:
+            return await self.inspect_all(container, locations)
+        async with self._batches.setdefault(incarnation, asyncio.Semaphore(BATCHES_READ)):
             return await self.inspect_all(container, locations)
 
     async def inspect_all(

@@ -48,7 +48,7 @@ from shared.services.jobs.dispatch import reason_of, run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
 from shared.services.training.model_cache import ModelCache
-from shared.storage.jobs import Lease
+from shared.storage.jobs import Lease, LeaseLost
 from shared.storage.pages import Author
 from shared.storage.uploads import PendingUpload
 
@@ -282,7 +282,8 @@ class BatchRunner:
 
     async def _inspect(self, project: Project, work: _Work) -> None:
         with telemetry.span("read texts", documents=len(work.locations)):
-            readings = await self._stores.uploads.inspect_batch(project.container, work.locations.values())
+            inspect_batch, key = self._stores.uploads.inspect_batch, project.incarnation
+            readings = await inspect_batch(key, project.container, work.locations.values())
         work.readings = dict(zip(work.locations, readings, strict=True))
         gone = [key for key, reading in work.readings.items() if reading is None]
         if gone and not await self._stores.uploads.container_exists(project.container):
@@ -300,11 +301,9 @@ class BatchRunner:
         source = _source(work.job, project)
         texts: dict[str, str] = {}
         for key, reading in work.readings.items():
-            if (
-                reading is not None
-                and reading.text is not None
-                and _may_suggest(known.get(key), reading, source)
-            ):
+            if reading is None or reading.text is None:
+                continue
+            if _may_suggest(known.get(key), reading, source):
                 texts[key] = reading.text
         if texts:
             with telemetry.timed("predict", engine=parameters.engine or ""):
@@ -330,6 +329,8 @@ class BatchRunner:
                 work.predictions, work.failures = await predict(load, engine.capabilities, texts, last_try)
                 return
             answers, work.paid = await self._answers(project, work, await load(), texts, last_try)
+        except LeaseLost:
+            raise
         except Exception as error:
             if last_try is None:
                 raise
@@ -437,10 +438,9 @@ def _count(work: _Work) -> None:
         telemetry.count("labelbridge.documents", number, outcome=kind)
     parameters = work.job.parameters
     if isinstance(parameters, AutolabelParameters) and parameters.engine:
-        telemetry.count("labelbridge.tokens", work.paid.tokens.input, engine=parameters.engine, type="input")
-        telemetry.count(
-            "labelbridge.tokens", work.paid.tokens.output, engine=parameters.engine, type="output"
-        )
+        tokens, engine = work.paid.tokens, parameters.engine
+        telemetry.count("labelbridge.tokens", tokens.input, engine=engine, type="input")
+        telemetry.count("labelbridge.tokens", tokens.output, engine=engine, type="output")
 
 
 def _step(

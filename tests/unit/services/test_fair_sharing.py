@@ -144,6 +144,32 @@ async def test_few_batches_of_a_project_read_at_a_time(app: App, monkeypatch: py
     assert await _registered(app) == LARGE
 
 
+@pytest.mark.parametrize(("project", "count"), [("p", 1), ("another", READERS_EACH + 1)])
+async def test_batches_that_read_keep_no_small_batch_and_no_other_project_waiting(
+    monkeypatch: pytest.MonkeyPatch, project: str, count: int
+) -> None:
+    blobs, go_on = MemoryBlobs(), asyncio.Event()
+    names = [f"{n}.txt" for n in range(READERS_EACH + 1)]
+    uploads = UploadedBlobs(blobs)
+
+    async def held(container: str, locations: Iterable[str]) -> list[Reading | None]:
+        if len(reading) < BATCHES_READ:
+            reading.append(container)
+            await go_on.wait()
+        return [None for _ in locations]
+
+    reading: list[str] = []
+    monkeypatch.setattr(uploads, "inspect_all", held)
+    large = [asyncio.create_task(uploads.inspect_batch("p", "c", names)) for _ in range(BATCHES_READ + 1)]
+    await asyncio.sleep(0)
+    assert len(reading) == BATCHES_READ
+    async with asyncio.timeout(30):
+        assert len(await uploads.inspect_batch(project, "c", names[:count])) == count
+    assert not any(task.done() for task in large)
+    go_on.set()
+    await asyncio.gather(*large)
+
+
 async def test_readers_of_a_large_batch_leave_room_for_a_small_one() -> None:
     blobs = _SlowBlobs()
     for container, count in (("large", 500), ("small", 5)):
