@@ -155,7 +155,7 @@ class Exchanges:
             exchange.give_up(JobError("BatchFailed", f"{last_try} {why}"))
         if exchange.waiting:
             exchange.give_up(JobError("Timeout", "The service did not answer within 24 hours."))
-        return exchange.answers(texts), Paid(records=exchange.records)
+        return exchange.answers(texts), _paid_for(exchange)
 
     async def paid_answers(
         self,
@@ -168,7 +168,8 @@ class Exchanges:
     ) -> tuple[dict[str, Answer], Paid]:
         """The answers to all documents of a batch, and what they took; each is stored as it comes, and asked once.
 
-        `check` raises where the batch is no longer the caller's, as of a job that was canceled: no more are paid.
+        `check` raises if the caller has lost the batch, for example because the job was canceled; no more documents are
+        sent.
         Raises Later when there is no time for the rest. In the last try, the rest fails.
         """
         blob = _blob(job, number)
@@ -240,7 +241,7 @@ class Exchanges:
         known = {key: Text(text) for key, text in texts.items()}
         exchange.plan(known)
         exchange.give_up(reason)
-        return exchange.answers(known), Paid(records=exchange.records)
+        return exchange.answers(known), _paid_for(exchange)
 
     async def _next(
         self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]
@@ -309,6 +310,11 @@ class Exchanges:
     async def _keep(self, job: Job, number: int, since: datetime, state: bytes) -> None:
         data = since.isoformat().encode() + b"\n" + state
         await self._stores.artifacts.write(_blob(job, number), data, content_type="application/json")
+
+
+def _paid_for(exchange: Exchange) -> Paid:
+    """What an exchange says; one of EXTRA_ENGINES may lack the attribute."""
+    return Paid(records=getattr(exchange, "records", None))
 
 
 def _wait(seconds: float) -> None:

@@ -1,14 +1,15 @@
 """Planning: creates jobs and batches for uploads, for content that waited, and for requested jobs."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
 from operator import attrgetter
 from time import monotonic
 from typing import Final
 
+from shared import telemetry
 from shared.domain.autolabel import is_unlabeled
 from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of
 from shared.domain.document import PLANNED_WHEN_READ, Document
@@ -37,6 +38,8 @@ from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.uploads import PendingUpload
+
+log = logging.getLogger("labelbridge.jobs")
 
 FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
 NO_CATEGORIES: Final = "The engine '{}' needs categories; define at least one."
@@ -357,8 +360,13 @@ class Planner:
             await self._jobs.send(job)
         await self.plan_later(project.name, project.incarnation, random_job_id())
         for job in waiting:
-            with suppress(RowChanged):  # its message was faster
+            try:
                 await self.plan_job(job)
+            except RowChanged:
+                continue  # its message was faster
+            except Exception as error:  # noqa: BLE001 - its message plans it, and the fit has ended
+                text = "The job %s could not be planned; its message will plan it: %s"
+                log.warning(text, job.id, telemetry.in_line(error))
 
     async def _report_failure(
         self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted

@@ -38,8 +38,10 @@ from shared.domain.names import WORK_QUEUE
 from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
 from shared.services.jobs.stores import BudgetService, Stores, is_paid, paid, skipped
-from shared.storage.gateways.ports import Operation, RowChanged, RowExists
+from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageError
 from shared.storage.jobs import LEASE_FOR, BatchState
+
+log = logging.getLogger("labelbridge.jobs")
 
 #: Queues of the previous version, whose messages are still understood.
 FORMER_QUEUES = ("autolabel-plan", "autolabel-batch", "jobs", "training", "review-bulk", "connection")
@@ -361,8 +363,12 @@ class JobService:
         result = result_of(job, await self.progress(job)) if job.batches else job.result
         status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
         ended = await self.end(job, status, result=result, errors=(reason,))
-        if is_paid(job):  # what a worker stores later, it removes itself
-            await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
+        if is_paid(job):  # a worker that stores an answer later deletes it
+            try:
+                await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
+            except StorageError as error:  # the job has ended, and what is left is deleted with the project
+                text = "The stored answers of the job %s could not be deleted: %s"
+                log.warning(text, job.id, telemetry.in_line(error))
         return ended
 
 
@@ -418,7 +424,6 @@ def result_of(job: Job, progress: Progress) -> Result | None:
             return job.result
 
 
-log = logging.getLogger("labelbridge.jobs")
 SECONDS = 2.0
 #: Time limit of background work after its response; then the job's message or the next sweep continues it.
 BACKGROUND_SECONDS = 600.0

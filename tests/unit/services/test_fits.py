@@ -16,6 +16,7 @@ from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.training import model_cache
 from shared.services.training.evaluating import WrittenEvaluation
 from shared.services.training.model_cache import READS_AT_ONCE
+from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.uploads import READERS_EACH
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
@@ -315,6 +316,27 @@ async def test_one_fit_serves_all_who_wait_for_it(app: Life, monkeypatch: pytest
         100,
     )
     assert state["startDateTime"] < state["endDateTime"]
+
+
+async def test_a_job_that_cannot_be_planned_after_a_fit_is_planned_by_its_message(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+    await app.drain()
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    [fit] = [body for queue, body in app.sent.waiting if queue == FIT_QUEUE]
+
+    async def fails(*_: Any) -> Job:
+        raise StorageUnavailable("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.planner, "plan_job", fails)
+        await app.container.dispatcher.run(parse(fit))
+    await app.drain()
+    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
 
 
 async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
