@@ -115,7 +115,7 @@ param openAIMaxAnswerTokens string = ''
 @description('Resource id of a Language resource for the engine azure-language; the app may use its models. Empty: none.')
 param languageId string = ''
 
-@description('Allow pushes of projects to the Language resource, which needs the Owner role; without pushes the app only reads it and calls its models.')
+@description('Allow pushes of projects to the Language resource, which needs the role Cognitive Services Language Owner; without pushes the app only reads it and calls its models.')
 param languagePushes bool = false
 
 @description('Setting LANGUAGE_ENDPOINT; needed with languageId.')
@@ -277,7 +277,7 @@ module eventsTopic 'modules/topic.bicep' = if (!empty(eventsTopicId)) {
 module app 'modules/app.bicep' = {
   scope: group
   name: 'app'
-  dependsOn: [endpoints] // the platform reads the vault and the storage account when it makes the app
+  dependsOn: [endpoints] // the platform reads the vault and the storage account when it creates the app
   params: {
     suffix: suffix
     location: location

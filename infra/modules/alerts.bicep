@@ -84,7 +84,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       evaluationFrequency: 'PT15M'
       windowSize: 'PT15M'
       autoMitigate: true
-      skipQueryValidation: true // a new workspace knows the table only when the first metrics have arrived
+      skipQueryValidation: true // a new workspace has no such table until the first metrics arrive
       criteria: {
         allOf: [{ query: rule.query, timeAggregation: 'Count', operator: 'GreaterThan', threshold: 0 }]
       }

@@ -16,8 +16,8 @@ def batches_of(
 ) -> list[Batch]:
     """Batches over (page, documents) in page order; pages without documents are passed over.
 
-    A batch with `most` documents takes no further page. None extends over a batch of `apart`, in which no documents
-    are: it would do the work of that batch as well.
+    A batch with `most` documents takes no further page. No batch spans one in `apart` (none of the documents are in
+    those), because it would repeat that batch's work.
     """
     lows = sorted(batch.low for batch in apart)
     batches: list[Batch] = []

@@ -131,7 +131,7 @@ type Pair = tuple[Labels, Labels]
 @dataclass(frozen=True, slots=True)
 class CategoryAgreement:
     """`first`, `second`: how often each person gave the category; `both`: together. `kappa` for classes, `f1` for
-    entities; None if it is not defined, because the category was given never, or always.
+    entities; None if it is not defined, because the category was never or always given.
     """
 
     category: str

@@ -98,7 +98,7 @@ def _choose_test(documents: Sequence[SplitDocument], percentage: int, seed: int)
 
 
 def tests_of(count: int, percentage: int) -> int:
-    """How many of this number of documents of the Train set test the model."""
+    """How many of `count` Train documents are used for testing."""
     return max(min(max(round(count * percentage / 100), 1), count - 1), 0)
 
 

@@ -377,7 +377,7 @@ class Exchange(Protocol):
     wait: float
     """Seconds after which another call is worth it."""
     records: int
-    """Text records that the service has taken, but for those that it answered with an error."""
+    """Text records that the service has accepted, except those that it answered with an error."""
 
     @property
     def unsent(self) -> bool:
@@ -410,7 +410,7 @@ class Exchange(Protocol):
         ...
 
     def dump(self) -> bytes:
-        """The state. Of a job that is canceled, the number `records` in it is counted, if it is a JSON object."""
+        """The state. If it is a JSON object, its number `records` is counted when the job is canceled."""
         ...
 
 
@@ -418,7 +418,7 @@ class DeferredModel(ServiceModel):
     """An asynchronous service: a batch leaves its exchange for a later message."""
 
     calls_per_minute: ClassVar[int]
-    """The limits of the service, across all instances of the app."""
+    """The limit of the service, across all instances of the app."""
 
     @abstractmethod
     def exchange(self, state: bytes | None = None) -> Exchange:

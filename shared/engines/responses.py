@@ -49,7 +49,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     for name, unit in (("retry-after-ms", 1_000), ("Retry-After", 1)):
         with suppress(ValueError):
             seconds = float(headers.get(name, "")) / unit
-            if seconds >= 0:  # neither is what is not a number
+            if seconds >= 0:  # false for NaN
                 return seconds
     with suppress(ValueError, TypeError, OverflowError):  # no date, one without a time zone, one out of range
         date = parsedate_to_datetime(headers.get("Retry-After", ""))

@@ -36,7 +36,7 @@ from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.json_codec import rule_of
 
 _URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
-_REFERENCE = "@Microsoft.KeyVault("  # the platform puts the secret in its place, if it can read it
+_REFERENCE = "@Microsoft.KeyVault("  # Azure replaces the reference with the secret if it can read it
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
 _GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ACCOUNT = (

@@ -1,9 +1,8 @@
 """Jobs and their batches.
 
 One row `batch|{job}|{n}` is both the lease of the worker that runs the batch and, replaced in the transaction that
-commits
-its pages, its result. So a worker that was slow and lost its lease cannot commit, a batch that runs twice finds its
-result, and the progress of a job is a count of rows:
+commits its pages, its result. So a worker that was slow and lost its lease cannot commit, a batch that runs twice
+finds its result, and the progress of a job is a count of rows:
 
     (absent) ── acquire ──▶ running until t ── commit ──▶ done
                                │   ▲ renew                 ▲
@@ -112,7 +111,7 @@ class LeaseLost(Exception):
 
 
 class LeaseExpired(StorageUnavailable):
-    """No renewal succeeded in time: another worker may take over, but it need not, so the work is retried."""
+    """No renewal succeeded in time: another worker may or may not take over, so the work is retried."""
 
 
 @dataclass(frozen=True, slots=True)

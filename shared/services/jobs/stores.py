@@ -346,7 +346,7 @@ async def paid(stores: Stores, job: Job, number: int) -> Paid:
 
 
 def _records_in(state: bytes) -> int:
-    """Of an exchange; an engine of EXTRA_ENGINES may write what it likes."""
+    """Of an exchange; an engine of EXTRA_ENGINES may store any format."""
     try:
         kept: Any = json.loads(state)
         return max(0, int(kept["records"]))

@@ -1,8 +1,7 @@
 """Export as an Azure project file, streamed page by page into blobs of a bounded size.
 
 Each attempt writes a separate file, and the result of the job names the valid one, so that parts of two are never
-mixed.
-The file is deleted with its job, after seven days, or with the project.
+mixed. The file is deleted with its job, after seven days, or with the project.
 """
 
 import asyncio
