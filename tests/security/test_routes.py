@@ -60,7 +60,8 @@ def test_only_the_files_of_the_page_and_health_are_anonymous() -> None:
 def test_the_pages_on_security_name_every_anonymous_route(page: str) -> None:
     text = " ".join((ROOT / page).read_text("utf-8").split())
     [sentence] = re.findall(
-        r"Only `/[^.]*(?:\.json[^.]*)*anonymous\.|Every operation requires a caller, but .*?`\.", text
+        r"Only `/[^.]*(?:\.json[^.]*)*anonymous\.|Every operation requires a signed-in caller, except .*?`\.",
+        text,
     )
     routes = {path(operation) for operation in OPERATIONS if operation.id in ANONYMOUS}
     assert set(re.findall(r"`(/[^`]*)`", sentence)) == {route.removesuffix("nothing") for route in routes}
