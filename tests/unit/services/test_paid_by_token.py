@@ -20,6 +20,7 @@ from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.documents import DocumentPatch
+from shared.storage.gateways.ports import StorageUnavailable
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json, settings
@@ -67,6 +68,25 @@ async def test_a_batch_that_is_delivered_again_asks_and_counts_nothing(app: App,
     [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
     assert (figures.tokens.input, figures.tokens.output) == (300, 30)
     assert figures.cost == pytest.approx((300 * 2 + 30 * 8) / 1e6)
+
+
+async def test_a_cancel_succeeds_if_the_stored_answers_cannot_be_deleted(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.upload({"a.txt": "@Login"})
+    await app.drain()
+    autolabel = app.container.autolabel
+
+    async def fails(*_: object) -> None:
+        raise StorageUnavailable("busy")
+
+    async def planned_only(job: Job) -> Job:
+        return await app.container.planner.plan_job(job)
+
+    monkeypatch.setattr(autolabel, "_begin", planned_only)
+    monkeypatch.setattr(app.container.stores.artifacts, "delete_exchanges", fails)
+    await autolabel.start("p", AutolabelRequest(ENGINE), "job")
+    assert (await autolabel.cancel("p", "job")).status is JobStatus.CANCELLED
 
 
 async def test_batches_are_small(app: App, fake: FakeOpenAI) -> None:
