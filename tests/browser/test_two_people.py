@@ -158,8 +158,9 @@ async def test_disconnect_is_typed(
 
     await fill_connection(studio, container, "news")
     await studio.page.get_by_role("button", name="Check the conditions").click()
-    await expect(studio.page.get_by_text("can never be connected again.")).to_be_visible()
-    await expect(studio.page.get_by_text("The name is free.")).to_have_count(0)
+    conditions = studio.page.locator(".conditions")
+    await expect(conditions.get_by_text("can never be connected again.")).to_be_visible()
+    await expect(conditions.get_by_text("The name is free.")).to_have_count(0)
 
 
 async def test_unmet_conditions_are_listed(open_studio: OpenStudio, new_project: MakeProject) -> None:
