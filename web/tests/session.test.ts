@@ -9,7 +9,7 @@ const { begin, person, signInWithKey, signOut } = await import("../src/auth/sess
 const { call } = await import("../src/api/http");
 
 const NAMES: Readonly<Record<string, string>> = { "key a": "Ana", "key b": "Ben" };
-const held: (() => void)[] = [];
+const held: ((answer: Response) => void)[] = [];
 /** What addresses with this text are answered; 0: nothing. */
 const broken = { address: "", status: 0 };
 const SETTINGS = "The app settings are invalid.";
@@ -20,18 +20,18 @@ vi.stubGlobal("fetch", async (address: string, init: RequestInit) => {
     return new Response(body && JSON.stringify(body), { status: broken.status });
   }
   if (address.endsWith("config.json")) return Response.json({ authMode: "local" });
-  const name = NAMES[(init.headers as Record<string, string>)["Ocp-Apim-Subscription-Key"] ?? ""];
-  if (address.includes("/whoami"))
+  const key = (init.headers as Record<string, string>)["Ocp-Apim-Subscription-Key"] ?? "";
+  const name = NAMES[key];
+  if (address.includes("/whoami") && key !== "slow key")
     return name ? Response.json({ name, roles: ["*"] }) : new Response(null, { status: 401 });
-  await new Promise<void>((go) => void held.push(go));
-  return new Response(null, { status: 401 });
+  return new Promise<Response>((answer) => void held.push(answer));
 });
 
 /** Sends a call that the server refuses; returns how to let the answer come. */
 async function sent(): Promise<() => Promise<unknown>> {
   const calling = call("/x", { method: "POST" }).catch((error: unknown) => error);
   await vi.waitFor(() => expect(held).toHaveLength(1));
-  return () => (held.pop()!(), calling);
+  return () => (held.pop()!(new Response(null, { status: 401 })), calling);
 }
 
 describe("an answer that says the sign-in is not accepted", () => {
@@ -76,6 +76,18 @@ describe("a key in the form", () => {
     vi.useRealTimers();
     broken.address = "";
     expect([person.value, sessionStorage.getItem("labelbridge.key")]).toEqual([null, null]);
+  });
+});
+
+describe("a key that is still tried while another person signs in", () => {
+  it.each([200, 401, 403])("changes nothing about that sign-in when status %d comes", async (status) => {
+    await begin();
+    const trying = signInWithKey("slow key").catch(() => null);
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    await signInWithKey("key b");
+    held.pop()!(new Response(JSON.stringify({ name: "Ana", roles: ["*"] }), { status }));
+    await trying;
+    expect([person.value?.name, sessionStorage.getItem("labelbridge.key")]).toEqual(["Ben", "key b"]);
   });
 });
 

@@ -52,7 +52,6 @@ export async function begin(): Promise<void> {
   if (settings.authMode === "entra" && !(await tokenFor(settings, "resume"))) return;
   await identify().catch((error: unknown) => {
     if (!isUnknown(error)) throw error; // the sign-in is kept: when the server responds again, the page resumes it
-    forget();
   });
 }
 
@@ -62,20 +61,15 @@ const isUnknown = (error: unknown): boolean => error instanceof ApiError && erro
 /** Signs in with a key that a person typed; raises ApiError, and forgets it, when that fails: it is still in the form. */
 export async function signInWithKey(key: string): Promise<void> {
   await useKey(key).catch((error: unknown) => {
-    forget();
+    if (sessionStorage.getItem(KEY) === key.trim()) forget(); // not a sign-in that began since, by an address
     throw error;
   });
 }
 
-/** Signs in with a local key, which is kept until the server says that it does not know it; raises ApiError. */
+/** Signs in with a local key, which `expire` forgets when the server says that it does not know it; raises ApiError. */
 async function useKey(key: string): Promise<void> {
   sessionStorage.setItem(KEY, key.trim());
-  try {
-    await identify();
-  } catch (error) {
-    if (isUnknown(error)) forget();
-    throw error;
-  }
+  await identify();
 }
 
 /** Signs in with the key of an address that `make run` printed; where people sign in with accounts it is ignored. */
@@ -103,14 +97,18 @@ export function signOut(): void {
 }
 
 async function identify(): Promise<void> {
+  const key = sessionStorage.getItem(KEY);
+  let found: Person;
   try {
     const { name, roles } = await whoami();
-    person.value = { name, roles: new Set(roles) };
+    found = { name, roles: new Set(roles) };
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
     await listProjects();
-    person.value = { name: "Signed in", roles: null };
+    found = { name: "Signed in", roles: null };
   }
+  if (sessionStorage.getItem(KEY) !== key) return; // someone else signs in, or this person has signed out
+  person.value = found;
   signInNotice.value = null;
 }
 
