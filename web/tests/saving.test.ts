@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { DocumentItem, Kind, LabelFields } from "../src/api/types";
+import type { DocumentItem, Kind, LabelFields, SaveResult } from "../src/api/types";
+import type { Step } from "../src/domain/draft";
 import { Documents } from "../src/state/documents";
 import { Drafts } from "../src/state/drafts";
 import type { Review } from "../src/state/review";
@@ -9,7 +10,9 @@ import { document } from "./documents";
 import { MemoryStorage } from "./storage";
 
 const patchDocument = vi.fn<(project: string, id: string) => Promise<DocumentItem>>();
+const saveDecisions = vi.fn<() => Promise<SaveResult[]>>();
 vi.mock("../src/api/client", () => ({
+  saveDecisions: () => saveDecisions(),
   patchDocument: (project: string, id: string) => patchDocument(project, id),
 }));
 vi.mock("../src/auth/session", () => ({ person: { value: { name: "Ana" } }, may: () => true }));
@@ -188,6 +191,29 @@ describe("a save in two steps", () => {
       ["@0", "@2"],
       ["@1", "@2"],
     ]);
+  });
+});
+
+describe("a save whose answer was lost", () => {
+  const suggestions = [{ id: "s", category: "A", confidence: 0.5 }];
+  const rejects: Step[] = [
+    { do: "reject", ids: ["s"] },
+    { do: "add", place: { category: "B" } },
+  ];
+  it.each<[string, Step[], Partial<DocumentItem>, boolean]>([
+    ["a flag", [{ do: "flag", flagged: true }], { flagged: true }, false],
+    ["a rejection and a label", rejects, { class: { category: "B" }, suggestions: [] }, true],
+  ])("can be undone if it changed labels: %s", async (_, steps, saved, undone) => {
+    const { drafts, saving } = session(5);
+    const before = { ...document("d1"), suggestions };
+    const now = { ...before, ...saved, eTag: "@9" };
+    const stale = new ApiError(409, { code: "Conflict", message: "It has changed." }, null, now);
+    patchDocument.mockRejectedValue(stale);
+    saveDecisions.mockResolvedValue([{ documentId: "d1", status: "conflict", document: now }]);
+    for (const step of steps) drafts.add(before, step);
+    await saving.save();
+    expect([drafts.unsaved.value.length, saving.conflicts.value.size]).toEqual([0, 0]);
+    expect([saving.canUndo.value, saving.onlyRejected("d1")]).toEqual([undone, false]);
   });
 });
 

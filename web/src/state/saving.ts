@@ -310,9 +310,14 @@ export class Saving {
   }
 
   private conflict(conflict: Conflict, loud: boolean): void {
-    const { draft, mine, theirs, changes, former } = conflict;
-    if (this.isThere(draft, mine, theirs))
-      return this.saved({ draft, document: theirs, changes: changes || 1, former });
+    const { draft, mine, theirs, former } = conflict;
+    if (this.isThere(draft, mine, theirs)) {
+      const { accept, reject } = changes(draft, this.review.kind);
+      // A flag, a note or a dataset alone is no change that the server can undo.
+      const labeled = accept.length + reject.length > 0 || !sameLabels(mine, draft.base.labels);
+      const made = conflict.changes || (labeled ? 1 : 0);
+      return this.saved({ draft, document: theirs, changes: made, former });
+    }
     if (this.onlyMarked(draft, theirs)) {
       this.review.drafts.rebase(draft, baseOf(theirs, this.review.kind), [...draft.steps]);
       this.review.keep(theirs, former);
