@@ -83,6 +83,7 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         await page.reload()
         await expect(cards.get_by_role("link")).to_have_count(2)
         await expect(cards.get_by_text("Labeling in").filter(visible=True)).to_have_count(1)
+        await expect(cards.get_by_text("trained").filter(visible=True)).to_have_count(2)
         await expect(cards.get_by_text("suggested").filter(visible=True)).to_have_count(0)
         before = await cards.evaluate_all(places)
         go_on.set()

@@ -109,7 +109,7 @@ function ProjectCard({ project }: { project: Project }) {
           {studio !== "azureMachineLearning" && project.settings?.amlProjectPath && (
             <StudioLine project={project} studio="azureMachineLearning" hidden />
           )}
-          <StudioLine project={project} studio={studio ?? "languageStudio"} hidden={!studio} />
+          <StudioLine project={project} studio={studio} />
         </div>
         <a
           class={waiting ? "button primary raised" : "button raised room"}
@@ -126,16 +126,18 @@ function ProjectCard({ project }: { project: Project }) {
 
 interface StudioLineProps {
   project: Project;
-  studio: Studio;
+  /** null: not known, so not named. */
+  studio: Studio | null;
   /** Only its space is taken: the line of either studio fits. */
-  hidden: boolean;
+  hidden?: boolean;
 }
 
 function StudioLine({ project, studio, hidden }: StudioLineProps) {
   return (
     <p class={hidden ? "meta room" : "meta"}>
-      {project.settings?.isLabelingLocked && <Icon name="lock" size={14} />} Labeling in {studioName(studio)}
-      &nbsp;· <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
+      {project.settings?.isLabelingLocked && <Icon name="lock" size={14} />}{" "}
+      {studio && <>Labeling in {studioName(studio)}&nbsp;· </>}
+      <span title={moment(project.lastTrainedDateTime)}>{trained(project.lastTrainedDateTime)}</span>
     </p>
   );
 }
