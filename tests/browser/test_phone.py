@@ -92,7 +92,11 @@ async def test_entities_are_reviewed_by_touch(open_studio: OpenStudio, new_proje
     spots = await rows.evaluate_all(
         "all => all.map((row) => row.getBoundingClientRect()).map(({top, bottom}) => [top, bottom])"
     )
+    assert len(spots) > 1
     assert all(bottom <= top for (_, bottom), (top, _) in pairwise(spots)), spots
+    # The name that the commands decide on takes several lines above them.
+    await rows.nth(5).evaluate("row => row.scrollIntoView({block: 'end'})")
+    assert await is_free(rows.nth(5))
 
 
 async def test_the_next_text_begins_at_its_beginning(
