@@ -57,6 +57,9 @@ HIDDEN_SECONDS = 60
 MOST_HIDDEN_SECONDS = 3_600
 #: The limit when some of them failed, as in an outage: they are ours.
 MOST_HIDDEN_AFTER_FAILURES = 900
+#: How many groups of 32 messages a sweep hides for MOST_HIDDEN_SECONDS: in that time, sweeps once a minute reach the
+#: end of a queue of 60,000.
+MOST_GROUPS_HIDDEN = 32
 #: After this time a sweep reads at most 32 messages of each remaining queue; the next sweep continues.
 SWEEP_SECONDS = 60
 
@@ -317,9 +320,10 @@ class QueueSweep:
 
         Whether the queue was read to its end. A queue that cannot be read leaves the others to the sweep.
         Whoever reads a message hides it from its app, so a sweep ends where it can settle nothing. If more messages
-        may follow, each sweep doubles the time that unsettled ones are hidden, until all have been read.
+        may follow, each sweep doubles the time that unsettled ones are hidden, until all have been read; at the limit
+        of that time it reads on.
         """
-        hidden = self._hidden.pop(queue, HIDDEN_SECONDS)
+        hidden, groups = self._hidden.get(queue, HIDDEN_SECONDS), 0
         try:
             while received := await self._stores.queues.receive(queue, hidden):
                 settled = [await self._settle(queue, message, action) for message in received]
@@ -327,8 +331,10 @@ class QueueSweep:
                     return False
                 if not any(settled):  # what is left is not ours, or fails
                     if len(received) < MAX_RECEIVED:
-                        return True
-                    failed = settled.count(None)
+                        break
+                    failed, groups = settled.count(None), groups + 1
+                    if hidden == MOST_HIDDEN_SECONDS and not failed and groups < MOST_GROUPS_HIDDEN:
+                        continue
                     most = MOST_HIDDEN_AFTER_FAILURES if failed else MOST_HIDDEN_SECONDS
                     self._hidden[queue] = min(2 * hidden, most)
                     text = "None of %d messages in the queue '%s' could be settled (%d failed); the oldest is of %s."
@@ -339,6 +345,9 @@ class QueueSweep:
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"
             log.error(text, queue, type(error).__name__, str(error)[:300])  # noqa: TRY400 - in an outage, of each queue
             return False
+        self._hidden.pop(
+            queue, None
+        )  # not before: until it was read to its end, the next sweep drops nothing
         return True
 
     async def _settle(self, queue: str, message: Received, action: Action) -> bool | None:

@@ -19,8 +19,8 @@ from shared.services.jobs.lifecycle import (
     Work,
     parse,
 )
-from shared.services.projects.maintenance import BLOB_TRIGGER_POISON
-from shared.storage.gateways.ports import Received
+from shared.services.projects.maintenance import BLOB_TRIGGER_POISON, SWEEP_SECONDS
+from shared.storage.gateways.ports import Received, StorageUnavailable
 from tests.support.services import App, Clock
 from tests.support.storage.memory import MemoryStorage
 
@@ -285,6 +285,56 @@ async def test_failed_uploads_of_deleted_projects_make_way_for_others(
         pending.location for pending in (await app.container.stores.pending.first(project.scope, 10))[0]
     ] == ["a.txt"]
     assert sum("'gone-7'" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_any_number_of_failed_uploads_of_a_deleted_project_is_dropped_after_a_day(
+    app: App, storage: MemoryStorage, clock: Clock
+) -> None:
+    """More than 60 sweeps of 32 messages hide within an hour."""
+    project = await app.create()
+    message = {"FunctionId": "Host.Functions.document_uploaded", "ContainerName": "gone"}
+    for number in range(2_100):
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"BlobName": f"{number}.txt"}))
+    clock.move(20 * 3_600)
+    ours = message | {"ContainerName": app.documents, "BlobName": "a.txt"}
+    await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(ours))
+    left = list[int]()
+    for _ in range(6 * 60):
+        await app.container.queue_sweep.run("document_uploaded")
+        clock.move(60)
+        left.append(len(storage.queues.messages[BLOB_TRIGGER_POISON]))
+
+    [pending] = (await app.container.stores.pending.first(project.scope, 10))[0]
+    assert pending.location == "a.txt"
+    assert left[15] == left[4 * 60 - 5] == 2_100, "ours was seen soon, and no other dropped within a day"
+    assert left[-1] == 0
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_sweep_that_is_interrupted_lets_the_next_drop_nothing(
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """It could not read what this app had hidden for longer than usual, or had no time for it."""
+    message = {"FunctionId": "Host.Functions.document_uploaded", "ContainerName": "gone"}
+    for number in range(64):
+        await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"BlobName": f"{number}.txt"}))
+    clock.move(24 * 3_600 - 60)
+    await app.container.queue_sweep.run("document_uploaded")
+    clock.move(120)
+    receive = storage.queues.receive
+
+    async def interrupted(queue: str, seconds: int) -> list[Received]:
+        if queue == BLOB_TRIGGER_POISON:
+            if fails:
+                raise StorageUnavailable("busy")
+            clock.move(SWEEP_SECONDS)
+        return await receive(queue, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.queues, "receive", interrupted)
+        await app.container.queue_sweep.run("document_uploaded")
+    await app.container.queue_sweep.run("document_uploaded")
+    assert len(storage.queues.messages[BLOB_TRIGGER_POISON]) == 64
 
 
 @pytest.mark.parametrize("others", [32, 300])
