@@ -200,7 +200,7 @@ async def run_leased(
             await work(job, job.batches[message.number], lease)
     except LeaseLost:
         ended = await _open_job(stores, message, over) is None
-        # While a job is being stopped, its exchanges are still counted; whoever stops it deletes them.
+        # While a job is being stopped, its exchanges are still counted; whoever ends it deletes them.
         if over is not None and not ended and await stores.jobs.is_committed(job, message.number):
             await over(job, message.number)
         return

@@ -309,7 +309,9 @@ class JobService:
         if progress.errors and not progress.counts:
             status = JobStatus.FAILED
         errors = progress.errors or reasons[:MAX_ERRORS]
-        return await self.end(job, status, result=result_of(job, progress), errors=errors)
+        ended = await self.end(job, status, result=result_of(job, progress), errors=errors)
+        await self._delete_answers(job)  # those of a process that died while it stopped the job
+        return ended
 
     async def _reasons(self, job: Job, progress: Progress) -> tuple[JobError, ...]:
         """Why documents failed, each reason once: no job fails without one (rule A5)."""
@@ -363,13 +365,20 @@ class JobService:
         result = result_of(job, await self.progress(job)) if job.batches else job.result
         status = JobStatus.FAILED if job.kind in NEVER_CANCELLED else JobStatus.CANCELLED
         ended = await self.end(job, status, result=result, errors=(reason,))
-        if is_paid(job):  # a worker that stores an answer later deletes it
-            try:
-                await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
-            except StorageError as error:  # the job has ended, and what is left is deleted with the project
-                text = "The stored answers of the job %s could not be deleted: %s"
-                log.warning(text, job.id, telemetry.in_line(error))
+        await self._delete_answers(job)
         return ended
+
+    async def _delete_answers(self, job: Job) -> None:
+        """Delete what batches of a job that has ended kept; a worker that stores an answer later deletes it."""
+        if not is_paid(job):
+            return
+        try:
+            await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
+        except (
+            StorageError
+        ) as error:  # the job has ended, and what is left is deleted with the job or the project
+            text = "The stored answers of the job %s could not be deleted: %s"
+            log.warning(text, job.id, telemetry.in_line(error))
 
 
 def progress_of(job: Job, states: Sequence[BatchState]) -> Progress:

@@ -1,5 +1,7 @@
 """Jobs of an engine that is paid by the token: what is repeated is neither asked nor counted again."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +23,7 @@ from shared.services.projects.categories import CategoryChange
 from shared.services.review.bulk import BulkRequest
 from shared.services.review.documents import DocumentPatch
 from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.models import exchange_name
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
 from tests.support.services import App, Clock, in_process, result_json, settings
@@ -87,6 +90,37 @@ async def test_a_cancel_succeeds_if_the_stored_answers_cannot_be_deleted(
     monkeypatch.setattr(app.container.stores.artifacts, "delete_exchanges", fails)
     await autolabel.start("p", AutolabelRequest(ENGINE), "job")
     assert (await autolabel.cancel("p", "job")).status is JobStatus.CANCELLED
+
+
+async def test_answers_of_a_job_are_deleted_if_the_process_that_stopped_it_died(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.upload({"a.txt": "@Login"})
+    await app.drain()
+    autolabel, artifacts = app.container.autolabel, app.container.stores.artifacts
+
+    async def planned_only(job: Job) -> Job:
+        return await app.container.planner.plan_job(job)
+
+    async def dies(*_: object, **more: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(autolabel, "_begin", planned_only)
+    job = await autolabel.start("p", AutolabelRequest(ENGINE), "job")
+    name = exchange_name(job.incarnation, job.id, 0)
+    kept = {"paid": [100, 10], "records": 1, "answers": {}, "former": [100, 10]}
+    await artifacts.write(name, json.dumps(kept).encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.jobs, "end", dies)
+        with pytest.raises(asyncio.CancelledError):
+            await autolabel.cancel("p", "job")
+    assert await artifacts.read(name) is not None
+
+    await app.container.maintenance.sweep()
+    job = await autolabel.get("p", "job")
+    assert job.status.ended
+    assert result_json(job)["tokens"] == {"input": 100, "output": 10}
+    assert await artifacts.read(name) is None
 
 
 async def test_batches_are_small(app: App, fake: FakeOpenAI) -> None:
