@@ -96,9 +96,8 @@ class Planner:
         under_way = await self._under_way(project)
         pending, more = await self._stores.pending.first(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
-        if (
-            uploads
-        ):  # while they were read, a batch may have ended, and another instance may have created a job
+        # While they were read, a batch may have ended, and another instance may have created a job.
+        if uploads:
             under_way += await self._under_way(project)
         if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])

@@ -134,13 +134,13 @@ def test_without_room_for_a_file_the_table_stays_in_memory(package, monkeypatch)
     assert np.array_equal(table[rows], package._model.table[rows])
 
 
-def test_a_table_that_is_written_in_part_only_stays_in_memory(monkeypatch):
+def test_a_table_that_is_written_in_part_only_stays_in_memory(tmp_path, monkeypatch):
     class Full(io.FileIO):
         def write(self, data, /) -> int:
             return super().write(memoryview(data).cast("B")[:100])
 
     def full(**_: object) -> Full:
-        return Full(os.memfd_create("full"), "r+")
+        return Full(os.open(tmp_path / "full", os.O_RDWR | os.O_CREAT), "r+")
 
     monkeypatch.setattr(encoder_files, "TemporaryFile", full)
     blocks = {name: np.full((30, 10), number, np.uint8) for number, name in enumerate("ab")}

@@ -274,7 +274,7 @@ async def test_answers_stored_while_a_job_is_stopped_are_counted_before_they_are
 
     async def lose(*_: Any) -> None:
         stopping.append(asyncio.create_task(app.container.autolabel.cancel("p", "job")))
-        await settled.wait()
+        await asyncio.wait_for(settled.wait(), 30)
         stored = json.loads(await stores.artifacts.read(name) or b"") | {"paid": [9_007, 901]}
         await stores.artifacts.write(name, json.dumps(stored).encode())
         raise LeaseLost
