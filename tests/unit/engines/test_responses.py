@@ -40,7 +40,7 @@ def test_a_wait_that_cannot_be_read_is_ignored(value: str) -> None:
     assert retry_after(httpx.Headers({"retry-after": value})) is None
 
 
-@pytest.mark.parametrize("value", ["9" * 5_000, "inf", "301", _in_an_hour()])
+@pytest.mark.parametrize("value", ["9" * 5_000, "inf", "301", "Thu, 31 Dec 2099 23:59:59 GMT"])
 def test_azure_language_is_given_so_many_whole_seconds_at_most(value: str) -> None:
     assert service.retry_after(httpx.Headers({"retry-after": value})) == service.MAX_RETRY_AFTER
     assert service.retry_after(httpx.Headers({"retry-after": "0.3"})) == 1
