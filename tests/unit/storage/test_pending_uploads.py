@@ -9,15 +9,24 @@ import pytest
 
 from shared.domain.document import document_id
 from shared.domain.project import Scope
-from shared.storage.gateways.ports import Operation, Row, RowChanged, StorageUnavailable
+from shared.storage.gateways.ports import Operation, Row, RowChanged, StorageUnavailable, Table
 from shared.storage.uploads import PendingUpload, PendingUploads
 from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 SCOPE = Scope("p", "incarnation", "edition", 1_024)
 
 
-def _store() -> PendingUploads:
-    return PendingUploads(MemoryStorage().table("projects"), lambda: datetime(2030, 1, 1, tzinfo=UTC))
+def _store(table: Table | None = None) -> PendingUploads:
+    return PendingUploads(
+        table or MemoryStorage().table("projects"), lambda: datetime(2030, 1, 1, tzinfo=UTC)
+    )
+
+
+async def _with_uploads(count: int) -> tuple[Table, PendingUploads]:
+    table = MemoryStorage().table("projects")
+    store = _store(table)
+    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(count)])
+    return table, store
 
 
 async def _left(store: PendingUploads) -> list[str]:
@@ -82,9 +91,7 @@ async def test_rows_that_are_being_deleted_are_not_inspected_again_unless_that_f
 async def test_rows_whose_deletion_ends_while_they_are_read_are_not_inspected_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = MemoryStorage().table("projects")
-    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
-    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(6)])
+    table, store = await _with_uploads(6)
     query, commit, deleted = table.query, table.commit, asyncio.Event()
 
     async def deletes(partition: str, operations: Sequence[Operation]) -> list[str]:
@@ -116,9 +123,7 @@ async def test_rows_whose_deletion_ends_while_they_are_read_are_not_inspected_ag
 async def test_rows_whose_deletion_begins_while_they_are_read_are_not_taken_for_the_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = MemoryStorage().table("projects")
-    store = PendingUploads(table, lambda: datetime(2030, 1, 1, tzinfo=UTC))
-    await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(4)])
+    table, store = await _with_uploads(4)
     (found, more), query = await store.first(SCOPE, 10), table.query
     assert not more
 
