@@ -74,7 +74,8 @@ async def fake_service(
     service = FakeService(answers)
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{tail:.*}", service.handle)
-    runner = web.AppRunner(app)
+    # A test that failed may still hold requests back; none is answered after its end.
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -54,13 +54,14 @@ async def test_a_renewal_passes_the_large_transactions_of_other_batches(
         service.answer = answer
         table = clients.table("rows")
         operations = [UpsertReplace(f"page|{n}", {"v": 1}) for n in range(ROWS)]
-        batches = [asyncio.create_task(table.commit(name, operations)) for name in partitions]
-        async with asyncio.timeout(SECONDS):
+        # A failure here cancels the batches: one that went on would outlive its client and its loop.
+        async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+            batches = [tasks.create_task(table.commit(name, operations)) for name in partitions]
             await begun.wait()
             await Lease(table, JOB, 0, "token", 'W/"1"').renew(NOW)
             assert not any(batch.done() for batch in batches)
             assert len(service.received) == limit + 1, "others wait here, where nothing waits for them"
             go_on.set()
-            assert [len(etags) for etags in await asyncio.gather(*batches)] == [ROWS] * len(partitions)
+        assert [len(batch.result()) for batch in batches] == [ROWS] * len(partitions)
 
     assert most == limit
