@@ -162,8 +162,8 @@ class LabelCounts:
 class LastFit:
     """The last fit of an engine for a project.
 
-    `learned` is a digest of the labels. `artifact` names the blob of the last model that could be fitted, `counts` the
-    labels that it learned; `failure` says why a later fit failed.
+    `learned` is a digest of its labels, and `counts` their numbers. `artifact` names the blob of the last model that
+    could be fitted; `failure` says why a later fit failed.
     """
 
     learned: str
@@ -175,6 +175,8 @@ class LastFit:
     failure: str = ""
     #: The previous artifact, which jobs that are already planned may still load.
     former: str = ""
+    #: Older artifacts that jobs still used at the time of the fit.
+    in_use: tuple[str, ...] = ()
     #: As of a trained model.
     edits: int = 0
 

@@ -221,6 +221,7 @@ class FitStore:
             at=at,
             failure=str_of(values, "failure"),
             former=str_of(values, "former"),
+            in_use=tuple(str_of(values, "inUse").split()),
             edits=int_of(values, "edits"),
         )
 
@@ -234,6 +235,7 @@ class FitStore:
             "at": fit.at,
             "failure": fit.failure,
             "former": fit.former,
+            "inUse": " ".join(fit.in_use),
             "edits": fit.edits,
             **packed_values([fit.counts.labeled, dict(fit.counts.by_category)]),
         }

@@ -98,8 +98,8 @@ class ModelCache:
         """The model that can be used now without fitting, and the fit that is due.
 
         For a job of a caller (`request`), the model of the labels as they are; a fit that failed before the request
-        is tried again. Otherwise the last model serves until labels have changed enough, and a fit that failed is
-        not due again until labels change.
+        is tried again. Otherwise the last model serves until labels have changed enough since the last fit, also one
+        that failed. Without a model, a fit that failed is not due again until labels change.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -112,11 +112,11 @@ class ModelCache:
         due = Job.new(JobKind.FIT, job_id, project, now, FitParameters(engine.name))
         if last is None:
             return Fitted(due=due)
-        known = last.learned == learned
-        if known and last.failure:
+        known, serves = last.learned == learned, last.serves(project.kind, project.active_studio)
+        if known and last.failure and not (serves and request is None):
             tried = request is None or last.at >= request.created
             return Fitted(failure=last.failure) if tried else Fitted(due=due)
-        if not last.serves(project.kind, project.active_studio):
+        if not serves:
             return Fitted(due=due)
         if known:
             return Fitted(last.artifact, edits=last.edits)
@@ -185,11 +185,11 @@ class ModelCache:
         failure: str,
         last: LastFit | None,
     ) -> None:
-        """Note the fit; a model that two later ones have replaced is deleted, unless a job still uses it."""
+        """Note the fit; a model that two later ones have replaced is deleted when no job uses it any more."""
         now = self._stores.clock()
         if failure:
             none = LastFit("", "", project.kind, project.active_studio, counts, now)
-            fit = replace(last or none, learned=learned, failure=failure, at=now)
+            fit = replace(last or none, learned=learned, counts=counts, failure=failure, at=now)
         else:
             former = last.artifact if last and last.artifact != artifact else ""
             fit = LastFit(
@@ -200,17 +200,22 @@ class ModelCache:
                 counts,
                 now,
                 former=former,
+                in_use=await self._purge(project, last, {artifact, former}) if last else (),
                 edits=project.edits,
             )
         await self._stores.fits.save(project.incarnation, engine.name, fit)
-        obsolete = last.former if last and not failure else ""
-        if obsolete and obsolete != artifact:
-            jobs = await self._stores.jobs.open_jobs(project.incarnation)
-            if not any(
-                isinstance(j.parameters, AutolabelParameters) and j.parameters.artifact == obsolete
-                for j in jobs
-            ):
-                await self._stores.artifacts.delete(obsolete)
+
+    async def _purge(self, project: Project, last: LastFit, kept: Collection[str]) -> tuple[str, ...]:
+        """Delete the replaced models that no job uses; the others, to be looked at after the next fit."""
+        replaced = [name for name in (last.former, *last.in_use) if name and name not in kept]
+        if not replaced:
+            return ()
+        jobs = await self._stores.jobs.open_jobs(project.incarnation)
+        used = {job.parameters.artifact for job in jobs if isinstance(job.parameters, AutolabelParameters)}
+        for name in replaced:
+            if name not in used:
+                await self._stores.artifacts.delete(name)
+        return tuple(name for name in replaced if name in used)
 
     async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
         """What the service gets of the project: these categories, and labeled documents chosen for them."""

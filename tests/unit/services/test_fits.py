@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import pytest
 
+from shared.domain.autolabel import LastFit
 from shared.domain.document import Reading
-from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.jobs import AutolabelParameters, Job, JobKind, JobSource, JobStatus
 from shared.domain.labels import Example
 from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
@@ -275,6 +277,29 @@ async def test_a_fit_that_failed_is_tried_again_when_labels_change_or_a_person_a
     assert (await app.pending("b.txt"), len(Counted.fits)) == (["Refund"], 3)
 
 
+async def test_the_last_model_serves_after_a_fit_that_failed(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.fit()
+    await label_more(app, 10)
+    monkeypatch.setattr(Counted, "fails", True)
+    for number, name in enumerate(("a.txt", "b.txt", "c.txt")):
+        await app.upload({name: "@Refund:73"})
+        await app.drain()
+        assert await app.pending(name) == ["Refund"]
+        await label_more(app, 1, start=10 + number)  # too few since the fit that failed
+    assert Counted.fits == [1, 11]
+    assert (await app.autolabel("asked")).errors[0].code == "FitFailed"
+
+    monkeypatch.setattr(Counted, "fails", False)
+    await label_more(app, 10, start=13)
+    await app.upload({"d.txt": "@Refund:73"})
+    await app.drain()
+    assert (await app.pending("d.txt"), Counted.fits) == (["Refund"], [1, 11, 14, 24])
+
+
 async def fitting() -> bool:
     return bool(Counted.fits)
 
@@ -365,16 +390,45 @@ async def test_models_that_later_fits_replaced_are_deleted(app: Life) -> None:
     for number in range(4):
         await app.fit()
         await label_more(app, 1, start=number)
+    last = await last_fit(app)
+    assert await fitted_models(app) == sorted([last.artifact, last.former])
+
+
+async def test_a_replaced_model_that_a_job_uses_is_deleted_after_the_job(app: Life) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.fit()
+    used = (await last_fit(app)).artifact
+    project, jobs = await app.container.projects.get(app.name), app.container.stores.jobs
+    parameters = AutolabelParameters(None, JobSource.HTTP, NAME, artifact=used)
+    job = Job.new(JobKind.AUTOLABEL, "job", project, app.container.stores.clock(), parameters)
+    job, _ = await jobs.create(replace(job, status=JobStatus.RUNNING))
+    for number in range(3):
+        await label_more(app, 1, start=number)
+        await app.fit()
+    last = await last_fit(app)
+    assert last.in_use == (used,)
+    assert await fitted_models(app) == sorted([last.artifact, last.former, used])
+
+    await jobs.save(replace(job, status=JobStatus.SUCCEEDED))
+    await label_more(app, 1, start=3)
+    await app.fit()
+    last = await last_fit(app)
+    assert last.in_use == ()
+    assert await fitted_models(app) == sorted([last.artifact, last.former])
+
+
+async def last_fit(app: Life) -> LastFit:
     project = await app.container.projects.get(app.name)
     last = await app.container.stores.fits.last(project.incarnation, NAME)
     assert last is not None
-    names = [
-        blob.name
-        async for page in app.blobs.list(app.container.stores.names.container)
-        for blob in page
-        if "/fitted/" in blob.name
-    ]
-    assert sorted(names) == sorted([last.artifact, last.former])
+    return last
+
+
+async def fitted_models(app: Life) -> list[str]:
+    container = app.container.stores.names.container
+    blobs = [blob.name async for page in app.blobs.list(container) for blob in page]
+    return sorted(name for name in blobs if "/fitted/" in name)
 
 
 async def test_an_evaluation_runs_once_however_often_it_is_asked_for(
