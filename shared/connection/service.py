@@ -47,7 +47,7 @@ from shared.domain.project import Project
 from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.projects.maintenance import Parts
-from shared.storage.jobs import LeaseLost
+from shared.storage.leases import LeaseLost
 from shared.wire.aml_jsonl import OffsetUnit
 from shared.wire.json_codec import ValidationErrors
 

@@ -1,19 +1,8 @@
-"""Jobs and their batches.
+"""Jobs and the states of their batches; what a batch does with its row is in `shared.storage.leases`."""
 
-One row `batch|{job}|{n}` is both the lease of the worker that runs the batch and, replaced in the transaction that
-commits its pages, its result. So a worker that was slow and lost its lease cannot commit, a batch that runs twice
-finds its result, and the progress of a job is a count of rows:
-
-    (absent) ── acquire ──▶ running until t ── commit ──▶ done
-                               │   ▲ renew                 ▲
-                               └───┘     t passed: acquire again; canceled or given up: done at once
-"""
-
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared import telemetry
@@ -37,17 +26,16 @@ from shared.domain.transfers import ImportParameters, ImportResult, PushParamete
 from shared.storage.gateways.ports import (
     Delete,
     Insert,
-    Merge,
     Operation,
     Replace,
     Row,
     RowChanged,
     RowExists,
     RowMissing,
-    StorageUnavailable,
     Table,
     Value,
 )
+from shared.storage.leases import Lease, done, running
 from shared.storage.outbox import Outbox
 from shared.storage.projects import ActiveProjects
 from shared.storage.rows import (
@@ -63,13 +51,11 @@ from shared.storage.rows import (
     open_job_key,
     packed_values,
     str_of,
-    to_json,
     unpacked_values,
 )
 from shared.wire import json_codec
 from shared.wire.events import of_job
 
-LEASE_FOR = timedelta(seconds=20)
 #: Jobs that outlive their project, or come before it, lie in the index.
 _GLOBAL = frozenset({JobKind.DELETION, JobKind.IMPORT})
 
@@ -102,18 +88,6 @@ _RESULTS: Mapping[JobKind, type[Result]] = {
 }
 
 
-RELEASE_SECONDS = 5.0
-"""Time limit for releasing a lease when work is interrupted."""
-
-
-class LeaseLost(Exception):
-    """Another worker took over, or the batch was canceled: this worker may commit nothing more."""
-
-
-class LeaseExpired(StorageUnavailable):
-    """No renewal succeeded in time: another worker may or may not take over, so the work is retried."""
-
-
 @dataclass(frozen=True, slots=True)
 class BatchState:
     """One batch that was begun, without the outcomes of its documents; `until` is the end of its lease."""
@@ -128,6 +102,24 @@ class BatchState:
     left_out: int = 0
 
 
+#: Stands for the kinds of jobs that plans create.
+PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Which job was the latest of its kind. Of two callers that read the same, one can create the next job."""
+
+    key: str
+    etag: str | None = None
+    job: str = ""
+
+    def replaced_by(self, job: Job) -> Operation:
+        """What to commit with the new job; RowChanged when another one has been created since."""
+        values: dict[str, Value] = {"v": 1, "job": job.id}
+        return Insert(self.key, values) if self.etag is None else Replace(self.key, values, self.etag)
+
+
 class JobStore:
     def __init__(
         self, table: Table, active: ActiveProjects | None = None, outbox: Outbox | None = None
@@ -140,7 +132,7 @@ class JobStore:
     async def create(self, job: Job, *more: Operation) -> tuple[Job, bool]:
         """The job, and whether it is new: a job with the same id is the same job (rule A6).
 
-        `more` land in the same transaction; RowChanged when one of them was in the way.
+        `more` land in the same transaction; RowChanged when one of them was in the way, and there is no such job.
         """
         job = replace(job, trace=telemetry.trace())
         operations = [Insert(job_key(job.kind, job.id), _encode(job))]
@@ -150,27 +142,33 @@ class JobStore:
             operations.append(Insert(open_job_key(job.kind, job.id), {"v": 1}))
         try:
             etags = await self._table.commit(_partition(job), [*operations, *more])
-        except RowExists:
+        except (RowExists, RowChanged) as error:
             found = await self.find(job.incarnation, job.kind, job.id)
-            if found is None:
-                raise Conflict("The job was removed while it was being created; try again.") from None
-            return found, found == job  # equal: our own write, whose answer was lost
+            if found is not None:
+                return found, found == job  # equal: our own write, whose answer was lost
+            if more:
+                raise RowChanged(key=error.key) from error
+            raise Conflict("The job was removed while it was being created; try again.") from None
         return replace(job, etag=etags[0]), True
+
+    async def latest(self, incarnation: str, kind: str) -> "Latest":
+        """The latest job of a kind, or of those that plans create (PLANNED)."""
+        row = await self._table.get(incarnation, latest_key(kind))
+        return (
+            Latest(latest_key(kind), row.etag, str_of(row.values, "job")) if row else Latest(latest_key(kind))
+        )
 
     async def create_alone(self, job: Job) -> tuple[Job, bool]:
         """As `create`, for a kind of which a project has one open job at a time. Raises Conflict."""
         for _ in range(10):
-            row = await self._table.get(job.incarnation, latest_key(job.kind))
-            latest = str_of(row.values, "job") if row else ""
-            other = await self.find(job.incarnation, job.kind, latest) if latest else None
+            latest = await self.latest(job.incarnation, job.kind)
+            other = await self.find(job.incarnation, job.kind, latest.job) if latest.job else None
             if other is not None and other.id != job.id and not other.status.ended:
                 raise Conflict(
                     f"A job of the kind '{job.kind}' is already running in this project: '{other.id}'."
                 )
-            values: dict[str, Value] = {"v": 1, "job": job.id}
-            mark = Replace(row.key, values, row.etag) if row else Insert(latest_key(job.kind), values)
             try:
-                return await self.create(job, mark)
+                return await self.create(job, latest.replaced_by(job))
             except (RowChanged, Conflict):
                 continue  # another job was created at the same time
         raise Conflict(f"Too many callers are starting jobs of the kind '{job.kind}'; try again.")
@@ -254,9 +252,9 @@ class JobStore:
         done = (unpacked_values(row.values) for row in rows if row.values.get("done"))
         return [_decode_outcome(outcome) for outcomes in done for outcome in outcomes]
 
-    async def acquire(self, job: Job, number: int, token: str, now: datetime) -> "Lease | None":
+    async def acquire(self, job: Job, number: int, token: str, now: datetime) -> Lease | None:
         """The lease of a batch; None if it is done or another live worker has it."""
-        key, values = batch_key(job.id, number), _running(token, now)
+        key, values = batch_key(job.id, number), running(token, now)
         try:
             etags = await self._table.commit(job.incarnation, [Insert(key, values)])
         except RowExists:
@@ -281,7 +279,7 @@ class JobStore:
 
         `again`: one that was settled from outside gets this result.
         """
-        key, values = batch_key(job.id, number), _done("", result)
+        key, values = batch_key(job.id, number), done("", result)
         for _ in range(5):
             row = await self._table.get(job.incarnation, key)
             if row is not None and row.values.get("done") and not (again and row.values.get("token") == ""):
@@ -294,107 +292,8 @@ class JobStore:
             return
 
 
-class Lease:
-    """A batch that is ours for a while; its row is replaced by the result in the transaction of the pages."""
-
-    def __init__(self, table: Table, job: Job, number: int, token: str, etag: str, failure: str = "") -> None:
-        #: Why the previous attempt failed.
-        self.failure = failure
-        self._table = table
-        self._job = job
-        self.number = number
-        self._token = token
-        self._etag = etag
-        self._result: Callable[[], BatchResult] = BatchResult
-
-    async def renew(self, now: datetime) -> None:
-        """Raises LeaseLost if another worker has it by now."""
-        key = batch_key(self._job.id, self.number)
-        try:
-            etags = await self._table.commit(
-                self._job.incarnation, [Merge(key, {"until": now + LEASE_FOR}, self._etag)]
-            )
-        except (RowChanged, RowMissing) as error:
-            row = await self._table.get(self._job.incarnation, key)
-            if row is None or row.values.get("token") != self._token:
-                raise LeaseLost from error
-            etags = [row.etag]  # our own renewal, whose answer was lost
-        self._etag = etags[0]
-
-    async def release(self, until: datetime, failure: str) -> None:
-        """Let the batch be retried from then on, and record why this attempt failed."""
-        key, values = batch_key(self._job.id, self.number), {"until": until, "failure": failure}
-        # A renewal whose answer was lost or not waited for has changed our own row.
-        for _ in range(2):
-            try:
-                await self._table.commit(self._job.incarnation, [Merge(key, values, self._etag)])
-            except RowChanged:
-                with suppress(LeaseLost, StorageUnavailable):
-                    if not await self.landed():
-                        continue
-            except (RowMissing, StorageUnavailable):
-                pass
-            return  # released, or someone else has it, or the lease ends by itself
-
-    async def release_soon(self, now: datetime) -> None:
-        """Release it for another attempt when this one took too long, or its process ends, so that it need not wait."""
-        with suppress(Exception):
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await self.release(now, self.failure)
-
-    async def check(self) -> None:
-        """Raises LeaseLost if another worker has it by now, or has settled the batch."""
-        row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
-        if row is None or row.values.get("token") != self._token:
-            raise LeaseLost
-
-    def close_with(self, result: Callable[[], BatchResult]) -> None:
-        """What to write when the pages are committed, asked then: the outcomes are known no sooner."""
-        self._result = result
-
-    def operation(self) -> Replace:
-        return Replace(batch_key(self._job.id, self.number), _done(self._token, self._result()), self._etag)
-
-    async def landed(self) -> bool:
-        """Whether the batch is done by us. Raises LeaseLost if another worker has it."""
-        row = await self._table.get(self._job.incarnation, batch_key(self._job.id, self.number))
-        if row is None or row.values.get("token") != self._token:
-            raise LeaseLost
-        if row.values.get("done"):
-            return True
-        self._etag = row.etag  # renewed meanwhile
-        return False
-
-
 def _partition(job: Job) -> str:
     return INDEX if job.kind in _GLOBAL else job.incarnation
-
-
-def _running(token: str, now: datetime) -> dict[str, Value]:
-    return {"v": 1, "done": False, "token": token, "until": now + LEASE_FOR}
-
-
-def _done(token: str, result: BatchResult) -> dict[str, Value]:
-    counts = to_json(_counts(result.outcomes) if result.counts is None else dict(result.counts))
-    values: dict[str, Value] = {
-        "v": 1,
-        "done": True,
-        "token": token,
-        "counts": counts,
-        "records": result.text_records,
-    }
-    if result.tokens or result.left_out:
-        values["paid"] = to_json([result.tokens.input, result.tokens.output, result.left_out])
-    if result.error:
-        values["error"] = to_json(asdict(result.error))
-    return values | packed_values([_encode_outcome(o) for o in result.outcomes])
-
-
-def _counts(outcomes: Iterable[DocumentOutcome]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.outcome] = counts.get(outcome.outcome, 0) + 1
-    return counts
 
 
 def _state(row: Row) -> BatchState:
@@ -411,16 +310,6 @@ def _state(row: Row) -> BatchState:
         tokens=Tokens(tokens_read, tokens_written),
         left_out=left_out,
     )
-
-
-def _encode_outcome(outcome: DocumentOutcome) -> list[Any]:
-    error = outcome.error
-    return [
-        outcome.document_id,
-        outcome.location,
-        outcome.outcome,
-        [error.code, error.message, error.target] if error else None,
-    ]
 
 
 def _decode_outcome(data: list[Any]) -> DocumentOutcome:

@@ -72,7 +72,7 @@ def rate_key(service: str) -> str:
 
 
 def latest_key(kind: str) -> str:
-    """Names the latest job of a kind of which one runs at a time."""
+    """Names the latest job of a kind of which one runs at a time, or the latest that a plan created."""
     return f"latest|{kind}"
 
 

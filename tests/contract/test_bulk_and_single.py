@@ -9,7 +9,7 @@ import pytest
 from shared.domain.jobs import Job, JobKind
 from shared.storage.gateways.azure_tables import LARGE_AT_ONCE, LARGE_OF_PROJECT
 from shared.storage.gateways.ports import UpsertReplace
-from shared.storage.jobs import Lease
+from shared.storage.leases import Lease
 from shared.storage.rows import pending_partition
 from tests.contract.fake_service import Received, Scripted, fake_service
 from tests.contract.table_answers import batch_answer, part

@@ -31,7 +31,9 @@ from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.jobs.stores import build
 from shared.services.projects.service import ProjectPatch
 from shared.storage.gateways.ports import Blobs, Queues, Received, Table
+from shared.storage.jobs import PLANNED
 from shared.storage.outbox import parse_event
+from shared.storage.rows import latest_key
 from shared.wire.api import job_json
 from tests.support.engines import NAME, ScriptedEngine
 
@@ -195,12 +197,13 @@ class App:
         return await self.container.autolabel.get(self.name, job_id)
 
     async def rows(self) -> dict[str, Mapping[str, Any]]:
-        """Every row of the project but the times of leases, as stored: what must not change when nothing does."""
+        """Every row of the project, as stored: what must not change when nothing does; but for the last plan's job."""
         project = await self.container.projects.get(self.name)
         table = self.container.stores.table
         rows = await table.query(project.incarnation)
         uploads = await table.query(f"{project.incarnation}|todo")
-        return {row.key: dict(row.values) for row in (*rows, *uploads)}
+        planned = latest_key(PLANNED)
+        return {row.key: dict(row.values) for row in (*rows, *uploads) if row.key != planned}
 
     async def jobs(self, kind: JobKind = JobKind.AUTOLABEL) -> list[Job]:
         project = await self.container.projects.get(self.name)

@@ -1,6 +1,6 @@
 """One batch of an autolabel or register job: read blobs, predict, and commit pages with the result in one transaction.
 
-A batch may be delivered twice, run twice at once, or crash anywhere: its lease row decides (see `shared.storage.jobs`).
+A batch may be delivered twice, run twice at once, or crash anywhere: its lease decides (see `shared.storage.leases`).
 """
 
 import logging
@@ -48,7 +48,7 @@ from shared.services.jobs.dispatch import reason_of, run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
 from shared.services.training.model_cache import ModelCache
-from shared.storage.jobs import Lease, LeaseLost
+from shared.storage.leases import Lease, LeaseLost
 from shared.storage.pages import Author
 from shared.storage.uploads import PendingUpload
 

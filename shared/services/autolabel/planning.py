@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
 from operator import attrgetter
@@ -33,10 +34,12 @@ from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
+from shared.services.autolabel.under_way import under_way
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import Operation, RowChanged
+from shared.storage.jobs import PLANNED, Latest
 from shared.storage.uploads import PendingUpload
 
 log = logging.getLogger("labelbridge.jobs")
@@ -47,6 +50,8 @@ UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
 """Folders that one scan compares, reading the documents once: their names fit its row."""
 WINDOW_SECONDS: Final = 2
+#: Of a plan, while other instances create jobs for the project.
+TRIES: Final = 5
 _BY_ID: Final = attrgetter("document_id")
 
 
@@ -56,6 +61,15 @@ class Readiness:
 
     parameters: AutolabelParameters
     error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """The job that a plan may create. `latest`: the one before, as it was when the plan began to read."""
+
+    job_id: str
+    project: Project
+    latest: Latest
 
 
 class Planner:
@@ -82,9 +96,13 @@ class Planner:
 
     async def plan(self, message: PlanMessage) -> None:
         """Plan pending uploads and waiting content. A repeat finds its own job."""
-        # One plan of a project at a time: the next must see the job that it creates.
+        # Plans of this process wait for each other; of two instances one creates its job, and the other plans again.
         async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
-            await self._plan(message)
+            for _ in range(TRIES):
+                with suppress(RowChanged):
+                    await self._plan(message)
+                    return
+            await self.plan_later(message.project, message.incarnation, derived_job_id(message.id, "again"))
 
     async def _plan(self, message: PlanMessage) -> None:
         try:
@@ -93,25 +111,20 @@ class Planner:
             return
         if not message.applies_to(project):
             return
-        under_way = await self._under_way(project)
+        latest = await self._stores.jobs.latest(project.incarnation, PLANNED)  # before what it stands for
+        active = await under_way(self._stores, project)
         pending, more = await self._stores.pending.first(project.scope, UPLOADS_AT_ONCE)
         uploads = [upload for upload in pending if not upload.is_folder]
-        # While they were read, a batch may have ended, and another instance may have created a job.
-        if uploads:
-            under_way += await self._under_way(project)
         if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
-        pages = {n for batch in under_way for n in range(batch.low, batch.high)}
-        fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in pages]
-        heads = self._stores.pages.heads
+        fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in active.upload_pages]
+        heads, new = self._stores.pages.heads, _New(derived_job_id(message.id), project, latest)
         again = more or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         if fresh:
-            again |= await self._plan_uploads(
-                project, await heads(project.scope), fresh, message.id, under_way
-            )
-        elif not uploads and not under_way:
-            await self._plan_waiting(project, await heads(project.scope), message.id)
-        again = again or bool(under_way and not uploads)  # what these register may wait for a plan
+            again |= await self._plan_uploads(new, await heads(project.scope), fresh, active.uploads)
+        elif not uploads and not active.uploads:
+            await self._plan_waiting(new, await heads(project.scope), active.document_pages)
+        again = again or bool(active.uploads and not uploads)  # what these register may wait for a plan
         if self._again.get(project.incarnation, ("", 0))[0] == message.id:
             del self._again[project.incarnation]  # it may come early: queue delays are whole seconds
         if again and monotonic() >= self._again.get(project.incarnation, ("", 0))[1]:
@@ -379,26 +392,26 @@ class Planner:
 
     async def _plan_uploads(
         self,
-        project: Project,
+        new: "_New",
         heads: Sequence[Head],
         uploads: list[PendingUpload],
-        plan_id: str,
-        under_way: Sequence[Batch],
+        apart: Sequence[Batch],
     ) -> bool:
         """Register documents, whether or not suggestions can be made now (rule D5).
 
         Return whether others wait that may get suggestions now, in the next plan.
         """
+        project = new.project
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_BY_ID)]
-        batches = batches_of(documents, apart=under_way)
+        batches = batches_of(documents, apart=apart)
         affordable = None
         if may := await self._may_suggest(project, uploads):
             ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
-            batches = batches_of(documents, self._batch_documents(ready), under_way)
+            batches = batches_of(documents, self._batch_documents(ready), apart)
             affordable = await self._afford(project, ready, batches)
         parameters, more = affordable or (RegisterParameters(), [])
         kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
-        await self._create(kind, derived_job_id(plan_id), project, parameters, batches, more)
+        await self._create(kind, new, parameters, batches, more)
         others = any(entry.flags & Flag.WAITING for head in heads for entry in head.entries)
         return others and (affordable is not None or not may)
 
@@ -413,16 +426,18 @@ class Planner:
                 return True
         return False
 
-    async def _plan_waiting(self, project: Project, heads: Sequence[Head], plan_id: str) -> None:
-        waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in heads]
+    async def _plan_waiting(self, new: "_New", heads: Sequence[Head], taken: Collection[int]) -> None:
+        """`taken`: the pages whose waiting documents another job takes up."""
+        free = (head for head in heads if head.number not in taken)
+        waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in free]
         if not any(count for _, count in waiting):
             return
-        ready = await self._for_uploads(project, heads, JobSource.WAITING)
+        ready = await self._for_uploads(new.project, heads, JobSource.WAITING)
         batches = batches_of(waiting, self._batch_documents(ready))
-        affordable = await self._afford(project, ready, batches)
+        affordable = await self._afford(new.project, ready, batches)
         if affordable:
             parameters, more = affordable
-            await self._create(JobKind.AUTOLABEL, derived_job_id(plan_id), project, parameters, batches, more)
+            await self._create(JobKind.AUTOLABEL, new, parameters, batches, more)
 
     async def _afford(
         self, project: Project, ready: Readiness, batches: Sequence[Batch]
@@ -445,23 +460,15 @@ class Planner:
         return await self.readiness(project, heads, asked)
 
     async def _create(
-        self, kind: JobKind, job_id: str, project: Project, parameters: AutolabelParameters | RegisterParameters,
+        self, kind: JobKind, new: "_New", parameters: AutolabelParameters | RegisterParameters,
         batches: Iterable[Batch], more: Iterable[Operation],
     ) -> None:  # fmt: skip
-        job = Job.new(kind, job_id, project, self._stores.clock(), parameters)
+        """Raises RowChanged when another plan has created a job since this one read what there is to do."""
+        job = Job.new(kind, new.job_id, new.project, self._stores.clock(), parameters)
         job = replace(job, status=JobStatus.RUNNING, batches=tuple(batches))
-        created, new = await self._stores.jobs.create(job, *more)
-        if new:
+        created, begins = await self._stores.jobs.create(job, new.latest.replaced_by(job), *more)
+        if begins:
             await self._jobs.begin(created)
-
-    async def _under_way(self, project: Project) -> list[Batch]:
-        """The batches of upload jobs that have not yet read the pending uploads of their pages."""
-        batches: list[Batch] = []
-        for job in await self._stores.jobs.open_jobs(project.incarnation):
-            if job.source is JobSource.UPLOAD:
-                done = {state.number for state in await self._stores.jobs.states(job) if state.done}
-                batches.extend(batch for number, batch in enumerate(job.batches) if number not in done)
-        return batches
 
 
 def _obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:

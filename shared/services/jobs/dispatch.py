@@ -17,7 +17,7 @@ from shared.engines.base import EngineError, EngineUnavailable
 from shared.services.jobs.lifecycle import BatchMessage, JobMessage, JobService, PlanMessage, Work
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import RowChanged, StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, Lease, LeaseExpired, LeaseLost
+from shared.storage.leases import LEASE_FOR, Lease, LeaseExpired, LeaseLost
 
 log = logging.getLogger("labelbridge.jobs")
 

@@ -39,7 +39,8 @@ from shared.domain.project import OfProject
 from shared.domain.text import NO_TOKENS, Tokens
 from shared.services.jobs.stores import BudgetService, Stores, is_paid, paid, skipped
 from shared.storage.gateways.ports import Operation, RowChanged, RowExists, StorageError
-from shared.storage.jobs import LEASE_FOR, BatchState
+from shared.storage.jobs import BatchState
+from shared.storage.leases import LEASE_FOR
 
 log = logging.getLogger("labelbridge.jobs")
 

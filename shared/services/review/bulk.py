@@ -41,7 +41,7 @@ from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService, for_a_moment
 from shared.services.jobs.stores import Stores
 from shared.services.review.service import DECISIONS, SavedTraces, decided_entry, undone_entry
-from shared.storage.jobs import Lease
+from shared.storage.leases import Lease
 from shared.storage.page_access import run_each
 from shared.storage.pages import Author, locked
 from shared.wire.json_codec import ValidationErrors

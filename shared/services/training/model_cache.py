@@ -27,7 +27,7 @@ from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
 from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
-from shared.storage.jobs import LeaseLost
+from shared.storage.leases import LeaseLost
 from shared.storage.uploads import READERS_EACH
 
 log = logging.getLogger("labelbridge.models")

@@ -18,7 +18,7 @@ from shared.services.jobs.lifecycle import parse
 from shared.services.project_files.exports import ExportService
 from shared.services.project_files.imports import ImportService
 from shared.storage.gateways.ports import StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, Lease, LeaseExpired, LeaseLost
+from shared.storage.leases import LEASE_FOR, Lease, LeaseExpired, LeaseLost
 from tests.support.services import App, Clock, logged
 from tests.support.waiting import eventually
 from tests.unit.wire.project_files import SINGLE, file_of

@@ -21,7 +21,7 @@ from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from shared.services.projects.categories import CategoryChange
 from shared.storage.gateways.ports import StorageUnavailable
-from shared.storage.jobs import LEASE_FOR, Lease, LeaseLost
+from shared.storage.leases import LEASE_FOR, Lease, LeaseLost
 from shared.storage.models import exchange_name
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve
