@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from labelbridge.cli import session
-from labelbridge.cli.output import JsonOption, Output, Stop, YesOption, counted, facts, table
+from labelbridge.cli.output import JsonOption, Output, Stop, YesOption, counted, facts, moment, table
 from labelbridge.cli.session import ProjectOption, WaitOption, ended
 from labelbridge.client.models import ConnectBody, Connection, JobState, Studio
 
@@ -62,7 +62,7 @@ def _facts(found: Connection) -> list[tuple[str, object]]:
         ("studio", found.get("studio")),
         ("workspace", found.get("workspaceId")),
         ("labeling project", found.get("amlProjectName")),
-        ("last import", found.get("lastImportedDateTime")),
+        ("last import", moment(imported) if (imported := found.get("lastImportedDateTime")) else None),
         ("labels not imported", found.get("unsyncedLabels")),
         ("waiting for", found.get("waitingFor")),
         ("error", (found.get("error") or {}).get("message")),

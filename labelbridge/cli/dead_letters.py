@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labelbridge.cli import session
-from labelbridge.cli.output import JsonOption, Output, Usage, counted, table
+from labelbridge.cli.output import JsonOption, Output, Usage, counted, moment, table
 
 app = typer.Typer(no_args_is_help=True, help="List undelivered events, and send them again.")
 
@@ -23,7 +23,7 @@ def listed(as_json: JsonOption = False) -> None:
     rows = [
         (
             letter["id"], letter["receiver"], letter["event"]["type"], letter["event"]["data"].get("projectName"),
-            letter["failedDateTime"], letter["reason"],
+            moment(letter["failedDateTime"]), letter["reason"],
         )
         for letter in found
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Commands that start jobs or follow them: autolabel, watch, accept, reject, undo, train, metrics, export."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -16,6 +17,7 @@ from labelbridge.cli.output import (
     Stop,
     YesOption,
     counted,
+    moment,
     table,
     write_stdout,
 )
@@ -93,6 +95,32 @@ def watch(
         except JobFailed as error:
             state = error.state
     _finish(out, state, what)
+
+
+def fits(project: ProjectOption = "", as_json: JsonOption = False) -> None:
+    """List the fits of engines on the labels, newest first, with their progress, duration and errors."""
+    out = Output(as_json)
+    with session.project(out, project) as api:
+        found = list(api.fits())
+    rows = [_fit(state) for state in found]
+    heads = ("begun", "engine", "labeled documents", "state", "seconds", "reason")
+    out.result(found, table(heads, rows, right=(2, 4)) if rows else "No engine was fitted yet.")
+
+
+def _fit(state: JobState) -> tuple[object, ...]:
+    result = state.get("result") or {}
+    status: dict[str, Any] = result.get("trainingStatus") or {}
+    begin, end = status.get("startDateTime"), status.get("endDateTime")
+    begun = datetime.fromisoformat(begin) if begin else None
+    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    words = session.describe(state)
+    if state["status"] == "running":
+        words += f", {status.get('percentComplete', 0)} %"
+    reasons = " ".join(error["message"] for error in state.get("errors", []))
+    return (
+        moment(begin or state["createdDateTime"]), result.get("engine"), result.get("labeledDocuments"), words,
+        f"{(until - begun).total_seconds():.1f}" if begun else "", reasons,
+    )  # fmt: skip
 
 
 def _find_job(api: ProjectClient, given: str) -> tuple[str, Job]:
@@ -301,7 +329,8 @@ def metrics(
         if found is None:
             raise NotThere(f"The project '{api.name}' has no model. Train one with: labelbridge train NAME")
         summary = api.evaluation_summary(found["label"])
-    title = f"Model '{found['label']}', trained {found['lastTrainedDateTime']} with the engine '{found['engine']}'."
+    trained = moment(found["lastTrainedDateTime"])
+    title = f"Model '{found['label']}', trained {trained} with the engine '{found['engine']}'."
     out.result({"model": found, "evaluation": summary}, title, *_figures(summary, confusion=confusion))
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -152,6 +153,14 @@ def facts(rows: Sequence[Sequence[object]]) -> Table:
 def counted(count: int, singular: str, plural: str = "") -> str:
     """`1 document`, `1,200 documents`."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def moment(text: str) -> str:
+    """A time of the API to the second, as `2026-11-30 22:43:23 UTC`; the text itself if it is no time."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return text
 
 
 def fail(error: BaseException, *, as_json: bool) -> NoReturn:

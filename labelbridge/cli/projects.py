@@ -16,9 +16,11 @@ from labelbridge.cli.output import (
     Stop,
     counted,
     facts,
+    moment,
     table,
 )
-from labelbridge.cli.session import ProjectArgument, WaitOption, client, ended
+from labelbridge.cli.session import ChosenProject, ProjectArgument, WaitOption, client, ended
+from labelbridge.cli.session import project as chosen_project
 from labelbridge.client import ApiError
 from labelbridge.client.models import Project, Statistics
 
@@ -127,12 +129,11 @@ class Exists(Stop):
 
 
 @app.command()
-def show(name: ProjectArgument, as_json: JsonOption = False) -> None:
+def show(name: ChosenProject = "", as_json: JsonOption = False) -> None:
     """Show a project with its document and label counts."""
     out = Output(as_json)
-    with client(out) as api:
-        found, counts = api.project(name).get(), api.project(name).statistics()
-        connection = api.project(name).connection()
+    with chosen_project(out, name) as api:
+        found, counts, connection = api.get(), api.statistics(), api.connection()
     lines = [facts(_facts(found, counts)), ""]
     if connection["state"] != "none":
         lines.append(
@@ -155,8 +156,8 @@ def _facts(project: Project, counts: Statistics) -> list[tuple[str, str]]:
         ("kind", SHORT.get(project["projectKind"], project["projectKind"])),
         ("container", project["storageInputContainerName"]),
         ("language", project["language"]),
-        ("created", project["createdDateTime"]),
-        ("last trained", project.get("lastTrainedDateTime") or "never"),
+        ("created", moment(project["createdDateTime"])),
+        ("last trained", moment(project.get("lastTrainedDateTime") or "never")),
         ("suggestions on upload", "yes" if (made.get("autolabel") or {}).get("onUpload") else "no"),
         ("lowest confidence", f"{made.get('confidenceThreshold') or 0:.2f}"),
         ("documents", f"{documents['total']:,}"),

@@ -121,9 +121,10 @@ def review(
             counts = reviewer.counts
             parts = [f"{counts.accepted:,} accepted", f"{counts.rejected:,} rejected"]
             parts += [f"{counts.relabeled:,} given another category", f"{counts.skipped:,} skipped"]
-            if not as_json:
+            if reviewer.shown and not as_json:
                 out.say(f"Saved {counted(counts.documents, 'document')}: {', '.join(parts)}.")
-    out.result(asdict(counts), *([] if reviewer.quit else ["There are no more suggestions to review."]))
+    rest = "are no more suggestions" if reviewer.shown else "is nothing"
+    out.result(asdict(counts), *([] if reviewer.quit else [f"There {rest} to review."]))
 
 
 class Reviewer:
@@ -148,6 +149,7 @@ class Reviewer:
         self._note = ""
         self._fetched: Future[Open | None] = pool.submit(self._fetch)
         self.counts = Counts()
+        self.shown = False  # a document at all
         self.quit = False
 
     def run(self) -> None:
@@ -158,6 +160,7 @@ class Reviewer:
                 if not self._saved or not self._ask_for_undo():
                     return
                 continue
+            self.shown = True
             self._review(shown)
 
     def _ask_for_undo(self) -> bool:

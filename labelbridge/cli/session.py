@@ -42,6 +42,14 @@ ProjectArgument = Annotated[
     str, typer.Argument(help="Name of the project.", autocompletion=_complete_project)
 ]
 
+ChosenProject = Annotated[
+    str,
+    typer.Argument(
+        help="Name of the project; default: LABELBRIDGE_PROJECT, or that of 'projects use'.",
+        autocompletion=_complete_project, show_default=False,
+    ),
+]  # fmt: skip
+
 
 class _Token:
     """A bearer token that someone else got, such as `az account get-access-token`."""

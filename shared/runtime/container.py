@@ -121,6 +121,7 @@ class Container:
             self.batches,
             self.jobs,
             models=self.model_cache,
+            budgets=self.budgets,
             default_engine=self.settings.default_engine,
         )
 

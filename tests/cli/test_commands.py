@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -326,7 +327,36 @@ async def test_training_shows_its_figures(cli: Cli, new_project: MakeProject):
     shown = await run(cli, "metrics", "--confusion")
     assert "micro average" in shown.out
     assert "expected \\ found" in shown.out
+    assert re.match(r"Model 'first', trained \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC with", shown.out)
     assert (await run(cli, "metrics", "first", "--json")).json["model"]["label"] == "first"
+
+
+async def test_fits_are_listed_with_progress_duration_and_reason(cli: Cli, new_project: MakeProject):
+    project = await new_project()
+    cli.signed_in(project.name)
+    assert (await run(cli, "fits")).out == "No engine was fitted yet.\n"
+    await project.suggested({"a.txt": "@Refund:73"}, "Refund")
+    await project.upload({"odd.txt": "@unfit"})
+    await project.scan()
+    await project.put_labels("odd.txt", label(project.kind, "Refund"))
+    await run(cli, "autolabel", status=1)
+    _, last, first = (await run(cli, "fits")).out.splitlines()
+    assert re.match(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC +scripted +2 +failed +\d+\.\d +\S.*FloatingPointError", last
+    )
+    assert re.match(r".* UTC +scripted +1 +succeeded +\d+\.\d *$", first)
+    assert [fit["status"] for fit in (await run(cli, "fits", "--json")).json] == ["failed", "succeeded"]
+
+
+async def test_show_takes_the_project_in_use(cli: Cli, new_project: MakeProject):
+    project = await new_project()
+    cli.signed_in()
+    assert "projects use NAME" in (await run(cli, "projects", "show", status=2)).err
+    await run(cli, "projects", "use", project.name)
+    shown = await run(cli, "projects", "show")
+    assert shown.out.startswith("name ")
+    assert project.name in shown.out
+    assert re.search(r"created +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", shown.out)
 
 
 async def test_a_push_without_a_language_resource_names_the_setting(cli: Cli, new_project: MakeProject):

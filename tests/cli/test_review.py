@@ -123,6 +123,14 @@ async def test_ctrl_c_keeps_what_was_saved_and_leaves_the_terminal_as_it_was(
     assert list(await labels(project)) == ["0.txt"]
 
 
+async def test_review_says_when_there_is_nothing_to_review(cli: Cli, new_project: MakeProject):
+    cli.signed_in((await new_project()).name)
+    with cli.terminal("review") as terminal:
+        result = await asyncio.to_thread(terminal.ends)
+    assert "There is nothing to review." in result.out
+    assert "Saved" not in result.err
+
+
 def test_review_needs_a_terminal_and_something_to_confirm_has_one(cli: Cli):
     cli.signed_in("p")
     assert "Reviewing needs a terminal" in cli("review", status=2).err

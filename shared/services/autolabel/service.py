@@ -26,7 +26,7 @@ from shared.services.jobs.lifecycle import (
     for_a_moment,
     in_flight,
 )
-from shared.services.jobs.stores import Stores
+from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import ModelCache, label_counts
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
@@ -94,6 +94,7 @@ class AutolabelService:
         jobs: JobService,
         *,
         models: ModelCache,
+        budgets: BudgetService,
         default_engine: str,
     ) -> None:
         self._stores = stores
@@ -102,6 +103,7 @@ class AutolabelService:
         self._batches = batches
         self._jobs = jobs
         self._models = models
+        self._budgets = budgets
         self._default_engine = default_engine
 
     async def start(self, name: str, request: AutolabelRequest, job_id: str) -> Job:
@@ -139,6 +141,7 @@ class AutolabelService:
         wanted = next(names for names in chosen if names is not None)
         categories = [name for name in wanted if name in project.category_names]
         engine, unavailable = await self._would_use(project, request, categories)
+        unavailable = unavailable or await self._budgets.exceeded(project.incarnation, engine.name, records)
         estimate = Estimate(engine.name, documents, records, unavailable=unavailable)
         if not isinstance(engine, ServiceEngine):
             return estimate

@@ -35,7 +35,7 @@ from shared.storage.pages import PageStore, locked
 from shared.storage.projects import ActiveProjects, GuidelineStore, ProjectStore
 from shared.storage.team import AssignmentStore, ProgressStore, SecondReviewStore
 from shared.storage.uploads import PendingUploads, UploadedBlobs
-from shared.storage.usage import CallRates, UsageStore, month_of
+from shared.storage.usage import CallRates, Usage, UsageStore, month_of
 
 CONTAINER_SECONDS = 1.0
 ATTEMPTS = 20
@@ -379,17 +379,32 @@ class BudgetService:
         engine = parameters.engine or ""
         if engine not in self._limits:
             return parameters, []
-        month = month_of(self._stores.clock())
-        usage = await self._stores.usage.read(incarnation, engine, month)
-        limit, left = self._limits[engine], self._limits[engine] - usage.used - usage.reserved
-        if records > left:
+        usage = await self._usage(incarnation, engine)
+        if (error := self._exceeded(usage, records)) is not None:
             telemetry.count("labelbridge.budget.exceeded", engine=engine)
-            raise QuotaExceeded(
-                f"The job needs {records:,} text records, but the engine '{engine}' has {max(left, 0):,} left of its "
-                f"budget of {limit:,} for {month} (setting ENGINE_BUDGETS).",
-                target="engine",
-            )
-        return replace(parameters, reserved=records, month=month), [usage.reserve(records).operation()]
+            raise error
+        return replace(parameters, reserved=records, month=usage.month), [usage.reserve(records).operation()]
+
+    async def exceeded(self, incarnation: str, engine: str, records: int) -> str | None:
+        """Why a job that needs so many text records would be refused now."""
+        if engine not in self._limits:
+            return None
+        error = self._exceeded(await self._usage(incarnation, engine), records)
+        return error and error.message
+
+    async def _usage(self, incarnation: str, engine: str) -> Usage:
+        return await self._stores.usage.read(incarnation, engine, month_of(self._stores.clock()))
+
+    def _exceeded(self, usage: Usage, records: int) -> QuotaExceeded | None:
+        limit = self._limits[usage.engine]
+        left = limit - usage.used - usage.reserved
+        if records <= left:
+            return None
+        return QuotaExceeded(
+            f"The job needs {records:,} text records, but the engine '{usage.engine}' has {max(left, 0):,} left of its "
+            f"budget of {limit:,} for {usage.month} (setting ENGINE_BUDGETS).",
+            target="engine",
+        )
 
     async def settle(self, job: Job) -> list[Operation]:
         """What to commit with the end of a job that had reserved; its result says how many text records it took."""

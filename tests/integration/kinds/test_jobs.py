@@ -14,6 +14,7 @@ from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import page_of
 from shared.domain.project import DEFAULT_PAGES, Project
 from shared.services.autolabel.batches import MAX_FAILURES
+from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from tests.support.engines import ScriptedModel
 from tests.support.lives import Life, living
@@ -225,6 +226,14 @@ class TestBudget:
         fits = await app.autolabel("three", documents=named[:4])
         assert fits.status is JobStatus.SUCCEEDED
         assert (await app.autolabel("four", documents=named[:1])).errors[0].code == "QuotaExceeded"
+
+    async def test_the_estimate_says_that_a_job_would_exceed_the_budget(self, app: Life):
+        await app.autolabel("one")
+        named = tuple(document_id(f"{n}.txt") for n in range(5))
+        estimate = app.container.autolabel.estimate
+        assert (await estimate(app.name, AutolabelRequest(documents=named[:4]))).unavailable is None
+        reason = (await estimate(app.name, AutolabelRequest(documents=named))).unavailable
+        assert reason == (await app.autolabel("two", documents=named)).errors[0].message
 
     async def test_what_a_running_job_reserved_is_not_there_for_another(self, app: Life):
         waiting = await app.planned("one")
