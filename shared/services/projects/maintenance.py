@@ -57,8 +57,8 @@ HIDDEN_SECONDS = 60
 MOST_HIDDEN_SECONDS = 3_600
 #: The limit when some of them failed, as in an outage: they are ours.
 MOST_HIDDEN_AFTER_FAILURES = 900
-#: How many groups of 32 messages a sweep hides for MOST_HIDDEN_SECONDS: in that time, sweeps once a minute reach the
-#: end of a queue of 60,000.
+#: How many groups of 32 messages a sweep hides for the longest time: meanwhile, sweeps once a minute reach the end of a
+#: queue of 60,000, or of 15,000 where messages fail and the time of the sweep suffices.
 MOST_GROUPS_HIDDEN = 32
 #: After this time a sweep reads at most 32 messages of each remaining queue; the next sweep continues.
 SWEEP_SECONDS = 60
@@ -333,9 +333,9 @@ class QueueSweep:
                     if len(received) < MAX_RECEIVED:
                         break
                     failed, groups = settled.count(None), groups + 1
-                    if hidden == MOST_HIDDEN_SECONDS and not failed and groups < MOST_GROUPS_HIDDEN:
-                        continue
                     most = MOST_HIDDEN_AFTER_FAILURES if failed else MOST_HIDDEN_SECONDS
+                    if hidden >= most and groups < MOST_GROUPS_HIDDEN:
+                        continue
                     self._hidden[queue] = min(2 * hidden, most)
                     text = "None of %d messages in the queue '%s' could be settled (%d failed); the oldest is of %s."
                     oldest = min(m.inserted for m in received).isoformat()

@@ -389,11 +389,13 @@ async def test_messages_that_cannot_be_settled_are_hidden_for_a_limited_time(
     assert (hidden[0], max(hidden), hidden[-1]) == (60, most, most)
 
 
+@pytest.mark.parametrize(("count", "sweeps"), [(32, 4), (600, 8)])
 async def test_messages_that_fail_do_not_hold_back_those_behind_them(
-    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, count: int, sweeps: int
 ) -> None:
+    """Such as those of a project whose documents cannot be read: 480 would come back before the next are reached."""
     job = await job_of(app)
-    for number in range(32):
+    for number in range(count):
         message = JobMessage.of(job).model_copy(update={"job": f"fails-{number}"})
         await storage.queues.send("work-poison", message.model_dump_json())
     await storage.queues.send("work-poison", JobMessage.of(job).model_dump_json())
@@ -405,13 +407,13 @@ async def test_messages_that_fail_do_not_hold_back_those_behind_them(
         await give_up(work, reason)
 
     monkeypatch.setattr(app.container.dispatcher, "give_up", fails)
-    for _ in range(4):
+    for _ in range(sweeps):
         await app.container.queue_sweep.run("document_uploaded")
         clock.move(60)
 
     found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
     assert found.status is JobStatus.FAILED
-    assert len(storage.queues.messages["work-poison"]) == 32
+    assert len(storage.queues.messages["work-poison"]) == count
 
 
 async def test_failed_uploads_of_other_apps_are_read_once_a_sweep(
