@@ -1,8 +1,17 @@
-"""Texts that are hard to count in, and what JavaScript would say of them."""
+"""Texts that are hard to count in, and what JavaScript would say of them.
+
+`texts` and `spans` are strategies, whose failures hypothesis makes small. It takes ten times as long to draw a text as
+most tests take with it; so thousands of them are made by `made_text` and `made_spans`, from a seed that it draws.
+"""
+
+from collections.abc import Callable, Iterator, Set
+from random import Random
 
 from hypothesis import strategies as st
 
 from shared.domain.text import splits_character
+
+type Spans = tuple[str, list[tuple[int, int]]]
 
 PIECES = (
     *("a", "bc", " ", "\n", "\r\n", "\r", "\t"),
@@ -45,15 +54,58 @@ def unit_slice(text: str, offset: int, length: int) -> str:
     return text.encode("utf-16-le")[2 * offset : 2 * (offset + length)].decode("utf-16-le")
 
 
+MOST = 4
+"""Spans of a text."""
+BLOCK = 100
+"""Texts of a seed."""
+seeds = st.integers(0, 2**64 - 1)
+
+
 @st.composite
-def spans(draw: st.DrawFn, most: int = 4, *, whole: bool = False) -> tuple[str, list[tuple[int, int]]]:
+def spans(draw: st.DrawFn, *, whole: bool = False) -> Spans:
     """A text and spans of it in code points, in order, apart from each other. `whole`: none is inside a character."""
     text = draw(texts)
     places = st.integers(0, len(text))
-    drawn = draw(st.sets(places, min_size=min(2, len(text) + 1), max_size=2 * most))
+    drawn = draw(st.sets(places, min_size=min(2, len(text) + 1), max_size=2 * MOST))
+    return text, _between(text, drawn, whole=whole)
+
+
+def block[T](make: Callable[[Random], T], seed: int) -> Iterator[T]:
+    """BLOCK values, the same for the same seed."""
+    random = Random(seed)
+    return (make(random) for _ in range(BLOCK))
+
+
+def made_text(random: Random) -> str:
+    """A text as of `texts`."""
+    if random.random() < 0.5:
+        return "".join(random.choices(PIECES, k=random.randint(1, 24)))
+    return "".join(_made_character(random) for _ in range(random.randint(1, 40)))
+
+
+def made_spans(random: Random, *, whole: bool = False) -> Spans:
+    """As `spans`."""
+    text = made_text(random)
+    places = range(len(text) + 1)
+    count = random.randint(min(2, len(places)), min(2 * MOST, len(places)))
+    return text, _between(text, set(random.sample(places, count)), whole=whole)
+
+
+def _made_character(random: Random) -> str:
+    """Of one, two, three and four bytes in UTF-8, as often each; but no surrogate."""
+    ranges = (
+        (0x1, 0x7F),
+        (0x80, 0x7FF),
+        random.choice(((0x800, 0xD7FF), (0xE000, 0xFFFF))),
+        (0x10000, 0x10FFFF),
+    )
+    return chr(random.randint(*random.choice(ranges)))
+
+
+def _between(text: str, drawn: Set[int], *, whole: bool) -> list[tuple[int, int]]:
     cuts = sorted({_before_character(text, place) for place in drawn} if whole else drawn)
     pairs = zip(cuts[::2], cuts[1::2], strict=False)
-    return text, [(start, end - start) for start, end in pairs]
+    return [(start, end - start) for start, end in pairs]
 
 
 def _before_character(text: str, place: int) -> int:

@@ -1,9 +1,9 @@
 """What a span covers, from the browser's units through the API, storage, engine and project file and back."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from hypothesis import given, settings
 
@@ -18,19 +18,32 @@ from shared.services.training.model_cache import example
 from shared.storage import page_codec
 from shared.wire.documents import document_json, read_labels
 from shared.wire.project_file import read_project_file
-from tests.unit.offsets.strings import spans, unit_slice, units
+from tests.unit.offsets.strings import BLOCK, Spans, block, made_spans, seeds, spans, unit_slice, units
 from tests.unit.wire.project_files import write_project_file
 
 KIND = ProjectKind.ENTITIES
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PROJECT = Project("p", KIND, "docs", "de", AT, AT, "i", "e", categories=(Category("Ort 😀"),))
 
-type Drawn = tuple[str, Sequence[tuple[int, int]]]
+few = settings(max_examples=300, deadline=None)
+many = settings(max_examples=5_000 // BLOCK, deadline=None)
+made = partial(made_spans, whole=True)
 
 
-@settings(max_examples=5_000, deadline=None)
+@few
 @given(spans(whole=True))
-def test_labels_by_hand(drawn: Drawn):
+def test_labels_by_hand(drawn: Spans):
+    _label_by_hand(drawn)
+
+
+@many
+@given(seeds)
+def test_labels_by_hand_of_thousands_of_texts(seed: int):
+    for drawn in block(made, seed):
+        _label_by_hand(drawn)
+
+
+def _label_by_hand(drawn: Spans) -> None:
     """Browser -> API -> storage -> engine, and -> project file -> import -> API: the same text each time."""
     text, places = drawn
     covered = [text[offset : offset + length] for offset, length in places]
@@ -54,9 +67,20 @@ def test_labels_by_hand(drawn: Drawn):
     assert shown == covered
 
 
-@settings(max_examples=5_000, deadline=None)
+@few
 @given(spans(whole=True))
-def test_suggestions_of_an_engine(drawn: Drawn):
+def test_suggestions_of_an_engine(drawn: Spans):
+    _suggest_and_accept(drawn)
+
+
+@many
+@given(seeds)
+def test_suggestions_for_thousands_of_texts(seed: int):
+    for drawn in block(made, seed):
+        _suggest_and_accept(drawn)
+
+
+def _suggest_and_accept(drawn: Spans) -> None:
     """Engine -> suggestion -> storage -> browser, and accepted -> label -> engine: the same text each time."""
     text, places = drawn
     covered = [text[offset : offset + length] for offset, length in places]
