@@ -1,5 +1,6 @@
 """One deployment for tests of the connection: stores over any storage, both studios, people, and a clock."""
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,6 +103,13 @@ class World:
     def start(self, faults: Faults | None = None) -> Process:
         self.app = Process(self.storage, self.clock, self.prefix, faults, self._azure_ml, self._unit)
         return self.app
+
+    def copy(self) -> "World":
+        """A world in the same state, with a process of its own; of storage in memory."""
+        world = copy.copy(self)
+        world.storage, world.clock = copy.deepcopy(self.storage), copy.copy(self.clock)
+        world.start()
+        return world
 
     async def prepare(self) -> "World":
         await self.storage.blobs.create_container(self.labeling)

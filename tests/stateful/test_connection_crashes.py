@@ -150,14 +150,15 @@ async def here_is_open(world: World) -> bool:
 async def test_a_crash_at_any_storage_call_ends_as_without(name: str) -> None:
     before, act = OPERATIONS[name]
     job = new_job()
-    world = await ready(before)
+    prepared = await ready(before)
+    world = prepared.copy()
     counted = Faults()
     await act_and_die(world, act, job, counted)
     expected, lease = await picture(world), await leased(world)
     assert expected["state"][2] is None
     assert len(counted.calls) > 10
     for plan in crash_points(len(counted.calls)):
-        world = await ready(before)
+        world = prepared.copy()
         faults = Faults(plan)
         await act_and_die(world, act, job, faults)
         try:

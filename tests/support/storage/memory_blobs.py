@@ -47,7 +47,7 @@ class MemoryBlobs(Blobs):
         #: Code with which the service refuses to read a blob, by container and name.
         self.refusals: dict[tuple[str, str], str] = {}
         self._clock = clock
-        self._revisions = itertools.count(1)
+        self._revision = 0
 
     @override
     async def read(self, container: str, name: str, *, max_bytes: int | None = None) -> BlobContent | None:
@@ -209,7 +209,8 @@ class MemoryBlobs(Blobs):
             raise BlobLeased(key=name)
 
     def _put(self, container: str, name: str, data: bytes, content_type: str, old: _Blob | None) -> str:
-        etag = f"0x{next(self._revisions):016X}"
+        self._revision += 1
+        etag = f"0x{self._revision:016X}"
         lease, until = (old.lease, old.leased_until) if old else (None, _PERMANENT)
         blob = _Blob(data, etag, content_type, self._clock().replace(microsecond=0), lease, until)
         self.containers[container][name] = blob

@@ -48,7 +48,7 @@ class MemoryTable(Table):
         self._page_sizes = page_sizes
         self._partitions: dict[str, _Partition] = {}
         self._order: dict[str, list[bytes]] = {}  # the keys of each partition as big-endian UTF-16, sorted
-        self._revisions = itertools.count(1)
+        self._revision = 0
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:
@@ -146,7 +146,8 @@ class MemoryTable(Table):
             values: Mapping[str, Value] = _stored(operation.values)
             if row and isinstance(operation, Merge | UpsertMerge):
                 values = {**row.values, **values}
-            changed[key] = Row(partition, key, f"W/\"datetime'{next(self._revisions):08d}'\"", values)
+            self._revision += 1
+            changed[key] = Row(partition, key, f"W/\"datetime'{self._revision:08d}'\"", values)
         return changed
 
     def _store(self, partition: str, key: str, row: Row | None) -> None:
