@@ -26,6 +26,8 @@ WRITERS = 8
 #: Up to this many changed heads are read one by one, more as a range.
 SINGLE_HEADS = 8
 KEPT_EDITIONS = 16  # whose heads are remembered
+#: Of the pages that are remembered, by `_weight`: 40,000 documents, which take about 70 MiB.
+KEPT_WEIGHT = 200_000
 #: Kept free for the row of a batch, which holds the outcomes of its documents.
 SPARE_BYTES = 512 * 1024
 
@@ -34,7 +36,8 @@ class PageReader:
     def __init__(self, table: Table, artifacts: Artifacts) -> None:
         self._table = table
         self._artifacts = artifacts
-        self._cache: dict[tuple[str, str, int], Page] = {}
+        self._cache: dict[tuple[str, str, int], tuple[Page, int]] = {}
+        self._weight = 0
         self._heads: dict[tuple[str, str], dict[int, Head]] = {}
 
     async def load(self, scope: Scope, number: int) -> Page:
@@ -111,7 +114,7 @@ class PageReader:
         pages: dict[int, Page] = {}
         stale: list[int] = []
         for head in heads:
-            cached = self._cache.get((scope.incarnation, scope.edition, head.number))
+            cached, _ = self._cache.get((scope.incarnation, scope.edition, head.number), _UNKNOWN)
             if cached is not None and cached.seq == head.seq:
                 pages[head.number] = cached
             else:
@@ -134,19 +137,37 @@ class PageReader:
 
     def remembered(self, scope: Scope, number: int) -> Page | None:
         """The page as this process last saw it: only a commit at its etag shows whether it is current."""
-        page = self._cache.get((scope.incarnation, scope.edition, number))
+        page, _ = self._cache.get((scope.incarnation, scope.edition, number), _UNKNOWN)
         return page if page is not None and page.etag is not None else None
 
     def remember(self, scope: Scope, page: Page) -> None:
-        if len(self._cache) >= 4 * scope.pages + 64:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache[scope.incarnation, scope.edition, page.number] = page
+        """The page that was remembered longest ago is the first to be forgotten."""
+        key = scope.incarnation, scope.edition, page.number
+        self._weight -= self._cache.pop(key, _UNKNOWN)[1]
+        self._cache[key] = page, (added := _weight(page))
+        self._weight += added
+        while self._weight > KEPT_WEIGHT and len(self._cache) > 1:
+            self._weight -= self._cache.pop(next(iter(self._cache)))[1]
 
     async def _read_spill(self, name: str) -> bytes:
         data = await self._artifacts.read(name)
         if data is None:
             raise Unavailable("A stored document cannot be read: its blob is missing.")
         return data
+
+
+_UNKNOWN = None, 0
+
+
+def _weight(page: Page) -> int:
+    """What it takes in memory: five for a document, one for each of its suggestions and entities."""
+    total = 5 * len(page.documents)
+    for document in page.documents.values():
+        if document.suggestions is not None:
+            total += len(document.suggestions.items)
+        if document.labels is not None and document.labels.regions:
+            total += sum(len(region.labels) for region in document.labels.regions)
+    return total
 
 
 async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[object]]) -> None:

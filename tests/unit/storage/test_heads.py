@@ -14,6 +14,7 @@ from shared.domain.page import page_of
 from shared.domain.project import DEFAULT_PAGES, Project
 from shared.services.review.documents import DocumentPatch
 from shared.services.review.listing import DocumentQuery
+from shared.storage import page_access
 from shared.storage.gateways.ports import Operation
 from shared.storage.rows import head_key
 from tests.support.repeating import Repeating
@@ -172,3 +173,24 @@ async def test_a_read_of_many_pages_leaves_the_event_loop_its_turn(by_range: boo
     )
     other.cancel()
     assert turns >= read > 30
+
+
+async def test_only_so_many_documents_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those remembered longest ago are forgotten; what is shown and saved is the same."""
+    names = [f"{number}.txt" for number in range(60)]
+    app = await prepared(MemoryStorage(), names)
+    whole = [document.id for document in await listed(app, DocumentQuery())]
+    monkeypatch.setattr(page_access, "KEPT_WEIGHT", 60)
+    pages = app.container.stores.pages
+    kept = pages._cache
+
+    for _ in range(2):
+        assert [document.id for document in await listed(app, DocumentQuery())] == whole
+        for name in names[:10]:
+            await app.label(name, "Login")
+    documents = [document for page, _ in kept.values() if page for document in page.documents.values()]
+    assert 5 < len(documents) <= 12
+    assert pages._weight == sum(weight for _, weight in kept.values()) <= 60
+    last = await app.document(names[9])
+    assert last is not None
+    assert last.id in {document.id for document in documents}
