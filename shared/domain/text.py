@@ -148,9 +148,12 @@ class Rejection:
 #: Codes of documents that are not rejected, and still have no text that their labels are of.
 MISSING: Final = "BlobMissing"
 CHANGED: Final = "ContentChanged"
+#: Code of labeled documents beyond the number that a training or an evaluation uses.
+BEYOND: Final = "MoreThanNeeded"
 _REASONS: Final = {
     MISSING: "the blob does not exist",
     CHANGED: "the content changed after it was labeled; confirm the labels",
+    BEYOND: "a training uses at most 5,000 documents to learn from, and 10,000 in all",
     "UnsupportedFileType": "the file is not a .txt file",
     "EmptyDocument": "the file contains no text",
     "InvalidEncoding": "the file is not UTF-8",

@@ -17,6 +17,8 @@ from shared.domain.names import Dataset, ProjectKind
 from shared.domain.text import why_not_a_document
 
 UNLABELED = ""
+#: What a training learns from, and what a model is tested with: memory and time stay within those of one instance.
+MAX_TRAINED, MAX_TESTED = 5_000, 5_000
 
 
 class SplitKind(StrEnum):
@@ -79,6 +81,32 @@ def split(documents: Iterable[SplitDocument], options: SplitOptions, seed: int =
     test = _choose_test(train_set, options.testing, seed)
     train = tuple(document.id for document in train_set if document.id not in test)
     return Split(train, tuple(sorted(test)), tuple(test_set))
+
+
+def sample(documents: Sequence[SplitDocument], options: SplitOptions, seed: int = 0) -> frozenset[str]:
+    """Ids of the documents to train and test with: of a large project, a part that is split as all would be."""
+    train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
+    test_set = [document for document in documents if document.dataset is Dataset.TEST]
+    most = MAX_TRAINED
+    if options.kind is SplitKind.PERCENTAGE:
+        most = min(100 * MAX_TRAINED // (100 - options.testing), MAX_TRAINED + MAX_TESTED)
+    return _sampled(train_set, most, seed) | _sampled(test_set, MAX_TESTED, seed)
+
+
+def _sampled(documents: Sequence[SplitDocument], most: int, seed: int) -> frozenset[str]:
+    """At most so many: half of them are shared out equally to the categories, which lets rare ones have all of theirs;
+    the others are a systematic sample of what is left.
+    """
+    if len(documents) <= most:
+        return frozenset(document.id for document in documents)
+    strata = _strata(documents)
+    each = most // (2 * len(set(strata.values())))
+    taken, rest, counts = list[str](), list[str](), Counter[str]()
+    for key in sorted(strata, key=lambda key: (strata[key], _rank(seed, key))):
+        counts[strata[key]] += 1
+        (taken if counts[strata[key]] <= each else rest).append(key)
+    wanted = most - len(taken)
+    return frozenset((*taken, *(key for i, key in enumerate(rest) if _crosses(i, wanted, len(rest)))))
 
 
 def _choose_test(documents: Sequence[SplitDocument], percentage: int, seed: int) -> frozenset[str]:

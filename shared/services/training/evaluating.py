@@ -19,7 +19,7 @@ from shared.domain.labels import (
 )
 from shared.domain.names import ProjectKind
 from shared.domain.project import Project
-from shared.domain.text import CHANGED, MISSING, Offsets
+from shared.domain.text import BEYOND, CHANGED, MISSING, Offsets
 from shared.domain.training import (
     EvaluatedDocument,
     LeftOut,
@@ -27,6 +27,7 @@ from shared.domain.training import (
     SplitOptions,
     entities_left_out,
     left_out,
+    sample,
     split,
 )
 from shared.engines.base import Model, fit_report
@@ -58,6 +59,13 @@ class LabelSnapshot:
     documents: Mapping[str, Document]
     unused: Mapping[str, str]
     edits: int
+
+    def sampled(self, project: Project, options: SplitOptions) -> "LabelSnapshot":
+        """As many of them as a training uses; the others count as unused."""
+        chosen = sample(self.to_split(project), options)
+        beyond = {d.location: BEYOND for key, d in self.documents.items() if key not in chosen}
+        documents = {key: document for key, document in self.documents.items() if key in chosen}
+        return replace(self, documents=documents, unused={**self.unused, **beyond})
 
     def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
         """The input of the split; `among`: of these ids only."""
@@ -111,15 +119,12 @@ class Evaluator:
                 if reason := _unusable(document, project):
                     unused[document.location] = reason
                 else:
-                    labeled[document.id] = document
+                    labeled[document.id] = _of_labels(document)
         return LabelSnapshot(labeled, unused, project.edits)
 
     async def write_snapshot(self, name: str, snapshot: LabelSnapshot) -> None:
         """Store it as a blob."""
-        documents = [
-            replace(document, suggestions=None, rejected=frozenset(), undo=None)
-            for document in snapshot.documents.values()
-        ]
+        documents = list(snapshot.documents.values())
         rest = [dict(snapshot.unused), snapshot.edits]
         body = await asyncio.to_thread(lambda: pack([encode_documents(documents), *rest]))
         await self._stores.artifacts.write(name, body)
@@ -213,6 +218,14 @@ class Evaluator:
 def warnings_of(found: Iterable[LeftOut]) -> tuple[JobError, ...]:
     """Warnings about labels that are neither trained on nor tested with, one for each reason."""
     return tuple(JobError(reason.code, reason.message, "documents") for reason in found)
+
+
+def _of_labels(document: Document) -> Document:
+    """The document without what a training does not need: there may be 100,000 in memory."""
+    return replace(
+        document, suggestions=None, rejected=frozenset(), undo=None, excerpt="", note="", blob_etag="",
+        planned="", revision="",
+    )  # fmt: skip
 
 
 def _unusable(document: Document, project: Project) -> str | None:

@@ -275,6 +275,7 @@ class ModelCache:
         labeled: list[Document] = []
         others: list[Document] = []
         total = 0
+        # The first ones only: all documents of a large project would take more memory than the fit.
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
                 total += 1
@@ -283,23 +284,24 @@ class ModelCache:
                 if document.has_stale_labels(project.kind):
                     continue
                 if document.active_labels(project.active_studio) is not None:
-                    labeled.append(document)
+                    if len(labeled) < MAX_EXAMPLES:
+                        labeled.append(document)
                 elif len(others) < MAX_POOL:
                     others.append(document)
         pool = others[: min(MAX_POOL, total // POOL_SHARE)]
-        chosen = (*labeled[:MAX_EXAMPLES], *pool)
+        chosen = (*labeled, *pool)
         at_once = READERS_EACH if len(chosen) <= FEW_TEXTS else READS_AT_ONCE
         texts = await read_texts(self._stores, project, chosen, at_once)
         examples = [
             example(project.kind, text, d.language, d.active_labels(project.active_studio) or Labels())
-            for text, d in zip(texts, labeled[:MAX_EXAMPLES], strict=False)
+            for text, d in zip(texts, labeled, strict=False)
             if isinstance(text, str)
         ]
         if not examples:
             raise EngineError(
                 "No labeled document can be used for training: the blobs have changed or are gone."
             )
-        unlabeled = [text for text in texts[min(len(labeled), MAX_EXAMPLES) :] if isinstance(text, str)]
+        unlabeled = [text for text in texts[len(labeled) :] if isinstance(text, str)]
         if read is not None:
             await read()
         with telemetry.timed("fit", engine=engine.name):

@@ -1,4 +1,4 @@
-"""Training: one at a time, on the labels of the active studio; its success ends every suggestion (rules T1 to T9).
+"""Training: one at a time, on the labels of the active studio; its success ends every suggestion (rules T1 to T10).
 
 The labels are read when the training is asked for, and stored: what is labeled afterwards is not in this model. Two
 rows of different partitions change at the end. First the job notes its model, from when on nothing stops it. Then one
@@ -6,6 +6,7 @@ write of the project row ends the generation and makes the model visible. At las
 of the job. A worker that finds a job with a model continues from there.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -337,6 +338,7 @@ class TrainingService:
         snapshot = await self._evaluator.usable(project)
         documents = snapshot.to_split(project)
         check_training(engine, project.kind, documents, split, left_out(snapshot.unused))
+        snapshot = await asyncio.to_thread(snapshot.sampled, project, split)
         await self._evaluator.write_snapshot(_snapshot(project.incarnation, job_id), snapshot)
         return snapshot
 

@@ -150,6 +150,7 @@ class TrainedModelService:
         if artifact is None:
             raise NotFound(f"The model '{model.label}' no longer exists.", target="trainedModelLabel")
         usable = await self._evaluator.usable(project)
+        usable = await asyncio.to_thread(usable.sampled, project, split)
         found = await self._evaluator.read(project, usable)
         job = await self._note(job, found.left_out)
         check_testing(found.documents, split, found.left_out)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain import training
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import Dataset
-from shared.domain.training import SplitDocument, SplitKind, SplitOptions, split
+from shared.domain.training import SplitDocument, SplitKind, SplitOptions, sample, split
 
 MANUAL = SplitOptions(SplitKind.MANUAL)
 
@@ -93,3 +94,38 @@ def test_another_seed_is_another_split() -> None:
 def test_nothing_and_one(options: SplitOptions) -> None:
     assert (split([], options).train, split([], options).test) == ((), ())
     assert (split(documents("A"), options).train, split(documents("A"), options).test) == (("d0000",), ())
+
+
+@given(
+    st.lists(st.sampled_from("AABBBBBBBBBBCDEF"), max_size=400),
+    st.sampled_from([5, 20, 50, 95]),
+    st.integers(),
+    st.randoms(use_true_random=False),
+)
+def test_a_large_project_trains_and_tests_with_a_sample(
+    categories: list[str], testing: int, seed: int, order: random.Random
+) -> None:
+    options = SplitOptions(testing=testing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "MAX_TRAINED", 60)
+        patch.setattr(training, "MAX_TESTED", 40)
+        given_documents = documents(*categories)
+        chosen = sample(given_documents, options, seed)
+        order.shuffle(given_documents)
+        assert sample(given_documents, options, seed) == chosen
+
+    most = min(60 * 100 // (100 - testing), 100)
+    assert len(chosen) == min(most, len(categories))
+    used = Counter(categories[int(key[1:])] for key in chosen)
+    for category, count in Counter(categories).items():
+        assert used[category] >= min(count, most // 12)
+    found = split([d for d in given_documents if d.id in chosen], options, seed)
+    assert len(found.train) <= 61
+
+
+def test_a_manual_split_of_a_large_project_has_a_sample_of_each_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MAX_TRAINED", 10)
+    monkeypatch.setattr(training, "MAX_TESTED", 4)
+    train, test = documents(*"AB" * 20), documents(*"AB" * 20, dataset=Dataset.TEST, prefix="t")
+    chosen = sample([*train, *test], MANUAL)
+    assert Counter(key[0] for key in chosen) == {"d": 10, "t": 4}

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from shared.domain.document import ANY_VERSION, document_id
+from shared.domain import training
+from shared.domain.document import ANY_VERSION, Reading, document_id
 from shared.domain.errors import InvalidArgument
-from shared.domain.jobs import JobKind, JobStatus
+from shared.domain.jobs import JobKind, JobStatus, TrainResult
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import ProjectKind
 from shared.domain.training import SplitKind, SplitOptions, left_out
@@ -247,3 +248,48 @@ async def test_entities_that_do_not_fit_the_text_are_left_out_and_counted(app: A
         result["customEntityRecognitionResult"]["entities"][0]["expectedEntities"] for result in results
     ]
     assert expected == [[{"category": "Who", "offset": 2, "length": 3}]]
+
+
+async def test_a_large_project_is_trained_and_tested_with_some_of_its_documents(
+    storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only their texts are read, and the job says how many were not needed."""
+    monkeypatch.setattr(training, "MAX_TRAINED", 8)
+    monkeypatch.setattr(training, "MAX_TESTED", 4)
+    app = living(storage, clock)
+    await app.create(on_upload=False)
+    names = [f"{n:02}.txt" for n in range(20)]
+    await app.upload({name: f"text of {name}" for name in names})
+    await app.drain()
+    for name in names:
+        await app.label(name, "Bike" if name == "07.txt" else "Car")
+    read: list[str] = []
+    inspect = app.container.stores.uploads.inspect
+
+    async def noted(container: str, location: str) -> Reading | None:
+        read.append(location)
+        return await inspect(container, location)
+
+    monkeypatch.setattr(app.container.stores.uploads, "inspect", noted)
+
+    for _ in range(2):
+        job = await app.train("m", job_id="train")
+        assert len(read) == 10, "a repeat reads nothing"
+    result = job.result_as(TrainResult)
+    assert result is not None
+    assert result.left_out is not None
+    [beyond] = result.left_out
+    assert (beyond.code, beyond.count, beyond.locations) == (
+        "MoreThanNeeded",
+        10,
+        tuple(sorted({*names} - {*read})),
+    )
+    assert "07.txt" in read, "of a rare category, all are used"
+    summary = json.loads(await app.container.trained_models.summary(app.name, "m"))
+    assert summary["warnings"][0]["code"] == "MoreThanNeeded"
+
+    read.clear()
+    await app.container.trained_models.evaluate(app.name, "m", SplitOptions(), "again")
+    await app.drain()
+    ended = await app.job(JobKind.EVALUATE, "again")
+    assert (ended.status, len(read)) == (JobStatus.SUCCEEDED, 10)
