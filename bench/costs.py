@@ -175,7 +175,9 @@ class Steps:
         await self._bring_in("labels", "missing", [label for label, _ in self._made])
 
     async def exports(self) -> None:
-        await self._app.container.exports.start("labels", "export")
+        job = await self._app.container.exports.start("labels", "export")
+        if not job.status.ended:  # on a busy machine, its message goes on with it
+            await self._app.drain()
         await self._app.container.exports.result("labels", "export")
 
     async def registers(self) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from azure.data.tables.aio import TableServiceClient
@@ -17,12 +18,13 @@ from azure.data.tables.aio import TableServiceClient
 from bench.api import Api
 from bench.measure import Figure
 from bench.server import ROOT, Server, host_on, logged_storage
-from bench.texts import project_file
 
 PROJECTS = (1, 300)
 MINUTES = 2
 #: Requests at a time that create projects, and seconds that their work may take.
 AT_ONCE = 16
+#: Projects after whose creation progress is printed.
+SAID = 50
 SETTLE = 900
 #: While the projects are created, a quick sweep; while they are measured, nothing that runs only now and then: the
 #: comparison of containers (hourly) and the import of labels (every 15 minutes).
@@ -67,36 +69,50 @@ async def idle(*counts: int) -> list[Figure]:
 
     From the middle of a minute to the middle of another: two sweeps, and all that the host asks its queues.
     """
-    found = await asyncio.gather(*(asyncio.to_thread(_measure, count) for count in counts))
+    found = await asyncio.gather(*map(_measure, counts))
     return [figure for figures in found for figure in figures]
 
 
-def _measure(projects: int) -> list[Figure]:
-    with tempfile.TemporaryDirectory() as folder, logged_storage(Path(folder)) as (storage, log):
-        with host_on(storage, **CREATING) as server:
-            asyncio.run(_create(server, projects))
-        with host_on(storage, **MEASURED):
-            _sleep_to_mid_minute(2)  # the first sweep of a process looks at more
-            start = log.stat().st_size
-            _sleep_to_mid_minute(MINUTES)
-            calls = _CALL.findall(log.read_text()[start:])
+async def _measure(projects: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        storage, log = await asyncio.to_thread(running.enter_context, logged_storage(Path(folder)))
+        with ExitStack() as creating:
+            server = await asyncio.to_thread(creating.enter_context, host_on(storage, **CREATING))
+            await _create(server, projects)
+            await asyncio.to_thread(creating.close)
+        await asyncio.to_thread(running.enter_context, host_on(storage, **MEASURED))
+        _say(projects, f"nothing is left to do; the storage calls of {MINUTES} minutes are counted next")
+        begin = (time.time() // 60 + 1) * 60 + 30  # the first sweep of a process looks at more
+        await _until(begin)
+        start = log.stat().st_size
+        await _until(begin + 60 * MINUTES)
+        calls = _CALL.findall(log.read_text()[start:])
     queues = sum("/messages" in path and "-poison/" not in path for path in calls)
     name = f"idle storage calls a minute, {projects} projects"
-    return [
+    figures = [
         Figure(name, "calls", len(calls) / MINUTES),
         Figure(f"  of them the host asking its queues, {projects}", "calls", queues / MINUTES),
         Figure(f"  all others, {projects}", "calls", (len(calls) - queues) / MINUTES),
     ]
+    _say(projects, f"{figures[0].value:g} storage calls a minute")
+    return figures
+
+
+def _say(projects: int, what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} idle, {projects} projects: {what}", file=sys.stderr, flush=True)
 
 
 async def _create(server: Server, projects: int) -> None:
     """Create projects and wait until the sweep has nothing to do for them."""
-    api, turn = Api(server), asyncio.Semaphore(AT_ONCE)
+    api, turn, made = Api(server), asyncio.Semaphore(AT_ONCE), 0
 
     async def create(number: int) -> None:
-        file = project_file(f"idle{number}", f"bench-idle{number % 10}", ["Refund"])
+        nonlocal made
         async with turn:
-            await api.post(f"idle{number}/:import", file)
+            await api.create(f"idle{number}", f"bench-idle{number % 10}", on_upload=True)
+        made += 1
+        if made % SAID == 0:
+            _say(projects, f"{made} are created")
 
     async with api.client:
         await asyncio.gather(*map(create, range(projects)))
@@ -105,11 +121,10 @@ async def _create(server: Server, projects: int) -> None:
         TableServiceClient.from_connection_string(server.connection_string) as tables,
     ):
         rows = tables.get_table_client("labelbridgeprojects")
-        while [row async for row in rows.query_entities(_OPEN_WORK)]:  # noqa: ASYNC110 - no event says so
-            await asyncio.sleep(2)
+        while left := [row async for row in rows.query_entities(_OPEN_WORK, select=["RowKey"])]:
+            _say(projects, f"{len(left)} have work left")
+            await asyncio.sleep(5)
 
 
-def _sleep_to_mid_minute(minutes: int) -> None:
-    """Until half past a minute; more than `minutes - 1` minutes, and at most `minutes`."""
-    now = time.time()
-    time.sleep((now - 30) // 60 * 60 + 30 + 60 * minutes - now)
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0, moment - time.time()))

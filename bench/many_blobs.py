@@ -1,13 +1,14 @@
 """Many blobs at once: Azurite's own database, written between two runs of it.
 
-Azurite takes blobs more and more slowly the more it has (measured: 10 minutes for the first 43,000), so the blobs that
-were uploaded are repeated under new names, with the same content and versions of their own.
+Azurite takes blobs more and more slowly the more it has (measured: 10 minutes for the first 43,000). So the texts are
+uploaded together, as a few large blobs, and the database gets a blob for each part of them.
 """
 
 import asyncio
 import copy
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,45 +16,58 @@ from typing import Any
 
 from bench import raw
 from bench.server import BY_KEY, Server, serve
-from bench.texts import documents, name_of
+from bench.texts import name_of
 
-UPLOADED = 500
-"""Blobs that are uploaded; the others have their contents."""
+#: Texts of one blob that is uploaded.
+TOGETHER = 10_000
 
 DATABASE = "__azurite_db_blob__.json"
 BLOBS = "$BLOBS_COLLECTION$"
 
 
 @contextmanager
-def serve_with_blobs(container: str, count: int) -> Iterator[Server]:
-    """The product, on an Azurite with so many blobs in the container, which finds blobs and rows by their names."""
+def serve_with_blobs(container: str, texts: Sequence[str]) -> Iterator[Server]:
+    """The product, on an Azurite with the texts as blobs of the container, which finds blobs and rows by name."""
     with TemporaryDirectory() as folder:
-        data_dir, texts = Path(folder), [text for _, text in documents(min(count, UPLOADED))]
+        data_dir = Path(folder)
+        encoded = [text.encode() for text in texts]
+        parts = [encoded[first : first + TOGETHER] for first in range(0, len(encoded), TOGETHER)]
         with serve(data_dir) as server:
-            asyncio.run(raw.upload(server.connection_string, container, texts, name_of))
-        multiply(data_dir, container, count)
+            joined = ["".join(texts[first : first + TOGETHER]) for first in range(0, len(texts), TOGETHER)]
+            asyncio.run(raw.upload(server.connection_string, container, joined, name_of))
+        divide(data_dir, container, parts)
+        del encoded, parts, joined
         with serve(data_dir, NODE_OPTIONS=BY_KEY) as server:
             yield server
 
 
-def multiply(data_dir: Path, container: str, count: int) -> None:
-    """Make `count` blobs of the container's few; Azurite must not run."""
+def divide(data_dir: Path, container: str, parts: Sequence[Sequence[bytes]]) -> None:
+    """Replace the blobs of a container by their parts, named in order; Azurite must not run."""
     file = data_dir / "azurite" / DATABASE
     database = json.loads(file.read_text())
     collection = next(entry for entry in database["collections"] if entry["name"] == BLOBS)
-    given = [blob for blob in collection["data"] if blob["containerName"] == container]
-    others = [blob for blob in collection["data"] if blob["containerName"] != container]
-    blobs = others + [_again(given[index % len(given)], index) for index in range(count)]
+    given = {blob["name"]: blob for blob in collection["data"] if blob["containerName"] == container}
+    blobs = [blob for blob in collection["data"] if blob["containerName"] != container]
+    index = 0
+    for number, contents in enumerate(parts):
+        whole, start = given[name_of(number)], 0
+        for content in contents:
+            blobs.append(_part(whole, index, start, content))
+            start, index = start + len(content), index + 1
     for number, blob in enumerate(blobs, 1):
         blob["$loki"] = number
     collection |= {"data": blobs, "maxId": len(blobs)}
-    for field, index in collection["binaryIndices"].items():
-        index["values"] = sorted(range(len(blobs)), key=lambda place: blobs[place][field])
+    for field, order in collection["binaryIndices"].items():
+        order["values"] = sorted(range(len(blobs)), key=lambda place: blobs[place][field])
     file.write_text(json.dumps(database))
 
 
-def _again(blob: dict[str, Any], index: int) -> dict[str, Any]:
-    made = copy.deepcopy(blob)
+def _part(whole: dict[str, Any], index: int, start: int, content: bytes) -> dict[str, Any]:
+    """The blob with this content, which begins at `start` of another."""
+    made = copy.deepcopy(whole)
     made["name"] = name_of(index)
+    made["persistency"]["offset"] += start
+    made["persistency"]["count"] = made["properties"]["contentLength"] = len(content)
     made["properties"]["etag"] = f'"0x{index:015X}"'
+    made["properties"]["contentMD5"]["data"] = [*hashlib.md5(content, usedforsecurity=False).digest()]
     return made

@@ -11,7 +11,7 @@ from bench import raw
 from bench.api import Api
 from bench.many_blobs import serve_with_blobs
 from bench.server import Server
-from bench.texts import name_of
+from bench.texts import documents, name_of
 
 CONTAINER = "bench-scan"
 CHANGES = 100
@@ -77,7 +77,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scan", description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
     count = parser.parse_args().documents
-    with serve_with_blobs(CONTAINER, count) as server:
+    texts = [text for _, text in documents(count)]
+    with serve_with_blobs(CONTAINER, texts) as server:
         asyncio.run(_measure(server, count))
 
 

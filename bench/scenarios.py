@@ -15,7 +15,6 @@ from bench.costs import costs
 from bench.measure import Figure, Stopwatch, watch
 from bench.processes import forget_peak, usage
 from bench.raw import OPERATIONS, RawStorage, each
-from bench.seeded import seed
 from bench.server import Server
 from bench.texts import CLASSES, documents, name_of, project_file
 
@@ -29,10 +28,9 @@ SAVES, TURN = 400, 20
 IDLE_CPU, IDLE_SECONDS = 0.05, 60
 EMBEDDED = 2_000
 LABELED = 300
-#: Of one step: one that stands still ends without its figure, and the next begins.
 STEP_SECONDS = 1_800
-#: With more documents, Azurite would take hours to read their blobs: what needs texts is left out.
-MOST_UPLOADED = 10_000
+
+type Step = tuple[Callable[[], Awaitable[Figure]], float]
 
 
 class Scenarios:
@@ -52,7 +50,7 @@ class Scenarios:
             await self._storage.create_table(COPY)
             await raw.create(self._server.connection_string, COPY)
             await self._warm_up()
-            shown = [await self._shown(step) for step in self._steps()]
+            shown = [await self._shown(step, seconds) for step, seconds in self._steps()]
         figures = [figure for figure in shown if figure is not None]
         # Of the steps without the encoder and the process that fits.
         instant = max((f.peak or 0 for f in figures if "embedded" not in f.name), default=0)
@@ -65,13 +63,13 @@ class Scenarios:
             figures.append(Figure(name, "MiB", max(embedded), None, "512 MiB"))
         return [*figures, Figure("peak memory of Azurite", "MiB", usage(self._server.azurite).peak)]
 
-    def _steps(self) -> Iterator[Callable[[], Awaitable[Figure]]]:
-        yield from (self._import, self._export)
-        uploads = self._count <= MOST_UPLOADED
-        yield from (self._autolabel, self._by_events) if uploads else (self._seed,)
-        yield from (self._list, self._save, self._clients, self._bulk)
-        if uploads:
-            yield lambda: self._embedded(min(self._count, EMBEDDED))
+    def _steps(self) -> Iterator[Step]:
+        """Each with the seconds that it may take: one that stands still ends without its figures."""
+        for step in (
+            *(self._import, self._export, self._autolabel, self._by_events),
+            *(self._list, self._save, self._clients, self._bulk, self._embedded),
+        ):
+            yield step, STEP_SECONDS
 
     async def _warm_up(self) -> None:
         """The first call of a service imports what it needs and creates its table, queues and container."""
@@ -81,16 +79,17 @@ class Scenarios:
         state = await self._api.wait(await self._api.post("warm/:export", stringIndexType="Utf16CodeUnit"))
         await self._api.client.get(state["resultUrl"], params=None)
 
-    async def _shown(self, step: Callable[[], Awaitable[Figure]]) -> Figure | None:
+    async def _shown(self, step: Callable[[], Awaitable[Figure]], seconds: float) -> Figure | None:
         """Print the result of a step as soon as it has ended: a large size takes minutes. None: it failed."""
         started = time.perf_counter()
         forget_peak(self._server.host)
         try:
-            async with asyncio.timeout(STEP_SECONDS):
+            async with asyncio.timeout(seconds):
                 figure = await step()
         except Exception as error:  # noqa: BLE001 - the other figures count all the same
             print(
-                f"{self._count:,}: a step failed: {type(error).__name__}: {error}",
+                f"{self._count:,}: the step {getattr(step, '__name__', '')} failed after "
+                f"{time.perf_counter() - started:.0f} s: {type(error).__name__}: {error}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -165,17 +164,6 @@ class Scenarios:
             raise RuntimeError(f"{done} of {self._count - 1} documents have suggestions.")
         await raw.delete(self._server.connection_string, "bench-http")
         return taken.rate("autolabel by HTTP, instant engine", self._count, by_hand, "0.80 of raw reads")
-
-    async def _seed(self) -> Figure:
-        """The suggestions of the steps that follow, where no job makes them."""
-        file = project_file("http", "bench-missing", [], autolabel={"onUpload": False})
-        await self._api.wait(await self._api.post("http/:import", file))
-        started = time.perf_counter()
-        await seed(self._server.connection_string, "http", [text for _, text in self._made])
-        seconds = time.perf_counter() - started
-        if (await self._api.counts("http"))["autoLabeled"] != self._count:
-            raise RuntimeError("Not all documents have their suggestions.")
-        return Figure("suggestions written by the bench itself", "/s", self._count / seconds)
 
     async def _by_events(self) -> Figure:
         """Events arrive as fast as the app takes them, until the last document has its suggestion."""
@@ -327,8 +315,9 @@ class Scenarios:
             raise RuntimeError("Suggestions are left after the bulk decision.")
         return taken.rate("bulk accept", waiting, by_hand, "7,500/s")
 
-    async def _embedded(self, count: int) -> Figure:
+    async def _embedded(self) -> Figure:
         """New texts with the embedded engine, the fit on 300 labeled documents included."""
+        count = min(self._count, EMBEDDED)
         made = documents(LABELED + count, seed=1)
         texts = [text for _, text in made]
         await raw.upload(self._server.connection_string, "bench-embedded", texts, name_of)

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from bench.processes import children, command_line
+from devhost.children import WRAPPER
 
 ROOT = Path(__file__).parent.parent
 KEY = "labelbridge-local"
@@ -33,6 +35,8 @@ BY_KEY = f"--require={ROOT / 'bench' / 'azurite-by-key.cjs'}"
 
 #: That a start may take on a busy machine.
 START_SECONDS = 300
+#: That a stop may take: Azurite stores its data first.
+STOP_SECONDS = 120
 
 #: The defaults on Azure; the sample settings have quicker ones for a developer's machine.
 SCHEDULES_ON_AZURE = {
@@ -40,6 +44,20 @@ SCHEDULES_ON_AZURE = {
     "RECONCILE_SCHEDULE": "0 0 * * * *",
     "SYNC_SCHEDULE": "0 */15 * * * *",
 }
+
+
+def end_on_sigterm() -> None:
+    """SIGTERM ends this program as Ctrl+C does: what it started ends first."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def bound(*command: str) -> list[str]:
+    """The command of a program that gets SIGTERM when this process has ended, however that was."""
+    return [sys.executable, "-S", "-E", "-c", WRAPPER, str(os.getpid()), *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +103,11 @@ def serve(data_dir: Path | None = None, **environment: str) -> Iterator[Server]:
         folder = str(data_dir or temporary)
         azurite, port = _free_port(3), _free_port()
         port = port if port > azurite + 2 or port < azurite else azurite + 5
-        command = [
+        command = bound(
             *(sys.executable, "-m", "devhost", "run", "--app", str(ROOT), "--port", str(port)),
             *("--azurite-port", str(azurite), "--data-dir", folder),
             *(argument for prefix in QUIET for argument in ("--exclude", prefix)),
-        ]
+        )
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | SETTINGS | environment, stdout=subprocess.PIPE, text=True
         )
@@ -101,7 +119,7 @@ def serve(data_dir: Path | None = None, **environment: str) -> Iterator[Server]:
             )
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(STOP_SECONDS)
 
 
 def _await_ready(process: subprocess.Popen[str]) -> None:
@@ -128,7 +146,9 @@ def logged_storage(folder: Path) -> Iterator[tuple[str, Path]]:
     ports = zip(("blob", "queue", "table"), range(azurite, azurite + 3), strict=True)
     options = [f"--{service}Port={number}" for service, number in ports]
     program = str(ROOT / "node_modules/.bin/azurite")
-    command = [program, "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder), *options]
+    command = bound(
+        program, "--skipApiVersionCheck", "--disableTelemetry", "--location", str(folder), *options
+    )
     with ExitStack() as stack:
         output = stack.enter_context(log.open("w"))
         storage = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -142,7 +162,7 @@ def host_on(storage: str, **environment: str) -> Iterator[Server]:
     """The host alone, without events, on a storage account; it has the schedules of Azure."""
     settings = SETTINGS | {"AzureWebJobsStorage": storage} | SCHEDULES_ON_AZURE | environment
     port = _free_port()
-    command = [sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port)]
+    command = bound(sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port))
     host = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True)
     try:
         _await_ready(host)
@@ -153,7 +173,7 @@ def host_on(storage: str, **environment: str) -> Iterator[Server]:
 
 def _stop(process: subprocess.Popen[Any]) -> None:
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(STOP_SECONDS)
 
 
 def _await_text(file: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from devhost.settings import HostError
 
 # Runs in the child before the program itself: asks the kernel for SIGTERM when the parent is gone (which also
 # holds after exec), and gives up when it is gone already. A preexec_fn would be unsafe beside threads.
-_WRAPPER = """
+WRAPPER = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 15)
 if os.getppid() != int(sys.argv[1]):
@@ -25,7 +25,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 async def start(command: list[str], environment: Mapping[str, str] | None = None) -> Process:
     """Start a program in a process group of its own; its standard output can be read."""
-    wrapper = [sys.executable, "-S", "-E", "-c", _WRAPPER, str(os.getpid())]
+    wrapper = [sys.executable, "-S", "-E", "-c", WRAPPER, str(os.getpid())]
     return await asyncio.create_subprocess_exec(
         *wrapper, *command, stdin=DEVNULL, stdout=PIPE, env=environment, process_group=0
     )
