@@ -1,5 +1,6 @@
 """The page offers an engine that needs no labels where there are none, and compares engines."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve_in_thread
-from tests.support.api import accept, unique
+from tests.support.api import accept, label, unique
 from tests.support.azurite import Azurite
 from tests.support.hosts import Host, running_host
 
@@ -57,3 +58,25 @@ async def test_an_engine_without_labels_is_offered_and_compared(
     await expect(bands.get_by_role("row", name="90% to 100% 100% of 1")).to_be_visible()
     job = page.get_by_role("listitem").filter(has_text="azure-openai")
     await expect(job.get_by_text("fake-model")).to_be_visible()
+
+
+async def test_the_last_fit_is_shown_with_duration_and_reason(
+    new_project: MakeProject, open_studio: OpenStudio
+) -> None:
+    project = await new_project()
+    studio = await open_studio()
+    fit = studio.page.get_by_role("region", name="Last fit on labels")
+    await studio.go(project.name, "autolabel")
+    await expect(studio.page.get_by_text("No jobs yet")).to_be_visible()
+    await expect(fit).to_have_count(0)
+    await project.suggested({"a.txt": "@Refund:73"}, "Refund")
+    await studio.page.reload()
+    await expect(fit.get_by_text(re.compile(r"^1 labeled document · \d+(\.\d)? s$"))).to_be_visible()
+
+    await project.upload({"odd.txt": "@unfit"})
+    await project.scan()
+    await project.put_labels("odd.txt", label(project.kind, "Refund"))
+    await project.autolabel()
+    await studio.page.reload()
+    await expect(fit.get_by_text("FloatingPointError")).to_be_visible()
+    await expect(fit.get_by_text("2 labeled documents")).to_be_visible()

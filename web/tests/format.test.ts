@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { visible } from "../src/domain/format";
+import { duration, visible } from "../src/domain/format";
 
 describe("a name with spaces", () => {
   it("shows those that nobody would see", () => {
@@ -13,6 +13,18 @@ describe("a name with spaces", () => {
       "a␣b",
       "a␣b",
       "␣␣",
+    ]);
+  });
+});
+
+describe("a duration", () => {
+  it("has the unit that suits it", () => {
+    expect([0, 9.94, 10, 59.6, 125].map(duration)).toEqual([
+      "0.0 s",
+      "9.9 s",
+      "10 s",
+      "1 min 0 s",
+      "2 min 5 s",
     ]);
   });
 });

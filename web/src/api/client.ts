@@ -17,6 +17,7 @@ import type {
   DocumentOutcome,
   EngineFigures,
   Estimate,
+  FitResult,
   Guidelines,
   GuidelineVersion,
   HistoryItem,
@@ -232,6 +233,9 @@ const autolabelJob = (name: string, id: string, rest = ""): string =>
 
 export const listAutolabelJobs = async (name: string): Promise<Job<AutolabelResult>[]> =>
   (await json<Page<Job<AutolabelResult>>>(autolabel(name, "/jobs"))).value;
+/** The newest; undefined: there was none. */
+export const lastFit = async (name: string): Promise<Job<FitResult> | undefined> =>
+  (await json<Page<Job<FitResult>>>(autolabel(name, "/fits"), { query: { top: 1 } })).value[0];
 export const startAutolabel = (name: string, body: AutolabelRequest): Promise<string> =>
   start(autolabel(name, "/jobs"), { body });
 export const estimateAutolabel = (name: string, body: AutolabelRequest): Promise<Estimate> =>

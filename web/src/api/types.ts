@@ -194,6 +194,13 @@ export interface AutolabelResult {
   model?: string;
 }
 
+/** A fit of an engine on the labels, which makes no trained model. */
+export interface FitResult {
+  engine: string;
+  labeledDocuments: number;
+  trainingStatus?: { percentComplete?: number; startDateTime?: string; endDateTime?: string };
+}
+
 /** An engine of the server, and the counts of its suggestions in a project. */
 export interface EngineFigures {
   engine: string;

@@ -32,6 +32,13 @@ export function ago(iso: string | undefined, now = Date.now()): string {
   return Math.abs(seconds) < 5 ? "just now" : relative.format(seconds, "second");
 }
 
+/** "2 min 5 s" of seconds; below ten seconds with a digit more. */
+export function duration(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
 export const trained = (iso: string | undefined): string => (iso ? `Trained ${ago(iso)}` : "Not trained yet");
 
 export const moment = (iso: string | undefined): string =>

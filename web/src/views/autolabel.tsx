@@ -1,11 +1,11 @@
-import { cancelAutolabel, listAutolabelJobs, listEngines, retryAutolabel } from "../api/client";
+import { cancelAutolabel, lastFit, listAutolabelJobs, listEngines, retryAutolabel } from "../api/client";
 import { ended, reasons } from "../api/operations";
-import type { AutolabelResult, EngineFigures, Job } from "../api/types";
+import type { AutolabelResult, EngineFigures, FitResult, Job } from "../api/types";
 import { may } from "../auth/session";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { engineName } from "../domain/engines";
-import { ago, count, moment, money, percent, plural } from "../domain/format";
+import { ago, count, duration, moment, money, percent, plural } from "../domain/format";
 import { href } from "../router";
 import type { OpenProject } from "../state/project";
 import { toast } from "../state/toasts";
@@ -33,6 +33,12 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
     () => CALM_MS,
     `${open.name}|${finished}`,
   );
+  const live = !!list?.some((job) => !ended(job));
+  const fit = usePoll(
+    () => lastFit(open.name),
+    (found) => (live || (found && !ended(found)) ? LIVE_MS : CALM_MS),
+    `${open.name}|${list?.length}|${finished}`,
+  );
   return (
     <>
       <h1>Autolabel</h1>
@@ -47,6 +53,7 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
           onStarted={jobs.again}
         />
       )}
+      {fit.data.value && <LastFit fit={fit.data.value} />}
       <Engines engines={engines.data.value ?? []} />
       <h2>Jobs</h2>
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
@@ -66,6 +73,32 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
         ))}
       </ul>
     </>
+  );
+}
+
+/** Uploads and jobs may wait for it. */
+function LastFit({ fit }: { fit: Job<FitResult> }) {
+  const { result } = fit;
+  const { percentComplete, startDateTime, endDateTime } = result?.trainingStatus ?? {};
+  const seconds =
+    startDateTime && endDateTime && (Date.parse(endDateTime) - Date.parse(startDateTime)) / 1000;
+  return (
+    <section class="card job" aria-labelledby="last-fit">
+      <h2 id="last-fit">Last fit on labels</h2>
+      <div class="job-head">
+        <Badge status={fit.status} />
+        <strong>{engineName(result?.engine ?? "")}</strong>
+        <time class="hint" title={moment(fit.createdDateTime)}>
+          {ago(fit.createdDateTime)}
+        </time>
+      </div>
+      {!ended(fit) && <Progress value={(percentComplete ?? 0) / 100} label="Fit" />}
+      <p class="job-counts">
+        {plural(result?.labeledDocuments ?? 0, "labeled document")}
+        {typeof seconds === "number" && <> · {duration(seconds)}</>}
+      </p>
+      {!!fit.errors?.length && <p class="notice bad">{reasons(fit)}</p>}
+    </section>
   );
 }
 
