@@ -184,7 +184,7 @@ async def main():
     turns = 0
     engine = Engines(local_engines()).get("embedded")
     fit = asyncio.create_task(engine.fit(ProjectKind.SINGLE_LABEL, examples.single(3_000)))
-    while not fit.done():
+    while not fit.done() and turns <= 20_000:  # more would only take CPU
         await asyncio.sleep(0)
         turns += 1
     print(turns, len(await fit), *{name.partition('.')[0] for name in sys.modules})
