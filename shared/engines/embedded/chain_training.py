@@ -7,8 +7,9 @@ The weights minimize the negative log-likelihood of the labels, `_ABSOLUTE` time
 `_SQUARED` times the sum of their squares. Only attributes that were seen with a label have a weight for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Final
 
@@ -20,16 +21,22 @@ from shared.engines.embedded.numeric import csr_array
 
 _ABSOLUTE, _SQUARED = 0.05, 0.05
 _HISTORY: Final = 6
-_TRIES: Final = 20
+_TRIES: Final = 12
 """Of a step, each half as long as the one before."""
 _SUFFICIENT: Final = 1e-4
-_PERIOD, _IMPROVEMENT = 5, 1e-3
-"""A fit ends when so many iterations together improved the loss by less than this share of it."""
+_PERIOD, _IMPROVEMENT, _ROUNDING = 5, 1e-3, 1e-6
+"""A fit ends when so many iterations together improved the loss by less than this share of it, or by less than this
+share of the first loss: scores have six digits, and steps for smaller gains fail again and again.
+"""
 _FLATTEST: Final = -200.0
+_TOGETHER: Final = 32_768
+"""Tokens that are computed together: all results between take memory in proportion."""
 
 type Vector = NDArray[np.float64]
 type Weights = NDArray[np.float32]
 type Numbers = NDArray[np.int64]
+type _Bend = tuple[Vector, Vector, float]
+"""A step, how the slope changed with it, and their product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +49,17 @@ class Seen:
     tokens: Any
     context: Any
 
-    def scores(self, weights: Weights) -> Weights:
-        """Tokens x labels, of weights as attributes x labels."""
-        found: Weights = self.tokens @ (self.words @ weights)
-        found += self.context @ weights
+    def scores(self, weights: Any) -> Weights:
+        """Tokens x labels, of weights (csr_array) as attributes x labels; of the last ones there may be none."""
+        known = weights.shape[0]
+        found: Weights = self.tokens @ (self.words[:, :known] @ weights).toarray()
+        found += (self.context[:, :known] @ weights).toarray()
         return found
 
-    def slope(self, of_scores: Weights) -> Weights:
-        """What a change of the scores is as a change of the weights."""
-        found: Weights = self.words.T @ (self.tokens.T @ of_scores)
-        found += self.context.T @ of_scores
+    def summed(self, values: Vector) -> Vector:
+        """Of each attribute: the sum of the values of the tokens that see it."""
+        found: Vector = self.words.T @ (self.tokens.T @ values) + self.context.T @ values
         return found
-
-    def reordered(self, order: Numbers) -> "Seen":
-        """The tokens in another order."""
-        return Seen(self.words, self.tokens[order], self.context[order])
 
 
 class _Steps:
@@ -75,12 +78,6 @@ class _Steps:
         self.order: Numbers = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
         bounds = np.cumsum([0, *self.counts]).tolist()
         self.slices = [slice(begin, end) for begin, end in pairwise(bounds)]
-        previous = [
-            np.arange(s.start, s.start + after)
-            for s, after in zip(self.slices, self.counts[1:], strict=False)
-        ]
-        self.before: Numbers = np.concatenate(previous) if previous else np.zeros(0, dtype=np.int64)
-        """Of each token but the first ones: the token before it."""
 
     @property
     def first(self) -> int:
@@ -91,10 +88,9 @@ class _Steps:
         """The logarithm of the sum over all label sequences, P(label) of each token, and how often each label is
         expected to follow each.
         """
-        # In place: with many labels, each array of all tokens takes tens of MiB.
-        own = of_tokens.astype(np.float64)
-        highest = own.max(axis=1, keepdims=True)
-        own -= highest
+        # Column by column: `max` of each row takes ten times as long.
+        highest = reduce(np.maximum, of_tokens.T).astype(np.float64)[:, None]
+        own = of_tokens - highest
         np.exp(np.maximum(own, _FLATTEST, out=own), out=own)
         shift = transitions.max()
         step = np.exp(np.maximum(transitions - shift, _FLATTEST))
@@ -112,11 +108,11 @@ class _Steps:
             own[at] *= backward[at]
             backward[before.start : before.start + at.stop - at.start] = own[at] @ step.T
         backward *= forward
-        follows = step * (self._continued(forward).T @ own[self.first :])
-        logarithm = float(np.log(total).sum() + highest.sum() + shift * len(self.before))
+        follows = step * (self.continued(forward).T @ own[self.first :])
+        logarithm = float(np.log(total).sum() + highest.sum() + shift * (len(own) - self.first))
         return logarithm, backward, follows
 
-    def _continued(self, rows: Matrix) -> Matrix:
+    def continued[T: np.generic](self, rows: NDArray[T]) -> NDArray[T]:
         """The rows of tokens that have a next one, moved to the beginning of `rows`."""
         end = 0
         for at, after in zip(self.slices, self.counts[1:], strict=False):
@@ -125,37 +121,143 @@ class _Steps:
         return rows[:end]
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Sequences that are computed together, their tokens in the order of `steps`."""
+
+    steps: _Steps
+    tokens: Any
+    context: Any
+    """Of attributes that several tokens see."""
+    alone: slice
+    """Which of the weights of single tokens are theirs."""
+    at: Numbers
+    """Token and label of each of these weights, as a place in the flat scores."""
+
+
+class _Loss:
+    """The negative log-likelihood and `_SQUARED` times the sum of squares, with their slope: a function of one vector.
+
+    An attribute that one token alone sees can have a weight for the label of this token only. All such attributes
+    of a token have the same weight where the loss is least, so the vector has their sum: first the weights of other
+    attributes, for labels they were seen with, then a sum for each token with such attributes, then the transitions.
+    """
+
+    def __init__(self, seen: Seen, labels: Numbers, lengths: Sequence[int], count: int) -> None:
+        uses = seen.summed(np.ones(len(labels)))
+        self._attributes, self._labels = len(uses), labels
+        self._shared, self._single = np.flatnonzero(uses > 1), np.flatnonzero(uses == 1)
+        numbers = seen.summed(np.arange(len(labels), dtype=np.float64))
+        self._token = np.rint(numbers[self._single]).astype(np.int64)
+        """Of each attribute of a single token."""
+        alike = np.bincount(self._token, minlength=len(labels))
+        self._words, context = seen.words[:, self._shared], seen.context[:, self._shared]
+        self._blocks: list[_Block] = []
+        self._place = np.zeros(len(labels), dtype=np.int64)
+        """Of each token with such attributes: where its sum is among these sums."""
+        self._weights: Weights = np.zeros((len(self._shared), count), dtype=np.float32)
+        of_words: Weights = np.zeros((self._words.shape[0], count), dtype=np.float32)
+        follow = np.zeros(count * count)
+        alone: list[Numbers] = []
+        sums = 0
+        for steps, order in _ordered(lengths):
+            given = labels[order]
+            marked = np.flatnonzero(alike[order])
+            self._place[order[marked]] = np.arange(sums, sums + len(marked))
+            block = _Block(
+                steps, seen.tokens[order], context[order],
+                slice(sums, sums + len(marked)), marked * count + given[marked],
+            )  # fmt: skip
+            sums += len(marked)
+            alone.append(alike[order[marked]])
+            self._blocks.append(block)
+            truth: Weights = np.zeros((len(order), count), dtype=np.float32)
+            truth[np.arange(len(order)), given] = 1
+            of_words += block.tokens.T @ truth
+            self._weights += block.context.T @ truth
+            pairs = count * steps.continued(given.copy()) + given[steps.first :]
+            follow += np.bincount(pairs, minlength=count * count)
+        self._weights += self._words.T @ of_words
+        self._free = np.flatnonzero(self._weights > 0)
+        wanted = self._weights.ravel()[self._free].astype(np.float64)
+        self._alike = np.concatenate([np.zeros(0, dtype=np.int64), *alone])
+        self._wanted: Vector = np.concatenate([wanted, np.ones(sums), follow])
+        self._squared = (
+            np.concatenate([np.ones(len(wanted)), 1 / self._alike, np.ones(count * count)]) * _SQUARED
+        )
+        self._weights.fill(0)  # where no attribute was seen with the label, it stays 0
+
+    @property
+    def start(self) -> Vector:
+        """All weights 0."""
+        return np.zeros(len(self._wanted))
+
+    def __call__(self, values: Vector) -> tuple[float, Vector]:
+        weights, alone, transitions = self._apart(values)
+        of_words, single = self._words @ weights, alone.astype(np.float32)
+        slope = 2 * self._squared * values
+        slope -= self._wanted
+        value = float(values @ (self._squared * values - self._wanted))
+        free, sums = len(self._free), slice(len(self._free), len(self._free) + len(alone))
+        for_words, for_context = np.zeros_like(of_words), np.zeros_like(weights)
+        follows: Matrix = np.zeros_like(transitions)
+        for block in self._blocks:
+            scores = block.tokens @ of_words
+            scores += block.context @ weights
+            scores.ravel()[block.at] += single[block.alone]
+            logarithm, found, block_follows = block.steps.posterior(scores, transitions)
+            value += logarithm
+            follows += block_follows
+            rounded = found.astype(np.float32)
+            for_words += block.tokens.T @ rounded
+            for_context += block.context.T @ rounded
+            slope[sums][block.alone] += rounded.ravel()[block.at]
+        for_context += self._words.T @ for_words
+        slope[:free] += for_context.ravel()[self._free]
+        slope[sums.stop :] += follows.ravel()
+        return value, slope
+
+    def chain(self, values: Vector) -> Chain:
+        """The chain of these weights."""
+        weights, alone, transitions = self._apart(values)
+        rows, columns = weights.nonzero()
+        each = (alone / self._alike)[self._place[self._token]].astype(np.float32)
+        some = np.flatnonzero(each)
+        data = np.concatenate([weights[rows, columns], each[some]])
+        at = (
+            np.concatenate([self._shared[rows], self._single[some]]),
+            np.concatenate([columns, self._labels[self._token[some]]]),
+        )
+        return Chain(csr_array((data, at), shape=(self._attributes, len(transitions))), transitions)
+
+    def _apart(self, values: Vector) -> tuple[Weights, Vector, Matrix]:
+        free, labels = len(self._free), self._weights.shape[1]
+        self._weights.ravel()[self._free] = values[:free]
+        alone, transitions = np.split(values[free:], [len(self._alike)])
+        return self._weights, alone, transitions.reshape(labels, labels)
+
+
+def _ordered(lengths: Sequence[int]) -> Iterator[tuple[_Steps, Numbers]]:
+    """Blocks of sequences of like length, and the numbers of their tokens in the order of their steps."""
+    sizes = np.array(lengths, dtype=np.int64)
+    starts = np.cumsum(sizes) - sizes
+    longest_first = np.argsort(-sizes, kind="stable")
+    ends = np.cumsum(sizes[longest_first])
+    block = (ends - 1) // _TOGETHER
+    for sequences in np.split(longest_first, np.flatnonzero(np.diff(block)) + 1):
+        own = sizes[sequences]
+        tokens = np.repeat(starts[sequences] - (np.cumsum(own) - own), own) + np.arange(own.sum())
+        steps = _Steps(own.tolist())
+        yield steps, tokens[steps.order]
+
+
 def fit(seen: Seen, labels: Sequence[int], lengths: Sequence[int], count: int, iterations: int) -> Chain:
     """The chain with the weights of all attributes.
 
     `labels` of the tokens, from 0 to `count` - 1; `lengths` of the sequences, one after the other.
     """
-    steps = _Steps(lengths)
-    seen = seen.reordered(steps.order)
-    truth = np.zeros((len(labels), count), dtype=np.float32)
-    truth[np.arange(len(labels)), np.array(labels, dtype=np.int64)[steps.order]] = 1
-    follow = (truth[steps.before].T @ truth[steps.first :]).astype(np.float64)
-    expected = seen.slope(truth)
-    free = np.flatnonzero(expected > 0)
-    wanted = expected.ravel()[free].astype(np.float64)
-    weights = expected
-    weights.fill(0)  # where no attribute was seen with the label, it stays 0
-
-    def apart(values: Vector) -> tuple[Weights, Matrix]:
-        weights.ravel()[free] = values[: len(free)]
-        return weights, values[len(free) :].reshape(count, count)
-
-    def loss(values: Vector) -> tuple[float, Vector]:
-        weights, transitions = apart(values)
-        logarithm, found, follows = steps.posterior(seen.scores(weights), transitions)
-        right = float(values[: len(free)] @ wanted + (transitions * follow).sum())
-        slope = 2 * _SQUARED * values
-        slope[: len(free)] += seen.slope(found.astype(np.float32)).ravel()[free] - wanted
-        slope[len(free) :] += (follows - follow).ravel()
-        return logarithm - right + _SQUARED * float(values @ values), slope
-
-    weights, transitions = apart(minimize(loss, np.zeros(len(free) + count * count), iterations))
-    return Chain(csr_array(weights), transitions)
+    loss = _Loss(seen, np.array(labels, dtype=np.int64), lengths, count)
+    return loss.chain(minimize(loss, loss.start, iterations))
 
 
 def minimize(loss: Callable[[Vector], tuple[float, Vector]], start: Vector, iterations: int) -> Vector:
@@ -164,22 +266,23 @@ def minimize(loss: Callable[[Vector], tuple[float, Vector]], start: Vector, iter
     """
     here, (value, slope) = start, loss(start)
     totals = [value + _ABSOLUTE * float(np.abs(here).sum())]
-    history: list[tuple[Vector, Vector]] = []
+    history: list[_Bend] = []
     for _ in range(iterations):
         downhill = -_one_sided(here, slope)
         direction = _newton(downhill, history)
         direction[direction * downhill <= 0] = 0
-        size = 1.0 if history else 1 / max(float(np.linalg.norm(downhill)), 1e-12)
-        step = _step(loss, here, size * direction, downhill, totals[-1])
+        direction *= 1.0 if history else 1 / max(float(np.linalg.norm(downhill)), 1e-12)
+        step = _step(loss, here, direction, downhill, totals[-1])
         if step is None:
             break
         there, total, slope_there = step
         moved, bent = there - here, slope_there - slope
         here, slope = there, slope_there
-        if float(moved @ bent) > 0:
-            history = [*history[1 - _HISTORY :], (moved, bent)]
+        if (product := float(moved @ bent)) > 0:
+            history = [*history[1 - _HISTORY :], (moved, bent, product)]
         totals.append(total)
-        if len(totals) > _PERIOD and totals[-1 - _PERIOD] - total < _IMPROVEMENT * abs(total):
+        least = max(_IMPROVEMENT * abs(total), _ROUNDING * abs(totals[0]))
+        if len(totals) > _PERIOD and totals[-1 - _PERIOD] - total < least:
             break
     return here
 
@@ -212,16 +315,16 @@ def _one_sided(here: Vector, slope: Vector) -> Vector:
     return np.where(here != 0, slope + _ABSOLUTE * np.sign(here), at_zero)
 
 
-def _newton(downhill: Vector, history: Sequence[tuple[Vector, Vector]]) -> Vector:
+def _newton(downhill: Vector, history: Sequence[_Bend]) -> Vector:
     """The direction corrected by how the slope bent in the last steps (the two-loop recursion)."""
     direction = downhill.copy()
     parts: list[float] = []
-    for moved, bent in reversed(history):
-        parts.append(float(moved @ direction) / float(moved @ bent))
+    for moved, bent, product in reversed(history):
+        parts.append(float(moved @ direction) / product)
         direction -= parts[-1] * bent
     if history:
-        moved, bent = history[-1]
-        direction *= float(moved @ bent) / float(bent @ bent)
-    for (moved, bent), part in zip(history, reversed(parts), strict=True):
-        direction += (part - float(bent @ direction) / float(moved @ bent)) * moved
+        _, bent, product = history[-1]
+        direction *= product / float(bent @ bent)
+    for (moved, bent, product), part in zip(history, reversed(parts), strict=True):
+        direction += (part - float(bent @ direction) / product) * moved
     return direction

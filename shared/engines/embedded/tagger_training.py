@@ -23,7 +23,7 @@ from shared.engines.embedded.attributes import (
     pairs,
 )
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
-from shared.engines.embedded.chain_training import Seen, Weights
+from shared.engines.embedded.chain_training import Seen
 from shared.engines.embedded.classifier import Decision
 from shared.engines.embedded.logistic import Platt
 from shared.engines.embedded.numeric import Numbers, csr_array, ones_at
@@ -229,8 +229,7 @@ class _Fitter:
     def candidates(self, fitted: _Fit, documents: Sequence[Document]) -> list[list[Candidate]]:
         """Probable spans of documents that the fit did not see."""
         seen = self.words.seen(documents, fitted.clusters, fitted.gazetteer, own=False)
-        width = len(self.words.numbers)
-        scored = (seen.scores(_dense(chain, width)).astype(np.float64) for chain in fitted.chains)
+        scored = (seen.scores(chain.weights).astype(np.float64) for chain in fitted.chains)
         return probable_spans(fitted.chains, len(self.categories), scored, [d.tokens for d in documents])
 
     def tagger(self, fitted: _Fit, decision: Decision) -> Tagger:
@@ -240,13 +239,6 @@ class _Fitter:
         vocabulary = [names[attribute] for attribute in used.tolist()]
         chains = [Chain(chain.weights[used], chain.transitions) for chain in fitted.chains]
         return Tagger(self.categories, vocabulary, chains, fitted.gazetteer, fitted.clusters, decision)
-
-
-def _dense(chain: Chain, width: int) -> Weights:
-    """Its weights as attributes x labels; attributes that were numbered since have none."""
-    dense: Weights = np.zeros((width, chain.labels), dtype=np.float32)
-    dense[: chain.weights.shape[0]] = chain.weights.toarray()
-    return dense
 
 
 def _of_group(given: Sequence[int], first: int, count: int) -> list[int]:
