@@ -113,8 +113,13 @@ def in_context(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mentio
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     """Each word with the one before and the one after."""
-    found = [f"{a}|{b}" for a, b in pairwise([_EDGE, *_lower(words), _EDGE])]
-    return [(f"w-1,0={before}", f"w0,1={after}") for before, after in pairwise(found)]
+    found = [pair(a, b) for a, b in pairwise([_EDGE, *_lower(words), _EDGE])]
+    return [(before, after) for (before, _), (_, after) in pairwise(found)]
+
+
+def pair(first: str, second: str) -> tuple[str, str]:
+    """Two words, as the second sees them and as the first does."""
+    return f"w-1,0={first}|{second}", f"w0,1={first}|{second}"
 
 
 def known(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
@@ -131,7 +136,12 @@ def known(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, in
 
 
 def _lower(words: Sequence[str]) -> list[str]:
-    return [word.lower()[:_LONGEST_WORD] for word in words]
+    return list(map(shortened, words))
+
+
+def shortened(word: str) -> str:
+    """As a word counts in pairs and mentions."""
+    return word.lower()[:_LONGEST_WORD]
 
 
 @lru_cache(maxsize=50_000)

@@ -1,12 +1,14 @@
 """Fits an entity tagger: a conditional random field, its decisions learned out of fold."""
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.domain.labels import Example
 from shared.engines.base import ADJUSTED, LEFT_OUT, FitReport, NotEnoughExamples
@@ -20,7 +22,8 @@ from shared.engines.embedded.attributes import (
     mentions,
     of_clusters,
     of_word,
-    pairs,
+    pair,
+    shortened,
 )
 from shared.engines.embedded.chain import Candidate, Chain, without_overlaps
 from shared.engines.embedded.chain_training import Seen
@@ -29,7 +32,7 @@ from shared.engines.embedded.logistic import Platt
 from shared.engines.embedded.numeric import Numbers, csr_array, ones_at
 from shared.engines.embedded.tagger import Tagger, groups, probable_spans, scores
 from shared.engines.embedded.tokens import OUTSIDE, Tokens, TokenSpan, align, cut, labels
-from shared.engines.embedded.word_clusters import WordClusters
+from shared.engines.embedded.word_clusters import WordClusters, cluster_names
 
 _FOLDS: Final = 3
 _ENOUGH_SPANS: Final = 300
@@ -47,6 +50,8 @@ _LEAST_CHARACTERS: Final = 1_000
 _ITERATIONS, _LEAST_ITERATIONS = 60, 30
 _WORK: Final = 8_000_000
 """Tokens times iterations; a fit on more makes do with fewer iterations."""
+
+type Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,75 +123,153 @@ def depth(sizes: Sequence[int], total: int) -> int:
     return max(sizes, default=0)
 
 
+class _Names:
+    """Numbers attributes in blocks, so that most need no string unless they get a weight."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._starts: list[int] = []
+        self._blocks: list[Callable[[int], str]] = []
+
+    def add(self, count: int, name: Callable[[int], str]) -> int:
+        """The number of the first of so many more, which `name` names by their places among them."""
+        self._starts.append(self.count)
+        self._blocks.append(name)
+        self.count += count
+        return self._starts[-1]
+
+    def of(self, number: int) -> str:
+        """The name of an attribute."""
+        block = bisect_right(self._starts, number) - 1
+        return self._blocks[block](number - self._starts[block])
+
+
 class _Words:
     """The attributes of tokens, by number: what a token sees of a word is described once for each position, and what
     does not depend on the documents of a fit once for all fits.
     """
 
     def __init__(self, documents: Sequence[Document]) -> None:
-        self.numbers = Numbers()
+        self.names = _Names()
         words = dict.fromkeys(word for document in documents for word in (*EDGES, *document.tokens.words))
         self._number = {word: number for number, word in enumerate(words)}
         self._words = list(words)
-        self._of_word = self._rows(of_word(word, position) for word in words for position in POSITIONS)
+        self._of_word = self._describe()
+        self._cluster = {name: number for number, name in enumerate(cluster_names())}
+        of_any = list(self._cluster)
+        self._of_clusters = [
+            (place, self.names.add(len(of_any), lambda n, p=position: of_clusters((of_any[n],), p)[0]))
+            for place, position in enumerate(POSITIONS)
+            if of_clusters(("any",), position)
+        ]
         sizes = [len(document.tokens.words) for document in documents]
         ends = accumulate(sizes)
         self._tokens = {
             id(d): range(end - size, end) for d, size, end in zip(documents, sizes, ends, strict=True)
         }
-        self._pairs = self._rows(pair for document in documents for pair in pairs(document.tokens.words))
-        self._of_cluster: dict[str, list[list[int]]] = {}
+        self._pairs = self._pair(documents, sizes)
+        marks = self._marks = Numbers()
+        self._first_mark = self.names.add(0, lambda n: list(marks)[n])
+
+    @property
+    def width(self) -> int:
+        """How many attributes there are; known mentions add some with each fit."""
+        return self._first_mark + len(self._marks)
 
     def seen(
         self, documents: Sequence[Document], clusters: WordClusters, gazetteer: Gazetteer, *, own: bool
     ) -> Seen:
         """Of all tokens of these documents; `own`: the gazetteer was made of their mentions, too."""
         padded = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
-        used, places = np.unique(np.array(padded, dtype=np.int64), return_inverse=True)
+        used, places = np.unique(np.array(padded, dtype=np.int32), return_inverse=True)
         sizes = [len(document.tokens.words) for document in documents]
-        margins = 2 * len(EDGES) * np.array(range(len(documents)), dtype=np.int64)
-        at = np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
+        at = _places(sizes)
         positions = np.arange(len(POSITIONS))
-        columns = len(POSITIONS) * places[np.add.outer(at, np.array(POSITIONS))] + positions
-        numbers: list[int] = used.tolist()
-        of_clusters = self._numbers_of_clusters([self._words[number] for number in numbers], clusters)
+        columns = len(POSITIONS) * places.astype(np.int32)[np.add.outer(at, np.array(POSITIONS))]
+        columns += positions.astype(np.int32)
         marks = [
-            self._named(marks)
+            [self._first_mark + self._marks[mark] for mark in marks]
             for document in documents
             for marks in known(document.tokens.words, gazetteer, document.mentions if own else set())
         ]
+        width, count = self.width, len(used) * len(POSITIONS)
         rows = np.concatenate(
             [np.array(self._tokens[id(document)], dtype=np.int64) for document in documents]
         )
         ones, ends = np.ones(columns.size, dtype=np.float32), np.arange(len(columns) + 1) * len(POSITIONS)
-        tokens = csr_array((ones, columns.ravel(), ends), shape=(len(columns), len(of_clusters)))
-        of_words = self._wide(self._of_word[np.add.outer(len(POSITIONS) * used, positions).ravel()])
-        width = len(self.numbers)
-        context = self._wide(self._pairs[rows]) + ones_at(marks, width)
-        return Seen(of_words + ones_at(of_clusters, width), tokens, context)
+        tokens = csr_array((ones, columns.ravel(), ends), shape=(len(columns), count))
+        of_words = _wide(self._of_word[np.add.outer(len(POSITIONS) * used, positions).ravel()], width)
+        numbers: list[int] = used.tolist()
+        words = of_words + self._in_clusters([self._words[number] for number in numbers], clusters)
+        return Seen(words, tokens, _wide(self._pairs[rows], width) + ones_at(marks, width))
 
-    def _numbers_of_clusters(self, words: Sequence[str], clusters: WordClusters) -> list[list[int]]:
-        """Of each word at each position."""
-        names, known = clusters.names(words), self._of_cluster
-        for name in sorted({name for word in words for name in names.get(word, ())} - known.keys()):
-            known[name] = [self._named(of_clusters((name,), position)) for position in POSITIONS]
-        return [
-            [number for name in names.get(word, ()) for number in known[name][place]]
-            for word in words
-            for place in range(len(POSITIONS))
-        ]
+    def _describe(self) -> Any:
+        """What each word is at each position: after a token the same as before it, under another name."""
+        rows: list[Integers] = []
+        columns: list[Integers] = []
+        for position in sorted({-abs(position) for position in POSITIONS}):
+            numbers = Numbers()
+            found = [[numbers[a] for a in of_word(word, position)] for word in self._words]
+            sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+            flat = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(sizes.sum()))
+            names = list(numbers)
+            for side in sorted({position, -position}):
+                first = self.names.add(len(names), lambda n, names=names, side=side: _at(names[n], side))
+                rows.append(np.repeat(np.arange(len(found)) * len(POSITIONS) + POSITIONS.index(side), sizes))
+                columns.append(first + flat)
+        return _ones(rows, columns, len(self._words) * len(POSITIONS), self.names.count)
 
-    def _rows(self, described: Iterable[Iterable[str]]) -> Any:
-        """A row for each list of attributes."""
-        rows = [self._named(attributes) for attributes in described]
-        return ones_at(rows, len(self.numbers))
+    def _pair(self, documents: Sequence[Document], sizes: Sequence[int]) -> Any:
+        """Which pairs each token is in, as `pairs`: with the word before, and with the one after."""
+        lower = Numbers()
+        of_word = np.array([lower[shortened(word)] for word in self._words], dtype=np.int64)
+        texts = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
+        numbers = of_word[np.array(texts, dtype=np.int64)]
+        found, places = np.unique(numbers[:-1] * len(lower) + numbers[1:], return_inverse=True)
+        words, at = list(lower), _places(sizes)
 
-    def _wide(self, rows: Any) -> Any:
-        """With columns for attributes that were numbered since."""
-        return csr_array((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], len(self.numbers)))
+        def name(number: int, side: int) -> str:
+            before, after = divmod(int(found[number]), len(words))
+            return pair(words[before], words[after])[side]
 
-    def _named(self, attributes: Iterable[str]) -> list[int]:
-        return list(map(self.numbers.__getitem__, attributes))
+        # As the second word of a pair, and as the first.
+        first = [self.names.add(len(found), lambda n, side=side: name(n, side)) for side in (0, 1)]
+        columns = np.stack([first[0] + places[at - 1], first[1] + places[at]], axis=1).astype(np.int32)
+        ones, ends = np.ones(columns.size, dtype=np.float32), 2 * np.arange(len(columns) + 1)
+        return csr_array((ones, columns.ravel(), ends), shape=(len(columns), self.names.count))
+
+    def _in_clusters(self, words: Sequence[str], clusters: WordClusters) -> Any:
+        """The clusters of each word, at each position."""
+        names = clusters.names(words)
+        found = [[self._cluster[name] for name in names.get(word, ())] for word in words]
+        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        flat = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(sizes.sum()))
+        word = np.repeat(np.arange(len(words)), sizes) * len(POSITIONS)
+        rows = [word + place for place, _ in self._of_clusters]
+        columns = [first + flat for _, first in self._of_clusters]
+        return _ones(rows, columns, len(words) * len(POSITIONS), self.width)
+
+
+def _places(sizes: Sequence[int]) -> Integers:
+    """Where the tokens of documents are when each document has edges around it."""
+    margins = 2 * len(EDGES) * np.arange(len(sizes))
+    return np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
+
+
+def _at(name: str, position: int) -> str:
+    """The name of what is described before a token, at this position."""
+    return name if position <= 0 else name.replace(str(-position), str(position), 1)
+
+
+def _ones(rows: Sequence[Integers], columns: Sequence[Integers], height: int, width: int) -> Any:
+    """A sparse matrix (csr_array, float32) with 1 at these places."""
+    at = np.concatenate(rows), np.concatenate(columns)
+    return csr_array((np.ones(len(at[0]), dtype=np.float32), at), shape=(height, width))
+
+
+def _wide(rows: Any, width: int) -> Any:
+    """With columns for attributes that were numbered since."""
+    return csr_array((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +312,14 @@ class _Fitter:
     def candidates(self, fitted: _Fit, documents: Sequence[Document]) -> list[list[Candidate]]:
         """Probable spans of documents that the fit did not see."""
         seen = self.words.seen(documents, fitted.clusters, fitted.gazetteer, own=False)
-        scored = (seen.scores(chain.weights).astype(np.float64) for chain in fitted.chains)
+        scored = (seen.scores(c.weights).astype(np.float64) for c in fitted.chains)
         return probable_spans(fitted.chains, len(self.categories), scored, [d.tokens for d in documents])
 
     def tagger(self, fitted: _Fit, decision: Decision) -> Tagger:
         """The model to be stored: attributes without a weight are left out."""
-        used = np.flatnonzero(np.any([np.diff(chain.weights.indptr) > 0 for chain in fitted.chains], axis=0))
-        names = list(self.words.numbers)
-        vocabulary = [names[attribute] for attribute in used.tolist()]
-        chains = [Chain(chain.weights[used], chain.transitions) for chain in fitted.chains]
+        used = np.flatnonzero(np.any([np.diff(c.weights.indptr) > 0 for c in fitted.chains], axis=0))
+        vocabulary = [self.words.names.of(attribute) for attribute in used.tolist()]
+        chains = [Chain(c.weights[used], c.transitions) for c in fitted.chains]
         return Tagger(self.categories, vocabulary, chains, fitted.gazetteer, fitted.clusters, decision)
 
 

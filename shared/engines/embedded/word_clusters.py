@@ -27,6 +27,7 @@ _COMPARED: Final = 128
 
 type Vectors = NDArray[np.float32]
 type Centers = NDArray[np.float32]
+type Numbers = NDArray[np.int64]
 
 
 class WordClusters:
@@ -62,7 +63,16 @@ class WordClusters:
     def _assign(self, words: Sequence[str]) -> list[tuple[str, ...]]:
         vectors = sentences.encode([word[:_LONGEST_WORD] for word in words])
         nearest = [_nearest(vectors, centers).tolist() for centers in self.centers]
-        return [tuple(f"k{level}={n}" for level, n in enumerate(row)) for row in zip(*nearest, strict=True)]
+        return [tuple(_name(level, n) for level, n in enumerate(row)) for row in zip(*nearest, strict=True)]
+
+
+def cluster_names() -> list[str]:
+    """All that a word can be in; a level has at most as many clusters as the finest."""
+    return [_name(level, number) for level, size in enumerate(SIZES) for number in range(size)]
+
+
+def _name(level: int, number: int) -> str:
+    return f"k{level}={number}"
 
 
 def encode(words: Iterable[str]) -> bool:
@@ -85,18 +95,30 @@ def _cluster(vectors: Vectors, size: int, seed: int) -> Centers:
     return _means(vectors, _rounds(near, near[chosen]), vectors[chosen])
 
 
-def _rounds(vectors: Vectors, centers: Centers) -> NDArray[np.int64]:
+def _rounds(vectors: Vectors, centers: Centers) -> Numbers:
     """The cluster of each vector."""
-    nearest = _nearest(vectors, centers)
+    nearest, closeness = _closest(vectors, centers)
+    changed = np.array(range(len(centers)), dtype=np.int64)
     for _ in range(_ROUNDS):
-        before, centers = nearest, _means(vectors, nearest, centers)
-        nearest = _nearest(vectors, centers)
-        if (nearest == before).all():
+        before, centers = nearest.copy(), _means(vectors, nearest, centers)
+        # Where a center stays, its vectors can only be nearer to one of those that moved.
+        anew = np.isin(before, changed)
+        if 2 * np.count_nonzero(anew) > len(vectors):
+            nearest, closeness = _closest(vectors, centers)
+        else:
+            again, rest = np.flatnonzero(anew), np.flatnonzero(~anew)
+            nearest[again], closeness[again] = _closest(vectors[again], centers)
+            place, near = _closest(vectors[rest], centers[changed])
+            better = near > closeness[rest]
+            nearest[rest[better]], closeness[rest[better]] = changed[place[better]], near[better]
+        moved = np.flatnonzero(nearest != before)
+        if not len(moved):
             break
+        changed = np.unique([before[moved], nearest[moved]])
     return nearest
 
 
-def _means(vectors: Vectors, nearest: NDArray[np.int64], centers: Centers) -> Centers:
+def _means(vectors: Vectors, nearest: Numbers, centers: Centers) -> Centers:
     """The mean of each cluster's vectors; of one without any, the center that it has."""
     rows, ones = np.array(range(len(vectors))), np.ones(len(vectors), dtype=np.float32)
     members = np.bincount(nearest, minlength=len(centers))
@@ -104,14 +126,22 @@ def _means(vectors: Vectors, nearest: NDArray[np.int64], centers: Centers) -> Ce
     return np.where(members[:, None] > 0, sums / np.maximum(members, 1)[:, None], centers).astype(np.float32)
 
 
-def _nearest(vectors: NDArray[np.float32], centers: Centers) -> NDArray[np.int64]:
+def _nearest(vectors: Vectors, centers: Centers) -> Numbers:
+    return _closest(vectors, centers)[0]
+
+
+def _closest(vectors: Vectors, centers: Centers) -> tuple[Numbers, NDArray[np.float32]]:
+    """The nearest center of each vector, and its product with that less half the square of the center's length:
+    the higher, the nearer.
+    """
     columns, half = np.ascontiguousarray(centers.T), (centers**2).sum(axis=1) / 2
-    nearest = np.empty(len(vectors), dtype=np.int64)
+    nearest, closeness = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors), dtype=np.float32)
     # A few at a time, so that distances stay in the processor's cache.
-    near = np.empty((_COMPARED, len(centers)), dtype=np.float32)
+    near, rows = np.empty((_COMPARED, len(centers)), dtype=np.float32), np.array(range(_COMPARED))
     for begin in range(0, len(vectors), _COMPARED):
-        part = vectors[begin : begin + _COMPARED]
-        found = np.matmul(part, columns, out=near[: len(part)])
+        part = slice(begin, begin + _COMPARED)
+        found = np.matmul(vectors[part], columns, out=near[: len(vectors[part])])
         found -= half
-        found.argmax(axis=1, out=nearest[begin : begin + _COMPARED])
-    return nearest
+        found.argmax(axis=1, out=nearest[part])
+        closeness[part] = found[rows[: len(found)], nearest[part]]
+    return nearest, closeness

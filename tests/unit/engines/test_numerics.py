@@ -59,6 +59,32 @@ def test_any_entities_give_a_model(spans: list[tuple[int, int]], texts: list[str
             assert all(0 <= prediction.confidence <= 1 for prediction in found)
 
 
+@pytest.mark.parametrize(
+    "labeled",
+    [
+        pytest.param(
+            [Example(f"w{n}", "en", (), (Span(f"category {n % 27}", 0, 2),)) for n in range(54)],
+            id="27 categories, documents of two tokens",
+        ),
+        pytest.param([Example("a", "en", (), (Span("thing", 0, 1),))] * 6, id="documents of one equal token"),
+        pytest.param([Example("a " * 50, "en", (), (Span("thing", 8, 1),))] * 6, id="all tokens equal"),
+        pytest.param(
+            [*examples.entities(20), Example("Omega", "en", (), (Span("rare", 0, 5),))],
+            id="a category with one example",
+        ),
+        pytest.param(
+            [Example("a", "en", (), (Span("thing", 0, 1),)), *[Example("b c", "en", ())] * 5],
+            id="one example in all",
+        ),
+    ],
+)
+def test_few_tokens_give_a_model(labeled: list[Example]):
+    with warnings.catch_warnings(action="error"):
+        model, _ = models.load(models.fit(ProjectKind.ENTITIES, labeled, [], 0))
+        for found in model.predict([*(example.text for example in labeled), "", "Anna never seen"]):
+            assert all(0 <= prediction.confidence <= 1 for prediction in found)
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_thousands_of_nearly_equal_documents(kind: ProjectKind, monkeypatch: pytest.MonkeyPatch):
     """2,000 documents of a few words were too many for a plain Cholesky decomposition."""
