@@ -26,7 +26,7 @@ _TRIES: Final = 12
 _SUFFICIENT: Final = 1e-4
 _PERIOD, _IMPROVEMENT, _ROUNDING = 5, 1e-3, 1e-6
 """A fit ends when so many iterations together improved the loss by less than this share of it, or by less than this
-share of the first loss: scores have six digits, and steps for smaller gains fail again and again.
+share of the first loss: scores have seven digits, and steps for smaller gains fail again and again.
 """
 _FLATTEST: Final = -200.0
 _TOGETHER: Final = 32_768
