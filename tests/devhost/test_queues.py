@@ -81,8 +81,10 @@ def test_list_output_is_split_into_messages_and_wakes_the_listener(host, storage
     first, second = unique("out"), unique("out")
     storage.send(f"{orders}-out", f'["{first}", "{second}"]')
     until(lambda: host.traces("order_done", body=first) and host.traces("order_done", body=second))
-    container = storage.container(f"{host.environment['DOCUMENTS_CONTAINER']}-out")
-    assert container.download_blob("last.txt").readall() == b"copied"
+    # One output is written after another: the messages may have run before the blob is there.
+    copy = storage.container(f"{host.environment['DOCUMENTS_CONTAINER']}-out").get_blob_client("last.txt")
+    until(copy.exists)
+    assert copy.download_blob().readall() == b"copied"
 
 
 def test_no_more_than_batch_and_threshold_run_at_once(storage, tmp_path):
