@@ -259,8 +259,9 @@ def _answer(request: FitRequest) -> bytes:
 
 
 def _fit(request: FitRequest) -> bytes:
-    from shared.engines.embedded import models
+    from shared.engines.embedded import models, sentences
 
+    sentences.use_one_thread()
     return models.fit(request.kind, request.examples, request.unlabeled, request.seed, alone=True)
 
 

@@ -8,9 +8,11 @@ is imported with the first fit: a process that predicts does without its 50 MiB.
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -26,6 +28,19 @@ vstack: Final[Any] = scipy.sparse.vstack
 _ONE_THREAD: Final[Any] = threadpool_limits(1, "blas")
 
 type Matrix = NDArray[np.float64]
+
+_LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container: the microseconds of processor time that it may use in each period, or `max`, and the period."""
+
+
+def processors(limit: Path = _LIMIT) -> int:
+    """How many this process can keep busy, at least one."""
+    count = os.process_cpu_count() or 1
+    try:
+        quota, period = limit.read_text().split()
+        return max(1, min(count, int(quota) // int(period)))
+    except (OSError, ValueError, ZeroDivisionError):  # no limit
+        return count
 
 
 def minimize(*arguments: Any, **options: Any) -> Any:

@@ -7,13 +7,17 @@ model that was trained with the encoder refuses to load where the package is mis
 """
 
 import gc
+import os
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, get_native_id
 from typing import Final
 
 import numpy as np
@@ -21,6 +25,7 @@ from numpy.typing import NDArray
 
 from shared.engines.base import ArtifactError
 from shared.engines.embedded.encoder_files import Tokenizer, Weights
+from shared.engines.embedded.numeric import processors
 
 WIDTH: Final = 512
 VECTOR_BYTES: Final = 2 * WIDTH
@@ -49,11 +54,33 @@ _CONV: Final = 256
 _LEAST_ROWS: Final = 16
 """Of a matrix product. BLAS sums up fewer rows in another order; a vector may then differ in its last bit."""
 
+_THREADS: Final = 2
+"""That compute vectors, if there are as many processors. More were not measured, and each takes 5 MiB."""
+_NICENESS: Final = 5
+"""Of all but the first: requests have priority where the processors are shared."""
+
 _LOADING: Final = Lock()
 
 type Vectors = NDArray[np.float32]
 type Bytes = NDArray[np.uint8]
 type Numbers = NDArray[np.intp]
+
+
+def _yield_to_requests() -> None:
+    """Lower the priority of the thread, where a thread has one of its own."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may refuse it; the thread works all the same
+            own = os.getpriority(os.PRIO_PROCESS, get_native_id())
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), max(own, _NICENESS))
+
+
+_HELPERS: Final = ThreadPoolExecutor(_THREADS - 1, "engine-encode", _yield_to_requests)
+_ALONE: Final = Event()
+
+
+def use_one_thread() -> None:
+    """For a process beside the one that answers requests, from the next time that the encoder is loaded on."""
+    _ALONE.set()
 
 
 def available() -> bool:
@@ -164,7 +191,8 @@ def _load() -> "Encoder | None":
     if package is None or package.origin is None:
         return None
     folder = Path(package.origin).parent / "resources"
-    return Encoder(Weights(folder / "weights.npz"), Tokenizer(folder / "sp.model"))
+    weights, tokenizer = Weights(folder / "weights.npz"), Tokenizer(folder / "sp.model")
+    return Encoder(weights, tokenizer, threads=1 if _ALONE.is_set() else min(_THREADS, processors()))
 
 
 class Encoder:
@@ -172,16 +200,19 @@ class Encoder:
 
     A text is a row of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
     over the text passes four dense layers. Until the first convolution nothing depends on neighbors but a sum, so
-    the summands are kept for `known` pieces, those of late.
+    the summands are kept for `known` pieces, those of late. Batches of texts are divided among `threads`, which share
+    all but the arrays that they compute in; a vector has the same bits whichever thread computes it.
     """
 
-    def __init__(self, weights: Weights, tokenizer: Tokenizer, known: int = _KNOWN_PIECES) -> None:
+    def __init__(
+        self, weights: Weights, tokenizer: Tokenizer, known: int = _KNOWN_PIECES, threads: int = 1
+    ) -> None:
         """`known`: at least as many as a text may have different ones."""
         self._weights = weights
         self._tokenizer = tokenizer
         self._cut = lru_cache(50_000)(self._cut_word)
         self._lock = Lock()
-        self._arrays: dict[str, Vectors] = {}
+        self._arrays = [_Arrays() for _ in range(threads)]
         # The arrays take memory only as far as they are used. Slot 0 is for places outside of texts.
         nothing = tokenizer.vocab_size
         self._slot: Numbers = np.zeros(nothing + 1, dtype=np.intp)
@@ -224,11 +255,24 @@ class Encoder:
         sums = np.zeros((max(_LEAST_ROWS, len(cut)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
         lengths = np.ones(len(sums), dtype=np.float32)
         lengths[: len(cut)] = [len(pieces) for pieces in cut]
-        for batch in _runs([len(pieces) for pieces in cut], _BATCH_PIECES):
-            sums[batch.start : batch.stop] = self._sums(cut[batch.start : batch.stop])
+        batches = list(_runs([len(pieces) for pieces in cut], _BATCH_PIECES))
+        waiting = iter(batches)  # of a list: threads may share it
+
+        def compute(arrays: _Arrays) -> None:
+            for batch in waiting:
+                sums[batch.start : batch.stop] = self._sums(cut[batch.start : batch.stop], arrays)
+
+        own, *others = self._arrays[: len(batches)]
+        helpers = [_HELPERS.submit(compute, arrays) for arrays in others]
+        try:
+            compute(own)
+        finally:
+            wait(helpers)  # the next call needs the arrays
+        for helper in helpers:
+            helper.result()
         return self._dense(sums, lengths)[: len(cut)]
 
-    def _sums(self, cut: Sequence[Numbers]) -> Vectors:
+    def _sums(self, cut: Sequence[Numbers], arrays: "_Arrays") -> Vectors:
         """Of each text: the sum over its pieces of what the convolutions make of them."""
         lengths = np.array([len(pieces) for pieces in cut])
         count = int(lengths.sum())
@@ -238,9 +282,9 @@ class Encoder:
         inner = np.arange(count + _LEAST_ROWS) + len(slots) - count - _LEAST_ROWS - _MARGIN
         inner[:count] = np.arange(count) + _MARGIN * texts
         slots[inner[:count]] = self._slot[np.concatenate(cut)]
-        values = self._array("values", len(inner), WIDTH + len(_BRANCHES) * _CONV)
+        values = arrays.of("values", len(inner), WIDTH + len(_BRANCHES) * _CONV)
         self._own(slots[inner], values[:, :WIDTH])
-        self._convolve(slots, inner, values[:, WIDTH:])
+        self._convolve(slots, inner, values[:, WIDTH:], arrays)
         mean = np.vecdot(values, np.full(values.shape[1], 1 / values.shape[1], dtype=np.float32))
         variance = np.vecdot(values, values) / values.shape[1] - mean**2
         scale = (1 / np.sqrt(np.maximum(variance, 0) + self._weights.eps)).astype(np.float32)
@@ -252,11 +296,11 @@ class Encoder:
         sums += lengths[:, None].astype(np.float32) * self._weights.ln_b
         return sums
 
-    def _convolve(self, slots: Numbers, inner: Numbers, values: Vectors) -> None:
+    def _convolve(self, slots: Numbers, inner: Numbers, values: Vectors, arrays: "_Arrays") -> None:
         """Write what each branch makes of the pieces at the places `inner`, a row each."""
         outside, count = np.flatnonzero(slots == 0), len(slots) - 2 * _MARGIN
-        first, own = (self._array(name, len(slots), _CONV) for name in ("first", "own"))
-        at_inner = self._array("inner", len(inner), _CONV)
+        first, own = (arrays.of(name, len(slots), _CONV) for name in ("first", "own"))
+        widest = arrays.of("windows", len(inner) * max(width for width, _ in _BRANCHES), _CONV)
         summand = 0
         for number, (width, before) in enumerate(_BRANCHES):
             first[:_MARGIN], first[-_MARGIN:] = 0, 0
@@ -272,7 +316,7 @@ class Encoder:
             np.maximum(first, 0, out=first)
             first += np.take(self._projected[number], slots, axis=0, out=own, mode="clip")
             first[outside] = 0
-            windows = self._array("windows", len(inner) * width, _CONV)
+            windows = widest[: len(inner) * width]
             np.take(
                 first,
                 np.add.outer(inner - before, np.arange(width)).ravel(),
@@ -284,7 +328,7 @@ class Encoder:
             np.matmul(windows.reshape(len(inner), -1), self._weights.w2[number], out=second)
             second += self._weights.b2[number]
             np.maximum(second, 0, out=second)
-            second += np.take(first, inner, axis=0, out=at_inner, mode="clip")
+            second += np.take(first, inner, axis=0, out=own[: len(inner)], mode="clip")
 
     def _dense(self, sums: Vectors, lengths: Vectors) -> Vectors:
         w = self._weights
@@ -343,11 +387,19 @@ class Encoder:
         out += w.lo[block, None]
         return out
 
-    def _array(self, name: str, rows: int, width: int) -> Vectors:
-        """An array for results between: the system would map the memory of a new one piece by piece."""
-        held = self._arrays.get(name)
+
+class _Arrays:
+    """For results between: the system would map the memory of new arrays piece by piece."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Vectors] = {}
+
+    def of(self, name: str, rows: int, width: int) -> Vectors:
+        """An array with anything in it, the same one for each call with this name."""
+        held = self._held.get(name)
         if held is None or len(held) < rows:
-            held = self._arrays[name] = np.empty((rows, width), dtype=np.float32)
+            # What is not used takes no memory; arrays that grow row by row would leave gaps.
+            held = self._held[name] = np.empty((rows + rows // 4, width), dtype=np.float32)
         return held[:rows]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
 from shared.engines import EngineError, Engines, EngineUnavailable, local_engines
-from shared.engines.embedded import models, sentences
+from shared.engines.embedded import models, numeric, sentences
 from shared.engines.embedded.chain import Chain
 from shared.engines.embedded.classifier_training import _Coordinates
 from shared.engines.embedded.engine import EmbeddedEngine
@@ -203,3 +203,17 @@ def _raising(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [
+        ("max 100000\n", 4), ("100000 100000\n", 1), ("250000 100000\n", 2), ("50000 100000\n", 1),
+        ("900000 100000\n", 4), ("nonsense", 4), (None, 4),
+    ],
+)  # fmt: skip
+def test_a_container_may_have_a_share_of_the_processors(tmp_path, monkeypatch, limit: str | None, count: int):
+    monkeypatch.setattr(numeric.os, "process_cpu_count", lambda: 4)
+    if limit is not None:
+        (tmp_path / "cpu.max").write_text(limit)
+    assert numeric.processors(tmp_path / "cpu.max") == count

@@ -2,6 +2,9 @@
 
 import io
 import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -59,6 +62,76 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
     )
     assert np.abs(ours - theirs).max() <= np.finfo(np.float16).eps / 4
     assert (ours == theirs).mean() > 0.98
+
+
+def test_threads_compute_the_same_bits():
+    texts = ODD + [example.text for example in examples.single(40)]
+    encoder = loaded()
+    one, two = (
+        sentences.Encoder(encoder._weights, encoder._tokenizer, threads=count).encode(texts)
+        for count in (1, 2)
+    )
+    assert np.array_equal(one, two)
+
+
+def test_two_threads_compute_at_the_same_time(monkeypatch):
+    encoder, both = loaded(), threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(sentences, "_HELPERS", ThreadPoolExecutor(1))
+    monkeypatch.setattr(sentences, "_BATCH_PIECES", 10)
+    two = sentences.Encoder(encoder._weights, encoder._tokenizer, threads=2)
+    used: list[object] = []
+
+    def compute(cut: object, arrays: object) -> np.ndarray:
+        used.append(arrays)
+        both.wait()  # for the other thread
+        return sentences.Encoder._sums(two, cut, arrays)
+
+    two._sums = compute
+    two.encode(["one two three four", "five six seven eight"])
+    assert set(map(id, used)) == set(map(id, two._arrays))
+
+
+def test_a_process_that_fits_uses_one_thread_and_another_as_many_as_processors(monkeypatch):
+    counts: list[int] = []
+    for processors, alone in ((1, False), (2, False), (8, False), (8, True)):
+        monkeypatch.setattr(sentences, "processors", lambda count=processors: count)
+        monkeypatch.setattr(sentences, "_ALONE", threading.Event())
+        if alone:
+            sentences.use_one_thread()
+        encoder = sentences._load.__wrapped__()
+        assert encoder is not None
+        counts.append(len(encoder._arrays))
+    assert counts == [1, 2, 2, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+def test_a_helper_has_a_lower_priority_than_requests():
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert sentences._HELPERS.submit(niceness).result() == max(5, niceness())
+
+
+def test_the_error_of_a_helper_is_raised_when_all_have_stopped(monkeypatch):
+    encoder, caller = loaded(), threading.get_ident()
+    monkeypatch.setattr(sentences, "_HELPERS", ThreadPoolExecutor(1))
+    monkeypatch.setattr(sentences, "_BATCH_PIECES", 10)
+    two = sentences.Encoder(encoder._weights, encoder._tokenizer, threads=2)
+    failed = threading.Event()
+
+    def compute(cut: object, arrays: object) -> np.ndarray:
+        if threading.get_ident() == caller:
+            assert failed.wait(60)
+            return sentences.Encoder._sums(two, cut, arrays)
+        failed.set()
+        raise MemoryError
+
+    two._sums = compute
+    texts = ["one two three four", "five six seven eight"]
+    with pytest.raises(MemoryError):
+        two.encode(texts)
+    del two._sums
+    assert two.encode(texts) == pytest.approx(encoder.encode(texts), abs=1e-5)
 
 
 def test_of_intermediate_results_those_of_late_are_kept():
