@@ -1,7 +1,8 @@
 """`python -m bench.during_fit`: how long requests take while a model of 3,000 documents is fitted beside them.
 
 A client saves the labels of one document after the other in one project, and another asks for `/health`; meanwhile the
-labels of a second project are fitted. The same two, with nothing else going on, come before and after.
+labels of a second project are fitted, or with `--during predict` its new texts predicted. The same two, with nothing
+else going on, come before and after.
 """
 
 import argparse
@@ -27,6 +28,8 @@ KINDS = {"single": "CustomSingleLabelClassification", "entities": "CustomEntityR
 SAVED = 100
 """Documents whose labels are saved, one after the other and again."""
 QUIET_SECONDS = 15
+#: With `--during predict`: documents with labels, besides those without.
+LABELED = 300
 #: Between two requests of a client.
 SAVE_PAUSE, HEALTH_PAUSE = 0.02, 0.01
 AIMS = "aims: /health p99 under 50 ms, a save under twice its quiet time"
@@ -57,9 +60,9 @@ def _p(values: list[float], percent: int) -> float:
     return values[min(len(values) - 1, len(values) * percent // 100)]
 
 
-def labeled_file(project: str, kind: str, count: int) -> tuple[dict[str, Any], list[str]]:
-    """A project file with labels, and the texts of its documents."""
-    made = engines_speed.documents(count, 1)
+def project_file(project: str, kind: str, count: int, new: int = 0) -> tuple[dict[str, Any], list[str]]:
+    """A project file of documents with labels and `new` ones without, and their texts."""
+    made = engines_speed.documents(count + new, 1)
     assets: list[dict[str, Any]] = []
     for number, example in enumerate(made):
         label: dict[str, Any] = {"class": {"category": example.categories[0]}}
@@ -67,6 +70,7 @@ def labeled_file(project: str, kind: str, count: int) -> tuple[dict[str, Any], l
             spans = [{"category": s.category, "offset": s.offset, "length": s.length} for s in example.spans]
             region = {"regionOffset": 0, "regionLength": len(example.text), "labels": spans}
             label = {"entities": [region]}
+        label = label if number < count else {}
         assets.append({"location": name_of(number), "language": "en-us"} | label)
     names = {"name"} if kind == "entities" else {example.categories[0] for example in made}
     categories = "entities" if kind == "entities" else "classes"
@@ -88,13 +92,13 @@ def labeled_file(project: str, kind: str, count: int) -> tuple[dict[str, Any], l
     }, [example.text for example in made]
 
 
-async def prepare(api: Api, server: Server, kind: str, count: int) -> None:
-    """Two projects: `fitted`, whose labeled documents are registered, and `saved`."""
-    file, texts = labeled_file("fitted", kind, count)
+async def prepare(api: Api, server: Server, kind: str, count: int, new: int) -> None:
+    """Two projects: `fitted`, whose documents are registered, and `saved`."""
+    file, texts = project_file("fitted", kind, count, new)
     await raw.upload(server.connection_string, CONTAINER, texts, name_of)
     await api.wait(await api.post("fitted/:import", file))
     await api.wait(await api.post("fitted/documents/:scan"))
-    await api.wait(await api.post("saved/:import", labeled_file("saved", "single", SAVED)[0]))
+    await api.wait(await api.post("saved/:import", project_file("saved", "single", SAVED)[0]))
 
 
 async def save(api: Api, number: int) -> None:
@@ -129,13 +133,13 @@ async def repeat(
 
 
 async def fit(api: Api, times: Times) -> dict[str, Any]:
-    """Ask for a job, which is fitted first; the state of the fit when it has ended."""
+    """Ask for a job, which is fitted first; the state of the fit when the job has ended."""
     job = await api.post("fitted/autolabel/jobs", {"engine": "embedded"})
     times.phase = "texts are read"
     while True:
         fits = (await api.get("fitted/autolabel/fits"))["value"]
         if fits and fits[0]["status"] not in {"notStarted", "running"}:
-            times.phase = "after the fit"
+            times.phase = "predicting"
             await api.wait(job)
             return fits[0]
         if fits and fits[0].get("result", {}).get("trainingStatus", {}).get("percentComplete", 0) >= 50:
@@ -143,10 +147,11 @@ async def fit(api: Api, times: Times) -> dict[str, Any]:
         await asyncio.sleep(0.25)
 
 
-async def measure(server: Server, kind: str, count: int) -> None:
+async def measure(server: Server, kind: str, count: int, new: int) -> None:
+    """`count` documents with labels, `new` ones without."""
     api, times = Api(server), Times()
     async with api.client:
-        await prepare(api, server, kind, count)
+        await prepare(api, server, kind, count, new)
         for number in range(SAVED):  # so that the pages are remembered
             await save(api, number)
         clients = [
@@ -167,14 +172,14 @@ async def measure(server: Server, kind: str, count: int) -> None:
     if state["status"] != "succeeded":
         raise RuntimeError(f"The fit ended {state['status']}: {state.get('errors')}")
     head = ("saves", "save p50", "save p95", "health p50", "health p99", "most")
-    print(f"{kind}, {count:,} documents: {seconds:.1f} s, CPU of host and fit {cpu:.1f} s; times in ms")
+    print(f"{kind}, {count + new:,} documents: {seconds:.1f} s, CPU of host and fit {cpu:.1f} s; times in ms")
     print(f"{'':<24}{head[0]:>7}" + "".join(f"{name:>13}" for name in head[1:5]) + f"{head[5]:>9}")
     if times.failed:
         print(f"{times.failed} requests failed")
     for phase in times.saves:
         print(times.line(phase))
     quiet = statistics.median(times.saves["quiet"] + times.saves.get("quiet again", []))
-    for phase in ("texts are read", "fitting"):
+    for phase in ("texts are read", "fitting", *(["predicting"] if new else [])):
         if found := times.saves.get(phase):
             print(f"a save while {phase}: {statistics.median(found) / quiet:.2f} of its quiet time")
     workers = [pid for pid in children(server.host) if "shared.engines.worker" in command_line(pid)]
@@ -188,9 +193,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.during_fit", description=__doc__)
     parser.add_argument("--documents", type=int, default=3_000)
     parser.add_argument("--kind", choices=list(KINDS), default="single")
+    parser.add_argument("--during", choices=("fit", "predict"), default="fit")
     arguments = parser.parse_args()
+    count = arguments.documents
     with serve() as server:
-        asyncio.run(measure(server, arguments.kind, arguments.documents))
+        asyncio.run(
+            measure(
+                server, arguments.kind, *((LABELED, count) if arguments.during == "predict" else (count, 0))
+            )
+        )
 
 
 if __name__ == "__main__":
