@@ -357,10 +357,11 @@ class PageStore(PageReader):
             events = await self._outbox.prepare(scope.incarnation, self._events(scope, chunk))
             operations = [*(operation for part in chunk for operation in part.operations), *events]
             last = closing is not None and index == len(chunks) - 1
-            if closing is not None and last:
-                operations.append(closing.operation())
             try:
-                etags = await self._table.commit(scope.incarnation, operations)
+                async with self._table.turn(scope.incarnation, len(operations) + 1) as commit:
+                    if closing is not None and last:  # not before: while this waited, the row was renewed
+                        operations.append(closing.operation())
+                    etags = await commit(scope.incarnation, operations)
             except (RowExists, RowChanged, RowMissing) as refusal:
                 closed = closing is not None and last and refusal.key == operations[-1].key
                 if closed and closing is not None and await closing.landed():

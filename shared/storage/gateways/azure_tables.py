@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, override
 from weakref import WeakValueDictionary
 
 from shared.storage.gateways.azure_errors import code_of, refused, status_of, translated
 from shared.storage.gateways.limits import MAX_OPERATIONS, check_bounds, check_commit, check_key
 from shared.storage.gateways.ports import (
+    Commit,
     Operation,
     Row,
     RowChanged,
@@ -140,13 +143,53 @@ _BY_CODE: dict[str, type[StorageError]] = {
 _BY_STATUS: dict[int | None, type[StorageError]] = {404: RowMissing, 412: RowChanged, 413: TooLarge}
 
 
-LARGE = MAX_OPERATIONS // 2
+LARGE = MAX_OPERATIONS // 4
 LARGE_AT_ONCE = 12
-"""Large transactions of a process that are under way. A service that is busy answers in the order of arrival, so that
-those of many batches would delay saves, and renewals of leases until the leases have run out."""
+LARGE_SECONDS = 6.0
+"""Large transactions of a process that are under way: at most so many, and so many as are done in that time. A service
+that is busy answers in the order of arrival, so that those of many batches would delay saves, and renewals of leases
+until the leases have run out. A lease is renewed 13 s before."""
 LARGE_OF_PROJECT = 4
 """How many of them are of one project. A partition takes 2,000 rows/s, which four transactions of 100 rows exceed if
 each takes less than 0.2 s; other projects need not wait while it is throttled."""
+
+
+class Turns:
+    """The turns of large transactions, in the order of arrival; fewer at a time while each takes the service long."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self._seconds = LARGE_SECONDS / LARGE_AT_ONCE
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def begin(self) -> None:
+        """Wait for a turn."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+
+    def end(self, seconds: float) -> None:
+        """The transaction took the service so long: the time from sending it by the number of those under way then."""
+        self._seconds = (self._seconds + seconds) / 2
+        self._leave()
+
+    def _leave(self) -> None:
+        self.under_way -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        most = LARGE_AT_ONCE if self._seconds <= 0 else min(LARGE_AT_ONCE, LARGE_SECONDS / self._seconds)
+        while self._waiting and self.under_way < max(1, int(most)):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self.under_way += 1
 
 
 class AzureTable(Table):
@@ -154,7 +197,7 @@ class AzureTable(Table):
 
     def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large = Turns()
         self._large_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @override
@@ -192,15 +235,24 @@ class AzureTable(Table):
 
     @override
     async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
-        check_commit(partition, operations)
-        if not operations:
-            return []
-        if len(operations) < LARGE:
-            return await self._commit(partition, operations)
+        async with self.turn(partition, len(operations)) as commit:
+            return await commit(partition, operations)
+
+    @override
+    @asynccontextmanager
+    async def turn(self, partition: str, operations: int) -> AsyncGenerator[Commit]:
+        if operations < LARGE:
+            yield self._commit
+            return
         # A project has two partitions. Its own turn comes first: what waits for that takes no turn of other projects.
         project = partition.partition("|")[0]
-        async with self._large_of.setdefault(project, asyncio.Semaphore(LARGE_OF_PROJECT)), self._large:
-            return await self._commit(partition, operations)
+        async with self._large_of.setdefault(project, asyncio.Semaphore(LARGE_OF_PROJECT)):
+            await self._large.begin()
+            beside, started = self._large.under_way, monotonic()
+            try:
+                yield self._commit
+            finally:
+                self._large.end((monotonic() - started) / beside)
 
     @override
     async def create(self) -> None:
@@ -234,6 +286,9 @@ class AzureTable(Table):
 
     async def _commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
         """Send a transaction; a missing table is created."""
+        check_commit(partition, operations)
+        if not operations:
+            return []
         try:
             return await self._send(partition, operations)
         except _TableMissing:

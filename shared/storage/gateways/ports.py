@@ -5,7 +5,16 @@ contract tests hold to the same behavior. Every failure is one of `errors.py`.
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -198,6 +207,10 @@ class Delete:
 type Operation = Insert | Replace | Merge | UpsertReplace | UpsertMerge | Delete
 
 
+type Commit = Callable[[str, Sequence[Operation]], Awaitable[list[str]]]
+"""`Table.commit`."""
+
+
 class Table(Protocol):
     """One table. Keys are ordered by code unit, as the service does."""
 
@@ -230,6 +243,13 @@ class Table(Protocol):
         index), TooLarge, BadKey. An empty list of operations costs no call.
         """
         ...
+
+    @asynccontextmanager
+    async def turn(self, partition: str, operations: int) -> AsyncGenerator[Commit]:
+        """What commits one transaction of about so many operations without waiting for others of this process: for one
+        that is out of date if it is put together before it waits.
+        """
+        yield self.commit
 
     async def create(self) -> None:
         """Create the table; one that exists is left alone."""
