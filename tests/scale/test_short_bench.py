@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from bench.costs import Counted, costs, counted_app
+from bench.costs import Counted, Steps, costs, counted_app
 from bench.texts import documents, name_of, project_file
 from shared.domain.batches import MAX_BATCH_PAGES
 from shared.domain.jobs import JobStatus
@@ -118,6 +118,14 @@ async def test_a_bulk_decision_reads_what_has_suggestions(bench: Bench, chosen: 
     assert (job.status, result_json(job)["matched"]) == (JobStatus.SUCCEEDED, len(chosen))
     # The versions of all pages, the pages that have suggestions, and some rows of the project and the job.
     assert bench.cost()["read"] <= len(pages) + len(chosen) + 10
+
+
+async def test_uploads_by_events_are_read_once_when_there_is_a_model(bench: Bench) -> None:
+    steps = Steps(bench.app, COUNT)
+    await steps.waits_for_events()
+    bench.begin()
+    await steps.takes_events()
+    assert bench.cost()["blob read"] == COUNT - 1
 
 
 async def test_what_is_counted_for_the_table() -> None:
