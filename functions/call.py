@@ -306,13 +306,9 @@ def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
     if body.count(b":") > MAX_COLONS + MAX_MEMBERS * body.count(b"{"):
         raise _malformed(f"An object in the body has more than {MAX_MEMBERS:,} members.")
     try:
-        reader = JsonReader(body, MAX_MEMBERS)
-        value = reader.value()
-        reader.end()
-    except InvalidRequest as error:
-        raise _malformed(error.message.replace("The file", "The body", 1)) from None
-    if reader.complaints:
-        raise _malformed(reader.complaints[0])
+        value: object = _PLAIN.decode(body.decode())
+    except (ValueError, RecursionError):
+        value = _read_exactly(body)
     if not isinstance(value, dict):
         raise _malformed("The body must be a JSON object.")
     if b"\\u" in body:
@@ -320,6 +316,34 @@ def _parse[M: BaseModel](model: type[M], body: bytes) -> M:
     _check_fields(model, cast("dict[str, Any]", value))
     text = body.removeprefix(BOM_UTF8)
     return _validated(lambda: model.model_validate_json(text, strict=True, by_name=False))
+
+
+def _read_exactly(body: bytes) -> object:
+    """The value of a body that may have something wrong with it. Raises InvalidRequest with what it is."""
+    try:
+        reader = JsonReader(body, MAX_MEMBERS)
+        value = reader.value()
+        reader.end()
+    except InvalidRequest as error:
+        raise _malformed(error.message.replace("The file", "The body", 1)) from None
+    if reader.complaints:
+        raise _malformed(reader.complaints[0])
+    return value
+
+
+def _plain_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs) or len(pairs) > MAX_MEMBERS:
+        raise ValueError("Not plain.")
+    return made
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+#: Reads a body in half the time of a JsonReader, which is needed to say what is wrong with it.
+_PLAIN = json.JSONDecoder(object_pairs_hook=_plain_object, parse_constant=_no_constant)
 
 
 def _validated[M: BaseModel](read: Callable[[], M]) -> M:

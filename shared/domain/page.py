@@ -7,11 +7,11 @@ pages one after the other, and a contiguous range of pages is a contiguous range
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from shared.domain.document import Document, Undo
+from shared.domain.document import Document, Undo, with_changes
 from shared.domain.labels import (
     BANDS,
     Calibration,
@@ -276,21 +276,24 @@ class Edit:
     engines: tuple[EngineTally, ...] = ()
 
 
-def edited(page: Page, edit: Edit) -> Page:
-    """The page with the documents and tallies of an edit; who writes it gives it its version."""
+def edited(page: Page, edit: Edit, *, seq: int, revision: str) -> Page:
+    """The page with the documents and tallies of an edit, and the version that its writer gives it."""
     documents, gone = dict(page.documents), dict(page.gone)
+    added = not edit.documents.keys() <= documents.keys()
     for key, document in edit.documents.items():
         if document is not None:
             documents[key] = document
             gone.pop(key, None)
         elif (before := documents.pop(key, None)) is not None and before.rejected:
             gone[key] = before.rejected
-    return replace(
+    return with_changes(
         page,
-        documents=dict(sorted(documents.items())),
+        documents=dict(sorted(documents.items())) if added else documents,
         gone=dict(list(gone.items())[-MAX_GONE:]),
         tallies=add_tallies(page.tallies, edit.tallies, edit.tally_sign),
         engines=add_engine_tallies(page.engines, edit.engines),
+        seq=seq,
+        revision=revision,
     )
 
 

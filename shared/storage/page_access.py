@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from shared.domain.document import with_changes
 from shared.domain.errors import Unavailable
 from shared.domain.page import Change, Head, HistoryEntry, Page, Written
 from shared.domain.project import Project, Scope
@@ -188,13 +189,16 @@ async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[obj
 
 async def gather[T](calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
     """All results, in order, with at most READERS calls under way."""
+    waiting = list(calls)
+    if len(waiting) == 1:
+        return [await waiting[0]()]
     limit = asyncio.Semaphore(READERS)
 
     async def within_limit(call: Callable[[], Awaitable[T]]) -> T:
         async with limit:
             return await call()
 
-    return await asyncio.gather(*(within_limit(call) for call in calls))
+    return await asyncio.gather(*(within_limit(call) for call in waiting))
 
 
 type Put = Insert | Replace | UpsertReplace
@@ -239,7 +243,10 @@ def transactions(planned: Iterable[Planned], spare: int = 0) -> list[list[Planne
     groups: list[list[Planned]] = []
     count = size = 0
     most = MAX_TRANSACTION_BYTES - (SPARE_BYTES if spare else 0)
-    for part in planned:
+    parts = list(planned)
+    if len(parts) == 1:
+        return [parts]
+    for part in parts:
         bytes_more = sum(map(weight, part.operations))
         if not groups or count + len(part.operations) > MAX_OPERATIONS - spare or size + bytes_more > most:
             groups.append([])
@@ -289,14 +296,16 @@ class Draft:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     planned: Planned | None = None
 
-    def answer(self, etag: str | None) -> None:
-        """Give the callers their results; `etag`: of the current page."""
+    def answer(self, current: Page) -> None:
+        """Give the callers their results; `current`: the page as it is now."""
         self.planned = None
         for request, outcome, page in self.outcomes:
             if isinstance(outcome, Exception):
                 request.answer(outcome)
             else:
-                request.answer(Written(outcome, {self.number: replace(page, etag=etag)}))
+                last = page.seq == current.seq
+                found = current if last else with_changes(page, etag=current.etag)
+                request.answer(Written(outcome, {self.number: found}))
 
     def fail(self, error: BaseException) -> None:
         """All requests end with this error."""
@@ -320,16 +329,18 @@ class PageGroups:
         """Returns when the change is durable, or raises its error."""
         self._waiting.setdefault(scope, deque()).append(request)
         if scope not in self._writers:
-            self._writers[scope] = asyncio.create_task(self._serve(scope))
+            self._writers[scope] = asyncio.create_task(self._serve(scope, request), context=request.context)
         return await request.done
 
-    async def _serve(self, scope: Scope) -> None:
+    async def _serve(self, scope: Scope, first: Request) -> None:
         waiting = self._waiting[scope]
         try:
             while waiting:
                 group = [waiting.popleft() for _ in range(min(GROUP, len(waiting)))]
                 group = [request for request in group if not request.done.done()]
-                if group:  # in the context of a caller, so that a trace shows the calls
+                if group and group[0] is first:
+                    await self._round(scope, group)  # this task has its context
+                elif group:  # in the context of a caller, so that a trace shows the calls
                     await asyncio.create_task(self._round(scope, group), context=group[0].context)
         finally:
             del self._writers[scope]

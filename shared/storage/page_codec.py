@@ -52,8 +52,10 @@ from shared.storage.rows import (
     int_of,
     number_of,
     pack,
+    pack_text,
     packed_values,
     str_of,
+    to_json,
     to_parts,
     unpack,
     unpacked_values,
@@ -231,27 +233,29 @@ def encode_document(document: Document) -> dict[str, Json]:
         "c": document.content,
         "n": document.length,
     }
-    labels = ("L", document.labels), ("A", document.aml_labels)
-    data.update((key, encode_labels(value)) for key, value in labels if value is not None)
+    if document.labels is not None:
+        data["L"] = encode_labels(document.labels)
+    if document.aml_labels is not None:
+        data["A"] = encode_labels(document.aml_labels)
+    content, undo, rejection = document.content, document.undo, document.rejection
     optional: tuple[tuple[str, Json], ...] = (
-        ("p", document.planned if document.planned != document.content else "="),
+        ("p", document.planned if document.planned != content else "="),
         ("k", document.characters if document.characters != document.length else 0),
         ("w", document.excerpt),
         ("t", 1 if document.dataset is Dataset.TEST else 0),
         ("x", 1 if document.content_changed else 0),
         ("C", document.labeled_content),
         ("m", 1 if document.missing else 0),
-        ("R", [document.rejection.code, document.rejection.message] if document.rejection else None),
+        ("R", [rejection.code, rejection.message] if rejection else None),
         ("P", document.problems),
         ("S", encode_suggestions(document.suggestions)),
-        ("N", _encode_rejected(document.rejected, document.content) if document.rejected else None),
-        ("U", _encode_undo(document.undo, document.content)),
+        ("N", _encode_rejected(document.rejected, content) if document.rejected else None),
+        ("U", _encode_undo(undo, content) if undo else None),
         ("f", 1 if document.flagged else 0),
         ("a", document.assignee),
         ("o", document.note),
     )
-    data.update((key, value) for key, value in optional if value)
-    return data
+    return data | {key: value for key, value in optional if value}
 
 
 def decode_document(data: Mapping[str, Json]) -> Document:
@@ -310,32 +314,43 @@ def summarize(page: Page, project: Project) -> Head:
     )
 
 
-def _count(labels: Any) -> dict[str, int]:
+def _count(labels: Iterable[Labels | None]) -> dict[str, int]:
     """How many documents have each category (for entities: how many spans)."""
     counts: Counter[str] = Counter()
     for document_labels in labels:
-        if isinstance(document_labels, Labels):
+        if document_labels is not None:
             counts.update(document_labels.used_categories())
     return dict(counts)
 
 
 def _digest(documents: Mapping[str, Document]) -> str:
     """A hash of the training data of this page."""
-    learned = [
-        [
-            d.id,
-            d.content,
-            d.dataset,
-            d.missing,
-            d.language,
-            encode_labels(d.labels),
-            encode_labels(d.aml_labels),
-            *([True] if d.content_changed else []),
-        ]
-        for d in documents.values()
-        if (d.labels is not None or d.aml_labels is not None) and d.rejection is None
+    data = [learned(document) for document in documents.values() if is_learned(document)]
+    return digest_of(json.dumps(data)) if data else ""
+
+
+def is_learned(document: Document) -> bool:
+    """Whether the document is training data."""
+    labeled = document.labels is not None or document.aml_labels is not None
+    return labeled and document.rejection is None
+
+
+def learned(document: Document) -> Json:
+    """What is learned from a document."""
+    return [
+        document.id,
+        document.content,
+        document.dataset,
+        document.missing,
+        document.language,
+        encode_labels(document.labels),
+        encode_labels(document.aml_labels),
+        *([True] if document.content_changed else []),
     ]
-    return hashlib.sha256(json.dumps(learned).encode()).hexdigest()[:16] if learned else ""
+
+
+def digest_of(data: str) -> str:
+    return hashlib.sha256(data.encode()).hexdigest()[:16]
 
 
 def encode_head(head: Head) -> dict[str, Value]:
@@ -395,13 +410,20 @@ type ReadSpill = Callable[[str], Awaitable[bytes]]
 type WriteSpill = Callable[[str, bytes], Awaitable[None]]
 
 
-async def encode_page(page: Page, spill_prefix: str, write_spill: WriteSpill) -> dict[str, Value]:
-    """The values of the row; fence numbers are written too, for a replace would lose them."""
-    documents = encode_documents(page.documents.values())
+async def encode_page(
+    page: Page, spill_prefix: str, write_spill: WriteSpill, texts: Iterable[str] | None = None
+) -> dict[str, Value]:
+    """The values of the row; fence numbers are written too, for a replace would lose them.
+
+    `texts`: the JSON of its documents, where it is known.
+    """
     others = [encode_tallies(page.tallies), encode_gone(page.gone), encode_engine_tallies(page.engines)]
-    packed = pack([documents, *others])
+    if texts is None:
+        packed = pack([encode_documents(page.documents.values()), *others])
+    else:
+        packed = pack_text(f"[[{','.join(texts)}],{to_json(others)[1:]}")
     if len(packed) > MAX_PACKED:
-        documents = await _spill(documents, spill_prefix, write_spill)
+        documents = await _spill(encode_documents(page.documents.values()), spill_prefix, write_spill)
         packed = pack([documents, *others])
     values: dict[str, Value] = {"v": 1, "seq": page.seq, "rev": page.revision}
     if any(page.fences):

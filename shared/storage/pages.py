@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
+from shared.domain.document import with_changes
 from shared.domain.errors import LabelingLocked, Unavailable
 from shared.domain.names import EventType
 from shared.domain.page import Change, Edit, Head, HistoryEntry, Page, Written, edited
@@ -56,6 +57,7 @@ from shared.storage.page_access import (
     run_each,
     transactions,
 )
+from shared.storage.page_parts import PageParts, head_of
 from shared.storage.rows import (
     head_key,
     history_key,
@@ -121,6 +123,7 @@ class PageStore(PageReader):
         self._outbox = outbox or Outbox(table)
         self._groups = PageGroups(self._write_group)
         self._read_first: dict[str, datetime] = {}
+        self._parts = PageParts()
 
     async def write(
         self,
@@ -207,7 +210,7 @@ class PageStore(PageReader):
                 draft.fresh, page = True, await self.load(scope, draft.number)
                 await self._draft(scope, draft, page)
             if draft.planned is None:
-                draft.answer(page.etag)
+                draft.answer(page)
         except Exception as error:  # noqa: BLE001 - the callers raise it
             draft.fail(error)
 
@@ -243,10 +246,10 @@ class PageStore(PageReader):
                 if edit.history:
                     changes += edit.history
                     history.append(history_row(page, edit.history, request.author))
-                    size += weight(history[-1])
+                    size += weight(history[-1]) if len(draft.requests) > 1 else 0
             draft.outcomes.append((request, project, page))
         if last is not None:
-            draft.planned = await self._planned(scope, last, before, page, history, changes)
+            draft.planned = await self._planned(scope, last, before, page, history, changes, self._parts)
 
     async def _commit_group(self, scope: Scope, drafts: Sequence[Draft]) -> None:
         """Commit and answer; a page that someone else wrote is to be read, and the others are committed without it."""
@@ -267,7 +270,7 @@ class PageStore(PageReader):
             await self._outbox.announce(scope.incarnation, events)
             landed = self._landed(scope, planned, etags)
             for draft in drafts:
-                draft.answer(landed[draft.number].etag)
+                draft.answer(landed[draft.number])
         except Exception as error:  # noqa: BLE001 - the callers raise it
             for draft in drafts:
                 draft.fail(error)
@@ -316,11 +319,19 @@ class PageStore(PageReader):
         after: Page,
         history: Iterable[Put],
         changes: Iterable[HistoryEntry],
+        parts: PageParts | None = None,
     ) -> Planned:
-        head = page_codec.summarize(after, project)
-        values = await page_codec.encode_page(after, f"{scope.incarnation}/spill", self._write_spill)
+        """`parts`: for pages that are likely to be written again, document by document."""
+        if parts is None:
+            earlier = self._head_of(scope, before, lambda: page_codec.summarize(before, project))
+            head, texts = page_codec.summarize(after, project), None
+        else:
+            earlier = self._head_of(scope, before, lambda: head_of(before, parts.of(scope, before, project)))
+            known = parts.of(scope, after, project)
+            head, texts = head_of(after, known), [part.text for part in known]
+        values = await page_codec.encode_page(after, f"{scope.incarnation}/spill", self._write_spill, texts)
         operations: list[Put] = [put(page_key(scope.edition, before.number), values, before.etag)]
-        if before.etag is None or replace(head, seq=before.seq) != self._head_of(scope, before, project):
+        if before.etag is None or with_changes(head, seq=before.seq) != earlier:
             row = page_codec.encode_head(head)
             operations.append(UpsertReplace(head_key(scope.edition, before.number), row))
         return Planned(after, head, (*operations, *history), tuple(changes))
@@ -338,13 +349,13 @@ class PageStore(PageReader):
             changes = (change for part in chunk for change in part.changes)
             yield from of_labels(scope.project, write, self._clock(), changes)
 
-    def _head_of(self, scope: Scope, page: Page, project: Project) -> Head:
+    def _head_of(self, scope: Scope, page: Page, compute: Callable[[], Head]) -> Head:
         known = self._known_heads(scope).get(page.number)
-        return known if known and known.seq == page.seq else page_codec.summarize(page, project)
+        return known if known and known.seq == page.seq else compute()
 
     def _apply(self, page: Page, edit: Edit, author: Author) -> Page:
         seq = max(page.seq + 1, int(self._clock().timestamp() * 1_000_000))
-        return replace(edited(page, edit), seq=seq, revision=author.revision)
+        return edited(page, edit, seq=seq, revision=author.revision)
 
     async def _commit(
         self, scope: Scope, planned: Mapping[int, Planned], closing: Closing | None
@@ -378,7 +389,7 @@ class PageStore(PageReader):
         pages: dict[int, Page] = {}
         position = 0
         for part in chunk:
-            page = replace(part.page, etag=etags[position] or part.page.etag)
+            page = with_changes(part.page, etag=etags[position] or part.page.etag)
             position += len(part.operations)
             self.remember(scope, page)
             self._known_heads(scope)[page.number] = part.head

@@ -141,11 +141,12 @@ class ReviewService:
         written = await self._stores.pages.write(
             handle, {page_of(key, pages) for key in known}, change, author
         )
-        for accepted, number in Counter(
-            is_accepted for tallies in made.values() for _, is_accepted in tallies
-        ).items():
-            telemetry.count(DECISIONS, number, decision="accepted" if accepted else "rejected")
-        await self._traces.end(written.project, Counter(chain.from_iterable(sources.values())))
+        if telemetry.enabled():
+            for accepted, number in Counter(
+                is_accepted for tallies in made.values() for _, is_accepted in tallies
+            ).items():
+                telemetry.count(DECISIONS, number, decision="accepted" if accepted else "rejected")
+            await self._traces.end(written.project, Counter(chain.from_iterable(sources.values())))
         wanted = [s.decision.document_id for s in decisions]
         return written.project, [results.get(key) or _not_found(key) for key in wanted]
 

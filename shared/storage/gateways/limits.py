@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from shared.storage.gateways.ports import BadKey, Delete, Operation, TooLarge, Value
 
@@ -75,7 +76,9 @@ def check_commit(partition: str, operations: Sequence[Operation]) -> None:
 def weight(operation: Operation) -> int:
     """About the bytes of `MAX_TRANSACTION_BYTES` that an operation takes; for those who fill transactions."""
     values: Mapping[str, Value] = {} if isinstance(operation, Delete) else operation.values
-    payload = sum(2 * len(name) + _PROPERTY_OVERHEAD + _wire_bytes(value) for name, value in values.items())
+    payload = 0
+    for name, value in values.items():
+        payload += 2 * len(name) + _PROPERTY_OVERHEAD + _wire_bytes(value)
     return _OPERATION_OVERHEAD + len(operation.key.encode()) + payload
 
 
@@ -115,9 +118,8 @@ def _check_operation(partition: str, operation: Operation, index: int) -> int:
         raise ValueError(f"Invalid row ETag: {operation}.")
     if not isinstance(operation, Delete):
         size = 4 + _utf16_bytes(partition) + _utf16_bytes(operation.key)
-        size += sum(
-            _check_property(operation, index, name, value) for name, value in operation.values.items()
-        )
+        for name, value in operation.values.items():
+            size += _check_property(operation, index, name, value)
         if size > MAX_ROW_BYTES or len(operation.values) > MAX_PROPERTIES:
             raise TooLarge(
                 f"A row of {size:,} bytes and {len(operation.values)} properties.",
@@ -129,17 +131,25 @@ def _check_operation(partition: str, operation: Operation, index: int) -> int:
 
 def _check_property(operation: Operation, index: int, name: str, value: Value) -> int:
     """The bytes that a property takes of its row's limit."""
-    if name in _RESERVED or not _PROPERTY_NAME.fullmatch(name):
+    if not _is_property_name(name):
         raise ValueError(f"Invalid property name: {name!r}.")
-    size = _stored_bytes(name, value)
+    size = len(value) if type(value) is bytes else _stored_bytes(name, value)
     if size > MAX_PROPERTY_BYTES:
         raise TooLarge(f"{name} takes {size:,} bytes.", key=operation.key, index=index)
     return 12 + 2 * len(name) + size
 
 
+@lru_cache(1_000)
+def _is_property_name(name: str) -> bool:
+    return name not in _RESERVED and _PROPERTY_NAME.fullmatch(name) is not None
+
+
 def _stored_bytes(name: str, value: Value) -> int:
     """The bytes of a value as the service counts them; raises ValueError for what is no value of a row."""
     match value:
+        case int():  # and bool
+            if value not in _INT64:
+                raise ValueError(f"{name}: {value} does not fit 64 bits.")
         case str():
             if _SURROGATE.search(value):
                 raise ValueError(f"{name}: contains an unpaired surrogate.")
@@ -149,11 +159,8 @@ def _stored_bytes(name: str, value: Value) -> int:
         case datetime():
             if value.utcoffset() is None or value.year < _FIRST_YEAR:
                 raise ValueError(f"{name}: a time needs a zone and a year from {_FIRST_YEAR}.")
-        case bool() | float():
+        case float():
             pass
-        case int():
-            if value not in _INT64:
-                raise ValueError(f"{name}: {value} does not fit 64 bits.")
         case _:  # pyright: ignore[reportUnnecessaryComparison]  # the caller may be untyped
             raise ValueError(f"{name}: {type(value).__name__} is not a type of the table service.")
     return 8

@@ -12,10 +12,11 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast, override
 from urllib.parse import quote
-from uuid import uuid4
 
 from shared.storage.gateways.azure_blobs import AzureBlobs, bare_etag, blob_error
 from shared.storage.gateways.azure_tables import INT32, KEYS, PAGE, AzureTable, columns, condition, row_error
@@ -58,16 +59,20 @@ _DECODERS: dict[str, Callable[[Any], Value]] = {
 
 def row_path(table: str, partition: str, key: str) -> str:
     """The path of a row; a quote in a key is doubled."""
-    partition, key = (quote(part.replace("'", "''"), safe="") for part in (partition, key))
-    return f"{table}(PartitionKey='{partition}',RowKey='{key}')"
+    return f"{table}(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(key)}')"
+
+
+@lru_cache(4_096)
+def _quoted(key: str) -> str:
+    return quote(key.replace("'", "''"), safe="")
 
 
 def encode_operation(table: str, partition: str, operation: Operation) -> Request:
     """An operation as a request of its own, or as a part of a transaction."""
+    if isinstance(operation, Insert):
+        return "POST", table, _WRITE, encode_row(partition, operation.key, operation.values)
     path = row_path(table, partition, operation.key)
     match operation:
-        case Insert(key, values):
-            return "POST", table, _WRITE, encode_row(partition, key, values)
         case Replace(key, values, etag):
             return "PUT", path, {**_WRITE, "If-Match": etag}, encode_row(partition, key, values)
         case Merge(key, values, etag):
@@ -117,7 +122,8 @@ def decode_row(entity: Mapping[str, Any]) -> Row:
 
 def encode_transaction(endpoint: str, requests: Sequence[Request]) -> tuple[str, bytes]:
     """The content type and body of a POST to `$batch`."""
-    batch, changes = f"batch_{uuid4()}", f"changeset_{uuid4()}"
+    mark = token_hex(16)
+    batch, changes = f"batch_{mark}", f"changeset_{mark}"
     part = f"--{changes}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
     chunks = [f"--{batch}\r\nContent-Type: multipart/mixed; boundary={changes}\r\n\r\n".encode()]
     for method, path, headers, body in requests:

@@ -9,7 +9,9 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from random import uniform
+from time import time
 from typing import TYPE_CHECKING, Any, override
 from urllib.parse import quote, urlencode
 
@@ -108,6 +110,11 @@ class _Retry(policies.AsyncRetryPolicy[HttpRequest, Any]):
         return super().is_retry(settings, response) or (refused and response.http_request.method != "GET")
 
 
+@lru_cache(1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 class _Signature(policies.AsyncHTTPPolicy[HttpRequest, Any]):
     """Sets the time of each try and, where there is a key, its signature.
 
@@ -122,7 +129,7 @@ class _Signature(policies.AsyncHTTPPolicy[HttpRequest, Any]):
     @override
     async def send(self, request: PipelineRequest[HttpRequest]) -> Any:
         http = request.http_request
-        date = http.headers["x-ms-date"] = formatdate(usegmt=True)
+        date = http.headers["x-ms-date"] = _date(int(time()))
         if self._key:
             resource = f"/{self._account}{URL(http.url, encoded=True).raw_path}"
             text, scheme = f"{date}\n{resource}", "SharedKeyLite"
