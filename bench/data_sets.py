@@ -39,9 +39,13 @@ class DataSet:
         return random.Random(self.name).sample(self.test, min(most, len(self.test)))
 
 
+def is_here(name: str) -> bool:
+    return _file(name).is_file()
+
+
 def read(name: str) -> DataSet:
     """Raises FileNotFoundError."""
-    with (FOLDER / f"{name}.jsonl").open(encoding="utf-8") as lines:
+    with _file(name).open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     examples = {"train": [], "test": []}
     for row in rows:
@@ -50,3 +54,7 @@ def read(name: str) -> DataSet:
         example = Example(row["text"], row["language"], tuple(categories), tuple(spans))
         examples[row["split"]].append(example)
     return DataSet(name, KINDS[name], examples["train"], examples["test"])
+
+
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.jsonl"

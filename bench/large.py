@@ -162,9 +162,7 @@ class Large(Scenarios):
         await self._api.until("http", "total", self._count)
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/autolabel/jobs", {"engine": "embedded"}))
-        done = (await self._api.counts("http"))["autoLabeled"]
-        if done < count * 0.9:
-            raise RuntimeError(f"{done} of {count} documents have suggestions.")
+        await self._require_suggestions("http", count)
         return taken.rate(f"autolabel, embedded engine, with fit, {count:,} new texts", count)
 
     async def _train(self) -> Figure:

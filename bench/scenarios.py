@@ -4,12 +4,12 @@ import asyncio
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
 
-from bench import raw
+from bench import data_sets, raw
 from bench.api import Api
 from bench.costs import costs
 from bench.measure import Figure, Stopwatch, watch
@@ -27,6 +27,7 @@ SAVES, TURN = 400, 20
 #: Of Azurite in one second, and how long to wait for it.
 IDLE_CPU, IDLE_SECONDS = 0.05, 60
 EMBEDDED = 2_000
+NEWS = "reuters12"
 LABELED = 300
 STEP_SECONDS = 1_800
 
@@ -68,6 +69,7 @@ class Scenarios:
         for step in (
             *(self._import, self._export, self._autolabel, self._by_events),
             *(self._list, self._save, self._clients, self._bulk, self._embedded),
+            *((self._news,) if data_sets.is_here(NEWS) else ()),
         ):
             yield step, STEP_SECONDS
 
@@ -317,20 +319,38 @@ class Scenarios:
 
     async def _embedded(self) -> Figure:
         """New texts with the embedded engine, the fit on 300 labeled documents included."""
-        count = min(self._count, EMBEDDED)
-        made = documents(LABELED + count, seed=1)
-        texts = [text for _, text in made]
-        await raw.upload(self._server.connection_string, "bench-embedded", texts, name_of)
+        made = documents(LABELED + min(self._count, EMBEDDED), seed=1)
+        return await self._new_texts(
+            "embedded", "autolabel, embedded engine, with fit", made, CLASSES, "200/s"
+        )
+
+    async def _news(self) -> Figure:
+        """The same with real texts: those documents of a data set that have one class."""
+        found = data_sets.read(NEWS)
+        examples = [e for e in (*found.train, *found.test) if len(e.categories) == 1]
+        made = [(e.categories[0], e.text) for e in examples][: LABELED + self._count]
+        categories = sorted({category for category, _ in made})
+        return await self._new_texts(NEWS, f"autolabel, embedded engine, {NEWS}", made, categories, "")
+
+    async def _new_texts(
+        self, project: str, name: str, made: Sequence[tuple[str, str]], categories: Sequence[str], aim: str
+    ) -> Figure:
+        count, container = len(made) - LABELED, f"bench-{project}"
+        await raw.upload(self._server.connection_string, container, [text for _, text in made], name_of)
         labels: list[str | None] = [label for label, _ in made[:LABELED]]
-        file = project_file("embedded", "bench-embedded", labels, autolabel={"onUpload": False})
-        await self._api.wait(await self._api.post("embedded/:import", file))
-        await self._api.until("embedded", "total", len(made))
+        file = project_file(project, container, labels, categories, autolabel={"onUpload": False})
+        await self._api.wait(await self._api.post(f"{project}/:import", file))
+        await self._api.until(project, "total", len(made))
         with self._watch() as taken:
-            await self._api.wait(await self._api.post("embedded/autolabel/jobs", {"engine": "embedded"}))
-        done = (await self._api.counts("embedded"))["autoLabeled"]
+            await self._api.wait(await self._api.post(f"{project}/autolabel/jobs", {"engine": "embedded"}))
+        await self._require_suggestions(project, count)
+        return taken.rate(name, count, None, aim)
+
+    async def _require_suggestions(self, project: str, count: int) -> None:
+        """A few texts may have none that is sure enough."""
+        done = (await self._api.counts(project))["autoLabeled"]
         if done < count * 0.9:
             raise RuntimeError(f"{done} of {count} documents have suggestions.")
-        return taken.rate("autolabel, embedded engine, with fit", count, None, "200/s")
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

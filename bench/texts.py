@@ -2,6 +2,7 @@
 
 import random
 from bisect import bisect
+from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 
@@ -53,7 +54,11 @@ def name_of(index: int) -> str:
 
 
 def project_file(
-    name: str, container: str, classes: list[str | None], **settings: object
+    name: str,
+    container: str,
+    classes: list[str | None],
+    categories: Sequence[str] = CLASSES,
+    **settings: object,
 ) -> dict[str, object]:
     """A single-label project file; a class of None leaves the document unlabeled."""
     kind = "CustomSingleLabelClassification"
@@ -73,7 +78,7 @@ def project_file(
         },
         "assets": {
             "projectKind": kind,
-            "classes": [{"category": label} for label in CLASSES],
+            "classes": [{"category": label} for label in categories],
             "documents": documents,
         },
     }
