@@ -103,7 +103,7 @@ def _say(projects: int, what: str) -> None:
 
 
 async def _create(server: Server, projects: int) -> None:
-    """Create projects and wait until the sweep has nothing to do for them."""
+    """Create projects and wait until the sweep has nothing to do for them, which takes two minutes by itself."""
     api, turn, made = Api(server), asyncio.Semaphore(AT_ONCE), 0
 
     async def create(number: int) -> None:
@@ -121,9 +121,12 @@ async def _create(server: Server, projects: int) -> None:
         TableServiceClient.from_connection_string(server.connection_string) as tables,
     ):
         rows = tables.get_table_client("labelbridgeprojects")
-        while left := [row async for row in rows.query_entities(_OPEN_WORK, select=["RowKey"])]:
-            _say(projects, f"{len(left)} have work left")
-            await asyncio.sleep(5)
+        said = 0
+        while left := len([row async for row in rows.query_entities(_OPEN_WORK, select=["RowKey"])]):
+            if left != said:
+                _say(projects, f"{left} have work left")
+            said = left
+            await asyncio.sleep(2)
 
 
 async def _until(moment: float) -> None:

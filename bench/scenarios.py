@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
@@ -53,8 +54,9 @@ class Scenarios:
             await self._warm_up()
             shown = [await self._shown(step, seconds) for step, seconds in self._steps()]
         figures = [figure for figure in shown if figure is not None]
-        # Of the steps without the encoder and the process that fits.
-        instant = max((f.peak or 0 for f in figures if "embedded" not in f.name), default=0)
+        # Of the steps before the encoder and the process that fits, which stays for minutes.
+        before = takewhile(lambda figure: "embedded" not in figure.name, figures)
+        instant = max((figure.peak or 0 for figure in before), default=0)
         figures.append(Figure("peak memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
         for figure in figures:
             found = (cost for name, cost in counted.items() if figure.name.startswith(name))
