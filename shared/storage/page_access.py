@@ -19,6 +19,7 @@ from shared.storage import page_codec
 from shared.storage.gateways.limits import MAX_OPERATIONS, MAX_TRANSACTION_BYTES, weight
 from shared.storage.gateways.ports import Insert, Replace, Row, Table, UpsertReplace
 from shared.storage.models import Artifacts
+from shared.storage.page_parts import items_of
 from shared.storage.rows import head_key, history_key, int_of, key_range, number_of, page_key, unpacked_values
 
 READERS = 16
@@ -161,14 +162,9 @@ _UNKNOWN = None, 0
 
 
 def _weight(page: Page) -> int:
-    """What it takes in memory: five for a document, one for each of its suggestions and entities."""
-    total = 5 * len(page.documents)
-    for document in page.documents.values():
-        if document.suggestions is not None:
-            total += len(document.suggestions.items)
-        if document.labels is not None and document.labels.regions:
-            total += sum(len(region.labels) for region in document.labels.regions)
-    return total
+    """What it takes in memory: five for a document, one for each of its suggestions, entities and rejections."""
+    items = sum([items_of(document) for document in page.documents.values()])
+    return 5 * len(page.documents) + items + sum(map(len, page.gone.values()))
 
 
 async def run_each[T](items: AsyncIterable[T], call: Callable[[T], Awaitable[object]]) -> None:

@@ -12,23 +12,46 @@ from dataclasses import dataclass
 from sys import getsizeof
 
 from shared.domain.document import Document
-from shared.domain.labels import Labels
+from shared.domain.labels import Labels, SuggestionSet
 from shared.domain.names import ProjectKind
 from shared.domain.page import Entry, Head, Page, entry_of, uncertainty
 from shared.domain.project import Project, Scope
 from shared.storage import page_codec
 from shared.storage.rows import to_json
 
-MAX_BYTES = 16 * 1024 * 1024
-#: Of a part and its document, beside the texts; a part of a document with few labels.
+MAX_BYTES = 24 * 1024 * 1024
+#: Of a part and its document, beside the texts and the items.
 OVERHEAD = 1_000
+#: Of an item of the document.
+ITEM_BYTES = 250
+
+
+def items_of(document: Document) -> int:
+    """How many suggestions, rejections, regions and entities it holds, also those that are kept for an undo: on them
+    depends how much memory a document takes.
+    """
+    count = len(document.rejected) + len(document.problems) + _items(document.labels, document.suggestions)
+    count += _items(document.aml_labels, None)
+    undo = document.undo
+    while undo is not None:
+        count += 1 + len(undo.rejected) + len(undo.problems) + _items(undo.labels, undo.suggestions)
+        undo = undo.earlier
+    return count
+
+
+def _items(labels: Labels | None, suggestions: SuggestionSet | None) -> int:
+    count = len(suggestions.items) if suggestions is not None else 0
+    if labels is not None:
+        count += len(labels.categories) // 3  # a category alone takes a third of what an entity takes
+        count += len(labels.regions) + sum([len(region.labels) for region in labels.regions])
+    return count
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One document: its JSON in the row, its entry in the head, its JSON in the digest ("": not learned from).
 
-    `size`: about the bytes that the part and its document take.
+    `size`: about the bytes that the part and its document take, which has most of the JSON as strings, too.
     """
 
     document: Document
@@ -44,7 +67,7 @@ class Part:
         text = to_json(page_codec.encode_document(document))
         learned = json.dumps(page_codec.learned(document)) if page_codec.is_learned(document) else ""
         categories, aml_categories = _categories(document.labels), _categories(document.aml_labels)
-        size = OVERHEAD + getsizeof(text) + getsizeof(learned) + 8 * len(categories + aml_categories)
+        size = OVERHEAD + 2 * getsizeof(text) + getsizeof(learned) + ITEM_BYTES * items_of(document)
         return cls(document, text, entry_of(document, order), learned, categories, aml_categories, size)
 
 

@@ -1,17 +1,21 @@
 """Rows made from remembered parts are those made from scratch, whoever wrote the page before."""
 
 import asyncio
+import gc
+import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.document import ANY_VERSION, Document, document_id
+from shared.domain.document import ANY_VERSION, Document, Undo, document_id
 from shared.domain.errors import LabelbridgeError
-from shared.domain.labels import EntityLabel, Hundredths, Labels, Region, Suggestion, SuggestionSet
+from shared.domain.labels import EntityLabel, Hundredths, Labels, Region, Rejected, Suggestion, SuggestionSet
 from shared.domain.names import Dataset, ProjectKind
 from shared.domain.page import Page, page_of
 from shared.domain.project import Project, Scope
@@ -22,8 +26,9 @@ from shared.services.review.bulk import BulkRequest
 from shared.services.review.documents import DocumentPatch
 from shared.services.review.service import Submitted
 from shared.storage import page_codec
-from shared.storage.page_parts import OVERHEAD, PageParts, head_of
-from shared.storage.rows import head_key, page_key
+from shared.storage.page_access import _weight
+from shared.storage.page_parts import OVERHEAD, PageParts, Part, head_of
+from shared.storage.rows import head_key, page_key, to_json
 from tests.support.services import App, in_process
 from tests.support.storage.memory import MemoryStorage
 from tests.unit.storage.test_heads import on_one_page
@@ -106,7 +111,7 @@ async def _check(storage: MemoryStorage) -> None:
     assert dict(row.values) == await page_codec.encode_page(page, "spill", _no_spill)
     expected = page_codec.summarize(page, project)
     assert replace(page_codec.decode_head(head), seq=page.seq) == expected
-    # A repeated save writes the very same row.
+    # The head reads back as it was written.
     stored = page_codec.encode_head(page_codec.decode_head(head))
     assert dict(head.values) == stored
 
@@ -230,6 +235,54 @@ def test_parts_are_of_the_documents_as_they_are(asked: list[tuple[Page, Project,
         assert asyncio.run(encode) == asyncio.run(page_codec.encode_page(page, "spill", _no_spill))
         assert parts._size == sum(part.size for known in parts._pages.values() for part in known.values())
         assert parts._size <= most
+
+
+SPANS = range(1_000, 1_300)
+SUGGESTED = SuggestionSet(
+    "r", "j", None, 1, "engine", tuple(Suggestion(f"id{n}", "Name", Hundredths(9), n, 300) for n in SPANS)
+)
+ENTITIES = Labels(regions=(Region(0, 9_000, tuple(EntityLabel("Name", n, 300) for n in SPANS)),))
+REJECTED = frozenset(Rejected("h" * 22, "Name", n, 300) for n in SPANS)
+UNDO = Undo(1, "j", None, None, frozenset(), content_changed=False)
+CONTENTS: dict[str, dict[str, Any]] = {
+    "few": {},
+    "suggestions": {"suggestions": SUGGESTED},
+    "entities": {"labels": ENTITIES},
+    "of the other studio": {"labels": Labels(), "aml_labels": ENTITIES},
+    "rejected": {"rejected": REJECTED},
+    "undo": {"undo": replace(UNDO, suggestions=SUGGESTED)},
+    "bulk reject": {"rejected": REJECTED, "undo": replace(UNDO, suggestions=SUGGESTED, rejected=REJECTED)},
+    "earlier undo": {"undo": replace(UNDO, earlier=replace(UNDO, labels=ENTITIES))},
+    "categories": {"labels": Labels(tuple(f"Category {n}" for n in SPANS))},
+}
+
+
+@pytest.mark.parametrize("changes", CONTENTS.values(), ids=CONTENTS)
+def test_what_is_remembered_counts_as_the_memory_that_it_takes(changes: dict[str, Any]) -> None:
+    plain = Document(
+        "a" * 22, "folder/name.txt", "en", blob_etag="e" * 20, content="h" * 22, excerpt="x" * 100
+    )
+    text = to_json(page_codec.encode_document(replace(plain, **changes)))
+
+    def read() -> list[Document]:
+        return [page_codec.decode_document(json.loads(text)) for _ in range(20)]
+
+    Part.of(read()[0], lambda _: None)  # what is created only once
+    gc.collect()
+    tracemalloc.start()
+    try:
+        found = read()
+        gc.collect()
+        of_documents, _ = tracemalloc.get_traced_memory()
+        parts = [Part.of(document, lambda _: None) for document in found]
+        gc.collect()
+        with_parts, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    page = Page(0, {str(number): document for number, document in enumerate(found)})
+    # A weight of 200,000 is about 70 MiB, as `KEPT_WEIGHT` says.
+    assert 100 < of_documents / _weight(page) < 370
+    assert 0.6 < with_parts / sum(part.size for part in parts) < 1.15
 
 
 def test_a_part_is_computed_again_only_for_another_document() -> None:
