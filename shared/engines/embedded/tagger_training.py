@@ -232,6 +232,12 @@ class _Words:
             before, after = divmod(int(found[number]), len(words))
             return pair(words[before], words[after])[side]
 
+        # Two pairs can have one name only if a word has its separator: a prediction sees one attribute then.
+        ambiguous = np.array(["|" in word for word in words])
+        first_of, number_of = dict[str, int](), np.arange(len(found))
+        for number in np.flatnonzero(ambiguous[found // len(words)] | ambiguous[found % len(words)]).tolist():
+            number_of[number] = first_of.setdefault(name(number, 0), number)
+        places = number_of[places]
         # As the second word of a pair, and as the first.
         first = [self.names.add(len(found), lambda n, side=side: name(n, side)) for side in (0, 1)]
         columns = np.stack([first[0] + places[at - 1], first[1] + places[at]], axis=1).astype(np.int32)

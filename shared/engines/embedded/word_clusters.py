@@ -67,7 +67,7 @@ class WordClusters:
 
 
 def cluster_names() -> list[str]:
-    """All that a word can be in; a level has at most as many clusters as the finest."""
+    """All that a word can be in: level `i` has at most `SIZES[i]` clusters."""
     return [_name(level, number) for level, size in enumerate(SIZES) for number in range(size)]
 
 

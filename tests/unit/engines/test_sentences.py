@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,14 +65,22 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(monkeypatch):
     assert (ours == theirs).mean() > 0.98
 
 
-def test_threads_compute_the_same_bits():
+def test_threads_compute_the_same_bits(monkeypatch):
+    monkeypatch.setattr(sentences, "_BATCH_PIECES", 100)
     texts = ODD + [example.text for example in examples.single(40)]
-    encoder = loaded()
-    one, two = (
-        sentences.Encoder(encoder._weights, encoder._tokenizer, threads=count).encode(texts)
-        for count in (1, 2)
-    )
-    assert np.array_equal(one, two)
+    encoder, both = loaded(), threading.Barrier(2, timeout=60)
+    one, two = (sentences.Encoder(encoder._weights, encoder._tokenizer, threads=count) for count in (1, 2))
+    used: set[int] = set()
+
+    def compute(cut: Any, arrays: Any) -> np.ndarray:
+        if id(arrays) not in used:
+            used.add(id(arrays))
+            both.wait()  # so that the other thread computes a batch, too
+        return sentences.Encoder._sums(two, cut, arrays)
+
+    two._sums = compute
+    assert np.array_equal(one.encode(texts), two.encode(texts))
+    assert used == set(map(id, two._arrays))
 
 
 def test_two_threads_compute_at_the_same_time(monkeypatch):
@@ -81,7 +90,7 @@ def test_two_threads_compute_at_the_same_time(monkeypatch):
     two = sentences.Encoder(encoder._weights, encoder._tokenizer, threads=2)
     used: list[object] = []
 
-    def compute(cut: object, arrays: object) -> np.ndarray:
+    def compute(cut: Any, arrays: Any) -> np.ndarray:
         used.append(arrays)
         both.wait()  # for the other thread
         return sentences.Encoder._sums(two, cut, arrays)
@@ -119,7 +128,7 @@ def test_the_error_of_a_helper_is_raised_when_all_have_stopped(monkeypatch):
     two = sentences.Encoder(encoder._weights, encoder._tokenizer, threads=2)
     failed = threading.Event()
 
-    def compute(cut: object, arrays: object) -> np.ndarray:
+    def compute(cut: Any, arrays: Any) -> np.ndarray:
         if threading.get_ident() == caller:
             assert failed.wait(60)
             return sentences.Encoder._sums(two, cut, arrays)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain.labels import Span
@@ -29,6 +29,7 @@ class _Named(WordClusters):
 
 
 @given(texts=TEXTS)
+@example(texts=[["|", "\u0301", "EU"], ["|\u0301", "EU"], ["EU", "|", "\u0301"]])
 def test_a_fit_sees_the_attributes_of_a_prediction(texts: list[list[str]]):
     documents: list[Document] = []
     for text in (" ".join(words) for words in texts):
@@ -56,3 +57,5 @@ def test_a_fit_sees_the_attributes_of_a_prediction(texts: list[list[str]]):
                 expected.append(sorted(attributes))
         assert [sorted(row) for row in names] == expected
         assert found.max() == 1
+        used = [words.names.of(n) for n in found.any(axis=0).nonzero()[0].tolist()]
+        assert len(set(used)) == len(used)
