@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
@@ -34,7 +34,7 @@ from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import Engine, EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
-from shared.services.autolabel.under_way import under_way
+from shared.services.autolabel.under_way import pages_of, under_way
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import Fitted, ModelCache, label_counts
@@ -117,13 +117,14 @@ class Planner:
         uploads = [upload for upload in pending if not upload.is_folder]
         if folders := [upload for upload in pending if upload.is_folder]:
             await self._scan_folders(project, folders[:FOLDERS_AT_ONCE])
-        fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in active.upload_pages]
+        taken = pages_of(active.uploads)
+        fresh = [u for u in uploads if page_of(u.document_id, project.pages) not in taken]
         heads, new = self._stores.pages.heads, _New(derived_job_id(message.id), project, latest)
         again = more or len(folders) > FOLDERS_AT_ONCE or len(fresh) < len(uploads)
         if fresh:
             again |= await self._plan_uploads(new, await heads(project.scope), fresh, active.uploads)
         elif not uploads and not active.uploads:
-            await self._plan_waiting(new, await heads(project.scope), active.document_pages)
+            await self._plan_waiting(new, await heads(project.scope), active.documents)
         again = again or bool(active.uploads and not uploads)  # what these register may wait for a plan
         if self._again.get(project.incarnation, ("", 0))[0] == message.id:
             del self._again[project.incarnation]  # it may come early: queue delays are whole seconds
@@ -426,16 +427,15 @@ class Planner:
                 return True
         return False
 
-    async def _plan_waiting(self, new: "_New", heads: Sequence[Head], taken: Collection[int]) -> None:
-        """`taken`: the pages whose waiting documents another job takes up."""
+    async def _plan_waiting(self, new: "_New", heads: Sequence[Head], apart: Sequence[Batch]) -> None:
+        taken = pages_of(apart)
         free = (head for head in heads if head.number not in taken)
         waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in free]
         if not any(count for _, count in waiting):
             return
         ready = await self._for_uploads(new.project, heads, JobSource.WAITING)
-        batches = batches_of(waiting, self._batch_documents(ready))
-        affordable = await self._afford(new.project, ready, batches)
-        if affordable:
+        batches = batches_of(waiting, self._batch_documents(ready), apart)
+        if affordable := await self._afford(new.project, ready, batches):
             parameters, more = affordable
             await self._create(JobKind.AUTOLABEL, new, parameters, batches, more)
 

@@ -1,5 +1,6 @@
 """What open jobs have under way, so that no plan takes up the same documents again."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shared.domain.jobs import AutolabelParameters, Batch, JobSource
@@ -9,13 +10,17 @@ from shared.services.jobs.stores import Stores
 
 @dataclass(slots=True)
 class UnderWay:
-    """The batches that are not done, and their pages: of uploads, which read the pending ones of their pages, and of
-    all documents that wait for suggestions.
+    """The batches that are not done: of uploads, which read the pending ones of their pages, and of documents, which
+    read those of their pages that wait or are unlabeled. Documents that begin to wait there later are planned when
+    these jobs have ended: the sweep plans once more before the project counts as idle.
     """
 
     uploads: list[Batch] = field(default_factory=list[Batch])
-    upload_pages: set[int] = field(default_factory=set[int])
-    document_pages: set[int] = field(default_factory=set[int])
+    documents: list[Batch] = field(default_factory=list[Batch])
+
+
+def pages_of(batches: Iterable[Batch]) -> set[int]:
+    return {page for batch in batches for page in range(batch.low, batch.high)}
 
 
 async def under_way(stores: Stores, project: Project) -> UnderWay:
@@ -28,10 +33,5 @@ async def under_way(stores: Stores, project: Project) -> UnderWay:
             continue  # a job on documents that a caller named does not take up the others of its pages
         done = {state.number for state in await stores.jobs.states(job) if state.done}
         left = [batch for number, batch in enumerate(job.batches) if number not in done]
-        pages = found.document_pages
-        if job.source is JobSource.UPLOAD:
-            found.uploads += left
-            pages = found.upload_pages
-        for batch in left:
-            pages.update(range(batch.low, batch.high))
+        (found.uploads if job.source is JobSource.UPLOAD else found.documents).extend(left)
     return found

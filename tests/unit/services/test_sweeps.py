@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from shared import telemetry
 from shared.connection.binding import Binding, StudioKind
 from shared.connection.state import Connection
 from shared.domain.document import ANY_VERSION, document_id
+from shared.domain.jobs import AutolabelParameters, Batch, Job, JobKind, JobSource, JobStatus
 from shared.domain.names import Studio
+from shared.services.jobs.lifecycle import PlanMessage
 from shared.services.projects.maintenance import PartsFailed
 from shared.services.review.documents import DocumentPatch
 from tests.support.services import App, Clock, in_process, logged
@@ -113,6 +116,37 @@ async def test_documents_whose_plan_was_lost_are_planned_before_a_project_counts
     clock.move(200)
     await app.container.maintenance.sweep()
     assert not await app.container.stores.active.all()
+
+
+async def test_documents_that_began_to_wait_on_pages_of_a_job_are_planned_after_it(clock: Clock) -> None:
+    app = in_process(MemoryStorage(), clock)
+    project = await app.create()
+    await app.upload({"a.txt": "@Refund:73 please"})
+    await app.drain()  # without a category, no suggestion
+    await app.define("Refund")
+    app.sent.waiting.clear()
+    jobs = app.container.stores.jobs
+    asked = AutolabelParameters(None, JobSource.HTTP)
+    job = Job.new(JobKind.AUTOLABEL, "job", project, clock(), asked)
+    batches = (Batch(0, project.pages, 1),)
+    job, _ = await jobs.create(replace(job, status=JobStatus.RUNNING, batches=batches))
+
+    async def waits() -> bool:
+        document = await app.document("a.txt")
+        assert document is not None
+        return document.waiting
+
+    await app.container.dispatcher.run(
+        PlanMessage(project=project.name, incarnation=project.incarnation, id="plan")
+    )
+    await app.drain()
+    assert await waits(), "the job may be reading it"
+
+    await jobs.save(replace(job, status=JobStatus.SUCCEEDED, updated=clock()))
+    clock.move(200)
+    await app.container.maintenance.sweep()
+    await app.drain()
+    assert not await waits()
 
 
 @pytest.mark.parametrize("flagged", [False, True])

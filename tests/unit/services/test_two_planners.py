@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import override
 
 import pytest
 
+from shared.domain.document import document_id
 from shared.domain.jobs import JobSource
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind, random_job_id
+from shared.domain.page import page_of
 from shared.domain.project import AutolabelSettings, ProjectSettings
 from shared.engines.base import Model
 from shared.services.jobs.lifecycle import PlanMessage
@@ -99,6 +102,12 @@ async def _drain(*apps: Life) -> None:
                 await app.deliver(*app.sent.waiting.popleft())
 
 
+async def _expect_pages_once(app: Life) -> None:
+    jobs = [job for job in await app.jobs() if not job.status.ended]
+    pages = Counter(n for job in jobs for batch in job.batches for n in range(batch.low, batch.high))
+    assert set(pages.values()) == {1}, "two batches have a page"
+
+
 async def _each_call(
     monkeypatch: pytest.MonkeyPatch, begin: Callable[[World], Awaitable[tuple[dict[str, str], Plan]]]
 ) -> AsyncGenerator[tuple[World, Life, Life, dict[str, str], Plan]]:
@@ -132,20 +141,24 @@ async def _waiting(world: World) -> tuple[dict[str, str], Plan]:
     await app.define("Refund")
     await app.fit()
     texts = {f"{n}.txt": f"{TEXT} {n}" for n in range(12)}
-    await app.upload(texts)
-    await app.drain()
-    on = ProjectSettings(autolabel=AutolabelSettings(on_upload=True))
-    await app.container.stores.directory.update("p", lambda found: replace(found, settings=on))
+    await _begin_to_wait(world, app, texts)
+    return texts, _planning(PlanMessage(project="p", incarnation=project.incarnation, id="plan"))
+
+
+async def _begin_to_wait(world: World, app: Life, texts: dict[str, str]) -> None:
+    for on in (False, True):
+        settings = ProjectSettings(autolabel=AutolabelSettings(on_upload=on))
+        await app.container.stores.directory.update("p", partial(replace, settings=settings))
+        if not on:
+            await app.upload(texts)
+            await app.drain()
     world.reads.clear()
     predicted.clear()
-    return texts, _planning(PlanMessage(project="p", incarnation=project.incarnation, id="plan"))
 
 
 async def test_uploads_that_two_instances_plan_are_in_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     async for world, first, second, texts, _ in _each_call(monkeypatch, _uploaded):
-        jobs = [job for job in await first.jobs() if not job.status.ended]
-        pages = Counter(n for job in jobs for batch in job.batches for n in range(batch.low, batch.high))
-        assert set(pages.values()) == {1}, "both have planned a page"
+        await _expect_pages_once(first)
         await _drain(first, second)
         world.expect_once(texts)
 
@@ -157,6 +170,25 @@ async def test_documents_that_waited_are_in_one_job_of_two_instances(monkeypatch
         assert sum(job.source is JobSource.WAITING for job in await first.jobs()) == 1
         await _drain(first, second)
         world.expect_once(texts)
+
+
+async def test_no_batch_of_documents_that_began_to_wait_later_spans_one_that_still_runs(world: World) -> None:
+    """It would read and predict the documents of that batch, too."""
+    texts, plan = await _waiting(world)
+    first, second = world.instance(), world.instance()
+    await plan(first)
+    [batch] = next(job for job in await first.jobs() if job.source is JobSource.WAITING).batches
+    pages = (await first.container.projects.get("p")).pages
+    numbers = {f"later-{n}.txt": page_of(document_id(f"later-{n}.txt"), pages) for n in range(1_000)}
+    before = next(name for name, page in numbers.items() if page < batch.low)
+    after = next(name for name, page in numbers.items() if page >= batch.high)
+    later = {name: f"{TEXT} {name}" for name in (before, after)}
+    await _begin_to_wait(world, second, later)
+
+    await plan(second)
+    await _expect_pages_once(first)
+    await _drain(first, second)
+    world.expect_once(texts | later)
 
 
 @pytest.mark.parametrize("begin", [_uploaded, _waiting])
