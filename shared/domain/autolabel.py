@@ -175,7 +175,7 @@ class LastFit:
     failure: str = ""
     #: The previous artifact, which jobs that are already planned may still load.
     former: str = ""
-    #: Older artifacts that jobs still used at the time of the fit.
+    #: Older artifacts that jobs still used at the time of the fit, or that could not be deleted.
     in_use: tuple[str, ...] = ()
     #: As of a trained model.
     edits: int = 0

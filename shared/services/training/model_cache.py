@@ -27,6 +27,7 @@ from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
 from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
+from shared.storage.gateways.ports import StorageError
 from shared.storage.leases import LeaseLost
 from shared.storage.uploads import READERS_EACH
 
@@ -169,8 +170,10 @@ class ModelCache:
             stack = telemetry.without_message(error)
             log.error(text, engine.name, project.name, exc_info=stack)  # noqa: TRY400 - no text
             failure = reason_of(error)
-        await self._remember(project, engine, learned, artifact, counts, failure, last)
-        await lease.release(self._stores.clock(), "")
+        try:
+            await self._remember(project, engine, learned, artifact, counts, failure, last)
+        finally:
+            await lease.release(self._stores.clock(), "")
         if failure:
             return Fitted(failure=failure, changed=True)
         return Fitted(artifact, changed=True, edits=project.edits)
@@ -185,13 +188,14 @@ class ModelCache:
         failure: str,
         last: LastFit | None,
     ) -> None:
-        """Note the fit; a model that two later ones have replaced is deleted when no job uses it any more."""
+        """Note the fit; a model that two later ones have replaced is deleted, by a later fit if a job still uses it."""
         now = self._stores.clock()
         if failure:
             none = LastFit("", "", project.kind, project.active_studio, counts, now)
             fit = replace(last or none, learned=learned, counts=counts, failure=failure, at=now)
         else:
             former = last.artifact if last and last.artifact != artifact else ""
+            replaced = (last.former, *last.in_use) if last else ()
             fit = LastFit(
                 learned,
                 artifact,
@@ -200,22 +204,28 @@ class ModelCache:
                 counts,
                 now,
                 former=former,
-                in_use=await self._purge(project, last, {artifact, former}) if last else (),
+                in_use=tuple(name for name in replaced if name and name not in {artifact, former}),
                 edits=project.edits,
             )
         await self._stores.fits.save(project.incarnation, engine.name, fit)
+        if fit.in_use and not failure:
+            await self._purge(project, engine, fit)
 
-    async def _purge(self, project: Project, last: LastFit, kept: Collection[str]) -> tuple[str, ...]:
-        """Delete the replaced models that no job uses; the others, to be looked at after the next fit."""
-        replaced = [name for name in (last.former, *last.in_use) if name and name not in kept]
-        if not replaced:
-            return ()
-        jobs = await self._stores.jobs.open_jobs(project.incarnation)
-        used = {job.parameters.artifact for job in jobs if isinstance(job.parameters, AutolabelParameters)}
-        for name in replaced:
-            if name not in used:
+    async def _purge(self, project: Project, engine: Engine, fit: LastFit) -> None:
+        """Delete the replaced models that no job uses; the others, and what fails, are left to the next fit."""
+        try:
+            jobs = await self._stores.jobs.open_jobs(project.incarnation)
+            used = {
+                job.parameters.artifact for job in jobs if isinstance(job.parameters, AutolabelParameters)
+            }
+            kept = tuple(name for name in fit.in_use if name in used)
+            for name in set(fit.in_use) - used:
                 await self._stores.artifacts.delete(name)
-        return tuple(name for name in replaced if name in used)
+            if kept != fit.in_use:
+                await self._stores.fits.save(project.incarnation, engine.name, replace(fit, in_use=kept))
+        except StorageError as error:
+            text = "Replaced models of the project '%s' could not be deleted; the next fit will do it: %s"
+            log.warning(text, project.name, telemetry.in_line(error))
 
     async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
         """What the service gets of the project: these categories, and labeled documents chosen for them."""

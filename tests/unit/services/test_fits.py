@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, override
 
 import pytest
 
-from shared.domain.autolabel import LastFit
 from shared.domain.document import Reading
-from shared.domain.jobs import AutolabelParameters, Job, JobKind, JobSource, JobStatus
+from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.labels import Example
 from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
@@ -20,7 +18,7 @@ from shared.services.training.evaluating import WrittenEvaluation
 from shared.services.training.model_cache import READS_AT_ONCE
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.uploads import READERS_EACH
-from tests.support.engines import NAME, ScriptedEngine
+from tests.support.engines import ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import App, Clock, result_json
 from tests.support.storage.faults import Crash
@@ -382,53 +380,6 @@ async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
     assert Counted.fits == []
 
     assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
-
-
-async def test_models_that_later_fits_replaced_are_deleted(app: Life) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    for number in range(4):
-        await app.fit()
-        await label_more(app, 1, start=number)
-    last = await last_fit(app)
-    assert await fitted_models(app) == sorted([last.artifact, last.former])
-
-
-async def test_a_replaced_model_that_a_job_uses_is_deleted_after_the_job(app: Life) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.fit()
-    used = (await last_fit(app)).artifact
-    project, jobs = await app.container.projects.get(app.name), app.container.stores.jobs
-    parameters = AutolabelParameters(None, JobSource.HTTP, NAME, artifact=used)
-    job = Job.new(JobKind.AUTOLABEL, "job", project, app.container.stores.clock(), parameters)
-    job, _ = await jobs.create(replace(job, status=JobStatus.RUNNING))
-    for number in range(3):
-        await label_more(app, 1, start=number)
-        await app.fit()
-    last = await last_fit(app)
-    assert last.in_use == (used,)
-    assert await fitted_models(app) == sorted([last.artifact, last.former, used])
-
-    await jobs.save(replace(job, status=JobStatus.SUCCEEDED))
-    await label_more(app, 1, start=3)
-    await app.fit()
-    last = await last_fit(app)
-    assert last.in_use == ()
-    assert await fitted_models(app) == sorted([last.artifact, last.former])
-
-
-async def last_fit(app: Life) -> LastFit:
-    project = await app.container.projects.get(app.name)
-    last = await app.container.stores.fits.last(project.incarnation, NAME)
-    assert last is not None
-    return last
-
-
-async def fitted_models(app: Life) -> list[str]:
-    container = app.container.stores.names.container
-    blobs = [blob.name async for page in app.blobs.list(container) for blob in page]
-    return sorted(name for name in blobs if "/fitted/" in name)
 
 
 async def test_an_evaluation_runs_once_however_often_it_is_asked_for(
