@@ -327,19 +327,20 @@ class QueueSweep:
         try:
             while received := await self._stores.queues.receive(queue, hidden):
                 settled = [await self._settle(queue, message, action) for message in received]
-                if self._stores.clock() >= until:
-                    return False
                 if not any(settled):  # what is left is not ours, or fails
                     if len(received) < MAX_RECEIVED:
                         break
                     failed, groups = settled.count(None), groups + 1
                     most = MOST_HIDDEN_AFTER_FAILURES if failed else MOST_HIDDEN_SECONDS
-                    if hidden >= most and groups < MOST_GROUPS_HIDDEN:
+                    hidden = min(hidden, most)
+                    if hidden == most and groups < MOST_GROUPS_HIDDEN and self._stores.clock() < until:
                         continue
                     self._hidden[queue] = min(2 * hidden, most)
                     text = "None of %d messages in the queue '%s' could be settled (%d failed); the oldest is of %s."
                     oldest = min(m.inserted for m in received).isoformat()
                     log.warning(text, len(received), queue, failed, oldest)
+                    return False
+                if self._stores.clock() >= until:
                     return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"

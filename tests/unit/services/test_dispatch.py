@@ -358,17 +358,19 @@ async def test_failed_uploads_of_other_apps_do_not_hold_back_ours(
     assert f"None of 32 messages in the queue '{BLOB_TRIGGER_POISON}' could be settled" in caplog.text
 
 
-@pytest.mark.parametrize(("outage", "most"), [(False, 3_600), (True, 900)])
+@pytest.mark.parametrize(
+    ("outage", "most", "last"),
+    [("none", 3_600, 3_600), ("always", 900, 900), ("later", 3_600, 900)],
+)
 async def test_messages_that_cannot_be_settled_are_hidden_for_a_limited_time(
-    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, outage: bool, most: int
+    app: App, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, outage: str, most: int, last: int
 ) -> None:
     message = {
         "FunctionId": "Host.Functions.document_uploaded",
         "BlobName": "a.txt",
         "ContainerName": "other",
     }
-    if outage:  # one fails, the others are not ours
-        await app.create()
+    if outage != "none":  # one fails, the others are not ours
         await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message | {"ContainerName": app.documents}))
     for _ in range(400):
         await storage.queues.send(BLOB_TRIGGER_POISON, json.dumps(message))
@@ -384,16 +386,31 @@ async def test_messages_that_cannot_be_settled_are_hidden_for_a_limited_time(
 
     monkeypatch.setattr(storage.queues, "receive", noted)
     monkeypatch.setattr(app.container.queue_sweep, "_seen", fails)
+    if outage == "always":
+        await app.create()
     for _ in range(10):
         await app.container.queue_sweep.run("document_uploaded")
     assert (hidden[0], max(hidden), hidden[-1]) == (60, most, most)
+    if outage == "later":
+        await app.create()
+        await app.container.queue_sweep.run("document_uploaded")
+    assert hidden[-1] == last
 
 
-@pytest.mark.parametrize(("count", "sweeps"), [(32, 4), (600, 8)])
+@pytest.mark.parametrize(("count", "seconds", "sweeps"), [(32, 0, 4), (600, 0, 8), (40, 2, 4)])
 async def test_messages_that_fail_do_not_hold_back_those_behind_them(
-    app: App, storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, count: int, sweeps: int
+    app: App,
+    storage: MemoryStorage,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    seconds: int,
+    sweeps: int,
 ) -> None:
-    """Such as those of a project whose documents cannot be read: 480 would come back before the next are reached."""
+    """Such as those of a project whose documents cannot be read: 480 would come back before the next are reached.
+
+    Also where 32 of them, at so many seconds each, take all the time of a sweep.
+    """
     job = await job_of(app)
     for number in range(count):
         message = JobMessage.of(job).model_copy(update={"job": f"fails-{number}"})
@@ -403,6 +420,7 @@ async def test_messages_that_fail_do_not_hold_back_those_behind_them(
 
     async def fails(work: Work, reason: str) -> None:
         if isinstance(work, JobMessage) and work.job != job.id:
+            clock.move(seconds)
             raise RuntimeError
         await give_up(work, reason)
 
