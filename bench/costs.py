@@ -39,14 +39,16 @@ class Entities(Repeating):
         self.under_way = self.most_under_way = 0
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
         self.counts["written"] += len(operations)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             for _ in range(COMMIT_TURNS):
                 await asyncio.sleep(0)
-            return await super().commit(partition, operations)
+            return await super().commit(partition, operations, at_once=at_once)
         finally:
             self.under_way -= 1
 

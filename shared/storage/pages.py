@@ -258,7 +258,7 @@ class PageStore(PageReader):
             events = await self._outbox.prepare(scope.incarnation, self._events(scope, planned))
             operations = [*(operation for part in planned for operation in part.operations), *events]
             try:
-                etags = await self._table.commit(scope.incarnation, operations)
+                etags = await self._table.commit(scope.incarnation, operations, at_once=True)
             except (RowExists, RowChanged, RowMissing) as refusal:
                 if not await self._is_ours(scope, planned):
                     changed = [d for d in drafts if d.planned and _names(d.planned, refusal.key)] or drafts

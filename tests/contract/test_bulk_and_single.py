@@ -1,4 +1,4 @@
-"""A renewal of a lease, and any small write, does not wait behind the transactions of many batches."""
+"""A renewal of a lease, a group of saves and any small write do not wait behind the transactions of many batches."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ SECONDS = 30
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job("job", JobKind.AUTOLABEL, "p", "incarnation", "edition", NOW, NOW)
 ROWS = 97
+ROWS_OF_SAVES = 90
 PROJECT = ("incarnation", pending_partition("incarnation"))
 
 
@@ -31,7 +32,7 @@ PROJECT = ("incarnation", pending_partition("incarnation"))
     ],
     ids=["a project", "a process", "a project and others"],
 )
-async def test_a_renewal_passes_the_large_transactions_of_other_batches(
+async def test_a_renewal_and_saves_pass_the_large_transactions_of_other_batches(
     partitions: Sequence[str], limit: int
 ) -> None:
     """The service holds them back: what is sent after them has only so many before it."""
@@ -39,7 +40,10 @@ async def test_a_renewal_passes_the_large_transactions_of_other_batches(
 
     async def answer(request: Received) -> Scripted:
         nonlocal under_way, most
-        if request.body.count(b"PUT ") != ROWS:
+        rows = request.body.count(b"PUT ")
+        if rows == ROWS_OF_SAVES:
+            return batch_answer(*[part("204 No Content", 'W/"2"')] * rows)
+        if rows != ROWS:
             done = {"ETag": 'W/"2"'}
             one = not request.path.endswith("$batch")
             return Scripted(204, "", done) if one else batch_answer(part("204 No Content", 'W/"2"'))
@@ -59,8 +63,9 @@ async def test_a_renewal_passes_the_large_transactions_of_other_batches(
             batches = [tasks.create_task(table.commit(name, operations)) for name in partitions]
             await begun.wait()
             await Lease(table, JOB, 0, "token", 'W/"1"').renew(NOW)
+            await table.commit(partitions[0], operations[:ROWS_OF_SAVES], at_once=True)
             assert not any(batch.done() for batch in batches)
-            assert len(service.received) == limit + 1, "others wait here, where nothing waits for them"
+            assert len(service.received) == limit + 2, "others wait here, where nothing waits for them"
             go_on.set()
         assert [len(batch.result()) for batch in batches] == [ROWS] * len(partitions)
 

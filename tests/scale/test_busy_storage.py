@@ -27,7 +27,6 @@ from tests.support.services import App, Sent, settings
 from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 from tests.support.virtual_time import VirtualLoop, virtual_now
 
-PROJECTS = ("a", "b", "c")
 DOCUMENTS = 500
 #: That the service takes for a row of a transaction: 12 large ones take 12 s, a lease 20 s.
 ROW_SECONDS = 0.01
@@ -87,11 +86,11 @@ def _container(storage: MemoryStorage, table: Table, sent: Sent) -> Container:
     return Container(given, stores, {"instant": InstantEngine})
 
 
-async def _uploads(reads: Counter[str]) -> BusyTable:
+async def _uploads(projects: Sequence[str], reads: Counter[str]) -> BusyTable:
     storage = MemoryStorage(clock=virtual_now, page_sizes=FULL_PAGES)
     sent = Sent(storage.queues)
     app = App(_container(storage, storage.table("projects"), sent), sent, storage.blobs)
-    for name in PROJECTS:
+    for name in projects:
         app.name, app.documents = name, f"docs-{name}"
         await app.create()
         await app.define("Refund")
@@ -99,7 +98,7 @@ async def _uploads(reads: Counter[str]) -> BusyTable:
         await app.upload({f"{name}-first.txt": "A text."})
         await app.drain()  # with its suggestion: there is a model
     await asyncio.sleep(10)  # the collection window has passed
-    for name in PROJECTS:
+    for name in projects:
         app.documents = f"docs-{name}"
         await app.upload({f"{name}-{number}.txt": "A text." for number in range(DOCUMENTS)})
     read = storage.blobs.read
@@ -119,15 +118,16 @@ async def _uploads(reads: Counter[str]) -> BusyTable:
             await asyncio.gather(*(instance.dispatcher.run_or_retry(parse(body)) for body in bodies))
 
     await drained()
-    for name in PROJECTS:
+    for name in projects:
         app.name = name
         jobs = await app.jobs(JobKind.AUTOLABEL)
         assert all(job.status.ended for job in jobs)
     return busy
 
 
+@pytest.mark.parametrize("projects", ["abc", "abcdef"], ids=["3 projects", "6 projects"])
 def test_leases_are_renewed_in_time_behind_12_large_transactions(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    projects: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So no batch is begun again: each document is read once."""
     caplog.set_level(logging.WARNING)
@@ -136,9 +136,9 @@ def test_leases_are_renewed_in_time_behind_12_large_transactions(
         loop = runner.get_loop()
         for module in (registering, planning, stores_module, azure_tables):
             monkeypatch.setattr(module, "monotonic", loop.time)
-        busy = runner.run(_uploads(reads))
+        busy = runner.run(_uploads(projects, reads))
 
     assert busy.most_large == LARGE_AT_ONCE
     assert busy.longest < LEASE_FOR.total_seconds()
     assert not [record for record in caplog.records if "lease" in record.getMessage()]
-    assert reads == Counter({f"{name}-{number}.txt": 1 for name in PROJECTS for number in range(DOCUMENTS)})
+    assert reads == Counter({f"{name}-{number}.txt": 1 for name in projects for number in range(DOCUMENTS)})

@@ -16,10 +16,12 @@ class Repeating(Table):
         self._when = when
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
         if self._when(operations):
-            await self._inner.commit(partition, operations)
-        return await self._inner.commit(partition, operations)
+            await self._inner.commit(partition, operations, at_once=at_once)
+        return await self._inner.commit(partition, operations, at_once=at_once)
 
     @override
     async def get(self, partition: str, key: str, *, select: Sequence[str] | None = None) -> Row | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
@@ -148,48 +148,77 @@ LARGE_AT_ONCE = 12
 LARGE_SECONDS = 6.0
 """Large transactions of a process that are under way: at most so many, and so many as are done in that time. A service
 that is busy answers in the order of arrival, so that those of many batches would delay saves, and renewals of leases
-until the leases have run out. A lease is renewed 13 s before."""
+until the leases have run out. A lease is renewed 13 s before it ends."""
 LARGE_OF_PROJECT = 4
 """How many of them are of one project. A partition takes 2,000 rows/s, which four transactions of 100 rows exceed if
 each takes less than 0.2 s; other projects need not wait while it is throttled."""
+KNOWN_PROJECTS = 256  # whose transactions' time is remembered
 
 
 class Turns:
-    """The turns of large transactions, in the order of arrival; fewer at a time while each takes the service long."""
+    """The turns of large transactions, in the order of arrival; fewer at a time while each takes the service long.
+
+    A project whose partition is throttled must not hold back others. One whose transactions take less than half of the
+    average goes by its own. One of which nothing is known begins with a transaction if less than half are under way.
+    """
 
     def __init__(self) -> None:
-        self.under_way = 0
+        self._under_way = Counter[str]()
         self._seconds = LARGE_SECONDS / LARGE_AT_ONCE
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._seconds_of: dict[str, float] = {}
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
-    async def begin(self) -> None:
+    @property
+    def under_way(self) -> int:
+        """Of all projects."""
+        return self._under_way.total()
+
+    async def begin(self, project: str) -> None:
         """Wait for a turn."""
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.append((project, turn))
         self._admit()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()
+                self._leave(project)
             raise
 
-    def end(self, seconds: float) -> None:
+    def end(self, project: str, seconds: float) -> None:
         """The transaction took the service so long: the time from sending it by the number of those under way then."""
         self._seconds = (self._seconds + seconds) / 2
-        self._leave()
+        self._seconds_of[project] = (self._seconds_of.pop(project, seconds) + seconds) / 2
+        if len(self._seconds_of) > KNOWN_PROJECTS:
+            self._seconds_of.pop(next(iter(self._seconds_of)))
+        self._leave(project)
 
-    def _leave(self) -> None:
-        self.under_way -= 1
+    def _leave(self, project: str) -> None:
+        self._under_way -= Counter({project: 1})
         self._admit()
 
     def _admit(self) -> None:
-        most = LARGE_AT_ONCE if self._seconds <= 0 else min(LARGE_AT_ONCE, LARGE_SECONDS / self._seconds)
-        while self._waiting and self.under_way < max(1, int(most)):
-            turn = self._waiting.popleft()
-            if not turn.done():
+        waiting, self._waiting = self._waiting, []
+        for project, turn in waiting:
+            if turn.done():
+                continue
+            if self.under_way < self._most(project):
                 turn.set_result(None)
-                self.under_way += 1
+                self._under_way[project] += 1
+            else:
+                self._waiting.append((project, turn))
+
+    def _most(self, project: str) -> int:
+        """With how many of all projects under way the next of this one has to wait."""
+        most = _in_time(self._seconds)
+        known = self._seconds_of.get(project)
+        if known is None:
+            return max(most, LARGE_AT_ONCE // 2) if not self._under_way[project] else most
+        return _in_time(known) if known < self._seconds / 2 else most
+
+
+def _in_time(seconds: float) -> int:
+    return max(1, int(min(LARGE_AT_ONCE, LARGE_SECONDS / seconds))) if seconds > 0 else LARGE_AT_ONCE
 
 
 class AzureTable(Table):
@@ -234,8 +263,10 @@ class AzureTable(Table):
         return self._pages(partition, low, high, select, None)
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
-        async with self.turn(partition, len(operations)) as commit:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
+        async with self.turn(partition, 0 if at_once else len(operations)) as commit:
             return await commit(partition, operations)
 
     @override
@@ -247,12 +278,12 @@ class AzureTable(Table):
         # A project has two partitions. Its own turn comes first: what waits for that takes no turn of other projects.
         project = partition.partition("|")[0]
         async with self._large_of.setdefault(project, asyncio.Semaphore(LARGE_OF_PROJECT)):
-            await self._large.begin()
+            await self._large.begin(project)
             beside, started = self._large.under_way, monotonic()
             try:
                 yield self._commit
             finally:
-                self._large.end((monotonic() - started) / beside)
+                self._large.end(project, (monotonic() - started) / beside)
 
     @override
     async def create(self) -> None:

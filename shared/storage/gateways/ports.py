@@ -236,11 +236,14 @@ class Table(Protocol):
         """The same rows page by page as the service gives them: any page may be short or empty."""
         ...
 
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
         """Do all operations or none, in one call; return the new etags, "" for a delete.
 
         A table that does not exist is created once. Raises RowExists, RowChanged, RowMissing (with key and
-        index), TooLarge, BadKey. An empty list of operations costs no call.
+        index), TooLarge, BadKey. An empty list of operations costs no call. `at_once`: for saves of people, which do
+        not wait behind the large transactions of batches.
         """
         ...
 

@@ -175,8 +175,12 @@ class _FaultyTable(Table):
         return self._faults.each("table", "query", partition, pages)
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
-        return await self._call("commit", partition, lambda: self._inner.commit(partition, operations))
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
+        return await self._call(
+            "commit", partition, lambda: self._inner.commit(partition, operations, at_once=at_once)
+        )
 
     @override
     async def create(self) -> None:

@@ -82,7 +82,9 @@ class MemoryTable(Table):
         return self._pages(partition, low, high, select, None)
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
         check_commit(partition, operations)
         if not operations:
             return []

@@ -126,7 +126,9 @@ async def test_the_head_is_written_only_when_it_changes() -> None:
 
     class Watched(Repeating):
         @override
-        async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        async def commit(
+            self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+        ) -> list[str]:
             commits.append(operations)
             return await inner.commit(partition, operations)
 

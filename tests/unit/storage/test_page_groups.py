@@ -31,18 +31,22 @@ class Watched(Repeating):
     def __init__(self, storage: MemoryStorage) -> None:
         super().__init__(storage.table("projects"))
         self.sizes: list[int] = []
+        self.at_once: list[bool] = []
         self.begun = asyncio.Event()
         self.before: Callable[[], Awaitable[object]] | None = None
 
     @override
-    async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+    async def commit(
+        self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+    ) -> list[str]:
         self.begun.set()
         await asyncio.sleep(0)
         before, self.before = self.before, None
         if before is not None:
             await before()
         self.sizes.append(len(operations))
-        return await self._inner.commit(partition, operations)
+        self.at_once.append(at_once)
+        return await self._inner.commit(partition, operations, at_once=at_once)
 
 
 async def watched(storage: MemoryStorage) -> tuple[App, Watched]:
@@ -90,6 +94,7 @@ async def test_writers_of_other_pages_wait_and_then_share_a_transaction() -> Non
     await asyncio.gather(*(app.label(name, "Login") for name in names[1:]), first)
 
     assert table.sizes == [3, 33]
+    assert table.at_once == [True, True], "a save waits for no batch"
     await all_labeled(storage, names)
 
 

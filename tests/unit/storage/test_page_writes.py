@@ -135,7 +135,9 @@ async def test_our_own_write_is_recognized_after_someone_else_wrote_the_page(sav
 
     class Slow(Repeating):
         @override
-        async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        async def commit(
+            self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+        ) -> list[str]:
             if not isinstance(operations[0], Replace):
                 return await inner.commit(partition, operations)
             await inner.commit(partition, operations)
@@ -197,7 +199,9 @@ async def test_a_lock_between_read_and_write_wins(saving: Saving) -> None:
 
     class Between(Repeating):
         @override
-        async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        async def commit(
+            self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+        ) -> list[str]:
             nonlocal locked
             if not locked:
                 locked = True
@@ -227,7 +231,9 @@ async def test_a_page_that_others_write_all_the_time_is_given_up_with_a_reason(s
 
     class Busy(Repeating):
         @override
-        async def commit(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        async def commit(
+            self, partition: str, operations: Sequence[Operation], *, at_once: bool = False
+        ) -> list[str]:
             if isinstance(operations[0], Replace):
                 touch = UpsertMerge(operations[0].key, {"g15": 0})
                 await inner.commit(partition, [touch])
