@@ -32,6 +32,8 @@ KINDS = {
     "connection/jobs": "Connection", "push/jobs": "Push",
 }  # fmt: skip
 
+LIVE = {"notStarted", "running", "cancelling"}
+
 CategoryOption = Annotated[
     list[str] | None, typer.Option("--category", help="Only this category; may be repeated.")
 ]
@@ -103,23 +105,25 @@ def fits(project: ProjectOption = "", as_json: JsonOption = False) -> None:
     with session.project(out, project) as api:
         found = list(api.fits())
     rows = [_fit(state) for state in found]
-    heads = ("begun", "engine", "labeled documents", "state", "seconds", "reason")
-    out.result(found, table(heads, rows, right=(2, 4)) if rows else "No engine was fitted yet.")
+    heads = ("started", "engine", "labeled documents", "state", "seconds", "reason")
+    out.result(found, table(heads, rows, right=(2, 4)) if rows else "No engine has been fitted yet.")
 
 
 def _fit(state: JobState) -> tuple[object, ...]:
     result = state.get("result") or {}
     status: dict[str, Any] = result.get("trainingStatus") or {}
     begin, end = status.get("startDateTime"), status.get("endDateTime")
-    begun = datetime.fromisoformat(begin) if begin else None
-    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    seconds = ""
+    if begin and (end or state["status"] in LIVE):  # a fit that an earlier version gave up has no end
+        until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+        seconds = f"{(until - datetime.fromisoformat(begin)).total_seconds():.1f}"
     words = session.describe(state)
     if state["status"] == "running":
         words += f", {status.get('percentComplete', 0)} %"
     reasons = " ".join(error["message"] for error in state.get("errors", []))
     return (
-        moment(begin or state["createdDateTime"]), result.get("engine"), result.get("labeledDocuments"), words,
-        f"{(until - begun).total_seconds():.1f}" if begun else "", reasons,
+        moment(begin or state["createdDateTime"]), result.get("engine"),
+        result.get("labeledDocuments") if begin else "", words, seconds, reasons,
     )  # fmt: skip
 
 

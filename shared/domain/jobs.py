@@ -339,6 +339,9 @@ class FitResult:
     labeled_documents: int = 0
     training_status: TrainingState = field(default_factory=TrainingState)
 
+    def stopped(self, status: JobStatus, now: datetime) -> "FitResult":
+        return replace(self, training_status=self.training_status.stopped(status, now))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:

@@ -334,7 +334,7 @@ async def test_training_shows_its_figures(cli: Cli, new_project: MakeProject):
 async def test_fits_are_listed_with_progress_duration_and_reason(cli: Cli, new_project: MakeProject):
     project = await new_project()
     cli.signed_in(project.name)
-    assert (await run(cli, "fits")).out == "No engine was fitted yet.\n"
+    assert (await run(cli, "fits")).out == "No engine has been fitted yet.\n"
     await project.suggested({"a.txt": "@Refund:73"}, "Refund")
     await project.upload({"odd.txt": "@unfit"})
     await project.scan()

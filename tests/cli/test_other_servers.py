@@ -180,6 +180,35 @@ def serving(answer: str) -> Iterator[str]:
         yield url
 
 
+def fit(job_status: str, **state: object) -> dict[str, object]:
+    """The fit of an engine as the API answers it."""
+    created = "2030-01-01T00:00:00Z"
+    result = {"engine": "embedded", "labeledDocuments": 7, "trainingStatus": {"percentComplete": 0, **state}}
+    return {
+        "jobId": "fit", "status": job_status, "createdDateTime": created, "lastUpdatedDateTime": created,
+        "result": result, "errors": [], "warnings": [],
+    }  # fmt: skip
+
+
+def test_a_fit_shows_documents_after_its_start_and_seconds_until_its_end(cli: Cli):
+    """One that an earlier version gave up has no end."""
+    start, end = "2030-01-01T00:00:00Z", "2030-01-01T00:00:02Z"
+    given_up = fit("failed", startDateTime=start, status="running")
+    ended = fit("failed", startDateTime=start, endDateTime=end, status="failed")
+    found = [fit("notStarted", status="notStarted"), given_up, ended]
+
+    async def answering(_: web.Request) -> web.Response:
+        return web.json_response({"value": found})
+
+    server = web.Application()
+    server.router.add_route("*", "/{rest:.*}", answering)
+    with serve_in_thread(server) as url:
+        cli.environment |= {"LABELBRIDGE_URL": url, "LABELBRIDGE_KEY": "k"}
+        _, *lines = cli("fits", "-p", "p").out.splitlines()
+    rows = [" ".join(line.split("UTC")[1].split()) for line in lines]
+    assert rows == ["embedded not started", "embedded 7 failed", "embedded 7 failed 2.0"]
+
+
 def test_a_server_of_another_kind_is_no_sign_in(cli: Cli):
     """It answers JSON, but not who called."""
     with serving("another API") as url:

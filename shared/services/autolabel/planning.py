@@ -343,8 +343,7 @@ class Planner:
         if (error := _obstacle(fitted)) == FIT_RUNNING:
             return  # the holder of the lease requests the other fits when it ends
         status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
-        now = self._stores.clock()
-        state = started.stopped(status, now) if error else started.succeeded(now)
+        state = started if error else started.succeeded(self._stores.clock())
         result = FitResult(name, labeled, state)
         if fitted.changed and fitted.failure:  # before the fit ends, for then a repeat does nothing
             await self._report_failure(project, engine, heads, fitted)

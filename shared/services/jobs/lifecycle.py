@@ -23,6 +23,7 @@ from shared.domain.jobs import (
     BatchResult,
     BulkParameters,
     BulkResult,
+    FitResult,
     Job,
     JobError,
     JobKind,
@@ -269,14 +270,15 @@ class JobService:
         errors: Sequence[JobError] = (),
         warnings: Sequence[JobError] = (),
     ) -> Job:
-        """Write the end of a job; one that has ended stays as it is."""
+        """Write the end of a job, with that of a fit; one that has ended stays as it is."""
         if job.status.ended:
             return job
+        now, last = self._stores.clock(), job.result if result is None else result
         ended = replace(
             job,
             status=status,
-            updated=self._stores.clock(),
-            result=job.result if result is None else result,
+            updated=now,
+            result=last.stopped(status, now) if isinstance(last, FitResult) else last,
             errors=(*job.errors, *errors),
             warnings=(*job.warnings, *warnings),
         )

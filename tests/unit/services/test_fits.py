@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, override
 
 import pytest
 
 from shared.domain.document import Reading
-from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.jobs import FitResult, Job, JobKind, JobStatus
 from shared.domain.labels import Example
 from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.domain.training import SplitOptions
@@ -380,6 +381,33 @@ async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
     assert Counted.fits == []
 
     assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
+
+
+async def test_a_fit_that_is_given_up_has_the_time_of_its_end(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
+    [message] = [parse(body) for queue, body in app.sent.waiting if queue == FIT_QUEUE]
+
+    async def fails(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable("busy")
+
+    monkeypatch.setattr(app.container.model_cache, "fit", fails)
+    with pytest.raises(StorageUnavailable):
+        await app.container.dispatcher.run(message)
+    ends: list[datetime | None] = []
+    for _ in range(2):
+        await app.container.dispatcher.give_up(message, "The work failed five times.")
+        [fit] = await app.container.autolabel.fits(app.name)
+        result = fit.result_as(FitResult)
+        assert result is not None
+        state = result.training_status
+        assert (fit.status, state.status, state.percent_complete) == (JobStatus.FAILED, JobStatus.FAILED, 10)
+        assert (state.start_date_time or fit.updated) < fit.updated
+        ends.append(state.end_date_time)
+    assert ends == [fit.updated, fit.updated]
 
 
 async def test_an_evaluation_runs_once_however_often_it_is_asked_for(
