@@ -80,3 +80,28 @@ async def test_the_last_fit_is_shown_with_duration_and_reason(
     await studio.page.reload()
     await expect(fit.get_by_text("FloatingPointError")).to_be_visible()
     await expect(fit.get_by_text("2 labeled documents")).to_be_visible()
+
+
+async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_asked_for_again(
+    new_project: MakeProject, open_studio: OpenStudio
+) -> None:
+    project = await new_project()
+    studio = await open_studio()
+    page, address = studio.page, re.compile(r"/autolabel/fits\?")
+    await page.route(address, lambda route: route.fulfill(status=404))
+    await studio.go(project.name, "autolabel")
+    failure = page.get_by_role("alert")
+    await expect(failure).to_have_count(1)
+
+    created = "2030-01-01T00:00:00Z"
+    waiting = {
+        "jobId": "fit", "status": "notStarted", "createdDateTime": created, "lastUpdatedDateTime": created,
+        "result": {"engine": "scripted", "labeledDocuments": 0, "trainingStatus": {"status": "notStarted"}},
+    }  # fmt: skip
+    await page.unroute(address)
+    await page.route(address, lambda route: route.fulfill(json={"value": [waiting]}))
+    await failure.get_by_role("button", name="Try again").click()
+    fit = page.get_by_role("region", name="Last fit on labels")
+    await expect(fit.get_by_role("progressbar")).to_be_visible()
+    await expect(fit.get_by_text("labeled document")).to_have_count(0)
+    await expect(failure).to_have_count(0)

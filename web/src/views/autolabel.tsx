@@ -33,10 +33,13 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
     () => CALM_MS,
     `${open.name}|${finished}`,
   );
-  const live = !!list?.some((job) => !ended(job));
   const fit = usePoll(
     () => lastFit(open.name),
-    (found) => (live || (found && !ended(found)) ? LIVE_MS : CALM_MS),
+    // A job that has not started may wait for it.
+    (found) =>
+      (found && !ended(found)) || jobs.data.value?.some((job) => job.status === "notStarted")
+        ? LIVE_MS
+        : CALM_MS,
     `${open.name}|${list?.length}|${finished}`,
   );
   return (
@@ -53,6 +56,8 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
           onStarted={jobs.again}
         />
       )}
+      {/* While the server does not respond, the jobs say so. */}
+      {fit.error.value && !jobs.error.value && <Failure message={fit.error.value} onRetry={fit.again} />}
       {fit.data.value && <LastFit fit={fit.data.value} />}
       <Engines engines={engines.data.value ?? []} />
       <h2>Jobs</h2>
@@ -93,10 +98,12 @@ function LastFit({ fit }: { fit: Job<FitResult> }) {
         </time>
       </div>
       {!ended(fit) && <Progress value={(percentComplete ?? 0) / 100} label="Fit" />}
-      <p class="job-counts">
-        {plural(result?.labeledDocuments ?? 0, "labeled document")}
-        {typeof seconds === "number" && <> · {duration(seconds)}</>}
-      </p>
+      {startDateTime && (
+        <p class="job-counts">
+          {plural(result?.labeledDocuments ?? 0, "labeled document")}
+          {typeof seconds === "number" && <> · {duration(seconds)}</>}
+        </p>
+      )}
       {!!fit.errors?.length && <p class="notice bad">{reasons(fit)}</p>}
     </section>
   );
