@@ -132,7 +132,7 @@ class Exists(Stop):
 def show(name: ChosenProject = "", as_json: JsonOption = False) -> None:
     """Show a project with its document and label counts."""
     out = Output(as_json)
-    with chosen_project(out, name) as api:
+    with chosen_project(out, name, option="") as api:
         found, counts, connection = api.get(), api.statistics(), api.connection()
     lines = [facts(_facts(found, counts)), ""]
     if connection["state"] != "none":

@@ -148,14 +148,12 @@ def client(out: Output, config: Config | None = None) -> Generator[Client]:
 
 
 @contextmanager
-def project(out: Output, name: str) -> Generator[ProjectClient]:
-    """The client of the project that a command names, or of the chosen one."""
+def project(out: Output, name: str, option: str = " with --project NAME") -> Generator[ProjectClient]:
+    """The client of the project that a command names, or of the chosen one. `option`: how the command names it."""
     config = signed_in(out)
     chosen = name or config.project
     if not chosen:
-        raise Usage(
-            "Name the project with --project NAME, or choose one with 'labelbridge projects use NAME'."
-        )
+        raise Usage(f"Name the project{option}, or choose one with 'labelbridge projects use NAME'.")
     with client(out, config) as made:
         yield made.project(chosen)
 

@@ -351,7 +351,9 @@ async def test_fits_are_listed_with_progress_duration_and_reason(cli: Cli, new_p
 async def test_show_takes_the_project_in_use(cli: Cli, new_project: MakeProject):
     project = await new_project()
     cli.signed_in()
-    assert "projects use NAME" in (await run(cli, "projects", "show", status=2)).err
+    refused = (await run(cli, "projects", "show", status=2)).err
+    assert "Name the project, or choose one with 'labelbridge projects use NAME'." in refused
+    assert "--project" not in refused
     await run(cli, "projects", "use", project.name)
     shown = await run(cli, "projects", "show")
     assert shown.out.startswith("name ")
