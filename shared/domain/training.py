@@ -35,6 +35,10 @@ class SplitOptions:
     kind: SplitKind = SplitKind.PERCENTAGE
     testing: int = 20
 
+    def uses(self, dataset: Dataset) -> bool:
+        """Whether documents of this set train or test."""
+        return dataset is Dataset.TRAIN or self.kind is SplitKind.MANUAL
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSplit:
@@ -86,11 +90,11 @@ def split(documents: Iterable[SplitDocument], options: SplitOptions, seed: int =
 def sample(documents: Sequence[SplitDocument], options: SplitOptions, seed: int = 0) -> frozenset[str]:
     """Ids of the documents to train and test with: of a large project, a part that is split as all would be."""
     train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
-    test_set = [document for document in documents if document.dataset is Dataset.TEST]
-    most = MAX_TRAINED
     if options.kind is SplitKind.PERCENTAGE:
         most = min(100 * MAX_TRAINED // (100 - options.testing), MAX_TRAINED + MAX_TESTED)
-    return _sampled(train_set, most, seed) | _sampled(test_set, MAX_TESTED, seed)
+        return _sampled(train_set, most, seed)
+    test_set = [document for document in documents if document.dataset is Dataset.TEST]
+    return _sampled(train_set, MAX_TRAINED, seed) | _sampled(test_set, MAX_TESTED, seed)
 
 
 def _sampled(documents: Sequence[SplitDocument], most: int, seed: int) -> frozenset[str]:

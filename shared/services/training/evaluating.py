@@ -61,9 +61,13 @@ class LabelSnapshot:
     edits: int
 
     def sampled(self, project: Project, options: SplitOptions) -> "LabelSnapshot":
-        """As many of them as a training uses; the others count as unused."""
+        """As many of them as a training uses. The others of the sets that the split is of count as unused."""
         chosen = sample(self.to_split(project), options)
-        beyond = {d.location: BEYOND for key, d in self.documents.items() if key not in chosen}
+        beyond = {
+            d.location: BEYOND
+            for key, d in self.documents.items()
+            if key not in chosen and options.uses(d.dataset)
+        }
         documents = {key: document for key, document in self.documents.items() if key in chosen}
         return replace(self, documents=documents, unused={**self.unused, **beyond})
 

@@ -129,3 +129,11 @@ def test_a_manual_split_of_a_large_project_has_a_sample_of_each_set(monkeypatch:
     train, test = documents(*"AB" * 20), documents(*"AB" * 20, dataset=Dataset.TEST, prefix="t")
     chosen = sample([*train, *test], MANUAL)
     assert Counter(key[0] for key in chosen) == {"d": 10, "t": 4}
+
+
+def test_a_percentage_split_has_no_sample_of_the_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = documents(*"AB" * 5), documents(*"AB" * 5, dataset=Dataset.TEST, prefix="t")
+    assert Counter(key[0] for key in sample([*train, *test], SplitOptions())) == {"d": 10}
+    monkeypatch.setattr(training, "MAX_TRAINED", 4)
+    monkeypatch.setattr(training, "MAX_TESTED", 4)
+    assert Counter(key[0] for key in sample([*train, *test], SplitOptions())) == {"d": 5}

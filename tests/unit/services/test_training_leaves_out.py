@@ -9,9 +9,10 @@ from shared.domain.document import ANY_VERSION, Reading, document_id
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import JobKind, JobStatus, TrainResult
 from shared.domain.labels import EntityLabel, Labels, Region
-from shared.domain.names import ProjectKind
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.training import SplitKind, SplitOptions, left_out
 from shared.engines.embedded.engine import EmbeddedEngine
+from shared.services.review.documents import DocumentPatch
 from shared.services.training.service import TrainRequest
 from shared.wire.api import job_json
 from tests.support.engines import NAME
@@ -253,7 +254,7 @@ async def test_entities_that_do_not_fit_the_text_are_left_out_and_counted(app: A
 async def test_a_large_project_is_trained_and_tested_with_some_of_its_documents(
     storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only their texts are read, and the job says how many were not needed."""
+    """Only their texts are read, none of the Test set, and the job says how many were not needed."""
     monkeypatch.setattr(training, "MAX_TRAINED", 8)
     monkeypatch.setattr(training, "MAX_TESTED", 4)
     app = living(storage, clock)
@@ -263,6 +264,13 @@ async def test_a_large_project_is_trained_and_tested_with_some_of_its_documents(
     await app.drain()
     for name in names:
         await app.label(name, "Bike" if name == "07.txt" else "Car")
+    tests = {f"test{n}.txt": f"text of test {n}" for n in range(6)}
+    await app.upload(tests)
+    await app.drain()
+    for name in tests:
+        await app.label(name, "Car")
+        patch = DocumentPatch(dataset=Dataset.TEST)
+        await app.container.documents.patch(app.name, document_id(name), ANY_VERSION, patch, "tester")
     read: list[str] = []
     inspect = app.container.stores.uploads.inspect
 
