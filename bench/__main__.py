@@ -58,7 +58,7 @@ def _ratio(old: dict[str, float | None], new: dict[str, float | None], key: str)
     return f"{later / earlier:.2f}" if earlier and later else ""
 
 
-def measure(arguments: argparse.Namespace) -> Report:
+def measure(arguments: argparse.Namespace, out: Path) -> Report:
     report = Report(machine())
     sizes = (
         [arguments.documents]
@@ -79,21 +79,29 @@ def measure(arguments: argparse.Namespace) -> Report:
             if size >= LARGE:
                 try:
                     with serve_with_blobs(large.CONTAINER, large.texts(size)) as server:
-                        _run(report, f"{size:,}{FOUND_BY_NAME}", large.Large(server, size))
-                except RuntimeError as error:  # the figures of the other sizes count all the same
-                    print(f"{size:,}: {error}", file=sys.stderr)
+                        _run(report, f"{size:,}{FOUND_BY_NAME}", large.Large(server, size), out)
+                except Exception as error:  # noqa: BLE001 - the figures of the other sizes count all the same
+                    print(f"{size:,}: {type(error).__name__}: {error}", file=sys.stderr)
                     report.failed = True
                 continue
             with serve(NODE_OPTIONS=f"{options} {BY_KEY}" if arguments.by_key else options) as server:
-                _run(report, f"{size:,}", Scenarios(server, size))
+                _run(report, f"{size:,}", Scenarios(server, size), out)
         if arguments.idle:
             report.add("idle", asyncio.run(idle(*PROJECTS)))
+            _write(report, out)
     return report
 
 
-def _run(report: Report, title: str, scenarios: Scenarios) -> None:
+def _run(report: Report, title: str, scenarios: Scenarios, out: Path) -> None:
     report.add(title, asyncio.run(scenarios.run()))
     report.failed |= scenarios.failed
+    _write(report, out)
+
+
+def _write(report: Report, out: Path) -> None:
+    """After each size, so that a run that is ended keeps the figures that it has."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": report.machine, "figures": report.medians()}, indent=1))
 
 
 def main() -> int:
@@ -114,10 +122,8 @@ def main() -> int:
         return 0
     if arguments.into and not (arguments.into.is_file() and arguments.into.read_text().count(MARK) == 2):
         parser.error(f"--into: {arguments.into} is no file with two lines {MARK}")
-    report = measure(arguments)
     out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"machine": report.machine, "figures": report.medians()}, indent=1))
+    report = measure(arguments, out)
     if arguments.into:
         before, _, after = arguments.into.read_text().split(MARK)
         arguments.into.write_text(f"{before}{MARK}\n{report.markdown()}\n\n{MARK}{after}")

@@ -19,7 +19,7 @@ import httpx
 from bench import engines_speed, raw
 from bench.api import Api
 from bench.processes import children, command_line, usage
-from bench.server import Server, serve
+from bench.server import Server, end_on_sigterm, serve
 from bench.texts import name_of
 from shared.domain.document import document_id
 
@@ -190,6 +190,7 @@ async def measure(server: Server, kind: str, count: int, new: int) -> None:
 
 
 def main() -> None:
+    end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench.during_fit", description=__doc__)
     parser.add_argument("--documents", type=int, default=3_000)
     parser.add_argument("--kind", choices=list(KINDS), default="single")

@@ -151,7 +151,7 @@ class Large(Scenarios):
             )
             content = (await self._api.client.get(state["resultUrl"], params=None)).content
         found = content.count(b'"class"')
-        return taken.rate("export with labels", found)
+        return taken.rate("labels, export", found)
 
     @override
     async def _embedded(self) -> Figure:
@@ -160,9 +160,10 @@ class Large(Scenarios):
         await self._upload(first, count)
         await self._api.wait(await self._api.post("http/documents/:scan"))
         await self._api.until("http", "total", self._count)
+        before = (await self._api.counts("http"))["autoLabeled"]
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/autolabel/jobs", {"engine": "embedded"}))
-        await self._require_suggestions("http", count)
+        await self._require_suggestions("http", count, before)
         return taken.rate(f"autolabel, embedded engine, with fit, {count:,} new texts", count)
 
     async def _train(self) -> Figure:

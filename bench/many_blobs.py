@@ -8,6 +8,7 @@ import asyncio
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,8 @@ def serve_with_blobs(container: str, texts: Sequence[str]) -> Iterator[Server]:
             asyncio.run(raw.upload(server.connection_string, container, joined, name_of))
         divide(data_dir, container, parts)
         del encoded, parts, joined
-        with serve(data_dir, NODE_OPTIONS=BY_KEY) as server:
+        options = os.environ.get("NODE_OPTIONS", "")
+        with serve(data_dir, NODE_OPTIONS=f"{options} {BY_KEY}") as server:
             yield server
 
 

@@ -13,7 +13,7 @@ from azure.storage.blob.aio import ContainerClient
 
 from bench.api import Api
 from bench.processes import usage
-from bench.server import Server, serve
+from bench.server import Server, end_on_sigterm, serve
 
 MIB = 1024 * 1024
 CONTAINER = "bench-memory"
@@ -96,6 +96,7 @@ async def measured(name: str, size: int, *, blob: bool = False) -> str:
 
 
 async def main() -> None:
+    end_on_sigterm()
     print(f"{'':<44}{'MiB':>8}{'peak':>8}{'status':>8}{'answer s':>10}{'all s':>8}{'CPU s':>8}")
     print(await measured("a body of 30 MiB", 30 * MIB), flush=True)
     print(await measured("a body over the app's limit (31 MiB)", 31 * MIB), flush=True)

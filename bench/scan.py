@@ -10,7 +10,7 @@ from azure.storage.blob.aio import BlobServiceClient, ContainerClient
 from bench import raw
 from bench.api import Api
 from bench.many_blobs import serve_with_blobs
-from bench.server import Server
+from bench.server import Server, end_on_sigterm
 from bench.texts import documents, name_of
 
 CONTAINER = "bench-scan"
@@ -74,6 +74,7 @@ async def _require_counts(api: Api, count: int) -> None:
 
 
 def main() -> None:
+    end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench.scan", description=__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
     count = parser.parse_args().documents

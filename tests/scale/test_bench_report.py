@@ -1,13 +1,21 @@
 """What `make bench` prints and writes."""
 
+import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
+from contextlib import nullcontext
+from pathlib import Path
 
+import pytest
+
+from bench import __main__ as program
 from bench.__main__ import MARK
 from bench.idle import VALID
 from bench.measure import Figure, Report
-from bench.server import ROOT
+from bench.scenarios import Scenarios
+from bench.server import ROOT, Server, connection_string
 
 
 def test_the_tables_of_a_run_for_the_documentation():
@@ -59,3 +67,30 @@ def test_a_page_without_the_marks_is_refused_before_anything_is_measured(tmp_pat
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
         assert f"--into: {page} is no file with two lines {MARK}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error", [subprocess.TimeoutExpired("azurite", 60), KeyError("name"), RuntimeError("it did not start")]
+)
+def test_figures_are_written_after_each_size_and_kept_when_the_largest_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+):
+    async def run(self: Scenarios) -> list[Figure]:
+        return [Figure("import", "/s", 5.0)]
+
+    def refuse(*_: object) -> None:
+        written.append([*json.loads(out.read_text())["figures"]])
+        raise error
+
+    out, written = tmp_path / "results" / "out.json", list[list[str]]()
+    monkeypatch.setenv("FULL", "1")
+    monkeypatch.setattr(program, "LARGEST", program.LARGE)
+    monkeypatch.setattr(program, "SIZES", (10,))
+    monkeypatch.setattr(program, "import_cpu", lambda **_: 1.0)
+    monkeypatch.setattr(program, "serve", lambda **_: nullcontext(Server("", connection_string(1), 0, 0)))
+    monkeypatch.setattr(program, "serve_with_blobs", refuse)
+    monkeypatch.setattr(Scenarios, "run", run)
+    report = program.measure(Namespace(documents=None, repeat=1, idle=False, by_key=False), out)
+    assert "10: import" in written[0]
+    assert (report.failed, list(report.sizes)) == (True, ["start", "10"])
+    assert f"20,000: {type(error).__name__}: " in capsys.readouterr().err
