@@ -79,6 +79,7 @@ TESTED = {
     "python -m bench": "tests/scale/test_bench_report.py and tests/scale/test_short_bench.py",
     "python -m bench.during_fit": "minutes: prints times; tests/integration/engines/test_fits.py holds when fits run",
     "python -m bench.engines_speed": "minutes: prints times, which no test holds",
+    "python -m bench.packed_texts": "minutes: prints times, which no test holds",
     "python -m devhost events": "tests/docs/test_examples.py",
     "python -m devhost host": "tests/docs/test_commands.py",
     "python -m labelbridge": "tests/cli/terminal.py starts it",
