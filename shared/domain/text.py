@@ -153,7 +153,7 @@ BEYOND: Final = "MoreThanNeeded"
 _REASONS: Final = {
     MISSING: "the blob does not exist",
     CHANGED: "the content changed after it was labeled; confirm the labels",
-    BEYOND: "a training uses at most 5,000 documents to learn from, and 10,000 in all",
+    BEYOND: "a training or an evaluation uses at most 10,000 documents, 5,000 of them to learn from",
     "UnsupportedFileType": "the file is not a .txt file",
     "EmptyDocument": "the file contains no text",
     "InvalidEncoding": "the file is not UTF-8",

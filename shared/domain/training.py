@@ -91,20 +91,20 @@ def sample(documents: Sequence[SplitDocument], options: SplitOptions, seed: int 
     """Ids of the documents to train and test with: of a large project, a part that is split as all would be."""
     train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
     if options.kind is SplitKind.PERCENTAGE:
-        most = min(100 * MAX_TRAINED // (100 - options.testing), MAX_TRAINED + MAX_TESTED)
-        return _sampled(train_set, most, seed)
+        most = min(100 * MAX_TRAINED // (100 - options.testing), 100 * MAX_TESTED // options.testing)
+        return _sampled(train_set, most, seed, most // 2)
     test_set = [document for document in documents if document.dataset is Dataset.TEST]
-    return _sampled(train_set, MAX_TRAINED, seed) | _sampled(test_set, MAX_TESTED, seed)
+    return _sampled(train_set, MAX_TRAINED, seed, MAX_TRAINED // 2) | _sampled(test_set, MAX_TESTED, seed, 0)
 
 
-def _sampled(documents: Sequence[SplitDocument], most: int, seed: int) -> frozenset[str]:
-    """At most so many: half of them are shared out equally to the categories, which lets rare ones have all of theirs;
-    the others are a systematic sample of what is left.
+def _sampled(documents: Sequence[SplitDocument], most: int, seed: int, shared: int) -> frozenset[str]:
+    """At most so many: `shared` of them are shared out equally to the categories, which lets rare ones have all of
+    theirs; the others are a systematic sample of what is left, in which each category has its share.
     """
     if len(documents) <= most:
         return frozenset(document.id for document in documents)
     strata = _strata(documents)
-    each = most // (2 * len(set(strata.values())))
+    each = shared // len(set(strata.values()))
     taken, rest, counts = list[str](), list[str](), Counter[str]()
     for key in sorted(strata, key=lambda key: (strata[key], _rank(seed, key))):
         counts[strata[key]] += 1

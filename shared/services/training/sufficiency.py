@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from shared.domain.errors import InvalidArgument
 from shared.domain.names import Dataset, ProjectKind
+from shared.domain.text import BEYOND
 from shared.domain.training import LeftOut, SplitDocument, SplitKind, SplitOptions, split, tests_of
 from shared.engines.base import Engine
 
@@ -103,8 +104,9 @@ def _missing(
 def _not_counted(tests: int, left_out: Sequence[LeftOut]) -> str:
     """Labeled documents that the caller may have counted."""
     parts = [f"{tests} in the Test set"] if tests else []
-    reasons = [f"{found.count:,} {found.code}" for found in left_out if not found.entities]
-    count = sum(found.count for found in left_out if not found.entities)
+    unusable = [found for found in left_out if not found.entities and found.code != BEYOND]
+    reasons = [f"{found.count:,} {found.code}" for found in unusable]
+    count = sum(found.count for found in unusable)
     parts += [f"{count:,} that cannot be used ({', '.join(reasons)})"] if count else []
     return f" Not counted: {' and '.join(parts)}." if parts else ""
 

@@ -4,7 +4,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain import training
@@ -102,6 +102,7 @@ def test_nothing_and_one(options: SplitOptions) -> None:
     st.integers(),
     st.randoms(use_true_random=False),
 )
+@example(["A"] * 200, 95, 0, random.Random(0))
 def test_a_large_project_trains_and_tests_with_a_sample(
     categories: list[str], testing: int, seed: int, order: random.Random
 ) -> None:
@@ -114,13 +115,14 @@ def test_a_large_project_trains_and_tests_with_a_sample(
         order.shuffle(given_documents)
         assert sample(given_documents, options, seed) == chosen
 
-    most = min(60 * 100 // (100 - testing), 100)
+    most = min(60 * 100 // (100 - testing), 40 * 100 // testing)
     assert len(chosen) == min(most, len(categories))
     used = Counter(categories[int(key[1:])] for key in chosen)
     for category, count in Counter(categories).items():
         assert used[category] >= min(count, most // 12)
     found = split([d for d in given_documents if d.id in chosen], options, seed)
     assert len(found.train) <= 61
+    assert len(found.test) <= 40
 
 
 def test_a_manual_split_of_a_large_project_has_a_sample_of_each_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +131,17 @@ def test_a_manual_split_of_a_large_project_has_a_sample_of_each_set(monkeypatch:
     train, test = documents(*"AB" * 20), documents(*"AB" * 20, dataset=Dataset.TEST, prefix="t")
     chosen = sample([*train, *test], MANUAL)
     assert Counter(key[0] for key in chosen) == {"d": 10, "t": 4}
+
+
+def test_a_sample_of_a_test_set_keeps_the_shares_of_its_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is measured on documents as they are."""
+    monkeypatch.setattr(training, "MAX_TESTED", 10)
+    test = documents(*"A" * 36, *"B" * 4, dataset=Dataset.TEST)
+    chosen = sample(test, MANUAL)
+    assert Counter(document.labels.categories for document in test if document.id in chosen) == {
+        ("A",): 9,
+        ("B",): 1,
+    }
 
 
 def test_a_percentage_split_has_no_sample_of_the_test_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from shared.domain.training import SplitKind, SplitOptions, left_out
 from shared.engines.embedded.engine import EmbeddedEngine
 from shared.services.review.documents import DocumentPatch
 from shared.services.training.service import TrainRequest
+from shared.services.training.sufficiency import check_testing
 from shared.wire.api import job_json
 from tests.support.engines import NAME
 from tests.support.lives import living
@@ -123,6 +124,14 @@ async def _unread(app: App) -> None:
     assert isinstance(app.blobs, MemoryBlobs)
     app.blobs.refusals[app.documents, "2.txt"] = "BlobArchived"
     await app.upload({"3.txt": "another text"}, events=False)
+
+
+def test_documents_beyond_a_sample_do_not_count_as_unusable() -> None:
+    found = left_out({"a.txt": "MoreThanNeeded", "b.txt": "EmptyDocument"})
+    with pytest.raises(InvalidArgument) as caught:
+        check_testing([], SplitOptions(), found)
+    assert "Not counted: 1 that cannot be used (1 EmptyDocument)." in caught.value.message
+    assert [detail.inner_code for detail in caught.value.details] == ["EmptyDocument", "MoreThanNeeded"]
 
 
 REASONS = [
