@@ -171,7 +171,9 @@ class PageStore(PageReader):
                 continue
             planned = await self._plan(scope, project, [pages[n] for n in left], change, author)
             done |= {n: pages[n] for n in left if n not in planned}
-            landed = await self._commit(scope, planned, closing)
+            # Jobs wait for their turn; people, who save several pages at once, do not.
+            at_once = closing is None and not ignores_fence
+            landed = await self._commit(scope, planned, closing, at_once=at_once)
             done |= landed
             left = [n for n in left if n not in done]
             if not left and landed is not _REFUSED:
@@ -358,7 +360,7 @@ class PageStore(PageReader):
         return edited(page, edit, seq=seq, revision=author.revision)
 
     async def _commit(
-        self, scope: Scope, planned: Mapping[int, Planned], closing: Closing | None
+        self, scope: Scope, planned: Mapping[int, Planned], closing: Closing | None, *, at_once: bool
     ) -> dict[int, Page]:
         """The pages that landed. When a row was in the way, those before it; then the caller reads again."""
         landed: dict[int, Page] = {}
@@ -369,7 +371,9 @@ class PageStore(PageReader):
             operations = [*(operation for part in chunk for operation in part.operations), *events]
             last = closing is not None and index == len(chunks) - 1
             try:
-                async with self._table.turn(scope.incarnation, len(operations) + 1) as commit:
+                async with self._table.turn(
+                    scope.incarnation, 0 if at_once else len(operations) + 1
+                ) as commit:
                     if closing is not None and last:  # not before: while this waited, the row was renewed
                         operations.append(closing.operation())
                     etags = await commit(scope.incarnation, operations)

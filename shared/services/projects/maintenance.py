@@ -323,7 +323,7 @@ class QueueSweep:
         may follow, each sweep doubles the time that unsettled ones are hidden, until all have been read; at the limit
         of that time it reads on.
         """
-        hidden, groups = self._hidden.get(queue, HIDDEN_SECONDS), 0
+        hidden, groups, at_limit = self._hidden.get(queue, HIDDEN_SECONDS), 0, False
         try:
             while received := await self._stores.queues.receive(queue, hidden):
                 settled = [await self._settle(queue, message, action) for message in received]
@@ -332,8 +332,9 @@ class QueueSweep:
                         break
                     failed, groups = settled.count(None), groups + 1
                     most = MOST_HIDDEN_AFTER_FAILURES if failed else MOST_HIDDEN_SECONDS
+                    at_limit |= hidden >= most
                     hidden = min(hidden, most)
-                    if hidden == most and groups < MOST_GROUPS_HIDDEN and self._stores.clock() < until:
+                    if at_limit and groups < MOST_GROUPS_HIDDEN and self._stores.clock() < until:
                         continue
                     self._hidden[queue] = min(2 * hidden, most)
                     text = "None of %d messages in the queue '%s' could be settled (%d failed); the oldest is of %s."
@@ -341,6 +342,8 @@ class QueueSweep:
                     log.warning(text, len(received), queue, failed, oldest)
                     return False
                 if self._stores.clock() >= until:
+                    if None in settled:
+                        self._hidden[queue] = min(2 * hidden, MOST_HIDDEN_AFTER_FAILURES)
                     return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the other queues are read
             text = "The queue '%s' could not be read; the next sweep will read it (%s: %s)"

@@ -152,7 +152,8 @@ until the leases have run out. A lease is renewed 13 s before it ends."""
 LARGE_OF_PROJECT = 4
 """How many of them are of one project. A partition takes 2,000 rows/s, which four transactions of 100 rows exceed if
 each takes less than 0.2 s; other projects need not wait while it is throttled."""
-KNOWN_PROJECTS = 256  # whose transactions' time is remembered
+KNOWN_PROJECTS, KNOWN_SECONDS = 256, 60
+"""How many projects are remembered with the time that their transactions took, and for how long."""
 
 
 class Turns:
@@ -165,7 +166,7 @@ class Turns:
     def __init__(self) -> None:
         self._under_way = Counter[str]()
         self._seconds = LARGE_SECONDS / LARGE_AT_ONCE
-        self._seconds_of: dict[str, float] = {}
+        self._seconds_of: dict[str, tuple[float, float]] = {}  # and when that was
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @property
@@ -188,7 +189,8 @@ class Turns:
     def end(self, project: str, seconds: float) -> None:
         """The transaction took the service so long: the time from sending it by the number of those under way then."""
         self._seconds = (self._seconds + seconds) / 2
-        self._seconds_of[project] = (self._seconds_of.pop(project, seconds) + seconds) / 2
+        known, _ = self._seconds_of.pop(project, (seconds, 0))
+        self._seconds_of[project] = (known + seconds) / 2, monotonic()
         if len(self._seconds_of) > KNOWN_PROJECTS:
             self._seconds_of.pop(next(iter(self._seconds_of)))
         self._leave(project)
@@ -211,8 +213,8 @@ class Turns:
     def _most(self, project: str) -> int:
         """With how many of all projects under way the next of this one has to wait."""
         most = _in_time(self._seconds)
-        known = self._seconds_of.get(project)
-        if known is None:
+        known, when = self._seconds_of.get(project, (0, -KNOWN_SECONDS))
+        if monotonic() - when >= KNOWN_SECONDS:
             return max(most, LARGE_AT_ONCE // 2) if not self._under_way[project] else most
         return _in_time(known) if known < self._seconds / 2 else most
 

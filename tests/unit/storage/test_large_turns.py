@@ -9,6 +9,7 @@ import pytest
 
 from shared.storage.gateways import azure_tables
 from shared.storage.gateways.azure_tables import (
+    KNOWN_SECONDS,
     LARGE,
     LARGE_AT_ONCE,
     LARGE_OF_PROJECT,
@@ -85,6 +86,21 @@ def test_fewer_are_under_way_while_storage_is_slow_for_every_project(run: Run) -
         await asyncio.gather(*(table.commits(project, 20) for project in "abc"))
         assert max(table.seen) == LARGE_AT_ONCE, "before anything is known"
         assert max(table.seen[LARGE_AT_ONCE * 2 :]) <= LARGE_AT_ONCE / 2
+
+    run(scenario())
+
+
+def test_projects_that_were_fast_long_ago_are_not_exempt_while_storage_is_slow_for_all(run: Run) -> None:
+    async def scenario() -> None:
+        table = Partitions(dict.fromkeys("abcd", 0.05), one_by_one=True)
+        for project in "abc":
+            await table.commits(project, 1)
+        await asyncio.sleep(KNOWN_SECONDS)
+        table.seconds = dict.fromkeys("abcd", 4.0)
+        await table.commits("d", 4)  # by now storage is known to be slow
+        table.seen.clear()
+        await asyncio.gather(*(table.commits(project, 12) for project in "abc"))
+        assert max(table.seen) <= len("abc"), "of each the first, as nothing is known of it"
 
     run(scenario())
 

@@ -1,7 +1,8 @@
 """Writers of single pages share transactions, and each is answered as if it had come alone (rules V2, V5)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import override
 
@@ -13,9 +14,12 @@ from shared.domain.labels import Labels
 from shared.domain.names import DocumentStatus
 from shared.domain.page import Edit, Page, page_of
 from shared.domain.project import DEFAULT_PAGES, Project
+from shared.domain.review import Decision
+from shared.services.review.bulk import BulkRequest
 from shared.services.review.listing import DocumentQuery
+from shared.services.review.service import Submitted
 from shared.storage import pages
-from shared.storage.gateways.ports import Operation, StorageUnavailable
+from shared.storage.gateways.ports import Commit, Operation, StorageUnavailable
 from shared.storage.pages import Author
 from tests.support.repeating import Repeating
 from tests.support.services import App, in_process
@@ -32,6 +36,8 @@ class Watched(Repeating):
         super().__init__(storage.table("projects"))
         self.sizes: list[int] = []
         self.at_once: list[bool] = []
+        self.turns: list[int] = []
+        """Operations of the transactions that ask for a turn; 0: it need not wait for one."""
         self.begun = asyncio.Event()
         self.before: Callable[[], Awaitable[object]] | None = None
 
@@ -47,6 +53,12 @@ class Watched(Repeating):
         self.sizes.append(len(operations))
         self.at_once.append(at_once)
         return await self._inner.commit(partition, operations, at_once=at_once)
+
+    @override
+    @asynccontextmanager
+    async def turn(self, partition: str, operations: int) -> AsyncGenerator[Commit]:
+        self.turns.append(operations)
+        yield self.commit
 
 
 async def watched(storage: MemoryStorage) -> tuple[App, Watched]:
@@ -80,6 +92,25 @@ async def test_writers_of_one_page_share_a_read_and_a_transaction() -> None:
     assert storage.counter.since(before) == {("table", "get"): 1, ("table", "commit"): 1}
     await all_labeled(storage, names)
     assert app.container.stores.pages._groups._waiting == {}
+
+
+async def test_a_save_of_many_pages_takes_no_turn_of_jobs() -> None:
+    storage = MemoryStorage()
+    names = [f"d{n}.txt" for n in range(12)]
+    app = in_process(storage)
+    await app.create()
+    await app.define("Refund", "Login")
+    await app.upload(dict.fromkeys(names, "@Refund:73"))
+    await app.drain()
+    app, table = await watched(storage)
+
+    saved = [Submitted(Decision(document_id(name), accept_all=True), ANY_VERSION) for name in names[:10]]
+    await app.container.review.save("p", saved, "me")
+    assert (table.turns, table.sizes) == ([0], [30])
+
+    await app.container.bulk.start("p", BulkRequest(accept=True), "me", "bulk")
+    await app.drain()
+    assert table.turns[1] == max(table.sizes[1:]) == 7  # two pages, and the row of the batch
 
 
 async def test_writers_of_other_pages_wait_and_then_share_a_transaction() -> None:
