@@ -100,7 +100,7 @@ def watch(
 
 
 def fits(project: ProjectOption = "", as_json: JsonOption = False) -> None:
-    """List the fits of engines on the labels, newest first, with their progress, duration and errors."""
+    """List the fits of engines on the labels, newest first."""
     out = Output(as_json)
     with session.project(out, project) as api:
         found = list(api.fits())
