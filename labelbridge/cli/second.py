@@ -16,9 +16,7 @@ from labelbridge.client import ProjectClient
 from labelbridge.client.models import AgreementAnswer, BlindItem, SecondReview, SecondReviewBody
 from labelbridge.formats.records import Field
 
-app = typer.Typer(
-    no_args_is_help=True, help="Have a sample labeled a second time, blind, and compare the labels."
-)
+app = typer.Typer(no_args_is_help=True, help="Have a sample labeled again, blind, and compare the labels.")
 
 #: Categories that have a key at a time.
 KEYS = 9
