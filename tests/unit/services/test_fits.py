@@ -285,9 +285,10 @@ async def test_the_last_model_serves_after_a_fit_that_failed(
     await label_more(app, 10)
     monkeypatch.setattr(Counted, "fails", True)
     for number, name in enumerate(("a.txt", "b.txt", "c.txt")):
-        await app.upload({name: "@Refund:73"})
-        await app.drain()
-        assert await app.pending(name) == ["Refund"]
+        for upload in (name, f"later-{name}"):  # the second after the fit failed, with the same labels
+            await app.upload({upload: "@Refund:73"})
+            await app.drain()
+            assert await app.pending(upload) == ["Refund"]
         await label_more(app, 1, start=10 + number)  # too few since the fit that failed
     assert Counted.fits == [1, 11]
     assert (await app.autolabel("asked")).errors[0].code == "FitFailed"
