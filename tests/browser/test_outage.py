@@ -51,6 +51,36 @@ async def test_nothing_is_decided_while_the_next_document_is_loading(
     )  # fmt: skip
 
 
+async def test_a_key_pressed_the_moment_a_document_appears_moves_on(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The page has only just put that document into the address, which must not bring it back."""
+    studio, project = await two_documents(open_studio, new_project)
+    page = studio.page
+    go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await page.route(re.compile(rf"/{document_id('b.txt')}/text\?"), hold)
+    await page.evaluate(
+        """() => {
+            const replace = history.replaceState.bind(history);
+            history.replaceState = (...arguments_) => {
+                replace(...arguments_);
+                history.replaceState = replace;
+                const key = new KeyboardEvent("keydown", { key: "a", bubbles: true, cancelable: true });
+                queueMicrotask(() => document.dispatchEvent(key));
+            };
+        }"""
+    )
+    await studio.review(project.name)
+    await expect(page.locator(".pointed")).to_have_text("Loading the document…")
+    go_on.set()
+    await expect(studio.text).to_have_text("@Refund:70 two")
+
+
 async def test_what_could_not_be_read_is_read_again(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:

@@ -49,17 +49,26 @@ export function href(
 }
 
 const hash = signal(window.location.hash);
-window.addEventListener("hashchange", () => (hash.value = window.location.hash));
+/** The address that the page itself wrote last, until a person goes to another. */
+let written: string | null = null;
+window.addEventListener("hashchange", () => {
+  written = null;
+  hash.value = window.location.hash;
+});
 
 export const route = computed(() => parse(hash.value));
 
 /** Whether the view is of the present address: the browser reports a change of it a moment later. */
 export const isShown = (): boolean => hash.peek() === window.location.hash;
 
+/** Whether a person went to the present address; the page writes others itself, to name what it shows. */
+export const isAskedFor = (): boolean => written !== window.location.hash;
+
 /** Changes the address without a new entry in the browser's history, as moving through the documents does. */
 export function replace(target: string): void {
   window.history.replaceState(null, "", target);
-  hash.value = window.location.hash;
+  written = window.location.hash;
+  hash.value = written;
 }
 
 /** The key in an address like `#key=…`, which is gone from the address and from the browser's history at once. */

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef } from "preact
 import { may } from "../auth/session";
 import { count, plural } from "../domain/format";
 import { isEntities } from "../domain/labels";
-import { href, isShown, replace, type Tab } from "../router";
+import { href, isAskedFor, isShown, replace, type Tab } from "../router";
 import { filtersFrom, narrowing, queryFrom, type Filters } from "../state/filters";
 import { keyCap, readLayout } from "../state/keyboard";
 import type { OpenProject } from "../state/project";
@@ -54,7 +54,7 @@ export function ReviewView({ open, tab, query }: Props) {
     void (window.location.hash = href(open.name, tab, queryFrom(next, inReview)));
   useEffect(() => {
     if (filtered.current !== filterKey) void review.filter(filters, wanted);
-    else if (wanted) void review.goTo(wanted);
+    else if (wanted && isAskedFor()) void review.goTo(wanted);
     filtered.current = filterKey;
   }, [review, filterKey, wanted]);
 
