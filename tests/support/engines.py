@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, override
 
 from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
@@ -85,3 +86,20 @@ class ScriptedEngine:
 
     async def load(self, artifact: bytes) -> Model:
         return ScriptedModel(ProjectKind(artifact.decode()))
+
+
+class Counted(ScriptedEngine):
+    """Counts its fits; fails or waits as the test says."""
+
+    fits: ClassVar[list[int]] = []
+    fails: ClassVar[bool] = False
+    held: ClassVar[asyncio.Event | None] = None
+
+    @override
+    async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
+        self.fits.append(len(examples))
+        if self.held is not None:
+            await self.held.wait()
+        if self.fails:
+            raise FloatingPointError("not positive definite")
+        return await super().fit(kind, examples, **more)

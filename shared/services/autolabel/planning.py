@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import batched
@@ -18,8 +18,6 @@ from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
 from shared.domain.jobs import (
     AutolabelParameters,
     Batch,
-    FitParameters,
-    FitResult,
     Job,
     JobError,
     JobKind,
@@ -32,19 +30,19 @@ from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id, ran
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
-from shared.engines.base import Engine, EngineError, ServiceEngine
+from shared.engines.base import EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
+from shared.services.autolabel.fits import FIT_RUNNING, FitRunner, obstacle
 from shared.services.autolabel.under_way import pages_of, under_way
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import BudgetService, Stores
-from shared.services.training.model_cache import Fitted, ModelCache, label_counts
+from shared.services.training.model_cache import ModelCache
 from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.jobs import PLANNED, Latest
 from shared.storage.uploads import PendingUpload
 
 log = logging.getLogger("labelbridge.jobs")
 
-FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
 NO_CATEGORIES: Final = "The engine '{}' needs categories; define at least one."
 UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
@@ -57,10 +55,14 @@ _BY_ID: Final = attrgetter("document_id")
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether suggestions can be made now: the parameters of the job, or the reason why not."""
+    """Whether suggestions can be made now: the parameters of the job, or the reason why not.
+
+    `fit`: what is missing, a fit that the caller runs itself.
+    """
 
     parameters: AutolabelParameters
     error: JobError | None = None
+    fit: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Planner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
+        self._fits = FitRunner(stores, engines, models, jobs)
         self._planning: dict[str, asyncio.Lock] = {}
         self._again: dict[str, tuple[str, float]] = {}  # the next repeat of a plan of this process, and when
         self._budgets = budgets
@@ -150,12 +153,16 @@ class Planner:
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, all queued but the first `own`.
 
-        Raises RowChanged if it was planned meanwhile.
+        A caller with batches of its own also runs a short fit. Raises RowChanged if the job was planned meanwhile.
         """
-        project = await self._stores.directory.read(job.project)
-        heads = await self._stores.pages.heads(project.scope)
         asked = job.parameters_as(AutolabelParameters)
-        ready = await self.readiness(project, heads, asked, job)
+        for here in (own > 0, False):
+            project = await self._stores.directory.read(job.project)
+            heads = await self._stores.pages.heads(project.scope)
+            ready = await self.readiness(project, heads, asked, job, here=here)
+            if ready.fit is None:
+                break
+            await self.fit(JobMessage.of(ready.fit), job)
         if ready.error == FIT_RUNNING:
             return job  # the fit requests the planning of the job when it has the model
         if ready.error is not None:
@@ -202,9 +209,18 @@ class Planner:
         return records
 
     async def readiness(
-        self, project: Project, heads: Sequence[Head], asked: AutolabelParameters, request: Job | None = None
+        self,
+        project: Project,
+        heads: Sequence[Head],
+        asked: AutolabelParameters,
+        request: Job | None = None,
+        *,
+        here: bool = False,
     ) -> Readiness:
-        """The model that a job would use now, or why there is none; `request`: the job of a caller."""
+        """The model that a job would use now, or why there is none.
+
+        `request`: the job of a caller; `here`: who runs a short fit itself.
+        """
         settings = project.settings.autolabel
         name = asked.engine or settings.engine or self._default_engine
         label = asked.model_label
@@ -226,9 +242,9 @@ class Planner:
                     return Readiness(asked, JobError("UnsupportedKind", text, "engine"))
                 if isinstance(engine, ServiceEngine):
                     return await self._ask(project, engine, asked, categories)
-                fitted = await self._fitted(project, engine, heads, request)
-                if (error := _obstacle(fitted, lambda: self.offer(project))) is not None:
-                    return Readiness(asked, error)
+                fitted, fit = await self._fits.current(project, engine, heads, request, here=here)
+                if (error := obstacle(fitted, lambda: self.offer(project))) is not None:
+                    return Readiness(asked, error, fit)
                 artifact, edits = fitted.artifact, fitted.edits
                 model = await self._models.trained(project, None)
                 if model is not None and model.engine == name:  # trained while we fitted
@@ -288,85 +304,16 @@ class Planner:
             return MAX_BATCH_DOCUMENTS
         return self._engines.get(name).capabilities.batch_documents or MAX_BATCH_DOCUMENTS
 
-    async def _fitted(
-        self, project: Project, engine: Engine, heads: Sequence[Head], request: Job | None
-    ) -> Fitted:
-        """For a request, the model of the labels as they are; for uploads, the last one while another is fitted."""
-        fitted = await self._models.current(project, engine, heads, request)
-        if fitted.due is None:
-            return fitted
-        job = await self._start_fit(fitted.due)
-        if job.status.ended and request is not None:  # it ended without a model; the request tries again
-            again = derived_job_id(job.id, request.id)
-            job = await self._start_fit(replace(fitted.due, id=again))
-        if job.status.ended and not fitted.artifact:
-            reasons = [error.message for error in job.errors]
-            return Fitted(failure=" ".join(reasons) or "Fitting ended without a model.")
-        return fitted
+    async def fit(self, message: JobMessage, asking: Job | None = None) -> None:
+        """Fit the engine of a job, and plan what waits for the model but `asking`. A repeat finds what was done."""
+        project = await self._fits.run(message)
+        if project is not None:
+            await self._wake(project, asking)
 
-    async def _start_fit(self, job: Job) -> Job:
-        """The fit as a separate job on the queue for CPU work; the same labels have the same job."""
-        engine = job.parameters_as(FitParameters).engine
-        job, new = await self._stores.jobs.create(replace(job, result=FitResult(engine)))
-        if new:
-            await self._jobs.send(job)
-        return job
-
-    async def fit(self, message: JobMessage) -> None:
-        """Fit the engine of a job, and plan what waits for the model. A repeat finds what was done."""
-        job = await self._stores.jobs.find(message.incarnation, JobKind.FIT, message.job)
-        if job is None or job.status.ended:
-            return
-        name = job.parameters_as(FitParameters).engine
-        try:
-            project = await self._stores.directory.read(message.project)
-            if not job.applies_to(project):
-                return
-            engine = self._engines.get(name)
-        except ProjectNotFound:
-            return
-        except EngineError as error:
-            await self._jobs.end(job, JobStatus.FAILED, errors=(JobError("FitFailed", str(error), "engine"),))
-            return
-        heads = await self._stores.pages.heads(project.scope)
-        labeled = label_counts(heads, project.active_studio).labeled
-        seen = job.result_as(FitResult) or FitResult(name)
-        started = seen.training_status.begun(self._stores.clock())
-        try:
-            job = await self._note(job, FitResult(name, labeled, started))
-            halfway = FitResult(name, labeled, replace(started, percent_complete=50))
-            fitted = await self._models.fit(
-                project, engine, heads, retry=True, read=lambda: self._note(job, halfway)
-            )
-        except RowChanged:
-            return  # another worker runs it
-        if (error := _obstacle(fitted)) == FIT_RUNNING:
-            return  # the holder of the lease requests the other fits when it ends
-        status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
-        state = started if error else started.succeeded(self._stores.clock())
-        result = FitResult(name, labeled, state)
-        if fitted.changed and fitted.failure:  # before the fit ends, for then a repeat does nothing
-            await self._report_failure(project, engine, heads, fitted)
-        await self._jobs.end(job, status, result=result, errors=(error,) if error else ())
-        await self._wake(project)
-
-    async def _note(self, job: Job, result: FitResult) -> Job:
-        """Store the progress of the fit. Raises RowChanged when another worker was first."""
-        found = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
-        if found.status.ended:
-            raise RowChanged("Fitting has ended.")
-        noted = replace(found, status=JobStatus.RUNNING, updated=self._stores.clock(), result=result)
-        try:
-            return await self._stores.jobs.save(noted)
-        except RowChanged:
-            found = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
-            if found != noted:
-                raise
-            return found  # our own write, whose answer was lost
-
-    async def _wake(self, project: Project) -> None:
+    async def _wake(self, project: Project, asking: Job | None) -> None:
         """Request plans and fits that waited for this one; plan jobs, whose messages wait for a poll of the queue."""
         jobs = await self._stores.jobs.open_jobs(project.incarnation)
+        jobs = [job for job in jobs if asking is None or job.id != asking.id]
         waiting = [j for j in jobs if j.kind is JobKind.AUTOLABEL and j.status is JobStatus.NOT_STARTED]
         for job in (*waiting, *(job for job in jobs if job.kind is JobKind.FIT)):
             await self._jobs.send(job)
@@ -379,16 +326,6 @@ class Planner:
             except Exception as error:  # noqa: BLE001 - its message plans it, and the fit has ended
                 text = "The job %s could not be planned; its message will plan it: %s"
                 log.warning(text, job.id, telemetry.in_line(error))
-
-    async def _report_failure(
-        self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted
-    ) -> None:
-        """A failed job, so that people see why uploads get no suggestions."""
-        job_id = derived_job_id(project.incarnation, "fit", engine.name, *(h.labels_digest for h in heads))
-        asked = AutolabelParameters(None, JobSource.UPLOAD, engine.name)
-        job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), asked)
-        error = JobError("FitFailed", fitted.failure, "engine")
-        await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(error,)))
 
     async def _plan_uploads(
         self,
@@ -468,15 +405,6 @@ class Planner:
         created, begins = await self._stores.jobs.create(job, new.latest.replaced_by(job), *more)
         if begins:
             await self._jobs.begin(created)
-
-
-def _obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:
-    """Why there is no model, and what can be done without labels."""
-    if fitted.missing is not None:
-        return JobError("NotEnoughLabels", fitted.missing + offer())
-    if fitted.failure:
-        return JobError("FitFailed", fitted.failure, "engine")
-    return None if fitted.artifact else FIT_RUNNING
 
 
 def _may_get_suggestions(document: Document | None, project: Project) -> bool:

@@ -1,47 +1,25 @@
 """When an engine is fitted, how often, and what happens when it fails."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any, ClassVar, override
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from shared.domain.document import Reading
-from shared.domain.jobs import FitResult, Job, JobKind, JobStatus
-from shared.domain.labels import Example
-from shared.domain.names import FIT_QUEUE, ProjectKind
+from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.names import FIT_QUEUE
 from shared.domain.training import SplitOptions
-from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.training import model_cache
 from shared.services.training.evaluating import WrittenEvaluation
 from shared.services.training.model_cache import READS_AT_ONCE
-from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.uploads import READERS_EACH
-from tests.support.engines import ScriptedEngine
+from tests.support.engines import Counted
 from tests.support.lives import Life, living
-from tests.support.services import App, Clock, result_json
+from tests.support.services import App, Clock
 from tests.support.storage.faults import Crash
 from tests.support.storage.memory import MemoryStorage
 from tests.support.waiting import eventually
-
-
-class Counted(ScriptedEngine):
-    """Counts its fits; fails or waits as the test says."""
-
-    fits: ClassVar[list[int]] = []
-    fails: ClassVar[bool] = False
-    held: ClassVar[asyncio.Event | None] = None
-
-    @override
-    async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
-        self.fits.append(len(examples))
-        if self.held is not None:
-            await self.held.wait()
-        if self.fails:
-            raise FloatingPointError("not positive definite")
-        return await super().fit(kind, examples, **more)
 
 
 @pytest.fixture
@@ -298,117 +276,6 @@ async def test_the_last_model_serves_after_a_fit_that_failed(
     await app.upload({"d.txt": "@Refund:73"})
     await app.drain()
     assert (await app.pending("d.txt"), Counted.fits) == (["Refund"], [1, 11, 14, 24])
-
-
-async def fitting() -> bool:
-    return bool(Counted.fits)
-
-
-async def test_one_fit_serves_all_who_wait_for_it(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.upload({"a.txt": "@Refund:73"}, events=False)
-    await app.container.registering.scan(app.name, "scan")
-    await app.drain()
-    monkeypatch.setattr(Counted, "held", asyncio.Event())
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
-    [fit] = [message for message in app.sent.waiting if message[0] == FIT_QUEUE]
-    first = asyncio.create_task(app.deliver(*fit))
-    await eventually("a fit begins", fitting)
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "second")
-    await app.drain()  # safety messages, what a sweep would send, and the message of the fit once more
-    assert (await app.job(JobKind.AUTOLABEL, "second")).status is JobStatus.NOT_STARTED
-    [job] = await app.container.autolabel.fits(app.name)
-    assert (job.status, result_json(job)["labeledDocuments"]) == (JobStatus.RUNNING, 1)
-    assert result_json(job)["trainingStatus"]["percentComplete"] == 50
-
-    assert Counted.held is not None
-    Counted.held.set()
-    await first
-    for job_id in ("first", "second"):
-        assert (await app.job(JobKind.AUTOLABEL, job_id)).status is JobStatus.RUNNING, (
-            "planned without a message"
-        )
-    await app.drain()
-    assert Counted.fits == [1]
-    for job_id in ("first", "second"):
-        assert (await app.job(JobKind.AUTOLABEL, job_id)).status is JobStatus.SUCCEEDED
-    ended = await app.container.autolabel.get_fit(app.name, job.id)
-    state = result_json(ended)["trainingStatus"]
-    assert (ended.status, state["status"], state["percentComplete"]) == (
-        JobStatus.SUCCEEDED,
-        "succeeded",
-        100,
-    )
-    assert state["startDateTime"] < state["endDateTime"]
-
-
-async def test_a_job_that_cannot_be_planned_after_a_fit_is_planned_by_its_message(
-    app: Life, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.upload({"a.txt": "@Refund:73"}, events=False)
-    await app.container.registering.scan(app.name, "scan")
-    await app.drain()
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
-    [fit] = [body for queue, body in app.sent.waiting if queue == FIT_QUEUE]
-
-    async def fails(*_: Any) -> Job:
-        raise StorageUnavailable("busy")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(app.container.planner, "plan_job", fails)
-        await app.container.dispatcher.run(parse(fit))
-    await app.drain()
-    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
-
-
-async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
-    app: Life, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
-    for _ in range(2):  # the request asks for one more fit
-        [fit] = [message for message in app.sent.waiting if message[0] == FIT_QUEUE]
-        app.sent.waiting.remove(fit)
-        await app.container.dispatcher.give_up(parse(fit[1]), "The work failed five times.")
-        job = await app.job(JobKind.AUTOLABEL, "first")
-        await app.container.autolabel.plan(JobMessage.of(job))
-    ended = await app.job(JobKind.AUTOLABEL, "first")
-    assert (ended.status, ended.errors[0].code) == (JobStatus.FAILED, "FitFailed")
-    assert ended.errors[0].message == "The work failed five times."
-    assert Counted.fits == []
-
-    assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
-
-
-async def test_a_fit_that_is_given_up_has_the_time_of_its_end(
-    app: Life, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
-    [message] = [parse(body) for queue, body in app.sent.waiting if queue == FIT_QUEUE]
-
-    async def fails(*_: Any, **__: Any) -> None:
-        raise StorageUnavailable("busy")
-
-    monkeypatch.setattr(app.container.model_cache, "fit", fails)
-    with pytest.raises(StorageUnavailable):
-        await app.container.dispatcher.run(message)
-    ends: list[datetime | None] = []
-    for _ in range(2):
-        await app.container.dispatcher.give_up(message, "The work failed five times.")
-        [fit] = await app.container.autolabel.fits(app.name)
-        result = fit.result_as(FitResult)
-        assert result is not None
-        state = result.training_status
-        assert (fit.status, state.status, state.percent_complete) == (JobStatus.FAILED, JobStatus.FAILED, 10)
-        assert (state.start_date_time or fit.updated) < fit.updated
-        ends.append(state.end_date_time)
-    assert ends == [fit.updated, fit.updated]
 
 
 async def test_an_evaluation_runs_once_however_often_it_is_asked_for(

@@ -1,0 +1,145 @@
+"""Fits as jobs: an engine learns from the labels of a project, once at a time, when a job or an upload needs it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from shared.domain.errors import ProjectNotFound
+from shared.domain.jobs import (
+    AutolabelParameters,
+    FitParameters,
+    FitResult,
+    Job,
+    JobError,
+    JobKind,
+    JobSource,
+    JobStatus,
+)
+from shared.domain.names import derived_job_id
+from shared.domain.page import Head
+from shared.domain.project import Project
+from shared.engines.base import Engine, EngineError
+from shared.engines.registry import Engines
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService
+from shared.services.jobs.stores import Stores
+from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
+from shared.storage.gateways.ports import RowChanged
+
+#: Of a note of the progress, which is left out if other workers write the row each time.
+TRIES: Final = 3
+FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
+
+
+class FitRunner:
+    def __init__(self, stores: Stores, engines: Engines, models: ModelCache, jobs: JobService) -> None:
+        self._stores = stores
+        self._engines = engines
+        self._models = models
+        self._jobs = jobs
+
+    async def current(
+        self,
+        project: Project,
+        engine: Engine,
+        heads: Sequence[Head],
+        request: Job | None,
+        *,
+        here: bool = False,
+    ) -> tuple[Fitted, Job | None]:
+        """For a request, the model of the labels as they are; for uploads, the last one while another is fitted.
+
+        With `here`, also the short fit that the caller runs itself; its message runs it if the caller does not.
+        """
+        fitted = await self._models.current(project, engine, heads, request)
+        if fitted.due is None:
+            return fitted, None
+        short = here and label_counts(heads, project.active_studio).labeled <= FEW_TEXTS
+        job, new = await self._start(fitted.due, SAFETY_SECONDS if short else 0)
+        if job.status.ended and request is not None:  # it ended without a model; the request tries again
+            again = replace(fitted.due, id=derived_job_id(job.id, request.id))
+            job, new = await self._start(again, SAFETY_SECONDS if short else 0)
+        if job.status.ended and not fitted.artifact:
+            reasons = [error.message for error in job.errors]
+            return Fitted(failure=" ".join(reasons) or "Fitting ended without a model."), None
+        return fitted, job if new and short else None
+
+    async def _start(self, job: Job, delay: int) -> tuple[Job, bool]:
+        """The fit as a separate job on the queue for CPU work, and whether it is new; the same labels have the same."""
+        engine = job.parameters_as(FitParameters).engine
+        job, new = await self._stores.jobs.create(replace(job, result=FitResult(engine)))
+        if new:
+            await self._jobs.send(job, delay=delay)
+        return job, new
+
+    async def run(self, message: JobMessage) -> Project | None:
+        """Fit the engine of a job. The project, once what waited for the model can be planned.
+
+        A repeat finds what was done.
+        """
+        job = await self._stores.jobs.find(message.incarnation, JobKind.FIT, message.job)
+        if job is None or job.status.ended:
+            return None
+        name = job.parameters_as(FitParameters).engine
+        try:
+            project = await self._stores.directory.read(message.project)
+            if not job.applies_to(project):
+                return None
+            engine = self._engines.get(name)
+        except ProjectNotFound:
+            return None
+        except EngineError as error:
+            await self._jobs.end(job, JobStatus.FAILED, errors=(JobError("FitFailed", str(error), "engine"),))
+            return None
+        heads = await self._stores.pages.heads(project.scope)
+        labeled = label_counts(heads, project.active_studio).labeled
+        seen = job.result_as(FitResult) or FitResult(name)
+        started = seen.training_status.begun(self._stores.clock())
+        if (noted := await self._note(job, FitResult(name, labeled, started))) is None:
+            return None
+        halfway = FitResult(name, labeled, replace(started, percent_complete=50))
+        fitted = await self._models.fit(
+            project, engine, heads, retry=True, read=lambda: self._note(noted, halfway)
+        )
+        if (error := obstacle(fitted)) == FIT_RUNNING:
+            return None  # the holder of the lease requests the other fits when it ends
+        status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
+        state = started if error else started.succeeded(self._stores.clock())
+        result = FitResult(name, labeled, state)
+        if fitted.changed and fitted.failure:  # before the fit ends, for then a repeat does nothing
+            await self._report_failure(project, engine, heads, fitted)
+        await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
+        return project
+
+    async def _note(self, job: Job, result: FitResult) -> Job | None:
+        """Store the progress of a fit. None: it has ended.
+
+        Of two workers that note theirs, one has the lease; neither must stop the other.
+        """
+        for _ in range(TRIES):
+            job = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
+            if job.status.ended:
+                return None
+            noted = replace(job, status=JobStatus.RUNNING, updated=self._stores.clock(), result=result)
+            with suppress(RowChanged):
+                return await self._stores.jobs.save(noted)
+        return job
+
+    async def _report_failure(
+        self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted
+    ) -> None:
+        """A failed job, so that people see why uploads get no suggestions."""
+        job_id = derived_job_id(project.incarnation, "fit", engine.name, *(h.labels_digest for h in heads))
+        asked = AutolabelParameters(None, JobSource.UPLOAD, engine.name)
+        job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), asked)
+        error = JobError("FitFailed", fitted.failure, "engine")
+        await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(error,)))
+
+
+def obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:
+    """Why there is no model, and what can be done without labels."""
+    if fitted.missing is not None:
+        return JobError("NotEnoughLabels", fitted.missing + offer())
+    if fitted.failure:
+        return JobError("FitFailed", fitted.failure, "engine")
+    return None if fitted.artifact else FIT_RUNNING
