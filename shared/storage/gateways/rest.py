@@ -46,6 +46,7 @@ type Request = tuple[str, str, dict[str, str], bytes]
 """One operation: method, path, headers, body."""
 
 _WRITE = {"Content-Type": "application/json", "Prefer": "return-no-content"}
+_METHODS = {Replace: "PUT", UpsertReplace: "PUT", Merge: "PATCH", UpsertMerge: "PATCH"}
 _BINARY = b',"%b":"%b","%b@odata.type":"Edm.Binary"'
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 _NOT_VALUES = KEYS | {"Timestamp"}
@@ -72,17 +73,10 @@ def encode_operation(table: str, partition: str, operation: Operation) -> Reques
     if isinstance(operation, Insert):
         return "POST", table, _WRITE, encode_row(partition, operation.key, operation.values)
     path = row_path(table, partition, operation.key)
-    match operation:
-        case Replace(key, values, etag):
-            return "PUT", path, {**_WRITE, "If-Match": etag}, encode_row(partition, key, values)
-        case Merge(key, values, etag):
-            return "PATCH", path, {**_WRITE, "If-Match": etag}, encode_row(partition, key, values)
-        case UpsertReplace(key, values):
-            return "PUT", path, _WRITE, encode_row(partition, key, values)
-        case UpsertMerge(key, values):
-            return "PATCH", path, _WRITE, encode_row(partition, key, values)
-        case Delete(_, etag):
-            return "DELETE", path, {"If-Match": etag or "*"}, b""
+    if isinstance(operation, Delete):
+        return "DELETE", path, {"If-Match": operation.etag or "*"}, b""
+    headers = {**_WRITE, "If-Match": operation.etag} if isinstance(operation, Replace | Merge) else _WRITE
+    return _METHODS[type(operation)], path, headers, encode_row(partition, operation.key, operation.values)
 
 
 def encode_row(partition: str, key: str, values: Mapping[str, Value]) -> bytes:
