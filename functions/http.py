@@ -7,6 +7,7 @@ answered as `{"error": {code, message, target, details, innererror}}`.
 
 import asyncio
 import hashlib
+import html
 import inspect
 import json
 import logging
@@ -35,6 +36,7 @@ from shared.domain import errors
 from shared.domain.errors import Conflict, Forbidden, InvalidArgument, LabelbridgeError, Unavailable
 from shared.domain.names import derived_id, incarnation_of_import
 from shared.runtime.auth import Access, Caller, Permission, allowed
+from shared.runtime.settings import InvalidSettings
 from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.idempotency import Answer, Remembered
 from shared.wire.documents import document_json
@@ -153,6 +155,8 @@ async def _reply(operation: Operation, request: func.HttpRequest, request_id: st
     try:
         async with limit:
             return await _run(operation, request, container())
+    except InvalidSettings as error:
+        return _settings_page(error) if _in_browser(request) else _refusal(error)
     except LabelbridgeError as error:
         return _refusal(error)
     except StorageUnavailable:
@@ -171,6 +175,55 @@ async def _reply(operation: Operation, request: func.HttpRequest, request_id: st
 
 def _refusal(error: LabelbridgeError) -> Reply:
     return Reply(status_of(error), body_of(error), headers_of(error))
+
+
+def _in_browser(request: func.HttpRequest) -> bool:
+    """Whether a browser opens the address as a page. Clients of the API, also the review page, accept JSON."""
+    return "text/html" in cast("Mapping[str, str]", request.headers).get("accept", "")
+
+
+_SETTINGS_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Labelbridge cannot start</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif;
+  color: light-dark(#1d1f27, #e8e9ee); background: light-dark(#f5f5f8, #131419) }}
+main {{ max-inline-size: 42rem; margin: 12vh auto; padding: 0 1.25rem; overflow-wrap: anywhere }}
+h1 {{ font-size: 1.6rem; line-height: 1.2 }}
+h2 {{ font-size: 1.05rem; margin-block-start: 1.5em }}
+li {{ margin-block: .5em }}
+</style>
+</head>
+<body>
+<main>
+<h1>Labelbridge cannot start</h1>
+<p>Some of its settings are invalid:</p>
+<ul>
+{found}
+</ul>
+<h2>What to do</h2>
+<p>If you administer this app, correct these settings, restart the app, and reload this page. On Azure, app settings are
+in the portal under Settings, Environment variables.</p>
+<p>Otherwise, send this page to your administrator. Saved labels are kept.</p>
+</main>
+</body>
+</html>
+"""
+
+
+def _settings_page(error: InvalidSettings) -> Reply:
+    found = "\n".join(f"<li>{html.escape(sentence)}</li>" for sentence in error.found)
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+    }
+    page = _SETTINGS_PAGE.format(found=found).encode()
+    return Reply(status_of(error), page, headers, "text/html; charset=utf-8")
 
 
 def warn_of_scheme(app: "Container", url: str, headers: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
@@ -296,7 +296,11 @@ def _signs_in(connection_string: str) -> bool:
 
 
 class InvalidSettings(Unavailable):
-    """The settings are invalid; the message names each one and its error, without values."""
+    """The settings are invalid. `found` has a sentence for each error, with the name of the setting and no values."""
+
+    def __init__(self, found: Sequence[str]) -> None:
+        super().__init__(f"The app settings are invalid; correct them and restart the app. {' '.join(found)}")
+        self.found = tuple(found)
 
 
 @cache
@@ -304,15 +308,13 @@ def load_settings() -> Settings:
     """The settings of this process. Raises InvalidSettings."""
     settings, found = read_settings(os.environ)
     if found:
-        text = f"The app settings are invalid; correct them and restart the app. {' '.join(found)}"
-        raise InvalidSettings(text)
+        raise InvalidSettings(found)
     return settings
 
 
 def read_settings(variables: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """The settings in environment variables, of which empty ones are not set, and all errors in them.
-
-    One sentence for each error, with the name of the setting and without values. Settings with errors are left out.
+    """The settings in environment variables, and a sentence for each error, with the name of the setting and no values.
+    Empty variables count as not set; settings with errors are left out.
     """
     given = {name.lower(): value for name, value in variables.items() if value}
     wrong = {name for name in Settings.model_fields if given.get(name, "").startswith(_REFERENCE)}

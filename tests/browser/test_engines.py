@@ -105,3 +105,19 @@ async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_
     await expect(fit.get_by_role("progressbar")).to_be_visible()
     await expect(fit.get_by_text("labeled document")).to_have_count(0)
     await expect(failure).to_have_count(0)
+
+
+async def test_a_list_of_engines_that_cannot_be_read_says_why_and_is_asked_for_again(
+    new_project: MakeProject, open_studio: OpenStudio
+) -> None:
+    project = await new_project()
+    studio = await open_studio()
+    page, address = studio.page, re.compile(r"/engines\?")
+    await page.route(address, lambda route: route.fulfill(status=404))
+    await studio.go(project.name, "autolabel")
+    failure = page.get_by_role("alert")
+    await expect(failure).to_contain_text("The list of engines could not be read. The server does not know")
+    assert await studio.at_all_sizes("engines that cannot be read") == {}
+    await page.unroute(address)
+    await failure.get_by_role("button", name="Try again").click()
+    await expect(failure).to_have_count(0)

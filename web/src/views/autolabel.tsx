@@ -56,9 +56,17 @@ export function Autolabel({ open, query }: { open: OpenProject; query: URLSearch
           onStarted={jobs.again}
         />
       )}
-      {/* While the server does not respond, the jobs say so. */}
-      {fit.error.value && !jobs.error.value && <Failure message={fit.error.value} onRetry={fit.again} />}
+      {/* While the server does not respond, the list of jobs says so once for all of them. */}
+      {fit.error.value && !jobs.error.value && (
+        <Failure message={`The last fit could not be read. ${fit.error.value}`} onRetry={fit.again} />
+      )}
       {fit.data.value && <LastFit fit={fit.data.value} />}
+      {engines.error.value && !jobs.error.value && (
+        <Failure
+          message={`The list of engines could not be read. ${engines.error.value}`}
+          onRetry={engines.again}
+        />
+      )}
       <Engines engines={engines.data.value ?? []} />
       <h2>Jobs</h2>
       {jobs.error.value && <Failure message={jobs.error.value} onRetry={jobs.again} />}
