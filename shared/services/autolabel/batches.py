@@ -34,7 +34,6 @@ from shared.domain.text import text_records
 from shared.engines.base import (
     Answer,
     ArtifactError,
-    Capabilities,
     DeferredModel,
     EngineError,
     Model,
@@ -44,7 +43,8 @@ from shared.engines.base import (
 )
 from shared.engines.registry import Engines
 from shared.services.autolabel.exchanges import Exchanges
-from shared.services.jobs.dispatch import reason_of, run_leased
+from shared.services.autolabel.predicting import checked, failure, log_last_try, predict
+from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
 from shared.services.training.model_cache import ModelCache
@@ -53,83 +53,6 @@ from shared.storage.pages import Author
 from shared.storage.uploads import PendingUpload
 
 log = logging.getLogger("labelbridge.jobs")
-MAX_FAILURES = 5
-"""Documents that may fail before any succeeds; then the engine is given up: an attempt may cost time and money."""
-
-type Predictions = dict[str, list[Prediction]]
-type Failures = dict[str, JobError]
-
-
-async def predict(
-    load: Callable[[], Awaitable[Model]], limits: Capabilities, texts: Mapping[str, str], last_try: str | None
-) -> tuple[Predictions, Failures]:
-    """Predictions by document id. Raises what the engine raises, to be tried again.
-
-    In the last try, `last_try` is what to say: then a group that fails is predicted text by text, and only those on
-    which the engine fails are failures.
-    """
-    predictions: Predictions = {}
-    failures: Failures = {}
-    try:
-        model = await load()
-    except Exception as error:
-        if last_try is None:
-            raise
-        _log_last_try(len(texts), error)
-        return predictions, dict.fromkeys(texts, _failure(last_try, error))
-    for group in _groups(texts, limits):
-        try:
-            found = await model.predict([texts[key] for key in group])
-        except Exception as error:
-            if last_try is None:
-                raise
-            _log_last_try(len(group), error)
-            await _singly(model, {key: texts[key] for key in group}, last_try, predictions, failures)
-        else:
-            predictions.update(zip(group, found, strict=True))
-    return predictions, failures
-
-
-async def _singly(
-    model: Model, texts: Mapping[str, str], last_try: str, predictions: Predictions, failures: Failures
-) -> None:
-    last = next(reversed(failures.values()), None)
-    for key, text in texts.items():
-        if last is not None and len(failures) >= MAX_FAILURES and not predictions:
-            failures[key] = last
-            continue
-        try:
-            [predictions[key]] = await model.predict([text])
-        except Exception as error:  # noqa: BLE001 - the try before has the stack
-            reason = telemetry.in_line(error)
-            log.warning("The engine failed on the document %s: %s", key, reason, extra={"document": key})
-            failures[key] = last = _failure(last_try, error)
-
-
-def _log_last_try(count: int, error: Exception) -> None:
-    """One line: the try before, which gave the work up, has the stack."""
-    log.warning("The engine's last attempt failed for %d documents: %s", count, telemetry.in_line(error))
-
-
-def _failure(last_try: str, error: Exception) -> JobError:
-    return JobError("BatchFailed", f"{last_try} {reason_of(error)}")
-
-
-def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
-    """Document ids in groups, one for each call of the engine."""
-    groups: list[list[str]] = []
-    count = size = 0
-    for key, text in texts.items():
-        over_count = limits.max_documents is not None and count >= limits.max_documents
-        over_size = limits.max_characters is not None and size + len(text) > limits.max_characters
-        if not groups or over_count or over_size:
-            groups.append([])
-            count = size = 0
-        groups[-1].append(key)
-        count += 1
-        size += len(text)
-    return groups
-
 
 SYSTEM = "labelbridge"
 
@@ -334,8 +257,8 @@ class BatchRunner:
         except Exception as error:
             if last_try is None:
                 raise
-            _log_last_try(len(texts), error)
-            reason = _failure(last_try, error)
+            log_last_try(len(texts), error)
+            reason = failure(last_try, error)
             answers, work.paid = await self._exchanges.so_far(
                 work.job, work.number, project.kind, texts, reason
             )
@@ -343,8 +266,11 @@ class BatchRunner:
             work.left_out += answer.left_out
             if answer.failure is not None:
                 work.failures[key] = answer.failure
-            else:
-                work.predictions[key] = list(answer.predictions)
+                continue
+            try:
+                [work.predictions[key]] = checked([answer.predictions], 1)
+            except EngineError as error:  # paid for, so it is not asked for again
+                work.failures[key] = JobError("BatchFailed", str(error))
 
     async def _answers(
         self, project: Project, work: _Work, model: Model, texts: Mapping[str, str], last_try: str | None

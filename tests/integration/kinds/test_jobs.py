@@ -13,7 +13,7 @@ from shared.domain.labels import Prediction
 from shared.domain.names import DocumentStatus, ProjectKind
 from shared.domain.page import page_of
 from shared.domain.project import DEFAULT_PAGES, Project
-from shared.services.autolabel.batches import MAX_FAILURES
+from shared.services.autolabel.predicting import MAX_FAILURES
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.lifecycle import BatchMessage, parse
 from tests.support.engines import ScriptedModel

@@ -1,0 +1,147 @@
+"""Predictions of a model for the texts of a batch; in the last try, what fails fails only where it must."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Final
+
+from shared import telemetry
+from shared.domain.jobs import JobError
+from shared.domain.labels import Prediction
+from shared.engines.base import Capabilities, EngineError, Model
+from shared.services.jobs.dispatch import reason_of
+
+log = logging.getLogger("labelbridge.jobs")
+
+#: Documents that may fail before any succeeds; then the engine is given up: an attempt may cost time and money.
+MAX_FAILURES: Final = 5
+#: How long the last try may wait for the engine: together with the try before it, less than a function may take.
+LAST_TRY_SECONDS: Final = 500.0
+
+#: The types of the values of most predictions; those of other numbers, as of numpy, are converted.
+_EXACT: Final = frozenset(
+    (str, float, place, place, raw) for place in (int, NoneType) for raw in (float, NoneType)
+)
+
+type Predictions = dict[str, list[Prediction]]
+type Failures = dict[str, JobError]
+
+
+async def predict(
+    load: Callable[[], Awaitable[Model]],
+    limits: Capabilities,
+    texts: Mapping[str, str],
+    last_try: str | None,
+) -> tuple[Predictions, Failures]:
+    """Predictions by document id. Raises what the engine raises, to be tried again.
+
+    In the last try, `last_try` is what to say: then a group that fails is predicted text by text, and only those on
+    which the engine fails, or does not answer in time, are failures.
+    """
+    predictions: Predictions = {}
+    failures: Failures = {}
+    end = None if last_try is None else asyncio.get_running_loop().time() + LAST_TRY_SECONDS
+    try:
+        async with asyncio.timeout_at(end):
+            model = await load()
+    except Exception as error:
+        if last_try is None:
+            raise
+        log_last_try(len(texts), error)
+        return predictions, dict.fromkeys(texts, failure(last_try, error))
+    for group in _groups(texts, limits):
+        try:
+            async with asyncio.timeout_at(end):
+                found = checked(await model.predict([texts[key] for key in group]), len(group))
+        except Exception as error:
+            if last_try is None:
+                raise
+            log_last_try(len(group), error)
+            await _singly(model, {key: texts[key] for key in group}, last_try, end, predictions, failures)
+        else:
+            predictions.update(zip(group, found, strict=True))
+    return predictions, failures
+
+
+async def _singly(
+    model: Model,
+    texts: Mapping[str, str],
+    last_try: str,
+    end: float | None,
+    predictions: Predictions,
+    failures: Failures,
+) -> None:
+    last = next(reversed(failures.values()), None)
+    for key, text in texts.items():
+        if last is not None and len(failures) >= MAX_FAILURES and not predictions:
+            failures[key] = last
+            continue
+        try:
+            async with asyncio.timeout_at(end):
+                [predictions[key]] = checked(await model.predict([text]), 1)
+        except Exception as error:  # noqa: BLE001 - the try before has the stack
+            reason = telemetry.in_line(error)
+            log.warning("The engine failed on the document %s: %s", key, reason, extra={"document": key})
+            failures[key] = last = failure(last_try, error)
+
+
+def checked(found: Any, count: int) -> list[list[Prediction]]:
+    """What an engine returned for so many texts. Raises EngineError if these are not predictions of each.
+
+    A document with other values could not be stored, now or in any later try.
+    """
+    try:
+        lists = [[_checked(prediction) for prediction in predictions] for predictions in found]
+    except TypeError:
+        raise EngineError("The engine did not return a list of predictions for each text.") from None
+    if len(lists) != count:
+        raise EngineError(f"The engine returned {len(lists):,} lists of predictions for {count:,} texts.")
+    return lists
+
+
+def _checked(found: Any) -> Prediction:
+    if type(found) is not Prediction:
+        raise EngineError(f"The engine returned {type(found).__name__} in place of a prediction.")
+    values: tuple[Any, ...] = (found.category, found.confidence, found.offset, found.length, found.raw)
+    if tuple(map(type, values)) in _EXACT:
+        return found
+    category, confidence, offset, length, raw = values
+    fits = isinstance(category, str) and isinstance(confidence, Real)
+    fits = fits and all(place is None or isinstance(place, Integral) for place in (offset, length))
+    if not fits or not (raw is None or isinstance(raw, Real)):
+        raise EngineError("The engine returned a prediction whose values have other types than they must.")
+    return Prediction(
+        category,
+        float(confidence),
+        None if offset is None else int(offset),
+        None if length is None else int(length),
+        None if raw is None else float(raw),
+    )
+
+
+def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
+    """Document ids in groups, one for each call of the engine."""
+    groups: list[list[str]] = []
+    count = size = 0
+    for key, text in texts.items():
+        over_count = limits.max_documents is not None and count >= limits.max_documents
+        over_size = limits.max_characters is not None and size + len(text) > limits.max_characters
+        if not groups or over_count or over_size:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(key)
+        count += 1
+        size += len(text)
+    return groups
+
+
+def log_last_try(count: int, error: Exception) -> None:
+    """One line: the try before, which gave the work up, has the stack."""
+    log.warning("The engine's last attempt failed for %d documents: %s", count, telemetry.in_line(error))
+
+
+def failure(last_try: str, error: Exception) -> JobError:
+    """Why a document has no suggestions, after the last try."""
+    return JobError("BatchFailed", f"{last_try} {reason_of(error)}")
