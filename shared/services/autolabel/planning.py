@@ -147,8 +147,12 @@ class Planner:
 
     async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
         """Plan when the collection window has passed (rule A8)."""
+        await self.plan_soon(name, incarnation, plan_id, self._window)
+
+    async def plan_soon(self, name: str, incarnation: str, plan_id: str, delay: int = 0) -> None:
+        """Plan what a listing found: it is complete, so there is nothing to collect."""
         message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
-        await self._jobs.queue(message, delay=self._window)
+        await self._jobs.queue(message, delay=delay)
 
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, all queued but the first `own`.

@@ -167,7 +167,7 @@ class RegisterService:
         listed = await self._stores.jobs.save(listed)
         if found.inspections:
             plan_id = derived_job_id(job.id, f"plan {rounds}")
-            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+            await self._planner.plan_soon(project.name, project.incarnation, plan_id)
         if not last:
             raise Later(ROUND_SECONDS)
         return await self.view(listed)

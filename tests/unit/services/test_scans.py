@@ -9,10 +9,11 @@ import pytest
 
 from shared.domain.jobs import JobKind, JobStatus, ScanParameters
 from shared.services.autolabel import registering
+from shared.services.jobs.lifecycle import PlanMessage, parse
 from shared.storage.gateways.ports import BlobInfo
 from tests.integration.kinds.files import project_file
 from tests.support.api import SINGLE
-from tests.support.services import App, Clock, result_json
+from tests.support.services import App, Clock, in_process, result_json
 from tests.support.storage.memory import MemoryStorage
 
 
@@ -67,6 +68,25 @@ async def test_an_import_does_not_wait_for_the_scan_that_it_begins(
     assert (scan.status, result_json(scan)["looks"]) == (JobStatus.SUCCEEDED, 3)
     found = [await app.document(name) for name in (first, second, "new.txt")]
     assert [document is not None and document.content != "" for document in found] == [True, False, True]
+
+
+async def test_what_a_scan_found_waits_for_no_other_upload(storage: MemoryStorage, clock: Clock) -> None:
+    """The collection window is for events; its message, delivered twice, registers each document once."""
+    app = in_process(storage, clock, collect_window_seconds=300)
+    await app.create(on_upload=False)
+    await app.drain()
+    queue = app.container.jobs.kinds.queue_of(PlanMessage(project="p", incarnation="i", id="plan"))
+    await storage.queues.receive(queue, 600)
+    await app.upload({"a.txt": "one", "b.txt": "two"}, events=False)
+    await app.container.registering.scan(app.name, "scan")
+
+    [received] = await storage.queues.receive(queue, 600)
+    assert isinstance(parse(received.body), PlanMessage)
+    for _ in range(2):
+        await app.deliver(queue, received.body)
+        await app.drain()
+    assert (await app.container.registering.get(app.name, "scan")).status is JobStatus.SUCCEEDED
+    assert await _registered(app) == 2
 
 
 @pytest.mark.usefixtures("small_rounds")
