@@ -28,6 +28,9 @@ TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-wo
 TOGETHER += [f"--ignore-glob=*/{ALONE}"]
 #: Folders of tests that run only when they are named.
 ON_REQUEST = {"llm"}
+#: Folders that run last, in this order. Their hosts serve to the end of the run and poll queues all the time: two
+#: processes' hosts and emulators take a seventh of a processor (measured) while other tests run.
+LAST = ("browser", "cli", "integration", "security", "devhost")
 SLOWEST = 25
 NO_TESTS = 5  # pytest's status when it collected nothing
 
@@ -58,7 +61,7 @@ class Counts:
 
 
 def folders(names: list[str]) -> list[str]:
-    """The named folders of tests/, or all that hold tests, in order."""
+    """The named folders of tests/, or all that hold tests but those of ON_REQUEST: those of LAST after the others."""
     present = sorted(
         {path.relative_to(ROOT / "tests").parts[0] for path in ROOT.glob("tests/*/**/test_*.py")}
     )
@@ -66,7 +69,8 @@ def folders(names: list[str]) -> list[str]:
         sys.exit(
             f"no tests in {', '.join(f'tests/{name}' for name in unknown)}; there are: {', '.join(present)}"
         )
-    return names or [name for name in present if name not in ON_REQUEST]
+    first = [name for name in present if name not in {*ON_REQUEST, *LAST}]
+    return names or first + [name for name in LAST if name in present]
 
 
 def run_pytest(paths: list[str], options: list[str], counts: Counts) -> int:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from scripts.test import LAST, ON_REQUEST, folders
 from tests.tooling.project import ROOT, all_end
 
 GOOD = "def test_good(): pass\n"
@@ -97,6 +98,13 @@ def test_a_signal_ends_the_tests_and_what_they_started_and_begins_no_other_part(
 def test_named_folders_only(run):
     files = {"unit/test_a.py": GOOD, "browser/test_b.py": BAD}
     assert run(files, "unit") == (0, "1 passed, 0 failed, 0 skipped")
+
+
+def test_folders_whose_hosts_go_on_come_last():
+    ordered = folders([])
+    assert tuple(ordered[-len(LAST) :]) == LAST
+    present = {path.parent.name for path in ROOT.glob("tests/*/test_*.py")} | {"unit"}
+    assert sorted(ordered) == sorted(present - ON_REQUEST)
 
 
 def test_an_unknown_folder_is_refused(run):
