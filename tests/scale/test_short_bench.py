@@ -33,10 +33,14 @@ class Bench(Counted):
         assert all(count <= limits.get(name, 0) for name, count in cost.items()), cost
 
 
-@pytest.fixture
-async def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    # On a busy machine a request would leave its work to messages, which cost calls of their own.
+@pytest.fixture(autouse=True)
+def patient_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a request would leave its work to messages, which cost calls of their own."""
     monkeypatch.setattr(lifecycle, "SECONDS", 60)
+
+
+@pytest.fixture
+async def bench() -> Bench:
     made = await counted_app()
     return Bench(made.storage, made.table, made.app)
 
