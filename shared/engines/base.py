@@ -52,7 +52,7 @@ class EngineUnavailable(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The capabilities of an engine. `None` for a limit: there is none."""
+    """The capabilities of an engine. A limit that is `None` does not exist."""
 
     kinds: frozenset[ProjectKind]
     trainable: bool
@@ -63,7 +63,7 @@ class Capabilities:
     languages: frozenset[str] | None = None
     cost_unit: CostUnit = "none"
     batch_documents: int | None = None
-    """Documents in one batch of a job, about: a batch must end within the time limit of a function."""
+    """The approximate number of documents in one batch of a job: a batch must end within a function's time limit."""
 
 
 #: Labels that a fit could not use. An engine may add reasons of its own.
@@ -76,7 +76,7 @@ LEFT_OUT: Final = {
     "noClass": "Documents left out because they have no class",
     "severalClasses": "Documents left out because they have several classes",
 }
-#: Labels that a fit used otherwise than they are.
+#: Labels that a fit used in another form.
 ADJUSTED: Final = {
     "blankEdges": "Entities trained without the whitespace at their ends",
     "partOfWord": "Entities extended to whole words",
@@ -92,14 +92,14 @@ class FitReport:
 
     @property
     def lines(self) -> list[str]:
-        """For people, one line a reason."""
+        """For people: one line for each reason."""
         texts = LEFT_OUT | ADJUSTED
         counts = {**self.left_out, **self.adjusted}
         return [f"{texts.get(reason, reason)}: {count}." for reason, count in counts.items()]
 
 
 def fit_report(model: "Model") -> FitReport:
-    """The report of the fit that made the model; an empty one where the engine keeps none."""
+    """The report of the fit that made the model; empty if the engine keeps none."""
     report = getattr(model, "report", None)
     return report if isinstance(report, FitReport) else FitReport()
 
@@ -115,8 +115,8 @@ class Model(Protocol):
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
         """One list per text, in the order of the texts.
 
-        Single-label: the best categories, surest first, never empty. Multi-label: the categories that the
-        model decides for, surest first. Entities: spans in the order of the text, which do not overlap.
+        Single-label: the best categories, surest first, never empty. Multi-label: the categories that the model
+        chooses, surest first. Entities: spans in the order of the text, without overlaps.
         """
         ...
 
@@ -131,16 +131,16 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """What the engine can do."""
         ...
 
     def missing_for(
         self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
     ) -> str | None:
-        """Why the engine cannot be fitted on so many labels yet, for a person; None when it can.
+        """Why the engine cannot be fitted on this number of labels yet, for a person; None if it can.
 
-        `examples_per_category` counts labeled documents (entities: spans); `labeled` counts labeled
-        documents, those labeled with nothing included.
+        `examples_per_category` counts labeled documents (entities: spans); `labeled` counts labeled documents,
+        including those labeled with nothing.
         """
         ...
 
@@ -161,10 +161,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a service is given with each job instead of learning it: categories (those that the job asks for), and
-    some labeled documents, at most `ServiceEngine.max_examples`. `language` is the project's; `deployed` is where the
-    project was pushed to. `decided`: how many suggestions of the engine were accepted and rejected, in evenly spaced
-    bands of their raw confidence.
+    """What a service gets with each job, because it does not learn: the categories that the job asks for, and some
+    labeled documents, at most `ServiceEngine.max_examples`. `language` is the project's; `deployed` is the target of
+    the last push. `decided`: how many of the engine's suggestions were accepted and rejected, in evenly spaced bands
+    of their raw confidence.
     """
 
     kind: ProjectKind
@@ -177,9 +177,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service said of one document: predictions, or why there are none.
+    """A service's answer for one document: predictions, or why there are none.
 
-    `left_out`: predictions that were dropped because they are not of the text or name no category of the task.
+    `left_out`: predictions that were dropped because they are not in the text or name no category of the task.
     `unsent`: the document was not sent before the deadline; ask again.
     """
 
@@ -192,9 +192,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """For a call of `ServiceModel.answer`: no document is sent after `begin`, and all have an answer at `end`.
+    """The limits of a call of `ServiceModel.answer`: no document is sent after `begin`, and all have an answer by
+    `end`.
 
-    Both are seconds of `clock`.
+    Both are times of `clock`, in seconds.
     """
 
     begin: float = inf
@@ -213,11 +214,11 @@ class Deadline:
 NO_DEADLINE: Final = Deadline()
 
 type OnAnswer = Callable[[int, Answer], Awaitable[None]]
-"""Called for each document that was sent, as its answer comes: its place in the list, and the answer."""
+"""Called as the answer for a document arrives, with the document's place in the list and the answer."""
 
 
 class ServiceModel(ABC):
-    """A service with its task: it answers document by document, so that a failure affects one document only."""
+    """A service with its task. It answers document by document, so a failure affects one document only."""
 
     categories: tuple[str, ...]
 
@@ -230,14 +231,14 @@ class ServiceModel(ABC):
         deadline: Deadline = NO_DEADLINE,
         on_answer: OnAnswer | None = None,
     ) -> list[Answer]:
-        """One answer per text, in the order of the texts. What fails is an answer, too: nothing is raised for it.
+        """One answer per text, in the order of the texts. A failure is an answer, too, and is not raised.
 
-        `allowance`: money that may be spent; texts beyond it are not sent and fail with `CostLimitReached`.
+        `allowance`: the money that may be spent; texts beyond it are not sent and fail with `CostLimitReached`.
         """
         ...
 
     def minutes(self, texts: Sequence[str]) -> float:
-        """How long the texts take at least, by the limits per minute that are set; 0 without any."""
+        """The minimum time for the texts under the limits per minute; 0 without limits."""
         return 0.0
 
     async def predict(self, texts: Sequence[str]) -> list[list[Prediction]]:
@@ -269,9 +270,9 @@ def keep_secret(value: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """What a service says, without the keys of the app and the values of headers that sign in, which it may repeat.
+    """A service's message, without the app's keys and the values of sign-in headers, which it may repeat.
 
-    Of a long text the first 4,000 characters, up to a space: none ends within a key.
+    A long text is cut at a space within its first 4,000 characters, so that it does not end inside a key.
     """
     if len(text) > _MAX_SAID:
         text = text[:_MAX_SAID].rpartition(" ")[0]
@@ -283,7 +284,7 @@ def redacted(text: str) -> str:
 
 
 def require_settings(engine: str, settings: Mapping[str, str], instead: str = "") -> None:
-    """Raises EngineNotConfigured that names the settings without a value, and what may be set instead."""
+    """Raises EngineNotConfigured, which names the settings without a value and what can be set instead."""
     missing = [name for name, value in settings.items() if not value]
     if missing:
         names = " and ".join(missing) if len(missing) < 3 else f"{', '.join(missing[:-1])} and {missing[-1]}"
@@ -291,21 +292,21 @@ def require_settings(engine: str, settings: Mapping[str, str], instead: str = ""
 
 
 class ServiceEngine(ABC):
-    """An external engine. It is not trained here, and needs no labels."""
+    """An external engine. It is not trained here and needs no labels."""
 
     name: str
     capabilities: Capabilities
     max_examples: ClassVar[int] = 0
-    """Labeled documents that a task may have; 0: it is given none."""
+    """The maximum of labeled documents in a task; 0: none."""
     deferred: ClassVar[bool] = False
     """Whether its models are DeferredModels."""
     model_name: str | None = None
-    """What the service calls the model that every project uses; see `model_of`."""
+    """The service's name of the model that every project uses; see `model_of`."""
     prices: Prices = NO_PRICES
     limited: bool = False
-    """Whether limits per minute are set, which hold over all instances of the app; see `ServiceModel.minutes`."""
+    """Whether there are limits per minute, shared by all instances of the app; see `ServiceModel.minutes`."""
     cost_limit: float | None = None
-    """Money that a job may cost where its request does not say."""
+    """The cost limit of a job whose request sets none."""
 
     def missing_for(
         self, kind: ProjectKind, examples_per_category: Mapping[str, int], labeled: int
@@ -320,15 +321,15 @@ class ServiceEngine(ABC):
         raise EngineError(f"The engine '{self.name}' is not trained here.")
 
     def model_of(self, deployed: DeployedModel | None) -> str | None:
-        """What suggestions name as their model, for a project that was pushed there, or (None) was not."""
+        """The model that suggestions name; `deployed` is None for a project that was not pushed."""
         return self.model_name
 
     def named_at(self, deployed: DeployedModel | None, edits: int) -> int:
-        """After how many edits of its categories the model knows a project; `edits`: how many there are now."""
+        """The number of category edits that the model of a project includes; `edits`: how many there are now."""
         return edits
 
     def missing_model(self, deployed: DeployedModel | None) -> str | None:
-        """Why the engine has no model for a project that was pushed there, or (None) was not; None when it has."""
+        """Why the engine has no model for the project; None if it has one. `deployed` as in `model_of`."""
         return None
 
     @abstractmethod
@@ -343,19 +344,19 @@ class ServiceEngine(ABC):
 
     @staticmethod
     def kept(kind: ProjectKind, state: bytes) -> "Exchange | None":
-        """An exchange with this state, to read the answers that it has: nothing is asked, so that it needs no settings
-        and no model. None where the models of the engine have no exchanges.
+        """An exchange with this state, only to read its answers: it asks nothing, so it needs no settings and no
+        model. None if the engine's models have no exchanges.
         """
         return None
 
     def estimate(self, task: Task, documents: int, characters: int) -> Tokens | None:
-        """About what documents of so many characters in all take; None for engines that are not paid by the token."""
+        """The estimated tokens for documents with so many characters in all; None: not billed by the token."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document for a service: its text and its language, "" where that is not known."""
+    """A document for a service: its text and its language, "" if unknown."""
 
     text: str
     language: str = ""
@@ -364,24 +365,24 @@ class Text:
 type Keep = Callable[[bytes], Awaitable[None]]
 """Stores the state of an exchange."""
 type Permit = Callable[[int], Awaitable[tuple[int, float]]]
-"""Requests a number of calls of a service: returns how many are allowed now, and if none, after how many seconds."""
+"""Asks for a number of calls of a service: how many are allowed now and, if none, after how many seconds."""
 
 
 class Exchange(Protocol):
     """Documents sent to an asynchronous service, and the answers so far.
 
-    Its state can be stored, and the exchange be continued by another process: nothing is sent twice. The calls raise
-    EngineUnavailable for what passes; what was sent by then was given to `keep`.
+    Its state can be stored, and another process can continue the exchange: nothing is sent twice. The calls raise
+    EngineUnavailable for temporary failures; by then, `keep` has the state of everything that was sent.
     """
 
     wait: float
-    """Seconds after which another call is worth it."""
+    """Seconds until another call makes sense."""
     records: int
-    """Text records that the service has accepted, except those that it answered with an error."""
+    """Text records that the service accepted and did not answer with an error."""
 
     @property
     def unsent(self) -> bool:
-        """Whether `send`, which needs the texts, has something to do."""
+        """Whether there is anything for `send`, which needs the texts."""
         ...
 
     @property
@@ -390,11 +391,11 @@ class Exchange(Protocol):
         ...
 
     def plan(self, texts: Mapping[str, Text]) -> None:
-        """Take in documents by their keys; those that it has with the same text stay as they are."""
+        """Add documents by their keys; those that are there with the same text stay as they are."""
         ...
 
     async def send(self, texts: Mapping[str, Text], keep: Keep, permit: Permit) -> None:
-        """Send what was not sent."""
+        """Send what has not been sent."""
         ...
 
     async def poll(self, keep: Keep, permit: Permit) -> None:
@@ -402,7 +403,7 @@ class Exchange(Protocol):
         ...
 
     def give_up(self, reason: JobError) -> None:
-        """Let every document without an answer fail for this reason."""
+        """Let every document without an answer fail with this reason."""
         ...
 
     def answers(self, texts: Mapping[str, Text]) -> dict[str, "Answer"]:

@@ -1,9 +1,9 @@
 """The evaluation of a model on test documents, in Azure's JSON (rule T6).
 
-All three kinds come down to one comparison: of *items*, each with the set of categories expected and the set
-predicted. An item is a document, or for entities one span: a prediction is right only with the very span and
-category (strict matching, as seqeval counts). The figures are those of scikit-learn, which the tests hold them to;
-the app goes without its 48 MB.
+All three kinds use the same comparison of *items*, each with the set of expected categories and the set of predicted
+ones. An item is a document or, for entities, a span: a prediction is right only if both the span and the category
+match exactly (strict matching, as in seqeval). Tests compare the figures with scikit-learn's; the app does not need
+its 48 MB.
 
 Micro and macro averages are over the categories that occur in the test documents, expected or predicted.
 """
@@ -18,7 +18,7 @@ from shared.domain.names import ProjectKind
 from shared.domain.text import Offsets
 from shared.domain.training import EvaluatedDocument, Evaluation, SplitKind, SplitOptions
 
-#: Azure's word for "no category"; the other one serves where a project has a category of that name.
+#: Azure's word for "no category"; the other is used if a project has a category of that name.
 NONE: Final = "None"
 OTHER_NONE: Final = "$none"
 
@@ -35,9 +35,9 @@ def evaluate(
     documents: Sequence[EvaluatedDocument],
     options: SplitOptions,
 ) -> Evaluation:
-    """Summary and per-document results. Takes CPU: not for the event loop.
+    """Summary and per-document results. CPU bound: do not call it in the event loop.
 
-    `categories` are all of the project: each has its figures, zeros where it does not occur. Without
+    `categories` are all of the project's. Each has figures, zeros if it does not occur. Without
     documents every figure is 0.
     """
     none = OTHER_NONE if NONE in categories else NONE
@@ -99,9 +99,9 @@ def _items_of(result: Mapping[str, Any], none: str) -> Iterable[_Item]:
 
 
 def without_outer_spaces(labels: Labels, text: str) -> Labels:
-    """The labels with each entity trimmed to what it covers but whitespace; entities of only spaces are left out.
+    """The labels with whitespace at the edges of entities removed; entities of only whitespace are left out.
 
-    Engines predict no spaces at the edges, so labels that have some can only be compared trimmed.
+    Engines predict no whitespace at the edges, so labels that have some must be trimmed before the comparison.
     """
     offsets = Offsets(text)
     return replace(labels, regions=tuple(_trim_region(region, text, offsets) for region in labels.regions))
@@ -161,7 +161,7 @@ def _regions(document: EvaluatedDocument) -> tuple[Region, ...]:
 
 
 def _inside(document: EvaluatedDocument, region: Region) -> list[EntityLabel]:
-    """The predictions that the labels of the region can judge."""
+    """The predictions that can be compared with the labels of the region."""
     end = region.offset + region.length
     found = {e for e in document.predicted.entities() if region.offset <= e.offset and e.end <= end}
     return sorted(found, key=lambda e: (e.offset, e.length, e.category))
@@ -204,7 +204,7 @@ class _Counts:
         return _Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
 
     def scores(self) -> tuple[float, float, float]:
-        """Precision, recall, F1; 0 where there is nothing to divide by."""
+        """Precision, recall, F1; 0 if there is nothing to divide by."""
         tp, fp, fn = self.tp, self.fp, self.fn
         return _ratio(tp, tp + fp), _ratio(tp, tp + fn), _ratio(2 * tp, 2 * tp + fp + fn)
 
@@ -224,7 +224,7 @@ def _counts(items: Sequence[_Item]) -> defaultdict[str, _Counts]:
 
 
 def _category_json(kind: ProjectKind, counts: _Counts, items: int) -> dict[str, Any]:
-    """Of spans there are no true negatives: nobody counts the stretches of text that are rightly no entity."""
+    """Spans have no true negatives: passages that are rightly not an entity are not counted."""
     precision, recall, f1 = counts.scores()
     negatives = items - counts.tp - counts.fp - counts.fn
     return {
@@ -248,7 +248,7 @@ def _confusion_matrix(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Rows are what was expected, columns what was predicted; `normalizedValue` is the percentage of the row.
 
-    A row and column for "no category" is there when something falls into it.
+    There is a row and a column for "no category" if anything falls into them.
     """
     cells = Counter(pair for item in items for pair in _pairs(item, none))
     names = list(dict.fromkeys((*categories, *sorted({name for pair in cells for name in pair} - {none}))))
@@ -268,7 +268,9 @@ def _confusion_matrix(
 
 
 def _pairs(item: _Item, none: str) -> Iterable[tuple[str, str]]:
-    """Pairs of expected and predicted: correct ones, missed ones paired with wrong ones, the others with none."""
+    """Pairs of expected and predicted: correct ones, then missed ones with wrong ones; the rest is paired with
+    `none`.
+    """
     for name in item.expected & item.predicted:
         yield name, name
     missed, wrong = sorted(item.expected - item.predicted), sorted(item.predicted - item.expected)

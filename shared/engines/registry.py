@@ -39,7 +39,7 @@ class Engines:
         return sorted(self._factories)
 
     def get(self, name: str) -> Engine:
-        """The engine of this name. Raises UnknownEngine, EngineNotConfigured."""
+        """The engine with this name. Raises UnknownEngine, EngineNotConfigured."""
         if name not in self._factories:
             raise UnknownEngine(
                 f"The engine '{name}' does not exist. Available engines: {', '.join(self.names)}."
@@ -49,12 +49,12 @@ class Engines:
         return self._made[name]
 
     def exchange(self, name: str, kind: ProjectKind, state: bytes) -> Exchange | None:
-        """The exchange of an engine with this state, to read the answers that it has: also where the engine cannot be
-        made any more, or its model cannot be loaded. None: the engine has no such, or is not known.
+        """The engine's exchange with this state, to read its answers even if the engine can no longer be made or its
+        model cannot be loaded. None: the engine has no exchanges, or is unknown.
         """
         try:
             source: object = self.get(name)
-        except Exception:  # noqa: BLE001 - whatever keeps it from being made, its answers are paid
+        except Exception:  # noqa: BLE001 - whatever the reason, its answers are paid for
             source = self._factories.get(name)
         try:
             return source.kept(kind, state) if isinstance(source, KeepsAnswers) else None

@@ -1,5 +1,5 @@
-"""Responses of services: limits, since a server is not trusted and client libraries read responses of any size; and how
-long they ask to wait.
+"""Responses of services: their limits, because a server is not trusted and client libraries read responses of any
+size, and how long they ask to wait.
 """
 
 from collections.abc import AsyncIterable, Mapping
@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-#: Bytes of a response. The longest answer of a language model, 8,000 tokens with their log-probabilities, has far
-#: fewer; of Azure Language it is also the bound of all pages of a result, over 30 for each character that was sent.
+#: Maximum bytes of a response. The longest answer of a language model, 8,000 tokens with log-probabilities, is far
+#: smaller. For Azure Language it also limits all pages of a result together: over 30 bytes per character sent.
 MAX_RESPONSE: Final = 4_000_000
 
 
 class Unreadable(Exception):
-    """A response that is not read; the message says what it is."""
+    """A response that is not read; the message says why, as in "a response that is ..."."""
 
 
 def too_large() -> Unreadable:
@@ -24,8 +24,8 @@ def too_large() -> Unreadable:
 async def bounded_body(status: int, encoding: str | None, parts: AsyncIterable[bytes]) -> bytes:
     """The body of a response, from its status, its `Content-Encoding` and the pieces of its body as they come.
 
-    What is compressed is not read, for it might expand. Raises Unreadable; the status of an error says enough, so that
-    its body is left out instead. The caller closes what was not read.
+    Raises Unreadable for a compressed body, which might expand without limit, and for one that is too large. If the
+    status is an error, it says enough: the body is left out instead. The caller closes the response.
     """
     if encoding is None or encoding.lower() == "identity":
         body = bytearray()
@@ -45,13 +45,13 @@ async def bounded_body(status: int, encoding: str | None, parts: AsyncIterable[b
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from `retry-after-ms` or `Retry-After`, which is a number or a date. None: the response does not say."""
+    """The seconds in `retry-after-ms`, or in `Retry-After` as a number or a date; None if the response has neither."""
     for name, unit in (("retry-after-ms", 1_000), ("Retry-After", 1)):
         with suppress(ValueError):
             seconds = float(headers.get(name, "")) / unit
             if seconds >= 0:  # false for NaN
                 return seconds
-    with suppress(ValueError, TypeError, OverflowError):  # no date, one without a time zone, one out of range
+    with suppress(ValueError, TypeError, OverflowError):  # not a date, without a time zone, or out of range
         date = parsedate_to_datetime(headers.get("Retry-After", ""))
         return max((date - datetime.now(UTC)).total_seconds(), 0)
     return None

@@ -1,6 +1,6 @@
-"""Fits models in a child process, so that a long fit takes nothing from the event loop.
+"""Fits models in a child process, so that a long fit does not slow down the event loop.
 
-The parent starts `python -m shared.engines.worker` when the first fit is asked for, and again after it ended.
+The parent starts `python -m shared.engines.worker` for the first fit, and again whenever the process has ended.
 Both sides exchange frames over the child's standard input and output: 8 bytes of length, then the content. A
 request is a head (JSON) and lists of examples and texts (JSON); the answer is the artifact, or what went wrong.
 
@@ -33,7 +33,7 @@ _AT_ONCE: Final = 100
 """Examples in a frame. Encoding one frame holds the interpreter for about a millisecond."""
 _IDLE_SECONDS: Final = 300
 _NICENESS: Final = 5
-"""Requests have priority where the processor is shared."""
+"""HTTP requests have priority on a shared processor."""
 _MODEL, _ERROR = b"M", b"E"
 
 
@@ -64,13 +64,13 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the child, when there is one."""
+        """The process id of the child, if there is one."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def fit(self, request: FitRequest) -> bytes:
-        """The artifact; blocks. Raises EngineError as the engine does, EngineUnavailable when the child
-        died, Canceled, OSError when no process can be started.
+        """The artifact; blocks. Raises EngineError as the engine does, EngineUnavailable if the child died, Canceled,
+        and OSError if no process can be started.
         """
         with self._busy:
             try:
@@ -80,7 +80,7 @@ class Worker:
                 self._current = None
 
     def cancel(self, request: FitRequest) -> None:
-        """Cancel the request; if it is being processed, its process is killed."""
+        """Cancel the request; if it is in progress, the child is killed."""
         with self._state:
             request.canceled = True
             if self._current is request and self._process is not None:
@@ -101,7 +101,7 @@ class Worker:
             self.close()
             if request.canceled:
                 raise Canceled from None
-            if retry:  # it may have ended just before, because it was idle
+            if retry:  # it may have ended just now, because it was idle
                 return self._attempt(request, retry=False)
             raise base.EngineUnavailable(
                 f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."
@@ -181,7 +181,7 @@ def _example(text: str, language: str, categories: list[str], spans: list[tuple[
 
 
 def _encode(value: object) -> bytes:
-    """JSON of ASCII characters: it carries lone surrogates, too."""
+    """JSON in ASCII, which can hold lone surrogates, too."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
@@ -217,7 +217,7 @@ def main() -> None:
     """The child: answers requests until its input ends, or until it has had no work for a while."""
     os.nice(_NICENESS)
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # output of a library is not part of the response
+        os.dup2(2, 1)  # so that output of a library is not part of the response
         received: queue.SimpleQueue[FitRequest] = queue.SimpleQueue()
         threading.Thread(target=_receive, args=(requests, received), daemon=True).start()
         while True:
@@ -230,7 +230,7 @@ def main() -> None:
 
 
 def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> None:
-    """In a thread of its own, to end the process also during a fit when the parent is gone."""
+    """Runs in its own thread, to end the process when the parent is gone, even during a fit."""
     try:
         while True:
             head = json.loads(_read_frame(requests))

@@ -1,1 +1,1 @@
-"""A custom model deployed in Azure Language, as an engine, and the service's side of pushing a project there."""
+"""The engine for a custom model deployed in Azure Language, and the calls that push a project there."""

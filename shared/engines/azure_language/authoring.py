@@ -1,6 +1,6 @@
 """Pushes to the Language resource: import a project, train a model, deploy it.
 
-Each call starts one job of the service, or gets its state; none waits.
+Each call starts a job of the service or gets its state. None waits for a job.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping
@@ -27,7 +27,7 @@ ENDED = frozenset({"succeeded", "partiallyCompleted", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class ServiceJob:
-    """A job of the service. `created`: by the clock of the service; `percent` only of a training."""
+    """A job of the service. `created` is a time of the service's clock; only trainings have `percent`."""
 
     job_id: str
     status: str
@@ -47,8 +47,8 @@ class ServiceJob:
 
 
 class LanguageAuthoring:
-    """Raises Refused, and EngineUnavailable (Busy among them) for what passes; without LANGUAGE_ENDPOINT
-    EngineNotConfigured.
+    """Raises Refused, EngineUnavailable (including Busy) for temporary failures, and EngineNotConfigured without
+    LANGUAGE_ENDPOINT.
     """
 
     def __init__(self, options: LanguageOptions) -> None:
@@ -56,7 +56,7 @@ class LanguageAuthoring:
 
     @property
     def endpoint(self) -> str:
-        """Address of the resource; empty where none is set."""
+        """Address of the resource; empty if it is not set."""
         return self._options.endpoint
 
     @property
@@ -83,15 +83,15 @@ class LanguageAuthoring:
             return await _found(client.deployment.get_deployment(deployment, **self._options.call_options))
 
     async def begin_import(self, project: str, file: bytes) -> str:
-        """Put a project file in the place of the project; the id of the service's job.
+        """Replace the project with a project file; return the id of the service's job.
 
-        The client's own `begin_import` always sets a parameter that it then refuses for the stable API version.
+        The client's own `begin_import` always sets a parameter that it then rejects for the stable API version.
         """
         headers = {"Content-Type": "application/json"}
         return (await self._call("POST", project, ":import", content=file, headers=headers))[0].job_id
 
     async def begin_train(self, project: str, label: str, evaluation: Mapping[str, Any]) -> str:
-        """Train a model under this label, also one that exists; the id of the service's job."""
+        """Train a model with this label, which may exist already; return the id of the service's job."""
         received = Received()
         body = {"modelLabel": label, "trainingConfigVersion": "latest", "evaluationOptions": dict(evaluation)}
         async with self._client(project) as client:
@@ -99,7 +99,7 @@ class LanguageAuthoring:
         return received.job_id
 
     async def begin_deploy(self, project: str, deployment: str, label: str) -> str:
-        """Have the deployment serve a model; the id of the service's job."""
+        """Have the deployment serve a model; return the id of the service's job."""
         received = Received()
         async with self._client(project) as client:
             body = {"trainedModelLabel": label}
@@ -121,7 +121,7 @@ class LanguageAuthoring:
         return await self._state(project, f"deployments/{deployment}/jobs/{job_id}")
 
     async def training_since(self, project: str, label: str, since: str) -> str:
-        """The latest training of a label that began after a moment of the service's clock; "" without one."""
+        """The id of the latest training of a label since a time of the service's clock; "" if there is none."""
         if not since:
             return ""
         found: list[tuple[datetime, str]] = []
@@ -133,12 +133,12 @@ class LanguageAuthoring:
         return max(found)[1] if found else ""
 
     async def _state(self, project: str, path: str) -> ServiceJob:
-        """The client has no call of its own for the state of a job that another process began."""
+        """The client offers no call for the state of a job that another process started."""
         received, body = await self._call("GET", project, path)
         return read_job(body, received.retry_after)
 
     async def _call(self, method: str, project: str, path: str, **more: Any) -> tuple[Received, Any]:
-        """A call that the client does not offer, through its pipeline; the headers and the JSON of the response."""
+        """A call that the client does not offer, through its pipeline: the headers and JSON of the response."""
         from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
 
@@ -150,12 +150,12 @@ class LanguageAuthoring:
                 raw_response_hook=received,
                 **self._options.call_options,
             )
-            if response.status_code >= 300:  # `raise_for_status` lets redirects pass
+            if response.status_code >= 300:  # `raise_for_status` ignores redirects
                 raise HttpResponseError(response=response)
             return received, response.json() if response.content else None
 
     def _once(self, received: Received) -> dict[str, Any]:
-        """To begin a job and not wait for it."""
+        """Options that start a job without waiting for it."""
         return {"polling": False, "raw_response_hook": received, **self._options.call_options}
 
     @asynccontextmanager
@@ -189,7 +189,7 @@ def _moment(text: str) -> datetime:
 
 
 def read_job(body: Mapping[str, Any], retry_after: int | None = None) -> ServiceJob:
-    """Raises EngineUnavailable for what is no state of a job."""
+    """The state of a job in a response. Raises EngineUnavailable if it has none."""
     try:
         result = cast("Mapping[str, Any]", body.get("result") or {})
         training = cast("Mapping[str, Any]", result.get("trainingStatus") or {})

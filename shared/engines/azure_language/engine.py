@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from azure.ai.textanalytics.aio import TextAnalysisClient
 
 NAME: Final = "azure-language"
-#: The service's limit, for a resource; getting results counts as sending does.
+#: The service's limit for a resource; requests for results count, too.
 CALLS_PER_MINUTE: Final = 1_000
-#: How long `answer`, which has nowhere to keep an exchange, waits for one.
+#: How long `answer` waits, because it has no place to store an exchange.
 ANSWER_SECONDS: Final = 120.0
 
 
@@ -65,7 +65,7 @@ class LanguageModel(DeferredModel):
         deadline: Deadline = NO_DEADLINE,
         on_answer: OnAnswer | None = None,
     ) -> list[Answer]:
-        """Waits for the service, at most ANSWER_SECONDS; jobs use an exchange instead. Raises EngineUnavailable."""
+        """Waits for the service for at most ANSWER_SECONDS; jobs use an exchange instead. Raises EngineUnavailable."""
         wanted = {str(number): Text(text) for number, text in enumerate(texts)}
         exchange, give_up = self.exchange(), asyncio.get_running_loop().time() + ANSWER_SECONDS
         exchange.plan(wanted)
@@ -86,7 +86,7 @@ class LanguageModel(DeferredModel):
 
 
 async def _forget(_state: bytes) -> None:
-    """For an exchange that is not kept."""
+    """For an exchange that is not stored."""
 
 
 async def _unlimited(calls: int) -> tuple[int, float]:
@@ -138,7 +138,7 @@ class AnalyzeText:
         received = Received()
         async with service_call():
             state, found = await self._page(operation, 0, received), 0
-            # A page without any other document is the last one, whatever it says.
+            # A page without new documents is the last one, whatever it says.
             while state.more and found < state.count < MAX_REQUEST_DOCUMENTS:
                 found = state.count
                 state = state.with_page(await self._page(operation, found, received))
@@ -154,12 +154,12 @@ class AnalyzeText:
 
 
 def _as_sent(response: Any, _read: object, _headers: object) -> Any:
-    """The response itself: the models of the client lack what it writes and they do not know."""
+    """The response itself: the client's models drop fields that they do not know."""
     return response.http_response
 
 
 class AzureLanguageEngine(ServiceEngine):
-    """`options`: LANGUAGE_PROJECT and LANGUAGE_DEPLOYMENT are the model of projects that were not pushed."""
+    """LANGUAGE_PROJECT and LANGUAGE_DEPLOYMENT in `options` name the model of projects that were not pushed."""
 
     name = NAME
     deferred = True
@@ -177,7 +177,7 @@ class AzureLanguageEngine(ServiceEngine):
 
     @override
     async def prepare(self, task: Task) -> bytes:
-        """Raises EngineNotConfigured when there is no model to ask."""
+        """Raises EngineNotConfigured if there is no model."""
         missing = self.missing_model(task.deployed)
         if missing is not None:
             raise EngineNotConfigured(missing)

@@ -1,8 +1,8 @@
 """The exchange of documents and results with Azure Language.
 
 The service is asynchronous: documents are sent, and the operation is polled until it has ended. An `Exchange` records
-which documents of a group were sent and answered; it is kept as JSON between two messages, so that no
-function waits long, and nothing is sent, or paid for, twice.
+which documents of a group were sent and answered; it is stored as JSON between two messages, so that no function
+waits long and nothing is sent, or paid for, twice.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from shared.engines.azure_language.packing import Piece, merge_classes, merge_en
 from shared.engines.azure_language.service import Busy, OperationState, Refused, checksum
 from shared.engines.base import Answer, EngineUnavailable, Keep, Permit, Text
 
-#: Calls at once, within what a minute allows.
+#: Concurrent calls, within the limit per minute.
 AT_ONCE: Final = 4
-#: After this many refused documents, without an accepted one, the others are not sent.
+#: If this many documents are refused and none is accepted, the others are not sent.
 MAX_REFUSALS: Final = 5
 MAX_WAIT_SECONDS: Final = 30.0
-#: Operations that fail for a temporary reason are sent once more.
+#: Operations that fail for a temporary reason are sent again once.
 TRIES: Final = 2
 PASSING_CODES: Final = frozenset({"InternalServerError", "ServiceUnavailable", "Timeout", "TooManyRequests"})
 ENDED: Final = frozenset({"succeeded", "partiallyCompleted", "partiallySucceeded", "failed", "cancelled"})
@@ -37,7 +37,7 @@ class Service(Protocol):
     def kind(self) -> ProjectKind: ...
 
     async def start(self, documents: Sequence[Mapping[str, str]]) -> str:
-        """Send one request; the id of its operation. Raises Refused, EngineUnavailable."""
+        """Send one request; return the id of its operation. Raises Refused, EngineUnavailable."""
         ...
 
     async def state(self, operation: str) -> tuple[OperationState, int | None]:
@@ -68,7 +68,7 @@ class Sent:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request: `operation` is "" until it was accepted."""
+    """One request: `operation` is "" until the service accepts it."""
 
     items: list[Sent]
     operation: str = ""
@@ -104,7 +104,7 @@ class Exchange:
         # An earlier version did not store them.
         self.records = int(data["records"] if "records" in data else self._records())
         self._refusals = 0
-        #: Why no request is accepted.
+        #: Why the service accepts no request.
         self._hopeless: JobError | None = None
         self._accepted = any(request.operation for request in self._requests) or any(
             found.pieces for found in self._found.values()
@@ -125,7 +125,7 @@ class Exchange:
         return json.dumps(data, separators=(",", ":")).encode()
 
     def _records(self) -> int:
-        """Of what was sent, or answered."""
+        """The text records of what was sent or answered."""
         pieces = [piece for found in self._found.values() for piece, _ in found.pieces]
         pieces += [sent.piece for request in self._requests if request.operation for sent in request.items]
         return sum(text_records(piece.end - piece.start) for piece in pieces)
@@ -139,12 +139,12 @@ class Exchange:
         return bool(self._requests)
 
     def plan(self, texts: Mapping[str, Text]) -> None:
-        """Take in the documents that the exchange does not have, or has with another text."""
+        """Add the documents that the exchange does not have, or has with another text."""
         hashes = {key: content_hash(text.text) for key, text in texts.items()}
         changed = {
             k for k, content in hashes.items() if k not in self._found or self._found[k].content != content
         }
-        fresh: list[tuple[Sent, int]] = []  # white space alone is not sent: the service refuses it
+        fresh: list[tuple[Sent, int]] = []  # the service refuses text of only white space
         for key in (key for key in texts if key in changed):
             self._failed.pop(key, None)
             self._found[key] = Found(hashes[key])
@@ -154,7 +154,7 @@ class Exchange:
         self._requests += [Request(items) for items in pack(fresh)]
 
     async def send(self, texts: Mapping[str, Text], keep: Keep, permit: Permit) -> None:
-        """Send what was not sent. `wait` says for how long the service wants no more."""
+        """Send what has not been sent. `wait` is how long the service wants no more requests."""
         while pending := [request for request in self._requests if not request.operation][:AT_ONCE]:
             granted, self.wait = await permit(len(pending))
             if not granted:
@@ -171,7 +171,7 @@ class Exchange:
                 return
 
     async def poll(self, keep: Keep, permit: Permit) -> None:
-        """Ask for the results of what was sent; `wait` says when it is worth asking again."""
+        """Ask for the results of what was sent. `wait` is when to ask again."""
         outstanding = [request for request in self._requests if request.operation]
         waits: list[float] = []
         for start in range(0, len(outstanding), AT_ONCE):
@@ -189,7 +189,7 @@ class Exchange:
         self.wait = max((min(MAX_WAIT_SECONDS, 0.5 * 1.5**self._polls), *waits)) if self._requests else 0.0
 
     def give_up(self, reason: JobError) -> None:
-        """Documents without an answer fail for this reason."""
+        """Let documents without an answer fail with this reason."""
         self._give_up(list(self._requests), reason)
 
     def _give_up(self, requests: Sequence[Request], reason: JobError) -> None:
@@ -198,11 +198,11 @@ class Exchange:
             self._fail(request.items, reason)
 
     def answers(self, texts: Mapping[str, Text]) -> dict[str, Answer]:
-        """What is known of these documents."""
+        """The answers so far for these documents."""
         return {key: self._answer(key, text.text) for key, text in texts.items()}
 
     def _go_on(self, results: Sequence[object]) -> bool:
-        """Whether more calls make sense now. Raises EngineUnavailable, or what nobody expected."""
+        """Whether more calls make sense now. Raises EngineUnavailable, and unexpected errors."""
         busy = [result for result in results if isinstance(result, Busy)]
         if busy:
             self.wait = float(max(reply.seconds for reply in busy))
@@ -232,7 +232,9 @@ class Exchange:
             self.records += sum(item.records for item in request.items)
 
     def _refused(self, request: Request, refused: Refused) -> None:
-        """A request is refused whole, often for one document: its halves are tried, down to single documents."""
+        """The service refuses a request as a whole, often because of one document: try its halves, down to single
+        documents.
+        """
         if refused.status >= 400 and refused.status not in {401, 403, 404} and len(request.items) > 1:
             self._halve(request)
             return
@@ -251,16 +253,16 @@ class Exchange:
         self._failed.update({s.key: (s.content, reason) for s in items if self._is_current(s)})
 
     def _is_current(self, sent: Sent) -> bool:
-        """Not so when the text of the document has changed since."""
+        """Whether the text of the document is still the one that was sent."""
         return self._found[sent.key].content == sent.content
 
     async def _poll(self, request: Request) -> bool | float:
-        """True: it has ended. Else how long the service asks to wait."""
+        """True if it has ended, otherwise how long the service asks to wait."""
         try:
             state, wait = await self._service.state(request.operation)
         except Refused as refused:
             if refused.status in {404, 410} and request.tries < TRIES:
-                request.operation = ""  # its results are gone: it is sent again
+                request.operation = ""  # its results are gone, so it is sent again
             else:
                 self._requests.remove(request)
                 self._fail(request.items, refused.reason)
@@ -311,7 +313,7 @@ class Exchange:
 
 
 def kept(kind: ProjectKind, state: bytes) -> Exchange:
-    """The exchange with this state, to read its answers: it has no service to call."""
+    """An exchange with this state, only to read its answers: it has no service to call."""
     return Exchange(_NoService(kind), state)
 
 
@@ -331,7 +333,7 @@ def _numbers(piece: Piece) -> list[Any]:
 
 
 def _predictions(text: str, piece: Piece, rows: Sequence[Sequence[Any]]) -> tuple[list[Prediction], int]:
-    """The predictions of a piece, in code points from its start, and how many are not of the text."""
+    """The predictions of a piece, in code points from its start, and how many are not in the text."""
     part = text[piece.start : piece.end]
     offsets: Offsets | None = None
     made: list[Prediction] = []

@@ -1,8 +1,8 @@
 """Documents in requests: long ones are split at sentence or line ends, and pieces are packed into requests.
 
-The service counts characters in text elements, of which a text has at most as many as UTF-16 code units; those are
-counted here. Where a text has neither sentence nor line end near the best place, the pieces overlap by the length of
-the longest entity, so that one of them has every entity whole.
+The service counts characters as text elements. A text has at most as many of them as UTF-16 code units, which are
+counted here. If a text has no sentence or line end near the best place, the pieces overlap by the length of the
+longest entity, so that every entity is whole in one of them.
 """
 
 import re
@@ -18,10 +18,10 @@ MAX_REQUEST_DOCUMENTS: Final = 25
 MAX_CHARACTERS: Final = 125_000
 
 _SPACE = re.compile(r"\s+")
-#: Quotation marks and brackets that may stand between a full stop and the white space.
+#: Quotation marks and brackets that may follow a full stop, before the white space.
 _CLOSERS = "\"'\u201d\u2019\u00bb)]"
 _ENDS = ".!?\u2026\u3002\uff01\uff1f"
-#: Full stops of Chinese and Japanese, which no white space follows.
+#: Full stops of Chinese and Japanese, which are not followed by white space.
 _IDEOGRAPHIC_END = re.compile("[\u3002\uff01\uff1f][\u300d\u300f\u201d\u2019\uff09]*")
 _LINE_BREAKS = frozenset("\n\r\u2028\u2029")
 
@@ -30,7 +30,7 @@ _LINE_BREAKS = frozenset("\n\r\u2028\u2029")
 class Piece:
     """The characters `start` to before `end` of a document, in code points, and their size in UTF-16 code units.
 
-    `cut_before`, `cut_after`: the text goes on there without a sentence or line end.
+    `cut_before`, `cut_after`: the text continues there, without a sentence or line end.
     """
 
     start: int
@@ -57,7 +57,7 @@ def split(text: str, limit: int = MAX_CHARACTERS) -> list[Piece]:
 
 
 def pack[T](items: Iterable[tuple[T, int]], *, documents: int = MAX_REQUEST_DOCUMENTS) -> list[list[T]]:
-    """Items with their sizes in groups that each fit one request, in their order."""
+    """Items with their sizes, in groups that each fit into one request, in their order."""
     groups: list[list[T]] = []
     used = 0
     for item, size in items:
@@ -91,7 +91,7 @@ def _end_of_piece(text: str, offsets: Offsets, start: int, limit: int) -> tuple[
 
 
 def _rank(text: str, space: re.Match[str]) -> int:
-    """What white space follows or is: 0 the end of a sentence or paragraph, 1 of a line, 2 of a word."""
+    """What the white space ends: 0 a sentence or paragraph, 1 a line, 2 a word."""
     breaks = space[0].replace("\r\n", "\n")
     if sum(character in _LINE_BREAKS for character in breaks) > 1:
         return 0
@@ -108,7 +108,7 @@ def _floor(offsets: Offsets, utf16: int) -> int:
 
 
 def _safe_cut(text: str, end: int, low: int) -> int:
-    """The last place at or before `end` that does not divide what is shown as one character."""
+    """The last place at or before `end` that does not split a displayed character."""
     place = end
     while place > low and _is_inside(text, place):
         place -= 1
@@ -120,7 +120,7 @@ def _is_inside(text: str, place: int) -> bool:
 
 
 def _overlapping(text: str, offsets: Offsets, start: int, end: int, limit: int) -> int:
-    """Where the piece after one that was cut at `end` begins: before it, but well after `start`."""
+    """Where the piece begins that follows one cut at `end`: before `end`, but well after `start`."""
     back = min(MAX_ENTITY_LENGTH, limit // 8)
     low = max(start + 1, _floor(offsets, offsets.to_utf16(end) - 2 * back))
     high = max(low, _floor(offsets, offsets.to_utf16(end) - back))
@@ -131,8 +131,8 @@ def _overlapping(text: str, offsets: Offsets, start: int, end: int, limit: int) 
 def merge_entities(found: Sequence[tuple[Piece, Sequence[Prediction]]]) -> list[Prediction]:
     """Entities of a document from those of its pieces, whose offsets count from the piece's start.
 
-    An entity that touches the end of a piece which was cut there may be a part of one: it is left to the piece
-    beside, which has the place with what is around it.
+    An entity that touches a cut end of its piece may be only a part. It is left to the neighboring piece, which has
+    the same place with its context.
     """
     pieces = [piece for piece, _ in found]
     spans: list[Prediction] = []
@@ -168,7 +168,7 @@ def _overlap(prediction: Prediction, other: Prediction) -> bool:
 def merge_classes(found: Sequence[tuple[Piece, Sequence[Prediction]]], *, single: bool) -> list[Prediction]:
     """Classes of a document from those of its pieces, surest first.
 
-    Single-label: each piece counts by its size. Multi-label: a class that one piece has, the document has.
+    Single-label: pieces are weighted by size. Multi-label: the document has the classes of all pieces.
     """
     if len(found) == 1:
         return sorted(found[0][1], key=lambda p: -p.confidence)

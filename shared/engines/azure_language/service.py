@@ -20,14 +20,14 @@ from shared.engines import responses
 from shared.engines.base import EngineError, EngineUnavailable, keep_secret, redacted
 from shared.engines.responses import Unreadable, bounded_body
 
-#: The stable version of both APIs; the clients would ask for a preview.
+#: The stable version of both APIs; the clients default to a preview.
 API_VERSION: Final = "2023-04-01"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 MAX_RETRY_AFTER: Final = 300
-#: For a call with its whole response: the client's own limit is for each piece of a response.
+#: The limit of a call with its whole response; the client's own limit is for each piece of a response.
 CALL_SECONDS: Final = 120.0
 _TRY_AGAIN: Final = frozenset({408, 429})
-#: Without a number from the service.
+#: The delay if the service names none.
 _BUSY_SECONDS: Final = 10
 _MAX_MESSAGE: Final = 500
 _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
@@ -35,8 +35,8 @@ _UNREADABLE: Final = "Azure Language sent a response that cannot be read."
 
 @dataclass(frozen=True)
 class LanguageOptions:
-    """The settings LANGUAGE_*. `identity` makes the app's identity, which is used where there is no key: one for all
-    calls, since each asks for a token of its own.
+    """The settings LANGUAGE_*. `identity` makes the app's identity, which is used without a key. All calls share one,
+    because each new one would request its own token.
     """
 
     endpoint: str
@@ -64,7 +64,7 @@ class LanguageOptions:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """For a client, made in the event loop. Retries are done by queue messages: no function sleeps.
+        """Options for a client, made in the event loop. Queue messages do the retries: no function sleeps.
 
         A redirect would take documents and the key, which is in a header of the service's own, to another server.
         """
@@ -77,7 +77,9 @@ class LanguageOptions:
 
     @property
     def call_options(self) -> dict[str, Any]:
-        """For each call: a token may be sent without TLS to this machine only. The policy of keys knows no option."""
+        """Options for each call: a token is sent without TLS only to this machine. The policy for keys has no such
+        option.
+        """
         return {} if self.key else {"enforce_https": urlsplit(self.endpoint).hostname not in LOOPBACK}
 
 
@@ -108,8 +110,8 @@ def _bounded_transport() -> Any:
 
 
 class Refused(EngineError):
-    """The service refused the request permanently. `status`: of HTTP; below 400 it took the request, but its response
-    is not read.
+    """The service refused the request permanently. `status` is the HTTP status; below 400, the service accepted the
+    request, but its response is not read.
     """
 
     def __init__(self, status: int, reason: JobError) -> None:
@@ -119,7 +121,7 @@ class Refused(EngineError):
 
 
 class Busy(EngineUnavailable):
-    """The service asks to wait; the argument is in seconds."""
+    """The service asks to wait for a number of seconds."""
 
     def __init__(self, message: str, seconds: int) -> None:
         super().__init__(message)
@@ -128,7 +130,7 @@ class Busy(EngineUnavailable):
 
 @asynccontextmanager
 async def service_call() -> AsyncGenerator[None]:
-    """Raise what the client raises as Refused, Busy or EngineUnavailable; this also after CALL_SECONDS."""
+    """Turn the client's errors into Refused, Busy or EngineUnavailable; the last also after CALL_SECONDS."""
     try:
         async with asyncio.timeout(CALL_SECONDS):
             yield
@@ -142,7 +144,7 @@ async def service_call() -> AsyncGenerator[None]:
         raise _meaning(error) from error
     except AzureError as error:
         raise EngineUnavailable(f"Azure Language does not respond ({type(error).__name__}).") from error
-    except (ValueError, RecursionError) as error:  # no JSON, or too deep
+    except (ValueError, RecursionError) as error:  # not JSON, or nested too deeply
         raise EngineUnavailable(_UNREADABLE) from error
 
 
@@ -211,7 +213,7 @@ class Received:
 
     @property
     def job_id(self) -> str:
-        """Id of the job at the address in `operation-location`, of which nothing else is used."""
+        """The job id in `operation-location`; the rest of that address is not used."""
         where = urlsplit(str(self.headers.get("operation-location") or "")).path.rstrip("/")
         found = where.rpartition("/")[2]
         if not found or not all(character.isalnum() or character in "-_." for character in found):
@@ -221,9 +223,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class OperationState:
-    """The state of an operation: by document id the rows of its predictions, or its error.
+    """The state of an operation: for each document id the rows of its predictions, or its error.
 
-    A row is [category, confidence], for entities [category, confidence, offset, length, checksum of the text].
+    A row is [category, confidence]; for entities [category, confidence, offset, length, checksum of the text].
     """
 
     status: str
@@ -238,13 +240,13 @@ class OperationState:
         return len(self.documents) + len(self.errors)
 
     def with_page(self, page: "OperationState") -> "OperationState":
-        """With the results of another page of the same operation."""
+        """A state that also has the results of another page of the same operation."""
         documents, errors = self.documents | page.documents, self.errors | page.errors
         return replace(self, documents=documents, errors=errors, more=page.more)
 
 
 def read_state(body: Mapping[str, Any]) -> OperationState:
-    """Raises EngineUnavailable for what is no state of an operation."""
+    """The state of an operation in a response. Raises EngineUnavailable if it has none."""
     try:
         return _read_state(body)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -292,5 +294,5 @@ def _score(found: Mapping[str, Any]) -> float:
 
 
 def checksum(text: str) -> int:
-    """Tells the text of an entity from another without keeping it."""
+    """A checksum, to recognize the text of an entity without storing it."""
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))

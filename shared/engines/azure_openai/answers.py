@@ -1,8 +1,8 @@
-"""What comes back: predictions from the JSON of an answer, checked against the text and the categories.
+"""Reads answers: predictions from the JSON, checked against the text and the categories.
 
 Confidence: the probability of the tokens that name the category, and for an entity also the mean probability of the
-tokens that quote it. Where the server gives no probabilities, or some from before it applied the schema (then even the
-braces are improbable), it is DEFAULT_CONFIDENCE.
+tokens that quote it. It is DEFAULT_CONFIDENCE if the server gives no probabilities, or only those from before it
+applied the schema (then even the braces are improbable).
 """
 
 import json
@@ -19,7 +19,7 @@ from shared.engines.base import Task
 
 DEFAULT_CONFIDENCE: Final = 0.5
 _PROBABLE: Final = 0.5
-"""The mean probability of braces, quotes and field names from which probabilities are believed."""
+"""The mean probability of braces, quotes and field names above which probabilities are trusted."""
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?')
 
 
@@ -37,7 +37,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Predictions, and how many things of the answer were dropped."""
+    """Predictions, and how many parts of the answer were dropped."""
 
     predictions: tuple[Prediction, ...]
     left_out: int
@@ -118,7 +118,7 @@ def _entities(
 
 
 class _Places:
-    """Finds quotes in a text, occurrence by occurrence: the second time a quote comes, it is the next occurrence."""
+    """Finds quotes in a text: a repeated quote stands for the next occurrence."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -126,7 +126,7 @@ class _Places:
         self._next: dict[tuple[str, bool], int] = {}
 
     def take(self, quote: str) -> tuple[int, int] | None:
-        """Offset and length of the first occurrence that is free; whole words come first. None: there is none."""
+        """Offset and length of the first free occurrence, whole words first; None if there is no free one."""
         for candidate in dict.fromkeys((quote, quote.strip())):
             if not candidate.strip():
                 continue
@@ -138,7 +138,7 @@ class _Places:
         return None
 
     def _find(self, quote: str, *, whole: bool) -> int:
-        """What was passed over once is never free again, so each search goes on where the last one ended."""
+        """Places that were passed over never become free again, so each search continues where the last one ended."""
         start = self._text.find(quote, self._next.get((quote, whole), 0))
         while start >= 0:
             end = start + len(quote)
@@ -157,7 +157,7 @@ class _Places:
 
 @dataclass(slots=True)
 class _Confidences:
-    """The tokens of an answer, laid over its strings."""
+    """The tokens of an answer, matched with its strings."""
 
     content: str
     tokens: Sequence[Token]
@@ -169,7 +169,7 @@ class _Confidences:
         if not self.tokens:
             return
         key = ""
-        read = begin = 0  # characters, and as many in bytes
+        read = begin = 0  # in characters, and the same in bytes
         for found in _STRING.finditer(self.content):
             if found[2]:
                 key = found[1]
@@ -183,7 +183,7 @@ class _Confidences:
             self._placed = []
 
     def of_category(self, place: int, count: int) -> float:
-        """Of the category that the answer names at this place, of so many in all."""
+        """The confidence in the category at this place of the answer; `count`: categories in all."""
         logprobs = self._logprobs(self._names, place, count)
         return _bounded(math.exp(sum(logprobs))) if logprobs else DEFAULT_CONFIDENCE
 
@@ -195,7 +195,7 @@ class _Confidences:
         return _bounded(math.exp(sum(named) + sum(quoted) / len(quoted)))
 
     def _logprobs(self, strings: list[tuple[int, int]], place: int, count: int) -> list[float]:
-        """Of the tokens of a string; empty when the strings are not as many as the values of the answer."""
+        """Of the tokens of a string; empty if the number of strings differs from that of the answer's values."""
         if len(strings) != count:
             return []
         start, end = strings[place]

@@ -2,8 +2,8 @@
 
 429                     wait as long as `Retry-After` says (all calls of the process wait), up to five tries
 408, 5xx, no connection a pause that doubles, up to three tries
-timeout                 one more try; the time is that of the whole response, however slowly it comes. The first one
-                        of a document does not count if others were answered meanwhile
+timeout                 one more try; the limit is for the whole response, however slowly it arrives. A document's
+                        first timeout does not count if others were answered meanwhile
 401, 403, 404, quota    no document can succeed: the others are not sent
 other 4xx, redirects    this document fails
 
@@ -41,12 +41,12 @@ LONGEST_PAUSE: Final = 60.0
 FIRST_PAUSE: Final = 0.5
 TRIES: Final = {"busy": 5, "unavailable": 3, "timeout": 2}
 MAX_REASON: Final = 300
-#: Characters of an answer, and its tokens whose log-probabilities are read.
+#: Limits: characters of an answer, and tokens whose log-probabilities are read.
 MAX_CONTENT: Final = 200_000
 MAX_TOKENS: Final = 20_000
 _MINUTE: Final = 60.0
 _NO_COMPLETION: Final = "The service returned a response that is not a chat completion; check its address."
-#: Parameters that not every server or model knows; `max_tokens` takes the place of the one before it.
+#: Parameters that not every server or model knows; `max_tokens` replaces the one before it.
 _OPTIONAL: Final = ("logprobs", "temperature", "max_completion_tokens", "max_tokens")
 
 #: Errors of the package for an unexpected response.
@@ -54,7 +54,7 @@ _MALFORMED: Final = (ValueError, TypeError, AttributeError, LookupError, Arithme
 
 
 class CallFailed(Exception):
-    """The service gave no answer for a document. `hopeless`: the same would happen to all others."""
+    """The service gave no answer for a document. `hopeless`: all other documents would fail, too."""
 
     def __init__(
         self, code: str, message: str, *, hopeless: bool = False, tokens: Tokens = NO_TOKENS
@@ -66,7 +66,7 @@ class CallFailed(Exception):
 
 
 class OutOfTime(Exception):
-    """The request could not be sent before its deadline. `failure`: the timeout of the try before, if any."""
+    """The request could not be sent before its deadline. `failure`: the timeout of the previous attempt, if any."""
 
     def __init__(self, failure: CallFailed | None = None) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The text of an answer with its tokens, and what the call took."""
+    """The text of an answer with its tokens, and the tokens that the call used."""
 
     content: str
     tokens: tuple[Token, ...]
@@ -84,7 +84,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server: `endpoint` with `deployment` on Azure OpenAI, else `base_url`. Without a key on Azure: `identity`."""
+    """The server: `endpoint` with `deployment` on Azure OpenAI, otherwise `base_url`. Azure without a key uses
+    `identity`.
+    """
 
     model: str
     base_url: str = ""
@@ -103,7 +105,7 @@ class Pace:
         self._resumes = 0.0
 
     def minutes(self, requests: int, tokens: int) -> float:
-        """The least time for a number of requests and tokens."""
+        """The minimum time for a number of requests and tokens, in minutes."""
         by_requests = requests / self._requests if self._requests else 0.0
         return max(by_requests, tokens / self._tokens if self._tokens else 0.0)
 
@@ -112,9 +114,9 @@ class Pace:
         self._resumes = max(self._resumes, self._clock() + seconds)
 
     async def turn(self, tokens: int, left: Callable[[], float] = lambda: inf) -> None:
-        """Wait until a request of so many tokens may begin. One that is larger than the limit goes alone.
+        """Wait until a request with this many tokens may begin. One larger than the limit goes alone.
 
-        Raises OutOfTime when that takes longer than the seconds that are left.
+        Raises OutOfTime if that would take longer than the seconds that are left.
         """
         while True:
             wait = self.wait(tokens)
@@ -126,7 +128,7 @@ class Pace:
         self._sent.append((self._clock(), tokens))
 
     def wait(self, tokens: int) -> float:
-        """Seconds until it may begin, at least; 0: now."""
+        """The least number of seconds until it may begin; 0: now."""
         now = self._clock()
         while self._sent and self._sent[0][0] <= now - _MINUTE:
             self._sent.popleft()
@@ -140,7 +142,7 @@ class Pace:
 
 
 class Client:
-    """Sends the requests to one server. `identity` makes the credential that is used on Azure when there is no key."""
+    """Sends requests to one server. `identity` makes the credential for Azure without a key."""
 
     def __init__(
         self, target: Target, pace: Pace, timeout: float, identity: "Callable[[], AsyncTokenCredential]"
@@ -166,10 +168,10 @@ class Client:
         characters: int,
         deadline: Deadline = NO_DEADLINE,
     ) -> Reply:
-        """The answer to the messages. `tokens`: about how many they are; `most`: the longest answer, in tokens.
+        """The answer to the messages. `tokens`: roughly how many they have; `most`: the longest answer, in tokens.
 
-        Raises CallFailed; OutOfTime when nothing was sent before the deadline, or after the one timeout that counts as
-        no try. After the first try, a request is tried again only if there is time for an answer.
+        Raises CallFailed, and OutOfTime if nothing was sent before the deadline, or after the one timeout that does not
+        count as an attempt. A request is tried again only if there is time for an answer.
         """
         from azure.core.exceptions import AzureError
 
@@ -192,7 +194,7 @@ class Client:
                     try:
                         async with asyncio.timeout(seconds):  # the package's is for each piece of a response
                             answer = await self._send(client, messages, response_format, most, seconds)
-                    except (TimeoutError, APITimeoutError):  # before the turn is another's
+                    except (TimeoutError, APITimeoutError):  # before the next request takes the turn
                         waited = self._turns.timed_out(before)
                         raise
                     self._turns.answered()
@@ -214,7 +216,7 @@ class Client:
 
     @asynccontextmanager
     async def _turn(self, left: Callable[[], float], *, first: bool) -> AsyncGenerator[int]:
-        """One of the requests that may be under way together. Raises OutOfTime."""
+        """Wait for a turn among the concurrent requests. Raises OutOfTime."""
         seconds = left()
         if seconds <= 0:
             raise OutOfTime
@@ -260,7 +262,7 @@ class Client:
             return self._made
 
     def _make(self) -> "AsyncOpenAI":
-        """Importing the package and reading the certificates take their time."""
+        """Slow: it imports the package and reads the certificates."""
         from openai import AsyncAzureOpenAI, AsyncOpenAI
 
         target = self._target
@@ -283,10 +285,10 @@ class Client:
         )
 
     def _leaves_out(self, error: Exception) -> bool:
-        """Whether the server does not know an optional parameter: then it is left out from now on."""
+        """Whether the server rejects an optional parameter, which is then left out from now on."""
         from openai import APIStatusError
 
-        # 403: reasoning models of OpenAI allow nobody to request log-probabilities.
+        # 403: OpenAI's reasoning models do not allow log-probabilities.
         if not isinstance(error, APIStatusError) or error.status_code not in {400, 403, 422}:
             return False
         body = _body_of(error)
@@ -302,7 +304,7 @@ class Client:
     async def _pause_or_raise(self, error: Exception, tries: dict[str, int], left: float) -> CallFailed:
         """Wait before the next attempt, at most the remaining seconds; return the failure if there are none.
 
-        Raises CallFailed when there is no other try.
+        Raises CallFailed if there is no other attempt.
         """
         kind, failure = _judge(error)
         if kind is None:
@@ -345,7 +347,7 @@ def _http_client() -> "AsyncClient":
 
 
 def _judge(error: Exception) -> tuple[str | None, CallFailed]:
-    """The kind of retry, None for none; and the failure after the last attempt."""
+    """The kind of retry (None: no retry), and the failure after the last attempt."""
     import openai
     from azure.core.exceptions import AzureError
 
@@ -421,7 +423,7 @@ def _reply(answer: Any) -> Reply:
 
 
 def _tokens(choice: Any) -> list[Token]:
-    """The tokens of the answer with their log-probabilities; none when any is malformed, or there are too many."""
+    """The tokens of the answer with their log-probabilities; empty if one is malformed or there are too many."""
     listed = getattr(getattr(choice, "logprobs", None), "content", None)
     if not isinstance(listed, list) or len(cast("list[Any]", listed)) > MAX_TOKENS:
         return []
@@ -445,7 +447,7 @@ def _count(usage: Any, name: str) -> int:
 
 
 def _body_of(error: "APIStatusError") -> dict[str, Any]:
-    """The object `error` of the answer; empty where there is none."""
+    """The object `error` of the answer; empty if there is none."""
     body = error.body
     if isinstance(body, dict):
         inner: Any = cast("dict[str, Any]", body).get("error", body)
@@ -454,7 +456,7 @@ def _body_of(error: "APIStatusError") -> dict[str, Any]:
 
 
 def _text(body: dict[str, Any], name: str) -> str:
-    """A field of the answer; empty where it is no text or number."""
+    """A field of the answer; empty if it is not a text or number."""
     value = body.get(name)
     return str(value) if isinstance(value, str | int) else ""
 
@@ -468,5 +470,5 @@ def _is_filter(body: dict[str, Any]) -> bool:
 
 
 def _reason(body: dict[str, Any]) -> str:
-    """What the service says, on one line."""
+    """The service's message, on one line."""
     return redacted(" ".join(_text(body, "message").split()))[:MAX_REASON].rstrip(".")

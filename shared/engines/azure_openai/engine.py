@@ -1,4 +1,4 @@
-"""The engine `azure-openai` behind the protocol of engines: one document a request, some requests at a time."""
+"""The engine `azure-openai` with one document per request and several concurrent requests."""
 
 import asyncio
 import json
@@ -33,25 +33,25 @@ log = logging.getLogger("labelbridge.engines")
 
 NAME: Final = "azure-openai"
 GIVES_UP_AFTER: Final = 5
-"""Failures in a row that are not of the document, until the rest of the batch is not sent."""
+"""After this many failures in a row that are not due to the document, the rest of the batch is not sent."""
 BATCH_DOCUMENTS: Final = 25
-#: The longest answer, in tokens, where the settings do not say: room for models that reason before they answer.
+#: The longest answer, in tokens, if the settings do not say: room for models that reason before they answer.
 _MOST: Final = {ProjectKind.SINGLE_LABEL: 2_000, ProjectKind.MULTI_LABEL: 4_000, ProjectKind.ENTITIES: 8_000}
-#: A usual answer, in tokens, and of entities the share of the text that they repeat.
+#: A typical answer, in tokens; for entities also the share of the text that it repeats.
 _USUAL: Final = {ProjectKind.SINGLE_LABEL: 12, ProjectKind.MULTI_LABEL: 20, ProjectKind.ENTITIES: 40}
 _QUOTED: Final = 0.2
-#: Usual rules of thumb; the bill is made by the service. Languages without spaces have about a token a character.
+#: Common rules of thumb; the service's own count is billed. Languages without spaces have about a token per character.
 _CHARACTERS_PER_TOKEN: Final = 4.0
 _DENSE: Final = {"zh", "ja", "ko", "th", "my", "km", "lo"}
 _TOKENS_PER_MESSAGE: Final = 4
-#: Decisions that agree with the confidence of a band, before there are any.
+#: The number of assumed decisions per band that agree with its confidence.
 _PRIOR: Final = 10
 _ENDS_BATCH: Final = frozenset({"EngineUnavailable", "EngineThrottled", "EngineTimeout"})
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """What the settings say: a server with OpenAI's API (`base_url`, `key`, `model`), else Azure OpenAI."""
+    """The settings: a server with OpenAI's API (`base_url`, `key`, `model`), otherwise Azure OpenAI."""
 
     base_url: str = ""
     key: str = ""
@@ -90,7 +90,7 @@ class OpenAIOptions:
 
 
 class AzureOpenAIEngine(ServiceEngine):
-    """Asks a large language model. `identity`: makes the credential for Azure where there is no key."""
+    """Asks a large language model. `identity` makes the credential for Azure without a key."""
 
     name: str = NAME
     capabilities: Capabilities = Capabilities(
@@ -196,7 +196,7 @@ class LanguageModel(ServiceModel):
         try:
             answer = await self._ask(text, self._expected(text), deadline)
         except OutOfTime as late:
-            # With an answer in each message, asking again has an end.
+            # Asking again ends only if each message gets at least one answer.
             if late.failure is None or batch.answered:
                 return answer
             answer = Answer(failure=late.failure.error)  # says nothing of the server: it answered others
@@ -239,17 +239,17 @@ class LanguageModel(ServiceModel):
         return Tokens(read, _USUAL[self._task.kind] + _quoted(self._task, len(text)))
 
     def _longest(self, text: str) -> Tokens:
-        """The most that the document can take: a token has at least a byte, and the answer has a limit."""
+        """The maximum for the document: a token has at least a byte, and the answer has a limit."""
         read = self._bytes + _bytes_of(text) + _TOKENS_PER_MESSAGE * (len(self._before) + 2)
         return Tokens(read, self._most)
 
 
 class _Batch:
-    """What the requests of one call share: money that was spent or may still be, and why to stop.
+    """The state that the requests of one call share: money that was spent or may still be, and why to stop.
 
-    Where money is limited, a document is sent while what was spent, all that those under way can cost, and what it
-    takes itself fit the allowance; else it waits until those under way have ended. So what is spent exceeds the
-    allowance by less than the cost of one document, the last that was sent.
+    If money is limited, a document is sent only if the amount spent, the maximum cost of requests in progress and its
+    own expected cost fit the allowance; otherwise it waits until requests have ended. So the amount spent exceeds the
+    allowance by less than the cost of one document, the last one sent.
     """
 
     def __init__(self, allowance: float | None, prices: Prices) -> None:
@@ -265,7 +265,7 @@ class _Batch:
         """Whether any document has an answer."""
 
     async def begin(self, expected: Tokens, longest: Tokens) -> JobError | None:
-        """Wait until the document may be sent; the reason if it is not."""
+        """Wait until the document may be sent; return the reason if it may not."""
         async with self._changed:
             while self._stopped is None and not self._fits(expected):
                 if not self._under_way:
@@ -279,7 +279,7 @@ class _Batch:
             return self._stopped
 
     async def end(self, longest: Tokens, answer: Answer) -> None:
-        """Count what the answer cost, and let those that wait look again; `longest` as it was given to `begin`."""
+        """Count the cost of the answer, and let waiting documents check again; `longest` as given to `begin`."""
         async with self._changed:
             self._under_way.remove(self._cost(longest))
             cost = self._cost(answer.tokens)
@@ -292,7 +292,7 @@ class _Batch:
         if self._allowance is None:
             return True
         if self._under_way and not self._known:
-            return False  # the first one shows what a document takes
+            return False  # the first one shows what a document costs
         expects = max(self._cost(expected), self._largest)
         return self._spent + sum(self._under_way) + expects <= self._allowance
 
@@ -309,7 +309,7 @@ def corrections(decided: Sequence[tuple[int, int]]) -> tuple[float, ...]:
     """By how much the confidence of each band differs from the share accepted; empty without decisions.
 
     A band counts as if _PRIOR decisions had agreed with its confidence, so a few decisions change little. The
-    corrected confidences never fall where the raw ones rise: bands that would are taken together.
+    corrected confidences never fall as the raw ones rise: bands that would are merged.
     """
     if not decided:
         return ()
@@ -326,7 +326,7 @@ def corrections(decided: Sequence[tuple[int, int]]) -> tuple[float, ...]:
 
 
 def calibrated(correction: Sequence[float], confidence: float) -> float:
-    """The confidence with the correction of its band, or between the centers of two bands of both."""
+    """The confidence with its band's correction, interpolated between the centers of two bands."""
     if not correction:
         return confidence
     place = min(max(confidence * len(correction) - 0.5, 0.0), len(correction) - 1.0)

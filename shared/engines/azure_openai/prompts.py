@@ -1,4 +1,4 @@
-"""What is sent: the task of a job as bytes, the messages for a document, and the schema of the answer."""
+"""Prepares requests: the task of a job as bytes, the messages for a document, and the schema of the answer."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from shared.domain.project import Category
 from shared.engines.base import ArtifactError, Task
 
 VERSION: Final = "v1"
-"""The newest prompts. A job keeps to the version that it was planned with."""
+"""The newest prompts. A job keeps the version with which it was planned."""
 _FOLDER: Final = Path(__file__).parent / "prompts"
 _FILES: Final = {
     ProjectKind.SINGLE_LABEL: "single.txt",

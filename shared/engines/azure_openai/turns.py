@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 AT_ONCE: Final = 8
-"""The maximum of concurrent requests. Others wait here; at the server they would time out."""
+"""The maximum number of concurrent requests. Others wait here, because at the server they would time out."""
 GROWS_AFTER: Final = 8
-"""Answers without a timeout between them, until twice as many requests may be under way."""
+"""After this many answers without a timeout, the number of concurrent requests is doubled."""
 
 
 class Turns:
-    """A server that answers one request at a time lets the others wait, and those time out there: fewer go together.
+    """At a server that answers one request at a time, the others wait and time out: so fewer are sent together.
 
-    Timeouts halve the number when the server answers others, but few between one timeout and the next. One document
-    that takes long among quick ones halves nothing, and neither does a server that answers nobody.
+    Timeouts halve the number if the server answers others, but few between one timeout and the next. A single slow
+    document among quick ones halves nothing, and neither does a server that answers nobody.
     """
 
     def __init__(self, most: int = AT_ONCE) -> None:
@@ -29,11 +29,11 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, *, first: bool = False) -> AsyncGenerator[int]:
-        """Wait for a turn, first come, first served, and take it for the block: how many answers came before it.
+        """Wait for a turn, first come, first served, and hold it for the block; yields the number of answers so far.
 
-        `first`: before all who wait, for a request that had its turn and waited in vain.
+        `first`: ahead of all that wait, for a request that had a turn and could not use it.
         """
-        if self._under_way >= self.limit:  # below it nobody waits
+        if self._under_way >= self.limit:  # below the limit nobody waits
             await self._wait(first)
         else:
             self._under_way += 1
@@ -49,7 +49,7 @@ class Turns:
         try:
             await mine
         except asyncio.CancelledError:
-            if mine.done() and not mine.cancelled():  # it was this one's turn already
+            if mine.done() and not mine.cancelled():  # it already had its turn
                 self._under_way -= 1
                 self._go_on()
             raise
@@ -57,7 +57,7 @@ class Turns:
     def _go_on(self) -> None:
         while self._waiting and self._under_way < self.limit:
             following = self._waiting.popleft()
-            if not following.done():  # else it was canceled
+            if not following.done():  # otherwise it was canceled
                 self._under_way += 1
                 following.set_result(None)
 
@@ -70,9 +70,9 @@ class Turns:
             self._go_on()
 
     def timed_out(self, before: int) -> bool:
-        """The server did not answer in time. Whether it answered others after the `before` answers of the turn."""
+        """The server did not answer in time. Returns whether it answered others since the turn began (`before`)."""
         others = self._answers > before
-        # Once the number is reduced, a timeout is taken for the same reason: two of them may keep each other waiting.
+        # Once the number is reduced, the reason is assumed to be the same: two requests may block each other.
         if self.limit < self._most or (others and self._since_timeout <= self.limit):
             self.limit = max(1, self.limit // 2)
         self._since_timeout = 0

@@ -1,8 +1,7 @@
 """A model as one blob: a zip of `model.json` and raw arrays. No pickle; nothing in it is executed.
 
-`model.json` holds the format version, what the model says of itself (`meta`) and, for each array, its type
-and shape. Reading checks every size against what is really there, so bytes from anywhere either give a model
-or an ArtifactError.
+`model.json` holds the format version, the model's own JSON (`meta`) and the type and shape of each array. Every size
+is checked when it is read, so untrusted bytes give either a model or an ArtifactError.
 """
 
 import json
@@ -21,7 +20,7 @@ from shared.engines.base import ArtifactError
 
 VERSION: Final = 1
 MAX_MODEL_BYTES: Final = 512 * 1024 * 1024
-"""Of all entries together, unpacked."""
+"""The maximum size of all entries together, unpacked."""
 
 _FORMAT: Final = "labelbridge-embedded"
 _DTYPES: Final = frozenset({"<f2", "<f4", "<f8", "<i4"})
@@ -86,7 +85,7 @@ def pack(artifact: Artifact) -> bytes:
 
 
 def unpack(data: bytes) -> Artifact:
-    """The content of a blob. Raises ArtifactError for anything that `pack` did not make."""
+    """The content of a blob. Raises ArtifactError if `pack` did not make it."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             _check_size(archive)
@@ -139,7 +138,7 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: str, shape: list[int]) ->
 
 
 def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """An entry, as long as the directory says and no longer."""
+    """An entry, which must have exactly the length in the directory."""
     info = archive.getinfo(name)
     with archive.open(info) as entry:
         content = entry.read(info.file_size + 1)

@@ -1,6 +1,4 @@
-"""What the tagger sees of a token: the word, its form, its neighbors, and mentions known from other
-documents.
-"""
+"""The attributes of a token: its word, its form, its neighbors, and mentions known from other documents."""
 
 import re
 from collections import Counter
@@ -16,9 +14,9 @@ _LONGEST_MENTION: Final = 8
 _EDGE: Final = ""
 
 POSITIONS: Final = (-2, -1, 0, 1, 2)
-"""Of the words that a token sees, seen from itself."""
+"""Positions of the words that a token sees, relative to its own."""
 EDGES: Final = (_EDGE, _EDGE)
-"""What stands for words before the first and after the last token."""
+"""Stands for the words before the first and after the last token."""
 
 type Mention = tuple[str, ...]
 
@@ -27,12 +25,12 @@ type Clusters = Mapping[str, tuple[str, ...]]
 
 
 class Gazetteer:
-    """The mentions that people labeled: how many documents have each with each category."""
+    """The mentions that people labeled, with the number of documents for each category."""
 
     def __init__(self, mentions: Mapping[Mention, Counter[int]] | None = None) -> None:
         self.mentions = mentions or {}
         self._longest_from: dict[str, int] = {}
-        """The length of the longest mention that begins with a word."""
+        """For each word, the length of the longest mention that begins with it."""
         for mention in self.mentions:
             self._longest_from[mention[0]] = max(len(mention), self._longest_from.get(mention[0], 0))
 
@@ -41,15 +39,15 @@ class Gazetteer:
         """From the mentions of each document, with the numbers of their categories."""
         mentions: dict[Mention, Counter[int]] = {}
         for document in documents:
-            for mention, category in sorted(document):  # a set has another order in another process
+            for mention, category in sorted(document):  # the order of a set differs between processes
                 mentions.setdefault(mention, Counter())[category] += 1
         return cls(mentions)
 
     def marks(self, lower: Sequence[str], own: set[tuple[Mention, int]]) -> list[str]:
-        """One attribute a token: where in the longest known mention it stands, or nothing.
+        """One attribute per token: its place in the longest known mention, or nothing.
 
-        `own` are the mentions of the document itself; they do not count, or training would learn to trust a
-        list that holds every answer.
+        `own` are the mentions of the document itself. They do not count: otherwise training would learn to trust a
+        list that has every answer.
         """
         marks = [""] * len(lower)
         start = 0
@@ -88,26 +86,26 @@ def mentions(words: Sequence[str], labels: Sequence[int]) -> set[tuple[Mention, 
 
 
 def seen_at(word: str, position: int, clusters: Clusters) -> tuple[str, ...]:
-    """What a token sees of one word alone: itself (position 0), a neighbor, or the next but one."""
+    """The attributes from a single word: the token's own (position 0), a neighbor, or the one after that."""
     return (*of_word(word, position), *of_clusters(clusters.get(word, ()), position))
 
 
 def of_word(word: str, position: int) -> tuple[str, ...]:
-    """As `seen_at`, but for its clusters."""
+    """As `seen_at`, without its clusters."""
     if position == 0:
         return _own(word)
     return _near(word, position) if abs(position) == 1 else _far(word, position)
 
 
 def of_clusters(names: tuple[str, ...], position: int) -> tuple[str, ...]:
-    """As `seen_at`, but for the rest."""
+    """As `seen_at`, for its clusters only."""
     if position == 0:
         return names
     return tuple(f"{position:+}{name}" for name in names) if abs(position) == 1 else ()
 
 
 def in_context(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
-    """What each token sees besides: pairs of words, and known mentions."""
+    """The other attributes of each token: pairs of words, and known mentions."""
     return [[*pair, *marks] for pair, marks in zip(pairs(words), known(words, gazetteer, own), strict=True)]
 
 
@@ -118,12 +116,12 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def pair(first: str, second: str) -> tuple[str, str]:
-    """Two words, as the second sees them and as the first does."""
+    """The attributes of a pair of words: of the second word, and of the first."""
     return f"w-1,0={first}|{second}", f"w0,1={first}|{second}"
 
 
 def known(words: Sequence[str], gazetteer: Gazetteer, own: set[tuple[Mention, int]]) -> list[list[str]]:
-    """Whether each word is in a known mention, or beside one."""
+    """Whether each word is in a known mention or next to one."""
     described: list[list[str]] = [[] for _ in words]
     for i, mark in enumerate(gazetteer.marks(_lower(words), own)):
         if mark:
@@ -140,7 +138,7 @@ def _lower(words: Sequence[str]) -> list[str]:
 
 
 def shortened(word: str) -> str:
-    """As a word counts in pairs and mentions."""
+    """The form of a word in pairs and mentions."""
     return word.lower()[:_LONGEST_WORD]
 
 

@@ -1,5 +1,5 @@
-"""A linear-chain conditional random field at prediction time: exact probabilities of spans of many documents at once,
-with numpy alone. `chain_training` fits it.
+"""A linear-chain conditional random field for predictions: exact probabilities of spans, for many documents at once,
+with numpy only. `chain_training` fits it.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST: Final = 0.04
-"""Spans less probable than this are ignored."""
+"""Spans with a lower probability are ignored."""
 _LONGEST: Final = 60
 _TINY: Final = 1e-300
 _FLATTEST: Final = -200.0
-"""Log-potentials below this, relative to the highest, count as this: their products stay above zero."""
+"""The lowest log-potential, relative to the highest: it keeps products above zero."""
 
 type Matrix = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Chain:
     def candidates(self, scores: Matrix, lengths: Sequence[int]) -> list[list[Candidate]]:
         """Probable spans of each sequence, in any order; they may overlap.
 
-        `scores` (tokens x labels): of the tokens of all sequences, one after the other.
+        `scores` (tokens x labels): the tokens of all sequences, one after the other.
         """
         ends = np.cumsum(lengths)
         found: list[list[Candidate]] = [[] for _ in lengths]
@@ -59,10 +59,10 @@ class Chain:
         return found
 
     def _posterior(self, scores: Matrix, lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-        """P(label) of each token, and P(the mention goes on | this label): 0 for "outside" and at the end."""
+        """P(label) of each token, and P(the mention continues | this label): 0 for "outside" and at the end."""
         batch, size, labels = scores.shape
         potential = _exp(scores - scores.max(axis=2, keepdims=True))
-        potential[:, 0, 2::2] = 0  # nothing is inside a mention that did not begin
+        potential[:, 0, 2::2] = 0  # no mention has begun before the first token
         step = np.where(_allowed(labels), _exp(self.transitions - self.transitions.max()), 0)
         forward = np.empty_like(potential)
         backward = np.ones_like(potential)
@@ -89,12 +89,12 @@ def _exp(potentials: Matrix) -> Matrix:
 
 
 def _inside(labels: int) -> NDArray[np.int64]:
-    """For each label but "outside": the label of the next token if the mention goes on."""
+    """For each label except "outside": the label of the next token if the mention continues."""
     return 2 * (np.arange(labels - 1) // 2) + 2
 
 
 def _allowed(labels: int) -> NDArray[np.bool_]:
-    """Which label may follow which: "inside" only its own mention."""
+    """Which label may follow which: "inside" follows only its own mention."""
     allowed = np.zeros((labels, labels), dtype=bool)
     allowed[:, 0] = allowed[:, 1::2] = True
     allowed[np.arange(1, labels), _inside(labels)] = True
@@ -102,7 +102,7 @@ def _allowed(labels: int) -> NDArray[np.bool_]:
 
 
 def without_overlaps(candidates: Sequence[Candidate], least: float) -> list[Candidate]:
-    """The most probable spans that do not overlap and are at least so probable, in the order of the text."""
+    """The most probable spans without overlaps, with at least this probability, in the order of the text."""
     kept: list[Candidate] = []
     taken: set[int] = set()
     for candidate in sorted(candidates, key=lambda c: (-c.probability, c.start, c.end, c.category)):
@@ -127,7 +127,7 @@ def _spans(marginals: Matrix, onward: Matrix) -> list[Candidate]:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Sequences of like length together, at most 64 of them and 8,192 tokens with padding."""
+    """Groups of sequences of similar length: at most 64 of them, and 8,192 tokens with padding."""
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
         if not lengths[i]:

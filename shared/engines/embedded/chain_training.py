@@ -1,10 +1,11 @@
 """Fits a linear-chain conditional random field: all sequences at once, with numpy and scipy.
 
-What a token sees is mostly words, each for itself, and words repeat. So the part of a word is computed once for each
-position it can be seen at, not once for each token: a fit takes a fraction of the time that it takes token by token.
+Most attributes of a token are single words, and words repeat. So the score of a word is computed once for each
+position, not once for each token: a fit takes a fraction of the time that it would take token by token.
 
-The weights minimize the negative log-likelihood of the labels, `_ABSOLUTE` times the sum of their absolute values, and
-`_SQUARED` times the sum of their squares. Only attributes that were seen with a label have a weight for it.
+The weights minimize the sum of the negative log-likelihood of the labels, `_ABSOLUTE` times the sum of the weights'
+absolute values, and `_SQUARED` times the sum of their squares. An attribute has a weight only for labels that it
+occurs with.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,27 +23,27 @@ from shared.engines.embedded.numeric import csr_array
 _ABSOLUTE, _SQUARED = 0.05, 0.05
 _HISTORY: Final = 6
 _TRIES: Final = 12
-"""Of a step, each half as long as the one before."""
+"""Attempts at a step, each half as long as the one before."""
 _SUFFICIENT: Final = 1e-4
 _PERIOD, _IMPROVEMENT, _ROUNDING = 5, 1e-3, 1e-6
-"""A fit ends when so many iterations together improved the loss by less than this share of it, or by less than this
-share of the first loss: scores have seven digits, and steps for smaller gains fail again and again.
+"""A fit ends when this many iterations together improved the loss by less than this share of it, or of the first
+loss: scores have seven digits, and steps for smaller gains keep failing.
 """
 _FLATTEST: Final = -200.0
 _TOGETHER: Final = 32_768
-"""Tokens that are computed together: all results between take memory in proportion."""
+"""Tokens computed together: intermediate results take memory in proportion."""
 
 type Vector = NDArray[np.float64]
 type Weights = NDArray[np.float32]
 type Numbers = NDArray[np.int64]
 type _Bend = tuple[Vector, Vector, float]
-"""A step, how the slope changed with it, and their product."""
+"""A step, the change of the slope, and their product."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What tokens see, as sparse matrices (csr_array): the attributes of words at positions, which of these each token
-    sees (1 for each), and the attributes that a token has besides.
+    """The attributes of tokens, as sparse matrices (csr_array): the attributes of words at positions, which of these
+    each token has (1 for each), and the other attributes of each token.
     """
 
     words: Any
@@ -50,14 +51,16 @@ class Seen:
     context: Any
 
     def scores(self, weights: Any) -> Weights:
-        """Tokens x labels, of weights (csr_array) as attributes x labels; of the last ones there may be none."""
+        """Scores (tokens x labels) from weights (csr_array, attributes x labels); the last attributes may lack
+        weights.
+        """
         known = weights.shape[0]
         found: Weights = self.tokens @ (self.words[:, :known] @ weights).toarray()
         found += (self.context[:, :known] @ weights).toarray()
         return found
 
     def summed(self, values: Vector) -> Vector:
-        """Of each attribute: the sum of the values of the tokens that see it."""
+        """For each attribute, the sum of the values of the tokens that have it."""
         found: Vector = self.words.T @ (self.tokens.T @ values) + self.context.T @ values
         return found
 
@@ -65,14 +68,14 @@ class Seen:
 class _Steps:
     """Tokens in the order of their places in their sequences: all first ones, all second ones, and so on.
 
-    Longer sequences come first, so the tokens of a step continue the first ones of the step before.
+    Longer sequences come first, so the tokens of a step follow the first tokens of the previous step.
     """
 
     def __init__(self, lengths: Sequence[int]) -> None:
         sizes = np.array(lengths, dtype=np.int64)
         longest_first = np.argsort(-sizes, kind="stable")
         starts = (np.cumsum(sizes) - sizes)[longest_first]
-        # How many sequences have a token at each place.
+        # The number of sequences that have a token at each place.
         self.counts: list[int] = [int((sizes > place).sum()) for place in range(int(sizes.max(initial=0)))]
         parts = [starts[:count] + place for place, count in enumerate(self.counts)]
         self.order: Numbers = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
@@ -81,14 +84,14 @@ class _Steps:
 
     @property
     def first(self) -> int:
-        """How many tokens are the first of their sequence."""
+        """The number of tokens that are the first of their sequence."""
         return self.counts[0] if self.counts else 0
 
     def posterior(self, of_tokens: Weights, transitions: Matrix) -> tuple[float, Matrix, Matrix]:
         """The logarithm of the sum over all label sequences, P(label) of each token, and how often each label is
-        expected to follow each.
+        expected to follow each other one.
         """
-        # Column by column: `max` of each row takes ten times as long.
+        # Column by column: `max` over rows takes ten times as long.
         highest = reduce(np.maximum, of_tokens.T).astype(np.float64)[:, None]
         own = of_tokens - highest
         np.exp(np.maximum(own, _FLATTEST, out=own), out=own)
@@ -100,9 +103,9 @@ class _Steps:
             if place:
                 last = self.slices[place - 1].start
                 now *= forward[last : last + len(now)] @ step
-            np.matmul(now, ones, out=total[at])  # a sum takes several times as long
+            np.matmul(now, ones, out=total[at])  # `sum` takes several times as long
             now /= total[at]
-        own /= total  # from here on with the step to the token
+        own /= total  # from here on it includes the step to the token
         backward = np.ones_like(own)
         for before, at in zip(reversed(self.slices[:-1]), reversed(self.slices[1:]), strict=True):
             own[at] *= backward[at]
@@ -113,7 +116,7 @@ class _Steps:
         return logarithm, backward, follows
 
     def continued[T: np.generic](self, rows: NDArray[T]) -> NDArray[T]:
-        """The rows of tokens that have a next one, moved to the beginning of `rows`."""
+        """The rows of tokens that have a next token, moved to the beginning of `rows`."""
         end = 0
         for at, after in zip(self.slices, self.counts[1:], strict=False):
             rows[end : end + after] = rows[at.start : at.start + after]
@@ -123,24 +126,24 @@ class _Steps:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Sequences that are computed together, their tokens in the order of `steps`."""
+    """Sequences that are computed together; their tokens are in the order of `steps`."""
 
     steps: _Steps
     tokens: Any
     context: Any
-    """Of attributes that several tokens see."""
+    """The attributes that several tokens share."""
     alone: slice
-    """Which of the weights of single tokens are theirs."""
+    """Where the weights of this block's single tokens are."""
     at: Numbers
-    """Token and label of each of these weights, as a place in the flat scores."""
+    """The token and label of each of these weights, as a place in the flat scores."""
 
 
 class _Loss:
-    """The negative log-likelihood and `_SQUARED` times the sum of squares, with their slope: a function of one vector.
+    """The negative log-likelihood plus `_SQUARED` times the sum of squares, with its slope, of one vector.
 
-    An attribute that one token alone sees can have a weight for the label of this token only. All such attributes
-    of a token have the same weight where the loss is least, so the vector has their sum: first the weights of other
-    attributes, for labels they were seen with, then a sum for each token with such attributes, then the transitions.
+    An attribute of only one token can have a weight only for this token's label. At the minimum, all such attributes
+    of a token have the same weight, so the vector has just their sum. First it has the weights of the other attributes,
+    for labels that they occur with, then a sum for each token with such attributes, then the transitions.
     """
 
     def __init__(self, seen: Seen, labels: Numbers, lengths: Sequence[int], count: int) -> None:
@@ -149,12 +152,12 @@ class _Loss:
         self._shared, self._single = np.flatnonzero(uses > 1), np.flatnonzero(uses == 1)
         numbers = seen.summed(np.arange(len(labels), dtype=np.float64))
         self._token = np.rint(numbers[self._single]).astype(np.int64)
-        """Of each attribute of a single token."""
+        """The token of each attribute that only one token has."""
         alike = np.bincount(self._token, minlength=len(labels))
         self._words, context = seen.words[:, self._shared], seen.context[:, self._shared]
         self._blocks: list[_Block] = []
         self._place = np.zeros(len(labels), dtype=np.int64)
-        """Of each token with such attributes: where its sum is among these sums."""
+        """For each token with such attributes: the place of its sum."""
         self._weights: Weights = np.zeros((len(self._shared), count), dtype=np.float32)
         of_words: Weights = np.zeros((self._words.shape[0], count), dtype=np.float32)
         follow = np.zeros(count * count)
@@ -185,11 +188,11 @@ class _Loss:
         self._squared = (
             np.concatenate([np.ones(len(wanted)), 1 / self._alike, np.ones(count * count)]) * _SQUARED
         )
-        self._weights.fill(0)  # where no attribute was seen with the label, it stays 0
+        self._weights.fill(0)  # stays 0 for attributes that do not occur with the label
 
     @property
     def start(self) -> Vector:
-        """All weights 0."""
+        """Zero weights."""
         return np.zeros(len(self._wanted))
 
     def __call__(self, values: Vector) -> tuple[float, Vector]:
@@ -218,7 +221,7 @@ class _Loss:
         return value, slope
 
     def chain(self, values: Vector) -> Chain:
-        """The chain of these weights."""
+        """The chain with these weights."""
         weights, alone, transitions = self._apart(values)
         rows, columns = weights.nonzero()
         each = (alone / self._alike)[self._place[self._token]].astype(np.float32)
@@ -238,7 +241,7 @@ class _Loss:
 
 
 def _ordered(lengths: Sequence[int]) -> Iterator[tuple[_Steps, Numbers]]:
-    """Blocks of sequences of like length, and the numbers of their tokens in the order of their steps."""
+    """Blocks of sequences of similar length, and the numbers of their tokens in the order of their steps."""
     sizes = np.array(lengths, dtype=np.int64)
     starts = np.cumsum(sizes) - sizes
     longest_first = np.argsort(-sizes, kind="stable")
@@ -261,7 +264,7 @@ def fit(seen: Seen, labels: Sequence[int], lengths: Sequence[int], count: int, i
 
 
 def minimize(loss: Callable[[Vector], tuple[float, Vector]], start: Vector, iterations: int) -> Vector:
-    """Where `loss` (its value and slope) plus `_ABSOLUTE` times the sum of absolute values is least: the
+    """The minimum of `loss` (its value and slope) plus `_ABSOLUTE` times the sum of absolute values, by the
     orthant-wise limited-memory quasi-Newton method of Andrew and Gao (2007).
     """
     here, (value, slope) = start, loss(start)
@@ -294,7 +297,7 @@ def _step(
     downhill: Vector,
     before: float,
 ) -> tuple[Vector, float, Vector] | None:
-    """The first of shorter and shorter steps, which change no sign, that gains enough: where it leads, the loss with
+    """Tries shorter and shorter steps, which change no sign, until one gains enough. Returns its end, the loss with
     absolute values there, and the slope of the loss alone.
     """
     orthant = np.where(here != 0, np.sign(here), np.sign(downhill))
@@ -310,13 +313,13 @@ def _step(
 
 
 def _one_sided(here: Vector, slope: Vector) -> Vector:
-    """The slope with the absolute values, whose own has two sides at 0: the one that leads down, or 0."""
+    """The slope including the absolute values. They have two slopes at 0: the one that leads down counts, or 0."""
     at_zero = np.sign(slope) * np.maximum(np.abs(slope) - _ABSOLUTE, 0)
     return np.where(here != 0, slope + _ABSOLUTE * np.sign(here), at_zero)
 
 
 def _newton(downhill: Vector, history: Sequence[_Bend]) -> Vector:
-    """The direction corrected by how the slope bent in the last steps (the two-loop recursion)."""
+    """The direction, corrected for the curvature in the last steps (the two-loop recursion)."""
     direction = downhill.copy()
     parts: list[float] = []
     for moved, bent, product in reversed(history):

@@ -16,7 +16,8 @@ from shared.engines.embedded.features import FeatureSpace
 from shared.engines.embedded.logistic import Platt
 
 _ALTERNATIVES: Final = 5
-"""Single-label: predictions a document. More than one, for the best may be rejected already or not asked for.
+"""Single-label: predictions per document. There are several because the best may be rejected already or not
+requested.
 """
 
 type Matrix = NDArray[np.float64]
@@ -24,10 +25,10 @@ type Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """From scores to predictions. `threshold` is for multi-label; `ceiling` caps what is claimed."""
+    """Turns scores into predictions. `threshold` is for multi-label; `ceiling` is the highest confidence."""
 
     platt: Platt
-    """Single-label: only its slope is used, as the inverse of the temperature."""
+    """For single-label only its slope is used, as the inverse of the temperature."""
     threshold: float
     ceiling: float
 
@@ -67,7 +68,7 @@ class Classifier:
         ]
 
     def store(self) -> Artifact:
-        """All of it, as JSON and arrays."""
+        """The model as JSON and arrays."""
         space = self._space.store()
         decision = self._decision
         meta = {

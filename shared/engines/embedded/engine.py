@@ -1,4 +1,4 @@
-"""The embedded engine: lazy imports, and CPU work in its own threads."""
+"""The embedded engine, with lazy imports and CPU work in its own threads."""
 
 import asyncio
 import logging
@@ -19,28 +19,28 @@ log = logging.getLogger("labelbridge.engines")
 
 NAME: Final = "embedded"
 MIN_DOCUMENTS: Final = 5
-"""With fewer labeled documents there is nothing to hold out, so confidences could not be calibrated."""
+"""With fewer labeled documents none could be held out to calibrate confidences."""
 
 IN_THREAD: Final = 50_000, 5_000
-"""Fits of this many characters take about a second, as long as a process takes to start."""
+"""Fits on this many characters take about a second, as long as the start of a process."""
 
 _CHUNK_TEXTS: Final = 256
 _CHUNK_CHARACTERS: Final = 200_000
-"""Together they bound the memory of a prediction, and how long others wait for the thread."""
+"""Together they limit the memory of a prediction, and how long others wait for the thread."""
 
 LONG: Final = 10
-"""Times as many characters take so long that a process of its own fits them, and shorter fits need not wait."""
+"""Fits on this many times more characters are long: they have a process of their own, so shorter fits need not wait."""
 
-# One thread each: a fit never delays predictions, and memory holds one long fit at a time.
+# One thread each: a fit does not block predictions, and only one long fit at a time takes memory.
 _FITTING: Final = ThreadPoolExecutor(1, "engine-fit")
 _IN_PROCESS: Final = ThreadPoolExecutor(1, "engine-fit-process"), ThreadPoolExecutor(1, "engine-fit-long")
 _PREDICTING: Final = ThreadPoolExecutor(1, "engine-predict")
 
 
 class EmbeddedEngine:
-    """Small models, trained on this machine: with few characters in a thread, else in a process of its own.
+    """Small models, trained on this machine: in a thread for few characters, otherwise in a separate process.
 
-    `in_thread`: the most characters that are fitted in a thread, of documents with classes and with entities.
+    `in_thread`: the maximum of characters for a fit in a thread, with classes and with entities.
     """
 
     name: str = NAME
@@ -105,7 +105,7 @@ class EmbeddedModel:
 
     def __init__(self, predictor: Predictor, report: FitReport) -> None:
         self._predictor = predictor
-        self._turn = asyncio.Lock()  # one chunk of a model waits for the thread, so that models take turns
+        self._turn = asyncio.Lock()  # only one chunk per model waits for the thread, so models take turns
         self.categories = predictor.categories
         self.report = report
 
@@ -132,14 +132,14 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 async def _run[T](executor: ThreadPoolExecutor, what: str, work: Callable[[], T]) -> T:
-    context = copy_context()  # so that what the thread logs has the ids of the work
+    context = copy_context()  # so that the thread's log records have the ids of the work
     return await asyncio.get_running_loop().run_in_executor(
         executor, lambda: context.run(explained, what, work)
     )
 
 
 def explained[T](what: str, work: Callable[[], T]) -> T:
-    """What the work returns. Whatever goes wrong is an EngineError, with its cause; the last try logs both."""
+    """The result of the work. Any failure is raised as an EngineError with its cause; the last attempt logs both."""
     try:
         return work()
     except EngineError:
@@ -154,7 +154,7 @@ def explained[T](what: str, work: Callable[[], T]) -> T:
 async def _fit_in_process(
     kind: ProjectKind, examples: Sequence[Example], unlabeled: Sequence[str], seed: int, *, long: bool
 ) -> bytes:
-    """Fit in a worker process, one for long fits. Cancelling ends that process, if it works on this."""
+    """Fit in a worker process; long fits have their own. Canceling ends the process if it is working on this fit."""
     from shared.engines.worker import FitRequest
 
     worker = _worker(long)

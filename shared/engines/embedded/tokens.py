@@ -1,6 +1,6 @@
-"""Cuts a text into tokens that keep their place in it, and turns spans into token labels.
+"""Splits a text into tokens with their places in it, and turns spans into token labels.
 
-Offsets are code points of the original text: nothing is normalized before cutting.
+Offsets are code points of the original text: nothing is normalized first.
 """
 
 import re
@@ -13,14 +13,15 @@ from typing import Final
 from shared.domain.labels import Span
 
 OUTSIDE: Final = 0
-"""The label of a token of no entity. Category number c has label 2c + 1 where a mention begins, 2c + 2
-inside."""
+"""The label of a token outside entities. Category number c has label 2c + 1 at the start of a mention, and 2c + 2
+inside.
+"""
 
 MARKS: Final = (  # within a character class of a pattern
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
     "\u0900-\u0963\u0966-\u0dff\u200c\u200d\u20d0-\u20f0\ufe00-\ufe0f\ufe20-\ufe2f"
 )
-# Scripts that put no spaces between words: each character is a token.
+# Scripts without spaces between words: each character is a token.
 UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
@@ -55,7 +56,7 @@ class Tokens:
 
 
 def cut(text: str, most: int | None = None) -> Tokens:
-    """Letters, digits and every other visible character apart; of the first `most` characters only."""
+    """Tokens of letters, of digits, and of every other visible character, of the first `most` characters only."""
     whole, text = text, text[:most]
     words: list[str] = []
     starts: list[int] = []
@@ -77,10 +78,10 @@ class TokenSpan:
 
 
 def align(tokens: Tokens, length: int, spans: Sequence[Span]) -> tuple[list[TokenSpan], Counter[str]]:
-    """The spans as whole tokens, in the order of the text, and how many were adjusted or left out, and why.
+    """The spans as whole tokens, in the order of the text, and how many were adjusted or left out, by reason.
 
-    `length` is that of the whole text, of which `tokens` may be the head. The reasons are those of
-    `FitReport`. Of spans that overlap, the first and longest is kept.
+    `length` is that of the whole text; `tokens` may be only its first part. The reasons are those of
+    `FitReport`. If spans overlap, the first and longest is kept.
     """
     found: list[TokenSpan] = []
     reasons: Counter[str] = Counter()
@@ -119,7 +120,7 @@ def labels(count: int, spans: Sequence[TokenSpan], categories: Sequence[str]) ->
 
 
 def _touched(tokens: Tokens, start: int, end: int) -> range:
-    """The tokens of which at least one character lies in start..end."""
+    """The tokens with at least one character in start..end."""
     first = bisect_left(tokens.starts, start)
     if first and tokens.ends[first - 1] > start:
         first -= 1

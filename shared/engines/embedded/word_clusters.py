@@ -1,6 +1,6 @@
-"""Words of like meaning: the sentence encoder's vectors of single words, clustered.
+"""Words of similar meaning: clusters of the sentence encoder's vectors of single words.
 
-A tagger that saw "Chicago" labeled then knows something of "Boston". On German news this raised span F1 at
+A tagger that learned "Chicago" then also knows something about "Boston". On German news this raised span F1 at
 300 labeled documents from .39 to .49.
 """
 
@@ -31,7 +31,7 @@ type Numbers = NDArray[np.int64]
 
 
 class WordClusters:
-    """Names the clusters of a word, one a level. Without centers (no encoder) no word has any."""
+    """Names the clusters of a word, one per level. Without centers (no encoder), words have none."""
 
     def __init__(self, centers: Sequence[Centers]) -> None:
         self.centers = tuple(centers)
@@ -49,7 +49,7 @@ class WordClusters:
         return cls([_cluster(points, size, seed) for size in sorted(set(sizes))])
 
     def names(self, words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """The names of the clusters of each of these words, as far as they have any."""
+        """The names of the clusters of each of these words, if any."""
         if not self.centers:
             return {}
         wanted = {word for word in words if word[:1].isalpha()}
@@ -67,7 +67,7 @@ class WordClusters:
 
 
 def cluster_names() -> list[str]:
-    """All that a word can be in: level `i` has at most `SIZES[i]` clusters."""
+    """The names of all possible clusters: level `i` has at most `SIZES[i]`."""
     return [_name(level, number) for level, size in enumerate(SIZES) for number in range(size)]
 
 
@@ -76,7 +76,7 @@ def _name(level: int, number: int) -> str:
 
 
 def encode(words: Iterable[str]) -> bool:
-    """Encode these words, so that clusters of them need the encoder no more; False: they are too many to remember."""
+    """Encode these words, so that clustering them does not need the encoder; False if they are too many to cache."""
     wanted = sorted({word[:_LONGEST_WORD] for word in words if word[:1].isalpha()})
     if len(wanted) > sentences.REMEMBERED:
         return False
@@ -85,9 +85,9 @@ def encode(words: Iterable[str]) -> bool:
 
 
 def _cluster(vectors: Vectors, size: int, seed: int) -> Centers:
-    """k-means, in a random projection that keeps distances about as they are; the centers of what it found.
+    """The centers of k-means clusters, computed in a random projection that roughly keeps distances.
 
-    A cluster that loses all its words stays where it was.
+    A cluster that loses all its words keeps its center.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(vectors), size, replace=False)
@@ -101,7 +101,7 @@ def _rounds(vectors: Vectors, centers: Centers) -> Numbers:
     changed = np.array(range(len(centers)), dtype=np.int64)
     for _ in range(_ROUNDS):
         before, centers = nearest.copy(), _means(vectors, nearest, centers)
-        # Where a center stays, its vectors can only be nearer to one of those that moved.
+        # The vectors of a center that stays can only be nearer to one that moved.
         anew = np.isin(before, changed)
         if 2 * np.count_nonzero(anew) > len(vectors):
             nearest, closeness = _closest(vectors, centers)
@@ -119,7 +119,7 @@ def _rounds(vectors: Vectors, centers: Centers) -> Numbers:
 
 
 def _means(vectors: Vectors, nearest: Numbers, centers: Centers) -> Centers:
-    """The mean of each cluster's vectors; of one without any, the center that it has."""
+    """The mean of each cluster's vectors; without any, its previous center."""
     rows, ones = np.array(range(len(vectors))), np.ones(len(vectors), dtype=np.float32)
     members = np.bincount(nearest, minlength=len(centers))
     sums = csr_array((ones, (nearest, rows)), shape=(len(centers), len(vectors))) @ vectors
@@ -131,12 +131,12 @@ def _nearest(vectors: Vectors, centers: Centers) -> Numbers:
 
 
 def _closest(vectors: Vectors, centers: Centers) -> tuple[Numbers, NDArray[np.float32]]:
-    """The nearest center of each vector, and its product with that less half the square of the center's length:
-    the higher, the nearer.
+    """The nearest center of each vector, and their product minus half the square of the center's length: the higher,
+    the nearer.
     """
     columns, half = np.ascontiguousarray(centers.T), (centers**2).sum(axis=1) / 2
     nearest, closeness = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors), dtype=np.float32)
-    # A few at a time, so that distances stay in the processor's cache.
+    # A few at a time, so that the distances fit into the processor's cache.
     near, rows = np.empty((_COMPARED, len(centers)), dtype=np.float32), np.array(range(_COMPARED))
     for begin in range(0, len(vectors), _COMPARED):
         part = slice(begin, begin + _COMPARED)
