@@ -25,7 +25,7 @@ from bench.server import BY_KEY, ROOT, end_on_sigterm, serve
 
 RESULTS = ROOT / "bench" / "results"
 SIZES = (1_000, 10_000)
-#: From here on, Azurite must find rows and blobs by name, or a run would take hours.
+#: From this size on, Azurite must find rows and blobs by name; otherwise a run would take hours.
 LARGE, LARGEST = 20_000, 100_000
 FOUND_BY_NAME = ", rows and blobs found by name"
 MARK = "<!-- bench -->"
@@ -80,7 +80,7 @@ def measure(arguments: argparse.Namespace, out: Path) -> Report:
                 try:
                     with serve_with_blobs(large.CONTAINER, large.texts(size)) as server:
                         _run(report, f"{size:,}{FOUND_BY_NAME}", large.Large(server, size), out)
-                except Exception as error:  # noqa: BLE001 - the figures of the other sizes count all the same
+                except Exception as error:  # noqa: BLE001 - the figures of the other sizes are still valid
                     print(f"{size:,}: {type(error).__name__}: {error}", file=sys.stderr)
                     report.failed = True
                 continue
@@ -99,7 +99,7 @@ def _run(report: Report, title: str, scenarios: Scenarios, out: Path) -> None:
 
 
 def _write(report: Report, out: Path) -> None:
-    """After each size, so that a run that is ended keeps the figures that it has."""
+    """After each size, so that a run that is ended early keeps its figures."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"machine": report.machine, "figures": report.medians()}, indent=1))
 
@@ -108,7 +108,7 @@ def main() -> int:
     end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--documents", type=int, help="one size instead of 1,000 and 10,000")
-    parser.add_argument("--repeat", type=int, default=1, help="runs, of which the median is shown")
+    parser.add_argument("--repeat", type=int, default=1, help="number of runs; the median is shown")
     parser.add_argument(
         "--by-key", action="store_true", help="Azurite finds rows by their keys, as Azure does"
     )
@@ -121,7 +121,7 @@ def main() -> int:
         print(compare(*arguments.compare))
         return 0
     if arguments.into and not (arguments.into.is_file() and arguments.into.read_text().count(MARK) == 2):
-        parser.error(f"--into: {arguments.into} is no file with two lines {MARK}")
+        parser.error(f"--into: {arguments.into} is not a file with two lines {MARK}")
     out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     report = measure(arguments, out)
     if arguments.into:

@@ -17,7 +17,7 @@ TOPIC = (
 #: Each step of the bench has its own limit.
 LIMIT_SECONDS = 3_600
 KEY_HEADER, VERSION = "Ocp-Apim-Subscription-Key", {"api-version": "2023-04-15-preview"}
-#: Questions take at most a fifth of the time: Azurite reads the whole table for most of them.
+#: Polling takes at most a fifth of the time: for most polls, Azurite reads the whole table.
 PAUSES = 4
 
 
@@ -49,7 +49,7 @@ class Api:
         return answer
 
     async def post_by(self, session: aiohttp.ClientSession, path: str, body: Any) -> dict[str, Any]:
-        """As `post`, with the client of storage by hand, to be compared with it: httpx takes five times its CPU."""
+        """As `post`, with the client of the raw calls, for a fair comparison: httpx takes five times its CPU."""
         async with session.post(
             f"{self.projects}/{path}", json=body, params=VERSION, headers={KEY_HEADER: KEY}
         ) as answer:
@@ -67,7 +67,7 @@ class Api:
         (await self.client.patch(f"{self.projects}/{name}", json=body)).raise_for_status()
 
     async def wait(self, accepted: httpx.Response, seconds: float = LIMIT_SECONDS) -> dict[str, Any]:
-        """The state of a job when it has ended; raises when it did not succeed."""
+        """The state of a job when it has ended; raises if it did not succeed."""
         deadline = time.monotonic() + seconds
         while (asked := time.monotonic()) < deadline:
             state = (await self.client.get(accepted.headers["operation-location"], params=None)).json()
@@ -83,7 +83,7 @@ class Api:
         return counts
 
     async def until(self, name: str, status: str, count: int, seconds: float = LIMIT_SECONDS) -> None:
-        """Wait until so many documents have the status."""
+        """Wait until this many documents have the status."""
         deadline = time.monotonic() + seconds
         while (asked := time.monotonic()) < deadline:
             if (await self.counts(name))[status] >= count:

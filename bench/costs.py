@@ -1,4 +1,4 @@
-"""What the steps of `make bench` cost in storage calls and entities: counted in process, over storage in memory."""
+"""Counts the storage calls and entities of the steps of `make bench`, in this process and on in-memory storage."""
 
 import asyncio
 import json
@@ -24,14 +24,14 @@ from tests.support.storage.counting import Service, Snapshot
 from tests.support.storage.memory import FULL_PAGES, MemoryStorage
 
 ENGINE = "instant"
-#: A size that takes no minute; what is counted for one document changes little beyond it.
+#: A size that takes less than a minute; above it, the counts per document change little.
 MOST = 10_000
-#: Of the event loop, while a commit is under way: many pages are read and decoded by then.
+#: Turns of the event loop during a commit: by then, many pages are read and decoded.
 COMMIT_TURNS = 100
 
 
 class Entities(Repeating):
-    """Counts the entities that calls read and write, and the commits that are under way at a time."""
+    """Counts the entities that calls read and write, and the concurrent commits."""
 
     def __init__(self, storage: MemoryStorage) -> None:
         super().__init__(storage.table("projects"), lambda operations: False)
@@ -83,7 +83,7 @@ class Entities(Repeating):
 
 @dataclass
 class Counted:
-    """An app over storage in memory, and what its steps cost."""
+    """An app on in-memory storage, and the cost of its steps."""
 
     storage: MemoryStorage
     table: Entities
@@ -105,11 +105,11 @@ class Counted:
 
 
 async def counted_app() -> Counted:
-    """With an empty container `docs`."""
+    """An app with an empty container `docs`."""
     clock = Clock()
     storage = MemoryStorage(clock=clock, page_sizes=FULL_PAGES)
     table = Entities(storage)
-    # Messages are delivered whatever their delay: without a window, plans would follow each other without a pause.
+    # Messages are delivered without their delay: without a window, plans would follow each other without a pause.
     app = in_process(
         storage,
         clock,
@@ -127,7 +127,7 @@ type Cost = tuple[float, float]
 
 
 async def costs(count: int) -> dict[str, Cost]:
-    """By the beginning of the figure's name, for one of what the figure counts; of MOST documents at the most."""
+    """Costs by the beginning of the figure's name, per unit of the figure; for at most MOST documents."""
     counted = await counted_app()
     steps = Steps(counted.app, min(count, MOST))
     found: dict[str, Cost] = {}
@@ -178,7 +178,7 @@ class Steps:
 
     async def exports(self) -> None:
         job = await self._app.container.exports.start("labels", "export")
-        if not job.status.ended:  # on a busy machine, its message goes on with it
+        if not job.status.ended:  # on a busy machine, its message continues it
             await self._app.drain()
         await self._app.container.exports.result("labels", "export")
 
@@ -213,7 +213,7 @@ class Steps:
         await self._app.drain()
 
     async def waits_for_events(self) -> None:
-        """As in normal use, there is a model: a first upload has its suggestion."""
+        """As in normal use, there is a model: a first upload has a suggestion."""
         await self._app.blobs.create_container("events")
         await self._app.blobs.write("events", name_of(0), self._made[0][1].encode())
         await self._bring_in("events", "events", [CLASSES[0]], on_upload=True)

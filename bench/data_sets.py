@@ -30,7 +30,7 @@ class DataSet:
     test: Sequence[Example]
 
     def sample(self, size: int, seed: int) -> tuple[list[Example], list[str]]:
-        """So many labeled documents at random, and the texts of the others."""
+        """This many random labeled documents, and the texts of the others."""
         shuffled = random.Random(f"{self.name} {seed}").sample(self.train, len(self.train))
         return shuffled[:size], [example.text for example in shuffled[size:]]
 

@@ -1,8 +1,8 @@
-"""`python -m bench.during_fit`: how long requests take while a model of 3,000 documents is fitted beside them.
+"""`python -m bench.during_fit`: how long requests take while a model of 3,000 documents is fitted.
 
-A client saves the labels of one document after the other in one project, and another asks for `/health`; meanwhile the
-labels of a second project are fitted, or with `--during predict` its new texts predicted. The same two, with nothing
-else going on, come before and after.
+One client saves the labels of one document after the other in a project, and another requests `/health`. Meanwhile a
+model is fitted on the labels of a second project or, with `--during predict`, its new texts are predicted. Before and
+after, both clients run with nothing else going on.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from shared.domain.document import document_id
 CONTAINER = "bench-fit"
 KINDS = {"single": "CustomSingleLabelClassification", "entities": "CustomEntityRecognition"}
 SAVED = 100
-"""Documents whose labels are saved, one after the other and again."""
+"""Documents whose labels are saved again and again, one after the other."""
 QUIET_SECONDS = 15
-#: With `--during predict`: documents with labels, besides those without.
+#: With `--during predict`: the number of documents with labels.
 LABELED = 300
-#: Between two requests of a client.
+#: Seconds between two requests of a client.
 SAVE_PAUSE, HEALTH_PAUSE = 0.02, 0.01
 AIMS = "aims: /health p99 under 50 ms, a save under twice its quiet time"
 
@@ -42,7 +42,7 @@ class Times:
     phase: str = "quiet"
     saves: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     health: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    #: Requests that failed, whose times do not count.
+    #: Failed requests, whose times do not count.
     failed: int = 0
 
     def line(self, phase: str) -> str:
@@ -93,7 +93,7 @@ def project_file(project: str, kind: str, count: int, new: int = 0) -> tuple[dic
 
 
 async def prepare(api: Api, server: Server, kind: str, count: int, new: int) -> None:
-    """Two projects: `fitted`, whose documents are registered, and `saved`."""
+    """Creates two projects: `fitted`, whose documents are registered, and `saved`."""
     file, texts = project_file("fitted", kind, count, new)
     await raw.upload(server.connection_string, CONTAINER, texts, name_of)
     await api.wait(await api.post("fitted/:import", file))
@@ -102,7 +102,7 @@ async def prepare(api: Api, server: Server, kind: str, count: int, new: int) -> 
 
 
 async def save(api: Api, number: int) -> None:
-    """Set the labels of a document by hand, each time another class."""
+    """Set the labels of a document by hand, with a different class each time."""
     key, category = document_id(name_of(number % SAVED)), f"class {number // SAVED % 10}"
     answer = await api.client.put(
         f"{api.projects}/saved/documents/{key}/labels",
@@ -119,7 +119,7 @@ async def health(api: Api, _: int) -> None:
 async def repeat(
     times: Times, into: dict[str, list[float]], call: Callable[[int], Awaitable[None]], pause: float
 ) -> None:
-    """The call, one after the other until it is canceled, with its time in the phase that it began in."""
+    """Repeats the call until canceled, and records its time in the phase in which it began."""
     number = 0
     while True:
         phase, begun = times.phase, time.perf_counter()
@@ -133,7 +133,7 @@ async def repeat(
 
 
 async def fit(api: Api, times: Times) -> dict[str, Any]:
-    """Ask for a job, which is fitted first; the state of the fit when the job has ended."""
+    """Start a job, which begins with a fit; return the state of the fit when the job has ended."""
     job = await api.post("fitted/autolabel/jobs", {"engine": "embedded"})
     times.phase = "texts are read"
     while True:
@@ -152,7 +152,7 @@ async def measure(server: Server, kind: str, count: int, new: int) -> None:
     api, times = Api(server), Times()
     async with api.client:
         await prepare(api, server, kind, count, new)
-        for number in range(SAVED):  # so that the pages are remembered
+        for number in range(SAVED):  # so that the pages are cached
             await save(api, number)
         clients = [
             asyncio.create_task(repeat(times, times.saves, lambda number: save(api, number), SAVE_PAUSE)),

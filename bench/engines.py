@@ -1,8 +1,8 @@
 """The quality and speed of engines, on the data sets in `../shared/data`: `python -m bench.engines [--quick]`.
 
-Of the services, `azure-openai` has rows where it is configured (docs/engines.md): without labels, and with examples
-out of so many. It is asked about fewer documents (`--asked`), for each costs time and perhaps money. The last column is
-the tokens of a document; `CPU ms` is what a document took of this process.
+Of the services, `azure-openai` has rows if it is configured (docs/engines.md): without labels, and with examples from
+the labeled documents. It gets fewer documents (`--asked`), because each costs time and possibly money. The last
+column is the tokens per document; `CPU ms` is the CPU time of this process per document.
 
 Score: accuracy (single-label), micro-F1 (multi-label), strict span micro-F1 (entities). Each figure is the mean
 over the seeds; a seed draws the labeled documents.
@@ -47,20 +47,20 @@ class Figures:
     calibration_error: float
     """Expected calibration error of the predictions, in 10 bins."""
     precision: float
-    """Of predictions with a confidence of at least 0.8; NaN when there are none."""
+    """Precision of predictions with a confidence of at least 0.8; NaN if there are none."""
     coverage: float
     """Share of predictions with such a confidence."""
     train_seconds: float
     documents_per_second: float
     cpu_milliseconds: float
-    """CPU time of this process for a document: what a busy machine does not change much."""
+    """CPU time of this process per document, which a busy machine changes little."""
     megabytes: float
     tokens: float = 0.0
-    """Per document, of services that are paid by the token."""
+    """Tokens per document, for services that are billed by the token."""
 
 
 async def measure(engine: Engine, data: DataSet, size: int, seed: int, most: int = 500) -> Figures | None:
-    """One training and one prediction; None when the engine says that the labels are too few."""
+    """One training and one prediction; None if the engine reports too few labels."""
     labeled, others = data.sample(size, seed)
     test = data.held_out(most)
     started = time.perf_counter()
@@ -71,7 +71,7 @@ async def measure(engine: Engine, data: DataSet, size: int, seed: int, most: int
     trained = time.perf_counter()
     model = await engine.load(artifact)
     await model.predict([test[0].text])
-    sentences.MEMORY.forget()  # as fast as on texts that are new
+    sentences.MEMORY.forget()  # so that all texts are new
     loaded, used = time.perf_counter(), time.process_time()
     predictions = await model.predict([example.text for example in test])
     speed = len(test) / (time.perf_counter() - loaded)
@@ -110,7 +110,7 @@ async def ask(engine: ServiceEngine, data: DataSet, size: int, seed: int, most: 
 
 
 def service(name: str) -> ServiceEngine | None:
-    """The service where it is configured by the environment."""
+    """The service, if the environment configures it."""
     settings, _ = read_settings(os.environ)
     try:
         engine = Engines(service_engines(settings)).get(name)
@@ -122,7 +122,7 @@ def service(name: str) -> ServiceEngine | None:
 def judge(
     kind: ProjectKind, test: Sequence[Example], predictions: Sequence[Sequence[Prediction]]
 ) -> Iterable[tuple[float, bool]]:
-    """Confidence of each prediction, and whether it is right. Single-label: of the best one."""
+    """The confidence of each prediction, and whether it is right. Single-label: only the best one."""
     for example, found in zip(test, predictions, strict=True):
         for prediction in found[:1] if kind is ProjectKind.SINGLE_LABEL else found:
             if kind is ProjectKind.ENTITIES:
@@ -133,7 +133,7 @@ def judge(
 
 
 def score(kind: ProjectKind, test: Sequence[Example], items: Sequence[tuple[float, bool]]) -> float:
-    """Accuracy for single-label, else micro-F1."""
+    """Accuracy for single-label, otherwise micro-F1."""
     right = sum(correct for _, correct in items)
     if kind is ProjectKind.SINGLE_LABEL:
         return right / len(test)
@@ -142,7 +142,9 @@ def score(kind: ProjectKind, test: Sequence[Example], items: Sequence[tuple[floa
 
 
 def calibration_error(items: Sequence[tuple[float, bool]]) -> float:
-    """Mean distance between confidence and share right, bins weighted by their items; NaN without items."""
+    """Mean distance between confidence and the share that is right, with bins weighted by their items; NaN without
+    items.
+    """
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for confidence, correct in items:
         bins[min(_BINS - 1, int(confidence * _BINS))].append((confidence, correct))
@@ -158,7 +160,7 @@ def confident(items: Sequence[tuple[float, bool]]) -> tuple[float, float]:
 
 
 def mean(runs: Sequence[Figures]) -> Figures:
-    """Figure by figure, over the runs that have it."""
+    """The mean of each figure over the runs that have it."""
     columns = zip(*map(astuple, runs), strict=True)
     known = ([value for value in column if not math.isnan(value)] for column in columns)
     return Figures(*(fmean(values) if values else math.nan for values in known))

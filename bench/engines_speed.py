@@ -1,7 +1,8 @@
 """What the embedded engine costs: `python -m bench.engines_speed [--documents 300 5000] [--kind single|entities]`.
 
-Texts of 60 to 120 words from a vocabulary of 8,000 with a Zipf distribution, the same in every run. CPU seconds,
-not wall time, so that other programs on the machine matter less; each fit in a process of its own, for its memory.
+Texts of 60 to 120 words from a vocabulary of 8,000 with a Zipf distribution, the same in every run. CPU seconds, not
+wall time, so that other programs on the machine matter less. Each fit has a process of its own, to measure its
+memory.
 """
 
 import argparse

@@ -21,13 +21,13 @@ from bench.server import ROOT, Server, host_on, logged_storage
 
 PROJECTS = (1, 300)
 MINUTES = 2
-#: Requests at a time that create projects, and seconds that their work may take.
+#: Concurrent requests that create projects, and the maximum seconds for their work.
 AT_ONCE = 16
-#: Projects after whose creation progress is printed.
+#: Progress is printed after this many projects.
 SAID = 50
 SETTLE = 900
-#: While the projects are created, a quick sweep; while they are measured, nothing that runs only now and then: the
-#: comparison of containers (hourly) and the import of labels (every 15 minutes).
+#: A frequent sweep while the projects are created. While they are measured, nothing that runs rarely: neither the
+#: comparison of containers (hourly) nor the import of labels (every 15 minutes).
 CREATING = {"SWEEP_SCHEDULE": "*/5 * * * * *"}
 MEASURED = {"RECONCILE_SCHEDULE": "0 0 0 1 1 *", "SYNC_SCHEDULE": "0 0 0 1 1 *"}
 #: Marks of projects that have something to do.
@@ -42,9 +42,9 @@ VALID = {
 
 
 def import_cpu(statement: str = "import function_app", *, compiled: bool = True) -> float:
-    """Median CPU in ms of a Python process that runs the statement, less that of an empty one.
+    """Median CPU in ms of a Python process that runs the statement, minus that of an empty one.
 
-    `compiled`: with the byte code that there is, which an installation makes of packages; else without any.
+    `compiled`: with existing byte code, which installing a package creates; otherwise without any.
     """
 
     def once(code: str) -> float:
@@ -67,7 +67,7 @@ def import_cpu(statement: str = "import function_app", *, compiled: bool = True)
 async def idle(*counts: int) -> list[Figure]:
     """Storage calls a minute when all work has ended, for each number of projects; all are measured at once.
 
-    From the middle of a minute to the middle of another: two sweeps, and all that the host asks its queues.
+    The time runs from the middle of a minute to the middle of another: two sweeps, and all polls of the host's queues.
     """
     found = await asyncio.gather(*map(_measure, counts))
     return [figure for figures in found for figure in figures]
@@ -82,7 +82,7 @@ async def _measure(projects: int) -> list[Figure]:
             await asyncio.to_thread(creating.close)
         await asyncio.to_thread(running.enter_context, host_on(storage, **MEASURED))
         _say(projects, f"nothing is left to do; the storage calls of {MINUTES} minutes are counted next")
-        begin = (time.time() // 60 + 1) * 60 + 30  # the first sweep of a process looks at more
+        begin = (time.time() // 60 + 1) * 60 + 30  # the first sweep of a process reads more
         await _until(begin)
         start = log.stat().st_size
         await _until(begin + 60 * MINUTES)
@@ -103,7 +103,7 @@ def _say(projects: int, what: str) -> None:
 
 
 async def _create(server: Server, projects: int) -> None:
-    """Create projects and wait until the sweep has nothing to do for them, which takes two minutes by itself."""
+    """Create projects and wait until the sweep has nothing left to do for them, which takes at least two minutes."""
     api, turn, made = Api(server), asyncio.Semaphore(AT_ONCE), 0
 
     async def create(number: int) -> None:

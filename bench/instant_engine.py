@@ -11,7 +11,9 @@ _CONFIDENCE = 0.5
 
 
 class InstantEngine:
-    """Predicts a category by the number at the end of a text, or the first one for its first word (entities)."""
+    """Predicts a category from the number at the end of a text or, for entities, the first category for the first
+    word.
+    """
 
     name = "instant"
     capabilities = Capabilities(kinds=frozenset(ProjectKind), trainable=True)
@@ -49,7 +51,7 @@ class InstantModel:
         return [[Prediction(self._class(text), _CONFIDENCE)] for text in texts]
 
     def _class(self, text: str) -> str:
-        """The texts of the bench end with their numbers, which say their classes."""
+        """The texts of the bench end with their numbers, which determine their classes."""
         number = text.rpartition(" ")[2]
         return self.categories[int(number) % len(self.categories) if number.isdecimal() else 0]
 

@@ -1,7 +1,7 @@
-"""100,000 documents, the most that a project may have: one project, through everything that is done with it.
+"""100,000 documents, the maximum of a project: one project, through all operations.
 
 Azurite must find rows and blobs by their names, as Azure does, and gets most of the blobs before it starts
-(`bench/many_blobs.py`): otherwise this takes it hours. Rates of reading by hand come from a sample.
+(`bench/many_blobs.py`): otherwise this would take hours. Raw rates of reading come from a sample.
 """
 
 import time
@@ -17,10 +17,10 @@ from bench.scenarios import EVENTS_AT_ONCE, LABELED, Scenarios, Step
 from bench.texts import CLASSES, documents, name_of, project_file
 
 CONTAINER = "bench-large"
-#: Of ten and of fifty documents, one: uploaded later, for the step with events and for that with new texts.
+#: One of ten, and one of fifty documents are uploaded later: for the step with events, and for the one with new texts.
 EVENTS, NEW = 10, 50
 SAMPLE = 5_000
-#: Of a search, each over 300 documents.
+#: Calls of a search, each over 300 documents.
 SEARCHES = 20
 RENAMED = "Shipping"
 
@@ -31,12 +31,12 @@ def registered(count: int) -> int:
 
 
 def texts(count: int) -> list[str]:
-    """Those of the documents that are in the container when the project is created."""
+    """The texts of the documents that are in the container when the project is created."""
     return [text for _, text in documents(count)[: registered(count)]]
 
 
 class Large(Scenarios):
-    """The steps with one large project, `http`, to which documents come until it has `count`."""
+    """The steps with one large project, `http`, to which documents are added until it has `count`."""
 
     @override
     def _steps(self) -> Iterator[Step]:
@@ -63,7 +63,7 @@ class Large(Scenarios):
         return taken.rate("registration of a container", count, count / by_hand)
 
     async def _reads(self, count: int) -> float:
-        """Seconds in which so many blobs are read by hand."""
+        """The seconds for reading this many blobs with raw calls."""
         sample = min(SAMPLE, count)
         started = time.perf_counter()
         await each(range(sample), lambda i: self._storage.read(CONTAINER, name_of(i)))
@@ -101,7 +101,7 @@ class Large(Scenarios):
 
     @override
     async def _by_events(self) -> Figure:
-        """Events of further uploads, until each has its suggestion."""
+        """Events of further uploads, until each has a suggestion."""
         count, first = self._count // EVENTS, registered(self._count)
         await self._upload(first, count)
         await self._set(onUpload=True)
@@ -113,7 +113,7 @@ class Large(Scenarios):
         return taken.rate(f"autolabel by events, instant engine, {count:,} further uploads", count)
 
     async def _search(self) -> Figure:
-        """A text that no document has, so that each call reads as many as it may."""
+        """A text that no document has, so that each call reads the maximum."""
         body: dict[str, Any] = {"text": "no such words"}
         with self._watch() as taken:
             for _ in range(SEARCHES):
@@ -125,7 +125,7 @@ class Large(Scenarios):
         return taken.rate("search, documents read", found["searched"])
 
     async def _undo(self) -> Figure:
-        """The undo of the bulk decision, which is then made again."""
+        """Undo of the bulk decision, which is then repeated."""
         jobs = (await self._api.get("http/review/jobs"))["value"]
         with self._watch() as taken:
             answer = await self._api.post(f"http/review/jobs/{jobs[0]['jobId']}/:undo")
@@ -155,7 +155,7 @@ class Large(Scenarios):
 
     @override
     async def _embedded(self) -> Figure:
-        """New texts, a fit on the labels of the project included."""
+        """New texts, including a fit on the project's labels."""
         first, count = self._count - self._count // NEW, self._count // NEW
         await self._upload(first, count)
         await self._api.wait(await self._api.post("http/documents/:scan"))
@@ -180,7 +180,7 @@ class Large(Scenarios):
         return Figure(name, "s", taken.seconds, per="evaluation", host_cpu=1000 * taken.host)
 
     async def _import_over(self) -> Figure:
-        """A project file with labels for all, over the project; then there is nothing that is not registered."""
+        """A project file with labels for all documents, over the project; everything is registered by then."""
         labels: list[str | None] = [label for label, _ in self._made]
         file = project_file("http", CONTAINER, labels, autolabel={"onUpload": False})
         with self._watch() as taken:

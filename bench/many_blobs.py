@@ -1,7 +1,7 @@
 """Many blobs at once: Azurite's own database, written between two runs of it.
 
-Azurite takes blobs more and more slowly the more it has (measured: 10 minutes for the first 43,000). So the texts are
-uploaded together, as a few large blobs, and the database gets a blob for each part of them.
+The more blobs Azurite has, the more slowly it accepts new ones (measured: 10 minutes for the first 43,000). So the
+texts are uploaded together as a few large blobs, and the database then gets a blob for each part.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from bench import raw
 from bench.server import BY_KEY, Server, serve
 from bench.texts import name_of
 
-#: Texts of one blob that is uploaded.
+#: Texts per uploaded blob.
 TOGETHER = 10_000
 
 DATABASE = "__azurite_db_blob__.json"
@@ -28,7 +28,7 @@ BLOBS = "$BLOBS_COLLECTION$"
 
 @contextmanager
 def serve_with_blobs(container: str, texts: Sequence[str]) -> Iterator[Server]:
-    """The product, on an Azurite with the texts as blobs of the container, which finds blobs and rows by name."""
+    """The product on an Azurite that has the texts as blobs of the container, and finds blobs and rows by name."""
     with TemporaryDirectory() as folder:
         data_dir = Path(folder)
         encoded = [text.encode() for text in texts]
@@ -65,7 +65,7 @@ def divide(data_dir: Path, container: str, parts: Sequence[Sequence[bytes]]) -> 
 
 
 def _part(whole: dict[str, Any], index: int, start: int, content: bytes) -> dict[str, Any]:
-    """The blob with this content, which begins at `start` of another."""
+    """The blob with this content, which begins at `start` in the large blob."""
     made = copy.deepcopy(whole)
     made["name"] = name_of(index)
     made["persistency"]["offset"] += start

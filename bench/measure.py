@@ -1,4 +1,4 @@
-"""A measurement: a rate or a time of the product, the same of raw storage, and the CPU used."""
+"""A measurement: a rate or a time of the product, the same for raw storage, and the CPU used."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ from bench.processes import usage
 
 @dataclass(slots=True)
 class Figure:
-    """`unit`: `/s` (more is better) or `ms`, `s`, `MiB`, `calls` (less is better). CPU in ms for one of `per`."""
+    """`unit`: `/s` (more is better) or `ms`, `s`, `MiB`, `calls` (less is better). CPU is in ms per unit of `per`."""
 
     name: str
     unit: str
@@ -22,15 +22,15 @@ class Figure:
     per: str = "document"
     host_cpu: float | None = None
     azurite_cpu: float | None = None
-    #: Storage calls, and entities read and written, for one of `per`.
+    #: Storage calls, and entities read and written, per unit of `per`.
     calls: float | None = None
     entities: float | None = None
-    #: MiB of the host, with the process that fits, while it was measured.
+    #: MiB of the host, including the process that fits, during the measurement.
     peak: float | None = None
 
     @property
     def ratio(self) -> float | None:
-        """Of the value to the raw value: 1 is as good as storage by hand, for rates and times alike."""
+        """The ratio of the value to the raw value: 1 is as good as raw calls, for both rates and times."""
         if not self.raw or not self.value:
             return None
         return self.value / self.raw if self.unit == "/s" else self.raw / self.value
@@ -50,7 +50,7 @@ class Stopwatch:
         return Figure(name, "/s", count / self.seconds, raw, aim, per, *self.cpu(count))
 
     def cpu(self, count: int) -> tuple[float, float]:
-        """Milliseconds of the host and of Azurite for each of `count`."""
+        """Milliseconds of the host and of Azurite, divided by `count`."""
         return 1000 * self.host / count, 1000 * self.azurite / count
 
 
@@ -149,7 +149,7 @@ def _median(values: list[float | None]) -> float | None:
 
 
 def _figures(value: float) -> str:
-    """Four figures, and all of a whole number."""
+    """Four digits, or all digits of a whole number."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 

@@ -1,7 +1,7 @@
-"""`make bench-memory`: how much memory the host takes for large bodies and files, each with a host of its own.
+"""`make bench-memory`: the host's memory for large bodies and files, each with a new host.
 
-The local host runs the app in its own process; on Azure, host and worker each hold a body. The answer's status and
-the time to it tell what the caller waits for.
+The local host runs the app in its own process; on Azure, host and worker each hold a body. The status and the time of
+the response show what the caller waits for.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def project_file(size: int) -> Iterator[bytes]:
     """A project file for entities of at most `size` bytes, in pieces."""
     kind = "CustomEntityRecognition"
     metadata = {"projectKind": kind, "storageInputContainerName": CONTAINER, "language": "en-us"}
-    metadata |= {"settings": {"autolabel": {"onUpload": False}}}  # the import alone is measured
+    metadata |= {"settings": {"autolabel": {"onUpload": False}}}  # only the import is measured
     head = {"projectFileVersion": "2022-05-01", "stringIndexType": "Utf16CodeUnit", "metadata": metadata}
     assets = {"projectKind": kind, "entities": [{"category": name} for name in CATEGORIES]}
     start = f'{json.dumps(head)[:-1]},"assets":{json.dumps(assets)[:-1]},"documents":[\n'.encode()
@@ -50,7 +50,9 @@ def project_file(size: int) -> Iterator[bytes]:
 
 
 async def in_body(api: Api, size: int) -> tuple[int, float]:
-    """Send a project file in a body; status and seconds to the answer, and wait for the job if there is one."""
+    """Send a project file in a body, and wait for its job if there is one; return the status and the seconds to the
+    response.
+    """
     body = b"".join(project_file(size))
     begun = time.perf_counter()
     answer = await api.client.post(
@@ -81,7 +83,7 @@ async def from_blob(api: Api, server: Server, size: int) -> tuple[int, float]:
 
 
 async def measured(name: str, size: int, *, blob: bool = False) -> str:
-    """One line: peak memory of the host before and after, and what the caller got."""
+    """One line: peak memory of the host before and after, and the response."""
     with serve() as server:
         api = Api(server)
         async with api.client:

@@ -1,7 +1,7 @@
-"""`python -m bench.packed_texts`: what texts cost to read as blobs of their own, and packed by page.
+"""`python -m bench.packed_texts`: the cost of reading texts as separate blobs, and packed by page.
 
-Of one process with the app's storage client and UploadedBlobs, and of Azurite, which keeps its data in memory here.
-The copies are packed as rows are: JSON, compressed by zlib; to write them is what a copy costs beside each change.
+Measured for one process with the app's storage client and UploadedBlobs, and for Azurite, which here keeps its data in
+memory. Copies are packed like rows: JSON, compressed by zlib. Writing them is what a copy costs with each change.
 """
 
 import argparse
@@ -50,7 +50,7 @@ async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
             await blobs.create_container(container)
 
         async def timed(what: str, work: Callable[[], Awaitable[object]], runs: int = RUNS) -> None:
-            """The least CPU of several runs, in ms for a document, of this process and of Azurite."""
+            """The lowest CPU time of several runs, in ms per document, of this process and of Azurite."""
             own: list[float] = []
             others: list[float] = []
             for _ in range(runs):

@@ -26,7 +26,7 @@ def children(pid: int) -> list[int]:
 
 
 def usage(pid: int) -> Usage:
-    """Of a process with all its descendants; the peak is the sum of their peaks."""
+    """The usage of a process and all its descendants; the peak is the sum of their peaks."""
     cpu = peak = 0.0
     for process in (pid, *children(pid)):
         try:
@@ -40,7 +40,7 @@ def usage(pid: int) -> Usage:
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peaks of a process and its descendants begin with what they have now."""
+    """Reset the peaks of a process and its descendants to their current memory."""
     for process in (pid, *children(pid)):
         with suppress(FileNotFoundError):
             Path(f"/proc/{process}/clear_refs").write_text("5")

@@ -16,17 +16,17 @@ from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
 CONCURRENCY = 32
-#: Azurite closes a connection that was idle for 5 s; a request sent on one that is just being closed fails.
+#: Azurite closes connections that were idle for 5 s; a request on a connection that is being closed fails.
 KEEP_SECONDS = 3
 OPERATIONS = 99  # of a transaction; 100 at the most
-#: Of a call whose connection breaks; all can be made again.
+#: Attempts of a call whose connection breaks; all calls can be repeated.
 TRIES = 5
 VERSION = "2019-02-02"
 JSON = "application/json;odata=minimalmetadata"
 
 
 class RawStorage:
-    """The blobs and tables of Azurite by hand."""
+    """Raw calls to the blobs and tables of Azurite."""
 
     def __init__(self, connection_string: str) -> None:
         pairs = (part.partition("=") for part in connection_string.split(";"))
@@ -94,7 +94,7 @@ class RawStorage:
     ) -> None:
         """Insert or replace rows of one partition in one transaction.
 
-        `etag`: of the first row. `new`: how many of the last rows to insert.
+        `etag`: that of the first row. `new`: how many of the last rows are inserted.
         """
         batch, changes = f"batch_{uuid.uuid4()}", f"changeset_{uuid.uuid4()}"
         lines = [f"--{batch}", f"Content-Type: multipart/mixed; boundary={changes}", ""]
@@ -121,7 +121,7 @@ class RawStorage:
             try:
                 async with self.http.request(method, sent, headers=headers, data=body or None) as answer:
                     content = await answer.read()
-            except aiohttp.ClientConnectionError:  # Azurite breaks connections off when it is busy
+            except aiohttp.ClientConnectionError:  # Azurite breaks connections when it is busy
                 if attempt == TRIES:
                     raise
                 continue
@@ -131,7 +131,7 @@ class RawStorage:
         raise AssertionError("unreachable")
 
     def _blob_headers(self, method: str, path: str, data: bytes | None = None) -> dict[str, str]:
-        """`data`: of a block blob that is written."""
+        """`data`: the content of a block blob to write."""
         headers = {"x-ms-date": _now(), "x-ms-version": VERSION}
         size, kind = "", ""
         if data is not None:
@@ -170,7 +170,7 @@ def _now() -> str:
 async def upload(
     connection: str, container: str, texts: Sequence[str], names: Callable[[int], str], *, first: int = 0
 ) -> None:
-    """Put the texts into a container, which is fresh unless the number of the `first` says that some are there."""
+    """Put the texts into a container, which is created unless `first` says that it has documents already."""
     async with BlobServiceClient.from_connection_string(connection) as service:
         client = service.get_container_client(container)
         if not first:
@@ -187,7 +187,7 @@ async def create(connection: str, container: str) -> None:
 
 
 async def delete(connection: str, container: str) -> None:
-    """Delete a container whose blobs are not needed any more: Azurite looks for a blob among all there are."""
+    """Delete a container that is no longer needed: Azurite searches all existing blobs."""
     async with BlobServiceClient.from_connection_string(connection) as service:
         await service.delete_container(container)
 

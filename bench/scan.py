@@ -1,4 +1,4 @@
-"""`python -m bench.scan`: a whole container is registered, then compared again, against raw storage in the same run."""
+"""`python -m bench.scan`: registers a container, then compares it again; with raw storage calls in the same run."""
 
 import argparse
 import asyncio

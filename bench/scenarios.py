@@ -1,4 +1,4 @@
-"""The figures of one size, each against storage by hand in the same run."""
+"""The figures of one size, each compared with raw storage calls in the same run."""
 
 import asyncio
 import statistics
@@ -25,7 +25,7 @@ CLIENTS = 16
 EVENTS_AT_ONCE = 100
 LISTS = 30
 SAVES, TURN = 400, 20
-#: Of Azurite in one second, and how long to wait for it.
+#: The CPU seconds of an idle Azurite per second, and how long to wait for that.
 IDLE_CPU, IDLE_SECONDS = 0.05, 60
 EMBEDDED = 2_000
 NEWS = "reuters12"
@@ -54,7 +54,7 @@ class Scenarios:
             await self._warm_up()
             shown = [await self._shown(step, seconds) for step, seconds in self._steps()]
         figures = [figure for figure in shown if figure is not None]
-        # Of the steps before the encoder and the process that fits, which stays for minutes.
+        # Before the steps with the encoder and the process that fits, which stays for minutes.
         before = takewhile(lambda figure: "embedded" not in figure.name, figures)
         instant = max((figure.peak or 0 for figure in before), default=0)
         figures.append(Figure("peak memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
@@ -67,7 +67,7 @@ class Scenarios:
         return [*figures, Figure("peak memory of Azurite", "MiB", usage(self._server.azurite).peak)]
 
     def _steps(self) -> Iterator[Step]:
-        """Each with the seconds that it may take: one that stands still ends without its figures."""
+        """Each step with its maximum seconds: one that hangs ends without figures."""
         for step in (
             *(self._import, self._export, self._autolabel, self._by_events),
             *(self._list, self._save, self._clients, self._bulk, self._embedded),
@@ -84,13 +84,13 @@ class Scenarios:
         await self._api.client.get(state["resultUrl"], params=None)
 
     async def _shown(self, step: Callable[[], Awaitable[Figure]], seconds: float) -> Figure | None:
-        """Print the result of a step as soon as it has ended: a large size takes minutes. None: it failed."""
+        """Print the result of a step when it ends, because a large size takes minutes. None: it failed."""
         started = time.perf_counter()
         forget_peak(self._server.host)
         try:
             async with asyncio.timeout(seconds):
                 figure = await step()
-        except Exception as error:  # noqa: BLE001 - the other figures count all the same
+        except Exception as error:  # noqa: BLE001 - the other figures are still valid
             print(
                 f"{self._count:,}: the step {getattr(step, '__name__', '')} failed after "
                 f"{time.perf_counter() - started:.0f} s: {type(error).__name__}: {error}",
@@ -112,21 +112,21 @@ class Scenarios:
         return watch(self._server.host, self._server.azurite)
 
     async def _rows(self, project: str, kind: str) -> list[dict[str, Any]]:
-        """The rows of a project whose keys begin so, as they are stored."""
+        """The stored rows of a project whose keys begin with `kind`."""
         index = await self._storage.row(TABLE, "$index", f"name|{project}")
         return [
             _plain(row) for row in await self._storage.rows(TABLE, index["incarnation"], kind, f"{kind}~")
         ]
 
     async def _rewrite(self, rows: list[dict[str, Any]], concurrency: int = 8) -> float:
-        """Seconds in which the rows are written by hand, in transactions."""
+        """The seconds for writing the rows with raw calls, in transactions."""
         groups = [rows[i : i + OPERATIONS] for i in range(0, len(rows), OPERATIONS)]
         started = time.perf_counter()
         await each(groups, lambda group: self._storage.commit(COPY, group), concurrency)
         return time.perf_counter() - started
 
     async def _import(self) -> Figure:
-        """Without a container there is nothing to register: rows are written, and no more."""
+        """Without a container there is nothing to register, so rows are written and nothing else."""
         file = project_file("labels", "bench-missing", [label for label, _ in self._made])
         with self._watch() as taken:
             await self._api.wait(await self._api.post("labels/:import", file))
@@ -152,7 +152,7 @@ class Scenarios:
         return taken.rate("export", self._count, by_hand, "0.80 of raw, 15,000/s")
 
     async def _autolabel(self) -> Figure:
-        """All documents are registered; one request labels them with an engine that answers at once."""
+        """All documents are registered; one request gets suggestions from an engine that answers immediately."""
         texts = [text for _, text in self._made]
         await raw.upload(self._server.connection_string, "bench-http", texts, name_of)
         file = project_file("http", "bench-http", [CLASSES[0]], autolabel={"onUpload": False})
@@ -170,15 +170,15 @@ class Scenarios:
         return taken.rate("autolabel by HTTP, instant engine", self._count, by_hand, "0.80 of raw reads")
 
     async def _by_events(self) -> Figure:
-        """Events arrive as fast as the app takes them, until the last document has its suggestion."""
+        """Events are sent as fast as the app accepts them, until the last document has a suggestion."""
         count = self._count
         texts = [text for _, text in self._made[:count]]
-        # The import scans the container: it has the labeled document alone, so that events bring all others.
+        # The import scans the container, which has only the labeled document, so all others come by events.
         file = project_file("events", "bench-events", [CLASSES[0]], autolabel={"onUpload": True})
         await raw.upload(self._server.connection_string, "bench-events", texts[:1], name_of)
         await self._api.wait(await self._api.post("events/:import", file))
         await self._api.wait(await self._api.post("events/documents/:scan"))
-        # As in normal use, there is a model: a first upload has its suggestion.
+        # As in normal use, there is a model: a first upload has a suggestion.
         await raw.upload(self._server.connection_string, "bench-events", texts[1:2], name_of, first=1)
         await self._api.notify("bench-events", [name_of(1)])
         await self._api.until("events", "autoLabeled", 1)
@@ -218,7 +218,7 @@ class Scenarios:
         return Figure("first 100 by uncertainty, p50", "ms", value, raw_ms, "40 ms", "list", *cpu)
 
     async def _times(self, count: int, call: Callable[[], Awaitable[object]]) -> tuple[float, Stopwatch]:
-        """Median milliseconds of a call, one after the other; the first does not count."""
+        """Median milliseconds of sequential calls; the first does not count."""
         await call()
         times, taken = await self._each_time(count, call)
         return statistics.median(times), taken
@@ -247,7 +247,7 @@ class Scenarios:
     async def _by_hand(self) -> Callable[[], Awaitable[None]]:
         """The two calls of a save: read a page, and commit it with its head and a history row.
 
-        The partition is a copy, as large as that of the product: Azurite looks for a row among those of its partition.
+        The partition is a copy, as large as the product's, because Azurite searches the whole partition for a row.
         """
         await self._rewrite(await self._rows("http", ""))
         pages, heads = await self._rows("http", "page|"), await self._rows("http", "head|")
@@ -266,7 +266,7 @@ class Scenarios:
         return save
 
     async def _save(self) -> Figure:
-        """Alternates with raw saves, so that both meet the same state of Azurite."""
+        """Alternates with raw saves, so that both have the same state of Azurite."""
         by_hand = await self._by_hand()
         count = min(SAVES, self._count // 5)
         decisions = iter(await self._decisions(count + 1))
@@ -320,14 +320,14 @@ class Scenarios:
         return taken.rate("bulk accept", waiting, by_hand, "7,500/s")
 
     async def _embedded(self) -> Figure:
-        """New texts with the embedded engine, the fit on 300 labeled documents included."""
+        """New texts with the embedded engine, including the fit on 300 labeled documents."""
         made = documents(LABELED + min(self._count, EMBEDDED), seed=1)
         return await self._new_texts(
             "embedded", "autolabel, embedded engine, with fit", made, CLASSES, "200/s"
         )
 
     async def _news(self) -> Figure:
-        """The same with real texts: those documents of a data set that have one class."""
+        """The same with real texts: documents of a data set that have one class."""
         found = data_sets.read(NEWS)
         examples = [e for e in (*found.train, *found.test) if len(e.categories) == 1]
         made = [(e.categories[0], e.text) for e in examples][: LABELED + self._count]
@@ -349,7 +349,7 @@ class Scenarios:
         return taken.rate(name, count, None, aim)
 
     async def _require_suggestions(self, project: str, count: int, before: int = 0) -> None:
-        """A few texts may have none that is sure enough. `before`: documents that had some."""
+        """A few texts may have no suggestion that is sure enough. `before`: documents that had suggestions already."""
         done = (await self._api.counts(project))["autoLabeled"] - before
         if done < count * 0.9:
             raise RuntimeError(f"{done} of {count} documents have suggestions.")

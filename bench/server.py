@@ -1,4 +1,4 @@
-"""The product as a user runs it, on free ports and a data folder of its own, for one measurement."""
+"""The product as a user runs it, on free ports and with its own data folder, for one measurement."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from devhost.children import WRAPPER
 ROOT = Path(__file__).parent.parent
 KEY = "labelbridge-local"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-#: Containers whose blobs make no events; the prefix `bench-` lets a measurement post its own.
+#: Containers whose blobs cause no events: with the prefix `bench-`, a measurement posts its own.
 QUIET = ("bench-", "labelbridge")
 SETTINGS = {
     "DEFAULT_ENGINE": "instant",
@@ -33,12 +33,12 @@ SETTINGS = {
 #: For NODE_OPTIONS: Azurite finds blobs and rows by their names first.
 BY_KEY = f"--require={ROOT / 'bench' / 'azurite-by-key.cjs'}"
 
-#: That a start may take on a busy machine.
+#: Seconds that a start may take on a busy machine.
 START_SECONDS = 300
-#: That a stop may take: Azurite stores its data first.
+#: Seconds that a stop may take: Azurite stores its data first.
 STOP_SECONDS = 120
 
-#: The defaults on Azure; the sample settings have quicker ones for a developer's machine.
+#: The defaults on Azure; the sample settings are more frequent, for a developer's machine.
 SCHEDULES_ON_AZURE = {
     "SWEEP_SCHEDULE": "0 * * * * *",
     "RECONCILE_SCHEDULE": "0 0 * * * *",
@@ -47,7 +47,7 @@ SCHEDULES_ON_AZURE = {
 
 
 def end_on_sigterm() -> None:
-    """SIGTERM ends this program as Ctrl+C does: what it started ends first."""
+    """SIGTERM ends this program like Ctrl+C: the processes that it started end first."""
 
     def end(number: int, _: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -56,7 +56,7 @@ def end_on_sigterm() -> None:
 
 
 def bound(*command: str) -> list[str]:
-    """The command of a program that gets SIGTERM when this process has ended, however that was."""
+    """A command that gets SIGTERM when this process has ended for any reason."""
     return [sys.executable, "-S", "-E", "-c", WRAPPER, str(os.getpid()), *command]
 
 
@@ -71,7 +71,9 @@ class Server:
 
 
 def _free_port(count: int = 1) -> int:
-    """The first of `count` ports in a row that are free now; at random, for another run may start at the same time."""
+    """The first of `count` ports in a row that are free now; chosen at random, because another run may start at the
+    same time.
+    """
     for port in random.sample(range(21_000, 32_000, 10), 1_100):
         sockets = [socket.socket() for _ in range(count)]
         try:
@@ -135,7 +137,7 @@ def _await_ready(process: subprocess.Popen[str]) -> None:
 
 
 def _child(pid: int, program: str) -> int:
-    """The process among the children that runs this program."""
+    """The child process that runs this program."""
     return next(child for child in children(pid) if program in command_line(child))
 
 
@@ -159,7 +161,7 @@ def logged_storage(folder: Path) -> Iterator[tuple[str, Path]]:
 
 @contextmanager
 def host_on(storage: str, **environment: str) -> Iterator[Server]:
-    """The host alone, without events, on a storage account; it has the schedules of Azure."""
+    """Only the host, without events, on a storage account; it has the schedules of Azure."""
     settings = SETTINGS | {"AzureWebJobsStorage": storage} | SCHEDULES_ON_AZURE | environment
     port = _free_port()
     command = bound(sys.executable, "-m", "devhost", "host", "--app", str(ROOT), "--port", str(port))

@@ -66,7 +66,7 @@ def test_a_page_without_the_marks_is_refused_before_anything_is_measured(tmp_pat
         command = [sys.executable, "-m", "bench", "--into", str(page)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
-        assert f"--into: {page} is no file with two lines {MARK}" in done.stderr
+        assert f"--into: {page} is not a file with two lines {MARK}" in done.stderr
 
 
 @pytest.mark.parametrize(

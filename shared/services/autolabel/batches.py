@@ -58,7 +58,7 @@ SYSTEM = "labelbridge"
 
 
 class Superseded(Exception):
-    """Training or an import made the job obsolete: nothing of it may be committed. The argument is a JobError."""
+    """A training or an import made the job obsolete, so it must commit nothing. The argument is a JobError."""
 
 
 @dataclass(slots=True)
@@ -77,9 +77,9 @@ class _Work:
     number: int = 0
     check: Callable[[], Awaitable[None]] | None = None
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
-    #: Why a document fails: the batch failed too often, or the service said so.
+    #: Why a document fails: the batch failed too often, or the service reported it.
     failures: dict[str, JobError] = field(default_factory=dict[str, JobError])
-    #: What a service charged.
+    #: What the service charged.
     paid: Paid = NOT_PAID
     left_out: int = 0
 
@@ -108,13 +108,13 @@ class BatchRunner:
         self._exchanges = Exchanges(stores, engines)
 
     async def run(self, message: BatchMessage) -> None:
-        """Run the batch. An exception makes the message be delivered again."""
+        """Run the batch. After an exception the message is delivered again."""
         await run_leased(self._stores, self._jobs, message, self._run, over=self._clear)
 
     async def give_up(self, message: BatchMessage, reason: str) -> None:
-        """The batch failed too often: documents that an engine fails on get a failed outcome with the reason (rule A5).
+        """The batch failed too often: documents on which the engine fails fail with the reason (rule A5).
 
-        The others get their normal outcome, and uploads are registered (D5). An exception makes the message be
+        The others get their normal outcome, and uploads are registered (D5). After an exception the message is
         delivered again.
         """
 
@@ -154,8 +154,8 @@ class BatchRunner:
         return engine if isinstance(engine, ServiceEngine) else None
 
     async def _require_answers(self, job: Job, number: int) -> None:
-        """Raises Later while a service works on documents that it has, or on those that its limits allow: documents
-        need not be read for that.
+        """Raises Later while a service is working on the documents that it has, or its limits are used up: until
+        then, no documents need to be read.
         """
         engine, asked = self._service(job), job.parameters
         if engine is not None and engine.limited:
@@ -166,7 +166,7 @@ class BatchRunner:
                 await self._exchanges.require_answers(job, number, engine.name, model)
 
     async def _clear(self, job: Job, number: int) -> None:
-        """Delete what was kept for a batch that is done, or whose job has ended."""
+        """Delete the stored state of a batch that is done, or whose job has ended."""
         try:
             keeps = self._service(job) is not None
         except EngineError:  # its settings were removed while the job ran
@@ -183,7 +183,7 @@ class BatchRunner:
         return project
 
     async def _select(self, project: Project, job: Job, batch: Batch) -> _Work:
-        """The documents of the batch: seen uploads, named ones, or those of the pages that fit."""
+        """The documents of the batch: uploads, named ones, or matching ones of its pages."""
         scope = project.scope
         if job.source is JobSource.UPLOAD:
             uploads = await self._stores.pending.of_pages(scope, batch.low, batch.high)
@@ -241,9 +241,9 @@ class BatchRunner:
         texts: Mapping[str, str],
         last_try: str | None,
     ) -> None:
-        """Have the engine answer for every document; a document that a service fails on fails, and no other.
+        """Get the engine's answer for every document; if a service fails on one document, no other fails.
 
-        Raises what fails for all, to be tried again, and Later. In the last try, documents without an answer fail.
+        Raises failures that affect all, to be tried again, and Later. In the last attempt, documents without one fail.
         """
         try:
             engine = self._engines.get(asked.engine or "")
@@ -295,7 +295,7 @@ class BatchRunner:
                 ignores_fence=work.job.kind is JobKind.REGISTER, loaded=work.pages, closing=lease,
             )  # fmt: skip
         except LabelingLocked:
-            # Documents are registered nevertheless (D5); their content waits for the next plan.
+            # Documents are still registered (D5); their content waits for the next plan.
             change = self._change(work, author, locked=True)
             await self._stores.pages.write(handle, numbers, change, author, ignores_fence=True, closing=lease)
 
@@ -404,7 +404,7 @@ def _step(
 
 
 def _source(job: Job, project: Project) -> Source:
-    """What suggestions of the job are made from; renamed categories go by their current names."""
+    """The source of the job's suggestions; renamed categories have their current names."""
     planned = job.parameters_as(AutolabelParameters)
     wanted = {project.current_name(name, planned.edits) for name in planned.categories or ()}
     rule = Filter(

@@ -1,8 +1,8 @@
 """Batches of an external engine: between two messages of a batch, its state is stored in a blob.
 
-A batch sends its documents, waits for the answers, a moment only if the engine answers later, and else ends without a
-result; a later message of the same batch continues. Until then the batch stays leased, so that no other worker takes
-it.
+A batch sends its documents and waits for the answers, but only a moment if the engine answers later. If answers are
+missing, it ends without a result, and a later message of the same batch continues. Until then the batch stays leased,
+so that no other worker takes it.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ from shared.storage.models import exchange_name
 
 log = logging.getLogger("labelbridge.jobs")
 
-#: How long the handling of a message waits for answers: by then, small batches have them.
+#: How long a message waits for answers: small batches have them by then.
 WAIT_SECONDS: Final = 8.0
 #: Seconds.
 MAX_SPREAD: Final = 3.0
 #: The service keeps the results of a job for a day.
 GIVE_UP_AFTER: Final = timedelta(hours=24)
-#: How long a message sends documents, and when the last one has its answer or has failed: well below the limit of
-#: a batch. The longest OPENAI_TIMEOUT_SECONDS fits between the two.
+#: How long a message sends documents, and when the last one has been answered or has failed: well below a batch's
+#: limit. The longest OPENAI_TIMEOUT_SECONDS fits between the two.
 BEGIN_SECONDS: Final = 120.0
 END_SECONDS: Final = 500.0
 #: Delay of the message that continues, in seconds.
@@ -56,9 +56,9 @@ NEXT_SECONDS: Final = 2
 
 
 class _Paid:
-    """The answers of a batch so far, each for the text with a certain hash; as JSON, without texts.
+    """The answers of a batch so far, each with the hash of its text; as JSON, without texts.
 
-    The JSON says in `paid` and `records` what all took, for a job that is stopped.
+    `paid` and `records` in the JSON say what all of them used, for a job that is stopped.
     """
 
     def __init__(self, state: bytes | None) -> None:
@@ -75,7 +75,7 @@ class _Paid:
             )
             for key, (content, rows, failure, tokens, left_out) in data.get("answers", {}).items()
         }
-        #: Of answers to texts that have changed since.
+        #: The tokens of answers to texts that have changed since.
         self._former = Tokens(*data.get("former", (0, 0)))
         self._records = int(data.get("records", 0))
 
@@ -116,7 +116,7 @@ class Exchanges:
         self._engines = engines
 
     async def require_answers(self, job: Job, number: int, engine: str, model: DeferredModel) -> None:
-        """Ask for answers without reading a document, if all were sent. Raises Later while answers are missing."""
+        """Ask for answers without reading documents, if all were sent. Raises Later while answers are missing."""
         found = await self._stored_exchange(job, number, model)
         if found is None:
             return
@@ -133,9 +133,9 @@ class Exchanges:
         texts: Mapping[str, Text],
         last_try: str | None,
     ) -> tuple[dict[str, Answer], Paid]:
-        """The answers to all documents of a batch. Raises Later while some are missing, and what the engine raises.
+        """The answers to all documents of a batch. Raises Later while some are missing, and the engine's errors.
 
-        In the last try, and after a day, documents without an answer fail.
+        In the last attempt, and after a day, documents without an answer fail.
         """
         since, exchange = await self._stored_exchange(job, number, model) or (
             self._stores.clock(),
@@ -166,11 +166,11 @@ class Exchanges:
         last_try: str | None,
         check: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[dict[str, Answer], Paid]:
-        """The answers to all documents of a batch, and what they took; each is stored as it comes, and asked once.
+        """The answers to all documents of a batch, and what they used. Each is stored as it arrives, and requested
+        once.
 
-        `check` raises if the caller has lost the batch, for example because the job was canceled; no more documents are
-        sent.
-        Raises Later when there is no time for the rest. In the last try, the rest fails.
+        `check` raises if the caller has lost the batch, such as by a canceled job; then no more documents are sent.
+        Raises Later if there is no time for the rest. In the last attempt, the rest fails.
         """
         blob = _blob(job, number)
         paid = _Paid(await self._stores.artifacts.read(blob))
@@ -191,11 +191,11 @@ class Exchanges:
             changes += 1
             seen = changes
             async with writing:
-                if seen != changes:  # the one that came after it writes both
+                if seen != changes:  # a later one writes both
                     return
                 try:
                     await store()
-                except StorageError as error:  # the requests under way are paid: their answers are waited for
+                except StorageError as error:  # requests in progress are paid for, so wait for their answers
                     log.warning(
                         "An answer could not be stored; it is stored with a later one: %s",
                         telemetry.in_line(error),
@@ -228,7 +228,7 @@ class Exchanges:
         texts: Mapping[str, str],
         reason: JobError,
     ) -> tuple[dict[str, Answer], Paid]:
-        """The answers that a batch has, where nothing more can be asked: the rest fails for this reason."""
+        """The answers that a batch has, if nothing more can be asked: the rest fails with this reason."""
         data = await self._stores.artifacts.read(_blob(job, number))
         failed = Answer(failure=reason)
         if data is None or data.startswith(b"{"):
@@ -246,9 +246,9 @@ class Exchanges:
     async def _next(
         self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]
     ) -> Sequence[str]:
-        """The documents that this message asks for: by the limits per minute, as many as it has time to send.
+        """The documents that this message asks for: as many as it has time to send under the limits per minute.
 
-        Takes their turn, or raises Later.
+        Reserves their turn, or raises Later.
         """
         most = BEGIN_SECONDS / 60
         if not rest or not model.minutes([texts[rest[0]]]):
@@ -262,7 +262,7 @@ class Exchanges:
         return some
 
     async def _allowance(self, job: Job, paid: Tokens) -> float | None:
-        """The remainder of the job's cost limit: its batches run one after the other."""
+        """What is left of the job's cost limit: its batches run one after the other."""
         asked = job.parameters_as(AutolabelParameters)
         if asked.cost_limit is None:
             return None
@@ -271,19 +271,19 @@ class Exchanges:
         return asked.cost_limit - ((asked.prices.cost(spent) if asked.prices else None) or 0.0)
 
     async def require_turn(self, engine: str) -> None:
-        """Raises Later while other batches, of any instance, take what the limits per minute allow."""
+        """Raises Later while other batches, of any instance, use up the limits per minute."""
         _wait(await self._stores.rates.until_free(engine, self._stores.clock()))
 
     async def take_turn(self, engine: str, minutes: float) -> None:
-        """Reserve time of the engine, in minutes, for a batch, or raise Later."""
+        """Reserve minutes of the engine for a batch, or raise Later."""
         _wait(await self._stores.rates.reserve(engine, minutes, self._stores.clock()))
 
     async def remove(self, job: Job, number: int) -> None:
-        """The batch is done, or its job has ended."""
+        """Delete the stored state: the batch is done, or its job has ended."""
         await self._stores.artifacts.delete(_blob(job, number))
 
     async def _poll(self, exchange: Exchange, keep: Keep, engine: str, model: DeferredModel) -> None:
-        """Poll until everything is answered. Raises Later when that takes more than a moment."""
+        """Poll until everything is answered. Raises Later if that takes more than a moment."""
         end = monotonic() + WAIT_SECONDS
         while not exchange.unsent:
             await exchange.poll(keep, partial(self._permit, engine, model))
@@ -313,12 +313,14 @@ class Exchanges:
 
 
 def _paid_for(exchange: Exchange) -> Paid:
-    """What an exchange says; one of EXTRA_ENGINES may lack the attribute."""
+    """The attribute `paid` of an exchange, which one of EXTRA_ENGINES may lack."""
     return Paid(records=getattr(exchange, "records", None))
 
 
 def _wait(seconds: float) -> None:
-    """Raises Later, unless there is nothing to wait for. The delay is random, so that batches resume one by one."""
+    """Raises Later, unless there is nothing to wait for. The delay is random, so that batches resume at different
+    times.
+    """
     if seconds:
         raise Later(math.ceil(seconds + random.uniform(0, MAX_SPREAD)))
 

@@ -1,4 +1,4 @@
-"""Fits as jobs: an engine learns from the labels of a project, once at a time, when a job or an upload needs it."""
+"""Fits as jobs: an engine learns from a project's labels when a job or an upload needs it, one fit at a time."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +26,7 @@ from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import RowChanged
 
-#: Of a note of the progress, which is left out if other workers write the row each time.
+#: Attempts to record the progress; if other workers write the row each time, it is left out.
 TRIES: Final = 3
 FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labels.", "engine")
 
@@ -47,9 +47,9 @@ class FitRunner:
         *,
         here: bool = False,
     ) -> tuple[Fitted, Job | None]:
-        """For a request, the model of the labels as they are; for uploads, the last one while another is fitted.
+        """For a request, the model of the current labels; for uploads, the last one while another is fitted.
 
-        With `here`, also the short fit that the caller runs itself; its message runs it if the caller does not.
+        With `here`, also a short fit that the caller runs itself; if the caller does not, the fit's message runs it.
         """
         fitted = await self._models.current(project, engine, heads, request)
         if fitted.due is None:
@@ -65,7 +65,7 @@ class FitRunner:
         return fitted, job if new and short else None
 
     async def _start(self, job: Job, delay: int) -> tuple[Job, bool]:
-        """The fit as a separate job on the queue for CPU work, and whether it is new; the same labels have the same."""
+        """The fit as a job on the queue for CPU work, and whether it is new: the same labels have the same job."""
         engine = job.parameters_as(FitParameters).engine
         job, new = await self._stores.jobs.create(replace(job, result=FitResult(engine)))
         if new:
@@ -73,7 +73,7 @@ class FitRunner:
         return job, new
 
     async def run(self, message: JobMessage) -> Project | None:
-        """Fit the engine of a job. The project, once what waited for the model can be planned.
+        """Fit the engine of a job. Returns the project if work that waited for the model can be planned.
 
         A repeat finds what was done.
         """
@@ -106,15 +106,15 @@ class FitRunner:
         status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
         state = started if error else started.succeeded(self._stores.clock())
         result = FitResult(name, labeled, state)
-        if fitted.changed and fitted.failure:  # before the fit ends, for then a repeat does nothing
+        if fitted.changed and fitted.failure:  # before the fit ends, because a repeat then does nothing
             await self._report_failure(project, engine, heads, fitted)
         await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
         return project
 
     async def _note(self, job: Job, result: FitResult) -> Job | None:
-        """Store the progress of a fit. None: it has ended.
+        """Record the progress of a fit. None: it has ended.
 
-        Of two workers that note theirs, one has the lease; neither must stop the other.
+        If two workers record theirs, one has the lease; neither must stop the other.
         """
         for _ in range(TRIES):
             job = await self._stores.jobs.get(job.incarnation, job.kind, job.id)

@@ -46,9 +46,9 @@ log = logging.getLogger("labelbridge.jobs")
 NO_CATEGORIES: Final = "The engine '{}' needs categories; define at least one."
 UPLOADS_AT_ONCE: Final = 20_000
 FOLDERS_AT_ONCE: Final = 100
-"""Folders that one scan compares, reading the documents once: their names fit its row."""
+"""The maximum of folders per scan, which reads the documents once: the names must fit into its row."""
 WINDOW_SECONDS: Final = 2
-#: Of a plan, while other instances create jobs for the project.
+#: Attempts of a plan while other instances create jobs for the project.
 TRIES: Final = 5
 _BY_ID: Final = attrgetter("document_id")
 
@@ -57,7 +57,7 @@ _BY_ID: Final = attrgetter("document_id")
 class Readiness:
     """Whether suggestions can be made now: the parameters of the job, or the reason why not.
 
-    `fit`: what is missing, a fit that the caller runs itself.
+    `fit`: the missing fit, which the caller runs itself.
     """
 
     parameters: AutolabelParameters
@@ -67,7 +67,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """The job that a plan may create. `latest`: the one before, as it was when the plan began to read."""
+    """The job that a plan may create. `latest`: the previous one, as it was when the plan began to read."""
 
     job_id: str
     project: Project
@@ -99,7 +99,7 @@ class Planner:
 
     async def plan(self, message: PlanMessage) -> None:
         """Plan pending uploads and waiting content. A repeat finds its own job."""
-        # Plans of this process wait for each other; of two instances one creates its job, and the other plans again.
+        # Plans of a process wait for each other. If two instances plan, one creates its job and the other plans again.
         async with self._planning.setdefault(message.incarnation, asyncio.Lock()):
             for _ in range(TRIES):
                 with suppress(RowChanged):
@@ -137,7 +137,7 @@ class Planner:
             self._again[project.incarnation] = plan_id, due
 
     async def _scan_folders(self, project: Project, folders: Sequence[PendingUpload]) -> None:
-        """Start a scan of folders that were renamed or deleted; a repeat is the same scan."""
+        """Start a scan of renamed or deleted folders; a repeat is the same scan."""
         job_id = derived_job_id(project.incarnation, "folders", *(folder.etag for folder in folders))
         parameters = ScanParameters(folders=tuple(folder.location for folder in folders))
         scan = Job.new(JobKind.SCAN, job_id, project, self._stores.clock(), parameters)
@@ -146,7 +146,7 @@ class Planner:
         await self._stores.pending.remove(project.scope, folders)
 
     async def plan_later(self, name: str, incarnation: str, plan_id: str) -> None:
-        """Plan when the collection window has passed (rule A8)."""
+        """Plan after the collection window (rule A8)."""
         await self.plan_soon(name, incarnation, plan_id, self._window)
 
     async def plan_soon(self, name: str, incarnation: str, plan_id: str, delay: int = 0) -> None:
@@ -155,7 +155,7 @@ class Planner:
         await self._jobs.queue(message, delay=delay)
 
     async def plan_job(self, job: Job, own: int = 0) -> Job:
-        """Give a caller's job its model and its batches, all queued but the first `own`.
+        """Give a caller's job its model and its batches, and queue all but the first `own`.
 
         A caller with batches of its own also runs a short fit. Raises RowChanged if the job was planned meanwhile.
         """
@@ -168,7 +168,7 @@ class Planner:
                 break
             await self.fit(JobMessage.of(ready.fit), job)
         if ready.error == FIT_RUNNING:
-            return job  # the fit requests the planning of the job when it has the model
+            return job  # when the fit has the model, it requests the plan of the job
         if ready.error is not None:
             return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
         batches = _selected(project, heads, asked, self._batch_documents(ready))
@@ -194,7 +194,7 @@ class Planner:
     ) -> tuple[AutolabelParameters, list[Operation]]:
         """Reserve the job's text records in the budget of its engine. Raises QuotaExceeded.
 
-        Texts that were not read yet count as one record; the end of the job settles the actual use.
+        Texts that were not read yet count as one record; the actual use is settled at the end of the job.
         """
         if not self._budgets.applies(parameters.engine or ""):
             return parameters, []
@@ -223,7 +223,7 @@ class Planner:
     ) -> Readiness:
         """The model that a job would use now, or why there is none.
 
-        `request`: the job of a caller; `here`: who runs a short fit itself.
+        `request`: the job of a caller, who with `here` runs a short fit itself.
         """
         settings = project.settings.autolabel
         name = asked.engine or settings.engine or self._default_engine
@@ -309,13 +309,13 @@ class Planner:
         return self._engines.get(name).capabilities.batch_documents or MAX_BATCH_DOCUMENTS
 
     async def fit(self, message: JobMessage, asking: Job | None = None) -> None:
-        """Fit the engine of a job, and plan what waits for the model but `asking`. A repeat finds what was done."""
+        """Fit the engine of a job, and plan what waits for the model, except `asking`. A repeat finds what was done."""
         project = await self._fits.run(message)
         if project is not None:
             await self._wake(project, asking)
 
     async def _wake(self, project: Project, asking: Job | None) -> None:
-        """Request plans and fits that waited for this one; plan jobs, whose messages wait for a poll of the queue."""
+        """Request plans and fits that waited for this one, and plan waiting jobs before their messages are polled."""
         jobs = await self._stores.jobs.open_jobs(project.incarnation)
         jobs = [job for job in jobs if asking is None or job.id != asking.id]
         waiting = [j for j in jobs if j.kind is JobKind.AUTOLABEL and j.status is JobStatus.NOT_STARTED]
@@ -340,7 +340,7 @@ class Planner:
     ) -> bool:
         """Register documents, whether or not suggestions can be made now (rule D5).
 
-        Return whether others wait that may get suggestions now, in the next plan.
+        Returns whether other documents wait that may get suggestions in the next plan.
         """
         project = new.project
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_BY_ID)]
@@ -357,7 +357,9 @@ class Planner:
         return others and (affordable is not None or not may)
 
     async def _may_suggest(self, project: Project, uploads: Iterable[PendingUpload]) -> bool:
-        """Whether any upload could get a suggestion, checked before a model is requested: imported labels need none."""
+        """Whether any upload could get a suggestion, checked before a model is requested: labeled documents need
+        none.
+        """
         may = project.settings.autolabel.on_upload and project.lock is None
         wanted = sorted((u for u in uploads if may and reject_by_name(u.location) is None), key=_BY_ID)
         for some in (wanted[:1], *batched(wanted[1:], MAX_BATCH_PAGES, strict=False)):
@@ -403,7 +405,7 @@ class Planner:
         self, kind: JobKind, new: "_New", parameters: AutolabelParameters | RegisterParameters,
         batches: Iterable[Batch], more: Iterable[Operation],
     ) -> None:  # fmt: skip
-        """Raises RowChanged when another plan has created a job since this one read what there is to do."""
+        """Raises RowChanged if another plan has created a job since this one read the work to do."""
         job = Job.new(kind, new.job_id, new.project, self._stores.clock(), parameters)
         job = replace(job, status=JobStatus.RUNNING, batches=tuple(batches))
         created, begins = await self._stores.jobs.create(job, new.latest.replaced_by(job), *more)

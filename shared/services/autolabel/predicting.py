@@ -1,4 +1,4 @@
-"""Predictions of a model for the texts of a batch; in the last try, what fails fails only where it must."""
+"""Predictions of a model for the texts of a batch; in the last attempt, as few documents as possible fail."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from shared.services.jobs.dispatch import reason_of
 
 log = logging.getLogger("labelbridge.jobs")
 
-#: Documents that may fail before any succeeds; then the engine is given up: an attempt may cost time and money.
+#: After this many failures without a success, the engine is given up: an attempt may cost time and money.
 MAX_FAILURES: Final = 5
 #: How long the last try may wait for the engine: together with the try before it, less than a function may take.
 LAST_TRY_SECONDS: Final = 500.0
@@ -35,7 +35,7 @@ async def predict(
     texts: Mapping[str, str],
     last_try: str | None,
 ) -> tuple[Predictions, Failures]:
-    """Predictions by document id. Raises what the engine raises, to be tried again.
+    """Predictions by document id. Raises the engine's errors, so that the work is tried again.
 
     In the last try, `last_try` is what to say: then a group that fails is predicted text by text, and only those on
     which the engine fails, or does not answer in time, are failures.
@@ -88,7 +88,7 @@ async def _singly(
 
 
 def checked(found: Any, count: int) -> list[list[Prediction]]:
-    """What an engine returned for so many texts. Raises EngineError if these are not predictions of each.
+    """What an engine returned for this many texts. Raises EngineError unless there are predictions for each.
 
     A document with other values could not be stored, now or in any later try.
     """
@@ -138,10 +138,10 @@ def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:
 
 
 def log_last_try(count: int, error: Exception) -> None:
-    """One line: the try before, which gave the work up, has the stack."""
+    """One line: the previous attempt, which gave up, has logged the stack."""
     log.warning("The engine's last attempt failed for %d documents: %s", count, telemetry.in_line(error))
 
 
 def failure(last_try: str, error: Exception) -> JobError:
-    """Why a document has no suggestions, after the last try."""
+    """Why a document has no suggestions, after the last attempt."""
     return JobError("BatchFailed", f"{last_try} {reason_of(error)}")

@@ -21,9 +21,9 @@ from shared.storage.gateways.ports import BlobInfo, ContainerMissing, StorageUna
 log = logging.getLogger("labelbridge.jobs")
 
 INSPECTIONS_AT_ONCE = 10_000
-"""Inspections that a listing may have outstanding: a large container is registered in rounds."""
+"""The maximum of pending inspections per listing: a large container is registered in rounds."""
 ROUNDS = 20
-"""The maximum of one scan; 100,000 new blobs take ten. Reconcile handles a container that keeps changing."""
+"""The maximum of rounds per scan; 100,000 new blobs take ten. Reconcile handles a container that keeps changing."""
 ROUND_SECONDS = 5
 
 
@@ -36,7 +36,7 @@ class _Found:
     changed: int = 0
     gone: int = 0
     complete: bool = False
-    #: The last that was inspected of the blobs that could not be read before; "": none in this listing.
+    #: Of blobs that could not be read before, the last one inspected; "": none in this listing.
     retried: str = ""
     #: Why documents whose blobs are not listed stay as they are, and how many wait for a confirmation.
     held_back: JobError | None = None
@@ -66,13 +66,13 @@ class RegisterService:
         self._jobs = jobs
 
     async def scan_new(self, project: Project) -> Job:
-        """Scan the container of a project that was created."""
+        """Scan the container of a new project."""
         return await self._begin(project, derived_job_id(project.incarnation, "created"), ScanParameters())
 
     async def begin_scan(self, project: Project, reason: str, locations: Collection[str] | None) -> None:
-        """Begin a scan of the container of a project that was imported; once for each reason.
+        """Begin a scan of an imported project's container, once for each reason.
 
-        `locations`: of its documents, where none of them was inspected by then: the scan need not read them.
+        `locations`: those of all documents, if none was inspected yet: then the scan does not read the documents.
         """
         job, new = await self._create(project, derived_job_id(project.incarnation, reason), ScanParameters())
         if new:
@@ -81,7 +81,7 @@ class RegisterService:
     async def scan(self, name: str, job_id: str, *, confirm_removals: bool = False) -> Job:
         """Register every blob of the container. The job ends when each was inspected.
 
-        `confirm_removals`: a person confirms that documents may go, however many they are.
+        `confirm_removals`: a person confirms that any number of documents may be removed.
         """
         project = await self._stores.directory.read(name)
         return await self._begin(project, job_id, ScanParameters(confirm_removals=confirm_removals))
@@ -91,7 +91,7 @@ class RegisterService:
         return await self.view(await self._stores.jobs.get(project.incarnation, JobKind.SCAN, job_id))
 
     async def view(self, job: Job) -> Job:
-        """The job; it has ended when no inspection that it requested is pending."""
+        """The job; it has ended when none of its inspections is pending."""
         if job.status.ended or not _is_listed(job):
             return job
         if await self._stores.pending.any_requested(job.incarnation):
@@ -99,7 +99,7 @@ class RegisterService:
         return await self._jobs.end(job, JobStatus.SUCCEEDED)
 
     async def run(self, message: JobMessage) -> None:
-        """Go on with a scan; listing again is harmless."""
+        """Continue a scan; listing again is harmless."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.SCAN, message.job)
         if job is None or job.status.ended:
             return
@@ -143,7 +143,7 @@ class RegisterService:
         project = await self._stores.directory.read(job.project)
         parameters = job.parameters_as(ScanParameters)
         if parameters.rounds and await self._stores.pending.any_requested(job.incarnation):
-            # Touched, so that the sweep does not send a message, too.
+            # Update the job, so that the sweep does not also send a message.
             await self._stores.jobs.save(replace(job, updated=self._stores.clock()))
             raise Later(ROUND_SECONDS)
         found = await self._compare(
@@ -185,9 +185,9 @@ class RegisterService:
         those that could not be read before, from after `retried` on (None: of any of them, if they are many).
 
         After INSPECTIONS_AT_ONCE the rest is left for the next listing. A container that does not exist removes
-        nothing, and neither does a listing without more than half of the documents, unless `confirmed`. Of `folders` an
-        event said that they were renamed or deleted; what is outside of them is left alone. `uninspected`: the
-        locations of all documents, where none has been inspected; None: the documents are read.
+        nothing, and neither does a listing without more than half of the documents, unless `confirmed`. `folders`
+        were renamed or deleted, according to an event; everything outside of them is left alone. `uninspected`: the
+        locations of all documents, if none has been inspected; None: the documents are read.
         """
         try:
             return await self._compare_listing(project, confirmed, folders, retried, uninspected)
@@ -209,9 +209,7 @@ class RegisterService:
             known, flagged, unread = await self._known(project, within)
         else:
             known, flagged, unread = dict.fromkeys(uninspected, ""), set[str](), set[str]()
-        seen = {
-            location for location, etag in known.items() if etag
-        } | unread  # of the others, there was no blob
+        seen = {location for location, etag in known.items() if etag} | unread  # the others had no blob
         found = _Found()
         again: list[str] = []
         async for blobs in self._listing(project.container, within):
@@ -268,7 +266,7 @@ class RegisterService:
         return known, flagged, unread
 
     async def _listing(self, container: str, folders: Iterable[str]) -> AsyncIterator[list[BlobInfo]]:
-        """The blobs of the folders, page by page; a folder that can never be listed has none."""
+        """The blobs of the folders, page by page; none for a folder that can never be listed."""
         for folder in folders:
             try:
                 async for blobs in self._stores.uploads.listing(container, folder):
@@ -276,7 +274,7 @@ class RegisterService:
             except StorageUnavailable as error:
                 if error.retryable or not folder:
                     raise
-                # A file has the folder's name by now: an account with a hierarchical namespace refuses the prefix.
+                # A file now has the folder's name: an account with a hierarchical namespace refuses the prefix.
                 log.warning("A renamed or deleted folder cannot be listed: %s", error)
 
     async def _expire(self, project: Project) -> None:
@@ -292,7 +290,7 @@ class RegisterService:
 
 
 def _from(locations: list[str], after: str | None, room: int) -> list[str]:
-    """Those after a location, in order; without a location, any, up to the limit."""
+    """Locations after `after`, in order; if it is None, a random sample up to the limit `room`."""
     if after is None:
         return sample(locations, min(room, len(locations)))
     return sorted(location for location in locations if location > after)
@@ -330,7 +328,7 @@ class UploadService:
     async def seen(self, container: str, location: str, *, folder: bool = False) -> None:
         """Store a pending upload in every project of the container, and plan. Our own containers are ignored.
 
-        `folder`: the location, which ends with `/`, is of a folder that was renamed or deleted with all in it.
+        `folder`: the location ends with `/` and is a folder that was renamed or deleted with its content.
         """
         if self._stores.names.is_ours(container):
             return

@@ -35,14 +35,14 @@ from shared.wire.json_codec import ValidationErrors
 log = logging.getLogger("labelbridge.jobs")
 
 MAX_NAMED = 20_000
-#: Batches that the request itself begins with, how many of them at once, and for how many seconds: a batch that begins
-#: by then has ended before the work that goes on after a request is stopped.
+#: Batches that a request runs itself, how many at once, and for how many seconds it starts them: a batch that starts by
+#: then ends before the work that continues after a request is stopped.
 OWN_BATCHES, OWN_AT_ONCE, OWN_SECONDS = 8, 2, 60
 
 
 @dataclass(frozen=True, slots=True)
 class AutolabelRequest:
-    """A request; None: the project's settings, every unlabeled document, every category."""
+    """A request. None stands for the project's settings, every unlabeled document, every category."""
 
     engine: str | None = None
     model_label: str | None = None
@@ -70,8 +70,8 @@ class Estimate:
 class EngineFigures:
     """The counts of suggestions of an engine in a project, by confidence band and by model, and their cost.
 
-    `unavailable`: why a job cannot use it. `model`: what a job would use now, of a service. `tokens` and `cost` of jobs
-    that have ended; no cost without prices.
+    `unavailable`: why a job cannot use the engine. `model`: the model of a service that a job would use now. `tokens`
+    and `cost` are those of ended jobs; there is no cost without prices.
     """
 
     engine: str
@@ -153,7 +153,7 @@ class AutolabelService:
     async def _would_use(
         self, project: Project, request: AutolabelRequest, categories: Sequence[str]
     ) -> tuple[Engine, str | None]:
-        """The engine that a job on these categories would use, and why the job would fail now, if it would.
+        """The engine that a job on these categories would use, and the reason if the job would fail now.
 
         Raises InvalidArgument for an engine that is not configured.
         """
@@ -180,7 +180,9 @@ class AutolabelService:
         return engine, missing
 
     def _model_label(self, project: Project, request: AutolabelRequest) -> str | None:
-        """The model of the project's settings is for the engine of the settings, not for another that is asked for."""
+        """The requested model, or the one in the project's settings, which applies only to the engine in the
+        settings.
+        """
         settings = project.settings.autolabel
         if request.model_label is not None or request.engine in {None, settings.engine}:
             return request.model_label or settings.model_label
@@ -243,7 +245,7 @@ class AutolabelService:
         return job
 
     async def list(self, name: str) -> "list[Job]":
-        """Newest first. An upload job that planned nothing is left out (A1): it has no result."""
+        """Newest first. Upload jobs that planned nothing are left out (A1): they have no result."""
         project = await self._stores.directory.read(name)
         jobs = await self._stores.jobs.list(project.incarnation, JobKind.AUTOLABEL)
         return [seen for job in jobs if (seen := await self._jobs.view(job)).result]
@@ -270,7 +272,7 @@ class AutolabelService:
         )
 
     async def retry(self, name: str, job_id: str, new_id: str) -> Job:
-        """A new job over the failed documents of one that has ended. Raises Conflict when none failed."""
+        """A new job on the failed documents of an ended one. Raises Conflict if none failed."""
         project = await self._stores.directory.read(name)
         job = await self._stores.jobs.get(project.incarnation, JobKind.AUTOLABEL, job_id)
         if not job.status.ended:
@@ -293,15 +295,15 @@ class AutolabelService:
         """Run a batch; if it fails, the queue retries it like any other."""
         try:
             await self._batches.run(BatchMessage.of(job, number))
-        except Exception as error:  # noqa: BLE001 - the last try has the stack
+        except Exception as error:  # noqa: BLE001 - the last attempt logs the stack
             log.warning(
                 "A batch failed within the request; the queue will retry it: %s", telemetry.in_line(error)
             )
             await self._jobs.enqueue(job, [number])
 
     async def _begin(self, job: Job) -> Job:
-        """Plan, and run the first batches, within the request: a small job has ended when its caller is answered,
-        and a large one does not wait for the queue to be polled. The sweep restarts what dies here.
+        """Plan, and run the first batches, within the request: a small job has ended when the response is sent, and a
+        large one does not wait for a poll of the queue. If this process dies, the sweep restarts the work.
         """
 
         async def work() -> None:
@@ -353,7 +355,7 @@ class AutolabelService:
             engine = self._engines.get(name)
         except EngineError as error:
             engine = None
-            if request.engine is not None:  # else the job says so
+            if request.engine is not None:  # otherwise the job reports it
                 errors.add("engine", str(error))
         if request.cost_limit and isinstance(engine, ServiceEngine) and not engine.prices.known:
             text = (
@@ -373,8 +375,8 @@ class AutolabelService:
 def _by_band_and_model(
     engine: str, tallies: Iterable[EngineTally]
 ) -> tuple[tuple[EngineTally, ...], tuple[EngineTally, ...]]:
-    """The tallies of an engine summed by confidence band, and by model. The undo of a decision that was counted without
-    a model must not lead to negative counts.
+    """An engine's tallies, summed by confidence band and by model. Undoing a decision that was counted without a
+    model must not make counts negative.
     """
     bands = [EngineTally(engine, place) for place in range(BANDS)]
     models: dict[str, EngineTally] = {}

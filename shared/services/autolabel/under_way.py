@@ -1,4 +1,4 @@
-"""What open jobs have under way, so that no plan takes up the same documents again."""
+"""The work of open jobs, so that no plan takes up the same documents again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from shared.services.jobs.stores import Stores
 
 @dataclass(slots=True)
 class UnderWay:
-    """The batches that are not done: of uploads, which read the pending ones of their pages, and of documents, which
-    read those of their pages that wait or are unlabeled. Documents that begin to wait there later are planned when
-    these jobs have ended: the sweep plans once more before the project counts as idle.
+    """The batches that are not done: those of uploads, which read the pending uploads of their pages, and those of
+    documents, which read the waiting or unlabeled documents of their pages. Documents that start to wait there later
+    are planned when these jobs have ended: the sweep plans once more before the project counts as idle.
     """
 
     uploads: list[Batch] = field(default_factory=list[Batch])
@@ -24,7 +24,7 @@ def pages_of(batches: Iterable[Batch]) -> set[int]:
 
 
 async def under_way(stores: Stores, project: Project) -> UnderWay:
-    """Read it before what is to be planned: what ends meanwhile counts as under way."""
+    """Call this before reading what to plan: work that ends meanwhile counts as under way."""
     found = UnderWay()
     for job in await stores.jobs.open_jobs(project.incarnation):
         if job.source is None or (

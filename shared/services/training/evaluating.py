@@ -51,9 +51,9 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class LabelSnapshot:
-    """Labeled documents by id, as they were at one time; `unused`: others that are labeled and cannot be used, by
-    location, with the code of the reason. `edits`: how often categories had been renamed or removed by then, which says
-    what the labels are called now.
+    """Labeled documents by id, as they were at one time. `unused`: labeled documents that cannot be used, by
+    location, with the code of the reason. `edits`: how many categories had been renamed or removed by then, to find
+    the labels' current names.
     """
 
     documents: Mapping[str, Document]
@@ -61,7 +61,7 @@ class LabelSnapshot:
     edits: int
 
     def sampled(self, project: Project, options: SplitOptions) -> "LabelSnapshot":
-        """As many of them as a training uses. The others of the sets that the split is of count as unused."""
+        """The part of them that a training uses. The rest of the sets that are split counts as unused."""
         chosen = sample(self.to_split(project), options)
         beyond = {
             d.location: BEYOND
@@ -72,7 +72,7 @@ class LabelSnapshot:
         return replace(self, documents=documents, unused={**self.unused, **beyond})
 
     def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
-        """The input of the split; `among`: of these ids only."""
+        """The input of the split; `among`: only these ids."""
         return [
             SplitDocument(key, document.dataset, _labels(project, document))
             for key, document in self.documents.items()
@@ -82,7 +82,7 @@ class LabelSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a model is trained on, what it is tested on, and what was left out of both. `edits`: as of the labels."""
+    """What a model is trained on, what it is tested on, and what was left out. `edits`: as in LabelSnapshot."""
 
     examples: Sequence[Example]
     test: Sequence[Tested]
@@ -92,7 +92,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class LabeledTexts:
-    """The usable part of a snapshot after reading the blobs: texts by id. `left_out`: the others."""
+    """The usable part of a snapshot after its blobs were read: texts by id. `left_out`: the rest."""
 
     texts: Mapping[str, str]
     documents: Sequence[SplitDocument]
@@ -101,7 +101,7 @@ class LabeledTexts:
 
 @dataclass(frozen=True, slots=True)
 class WrittenEvaluation:
-    """The names of the blobs with the summary and the results, and what people should know of the labels."""
+    """The names of the blobs with the summary and the results, and warnings about the labels."""
 
     summary: str
     results: str
@@ -127,24 +127,24 @@ class Evaluator:
         return LabelSnapshot(labeled, unused, project.edits)
 
     async def write_snapshot(self, name: str, snapshot: LabelSnapshot) -> None:
-        """Store it as a blob."""
+        """Store the snapshot as a blob."""
         documents = list(snapshot.documents.values())
         rest = [dict(snapshot.unused), snapshot.edits]
         body = await asyncio.to_thread(lambda: pack([encode_documents(documents), *rest]))
         await self._stores.artifacts.write(name, body)
 
     async def read_snapshot(self, name: str) -> LabelSnapshot | None:
-        """The one that was stored; None: there is none."""
+        """The stored snapshot; None if there is none."""
         body = await self._stores.artifacts.read(name)
         if body is None:
             return None
         documents, *rest, edits = await asyncio.to_thread(unpack, body)
-        # Of a training started by an earlier version, only counts are known.
+        # For a training that an earlier version started, only counts are known.
         unused: dict[str, str] = rest[0] if len(rest) == 1 else {}
         return LabelSnapshot(decode_documents(documents), unused, edits)
 
     async def read(self, project: Project, usable: LabelSnapshot) -> LabeledTexts:
-        """The texts of labeled documents, and what has none that fits its labels."""
+        """The texts of labeled documents, and which documents have no text that fits their labels."""
         labeled = usable.documents
         found = await read_texts(self._stores, project, labeled.values())
         texts = {key: text for key, text in zip(labeled, found, strict=True) if isinstance(text, str)}
@@ -153,7 +153,7 @@ class Evaluator:
             for document, text in zip(labeled.values(), found, strict=True)
             if isinstance(text, Unread)
         }
-        # There is no event for an archived blob, for example, so the documents are inspected and then show it.
+        # Archiving a blob, for example, causes no event: so these documents are inspected, and then show it.
         unnoticed = [location for location, code in unread.items() if code not in {MISSING, CHANGED}]
         await self._stores.pending.add_many(project.incarnation, unnoticed)
         return LabeledTexts(texts, usable.to_split(project, texts), left_out({**usable.unused, **unread}))
@@ -161,7 +161,7 @@ class Evaluator:
     def divide(
         self, project: Project, usable: LabelSnapshot, found: LabeledTexts, options: SplitOptions
     ) -> TrainingData:
-        """The documents with texts, split, without the entities that do not fit them."""
+        """Split the documents with texts, without entities that do not fit the text."""
         labeled, texts = usable.documents, found.texts
         parts = split(found.documents, options)
         used = {
@@ -183,9 +183,9 @@ class Evaluator:
         options: SplitOptions,
         base: str,
     ) -> WrittenEvaluation:
-        """Evaluate the model on the test documents, under the current names of categories.
+        """Evaluate the model on the test documents, with the current names of categories.
 
-        `edits`: those that the model's labels were read after.
+        `edits`: the number of category edits before the model's labels were read.
         """
         from shared.engines.evaluation import evaluate, without_outer_spaces
 
@@ -220,12 +220,12 @@ class Evaluator:
 
 
 def warnings_of(found: Iterable[LeftOut]) -> tuple[JobError, ...]:
-    """Warnings about labels that are neither trained on nor tested with, one for each reason."""
+    """Warnings about labels that are used neither for training nor for testing, one for each reason."""
     return tuple(JobError(reason.code, reason.message, "documents") for reason in found)
 
 
 def _of_labels(document: Document) -> Document:
-    """The document without what a training does not need: there may be 100,000 in memory."""
+    """The document with only what a training needs: there may be 100,000 in memory."""
     return replace(
         document, suggestions=None, rejected=frozenset(), undo=None, excerpt="", note="", blob_etag="",
         planned="", revision="",
@@ -233,7 +233,7 @@ def _of_labels(document: Document) -> Document:
 
 
 def _unusable(document: Document, project: Project) -> str | None:
-    """The code of the reason why the labels of a document cannot be used, as far as is known; None if they can."""
+    """The code of the known reason why a document's labels cannot be used; None if they can."""
     if document.missing:
         return MISSING
     if document.rejection is not None:
@@ -242,14 +242,14 @@ def _unusable(document: Document, project: Project) -> str | None:
 
 
 def _of_fit(model: Model) -> list[JobError]:
-    """Warnings about labels that the fit of the model left out, or used otherwise than they are."""
+    """Warnings about labels that the model's fit left out or adjusted."""
     report = fit_report(model)
     codes = ["LabelsLeftOut"] * len(report.left_out) + ["LabelsAdjusted"] * len(report.adjusted)
     return [JobError(code, line, "documents") for code, line in zip(codes, report.lines, strict=True)]
 
 
 def _fitting(labels: Labels, text: str) -> tuple[Labels, int]:
-    """The labels without the entities that do not fit the text, and how many these are."""
+    """The labels without entities that do not fit the text, and how many of those there are."""
     offsets = Offsets(text)
     labels = fit_regions(labels, offsets.utf16_length) or labels  # the text may not have been registered yet
     if not labels.regions:

@@ -1,8 +1,8 @@
-"""The model that a job predicts with: fitted on the current labels when the project has no trained one (rule A10).
+"""The model that a job predicts with: fitted on the current labels if the project has no trained one (rule A10).
 
-Fitting makes an artifact in our container, named by a hash of its training data: the same labels are fitted only once,
-and every batch of a job loads the same model. Labels change all the time, so without a request a fit is
-due only when they have changed enough.
+A fit writes an artifact to our container, named by a hash of its training data: the same labels are fitted only once,
+and every batch of a job loads the same model. Labels change all the time, so without a request a fit is due only when
+they have changed enough.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ log = logging.getLogger("labelbridge.models")
 
 _LABELED = Flag.LABELED | Flag.AML_LABELED
 
-#: Other texts of the project that a fit may read, so that it knows the words; a share, for each costs a read.
+#: Other texts of the project that a fit may read to learn words: a share and a maximum, because each costs a read.
 POOL_SHARE, MAX_POOL = 20, 200
 MAX_EXAMPLES = 5_000
-#: Where examples for a service are looked for, and how long they may be: each is sent with every document.
+#: In how many pages examples for a service are sought, and their maximum length: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
-#: A fit of an engine on more texts, which nobody asked for, reads so many at a time: people's saves wait behind those
-#: that are being read.
+#: On more texts than this, a fit that nobody requested reads only so many at a time: people's saves wait behind the
+#: reads in progress.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
@@ -50,8 +50,8 @@ FEW_TEXTS, READS_AT_ONCE = 500, 2
 class Fitted:
     """An artifact in our container, or why there is none: too few labels, a failure, or no fit yet.
 
-    `changed`: this fit made the artifact, or found the failure. `due`: the job that should fit the engine now.
-    `edits`: as of a trained model.
+    `changed`: this fit made the artifact, or failed. `due`: the job that should fit the engine now.
+    `edits`: as for a trained model.
     """
 
     artifact: str = ""
@@ -80,10 +80,10 @@ class ModelCache:
         self._lock = asyncio.Lock()
 
     async def trained(self, project: Project, label: str | None) -> TrainedModel | None:
-        """The model of this label, or without one the newest; None when nothing was trained yet.
+        """The model with this label, or the newest without one; None if nothing was trained yet.
 
-        Models outlive an import over the project; one of another kind than the project has now is not used.
-        Raises NotFound for a label that the project does not have, or whose model is of another kind.
+        Models survive an import over the project; one whose kind differs from the project's current kind is not used.
+        Raises NotFound for a label that the project does not have, or whose model has another kind.
         """
         if label is not None:
             model = await self._stores.models.get(project, label)
@@ -98,9 +98,9 @@ class ModelCache:
     ) -> Fitted:
         """The model that can be used now without fitting, and the fit that is due.
 
-        For a job of a caller (`request`), the model of the labels as they are; a fit that failed before the request
-        is tried again. Otherwise the last model serves until labels have changed enough since the last fit, also one
-        that failed. Without a model, a fit that failed is not due again until labels change.
+        A caller's job (`request`) gets a model of the current labels; a fit that failed before the request is tried
+        again. Otherwise the last model is used until labels have changed enough since the last fit, even a failed
+        one. Without a model, a failed fit is not due again until labels change.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -108,7 +108,7 @@ class ModelCache:
             return Fitted(missing=missing)
         learned, now = _learned(project, engine, heads), self._stores.clock()
         last = await self._stores.fits.last(project.incarnation, engine.name)
-        # A fit changes its own time, so labels that were learned, changed and changed back are fitted again.
+        # A fit sets its own time, so labels that were learned, changed and changed back are fitted again.
         job_id = derived_job_id(project.incarnation, "fit", learned, last.at.isoformat() if last else "")
         due = Job.new(JobKind.FIT, job_id, project, now, FitParameters(engine.name))
         if last is None:
@@ -134,11 +134,11 @@ class ModelCache:
         retry: bool = False,
         read: Callable[[], Awaitable[object]] | None = None,
     ) -> Fitted:
-        """Fit the engine on the labels of the active studio, unless that was done; `retry`: also when it failed.
+        """Fit the engine on the labels of the active studio, unless that was done; `retry`: even if it failed.
 
-        `read` is called when the documents are read. One fit of an engine runs at a time in a project: without
-        artifact, failure or missing labels, another worker has the lease. Raises Unavailable, StorageUnavailable,
-        EngineUnavailable for what passes.
+        `read` is called when the documents have been read. One fit of an engine runs at a time in a project: a result
+        without artifact, failure or missing labels means that another worker has the lease. Raises Unavailable,
+        StorageUnavailable, EngineUnavailable for temporary failures.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -149,7 +149,7 @@ class ModelCache:
         if last is not None and last.learned == learned and not (last.failure and retry):
             return Fitted(failure=last.failure) if last.failure else Fitted(last.artifact, edits=last.edits)
         now = self._stores.clock()
-        holder = Job.new(JobKind.TRAIN, f"fit-{engine.name}", project, now)  # represents the lease alone
+        holder = Job.new(JobKind.TRAIN, f"fit-{engine.name}", project, now)  # only stands for the lease
         lease = await self._stores.jobs.acquire(holder, 0, random_id(), now)
         if lease is None:
             return Fitted()
@@ -188,7 +188,9 @@ class ModelCache:
         failure: str,
         last: LastFit | None,
     ) -> None:
-        """Note the fit; a model that two later ones have replaced is deleted, by a later fit if a job still uses it."""
+        """Record the fit. A model that two later ones have replaced is deleted, by a later fit if a job still uses
+        it.
+        """
         now = self._stores.clock()
         if failure:
             none = LastFit("", "", project.kind, project.active_studio, counts, now)
@@ -212,7 +214,7 @@ class ModelCache:
             await self._purge(project, engine, fit)
 
     async def _purge(self, project: Project, engine: Engine, fit: LastFit) -> None:
-        """Delete the replaced models that no job uses; the others, and what fails, are left to the next fit."""
+        """Delete the replaced models that no job uses. The next fit deletes the others, and those that failed."""
         try:
             jobs = await self._stores.jobs.open_jobs(project.incarnation)
             used = {
@@ -228,7 +230,7 @@ class ModelCache:
             log.warning(text, project.name, telemetry.in_line(error))
 
     async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
-        """What the service gets of the project: these categories, and labeled documents chosen for them."""
+        """What the service gets from the project: these categories, and labeled documents chosen for them."""
         wanted = set(categories)
         chosen = tuple(category for category in project.categories if category.name in wanted)
         heads = await self._stores.pages.heads(project.scope)
@@ -248,7 +250,7 @@ class ModelCache:
         return artifact
 
     async def load(self, engine: Engine, artifact: str) -> Model:
-        """The model of an artifact, kept in memory. Raises FileNotFoundError when it was purged."""
+        """The model of an artifact, cached in memory. Raises FileNotFoundError if it was purged."""
         async with self._lock:
             model = self._loaded.get(artifact)
             if model is None:
@@ -265,7 +267,7 @@ class ModelCache:
     async def _examples(
         self, project: Project, heads: Sequence[Head], categories: set[str], most: int
     ) -> tuple[Example, ...]:
-        """Labeled documents whose labels a person set or accepted: short ones, and of as many categories as can be."""
+        """Short documents whose labels a person set or accepted, from as many categories as possible."""
         candidates: list[Document] = []
         labeled = [head.number for head in heads if any(entry.flags & _LABELED for entry in head.entries)]
         for number in labeled[:EXAMPLE_PAGES]:
@@ -285,7 +287,7 @@ class ModelCache:
         labeled: list[Document] = []
         others: list[Document] = []
         total = 0
-        # The first ones only: all documents of a large project would take more memory than the fit.
+        # Only the first ones: all documents of a large project would take more memory than the fit.
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
                 total += 1
@@ -320,9 +322,9 @@ class ModelCache:
 
 
 def _decided(heads: Iterable[Head], engine: str, model: str | None) -> tuple[tuple[int, int], ...]:
-    """Accepted and rejected suggestions of the model by band of raw confidence; empty without any decision.
+    """Accepted and rejected suggestions of the model by band of raw confidence; empty without decisions.
 
-    Those that name no model count as well: they are from before suggestions were counted by model.
+    Suggestions that name no model count, too: they are from before suggestions were counted by model.
     """
     counts = [(0, 0)] * BANDS
     for head in heads:
@@ -335,7 +337,7 @@ def _decided(heads: Iterable[Head], engine: str, model: str | None) -> tuple[tup
 
 
 def _is_example(document: Document, project: Project, categories: set[str]) -> bool:
-    """Whether a service may be shown the document: certain labels, a short text, and no document to test with."""
+    """Whether a service may see the document: certain labels, a short text, and not a test document."""
     labels = document.active_labels(project.active_studio)
     certain = not (document.content_changed or document.missing or document.rejection or document.problems)
     return (
@@ -348,7 +350,7 @@ def _is_example(document: Document, project: Project, categories: set[str]) -> b
 
 
 def _spread(candidates: Iterable[Document], project: Project, most: int) -> list[Document]:
-    """A limited number of documents; each next one has the rarest category so far, then is the shortest."""
+    """Chooses documents one by one: first by the rarest category so far, then by the shortest text."""
     left = sorted(candidates, key=lambda document: (document.characters, document.id))
     used: Counter[str] = Counter()
     chosen: list[Document] = []
@@ -366,13 +368,13 @@ def _names(document: Document, project: Project) -> set[str]:
 
 
 def _learned(project: Project, engine: Engine, heads: Sequence[Head]) -> str:
-    """A digest of what a fit learns from: pages without labels do not matter."""
+    """A digest of what a fit learns from, which ignores pages without labels."""
     labeled = (h.labels_digest for h in heads if any(e.flags & _LABELED for e in h.entries))
     return derived_id(engine.name, project.kind, project.active_studio, *labeled)
 
 
 def other_kind(model: TrainedModel, project: Project) -> str:
-    """The message for a caller who asks for a model of another kind than the project has now."""
+    """The message for a caller who requests a model whose kind differs from the project's."""
     return (
         f"The model '{model.label}' was trained for a project of kind {model.kind}; the project's kind "
         f"is now {project.kind}. Train the model again, or delete it."
@@ -381,7 +383,7 @@ def other_kind(model: TrainedModel, project: Project) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A blob that does not hold the text that was labeled; `code` of the reason, as of a rejection."""
+    """A blob without the text that was labeled; `code` is the reason, as for a rejection."""
 
     code: str
 
@@ -389,7 +391,7 @@ class Unread:
 async def read_texts(
     stores: Stores, project: Project, documents: Collection[Document], at_once: int = READERS_EACH
 ) -> "list[str | Unread]":
-    """The texts that the labels belong to, or why there is none, with limited concurrency."""
+    """The texts to which the labels belong, or why there is none; with limited concurrency."""
     locations = [document.location for document in documents]
     found = await stores.uploads.inspect_all(project.container, locations, at_once)
     return [_text(document, reading) for document, reading in zip(documents, found, strict=True)]

@@ -1,8 +1,8 @@
 """Training: one at a time, on the labels of the active studio; its success ends every suggestion (rules T1 to T10).
 
-The labels are read when the training is asked for, and stored: what is labeled afterwards is not in this model. Two
-rows of different partitions change at the end. First the job notes its model, from when on nothing stops it. Then one
-write of the project row ends the generation and makes the model visible. At last the model gets its row, with the end
+The labels are read and stored when the training is requested: later labels are not in this model. Rows of two
+partitions change at the end. First the model is recorded on the job; from then on nothing stops it. Then one write of
+the project row ends the generation and makes the model visible. Last, the model gets its row, together with the end
 of the job. A worker that finds a job with a model continues from there.
 """
 
@@ -58,7 +58,7 @@ type ImportLabels = Callable[[str], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """`origin`: whose labels are meant; None: the active studio's."""
+    """`origin`: the studio whose labels are used; None: the active one."""
 
     model_label: str
     split: SplitOptions = field(default_factory=SplitOptions)
@@ -90,7 +90,7 @@ class TrainingService:
     async def start(self, name: str, request: TrainRequest, job_id: str) -> Job:
         """Start training on the current labels; suggestions can be reviewed until it succeeds (rules T4, T8).
 
-        Raises InvalidArgument when there is too little to learn from, Conflict when a training runs already.
+        Raises InvalidArgument if there is too little to learn from, Conflict if a training is already running.
         """
         project = await self._stores.directory.read(name)
         found = await self._stores.jobs.find(project.incarnation, JobKind.TRAIN, job_id)
@@ -101,7 +101,7 @@ class TrainingService:
         engine = self._trainable(project)
         await self._check_request(project, request)
         split = request.split
-        if request.origin is not Studio.AZURE_ML:  # else they are known after their import
+        if request.origin is not Studio.AZURE_ML:  # otherwise they are known after their import
             await self._take_labels(project, job_id, engine, split)
         parameters = TrainParameters(
             request.model_label, engine.name, split.kind, split.testing, request.origin
@@ -120,7 +120,7 @@ class TrainingService:
         return job
 
     async def run(self, message: JobMessage) -> None:
-        """Train, or continue; a second worker finds the lease taken, and the model is made once."""
+        """Train, or continue. A second worker finds the lease taken, so the model is made once."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.TRAIN, message.job)
         await run_undivided(self._stores, self._jobs, job, self._train, self.fail)
 
@@ -147,7 +147,7 @@ class TrainingService:
         await self._stop(job, JobStatus.FAILED, error)
 
     async def _stop(self, job: Job, status: JobStatus, reason: JobError) -> Job:
-        """End the job, unless it has ended or its model is about to be visible: then it succeeds."""
+        """End the job, unless it has ended or its model is about to become visible: then it succeeds."""
         for _ in range(ATTEMPTS):
             job = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
             if job.status.ended:
@@ -213,7 +213,7 @@ class TrainingService:
         await self._land(await self._stores.jobs.save(noted))
 
     async def _register(self, job: Job) -> Project:
-        """Make it the one training of the project. Raises Conflict when another one runs, or an import came before."""
+        """Make the job the project's only training. Raises Conflict if another one runs, or an import came first."""
 
         def register(project: Project) -> Project:
             if project.training == job.id:
@@ -227,9 +227,9 @@ class TrainingService:
         return await self._stores.directory.update(job.project, register)
 
     async def _land(self, job: Job) -> Job:
-        """Rule T4: the model that the job notes becomes visible, and its suggestions end, in one write.
+        """Rule T4: the model recorded on the job becomes visible and the suggestions end, in one write.
 
-        Doing it again changes nothing. Raises RowChanged when another worker did all of it.
+        A repeat changes nothing. Raises RowChanged if another worker did all of it.
         """
         model = job.parameters_as(TrainParameters).model
         if model is None:
@@ -255,7 +255,7 @@ class TrainingService:
         return done
 
     async def _end_generation(self, job: Job, model: TrainedModel) -> Project:
-        """Bump the write fence, so that nothing computed from an older project row commits."""
+        """Bump the write fence, so that nothing computed from an older project row can commit."""
 
         def change(project: Project) -> Project:
             if not job.applies_to(project):
@@ -283,7 +283,7 @@ class TrainingService:
         return await self._stores.jobs.save(changed)
 
     async def _note(self, job: Job, left_out: tuple[LeftOut, ...]) -> Job:
-        """Say on the job what it does not use, also if it fails then. Raises RowChanged when the job was canceled."""
+        """Record on the job what it does not use, even if it fails later. Raises RowChanged if the job was canceled."""
         if not left_out or _result(job).left_out == left_out:
             return job
         result = replace(_result(job), left_out=left_out)
@@ -304,7 +304,7 @@ class TrainingService:
         await self._stores.artifacts.delete(_snapshot(incarnation, job_id))
 
     def _trainable(self, project: Project) -> Engine:
-        """The project's engine where it can be trained, else the default one."""
+        """The project's engine if it can be trained, otherwise the default one."""
         for name in (project.settings.autolabel.engine, self._default_engine, "embedded"):
             if name is not None:
                 try:
@@ -334,7 +334,7 @@ class TrainingService:
     async def _take_labels(
         self, project: Project, job_id: str, engine: Engine, split: SplitOptions
     ) -> LabelSnapshot:
-        """Store the labels as they are now for the training. Raises InvalidArgument when they do not suffice."""
+        """Store the current labels for the training. Raises InvalidArgument if they are too few."""
         snapshot = await self._evaluator.usable(project)
         documents = snapshot.to_split(project)
         check_training(engine, project.kind, documents, split, left_out(snapshot.unused))

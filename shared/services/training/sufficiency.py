@@ -1,6 +1,7 @@
 """Whether there are enough labels to train a model and to test it (rules T5, T9).
 
-Only documents count that a training can use: labeled by the active studio, with a blob whose text the labels are of.
+Only documents that a training can use count: labeled in the active studio, with a blob that still has the labeled
+text.
 """
 
 from collections import Counter
@@ -23,7 +24,7 @@ def check_training(
     options: SplitOptions,
     left_out: Sequence[LeftOut],
 ) -> None:
-    """Raises InvalidArgument with the rule that the split labels would break, and what `left_out` has as details."""
+    """Raises InvalidArgument with the rule that the split labels would break, and `left_out` as details."""
     train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
     labeled = len(train_set)
     needed = _needed(engine, kind, options)
@@ -46,7 +47,7 @@ def check_testing(
     left_out: Sequence[LeftOut],
     field: str = "",
 ) -> None:
-    """Raises InvalidArgument when no document would test the model; `field` stands before the field's name."""
+    """Raises InvalidArgument if no document would test the model; `field` is the prefix of the field's name."""
     tests = sum(document.dataset is Dataset.TEST for document in documents)
     trains = len(documents) - tests
     if options.kind is SplitKind.MANUAL:
@@ -63,7 +64,7 @@ def check_testing(
 
 
 def _needed(engine: Engine, kind: ProjectKind, options: SplitOptions) -> int:
-    """The fewest labeled documents of the Train set of which the split leaves enough for the engine."""
+    """The fewest labeled documents in the Train set from which the split leaves enough for the engine."""
     for labeled in range(MOST_NEEDED):
         manual = options.kind is SplitKind.MANUAL
         tests = 0 if manual else tests_of(labeled, options.testing)
@@ -78,7 +79,7 @@ def _fitted(engine: Engine, kind: ProjectKind, documents: int) -> bool:
 
 
 def _few(engine: Engine, kind: ProjectKind, labeled: int, needed: int, options: SplitOptions) -> str:
-    """The rule about their number; the tests of a percentage split are not trained on."""
+    """The rule about their number. A percentage split sets documents aside for testing."""
     has = f"{needed - labeled} missing"
     if options.kind is SplitKind.MANUAL:
         documents = "1 labeled document" if needed == 1 else f"{needed:,} labeled documents"

@@ -35,7 +35,7 @@ log = logging.getLogger("labelbridge.models")
 
 #: Ids of documents in recently shown cells of confusion matrices.
 MAX_REMEMBERED: Final = 100_000
-#: What a cell takes besides, in ids: there are as many empty ones as a caller can think of names.
+#: What a cell costs in addition, counted in ids: callers can make up any number of names, whose cells are empty.
 _CELL: Final = 20
 
 
@@ -45,7 +45,7 @@ class TrainedModelService:
         self._engines = engines
         self._jobs = jobs
         self._evaluator = evaluator
-        #: By the blobs of the evaluation, which never change, and the cell: each page of its list asks for it.
+        #: By the evaluation's blobs, which never change, and the cell: each page of a list needs it.
         self._cells: OrderedDict[tuple[str, str, str | None, str | None], frozenset[str]] = OrderedDict()
 
     async def list(self, name: str) -> "list[TrainedModel]":
@@ -64,7 +64,7 @@ class TrainedModelService:
             try:
                 await self._stores.models.delete(project.incarnation, model)
             except RowChanged:
-                continue  # trained or evaluated again: its blobs are others
+                continue  # trained or evaluated again: it has other blobs
             await self._delete_blobs(model.blobs)
             return
 
@@ -81,7 +81,7 @@ class TrainedModelService:
     ) -> frozenset[str]:
         """Ids of the test documents that the model's evaluation counts in a cell of its confusion matrix; None: in any.
 
-        Of multi-label projects, whose evaluation has no matrix, what was missed is paired with what was wrong.
+        Evaluations of multi-label projects have no matrix: there, missed categories are paired with wrong ones.
         """
         model = await self.get(name, label)
         cell = model.summary, model.results, expected, predicted
@@ -103,16 +103,16 @@ class TrainedModelService:
         return sum(_CELL + len(ids) for ids in self._cells.values())
 
     async def _evaluation(self, name: str, label: str, blob: Callable[[TrainedModel], str]) -> bytes:
-        for _ in range(2):  # an evaluation that ends meanwhile puts other blobs in their place
+        for _ in range(2):  # an evaluation that ends meanwhile replaces the blobs
             data = await self._stores.artifacts.read(blob(await self.get(name, label)))
             if data is not None:
                 return data
         raise NotFound(f"The evaluation of the model '{label}' no longer exists.", target="trainedModelLabel")
 
     async def evaluate(self, name: str, label: str, split: SplitOptions, job_id: str) -> Job:
-        """Begin to evaluate a model on the labels as they are now.
+        """Start evaluating a model on the current labels.
 
-        Raises InvalidArgument when no document would test it, Conflict when it is of another kind.
+        Raises InvalidArgument if no document would test it, Conflict if it has another kind.
         """
         project = await self._stores.directory.read(name)
         model = await self._fitting(project, label)
@@ -135,7 +135,7 @@ class TrainedModelService:
         return job
 
     async def run(self, message: JobMessage) -> None:
-        """Evaluate; a repeat writes the same."""
+        """Evaluate. A repeat writes the same."""
         job = await self._stores.jobs.find(message.incarnation, JobKind.EVALUATE, message.job)
         await run_undivided(self._stores, self._jobs, job, self._run, self._fail)
 
@@ -166,7 +166,7 @@ class TrainedModelService:
             raise
 
     async def _note(self, job: Job, left_out: tuple[LeftOut, ...]) -> Job:
-        """Say on the job what it does not use, also if it fails then."""
+        """Record on the job what it does not use, even if it fails later."""
         result = job.result_as(EvaluateResult)
         if result is None or (result.left_out or ()) == left_out:
             return job
@@ -181,7 +181,7 @@ class TrainedModelService:
         written: WrittenEvaluation,
         unused: tuple[LeftOut, ...],
     ) -> None:
-        """Replace the previous evaluation. Raises Conflict when it has no place any more."""
+        """Replace the previous evaluation. Raises Conflict if the model has been deleted or trained again."""
         while True:
             options = EvaluationSplit.of(split)
             result = EvaluateResult(model.label, CONFIG_VERSION, options, 100, unused or None)
@@ -193,7 +193,7 @@ class TrainedModelService:
                 current = await self._stores.models.stored(job.incarnation, model.label)
                 found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
                 if found is None or found.status.ended:
-                    return  # by another worker, or by us with a lost response
+                    return  # by another worker, or by this one with a lost response
                 if current is None or current.model_id != model.model_id:
                     what = "deleted" if current is None else "trained again"
                     text = f"The model '{model.label}' was {what} while it was evaluated."
