@@ -44,6 +44,36 @@ async def test_a_row_renewed_by_a_later_event_stays_and_the_others_of_its_group_
     assert await _left(store) == ["b.txt"]
 
 
+async def test_uploads_of_which_some_are_pending_are_recorded_with_one_call_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An upload that is new is inserted; one that is pending gets another version, and stays requested by a listing."""
+    storage = MemoryStorage()
+    table = storage.table("projects")
+    store, sent, commit = _store(table), list[set[str]](), table.commit
+
+    async def recorded(partition: str, operations: Sequence[Operation], **more: Any) -> list[str]:
+        sent.append({type(operation).__name__ for operation in operations})
+        return await commit(partition, operations, **more)
+
+    monkeypatch.setattr(table, "commit", recorded)
+    await store.add_many(SCOPE.incarnation, ["a.txt", "b.txt"])
+    [before] = [u for u in (await store.first(SCOPE, 1_000))[0] if u.location == "b.txt"]
+    assert sent == [{"Insert"}]
+
+    names = ("b.txt", "c.txt", "b.txt", "d.txt")
+    for _ in range(2):  # an event may come again
+        sent.clear()
+        await asyncio.gather(*(store.add(SCOPE.incarnation, name) for name in names))
+        assert sent == [{"Insert"}, {"UpsertMerge"}]
+
+    await store.remove(SCOPE, [before])
+    found, _ = await store.first(SCOPE, 1_000)
+    assert sorted(upload.location for upload in found) == ["a.txt", "b.txt", "c.txt", "d.txt"]
+    await store.remove(SCOPE, [upload for upload in found if upload.location != "b.txt"])
+    assert await store.any_requested(SCOPE.incarnation)
+
+
 async def test_removing_again_changes_nothing() -> None:
     store = _store()
     await store.add_many(SCOPE.incarnation, [f"{n}.txt" for n in range(150)])
