@@ -148,6 +148,12 @@ def outcome(document: Document, kind: Outcome, code: str | None = None, message:
 #: When a model is fitted again without a request: after this many labels or this share of them have changed, whichever
 #: is more, or after this time if any label has changed.
 FIT_CHANGES, FIT_SHARE, FIT_AFTER = 10, 0.1, timedelta(minutes=15)
+MAX_FIT_PAUSE = timedelta(days=1)
+
+
+def fit_pause(tries: int) -> timedelta:
+    """After how long a fit that was given up, as when storage fails, is tried again without a request: ever longer."""
+    return min(FIT_AFTER * 2 ** min(tries, 10), MAX_FIT_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,12 @@ class LastFit:
     in_use: tuple[str, ...] = ()
     #: As of a trained model.
     edits: int = 0
+    #: When the fit before had ended, if the labels were read after that.
+    before: datetime | None = None
+
+    def is_after(self, moment: datetime) -> bool:
+        """Whether this fit began after another one that ended after the moment."""
+        return self.before is not None and self.before >= moment
 
     def serves(self, kind: ProjectKind, studio: Studio) -> bool:
         """Whether there is a model for a project of this kind that is labeled in this studio."""

@@ -95,8 +95,7 @@ class BatchResult:
     error: JobError | None = None
     tokens: Tokens = NO_TOKENS
     left_out: int = 0
-    #: What a bulk decision counts instead of outcomes: matched, changed, conflicts.
-    counts: Mapping[str, int] | None = None
+    counts: Mapping[str, int] | None = None  # of a bulk decision: matched, changed, conflicts
 
 
 class JobSource(StrEnum):
@@ -190,9 +189,10 @@ class UndoParameters:
 
 @dataclass(frozen=True, slots=True)
 class FitParameters:
-    """The engine to fit on the labels as they are when the job runs."""
+    """The engine to fit on the labels as they are when the job runs. `tries`: how many such jobs were given up."""
 
     engine: str
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ class Container:
                     project, run=lambda: self.imports.run, fail=lambda: self.imports.fail
                 ),
                 JobKind.EXPORT: replace(project, run=lambda: self.exports.run),
-                JobKind.FIT: replace(fit, run=lambda: self.planner.fit),
+                JobKind.FIT: replace(fit, run=lambda: self.planner.fit, fail=lambda: self.planner.fits.fail),
                 JobKind.TRAIN: replace(fit, run=lambda: self.training.run, fail=lambda: self.training.fail),
                 JobKind.EVALUATE: replace(fit, run=lambda: self.trained_models.run),
                 JobKind.PUSH: replace(project, run=lambda: self.push.run),

@@ -211,6 +211,7 @@ class FitStore:
         values, at = row.values, row.values["at"]
         if not isinstance(at, datetime):
             raise TypeError(f"The row {row.key} holds no time.")
+        before = values.get("before")
         labeled, categories = unpacked_values(values)
         return LastFit(
             learned=str_of(values, "learned"),
@@ -223,6 +224,7 @@ class FitStore:
             former=str_of(values, "former"),
             in_use=tuple(str_of(values, "inUse").split()),
             edits=int_of(values, "edits"),
+            before=before if isinstance(before, datetime) else None,
         )
 
     async def save(self, incarnation: str, engine: str, fit: LastFit) -> None:
@@ -237,6 +239,7 @@ class FitStore:
             "former": fit.former,
             "inUse": " ".join(fit.in_use),
             "edits": fit.edits,
+            **({"before": fit.before} if fit.before else {}),
             **packed_values([fit.counts.labeled, dict(fit.counts.by_category)]),
         }
         await self._table.commit(incarnation, [UpsertReplace(fit_key(engine), values)])

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from shared.domain.autolabel import fit_pause
 from shared.domain.errors import ProjectNotFound
 from shared.domain.jobs import (
     AutolabelParameters,
@@ -21,7 +22,7 @@ from shared.domain.page import Head
 from shared.domain.project import Project
 from shared.engines.base import Engine, EngineError
 from shared.engines.registry import Engines
-from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService
+from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
 from shared.storage.gateways.ports import RowChanged
@@ -55,7 +56,7 @@ class FitRunner:
         if fitted.due is None:
             return fitted, None
         short = here and label_counts(heads, project.active_studio).labeled <= FEW_TEXTS
-        job, new = await self._start(fitted.due, SAFETY_SECONDS if short else 0)
+        job, new = await self._start_now(fitted.due, SAFETY_SECONDS if short else 0)
         if job.status.ended and request is not None:  # it ended without a model; the request tries again
             again = replace(fitted.due, id=derived_job_id(job.id, request.id))
             job, new = await self._start(again, SAFETY_SECONDS if short else 0)
@@ -63,6 +64,18 @@ class FitRunner:
             reasons = [error.message for error in job.errors]
             return Fitted(failure=" ".join(reasons) or "Fitting ended without a model."), None
         return fitted, job if new and short else None
+
+    async def _start_now(self, job: Job, delay: int) -> tuple[Job, bool]:
+        """As `_start`. One that was given up is tried again after a pause."""
+        found, new = await self._start(job, delay)
+        while found.status.ended:
+            tries = found.parameters_as(FitParameters).tries
+            if self._stores.clock() - found.updated < fit_pause(tries):
+                break
+            parameters = replace(found.parameters_as(FitParameters), tries=tries + 1)
+            job = replace(job, id=derived_job_id(found.id, "again"), parameters=parameters)
+            found, new = await self._start(job, delay)
+        return found, new
 
     async def _start(self, job: Job, delay: int) -> tuple[Job, bool]:
         """The fit as a job on the queue for CPU work, and whether it is new: the same labels have the same job."""
@@ -91,6 +104,7 @@ class FitRunner:
         except EngineError as error:
             await self._jobs.end(job, JobStatus.FAILED, errors=(JobError("FitFailed", str(error), "engine"),))
             return None
+        since = self._stores.clock()
         heads = await self._stores.pages.heads(project.scope)
         labeled = label_counts(heads, project.active_studio).labeled
         seen = job.result_as(FitResult) or FitResult(name)
@@ -99,7 +113,7 @@ class FitRunner:
             return None
         halfway = FitResult(name, labeled, replace(started, percent_complete=50))
         fitted = await self._models.fit(
-            project, engine, heads, retry=True, read=lambda: self._note(noted, halfway)
+            project, engine, heads, since=since, retry=True, read=lambda: self._note(noted, halfway)
         )
         if (error := obstacle(fitted)) == FIT_RUNNING:
             return None  # the holder of the lease requests the other fits when it ends
@@ -110,6 +124,16 @@ class FitRunner:
             await self._report_failure(project, engine, heads, fitted)
         await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
         return project
+
+    async def fail(self, job: Job, error: JobError) -> None:
+        """End a fit that was given up, and have what waits for it planned when it may be tried again."""
+        if job.status.ended:
+            return
+        pause = fit_pause(job.parameters_as(FitParameters).tries)
+        plan_id = derived_job_id(job.id, "again")
+        message = PlanMessage(project=job.project, incarnation=job.incarnation, id=plan_id)
+        await self._jobs.queue(message, delay=int(pause.total_seconds()) + SAFETY_SECONDS)
+        await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
 
     async def _note(self, job: Job, result: FitResult) -> Job | None:
         """Record the progress of a fit. None: it has ended.

@@ -90,7 +90,7 @@ class Planner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
-        self._fits = FitRunner(stores, engines, models, jobs)
+        self.fits = FitRunner(stores, engines, models, jobs)
         self._planning: dict[str, asyncio.Lock] = {}
         self._again: dict[str, tuple[str, float]] = {}  # the next repeat of a plan of this process, and when
         self._budgets = budgets
@@ -246,7 +246,7 @@ class Planner:
                     return Readiness(asked, JobError("UnsupportedKind", text, "engine"))
                 if isinstance(engine, ServiceEngine):
                     return await self._ask(project, engine, asked, categories)
-                fitted, fit = await self._fits.current(project, engine, heads, request, here=here)
+                fitted, fit = await self.fits.current(project, engine, heads, request, here=here)
                 if (error := obstacle(fitted, lambda: self.offer(project))) is not None:
                     return Readiness(asked, error, fit)
                 artifact, edits = fitted.artifact, fitted.edits
@@ -310,7 +310,7 @@ class Planner:
 
     async def fit(self, message: JobMessage, asking: Job | None = None) -> None:
         """Fit the engine of a job, and plan what waits for the model, except `asking`. A repeat finds what was done."""
-        project = await self._fits.run(message)
+        project = await self.fits.run(message)
         if project is not None:
             await self._wake(project, asking)
 

@@ -11,6 +11,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import product
 
 from shared import telemetry
@@ -99,8 +100,10 @@ class ModelCache:
         """The model that can be used now without fitting, and the fit that is due.
 
         A caller's job (`request`) gets a model of the current labels; a fit that failed before the request is tried
-        again. Otherwise the last model is used until labels have changed enough since the last fit, even a failed
-        one. Without a model, a failed fit is not due again until labels change.
+        again. If labels change during each fit, the second fit after the request is used, so that a job does not wait
+        until people stop labeling.
+        Otherwise the last model is used until labels have changed enough since the last fit, even a failed one.
+        Without a model, a failed fit is not due again until labels change.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -117,9 +120,11 @@ class ModelCache:
         if known and last.failure and not (serves and request is None):
             tried = request is None or last.at >= request.created
             return Fitted(failure=last.failure) if tried else Fitted(due=due)
+        if request is not None and last.failure and last.is_after(request.created):
+            return Fitted(failure=last.failure)
         if not serves:
             return Fitted(due=due)
-        if known:
+        if known or (request is not None and last.is_after(request.created)):
             return Fitted(last.artifact, edits=last.edits)
         if request is not None:
             return Fitted(due=due)
@@ -131,14 +136,15 @@ class ModelCache:
         engine: Engine,
         heads: Sequence[Head],
         *,
+        since: datetime | None = None,
         retry: bool = False,
         read: Callable[[], Awaitable[object]] | None = None,
     ) -> Fitted:
         """Fit the engine on the labels of the active studio, unless that was done; `retry`: even if it failed.
 
-        `read` is called when the documents have been read. One fit of an engine runs at a time in a project: a result
-        without artifact, failure or missing labels means that another worker has the lease. Raises Unavailable,
-        StorageUnavailable, EngineUnavailable for temporary failures.
+        `since`: a time before the heads were read. `read` is called when the documents have been read. One fit of an
+        engine runs at a time in a project: a result without artifact, failure or missing labels means that
+        another worker has the lease. Raises Unavailable, StorageUnavailable, EngineUnavailable for temporary failures.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -171,7 +177,8 @@ class ModelCache:
             log.error(text, engine.name, project.name, exc_info=stack)  # noqa: TRY400 - no text
             failure = reason_of(error)
         try:
-            await self._remember(project, engine, learned, artifact, counts, failure, last)
+            before = last.at if last is not None and since is not None and last.at <= since else None
+            await self._remember(project, engine, learned, artifact, counts, failure, last, before)
         finally:
             await lease.release(self._stores.clock(), "")
         if failure:
@@ -187,6 +194,7 @@ class ModelCache:
         counts: LabelCounts,
         failure: str,
         last: LastFit | None,
+        before: datetime | None = None,
     ) -> None:
         """Record the fit. A model that two later ones have replaced is deleted, by a later fit if a job still uses
         it.
@@ -194,7 +202,9 @@ class ModelCache:
         now = self._stores.clock()
         if failure:
             none = LastFit("", "", project.kind, project.active_studio, counts, now)
-            fit = replace(last or none, learned=learned, counts=counts, failure=failure, at=now)
+            fit = replace(
+                last or none, learned=learned, counts=counts, failure=failure, at=now, before=before
+            )
         else:
             former = last.artifact if last and last.artifact != artifact else ""
             replaced = (last.former, *last.in_use) if last else ()
@@ -208,6 +218,7 @@ class ModelCache:
                 former=former,
                 in_use=tuple(name for name in replaced if name and name not in {artifact, former}),
                 edits=project.edits,
+                before=before,
             )
         await self._stores.fits.save(project.incarnation, engine.name, fit)
         if fit.in_use and not failure:

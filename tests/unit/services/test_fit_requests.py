@@ -100,6 +100,33 @@ async def test_a_request_whose_labels_change_during_its_fit_uses_them_as_they_th
     assert (await app.pending("a.txt"), Counted.fits) == (["Refund"], [1, 2])
 
 
+@pytest.mark.parametrize("few", [500, 0])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_request_does_not_wait_until_people_stop_labeling(
+    app: Life, monkeypatch: pytest.MonkeyPatch, few: int, *, fails: bool
+) -> None:
+    monkeypatch.setattr(fits, "FEW_TEXTS", few)
+    await one_document(app)
+    names = [f"{number}.txt" for number in range(6)]
+    await app.upload(dict.fromkeys(names, "text"), events=False)
+    await app.container.registering.scan(app.name, "again")
+    await app.drain()
+    fit = Counted.fit
+
+    async def while_someone_labels(engine: Counted, *args: Any, **more: Any) -> bytes:
+        if names:
+            await app.label(names.pop(), "Refund")
+        return await fit(engine, *args, **more)
+
+    monkeypatch.setattr(Counted, "fit", while_someone_labels)
+    monkeypatch.setattr(Counted, "fails", fails)
+    for count in (2, 4):
+        job = await app.autolabel(f"job-{count}")
+        assert job.status is (JobStatus.FAILED if fails else JobStatus.SUCCEEDED)
+        assert len(Counted.fits) == count
+    assert await app.pending("a.txt") == ([] if fails else ["Refund"])
+
+
 async def test_two_workers_that_note_the_progress_of_a_fit_do_not_stop_it(
     app: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:

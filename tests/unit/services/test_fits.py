@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 
+from shared.domain.autolabel import fit_pause
 from shared.domain.document import Reading
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import FIT_QUEUE
 from shared.domain.training import SplitOptions
+from shared.services.jobs.dispatch import PAUSES, TOO_OFTEN
+from shared.services.jobs.lifecycle import parse
 from shared.services.training import model_cache
 from shared.services.training.evaluating import WrittenEvaluation
 from shared.services.training.model_cache import READS_AT_ONCE
+from shared.storage.gateways.ports import StorageUnavailable
 from shared.storage.uploads import READERS_EACH
 from tests.support.engines import Counted
 from tests.support.lives import Life, living
 from tests.support.services import App, Clock
-from tests.support.storage.faults import Crash
+from tests.support.storage.faults import Crash, Faults
 from tests.support.storage.memory import MemoryStorage
 from tests.support.waiting import eventually
 
@@ -234,6 +238,43 @@ async def test_a_fit_that_ended_with_a_failure_is_reported_also_when_its_process
     [fit] = await app.container.autolabel.fits(app.name)
     [job] = await app.container.autolabel.list(app.name)
     assert (fit.status, job.status, job.errors[0].code) == (JobStatus.FAILED, JobStatus.FAILED, "FitFailed")
+
+
+async def test_a_fit_that_is_given_up_in_an_outage_is_tried_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Counted, "fits", [])
+    down, clock = False, Clock()
+    faults = Faults(lambda call: StorageUnavailable("busy") if down and call.service == "blob" else None)
+    app = living(MemoryStorage(clock=clock), clock, engine=Counted, faults=faults)
+    await app.create()
+    await app.define("Refund")
+    fit = parse((await _upload_until_the_fit(app))[1])
+    down = True
+    for tries in range(3):
+        for _ in PAUSES:
+            await app.container.dispatcher.run_or_retry(fit)
+            fit = parse(app.sent.waiting.pop()[1])
+        await app.container.dispatcher.run_or_retry(fit)
+        for _ in range(2):  # the host delivers the last message again
+            await app.container.dispatcher.give_up(fit, TOO_OFTEN)
+        [ended, *_] = await app.container.autolabel.fits(app.name)
+        assert (ended.status, ended.errors[0].message) == (JobStatus.FAILED, TOO_OFTEN)
+        assert len(await app.container.autolabel.fits(app.name)) == tries + 1
+
+        [plan] = [parse(body) for _, body in app.sent.waiting]  # sent with the end of the fit
+        app.sent.waiting.clear()
+        await app.container.dispatcher.run(plan)  # too early
+        assert not app.sent.waiting
+        assert await app.pending("a.txt") == []
+        clock.move(fit_pause(tries).total_seconds())
+        await app.container.dispatcher.run(plan)
+        fit = parse(app.sent.waiting.popleft()[1])
+    down = False
+    await app.container.dispatcher.run_or_retry(fit)
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
+    assert Counted.fits == [1]
 
 
 async def test_a_fit_that_failed_is_tried_again_when_labels_change_or_a_person_asks(
