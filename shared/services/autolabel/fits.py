@@ -66,7 +66,9 @@ class FitRunner:
         return fitted, job if new and short else None
 
     async def _start_now(self, job: Job, delay: int) -> tuple[Job, bool]:
-        """As `_start`. One that was given up is tried again after a pause."""
+        """As `_start`, unless a fit waits already. One that was given up is tried again after a pause."""
+        if (waiting := await self._waiting(job)) is not None:
+            return waiting, False
         found, new = await self._start(job, delay)
         while found.status.ended:
             tries = found.parameters_as(FitParameters).tries
@@ -76,6 +78,17 @@ class FitRunner:
             job = replace(job, id=derived_job_id(found.id, "again"), parameters=parameters)
             found, new = await self._start(job, delay)
         return found, new
+
+    async def _waiting(self, job: Job) -> Job | None:
+        """A fit of the engine that will read the labels: also of two that have begun, one waits for the other."""
+        engine = job.parameters_as(FitParameters).engine
+        fits = [
+            other
+            for other in await self._stores.jobs.open_jobs(job.incarnation)
+            if isinstance(other.parameters, FitParameters) and other.parameters.engine == engine
+        ]
+        unread = (other for other in fits if other.status is JobStatus.NOT_STARTED)
+        return next(unread, fits[-1] if len(fits) > 1 else None)
 
     async def _start(self, job: Job, delay: int) -> tuple[Job, bool]:
         """The fit as a job on the queue for CPU work, and whether it is new: the same labels have the same job."""

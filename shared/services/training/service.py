@@ -237,7 +237,9 @@ class TrainingService:
         project = await self._end_generation(job, model)
         dropped = _count(await self._stores.pages.heads(project.scope), project.generation - 1)
         for other in await self._stores.jobs.open_jobs(project.incarnation):
-            if other.kind in {JobKind.AUTOLABEL, JobKind.REVIEW} and other.generation < project.generation:
+            if other.kind is JobKind.AUTOLABEL and other.status is JobStatus.NOT_STARTED:
+                await self._jobs.send(other)  # it has no model yet, and uses this one
+            elif other.kind in {JobKind.AUTOLABEL, JobKind.REVIEW} and other.generation < project.generation:
                 await self._jobs.stop(other, TRAINING_SUCCEEDED)
         done = replace(
             job,

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.jobs import FitResult, Job, JobKind, JobStatus
+from shared.domain.jobs import AutolabelParameters, FitResult, Job, JobKind, JobStatus
 from shared.domain.names import FIT_QUEUE
 from shared.services.autolabel import fits
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
 from shared.services.jobs.lifecycle import JobMessage, parse
+from shared.services.training.service import TrainRequest
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.engines import Counted
 from tests.support.lives import Life, living
@@ -125,6 +126,59 @@ async def test_a_request_does_not_wait_until_people_stop_labeling(
         assert job.status is (JobStatus.FAILED if fails else JobStatus.SUCCEEDED)
         assert len(Counted.fits) == count
     assert await app.pending("a.txt") == ([] if fails else ["Refund"])
+
+
+async def test_while_a_fit_runs_one_more_waits_however_often_it_is_due(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would fit again if labels had changed since the one before."""
+    monkeypatch.setattr(fits, "FEW_TEXTS", 0)
+    await one_document(app)
+    names = [f"{number}.txt" for number in range(5)]
+    await app.upload(dict.fromkeys(names, "text"), events=False)
+    await app.container.registering.scan(app.name, "again")
+    await app.drain()
+    monkeypatch.setattr(Counted, "held", asyncio.Event())
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    [fit] = fit_messages(app)
+    running = asyncio.create_task(app.deliver(*fit))
+    await eventually("a fit begins", fitting)
+    for name in names:
+        await app.label(name, "Refund")
+        for message in [*app.sent.waiting]:  # what a sweep would send
+            await app.deliver(*message)
+    open_fits = [job for job in await app.container.autolabel.fits(app.name) if not job.status.ended]
+    assert len(open_fits) == 2
+    assert Counted.held is not None
+    Counted.held.set()
+    await running
+    await app.drain()
+    assert {job.status for job in await app.container.autolabel.fits(app.name)} == {JobStatus.SUCCEEDED}
+    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
+    assert Counted.fits == [1, 6]
+
+
+@pytest.mark.usefixtures("long_fits")
+async def test_a_job_that_waits_for_a_fit_uses_the_model_of_a_training_that_succeeds_first(app: Life) -> None:
+    await one_document(app)
+    await app.upload({"b.txt": "text"}, events=False)
+    await app.container.registering.scan(app.name, "again")
+    await app.drain()
+    await app.label("b.txt", "Login")
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    [fit] = fit_messages(app)
+    app.sent.waiting.clear()
+    await app.container.training.start(app.name, TrainRequest("m1"), "training")
+    [train] = app.sent.waiting
+    for _ in range(2):
+        await app.deliver(*train)
+    assert (await app.job(JobKind.TRAIN, "training")).status is JobStatus.SUCCEEDED
+    await app.drain()
+    job = await app.job(JobKind.AUTOLABEL, "job")
+    assert (job.status, job.parameters_as(AutolabelParameters).model_label) == (JobStatus.SUCCEEDED, "m1")
+    await app.deliver(*fit)
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
 
 
 async def test_two_workers_that_note_the_progress_of_a_fit_do_not_stop_it(
