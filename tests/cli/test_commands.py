@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
+from azure.core.pipeline.transport import HttpTransport
 
 from labelbridge import __version__
 from labelbridge.cli.main import app
+from labelbridge.client import sync
 from labelbridge.formats import FORMATS
 from tests.cli.terminal import Cli
 from tests.integration.conftest import MakeProject
@@ -105,7 +108,8 @@ def test_a_sign_in_that_fails_says_why(cli: Cli, arguments: list[str], status: i
     assert result.err.count("\n") == 1
 
 
-def test_errors_are_a_sentence_and_a_status(cli: Cli, host: Host):
+def test_errors_are_a_sentence_and_a_status(cli: Cli, host: Host, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sync, "time", SimpleNamespace(sleep=lambda _: None))  # between the tries
     cli.signed_in()
     assert "'labelbridge projects list' shows the names." in cli("projects", "show", "nope", status=5).err
     assert "Name the project with --project" in cli("autolabel", status=2).err
@@ -228,8 +232,16 @@ def test_files_that_cannot_be_documents_are_left_out_with_the_reason(cli: Cli, t
     ],
 )
 def test_storage_that_does_not_work_says_why(
-    cli: Cli, azurite: Azurite, tmp_path: Path, storage: str, status: int, sentence: str
+    cli: Cli,
+    azurite: Azurite,
+    tmp_path: Path,
+    storage: str,
+    status: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    pauses: list[float] = []
+    monkeypatch.setattr(HttpTransport, "sleep", lambda _, seconds: pauses.append(seconds))
     name = unique(QUIET)
     cli.signed_in(name)("projects", "create", name, "--kind", "entities")
     cli.environment["LABELBRIDGE_STORAGE"] = storage.format(blob=azurite.blob)
@@ -237,6 +249,8 @@ def test_storage_that_does_not_work_says_why(
     result = cli("upload", str(folder), status=status)
     assert sentence in result.err
     assert result.err.count("\n") == 1
+    assert len(pauses) == (3 if status == 3 else 0)
+    assert sum(pauses) < 10
 
 
 # Label files
