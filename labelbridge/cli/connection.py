@@ -84,7 +84,9 @@ def connect(
     ],
     project: ProjectOption = "",
     vendor: Annotated[str | None, typer.Option(help="Vendor that labels.")] = None,
-    instructions: Annotated[str | None, typer.Option(help="Instructions for the people who label.")] = None,
+    instructions: Annotated[
+        str | None, typer.Option(help="Instructions for the people who label; for 'azure-ml', a link.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the conditions.")] = False,
     yes: YesOption = False,
     wait: WaitOption = True,

@@ -33,7 +33,10 @@ def listed(as_json: JsonOption = False) -> None:
 
 @app.command()
 def resend(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Ids of dead letters, as 'list' prints them."),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="All dead letters whose receiver is still configured.")
     ] = False,

@@ -125,7 +125,7 @@ def mark(
 ) -> None:
     """Flag a document, or leave a note.
 
-    A note replaces the one that is there; the history of the document keeps both.
+    A note replaces the current one; the history of the document keeps both.
     """
     out = Output(as_json)
     body: DocumentPatchBody = {}

@@ -52,7 +52,7 @@ def put(
 ) -> None:
     """Replace the guidelines with a file.
 
-    Earlier versions stay readable. The same text again makes no version.
+    Earlier versions stay readable. The same text again creates no new version.
     """
     out = Output(as_json)
     text = _text_in(file)

@@ -258,7 +258,7 @@ def undo(
 ) -> None:
     """Undo a bulk decision.
 
-    Documents stay as they are where someone decided again since.
+    Documents that someone has decided on again since then stay as they are.
     """
     out = Output(as_json)
     with session.project(out, project) as api:

@@ -66,7 +66,7 @@ def export_labels(
     file_format: FormatOption = None,
     dataset: Annotated[Set | None, typer.Option(help="Only documents of this dataset.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Only documents whose name begins with this.")] = None,
-    text: Annotated[bool, typer.Option(help="For JSON Lines of classes: with the texts.")] = True,
+    text: Annotated[bool, typer.Option(help="In JSON Lines with classes, include the texts.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Write the labels of all labeled documents to a file."""

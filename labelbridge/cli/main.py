@@ -81,7 +81,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Label texts with Labelbridge: upload, have labels suggested, review, train, export.
+    """Label texts with Labelbridge: upload them, get suggestions, review, train, export.
 
     Begin with 'labelbridge login URL'. Results go to stdout, with --json as one JSON document; messages go to stderr.
     """
@@ -105,8 +105,8 @@ def login(
     scope: Annotated[
         str,
         typer.Option(
-            help="With --entra: what to get tokens for, such as api://ID/.default; default: the scope that the app "
-            "names, once you confirm it.",
+            help="With --entra: the scope of the tokens, such as api://ID/.default; default: the one that the app "
+            "names, after you confirm it.",
             show_default=False,
         ),
     ] = "",
@@ -152,11 +152,15 @@ def _roles(roles: list[str]) -> str:
 
 
 def _checked(url: str) -> str:
-    """The address without what follows the host, or a path of a gateway. Raises Usage."""
+    """The address of the app, which may include the path of a gateway. Without a scheme it is https, but http on this
+    machine. Raises Usage.
+    """
     wrong = Usage(f"'{url}' is not an address such as https://NAME.azurewebsites.net.")
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
-        _ = parts.port  # raises for one that is no number
+        if "://" not in url and parts.hostname in {"127.0.0.1", "localhost", "::1"}:
+            parts = parts._replace(scheme="http")
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         raise wrong from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:

@@ -40,7 +40,7 @@ def push(
     """Train and deploy a model of the project in Azure Language.
 
     The project is imported there, and its jobs then use the model. A project of that name in the Language resource is
-    replaced if it was pushed from here, or with --replace. The resource is the one of the app's settings.
+    replaced if it was pushed from here, or with --replace. The app's settings name the resource.
     """
     out = Output(as_json)
     body: PushBody = {

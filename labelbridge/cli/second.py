@@ -90,7 +90,7 @@ def documents(review: ReviewOption = "", project: ProjectOption = "", as_json: J
 def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: JsonOption = False) -> None:
     """Show the agreement between the two people by category, and the documents that they labeled differently.
 
-    Not for the second person.
+    The second person cannot use it.
     """
     out = Output(as_json)
     with session.project(out, project) as api:
@@ -114,7 +114,7 @@ def agreement(review: ReviewOption = "", project: ProjectOption = "", as_json: J
 def label_sample(review: ReviewOption = "", project: ProjectOption = "", as_json: JsonOption = False) -> None:
     """Label the sample in the terminal, one key for each class.
 
-    The text is shown, and nothing that others said. Entities are labeled in the review page, at the same address.
+    Only the text is shown, without labels of others or suggestions. Entities are labeled on the review page.
     """
     out = Output(as_json)
     with session.project(out, project) as api:

@@ -173,9 +173,8 @@ def upload(
 ) -> None:
     """Upload the text files of a folder.
 
-    They go to the container of the project. Files that are there already with the same content are not uploaded
-    again. The app has no operation for uploads: they go to the storage account, named by --storage or
-    LABELBRIDGE_STORAGE.
+    They go to the project's container, directly in the storage account that --storage or LABELBRIDGE_STORAGE names.
+    Files that are there already with the same content are not uploaded again.
     """
     out = Output(as_json)
     found = files_below(folder)

@@ -4,6 +4,7 @@ Some responses come from the Functions host: they have no body, or one line of t
 """
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -16,6 +17,9 @@ from labelbridge.client.models import Document, JobState
 STARTING = "Function host is not running."
 #: Longest pause that a `Retry-After` of the server is followed for, in seconds.
 LONGEST_PAUSE = 30.0
+
+#: How Python begins the message of a system error.
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 _HOST_ANSWERS = {
     400: "The request has a header that the Functions host cannot read.",
@@ -181,7 +185,10 @@ def unreachable(base: httpx.URL, error: httpx.RequestError) -> NotReachable:
 
 
 def _cause(error: httpx.RequestError) -> str:
-    return str(error).strip().rstrip(".") or type(error).__name__
+    text = _NUMBER.sub("", str(error).strip().rstrip("."))
+    if "WRONG_VERSION_NUMBER" in text:
+        return "it does not use HTTPS; an address on your own machine begins with http://"
+    return text or type(error).__name__
 
 
 class Retry:

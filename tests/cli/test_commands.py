@@ -93,7 +93,13 @@ def test_entra_is_refused_where_the_app_takes_keys_only(cli: Cli):
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["login", "http://127.0.0.1:9", "--key", "k"], 3, "http://127.0.0.1:9 cannot be reached"),
+        (
+            ["login", "http://127.0.0.1:9", "--key", "k"],
+            3,
+            "http://127.0.0.1:9 cannot be reached (Connection refused)",
+        ),
+        (["login", "localhost:9", "--key", "k"], 3, "http://localhost:9 cannot be reached"),
+        (["login", "https{tail}", "--key", "k"], 3, "begins with http://"),
         (["login", "ftp://x", "--key", "k"], 2, "is not an address"),
         (["login", "http://x:port", "--key", "k"], 2, "is not an address"),
         (["login", "{url}/elsewhere", "--key", "k"], 5, "check the URL"),
@@ -102,7 +108,8 @@ def test_entra_is_refused_where_the_app_takes_keys_only(cli: Cli):
     ],
 )
 def test_a_sign_in_that_fails_says_why(cli: Cli, arguments: list[str], status: int, sentence: str):
-    result = cli(*(argument.format(url=cli.url) for argument in arguments), status=status)
+    tail = cli.url.removeprefix("http")
+    result = cli(*(argument.format(url=cli.url, tail=tail) for argument in arguments), status=status)
     assert sentence in result.err
     assert result.out == ""
     assert result.err.count("\n") == 1
