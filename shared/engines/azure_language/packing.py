@@ -125,7 +125,11 @@ def _overlapping(text: str, offsets: Offsets, start: int, end: int, limit: int) 
     low = max(start + 1, _floor(offsets, offsets.to_utf16(end) - 2 * back))
     high = max(low, _floor(offsets, offsets.to_utf16(end) - back))
     spaces = [m.end() for m in _SPACE.finditer(text, low, high) if low < m.end() <= high]
-    return spaces[-1] if spaces else _safe_cut(text, high, low)
+    if spaces:
+        return spaces[-1]
+    # A displayed character may be longer than the window: then the overlap is shorter, for the next piece must go on.
+    safe = (place for place in (*range(high, low, -1), *range(high + 1, end)) if not _is_inside(text, place))
+    return next(safe, high)
 
 
 def merge_entities(found: Sequence[tuple[Piece, Sequence[Prediction]]]) -> list[Prediction]:

@@ -4,7 +4,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain.labels import Prediction
@@ -54,6 +54,7 @@ def test_the_pieces_cover_the_text_and_fit(text, limit):
         assert before.cut_after == after.cut_before == (after.start < before.end)
 
 
+@example(f"{'word' * 5}👩\u200d👩\u200d👧 word", 30)
 @given(texts, st.integers(min_value=30, max_value=200))
 def test_no_piece_begins_or_ends_within_what_is_shown_as_one_character(text, limit):
     for piece in split(text, limit):
