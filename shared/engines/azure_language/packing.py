@@ -50,8 +50,9 @@ def split(text: str, limit: int = MAX_CHARACTERS) -> list[Piece]:
     start, cut_before = 0, False
     while offsets.utf16_length - offsets.to_utf16(start) > limit:
         end, whole = _end_of_piece(text, offsets, start, limit)
-        pieces.append(_piece(offsets, start, end, cut_before, cut_after=not whole))
-        start, cut_before = (end, False) if whole else (_overlapping(text, offsets, start, end, limit), True)
+        begin = end if whole else _overlapping(text, offsets, start, end, limit)
+        pieces.append(_piece(offsets, start, end, cut_before, cut_after=begin < end))
+        start, cut_before = begin, begin < end
     pieces.append(_piece(offsets, start, len(text), cut_before, cut_after=False))
     return pieces
 
@@ -120,16 +121,18 @@ def _is_inside(text: str, place: int) -> bool:
 
 
 def _overlapping(text: str, offsets: Offsets, start: int, end: int, limit: int) -> int:
-    """Where the piece begins that follows one cut at `end`: before `end`, but well after `start`."""
+    """Where the piece begins that follows one cut at `end`: before `end`, but well after `start`.
+
+    At `end` where the text has one displayed character between.
+    """
     back = min(MAX_ENTITY_LENGTH, limit // 8)
     low = max(start + 1, _floor(offsets, offsets.to_utf16(end) - 2 * back))
     high = max(low, _floor(offsets, offsets.to_utf16(end) - back))
     spaces = [m.end() for m in _SPACE.finditer(text, low, high) if low < m.end() <= high]
     if spaces:
         return spaces[-1]
-    # A displayed character may be longer than the window: then the overlap is shorter, for the next piece must go on.
     safe = (place for place in (*range(high, low, -1), *range(high + 1, end)) if not _is_inside(text, place))
-    return next(safe, high)
+    return next(safe, end)
 
 
 def merge_entities(found: Sequence[tuple[Piece, Sequence[Prediction]]]) -> list[Prediction]:

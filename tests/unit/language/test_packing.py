@@ -55,6 +55,7 @@ def test_the_pieces_cover_the_text_and_fit(text, limit):
 
 
 @example(f"{'word' * 5}👩\u200d👩\u200d👧 word", 30)
+@example(f"wordword{'👩\u200d👩\u200d👧' * 2}wordword", 30)
 @given(texts, st.integers(min_value=30, max_value=200))
 def test_no_piece_begins_or_ends_within_what_is_shown_as_one_character(text, limit):
     for piece in split(text, limit):
