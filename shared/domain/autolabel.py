@@ -4,7 +4,7 @@ And when the model that jobs suggest with is fitted again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -187,6 +187,7 @@ class LastFit:
     edits: int = 0
     #: When the fit before had ended, if the labels were read after that.
     before: datetime | None = None
+    etag: str = field(default="", compare=False)
 
     def is_after(self, moment: datetime) -> bool:
         """Whether this fit began after another one that ended after the moment."""

@@ -1,6 +1,7 @@
 """The app's own container of blobs, and trained models: rows `model|{label}` of a project, whose files are in it."""
 
 from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.autolabel import LabelCounts, LastFit
@@ -14,8 +15,11 @@ from shared.storage.gateways.ports import (
     Blobs,
     ContainerMissing,
     Delete,
+    Insert,
     Replace,
     Row,
+    RowChanged,
+    RowExists,
     RowMissing,
     Table,
     UpsertReplace,
@@ -225,9 +229,11 @@ class FitStore:
             in_use=tuple(str_of(values, "inUse").split()),
             edits=int_of(values, "edits"),
             before=before if isinstance(before, datetime) else None,
+            etag=row.etag,
         )
 
-    async def save(self, incarnation: str, engine: str, fit: LastFit) -> None:
+    async def save(self, incarnation: str, engine: str, fit: LastFit) -> LastFit:
+        """Replace the row as it was read. Raises RowChanged when someone else was first."""
         values: dict[str, Value] = {
             "v": 1,
             "learned": fit.learned,
@@ -242,7 +248,14 @@ class FitStore:
             **({"before": fit.before} if fit.before else {}),
             **packed_values([fit.counts.labeled, dict(fit.counts.by_category)]),
         }
-        await self._table.commit(incarnation, [UpsertReplace(fit_key(engine), values)])
+        key = fit_key(engine)
+        try:
+            [etag] = await self._table.commit(
+                incarnation, [Replace(key, values, fit.etag) if fit.etag else Insert(key, values)]
+            )
+        except (RowExists, RowMissing) as error:
+            raise RowChanged(key=key) from error
+        return replace(fit, etag=etag)
 
 
 def _encode(model: TrainedModel) -> dict[str, Value]:

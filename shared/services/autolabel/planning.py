@@ -275,7 +275,7 @@ class Planner:
                     text = f"The engine '{name}' does not label projects of kind {project.kind}."
                     return Readiness(asked, JobError("UnsupportedKind", text, "engine"))
                 if isinstance(engine, ServiceEngine):
-                    return await self._ask(project, engine, asked, categories)
+                    return await self._ask(project, engine, asked, categories, request)
                 fitted, fit = await self.fits.current(project, engine, heads, request, here=here)
                 if (error := obstacle(fitted, lambda: self.offer(project))) is not None:
                     return Readiness(asked, error, fit)
@@ -299,7 +299,12 @@ class Planner:
         return Readiness(planned)
 
     async def _ask(
-        self, project: Project, engine: ServiceEngine, asked: AutolabelParameters, categories: tuple[str, ...]
+        self,
+        project: Project,
+        engine: ServiceEngine,
+        asked: AutolabelParameters,
+        categories: tuple[str, ...],
+        request: Job | None,
     ) -> Readiness:
         """A service needs categories, but no labels. Raises EngineError."""
         if not categories:
@@ -308,7 +313,7 @@ class Planner:
             asked,
             project_kind=project.kind,
             engine=engine.name,
-            artifact=await self._models.prepare(project, engine, categories),
+            artifact=await self._models.prepare(project, engine, categories, request),
             categories=categories,
             threshold=round(project.settings.confidence_threshold * 100),
             prices=engine.prices if engine.prices.known else None,

@@ -17,8 +17,8 @@ from itertools import product
 from shared import telemetry
 from shared.domain.autolabel import LabelCounts, LastFit
 from shared.domain.document import Document, Reading
-from shared.domain.errors import NotFound
-from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind
+from shared.domain.errors import NotFound, Unavailable
+from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind, JobStatus
 from shared.domain.labels import BANDS, RAW_BANDS, Example, Labels, Span
 from shared.domain.names import Dataset, ProjectKind, Studio, derived_id, derived_job_id, random_id
 from shared.domain.page import Flag, Head
@@ -28,7 +28,7 @@ from shared.domain.training import TrainedModel
 from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
 from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
-from shared.storage.gateways.ports import StorageError
+from shared.storage.gateways.ports import RowChanged, StorageError
 from shared.storage.leases import LeaseLost
 from shared.storage.uploads import READERS_EACH
 
@@ -42,8 +42,10 @@ MAX_EXAMPLES = 5_000
 #: In how many pages examples for a service are sought, and their maximum length: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
-#: On more texts than this, a fit that nobody requested reads only so many at a time: people's saves wait behind the
-#: reads in progress.
+#: Of a note of a fit, while other workers note theirs.
+TRIES = 10
+#: A fit of an engine on more texts, which nobody asked for, reads so many at a time: people's saves wait behind those
+#: that are being read.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
@@ -195,39 +197,36 @@ class ModelCache:
         failure: str,
         last: LastFit | None,
         before: datetime | None = None,
+        asking: Job | None = None,
     ) -> None:
-        """Record the fit. A model that two later ones have replaced is deleted, by a later fit if a job still uses
-        it.
+        """Note the fit; a model that two later ones have replaced is deleted, by a later fit if a job still uses it.
+
+        `last` is the fit before, unless another worker has noted one since: then it is read again, so that the models
+        of both are known. Raises Unavailable.
         """
         now = self._stores.clock()
-        if failure:
-            none = LastFit("", "", project.kind, project.active_studio, counts, now)
-            fit = replace(
-                last or none, learned=learned, counts=counts, failure=failure, at=now, before=before
-            )
-        else:
-            former = last.artifact if last and last.artifact != artifact else ""
-            replaced = (last.former, *last.in_use) if last else ()
-            fit = LastFit(
-                learned,
-                artifact,
-                project.kind,
-                project.active_studio,
-                counts,
-                now,
-                former=former,
-                in_use=tuple(name for name in replaced if name and name not in {artifact, former}),
-                edits=project.edits,
-                before=before,
-            )
-        await self._stores.fits.save(project.incarnation, engine.name, fit)
-        if fit.in_use and not failure:
-            await self._purge(project, engine, fit)
+        for _ in range(TRIES):
+            fit = _noted(project, learned, artifact, counts, failure, last, now)
+            fit = replace(fit, before=before)
+            try:
+                fit = await self._stores.fits.save(project.incarnation, engine.name, fit)
+            except RowChanged:
+                last = await self._stores.fits.last(project.incarnation, engine.name)
+                known = last is not None and not failure and (last.artifact, last.failure) == (artifact, "")
+                if known or last == fit:
+                    return  # noted by another worker, or by us, and the answer was lost
+                continue
+            if fit.in_use and not failure:
+                await self._purge(project, engine, fit, asking)
+            return
+        raise Unavailable("Too many workers are preparing the engine; try again.", retry_after=1)
 
-    async def _purge(self, project: Project, engine: Engine, fit: LastFit) -> None:
-        """Delete the replaced models that no job uses. The next fit deletes the others, and those that failed."""
+    async def _purge(self, project: Project, engine: Engine, fit: LastFit, asking: Job | None) -> None:
+        """Delete the replaced models that no job uses; the others, and what fails, are left to the next fit."""
         try:
-            jobs = await self._stores.jobs.open_jobs(project.incarnation)
+            jobs = await self._stores.jobs.open_jobs(project.incarnation, but=asking)
+            if isinstance(engine, ServiceEngine) and any(map(_is_planned, jobs)):
+                return  # with a model that is about to be replaced, perhaps
             used = {
                 job.parameters.artifact for job in jobs if isinstance(job.parameters, AutolabelParameters)
             }
@@ -236,6 +235,8 @@ class ModelCache:
                 await self._stores.artifacts.delete(name)
             if kept != fit.in_use:
                 await self._stores.fits.save(project.incarnation, engine.name, replace(fit, in_use=kept))
+        except RowChanged:
+            return  # a later fit has noted them
         except StorageError as error:
             text = "Replaced models of the project '%s' could not be deleted; the next fit will do it: %s"
             log.warning(text, project.name, telemetry.in_line(error))
@@ -249,15 +250,24 @@ class ModelCache:
         examples = await self._examples(project, heads, wanted, most) if most else ()
         return Task(project.kind, chosen, examples, project.language, project.deployed, decided)
 
-    async def prepare(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> str:
-        """Write the task of a service for the batches of a job; return the artifact. Raises EngineError."""
+    async def prepare(
+        self,
+        project: Project,
+        engine: ServiceEngine,
+        categories: Iterable[str],
+        asking: Job | None = None,
+    ) -> str:
+        """Write the task of a service for the batches of a job; return the artifact. Raises EngineError, Unavailable.
+
+        `asking`: the job of a caller.
+        """
         data = await engine.prepare(await self.task(project, engine, categories))
         artifact = f"{project.incarnation}/fitted/{derived_id(engine.name, hashlib.sha256(data).hexdigest())}"
         last = await self._stores.fits.last(project.incarnation, engine.name)
         if last is None or last.artifact != artifact:
             await self._stores.artifacts.write(artifact, data)
             counts = LabelCounts(0, {})
-            await self._remember(project, engine, artifact, artifact, counts, "", last)
+            await self._remember(project, engine, artifact, artifact, counts, "", last, asking=asking)
         return artifact
 
     async def load(self, engine: Engine, artifact: str) -> Model:
@@ -330,6 +340,42 @@ class ModelCache:
         with telemetry.timed("fit", engine=engine.name):
             telemetry.annotate(documents=len(examples))
             return await engine.fit(project.kind, examples, unlabeled=unlabeled)
+
+
+def _is_planned(job: Job) -> bool:
+    """Whether the job is being planned: it does not say yet which model it uses."""
+    return job.kind is JobKind.AUTOLABEL and job.status is JobStatus.NOT_STARTED
+
+
+def _noted(
+    project: Project,
+    learned: str,
+    artifact: str,
+    counts: LabelCounts,
+    failure: str,
+    last: LastFit | None,
+    now: datetime,
+) -> LastFit:
+    """A fit, or the failure of one, after `last`."""
+    if failure:
+        none = LastFit("", "", project.kind, project.active_studio, counts, now)
+        return replace(last or none, learned=learned, counts=counts, failure=failure, at=now)
+    former, replaced = "", tuple[str, ...]()
+    if last is not None:
+        former = last.artifact if last.artifact != artifact else ""
+        replaced = (last.former, *last.in_use)
+    return LastFit(
+        learned,
+        artifact,
+        project.kind,
+        project.active_studio,
+        counts,
+        now,
+        former=former,
+        in_use=tuple(name for name in replaced if name and name not in {artifact, former}),
+        edits=project.edits,
+        etag=last.etag if last is not None else "",
+    )
 
 
 def _decided(heads: Iterable[Head], engine: str, model: str | None) -> tuple[tuple[int, int], ...]:

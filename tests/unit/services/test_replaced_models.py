@@ -1,14 +1,17 @@
 """When the models of earlier fits are deleted."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
 from shared.domain.autolabel import LastFit
 from shared.domain.jobs import AutolabelParameters, Job, JobKind, JobSource, JobStatus
+from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.engines import NAME
 from tests.support.lives import Life, living
+from tests.support.meanwhile import Meanwhile
 from tests.support.services import Clock
 from tests.support.storage.memory import MemoryStorage
 
@@ -97,11 +100,11 @@ async def test_a_fit_that_cannot_be_noted_releases_its_lease(
     save = app.container.stores.fits.save
     failed = list[str]()
 
-    async def fails_once(incarnation: str, engine: str, fit: LastFit) -> None:
+    async def fails_once(incarnation: str, engine: str, fit: LastFit) -> LastFit:
         if not failed:
             failed.append(engine)
             raise StorageUnavailable(engine)
-        await save(incarnation, engine, fit)
+        return await save(incarnation, engine, fit)
 
     monkeypatch.setattr(app.container.stores.fits, "save", fails_once)
     before = await _last_fit(app)
@@ -109,3 +112,60 @@ async def test_a_fit_that_cannot_be_noted_releases_its_lease(
         await _fit_again(app, 0)
     await app.fit()
     assert (await _last_fit(app)).former == before.artifact
+
+
+SERVICE = AzureOpenAIEngine(OpenAIOptions("http://localhost/v1", "secret", "model"), lambda: None)  # type: ignore[arg-type,return-value]
+
+
+async def _prepare(app: Life, *categories: str, asking: Job | None = None) -> str:
+    """For a job on these categories, which makes another model."""
+    project = await app.container.stores.directory.read(app.name)
+    return await app.container.model_cache.prepare(project, SERVICE, categories, asking)
+
+
+async def _last_service(app: Life) -> LastFit:
+    project = await app.container.projects.get(app.name)
+    last = await app.container.stores.fits.last(project.incarnation, SERVICE.name)
+    assert last is not None
+    return last
+
+
+async def test_two_instances_that_prepare_a_service_at_once_forget_no_model() -> None:
+    for number in count():
+        clock = Clock()
+        storage = MemoryStorage(clock=clock)
+        app, other = living(storage, clock), living(storage, clock)
+        await app.create(on_upload=False)
+        await app.define("Refund", "Login")
+        await _prepare(app, "Refund")
+        meanwhile = Meanwhile(None, lambda other=other: _prepare(other, "Login"))
+        racing = living(storage, clock, faults=meanwhile)
+        meanwhile.number = number
+        await _prepare(racing, "Refund", "Login")
+        last = await _last_service(app)
+        assert set(await _models(app)) <= {last.artifact, last.former, *last.in_use}
+        await _prepare(app, "Refund" if number % 2 else "Login")
+        last = await _last_service(app)
+        assert await _models(app) == sorted([last.artifact, last.former])
+        if not meanwhile.done:
+            assert number > 5
+            return
+
+
+async def test_a_model_stays_while_a_job_that_may_use_it_is_planned(app: Life) -> None:
+    await app.define("Login")
+    jobs, project = app.container.stores.jobs, await app.container.projects.get(app.name)
+    other = Job.new(
+        JobKind.AUTOLABEL, "other", project, app.container.stores.clock(), AutolabelParameters(None)
+    )
+    other, _ = await jobs.create(other)
+    asking, _ = await jobs.create(replace(other, id="asking", etag=""))
+    [fitted] = await _models(app)
+    made = [
+        await _prepare(app, *names, asking=asking) for names in (("Refund",), ("Login",), ("Refund", "Login"))
+    ]
+    assert await _models(app) == sorted([fitted, *made])
+
+    await jobs.save(replace(other, status=JobStatus.FAILED))
+    made.append(await _prepare(app, "Refund", asking=asking))
+    assert await _models(app) == sorted([fitted, made[2], made[3]])
