@@ -33,7 +33,10 @@ _AT_ONCE: Final = 100
 """Examples in a frame. Encoding one frame holds the interpreter for about a millisecond."""
 _IDLE_SECONDS: Final = 300
 _NICENESS: Final = 5
-"""HTTP requests have priority on a shared processor."""
+"""Requests have priority where the processor is shared."""
+FIT_SECONDS: Final = 780
+"""A fit may take so long, not counting the time it waits for others. With its reads this is within the limit of its
+job, at which the job is tried again: another try of such a fit would take as long."""
 _MODEL, _ERROR = b"M", b"E"
 
 
@@ -43,13 +46,14 @@ class Canceled(base.EngineError):
 
 @dataclass(eq=False, slots=True)
 class FitRequest:
-    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`."""
+    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`, `expired` when it takes too long."""
 
     kind: ProjectKind
     examples: Sequence[Example]
     unlabeled: Sequence[str]
     seed: int
     canceled: bool = field(default=False)
+    expired: bool = field(default=False)
 
 
 class Worker:
@@ -69,15 +73,25 @@ class Worker:
         return process.pid if process is not None and process.poll() is None else None
 
     def fit(self, request: FitRequest) -> bytes:
-        """The artifact; blocks. Raises EngineError as the engine does, EngineUnavailable if the child died, Canceled,
-        and OSError if no process can be started.
+        """The artifact; blocks. Raises EngineError as the engine does or when it takes too long, EngineUnavailable
+        when the child died, Canceled, OSError when no process can be started.
         """
         with self._busy:
+            timer = threading.Timer(FIT_SECONDS, self._expire, (request,))
+            timer.daemon = True
+            timer.start()
             try:
                 reused = self.pid is not None
                 return self._attempt(request, retry=reused)
             finally:
+                timer.cancel()
                 self._current = None
+
+    def _expire(self, request: FitRequest) -> None:
+        with self._state:
+            if self._current is request and self._process is not None:
+                request.expired = True
+                self._process.kill()
 
     def cancel(self, request: FitRequest) -> None:
         """Cancel the request; if it is in progress, the child is killed."""
@@ -101,7 +115,10 @@ class Worker:
             self.close()
             if request.canceled:
                 raise Canceled from None
-            if retry:  # it may have ended just now, because it was idle
+            if request.expired:
+                text = f"The fit took more than {FIT_SECONDS // 60} minutes."
+                raise base.EngineError(text) from None
+            if retry:  # it may have ended just before, because it was idle
                 return self._attempt(request, retry=False)
             raise base.EngineUnavailable(
                 f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -121,6 +122,32 @@ async def test_cancelling_ends_the_work_and_only_that(engine, shared_worker, lon
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    await _until(lambda: not _alive(pid))
+    assert await engine.fit(ENTITIES, examples.entities(9))
+
+
+async def test_a_fit_that_takes_too_long_ends_with_the_reason_and_is_not_repeated(
+    engine, shared_worker, long_fit, monkeypatch
+):
+    started = []
+
+    class Expired(threading.Timer):
+        """Its time passes when the test says."""
+
+        def start(self):
+            started.append(self)
+
+    await engine.fit(ENTITIES, examples.entities(9))  # the next one has a child that may have ended
+    pid = shared_worker.pid
+    monkeypatch.setattr(threading, "Timer", Expired)
+    fitting = asyncio.create_task(engine.fit(ENTITIES, long_fit.examples))
+    await _until(lambda: shared_worker._current)
+    [timer] = started
+    assert timer.interval == 13 * 60
+    timer.function(*timer.args)
+    with pytest.raises(EngineError, match=r"^The fit took more than 13 minutes\.$") as caught:
+        await fitting
+    assert not isinstance(caught.value, EngineUnavailable)
     await _until(lambda: not _alive(pid))
     assert await engine.fit(ENTITIES, examples.entities(9))
 

@@ -20,6 +20,7 @@ from shared.connection import service
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import ProjectKind
 from shared.domain.project import Project
+from shared.engines import worker
 from shared.engines.embedded import engine as embedded
 from shared.engines.worker import FitRequest, Worker
 from shared.events import receivers
@@ -108,6 +109,7 @@ def test_every_limit_is_far_below_that_of_the_host(app: App, background: ModuleT
     assert http.REQUEST_SECONDS < 230, "at which Azure's load balancer gives up"
     assert maintenance.ITEM_SECONDS < background.TIMER_SECONDS
     assert service.SYNC_SECONDS < background.TIMER_SECONDS
+    assert worker.FIT_SECONDS + 120 <= lifecycle.FIT_SECONDS, "the texts are read before"
 
 
 def test_the_sweep_has_time_for_the_last_try_of_a_batch(background: ModuleType) -> None:
@@ -139,7 +141,7 @@ def test_the_documented_limits_are_the_limits(app: App, background: ModuleType) 
         "a plan, a step of a connection": of("connection"),
         "the events of one change": [lifecycle.STEP_SECONDS, receivers.SECONDS],
         "a batch, a scan, an import, an export, a step of a push": of("scan", "import", "export", "push"),
-        "a fit, a training, an evaluation": of("fit", "train", "evaluate"),
+        "a fit, a training, an evaluation": [*of("fit", "train", "evaluate"), worker.FIT_SECONDS],
         "a timer": [
             background.TIMER_SECONDS,
             maintenance.ITEM_SECONDS,
