@@ -64,6 +64,8 @@ class SplitDocument:
     id: str
     dataset: Dataset
     labels: Labels
+    #: It tests in a percentage split: decided when all documents were known, of which these are a sample.
+    tests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +84,28 @@ def split(documents: Iterable[SplitDocument], options: SplitOptions, seed: int =
     test_set = [document.id for document in ordered if document.dataset is Dataset.TEST]
     if options.kind is SplitKind.MANUAL:
         return Split(tuple(document.id for document in train_set), tuple(test_set))
-    test = _choose_test(train_set, options.testing, seed)
+    decided = frozenset(document.id for document in train_set if document.tests)
+    test = decided or _choose_test(train_set, options.testing, seed)
     train = tuple(document.id for document in train_set if document.id not in test)
     return Split(train, tuple(sorted(test)), tuple(test_set))
 
 
-def sample(documents: Sequence[SplitDocument], options: SplitOptions, seed: int = 0) -> frozenset[str]:
-    """Ids of the documents to train and test with: of a large project, a part that is split as all would be."""
-    train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
-    if options.kind is SplitKind.PERCENTAGE:
-        most = min(100 * MAX_TRAINED // (100 - options.testing), 100 * MAX_TESTED // options.testing)
-        return _sampled(train_set, most, seed, most // 2)
-    test_set = [document for document in documents if document.dataset is Dataset.TEST]
-    return _sampled(train_set, MAX_TRAINED, seed, MAX_TRAINED // 2) | _sampled(test_set, MAX_TESTED, seed, 0)
+def sample(documents: Sequence[SplitDocument], options: SplitOptions, seed: int = 0) -> Split | None:
+    """What trains and tests in a large project, a part of each; None: all documents can be used."""
+    parts = split(documents, options, seed)
+    trained, tested = len(parts.train), len(parts.test)
+    if options.kind is SplitKind.MANUAL:
+        most, fits = (MAX_TRAINED, MAX_TESTED), trained <= MAX_TRAINED and tested <= MAX_TESTED
+    else:
+        whole = min(100 * MAX_TRAINED // (100 - options.testing), 100 * MAX_TESTED // options.testing)
+        tests = tests_of(whole, options.testing)
+        most, fits = (whole - tests, tests), trained + tested <= whole
+    if fits:
+        return None
+    known = {document.id: document for document in documents}
+    train = _sampled([known[key] for key in parts.train], most[0], seed, most[0] // 2)
+    test = _sampled([known[key] for key in parts.test], most[1], seed, 0)
+    return Split(tuple(sorted(train)), tuple(sorted(test)), parts.unused)
 
 
 def _sampled(documents: Sequence[SplitDocument], most: int, seed: int, shared: int) -> frozenset[str]:

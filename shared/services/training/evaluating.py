@@ -17,13 +17,14 @@ from shared.domain.labels import (
     by_current_names,
     fit_regions,
 )
-from shared.domain.names import ProjectKind
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.project import Project
 from shared.domain.text import BEYOND, CHANGED, MISSING, Offsets
 from shared.domain.training import (
     EvaluatedDocument,
     LeftOut,
     SplitDocument,
+    SplitKind,
     SplitOptions,
     entities_left_out,
     left_out,
@@ -51,32 +52,43 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class LabelSnapshot:
-    """Labeled documents by id, as they were at one time. `unused`: labeled documents that cannot be used, by
-    location, with the code of the reason. `edits`: how many categories had been renamed or removed by then, to find
-    the labels' current names.
+    """Labeled documents by id, as they were at one time; `unused`: others that are labeled and cannot be used, by
+    location, with the code of the reason. `edits`: how often categories had been renamed or removed by then, which says
+    what the labels are called now. `apart`: how many others are of a set that the split is not of. `divided`: it is the
+    sample of a percentage split, and the documents in `Test` are those that test.
     """
 
     documents: Mapping[str, Document]
     unused: Mapping[str, str]
     edits: int
+    apart: int = 0
+    divided: bool = False
 
     def sampled(self, project: Project, options: SplitOptions) -> "LabelSnapshot":
-        """The part of them that a training uses. The rest of the sets that are split counts as unused."""
-        chosen = sample(self.to_split(project), options)
-        beyond = {
-            d.location: BEYOND
-            for key, d in self.documents.items()
-            if key not in chosen and options.uses(d.dataset)
+        """As many of them as a training uses. The others of the sets that the split is of count as unused."""
+        usable = {key: d for key, d in self.documents.items() if options.uses(d.dataset)}
+        apart = len(self.documents) - len(usable)
+        parts = sample(self.to_split(project), options)
+        if parts is None:
+            return replace(self, documents=usable, apart=apart)
+        train, test = set(parts.train), set(parts.test)
+        beyond = {d.location: BEYOND for key, d in usable.items() if key not in train and key not in test}
+        documents = {
+            key: replace(d, dataset=Dataset.TEST if key in test else Dataset.TRAIN)
+            for key, d in usable.items()
+            if key in train or key in test
         }
-        documents = {key: document for key, document in self.documents.items() if key in chosen}
-        return replace(self, documents=documents, unused={**self.unused, **beyond})
+        divided = options.kind is SplitKind.PERCENTAGE
+        return LabelSnapshot(documents, {**self.unused, **beyond}, self.edits, apart, divided)
 
     def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
-        """The input of the split; `among`: only these ids."""
+        """The input of the split; `among`: of these ids only."""
+        found = (item for item in self.documents.items() if among is None or item[0] in among)
+        if not self.divided:
+            return [SplitDocument(key, d.dataset, _labels(project, d)) for key, d in found]
         return [
-            SplitDocument(key, document.dataset, _labels(project, document))
-            for key, document in self.documents.items()
-            if among is None or key in among
+            SplitDocument(key, Dataset.TRAIN, _labels(project, d), tests=d.dataset is Dataset.TEST)
+            for key, d in found
         ]
 
 
@@ -129,7 +141,7 @@ class Evaluator:
     async def write_snapshot(self, name: str, snapshot: LabelSnapshot) -> None:
         """Store the snapshot as a blob."""
         documents = list(snapshot.documents.values())
-        rest = [dict(snapshot.unused), snapshot.edits]
+        rest = [dict(snapshot.unused), snapshot.apart, snapshot.divided, snapshot.edits]
         body = await asyncio.to_thread(lambda: pack([encode_documents(documents), *rest]))
         await self._stores.artifacts.write(name, body)
 
@@ -139,9 +151,10 @@ class Evaluator:
         if body is None:
             return None
         documents, *rest, edits = await asyncio.to_thread(unpack, body)
-        # For a training that an earlier version started, only counts are known.
-        unused: dict[str, str] = rest[0] if len(rest) == 1 else {}
-        return LabelSnapshot(decode_documents(documents), unused, edits)
+        # Of a training that an earlier version started, fewer values are known, or only counts of unused labels.
+        unused: dict[str, str] = rest[0] if len(rest) in {1, 3} else {}
+        apart, divided = rest[1:] if len(rest) == 3 else (0, False)
+        return LabelSnapshot(decode_documents(documents), unused, edits, apart, divided)
 
     async def read(self, project: Project, usable: LabelSnapshot) -> LabeledTexts:
         """The texts of labeled documents, and which documents have no text that fits their labels."""

@@ -190,7 +190,7 @@ class TrainingService:
         job = await self._progress(job, TrainResult.fitting)
         found = await self._evaluator.read(project, snapshot)
         job = await self._note(job, found.left_out)
-        check_training(engine, project.kind, found.documents, split, found.left_out)
+        check_training(engine, project.kind, found.documents, split, found.left_out, snapshot.apart)
         data = self._evaluator.divide(project, snapshot, found, split)
         job = await self._note(job, data.left_out)
         with telemetry.timed("fit", engine=engine.name):

@@ -23,12 +23,16 @@ def check_training(
     documents: Sequence[SplitDocument],
     options: SplitOptions,
     left_out: Sequence[LeftOut],
+    apart: int = 0,
 ) -> None:
-    """Raises InvalidArgument with the rule that the split labels would break, and `left_out` as details."""
+    """Raises InvalidArgument with the rule that the split labels would break, and what `left_out` has as details.
+
+    `apart`: how many more documents the Test set has.
+    """
     train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
     labeled = len(train_set)
     needed = _needed(engine, kind, options)
-    more = _not_counted(len(documents) - labeled, left_out)
+    more = _not_counted(len(documents) - labeled + apart, left_out)
     chosen = set(split(documents, options).train)
     wrong = _missing(engine, kind, [document for document in train_set if document.id in chosen], needed)
     if labeled < needed:
@@ -38,7 +42,7 @@ def check_training(
         raise InvalidArgument(text, target=target, details=_details(left_out))
     if wrong is not None:
         raise InvalidArgument(wrong + more, target="documents", details=_details(left_out))
-    check_testing(documents, options, left_out, "evaluationOptions.")
+    check_testing(documents, options, left_out, "evaluationOptions.", apart)
 
 
 def check_testing(
@@ -46,6 +50,7 @@ def check_testing(
     options: SplitOptions,
     left_out: Sequence[LeftOut],
     field: str = "",
+    apart: int = 0,
 ) -> None:
     """Raises InvalidArgument if no document would test the model; `field` is the prefix of the field's name."""
     tests = sum(document.dataset is Dataset.TEST for document in documents)
@@ -57,7 +62,7 @@ def check_testing(
         text = (
             f"A percentage split needs at least 2 labeled documents in the Train set ({2 - trains} missing)."
         )
-        enough, others = trains >= 2, tests
+        enough, others = trains >= 2, tests + apart
     if not enough:
         text += _not_counted(others, left_out)
         raise InvalidArgument(text, target=f"{field}kind", details=_details(left_out))

@@ -153,7 +153,7 @@ class TrainedModelService:
         usable = await asyncio.to_thread(usable.sampled, project, split)
         found = await self._evaluator.read(project, usable)
         job = await self._note(job, found.left_out)
-        check_testing(found.documents, split, found.left_out)
+        check_testing(found.documents, split, found.left_out, apart=usable.apart)
         data = self._evaluator.divide(project, usable, found, split)
         job = await self._note(job, data.left_out)
         loaded = await self._engines.get(model.engine).load(artifact)

@@ -2,6 +2,8 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -111,34 +113,51 @@ def test_a_large_project_trains_and_tests_with_a_sample(
         patch.setattr(training, "MAX_TRAINED", 60)
         patch.setattr(training, "MAX_TESTED", 40)
         given_documents = documents(*categories)
-        chosen = sample(given_documents, options, seed)
+        parts = sample(given_documents, options, seed)
         order.shuffle(given_documents)
-        assert sample(given_documents, options, seed) == chosen
+        assert sample(given_documents, options, seed) == parts
 
     most = min(60 * 100 // (100 - testing), 40 * 100 // testing)
-    assert len(chosen) == min(most, len(categories))
-    used = Counter(categories[int(key[1:])] for key in chosen)
-    for category, count in Counter(categories).items():
-        assert used[category] >= min(count, most // 12)
-    found = split([d for d in given_documents if d.id in chosen], options, seed)
-    assert len(found.train) <= 61
-    assert len(found.test) <= 40
+    whole = split(given_documents, options, seed)
+    if len(categories) <= most:
+        assert parts is None
+        return
+    assert parts is not None
+    assert len(parts.train) + len(parts.test) == most
+    assert len(parts.train) <= 61
+    assert len(parts.test) == training.tests_of(most, testing) <= 40
+    used, known = counted(categories, parts.train), counted(categories, whole.train)
+    for category, number in known.items():
+        assert used[category] >= min(number, len(parts.train) // 12)
+    used, known = counted(categories, parts.test), counted(categories, whole.test)
+    for category, number in known.items():  # the test set has the shares of the whole
+        assert abs(used[category] - number * len(parts.test) / len(whole.test)) < 1
+    rest = {*parts.train, *parts.test}
+    decided = [replace(d, tests=d.id in parts.test) for d in given_documents if d.id in rest]
+    assert split(decided, options, seed) == parts
+
+
+def counted(categories: Sequence[str], ids: Iterable[str]) -> Counter[str]:
+    return Counter(categories[int(key[1:])] for key in ids)
 
 
 def test_a_manual_split_of_a_large_project_has_a_sample_of_each_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "MAX_TRAINED", 10)
     monkeypatch.setattr(training, "MAX_TESTED", 4)
     train, test = documents(*"AB" * 20), documents(*"AB" * 20, dataset=Dataset.TEST, prefix="t")
-    chosen = sample([*train, *test], MANUAL)
-    assert Counter(key[0] for key in chosen) == {"d": 10, "t": 4}
+    parts = sample([*train, *test], MANUAL)
+    assert parts is not None
+    assert [{key[0] for key in part} for part in (parts.train, parts.test)] == [{"d"}, {"t"}]
+    assert (len(parts.train), len(parts.test)) == (10, 4)
 
 
 def test_a_sample_of_a_test_set_keeps_the_shares_of_its_categories(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model is measured on documents as they are."""
     monkeypatch.setattr(training, "MAX_TESTED", 10)
     test = documents(*"A" * 36, *"B" * 4, dataset=Dataset.TEST)
-    chosen = sample(test, MANUAL)
-    assert Counter(document.labels.categories for document in test if document.id in chosen) == {
+    parts = sample(test, MANUAL)
+    assert parts is not None
+    assert Counter(document.labels.categories for document in test if document.id in parts.test) == {
         ("A",): 9,
         ("B",): 1,
     }
@@ -146,7 +165,9 @@ def test_a_sample_of_a_test_set_keeps_the_shares_of_its_categories(monkeypatch: 
 
 def test_a_percentage_split_has_no_sample_of_the_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = documents(*"AB" * 5), documents(*"AB" * 5, dataset=Dataset.TEST, prefix="t")
-    assert Counter(key[0] for key in sample([*train, *test], SplitOptions())) == {"d": 10}
+    assert sample([*train, *test], SplitOptions()) is None
     monkeypatch.setattr(training, "MAX_TRAINED", 4)
     monkeypatch.setattr(training, "MAX_TESTED", 4)
-    assert Counter(key[0] for key in sample([*train, *test], SplitOptions())) == {"d": 5}
+    parts = sample([*train, *test], SplitOptions())
+    assert parts is not None
+    assert [key[0] for key in (*parts.train, *parts.test)] == ["d"] * 5
