@@ -164,8 +164,17 @@ class Planner:
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, and queue all but the first `own`.
 
-        A caller with batches of its own also runs a short fit. Raises RowChanged if the job was planned meanwhile.
+        A caller with batches of its own also runs a short fit, and then plans what waits for the model, behind this
+        job. Raises RowChanged if the job was planned meanwhile.
         """
+        fitted: list[Project] = []
+        try:
+            return await self._plan_job(job, own, fitted)
+        finally:
+            for project in fitted:
+                await self._wake(project, job)
+
+    async def _plan_job(self, job: Job, own: int, fitted: list[Project]) -> Job:
         asked = job.parameters_as(AutolabelParameters)
         for here in (own > 0, False):
             project = await self._stores.directory.read(job.project)
@@ -173,7 +182,8 @@ class Planner:
             ready = await self.readiness(project, heads, asked, job, here=here)
             if ready.fit is None:
                 break
-            await self.fit(JobMessage.of(ready.fit), job)
+            if (made := await self.fits.run(JobMessage.of(ready.fit))) is not None:
+                fitted.append(made)
         if ready.error == FIT_RUNNING:
             return job  # when the fit has the model, it requests the plan of the job
         if ready.error is not None:
@@ -343,11 +353,11 @@ class Planner:
             return MAX_BATCH_DOCUMENTS
         return self._engines.get(name).capabilities.batch_documents or MAX_BATCH_DOCUMENTS
 
-    async def fit(self, message: JobMessage, asking: Job | None = None) -> None:
-        """Fit the engine of a job, and plan what waits for the model, except `asking`. A repeat finds what was done."""
+    async def fit(self, message: JobMessage) -> None:
+        """Fit the engine of a job, and plan what waits for the model. A repeat finds what was done."""
         project = await self.fits.run(message)
         if project is not None:
-            await self._wake(project, asking)
+            await self._wake(project, None)
 
     async def _wake(self, project: Project, asking: Job | None) -> None:
         """Request plans and fits that waited for this one, and plan waiting jobs before their messages are polled."""

@@ -180,7 +180,11 @@ class ModelCache:
             failure = reason_of(error)
         try:
             before = last.at if last is not None and since is not None and last.at <= since else None
-            await self._remember(project, engine, learned, artifact, counts, failure, last, before)
+            made = LastFit(
+                learned, artifact, project.kind, project.active_studio, counts, self._stores.clock(),
+                failure=failure, edits=project.edits, before=before,
+            )  # fmt: skip
+            await self._remember(project, engine, made, last)
         finally:
             await lease.release(self._stores.clock(), "")
         if failure:
@@ -188,35 +192,24 @@ class ModelCache:
         return Fitted(artifact, changed=True, edits=project.edits)
 
     async def _remember(
-        self,
-        project: Project,
-        engine: Engine,
-        learned: str,
-        artifact: str,
-        counts: LabelCounts,
-        failure: str,
-        last: LastFit | None,
-        before: datetime | None = None,
-        asking: Job | None = None,
+        self, project: Project, engine: Engine, made: LastFit, last: LastFit | None, asking: Job | None = None
     ) -> None:
         """Note the fit; a model that two later ones have replaced is deleted, by a later fit if a job still uses it.
 
         `last` is the fit before, unless another worker has noted one since: then it is read again, so that the models
         of both are known. Raises Unavailable.
         """
-        now = self._stores.clock()
         for _ in range(TRIES):
-            fit = _noted(project, learned, artifact, counts, failure, last, now)
-            fit = replace(fit, before=before)
+            fit = _noted(made, last)
             try:
                 fit = await self._stores.fits.save(project.incarnation, engine.name, fit)
             except RowChanged:
                 last = await self._stores.fits.last(project.incarnation, engine.name)
-                known = last is not None and not failure and (last.artifact, last.failure) == (artifact, "")
+                known = last and not made.failure and (last.artifact, last.failure) == (made.artifact, "")
                 if known or last == fit:
                     return  # noted by another worker, or by us, and the answer was lost
                 continue
-            if fit.in_use and not failure:
+            if fit.in_use and not made.failure:
                 await self._purge(project, engine, fit, asking)
             return
         raise Unavailable("Too many workers are preparing the engine; try again.", retry_after=1)
@@ -266,8 +259,11 @@ class ModelCache:
         last = await self._stores.fits.last(project.incarnation, engine.name)
         if last is None or last.artifact != artifact:
             await self._stores.artifacts.write(artifact, data)
-            counts = LabelCounts(0, {})
-            await self._remember(project, engine, artifact, artifact, counts, "", last, asking=asking)
+            made = LastFit(
+                artifact, artifact, project.kind, project.active_studio, LabelCounts(0, {}),
+                self._stores.clock(), edits=project.edits,
+            )  # fmt: skip
+            await self._remember(project, engine, made, last, asking)
         return artifact
 
     async def load(self, engine: Engine, artifact: str) -> Model:
@@ -347,35 +343,22 @@ def _is_planned(job: Job) -> bool:
     return job.kind is JobKind.AUTOLABEL and job.status is JobStatus.NOT_STARTED
 
 
-def _noted(
-    project: Project,
-    learned: str,
-    artifact: str,
-    counts: LabelCounts,
-    failure: str,
-    last: LastFit | None,
-    now: datetime,
-) -> LastFit:
-    """A fit, or the failure of one, after `last`."""
-    if failure:
-        none = LastFit("", "", project.kind, project.active_studio, counts, now)
-        return replace(last or none, learned=learned, counts=counts, failure=failure, at=now)
-    former, replaced = "", tuple[str, ...]()
-    if last is not None:
-        former = last.artifact if last.artifact != artifact else ""
-        replaced = (last.former, *last.in_use)
-    return LastFit(
-        learned,
-        artifact,
-        project.kind,
-        project.active_studio,
-        counts,
-        now,
-        former=former,
-        in_use=tuple(name for name in replaced if name and name not in {artifact, former}),
-        edits=project.edits,
-        etag=last.etag if last is not None else "",
-    )
+def _noted(made: LastFit, last: LastFit | None) -> LastFit:
+    """A fit, or the failure of one, after `last`: then the last model stays."""
+    if last is None:
+        return replace(made, artifact="") if made.failure else made
+    if made.failure:
+        return replace(
+            last,
+            learned=made.learned,
+            counts=made.counts,
+            failure=made.failure,
+            at=made.at,
+            before=made.before,
+        )
+    former = last.artifact if last.artifact != made.artifact else ""
+    replaced = (name for name in (last.former, *last.in_use) if name and name not in {made.artifact, former})
+    return replace(made, former=former, in_use=tuple(replaced), etag=last.etag)
 
 
 def _decided(heads: Iterable[Head], engine: str, model: str | None) -> tuple[tuple[int, int], ...]:
