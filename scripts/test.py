@@ -28,8 +28,8 @@ TOGETHER = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-wo
 TOGETHER += [f"--ignore-glob=*/{ALONE}"]
 #: Folders of tests that run only when they are named.
 ON_REQUEST = {"llm"}
-#: Folders that run last, in this order. Their hosts serve to the end of the run and poll queues all the time: two
-#: processes' hosts and emulators take a seventh of a processor (measured) while other tests run.
+#: Folders that run last, in this order. Their hosts serve to the end of the run, and poll queues all the time
+#: while other tests run.
 LAST = ("browser", "cli", "integration", "security", "devhost")
 SLOWEST = 25
 NO_TESTS = 5  # pytest's status when it collected nothing
