@@ -18,14 +18,14 @@ from shared.domain.names import ProjectKind
 from shared.engines.base import FitReport, NotEnoughExamples
 from shared.engines.embedded import logistic, sentences
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
-from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows
+from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows, Spanned
 from shared.engines.embedded.logistic import Matrix, Platt, Points
 from shared.engines.embedded.numeric import pivoted_cholesky, solve_triangular
 
 _STRENGTH: Final = 20.0
 _NAME_WEIGHT: Final = 1.0
 _MANY_DOCUMENTS: Final = 1_000
-_CHUNK: Final = 512
+_CHUNK: Final = 256
 _THRESHOLD_DOCUMENTS: Final = 5
 _MOST_SPANNING: Final = 2_000
 """The maximum number of documents that span the coordinates; limits memory and time."""
@@ -87,7 +87,7 @@ class _Coordinates:
     """All rows of features, in coordinates of the space that the rows `spanning` span."""
 
     points: Points
-    spanning: Features
+    spanning: Spanned
     triangle: Matrix
     """The inner products of the spanning rows, as `triangle @ triangle.T`."""
 
@@ -100,7 +100,7 @@ class _Coordinates:
         drawn = np.random.default_rng(seed).permutation(documents)[:_MOST_SPANNING]
         rows = np.arange(len(features.dense))
         chosen = np.concatenate([np.sort(drawn), rows[documents:]])
-        products, spanning = InnerProducts(features, chosen), features.of(chosen)
+        products = InnerProducts(features, chosen)
         del features  # the caller may not need them, and they are large
         square = products.of(chosen)
         least = _LEAST_DIFFERENCE * square.diagonal().max(initial=0)
@@ -116,12 +116,12 @@ class _Coordinates:
         for start in range(0, len(rows), _CHUNK):
             part = products.of(rows[start : start + _CHUNK])[:, kept]
             points[start : start + _CHUNK] = solve_triangular(triangle, part.T, lower=True).T
-        return cls(points, spanning.of(kept), triangle)
+        return cls(points, products.spanned(chosen[kept]), triangle)
 
     def in_features(self, coefficients: Matrix) -> tuple[Matrix, Matrix]:
         """Converts coefficients of these coordinates to weights of the features, sparse and dense."""
         rows = solve_triangular(self.triangle.T, coefficients, lower=False)
-        return self.spanning.sparse.T @ rows, self.spanning.dense.T @ rows
+        return self.spanning.combined(rows)
 
 
 class _Problem:

@@ -44,10 +44,6 @@ class Features:
     sparse: Any
     dense: Dense
 
-    def of(self, rows: Rows) -> "Features":
-        """The features of some of the texts."""
-        return Features(self.sparse[rows], self.dense[rows])
-
 
 class InnerProducts:
     """Inner products of rows with the rows `chosen`, which are the columns of the result.
@@ -59,7 +55,8 @@ class InnerProducts:
     def __init__(self, features: Features, chosen: Rows) -> None:
         rows, width = features.sparse.shape
         is_common = np.bincount(features.sparse.indices, minlength=width) > max(_FEW_ROWS, rows * _COMMON)
-        self._common, self._rare = (features.sparse[:, np.flatnonzero(s)] for s in (is_common, ~is_common))
+        self._places = np.flatnonzero(is_common), np.flatnonzero(~is_common)
+        self._common, self._rare = (features.sparse[:, places] for places in self._places)
         self._common_columns = self._common[chosen].toarray().T
         self._rare_columns = csr_array(self._rare[chosen].T.astype(np.float64))
         self._dense = features.dense
@@ -75,6 +72,29 @@ class InnerProducts:
             chunk += self._dense[part].astype(np.float64) @ self._dense_columns
             products[start : start + tfidf.CHUNK] = chunk
         return products
+
+    def spanned(self, rows: Rows) -> "Spanned":
+        """These rows alone. It is the last use: the rest, which is large, is let go before they are copied."""
+        del self._common_columns, self._rare_columns, self._dense_columns
+        found = Spanned(self._places, (self._common[rows], self._rare[rows]), self._dense[rows])
+        del self._common, self._rare, self._dense
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Spanned:
+    """Rows of features, the sparse ones in two parts that have these columns."""
+
+    places: tuple[Rows, Rows]
+    sparse: tuple[Any, Any]
+    dense: Dense
+
+    def combined(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The sums of the rows with these coefficients, sparse and dense."""
+        sums = np.empty((sum(map(len, self.places)), rows.shape[1]))
+        for places, part in zip(self.places, self.sparse, strict=True):
+            sums[places] = part.T @ rows
+        return sums, self.dense.T @ rows
 
 
 @dataclass(frozen=True, slots=True)
