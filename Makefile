@@ -80,7 +80,7 @@ bench-idle: install ## count storage calls with nothing to do, with 1 and with 3
 	@exec $(PYTHON) -m bench --idle
 
 .PHONY: bench-memory
-bench-memory: install ## measure peak memory: imports of large files, from a body and from a blob, and refused bodies
+bench-memory: install ## measure peak memory: large imports from a body and from a blob, refused bodies, fits and predictions
 	@exec $(PYTHON) -m bench.memory
 
 .PHONY: bench-compare

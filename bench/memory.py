@@ -1,4 +1,5 @@
-"""`make bench-memory`: the host's memory for large bodies and files, each with a new host.
+"""`make bench-memory`: the host's memory for large bodies and files, each with a new host, and then for the embedded
+engine (`engine_memory.py`).
 
 The local host runs the app in its own process; on Azure, host and worker each hold a body. The status and the time of
 the response show what the caller waits for.
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from azure.storage.blob.aio import ContainerClient
 
+from bench import engine_memory
 from bench.api import Api
 from bench.processes import usage
 from bench.server import Server, end_on_sigterm, serve
@@ -108,3 +110,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    engine_memory.run()
