@@ -46,12 +46,16 @@ class Canceled(base.EngineError):
 
 @dataclass(eq=False, slots=True)
 class FitRequest:
-    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`, `expired` when it takes too long."""
+    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`, `expired` when it takes too long.
+
+    `one_thread`: texts are encoded by one thread instead of as many as for predictions; all fits of a process alike.
+    """
 
     kind: ProjectKind
     examples: Sequence[Example]
     unlabeled: Sequence[str]
     seed: int
+    one_thread: bool = True
     canceled: bool = field(default=False)
     expired: bool = field(default=False)
 
@@ -182,6 +186,7 @@ def _frames(request: FitRequest) -> Iterator[bytes]:
         "path": sys.path,
         "kind": request.kind,
         "seed": request.seed,
+        "one_thread": request.one_thread,
         "frames": [len(chunk) for chunk in chunks],
     }
     yield _encode(head)
@@ -256,10 +261,9 @@ def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> 
                 [item for _ in range(frames) for item in json.loads(_read_frame(requests))]
                 for frames in head["frames"]
             )
+            made = [_example(*fields) for fields in examples]
             kind = ProjectKind(head["kind"])
-            received.put(
-                FitRequest(kind, [_example(*fields) for fields in examples], unlabeled, head["seed"])
-            )
+            received.put(FitRequest(kind, made, unlabeled, head["seed"], head["one_thread"]))
     except EOFError:
         os._exit(0)
 
@@ -278,7 +282,8 @@ def _answer(request: FitRequest) -> bytes:
 def _fit(request: FitRequest) -> bytes:
     from shared.engines.embedded import models, sentences
 
-    sentences.use_one_thread()
+    if request.one_thread:
+        sentences.use_one_thread()
     return models.fit(request.kind, request.examples, request.unlabeled, request.seed, alone=True)
 
 

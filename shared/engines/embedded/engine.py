@@ -158,7 +158,9 @@ async def _fit_in_process(
     from shared.engines.worker import FitRequest
 
     worker = _worker(long)
-    request = FitRequest(kind, examples, unlabeled, seed)
+    request = FitRequest(
+        kind, examples, unlabeled, seed, one_thread=long
+    )  # a person may wait for a short fit
 
     def fit() -> bytes:
         try:

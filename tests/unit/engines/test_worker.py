@@ -17,6 +17,7 @@ from shared.engines import EngineError, EngineUnavailable, NotEnoughExamples, wo
 from shared.engines.embedded import engine as embedded
 from shared.engines.embedded import sentences
 from shared.engines.embedded.engine import EmbeddedEngine
+from shared.engines.embedded.numeric import processors
 from shared.engines.worker import FitRequest, Worker
 from tests.unit.engines import examples
 
@@ -54,6 +55,25 @@ def _alive(pid: int) -> bool:
 async def _until(condition) -> None:
     while not condition():  # noqa: ASYNC110  (nobody signals what a process does)
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of a process are counted in /proc")
+async def test_a_short_fit_encodes_with_as_many_threads_as_predictions_and_a_long_one_with_one(monkeypatch):
+    workers = {long: Worker() for long in (False, True)}
+    monkeypatch.setattr(embedded, "_worker", workers.__getitem__)
+    made = examples.single(60)
+    few = sum(len(example.text) for example in made) - 1
+    models: dict[bool, bytes] = {}
+    try:
+        for long in workers:
+            engine = EmbeddedEngine((few // embedded.LONG if long else few, 0))
+            models[long] = await engine.fit(ProjectKind.SINGLE_LABEL, made)
+        threads = {long: len(os.listdir(f"/proc/{worker.pid}/task")) for long, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    assert models[False] == models[True]
+    assert threads[False] - threads[True] == min(2, processors()) - 1
 
 
 @pytest.mark.parametrize("kind", list(ProjectKind))
