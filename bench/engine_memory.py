@@ -4,7 +4,7 @@ python -m bench.engine_memory                     all steps, each with a host of
 python -m bench.engine_memory --only classes      those whose name has the word
 python -m bench.engine_memory --together          all in one host, as in the life of an app
 
-A peak is the sum of the peaks (VmHWM) of the processes, which need not be at the same time.
+`at once` is the most that the processes held at one time, of samples; `sum` is that of their peaks (VmHWM).
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 
 from bench import data_sets, engines_speed, raw
 from bench.api import Api
-from bench.processes import children, forget_peak, usage
+from bench.processes import children, forget_peak, sampled, usage
 from bench.scenarios import LABELED, NEWS
 from bench.server import BY_KEY, Server, end_on_sigterm, serve
 from bench.texts import documents, name_of
@@ -129,14 +129,16 @@ async def measure(server: Server, case: Case, name: str) -> str:
         await api.until(name, "total", len(made))
         forget_peak(server.host)
         before = usage(server.host).cpu
-        if case.new:
-            await api.wait(await api.post(f"{name}/autolabel/jobs", {"engine": "embedded"}))
-        else:
-            await api.wait(await api.post(f"{name}/:train", {"modelLabel": "measured"}))
+        async with sampled(server.host) as memory:
+            if case.new:
+                await api.wait(await api.post(f"{name}/autolabel/jobs", {"engine": "embedded"}))
+            else:
+                await api.wait(await api.post(f"{name}/:train", {"modelLabel": "measured"}))
     host, fits = peaks(server.host)
     shown = " + ".join(f"{peak:.0f}" for peak in fits)
     taken = usage(server.host).cpu - before
-    return f"{case.name:<44}{host + sum(fits):>8.0f}{host:>8.0f}{shown:>14}{taken:>8.1f}"
+    peak = f"{memory.most:>8.0f}{host + sum(fits):>8.0f}{host:>8.0f}{shown:>14}"
+    return f"{case.name:<44}{peak}{taken:>8.1f}"
 
 
 def peaks(host: int) -> tuple[float, list[float]]:
@@ -163,7 +165,7 @@ def kept(together: bool) -> Iterator[Callable[[], Any]]:
 
 def run(only: str = "", *, together: bool = False) -> None:
     """Print the line of each step."""
-    print(f"{'peak, MiB':<44}{'sum':>8}{'host':>8}{'fits':>14}{'CPU s':>8}", flush=True)
+    print(f"{'MiB':<44}{'at once':>8}{'sum':>8}{'host':>8}{'fits':>14}{'CPU s':>8}", flush=True)
     with kept(together) as server_for:
         for number, case in enumerate(cases()):
             if only in case.name:

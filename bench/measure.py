@@ -25,8 +25,10 @@ class Figure:
     #: Storage calls, and entities read and written, per unit of `per`.
     calls: float | None = None
     entities: float | None = None
-    #: MiB of the host, including the process that fits, during the measurement.
+    #: MiB during the measurement: the sum of the peaks of the host and of the process that fits.
     peak: float | None = None
+    #: The most that they held at one time, of samples.
+    held: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -97,13 +99,14 @@ class Report:
                     "calls": _median([figure.calls for figure in figures]),
                     "entities": _median([figure.entities for figure in figures]),
                     "peak": max((f.peak for f in figures if f.peak is not None), default=None),
+                    "held": max((f.held for f in figures if f.held is not None), default=None),
                 }
         return found
 
     def table(self) -> str:
         head = (
             f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}{'calls':>8}"
-            f"{'entities':>10}{'MiB':>6}  aim"
+            f"{'entities':>10}{'MiB':>6}{'held':>6}  aim"
         )
         lines = [head, "-" * len(head)]
         for name, row in self.medians().items():
@@ -113,7 +116,8 @@ class Report:
                 f"{name:<58}{_figures(row['value']):>10}{spread:>17}{raw:>10}"
                 f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
                 f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['calls'], '.3g'):>8}"
-                f"{_shown(row['entities'], '.3g'):>10}{_shown(row['peak'], '.0f'):>6}  {row['aim']} "
+                f"{_shown(row['entities'], '.3g'):>10}{_shown(row['peak'], '.0f'):>6}"
+                f"{_shown(row['held'], '.0f'):>6}  {row['aim']} "
                 f"({row['unit']}; CPU in ms, calls and entities a {row['per']})"
             )
         return "\n".join(lines)
@@ -127,9 +131,10 @@ class Report:
                 "",
                 f"### {size}",
                 "",
-                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB |",
+                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB "
+                "| at once |",
             ]
-            parts.append("|---" * 10 + "|")
+            parts.append("|---" * 11 + "|")
             for name, row in rows.items():
                 if not name.startswith(f"{size}: "):
                     continue
@@ -138,7 +143,7 @@ class Report:
                 cells = [f"{_figures(row['value'])}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
                 cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
                 cells += [_shown(row[key], ".3g") for key in ("calls", "entities")]
-                cells.append(_shown(row["peak"], ".0f"))
+                cells += [_shown(row[key], ".0f") for key in ("peak", "held")]
                 parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
         return "\n".join(parts)
 

@@ -1,11 +1,15 @@
 """CPU time and peak memory of processes, read from /proc."""
 
+import asyncio
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SAMPLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,9 @@ def children(pid: int) -> list[int]:
     """Process ids of all descendants."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children(child)]
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            for child in map(int, task.read_text().split()):
+                found += [child, *children(child)]
     return found
 
 
@@ -44,6 +49,44 @@ def forget_peak(pid: int) -> None:
     for process in (pid, *children(pid)):
         with suppress(FileNotFoundError):
             Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+def held(pid: int) -> float:
+    """MiB that a process and its descendants have now: what each has alone, and the most that one of them may share.
+
+    What they share are mapped files, as libraries and the table of the encoder, mostly the same ones.
+    """
+    alone = shared = 0
+    for process in (pid, *children(pid)):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            _, resident, common, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
+            alone, shared = alone + resident - common, max(shared, common)
+    return (alone + shared) * PAGE / 2**20
+
+
+@dataclass(slots=True)
+class Held:
+    """The most MiB that were held at one time, of samples."""
+
+    most: float = 0.0
+
+
+@asynccontextmanager
+async def sampled(pid: int) -> AsyncIterator[Held]:
+    """Sample `held` until the end of the block."""
+    result = Held()
+
+    async def sample() -> None:
+        while True:
+            result.most = max(result.most, held(pid))
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    task = asyncio.create_task(sample())
+    try:
+        yield result
+    finally:
+        task.cancel()
+        result.most = max(result.most, held(pid))
 
 
 def command_line(pid: int) -> str:

@@ -14,7 +14,7 @@ from bench import data_sets, raw
 from bench.api import Api
 from bench.costs import costs
 from bench.measure import Figure, Stopwatch, watch
-from bench.processes import forget_peak, usage
+from bench.processes import forget_peak, sampled, usage
 from bench.raw import OPERATIONS, RawStorage, each
 from bench.server import Server
 from bench.texts import CLASSES, documents, name_of, project_file
@@ -56,13 +56,13 @@ class Scenarios:
         figures = [figure for figure in shown if figure is not None]
         # Before the steps with the encoder and the process that fits, which stays for minutes.
         before = takewhile(lambda figure: "embedded" not in figure.name, figures)
-        instant = max((figure.peak or 0 for figure in before), default=0)
-        figures.append(Figure("peak memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
+        instant = max((figure.held or 0 for figure in before), default=0)
+        figures.append(Figure("most memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
         for figure in figures:
             found = (cost for name, cost in counted.items() if figure.name.startswith(name))
             figure.calls, figure.entities = next(found, (None, None))
-        if embedded := [f.peak for f in figures if f.peak and "embedded" in f.name]:
-            name = "peak memory of the host, embedded engine"
+        if embedded := [f.held for f in figures if f.held and "embedded" in f.name]:
+            name = "most memory of the host, embedded engine"
             figures.append(Figure(name, "MiB", max(embedded), None, "512 MiB"))
         return [*figures, Figure("peak memory of Azurite", "MiB", usage(self._server.azurite).peak)]
 
@@ -88,7 +88,7 @@ class Scenarios:
         started = time.perf_counter()
         forget_peak(self._server.host)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), sampled(self._server.host) as memory:
                 figure = await step()
         except Exception as error:  # noqa: BLE001 - the other figures are still valid
             print(
@@ -99,11 +99,11 @@ class Scenarios:
             )
             self.failed = True
             return None
-        figure.peak = usage(self._server.host).peak
+        figure.peak, figure.held = usage(self._server.host).peak, memory.most
         took = time.perf_counter() - started
         print(
             f"{self._count:,}: {figure.name}: {figure.value:,.4g} {figure.unit}, raw {figure.raw or 0:,.4g}; "
-            f"peak {figure.peak:.0f} MiB; the step took {took:.0f} s",
+            f"peak {figure.peak:.0f} MiB, {figure.held:.0f} at once; the step took {took:.0f} s",
             file=sys.stderr, flush=True,
         )  # fmt: skip
         return figure

@@ -31,6 +31,7 @@ def test_the_tables_of_a_run_for_the_documentation():
         calls=0.06,
         entities=0.3,
         peak=140.4,
+        held=120.6,
     )
     report.add("1,000", [imported, Figure("peak memory", "MiB", 600.4)])
     assert report.markdown().splitlines() == [
@@ -38,10 +39,10 @@ def test_the_tables_of_a_run_for_the_documentation():
         "",
         "### 1,000",
         "",
-        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.06 | 0.3 | 140 |",
-        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |  |",
+        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB | at once |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.06 | 0.3 | 140 | 121 |",
+        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |  |  |",
     ]
 
 
