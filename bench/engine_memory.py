@@ -4,7 +4,7 @@ python -m bench.engine_memory                     all steps, each with a host of
 python -m bench.engine_memory --only classes      those whose name has the word
 python -m bench.engine_memory --together          all in one host, as in the life of an app
 
-`at once` is the most that the processes held at one time, of samples; `sum` is that of their peaks (VmHWM).
+`at once` is the most that the processes held at one time, in samples; `sum` is that of their peaks (VmHWM).
 """
 
 import argparse

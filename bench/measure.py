@@ -27,7 +27,7 @@ class Figure:
     entities: float | None = None
     #: MiB during the measurement: the sum of the peaks of the host and of the process that fits.
     peak: float | None = None
-    #: The most that they held at one time, of samples.
+    #: The most that they held at one time, in samples.
     held: float | None = None
 
     @property

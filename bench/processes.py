@@ -54,7 +54,7 @@ def forget_peak(pid: int) -> None:
 def held(pid: int) -> float:
     """MiB that a process and its descendants have now: what each has alone, and the most that one of them may share.
 
-    What they share are mapped files, as libraries and the table of the encoder, mostly the same ones.
+    What they share are mapped files, such as libraries and the table of the encoder, mostly the same ones.
     """
     alone = shared = 0
     for process in (pid, *children(pid)):
@@ -66,7 +66,7 @@ def held(pid: int) -> float:
 
 @dataclass(slots=True)
 class Held:
-    """The most MiB that were held at one time, of samples."""
+    """The most MiB that were held at one time, in samples. A peak between two of them is missed."""
 
     most: float = 0.0
 
@@ -86,6 +86,8 @@ async def sampled(pid: int) -> AsyncIterator[Held]:
         yield result
     finally:
         task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
         result.most = max(result.most, held(pid))
 
 

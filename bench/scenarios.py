@@ -56,13 +56,13 @@ class Scenarios:
         figures = [figure for figure in shown if figure is not None]
         # Before the steps with the encoder and the process that fits, which stays for minutes.
         before = takewhile(lambda figure: "embedded" not in figure.name, figures)
-        instant = max((figure.held or 0 for figure in before), default=0)
-        figures.append(Figure("most memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
+        instant = max((figure.peak or 0 for figure in before), default=0)
+        figures.append(Figure("peak memory of the host, instant engine", "MiB", instant, None, "512 MiB"))
         for figure in figures:
             found = (cost for name, cost in counted.items() if figure.name.startswith(name))
             figure.calls, figure.entities = next(found, (None, None))
-        if embedded := [f.held for f in figures if f.held and "embedded" in f.name]:
-            name = "most memory of the host, embedded engine"
+        if embedded := [f.peak for f in figures if f.peak and "embedded" in f.name]:
+            name = "peak memory of the host, embedded engine"
             figures.append(Figure(name, "MiB", max(embedded), None, "512 MiB"))
         return [*figures, Figure("peak memory of Azurite", "MiB", usage(self._server.azurite).peak)]
 
