@@ -1,4 +1,7 @@
-"""Jobs: long-running work, its states, and the parameters and results of each kind (rule A5)."""
+"""Jobs: long-running work, its states, and the parameters and results of each kind.
+
+Rule A5 says what an autolabel job reports of each document.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -115,8 +118,7 @@ class AutolabelParameters:
     Planning adds the kind of the project, the blob with the model, the threshold in hundredths, what was reserved of
     the engine's budget (text records of a month), and of a service the name of its model, its prices and, unless the
     caller gave one, the limit of the job's cost. `edits`: how often categories had been renamed or removed when
-    `categories` were named; `model_edits`: when the labels of the model were read. `behind`: the batches, each as
-    `job|number`, that were planned before and may predict the same documents with the same model (rule A18).
+    `categories` were named; `model_edits`: when the labels of the model were read.
     """
 
     model_label: str | None
@@ -134,7 +136,6 @@ class AutolabelParameters:
     service_model: str | None = None
     edits: int = 0
     model_edits: int = 0
-    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ from shared.storage.outbox import Outbox
 from shared.storage.projects import ActiveProjects
 from shared.storage.rows import (
     INDEX,
-    LAST,
     batch_key,
     from_json,
     int_of,
@@ -109,18 +108,15 @@ PLANNED = "planned"
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """Which job was the latest of its kind, and since when. Of two callers that read the same, one can create the next
-    job.
-    """
+    """Which job was the latest of its kind. Of two callers that read the same, one can create the next job."""
 
     key: str
     etag: str | None = None
     job: str = ""
-    at: datetime | None = None
 
     def replaced_by(self, job: Job) -> Operation:
         """What to commit with the new job; RowChanged when another one has been created since."""
-        values: dict[str, Value] = {"v": 1, "job": job.id, "at": job.updated}
+        values: dict[str, Value] = {"v": 1, "job": job.id}
         return Insert(self.key, values) if self.etag is None else Replace(self.key, values, self.etag)
 
 
@@ -158,11 +154,9 @@ class JobStore:
     async def latest(self, incarnation: str, kind: str) -> "Latest":
         """The latest job of a kind, or of those that plans create (PLANNED)."""
         row = await self._table.get(incarnation, latest_key(kind))
-        if row is None:
-            return Latest(latest_key(kind))
-        at = row.values.get("at")
-        since = at if isinstance(at, datetime) else None
-        return Latest(latest_key(kind), row.etag, str_of(row.values, "job"), since)
+        return (
+            Latest(latest_key(kind), row.etag, str_of(row.values, "job")) if row else Latest(latest_key(kind))
+        )
 
     async def create_alone(self, job: Job) -> tuple[Job, bool]:
         """As `create`, for a kind of which a project has one open job at a time. Raises Conflict."""
@@ -195,12 +189,11 @@ class JobStore:
         rows = await self._table.query(INDEX if kind in _GLOBAL else incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda job: (job.created, job.id), reverse=True)
 
-    async def open_jobs(self, incarnation: str | None, *, but: Job | None = None) -> "list[Job]":
-        """The jobs that have not ended, of one project or (None) those of the index, except one that is known."""
+    async def open_jobs(self, incarnation: str | None) -> "list[Job]":
+        """The jobs that have not ended, of one project or (None) those of the index."""
         partition = INDEX if incarnation is None else incarnation
         low, high = key_range("open|")
-        known = open_job_key(but.kind, but.id) if but is not None else ""
-        rows = [row for row in await self._table.query(partition, low, high) if row.key != known]
+        rows = await self._table.query(partition, low, high)
         found = [await self._table.get(partition, job_key_of_open(row.key)) for row in rows]
         return [_decode(row) for row in found if row is not None]
 
@@ -258,16 +251,6 @@ class JobStore:
         rows = await self._table.query(job.incarnation, low, high)
         done = (unpacked_values(row.values) for row in rows if row.values.get("done"))
         return [_decode_outcome(outcome) for outcomes in done for outcome in outcomes]
-
-    async def finished(
-        self, job: Job, numbers: Sequence[int]
-    ) -> "tuple[set[int], Mapping[str, DocumentOutcome]]":
-        """Which of these batches are done, and the outcomes of their documents by id."""
-        low, high = batch_key(job.id, min(numbers)), batch_key(job.id, max(numbers)) + LAST
-        rows = [row for row in await self._table.query(job.incarnation, low, high) if row.values.get("done")]
-        done = {number: row for row in rows if (number := number_of(row.key)) in numbers}
-        found = (_decode_outcome(data) for row in done.values() for data in unpacked_values(row.values))
-        return set(done), {outcome.document_id: outcome for outcome in found}
 
     async def acquire(self, job: Job, number: int, token: str, now: datetime) -> Lease | None:
         """The lease of a batch; None if it is done or another live worker has it."""

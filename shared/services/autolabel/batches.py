@@ -44,7 +44,6 @@ from shared.engines.base import (
 from shared.engines.registry import Engines
 from shared.services.autolabel.exchanges import Exchanges
 from shared.services.autolabel.predicting import checked, failure, log_last_try, predict
-from shared.services.autolabel.under_way import Other, planned_before, predicted_before
 from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
@@ -56,7 +55,6 @@ from shared.storage.uploads import PendingUpload
 log = logging.getLogger("labelbridge.jobs")
 
 SYSTEM = "labelbridge"
-NOT_FOUND = JobError("DocumentNotFound", "The project has no such document.")
 
 
 class Superseded(Exception):
@@ -75,8 +73,7 @@ class _Work:
     #: Documents that were not read because their container does not exist.
     unreachable: frozenset[str] = frozenset()
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
-    #: Outcomes of documents that are not read.
-    apart: tuple[DocumentOutcome, ...] = ()
+    missing: tuple[str, ...] = ()
     number: int = 0
     check: Callable[[], Awaitable[None]] | None = None
     outcomes: dict[int, list[DocumentOutcome]] = field(default_factory=dict[int, list[DocumentOutcome]])
@@ -87,12 +84,18 @@ class _Work:
     left_out: int = 0
 
     def result(self) -> BatchResult:
+        unknown = [
+            DocumentOutcome(
+                key, "", Outcome.FAILED, JobError("DocumentNotFound", "The project has no such document.")
+            )
+            for key in self.missing
+        ]
         found = [document_outcome for outcomes in self.outcomes.values() for document_outcome in outcomes]
         records = self.paid.records
         if records is None:
             texts = (self.readings[key] for key in self.predictions)
             records = sum(text_records(len(reading.text)) for reading in texts if reading and reading.text)
-        outcomes = tuple(sorted((*found, *self.apart), key=lambda o: o.document_id))
+        outcomes = tuple(sorted((*found, *unknown), key=lambda o: o.document_id))
         return BatchResult(outcomes, records, tokens=self.paid.tokens, left_out=self.left_out)
 
 
@@ -126,11 +129,9 @@ class BatchRunner:
             if not job.applies_to(handle.current):
                 await handle.refresh()
             current = self._check_current(job, handle.current)
-            others = await planned_before(self._stores, job, batch)
             if last_try is None:
                 await self._require_answers(job, lease.number)
             work = await self._select(current, job, batch)
-            await self._set_apart(current, work, batch, others)
             work.number, work.check = lease.number, lease.check
             await self._inspect(handle.current, work)
             await self._predict(handle.current, work, last_try)
@@ -195,25 +196,12 @@ class BatchRunner:
             pages = await self._stores.pages.load_many(scope, {page_of(key, scope.pages) for key in mine})
             known = {key: d.location for page in pages.values() for key, d in page.documents.items()}
             found = {key: known[key] for key in mine if key in known}
-            unknown = (
-                DocumentOutcome(key, "", Outcome.FAILED, NOT_FOUND) for key in mine if key not in known
-            )
-            return _Work(job, pages, (), found, apart=tuple(unknown))
+            return _Work(job, pages, (), found, missing=tuple(key for key in mine if key not in known))
         pages = await self._stores.pages.load_range(scope, batch.low, batch.high)
         documents = [
             d for page in pages.values() for d in page.documents.values() if selected(d, project, parameters)
         ]
         return _Work(job, pages, (), {d.id: d.location for d in documents})
-
-    async def _set_apart(self, project: Project, work: _Work, batch: Batch, others: Sequence[Other]) -> None:
-        """Rule A18. Raises Later while another job may predict some of the documents."""
-        if others:
-            pages, locations = work.pages.values(), work.locations
-            mine = [d for page in pages for key, d in page.documents.items() if key in locations]
-            found = await predicted_before(self._stores, project, batch, others, mine)
-            for done in found:
-                del locations[done.document_id]
-            work.apart = (*work.apart, *found)
 
     async def _inspect(self, project: Project, work: _Work) -> None:
         with telemetry.span("read texts", documents=len(work.locations)):

@@ -33,18 +33,11 @@ from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.fits import FIT_RUNNING, FitRunner, obstacle
-from shared.services.autolabel.under_way import (
-    UnderWay,
-    ended_meanwhile,
-    names_of,
-    not_begun,
-    pages_of,
-    under_way,
-)
+from shared.services.autolabel.under_way import pages_of, under_way
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import ModelCache
-from shared.storage.gateways.ports import Operation, RowChanged, RowExists
+from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.jobs import PLANNED, Latest
 from shared.storage.uploads import PendingUpload
 
@@ -134,7 +127,7 @@ class Planner:
         if fresh:
             again |= await self._plan_uploads(new, await heads(project.scope), fresh, active.uploads)
         elif not uploads and not active.uploads:
-            await self._plan_waiting(new, await heads(project.scope), active)
+            await self._plan_waiting(new, await heads(project.scope), active.documents)
         again = again or bool(active.uploads and not uploads)  # what these register may wait for a plan
         if self._again.get(project.incarnation, ("", 0))[0] == message.id:
             del self._again[project.incarnation]  # it may come early: queue delays are whole seconds
@@ -204,30 +197,7 @@ class Planner:
             parameters=parameters,
             batches=tuple(batches),
         )
-        if not batches:
-            return await self._jobs.start(planned, *more)
-        return await self._start(project, planned, more, own)
-
-    async def _start(self, project: Project, job: Job, more: Sequence[Operation], own: int) -> Job:
-        """Start a job behind those that were planned before it (rule A18). Raises RowChanged."""
-        asked = job.parameters_as(AutolabelParameters)
-        async with self._planning.setdefault(project.incarnation, asyncio.Lock()):
-            for _ in range(TRIES):
-                latest = await self._stores.jobs.latest(project.incarnation, PLANNED)
-                active = await under_way(self._stores, project, job)
-                ended = await ended_meanwhile(self._stores, job, latest)
-                before = UnderWay(jobs=active.jobs + ended.jobs).before(asked, job.batches, project.pages)
-                behind = replace(job, parameters=replace(asked, behind=names_of(before)))
-                try:
-                    started = await self._jobs.start(behind, latest.replaced_by(job), *more, own=own)
-                except (RowChanged, RowExists) as error:
-                    if error.key != latest.key:
-                        raise
-                    continue  # another job was planned meanwhile
-                for other, numbers in not_begun(before):
-                    await self._jobs.enqueue(other, numbers)
-                return started
-        raise RowChanged(key=job.id)
+        return await self._jobs.start(planned, *more, own=own)
 
     async def _reserve(
         self, project: Project, parameters: AutolabelParameters, batches: Sequence[Batch]
@@ -414,18 +384,16 @@ class Planner:
                 return True
         return False
 
-    async def _plan_waiting(self, new: "_New", heads: Sequence[Head], active: UnderWay) -> None:
-        taken = pages_of(active.documents)
+    async def _plan_waiting(self, new: "_New", heads: Sequence[Head], apart: Sequence[Batch]) -> None:
+        taken = pages_of(apart)
         free = (head for head in heads if head.number not in taken)
         waiting = [(h.number, sum(1 for e in h.entries if e.flags & Flag.WAITING)) for h in free]
         if not any(count for _, count in waiting):
             return
         ready = await self._for_uploads(new.project, heads, JobSource.WAITING)
-        batches = batches_of(waiting, self._batch_documents(ready), active.documents)
+        batches = batches_of(waiting, self._batch_documents(ready), apart)
         if affordable := await self._afford(new.project, ready, batches):
             parameters, more = affordable
-            before = active.before(parameters, batches, new.project.pages)
-            parameters = replace(parameters, behind=names_of(before))
             await self._create(JobKind.AUTOLABEL, new, parameters, batches, more)
 
     async def _afford(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from shared.domain.document import document_id
 from shared.domain.jobs import Job, JobStatus, Outcome
 from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import BATCH_DOCUMENTS, AzureOpenAIEngine, OpenAIOptions
@@ -420,27 +419,6 @@ async def test_answers_are_kept_where_the_engine_is_no_longer_configured(
     assert result_json(job)["outcomes"]["suggested"] == first
     assert result_json(job)["tokens"]["input"] == 100 * first
     assert await kept(app) == []
-
-
-async def test_documents_that_two_jobs_have_at_once_are_paid_once(
-    app: App, fake: FakeOpenAI, clock: Clock
-) -> None:
-    await upload(app, {f"{n}.txt": f"@Login {n} #held" for n in range(5)})
-    starting = [asyncio.create_task(app.container.autolabel.start("p", AutolabelRequest(ENGINE), "first"))]
-    await until_asked(fake, 5)
-    documents = tuple(document_id(f"{n}.txt") for n in range(5))
-    request = AutolabelRequest(ENGINE, documents=documents)
-    await app.container.autolabel.start("p", request, "second")
-    assert len(fake.requests) == 5
-    fake.released.set()
-    await asyncio.gather(*starting)
-    clock.move(30)
-    await app.drain()
-    first, second = [await app.container.autolabel.get("p", key) for key in ("first", "second")]
-    assert result_json(first)["outcomes"]["suggested"] == 5
-    assert result_json(second)["outcomes"]["skipped"] == 5
-    assert set(asked(fake).values()) == {1}
-    assert result_json(second).get("tokens") is None
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6])
