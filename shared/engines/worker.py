@@ -34,10 +34,10 @@ _AT_ONCE: Final = 100
 """Examples in a frame. Encoding one frame holds the interpreter for about a millisecond."""
 _IDLE_SECONDS: Final = 300
 _NICENESS: Final = 5
-"""Requests have priority where the processor is shared."""
+"""HTTP requests have priority on a shared processor."""
 FIT_SECONDS: Final = 780
-"""A fit may take so long, not counting the time it waits for others. With its reads this is within the limit of its
-job, at which the job is tried again: another try of such a fit would take as long."""
+"""The longest time for a fit, not counting the time it waits for others. It fails then, before the time limit of its
+job, which would be tried again: another try would take as long."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Options of glibc's `mallopt`."""
 _KEPT_BYTES: Final = 4 << 20
@@ -50,9 +50,10 @@ class Canceled(base.EngineError):
 
 @dataclass(eq=False, slots=True)
 class FitRequest:
-    """What `Engine.fit` is called with; `canceled` is set by `Worker.cancel`, `expired` when it takes too long.
+    """What `Engine.fit` is called with. `canceled` is set by `Worker.cancel`, `expired` if the fit takes too long.
 
-    `one_thread`: texts are encoded by one thread instead of as many as for predictions; all fits of a process alike.
+    `one_thread`: one thread encodes the texts instead of as many as for predictions. It is the same for all fits of a
+    process.
     """
 
     kind: ProjectKind
@@ -81,8 +82,8 @@ class Worker:
         return process.pid if process is not None and process.poll() is None else None
 
     def fit(self, request: FitRequest) -> bytes:
-        """The artifact; blocks. Raises EngineError as the engine does or when it takes too long, EngineUnavailable
-        when the child died, Canceled, OSError when no process can be started.
+        """The artifact; blocks. Raises EngineError as the engine does or if the fit takes too long, EngineUnavailable
+        if the child died, Canceled, and OSError if no process can be started.
         """
         with self._busy:
             timer = threading.Timer(FIT_SECONDS, self._expire, (request,))
@@ -126,7 +127,7 @@ class Worker:
             if request.expired:
                 text = f"The fit took more than {FIT_SECONDS // 60} minutes."
                 raise base.EngineError(text) from None
-            if retry:  # it may have ended just before, because it was idle
+            if retry:  # it may have ended just now, because it was idle
                 return self._attempt(request, retry=False)
             raise base.EngineUnavailable(
                 f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."

@@ -52,10 +52,10 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class LabelSnapshot:
-    """Labeled documents by id, as they were at one time; `unused`: others that are labeled and cannot be used, by
-    location, with the code of the reason. `edits`: how often categories had been renamed or removed by then, which says
-    what the labels are called now. `apart`: how many others are of a set that the split is not of. `divided`: it is the
-    sample of a percentage split, and the documents in `Test` are those that test.
+    """Labeled documents by id, as they were at one time. `unused`: labeled documents that cannot be used, by
+    location, with the code of the reason. `edits`: how many categories had been renamed or removed by then, to find
+    the labels' current names. `apart`: the number of labeled documents in sets that are not split. `divided`: these
+    are the sample of a percentage split, which has moved the documents for testing to `Test` and the others to `Train`.
     """
 
     documents: Mapping[str, Document]
@@ -65,7 +65,7 @@ class LabelSnapshot:
     divided: bool = False
 
     def sampled(self, project: Project, options: SplitOptions) -> "LabelSnapshot":
-        """As many of them as a training uses. The others of the sets that the split is of count as unused."""
+        """The part of them that a training uses. The rest of the sets that are split counts as unused."""
         usable = {key: d for key, d in self.documents.items() if options.uses(d.dataset)}
         apart = len(self.documents) - len(usable)
         parts = sample(self.to_split(project), options)
@@ -82,7 +82,7 @@ class LabelSnapshot:
         return LabelSnapshot(documents, {**self.unused, **beyond}, self.edits, apart, divided)
 
     def to_split(self, project: Project, among: Container[str] | None = None) -> list[SplitDocument]:
-        """The input of the split; `among`: of these ids only."""
+        """The input of the split; `among`: only these ids."""
         found = (item for item in self.documents.items() if among is None or item[0] in among)
         if not self.divided:
             return [SplitDocument(key, d.dataset, _labels(project, d)) for key, d in found]
@@ -151,7 +151,7 @@ class Evaluator:
         if body is None:
             return None
         documents, *rest, edits = await asyncio.to_thread(unpack, body)
-        # Of a training that an earlier version started, fewer values are known, or only counts of unused labels.
+        # Earlier versions stored fewer values, or only counts of the unused documents.
         unused: dict[str, str] = rest[0] if len(rest) in {1, 3} else {}
         apart, divided = rest[1:] if len(rest) == 3 else (0, False)
         return LabelSnapshot(decode_documents(documents), unused, edits, apart, divided)

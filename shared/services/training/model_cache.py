@@ -44,8 +44,7 @@ EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
 #: Of a note of a fit, while other workers note theirs.
 TRIES = 10
-#: A fit of an engine on more texts, which nobody asked for, reads so many at a time: people's saves wait behind those
-#: that are being read.
+#: On more texts than this, a fit reads only so many at a time: people's saves wait behind the reads in progress.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
@@ -103,9 +102,8 @@ class ModelCache:
 
         A caller's job (`request`) gets a model of the current labels; a fit that failed before the request is tried
         again. If labels change during each fit, the second fit after the request is used, so that a job does not wait
-        until people stop labeling.
-        Otherwise the last model is used until labels have changed enough since the last fit, even a failed one.
-        Without a model, a failed fit is not due again until labels change.
+        until people stop labeling. Otherwise the last model is used until labels have changed enough since the last
+        fit, even a failed one. Without a model, a failed fit is not due again until labels change.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -194,10 +192,10 @@ class ModelCache:
     async def _remember(
         self, project: Project, engine: Engine, made: LastFit, last: LastFit | None, asking: Job | None = None
     ) -> None:
-        """Note the fit; a model that two later ones have replaced is deleted, by a later fit if a job still uses it.
+        """Record the fit. A model that two later ones have replaced is deleted, by a later fit if a job still uses it.
 
-        `last` is the fit before, unless another worker has noted one since: then it is read again, so that the models
-        of both are known. Raises Unavailable.
+        `last`: the previous fit. If another worker has recorded one since, it is read again, so that no model is
+        forgotten. Raises Unavailable. `asking`: the job that the model is for.
         """
         for _ in range(TRIES):
             fit = _noted(made, last)
@@ -215,7 +213,7 @@ class ModelCache:
         raise Unavailable("Too many workers are preparing the engine; try again.", retry_after=1)
 
     async def _purge(self, project: Project, engine: Engine, fit: LastFit, asking: Job | None) -> None:
-        """Delete the replaced models that no job uses; the others, and what fails, are left to the next fit."""
+        """Delete the replaced models that no job uses. The next fit deletes the others, and those that failed."""
         try:
             jobs = await self._stores.jobs.open_jobs(project.incarnation, but=asking)
             if isinstance(engine, ServiceEngine) and any(map(_is_planned, jobs)):
@@ -252,7 +250,7 @@ class ModelCache:
     ) -> str:
         """Write the task of a service for the batches of a job; return the artifact. Raises EngineError, Unavailable.
 
-        `asking`: the job of a caller.
+        `asking`: the job that the model is for.
         """
         data = await engine.prepare(await self.task(project, engine, categories))
         artifact = f"{project.incarnation}/fitted/{derived_id(engine.name, hashlib.sha256(data).hexdigest())}"

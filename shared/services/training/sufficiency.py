@@ -25,9 +25,9 @@ def check_training(
     left_out: Sequence[LeftOut],
     apart: int = 0,
 ) -> None:
-    """Raises InvalidArgument with the rule that the split labels would break, and what `left_out` has as details.
+    """Raises InvalidArgument with the rule that the split labels would break, and `left_out` as details.
 
-    `apart`: how many more documents the Test set has.
+    `apart`: the number of labeled documents in the Test set that are not among `documents`.
     """
     train_set = [document for document in documents if document.dataset is Dataset.TRAIN]
     labeled = len(train_set)
