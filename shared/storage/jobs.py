@@ -189,11 +189,12 @@ class JobStore:
         rows = await self._table.query(INDEX if kind in _GLOBAL else incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda job: (job.created, job.id), reverse=True)
 
-    async def open_jobs(self, incarnation: str | None) -> "list[Job]":
-        """The jobs that have not ended, of one project or (None) those of the index."""
+    async def open_jobs(self, incarnation: str | None, *, but: Job | None = None) -> "list[Job]":
+        """The jobs that have not ended, of one project or (None) those of the index, except one that is known."""
         partition = INDEX if incarnation is None else incarnation
         low, high = key_range("open|")
-        rows = await self._table.query(partition, low, high)
+        known = open_job_key(but.kind, but.id) if but is not None else ""
+        rows = [row for row in await self._table.query(partition, low, high) if row.key != known]
         found = [await self._table.get(partition, job_key_of_open(row.key)) for row in rows]
         return [_decode(row) for row in found if row is not None]
 
