@@ -90,7 +90,11 @@ def root(
 @app.command()
 def login(
     url: Annotated[
-        str, typer.Argument(help="Address of the function app, such as https://NAME.azurewebsites.net.")
+        str,
+        typer.Argument(
+            help="Address of the function app, such as https://NAME.azurewebsites.net. Without a scheme it is https, "
+            "but http on localhost."
+        ),
     ],
     key: Annotated[
         str,

@@ -137,10 +137,11 @@ def container_client(storage: str, name: str) -> Any:
             "Files are uploaded to the storage account, not through the app: name it with --storage or "
             "LABELBRIDGE_STORAGE, as a connection string, a SAS URL, or the URL of the account."
         )
-    # A refused connection is reported within 10 seconds: before try n the SDK waits for the initial back-off plus the
-    # base to the power of n, more or less by the jitter. Its own delays add up to a minute and a half.
-    tries: dict[str, Any] = {"retry_total": 3, "connection_timeout": 10}
-    tries |= {"initial_backoff": 0, "increment_base": 1.5, "random_jitter_range": 0.5}
+    # Before retry n the SDK waits for the initial back-off plus the base to the power of n, more or less by the jitter:
+    # 3, 5 and 9 seconds. A refused connection is retried twice, so it is reported within 10 seconds. The SDK's own
+    # delays add up to a minute and a half.
+    tries: dict[str, Any] = {"retry_total": 3, "retry_connect": 2, "connection_timeout": 10}
+    tries |= {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 0.5}
     try:
         if not storage.startswith(("http://", "https://")):
             service = BlobServiceClient.from_connection_string(storage, **tries)

@@ -19,7 +19,9 @@ STARTING = "Function host is not running."
 LONGEST_PAUSE = 30.0
 
 #: How Python begins the message of a system error.
-_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+_NUMBER = re.compile(r"^\[(Errno|WinError) -?\d+\] ")
+# The answer of a server without TLS, in OpenSSL before and from 3.2.
+_NO_TLS = re.compile(r"wrong.version.number|record.layer.failure", re.IGNORECASE)
 
 _HOST_ANSWERS = {
     400: "The request has a header that the Functions host cannot read.",
@@ -186,7 +188,7 @@ def unreachable(base: httpx.URL, error: httpx.RequestError) -> NotReachable:
 
 def _cause(error: httpx.RequestError) -> str:
     text = _NUMBER.sub("", str(error).strip().rstrip("."))
-    if "WRONG_VERSION_NUMBER" in text:
+    if _NO_TLS.search(text):
         return "it does not use HTTPS; an address on your own machine begins with http://"
     return text or type(error).__name__
 

@@ -256,7 +256,7 @@ def test_storage_that_does_not_work_says_why(
     result = cli("upload", str(folder), status=status)
     assert sentence in result.err
     assert result.err.count("\n") == 1
-    assert len(pauses) == (3 if status == 3 else 0)
+    assert len(pauses) == (2 if status == 3 else 0)
     assert sum(pauses) < 10
 
 

@@ -13,10 +13,14 @@ import httpx
 import pytest
 import typer
 from aiohttp import web
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline.transport import HttpTransport
 
 from labelbridge.cli import session
 from labelbridge.cli.main import app as command_line
+from labelbridge.cli.upload import container_client
 from labelbridge.client import Client, project_sync, sync
+from labelbridge.client.errors import unreachable
 from tests.cli.terminal import Cli
 from tests.fakes.server import serve_in_thread
 
@@ -155,6 +159,33 @@ def test_every_answer_ends_with_a_sentence_and_json(cli: Cli, quick: None, answe
         cli.environment |= {"LABELBRIDGE_URL": url, "LABELBRIDGE_KEY": "k", "LABELBRIDGE_PROJECT": "x"}
         for words in (["login", url, "--key", "k"], ["projects", "list"], ["watch"]):
             refused(cli, words, answer)
+
+
+def test_an_upload_waits_for_a_storage_account_that_is_busy(monkeypatch: pytest.MonkeyPatch):
+    """Longer than for one that refuses connections, which is probably a wrong address."""
+    pauses: list[float] = []
+    monkeypatch.setattr(HttpTransport, "sleep", lambda _, seconds: pauses.append(seconds))
+    with serving("a page with 502") as url:
+        container = container_client(f"{url}/account?sig=x", "mails")
+        with pytest.raises(HttpResponseError):
+            container.get_container_properties()
+    assert len(pauses) == 3
+    assert sum(pauses) > 15
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1032)", "it does not use HTTPS"),
+        ("[SSL] record layer failure (_ssl.c:1032)", "it does not use HTTPS"),
+        ("[Errno 111] Connection refused", "cannot be reached (Connection refused)."),
+        ("[WinError 10061] No connection could be made", "cannot be reached (No connection could be made)."),
+        ("", "cannot be reached (ConnectError)."),
+    ],
+)
+def test_why_a_server_cannot_be_reached(text: str, shown: str):
+    """The words are those of OpenSSL before and from 3.2, of Linux and of Windows."""
+    assert shown in str(unreachable(httpx.URL("https://app"), httpx.ConnectError(text)))
 
 
 def refused(cli: Cli, words: list[str], answer: str) -> None:
