@@ -10,11 +10,12 @@ from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import JobKind, JobStatus, TrainResult
 from shared.domain.labels import EntityLabel, Labels, Region
 from shared.domain.names import Dataset, ProjectKind
-from shared.domain.training import SplitKind, SplitOptions, left_out
+from shared.domain.training import SplitDocument, SplitKind, SplitOptions, left_out
 from shared.engines.embedded.engine import EmbeddedEngine
 from shared.services.review.documents import DocumentPatch
 from shared.services.training.service import TrainRequest
 from shared.services.training.sufficiency import check_testing
+from shared.storage.rows import pack, unpack
 from shared.wire.api import job_json
 from tests.support.engines import NAME
 from tests.support.lives import living
@@ -304,9 +305,48 @@ async def test_a_large_project_is_trained_and_tested_with_some_of_its_documents(
     assert "07.txt" in read, "of a rare category, all are used"
     summary = json.loads(await app.container.trained_models.summary(app.name, "m"))
     assert summary["warnings"][0]["code"] == "MoreThanNeeded"
+    labels = {name: Labels(("Bike" if name == "07.txt" else "Car",)) for name in names}
+    chosen = training.sample(
+        [SplitDocument(document_id(name), Dataset.TRAIN, labels[name]) for name in names], SplitOptions()
+    )
+    assert chosen is not None
+    results = json.loads(await app.container.trained_models.results(app.name, "m"))
+    tested = {document_id(result["location"]) for result in results}
+    assert tested == set(chosen.test), "the sample is not split again"
 
     read.clear()
     await app.container.trained_models.evaluate(app.name, "m", SplitOptions(), "again")
     await app.drain()
     ended = await app.job(JobKind.EVALUATE, "again")
     assert (ended.status, len(read)) == (JobStatus.SUCCEEDED, 10)
+
+
+@pytest.mark.parametrize(
+    ("rest", "left"),
+    [
+        pytest.param([], [], id="documents alone"),
+        pytest.param([{"gone.txt": "BlobMissing"}], ["BlobMissing"], id="what cannot be used, by location"),
+        pytest.param([3, 4], [], id="counts of what cannot be used"),
+    ],
+)
+async def test_a_training_that_an_earlier_version_started_uses_the_labels_that_it_stored(
+    app: App, rest: list[object], left: list[str]
+) -> None:
+    await app.create(on_upload=False)
+    names = [f"{n}.txt" for n in range(8)]
+    await app.upload({name: f"text of {name}" for name in names})
+    await app.drain()
+    for name in names:
+        await app.label(name, "Bike" if name < "4.txt" else "Car")
+    job = await app.container.training.start(app.name, TrainRequest("m"), "train")
+    artifacts = app.container.stores.artifacts
+    stored = await artifacts.read(f"{job.incarnation}/models/{job.id}/labels")
+    assert stored is not None
+    documents, *_, edits = unpack(stored)
+    await artifacts.write(f"{job.incarnation}/models/{job.id}/labels", pack([documents, *rest, edits]))
+    await app.drain()
+
+    job = await app.container.training.get(app.name, "train")
+    assert (job.status, [warning.code for warning in job.warnings]) == (JobStatus.SUCCEEDED, left)
+    results = json.loads(await app.container.trained_models.results(app.name, "m"))
+    assert len(results) == 2
