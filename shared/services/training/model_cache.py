@@ -42,9 +42,9 @@ MAX_EXAMPLES = 5_000
 #: In how many pages examples for a service are sought, and their maximum length: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
-#: Of a note of a fit, while other workers note theirs.
+#: Attempts to record a fit while other workers record theirs.
 TRIES = 10
-#: On more texts than this, a fit reads only so many at a time: people's saves wait behind the reads in progress.
+#: On more labeled texts than this, a fit reads only so many at a time: people's saves wait behind the reads in progress.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 
@@ -317,7 +317,7 @@ class ModelCache:
                     others.append(document)
         pool = others[: min(MAX_POOL, total // POOL_SHARE)]
         chosen = (*labeled, *pool)
-        at_once = READERS_EACH if len(chosen) <= FEW_TEXTS else READS_AT_ONCE
+        at_once = READERS_EACH if len(labeled) <= FEW_TEXTS else READS_AT_ONCE
         texts = await read_texts(self._stores, project, chosen, at_once)
         examples = [
             example(project.kind, text, d.language, d.active_labels(project.active_studio) or Labels())

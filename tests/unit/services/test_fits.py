@@ -94,6 +94,9 @@ async def test_a_long_fit_reads_few_texts_at_a_time(
     await app.create(on_upload=False)
     await app.define("Refund")
     await label_more(app, 20)
+    await app.upload({"other.txt": "text"}, events=False)  # read, too, but not counted
+    await app.container.registering.scan(app.name, "others")
+    await app.drain()
     most = _count_reads(app, monkeypatch)
     await app.fit()
     assert (Counted.fits, most()) == ([21], at_once)
