@@ -22,6 +22,7 @@ from shared.domain.page import Head
 from shared.domain.project import Project
 from shared.engines.base import Engine, EngineError
 from shared.engines.registry import Engines
+from shared.services.jobs.dispatch import GIVEN_UP
 from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
@@ -50,37 +51,59 @@ class FitRunner:
     ) -> tuple[Fitted, Job | None]:
         """For a request, the model of the current labels; for uploads, the last one while another is fitted.
 
-        With `here`, also a short fit that the caller runs itself; if the caller does not, the fit's message runs it.
+        With `here`, also a short fit that the caller runs itself. If the caller dies, the fit's message runs it, or the
+        sweep where that message came while the caller still had the lease.
         """
         fitted = await self._models.current(project, engine, heads, request)
         if fitted.due is None:
             return fitted, None
+        if request is not None and not here and (failure := await self._failed_twice(request, engine)):
+            return Fitted(failure=failure), None
         short = here and label_counts(heads, project.active_studio).labeled <= FEW_TEXTS
         job, new = await self._start_now(fitted.due, SAFETY_SECONDS if short else 0)
         if job.status.ended and request is not None:  # it ended without a model; the request tries again
             again = replace(fitted.due, id=derived_job_id(job.id, request.id))
             job, new = await self._start(again, SAFETY_SECONDS if short else 0)
         if job.status.ended and not fitted.artifact:
-            reasons = [error.message for error in job.errors]
-            return Fitted(failure=" ".join(reasons) or "Fitting ended without a model."), None
+            return Fitted(failure=_reason_of(job)), None
         return fitted, job if new and short else None
 
+    async def _failed_twice(self, request: Job, engine: Engine) -> str:
+        """Why the last of at least two fits since the request failed; else empty.
+
+        A fit that was given up is not noted with the models, and each change of labels makes another fit due.
+        """
+        fits = await self._stores.jobs.list(request.incarnation, JobKind.FIT)
+        failed = [
+            fit
+            for fit in fits
+            if fit.status is JobStatus.FAILED
+            and fit.created >= request.created
+            and fit.parameters_as(FitParameters).engine == engine.name
+        ]
+        return _reason_of(failed[0]) if len(failed) > 1 else ""
+
     async def _start_now(self, job: Job, delay: int) -> tuple[Job, bool]:
-        """As `_start`, unless a fit waits already. One that was given up is tried again after a pause."""
+        """As `_start`, unless a fit waits already. One that was given up is tried again after a pause, one that ended
+        otherwise without a model at once.
+        """
         if (waiting := await self._waiting(job)) is not None:
             return waiting, False
         found, new = await self._start(job, delay)
         while found.status.ended:
-            tries = found.parameters_as(FitParameters).tries
-            if self._stores.clock() - found.updated < fit_pause(tries):
-                break
-            parameters = replace(found.parameters_as(FitParameters), tries=tries + 1)
+            parameters = found.parameters_as(FitParameters)
+            if any(error.code == GIVEN_UP for error in found.errors):
+                if self._stores.clock() - found.updated < fit_pause(parameters.tries):
+                    break
+                parameters = replace(parameters, tries=parameters.tries + 1)
             job = replace(job, id=derived_job_id(found.id, "again"), parameters=parameters)
             found, new = await self._start(job, delay)
         return found, new
 
     async def _waiting(self, job: Job) -> Job | None:
-        """A fit of the engine that will read the labels: also of two that have begun, one waits for the other."""
+        """A fit of the engine that will read the labels: an open one that has not begun, or one of two that have, of
+        which one waits for the other's lease.
+        """
         engine = job.parameters_as(FitParameters).engine
         fits = [
             other
@@ -101,11 +124,13 @@ class FitRunner:
     async def run(self, message: JobMessage) -> Project | None:
         """Fit the engine of a job. Returns the project if work that waited for the model can be planned.
 
-        A repeat finds what was done.
+        A repeat finds what was done, and returns the project again: who ended the fit may have died before planning.
         """
         job = await self._stores.jobs.find(message.incarnation, JobKind.FIT, message.job)
-        if job is None or job.status.ended:
+        if job is None:
             return None
+        if job.status.ended:
+            return await self._stores.directory.project_of(job)
         name = job.parameters_as(FitParameters).engine
         try:
             project = await self._stores.directory.read(message.project)
@@ -129,12 +154,13 @@ class FitRunner:
             project, engine, heads, since=since, retry=True, read=lambda: self._note(noted, halfway)
         )
         if (error := obstacle(fitted)) == FIT_RUNNING:
-            return None  # the holder of the lease requests the other fits when it ends
+            return None  # the holder of the lease requests the other fits when it ends; if it dies, the sweep does
         status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
         state = started if error else started.succeeded(self._stores.clock())
         result = FitResult(name, labeled, state)
         if fitted.changed and fitted.failure:  # before the fit ends, because a repeat then does nothing
             await self._report_failure(project, engine, heads, fitted)
+        await self._plan_after(job, "ended", SAFETY_SECONDS)  # in case this process dies before it plans
         await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
         return project
 
@@ -143,10 +169,16 @@ class FitRunner:
         if job.status.ended:
             return
         pause = fit_pause(job.parameters_as(FitParameters).tries)
-        plan_id = derived_job_id(job.id, "again")
-        message = PlanMessage(project=job.project, incarnation=job.incarnation, id=plan_id)
-        await self._jobs.queue(message, delay=int(pause.total_seconds()) + SAFETY_SECONDS)
+        await self._plan_after(job, "again", int(pause.total_seconds()) + SAFETY_SECONDS)
         await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
+
+    async def _plan_after(self, job: Job, why: str, delay: int) -> None:
+        """Have the documents that wait for a fit planned, also if its worker dies; sent before the fit ends, because a
+        repeat then does not send it.
+        """
+        plan_id = derived_job_id(job.id, why)
+        message = PlanMessage(project=job.project, incarnation=job.incarnation, id=plan_id)
+        await self._jobs.queue(message, delay=delay)
 
     async def _note(self, job: Job, result: FitResult) -> Job | None:
         """Record the progress of a fit. None: it has ended.
@@ -171,6 +203,10 @@ class FitRunner:
         job = Job.new(JobKind.AUTOLABEL, job_id, project, self._stores.clock(), asked)
         error = JobError("FitFailed", fitted.failure, "engine")
         await self._stores.jobs.create(replace(job, status=JobStatus.FAILED, errors=(error,)))
+
+
+def _reason_of(fit: Job) -> str:
+    return " ".join(error.message for error in fit.errors) or "Fitting ended without a model."
 
 
 def obstacle(fitted: Fitted, offer: Callable[[], str] = str) -> JobError | None:

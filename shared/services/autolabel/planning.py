@@ -34,7 +34,7 @@ from shared.engines.base import EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.fits import FIT_RUNNING, FitRunner, obstacle
 from shared.services.autolabel.under_way import pages_of, under_way
-from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage
+from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage, in_background
 from shared.services.jobs.stores import BudgetService, Stores
 from shared.services.training.model_cache import ModelCache
 from shared.storage.gateways.ports import Operation, RowChanged
@@ -150,22 +150,22 @@ class Planner:
         await self.plan_soon(name, incarnation, plan_id, self._window)
 
     async def plan_soon(self, name: str, incarnation: str, plan_id: str, delay: int = 0) -> None:
-        """Plan what a listing found: it is complete, so there is nothing to collect."""
+        """Plan at once what a listing found, or after a delay."""
         message = PlanMessage(project=name, incarnation=incarnation, id=plan_id)
         await self._jobs.queue(message, delay=delay)
 
     async def plan_job(self, job: Job, own: int = 0) -> Job:
         """Give a caller's job its model and its batches, and queue all but the first `own`.
 
-        A caller with batches of its own also runs a short fit, and then plans what waits for the model, behind this
-        job. Raises RowChanged if the job was planned meanwhile.
+        A caller with batches of its own also runs a short fit; what else waits for the model is planned beside these
+        batches. Raises RowChanged if the job, or the budget of its engine, was changed meanwhile.
         """
         fitted: list[Project] = []
         try:
             return await self._plan_job(job, own, fitted)
         finally:
-            for project in fitted:
-                await self._wake(project, job)
+            for project in fitted:  # a failure is logged; then messages plan what waits
+                in_background(self._wake(project, job))
 
     async def _plan_job(self, job: Job, own: int, fitted: list[Project]) -> Job:
         asked = job.parameters_as(AutolabelParameters)

@@ -8,7 +8,7 @@ from time import monotonic
 
 from shared import telemetry
 from shared.domain.autolabel import is_unlabeled
-from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound
+from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound, Unavailable
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, Job, JobKind, JobStatus, Outcome
 from shared.domain.labels import BANDS
 from shared.domain.page import EngineTally, add_engine_tallies, is_document_id
@@ -35,6 +35,7 @@ from shared.wire.json_codec import ValidationErrors
 log = logging.getLogger("labelbridge.jobs")
 
 MAX_NAMED = 20_000
+BUSY = "Too many jobs are being planned at the same time; the job is planned again."
 #: Batches that a request runs itself, how many at once, and for how many seconds it starts them: a batch that starts by
 #: then ends before the work that continues after a request is stopped.
 OWN_BATCHES, OWN_AT_ONCE, OWN_SECONDS = 8, 2, 60
@@ -232,8 +233,11 @@ class AutolabelService:
             return
         try:
             await self._planner.plan_job(job)
-        except RowChanged:
-            return  # planned, or canceled, meanwhile
+        except RowChanged as error:
+            found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+            if found is not None and found.status is JobStatus.NOT_STARTED:
+                raise Unavailable(BUSY, retry_after=1) from error
+            # it was planned, or canceled, meanwhile
 
     async def get(self, name: str, job_id: str) -> Job:
         project = await self._stores.directory.read(name)
@@ -311,7 +315,7 @@ class AutolabelService:
             try:
                 planned = await self._planner.plan_job(job, OWN_BATCHES)
             except RowChanged:
-                return  # planned, or canceled, meanwhile
+                return  # planned, or canceled, meanwhile; if not, its message, which comes later, plans it
             numbers = iter(range(min(OWN_BATCHES, len(planned.batches))))
 
             async def run_some() -> None:

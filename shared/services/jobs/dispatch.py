@@ -23,6 +23,8 @@ log = logging.getLogger("labelbridge.jobs")
 
 #: Seconds before a failed message is retried; after the last attempt its work is given up.
 PAUSES = (1, 2, 5, 10)
+#: The code of the error of a job that was given up.
+GIVEN_UP = "JobFailed"
 TOO_OFTEN = "The work failed five times; the log has the reasons."
 
 
@@ -114,7 +116,7 @@ class Dispatcher:
         job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
         if job is None:
             return
-        error = JobError("JobFailed", reason)
+        error = JobError(GIVEN_UP, reason)
         if kind.fail is not None:
             await kind.fail()(job, error)
         else:

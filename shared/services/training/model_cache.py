@@ -44,7 +44,7 @@ EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 LOADED = 8
 #: Attempts to record a fit while other workers record theirs.
 TRIES = 10
-#: On more labeled texts than this, a fit reads only so many at a time: people's saves wait behind the reads in progress.
+#: On more labeled texts than this, a fit reads only so many at a time: people's saves wait behind those reads.
 FEW_TEXTS, READS_AT_ONCE = 500, 2
 
 

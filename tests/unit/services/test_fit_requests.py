@@ -13,10 +13,11 @@ from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs import lifecycle
 from shared.services.jobs.lifecycle import JobMessage, parse
 from shared.services.training.service import TrainRequest
-from shared.storage.gateways.ports import StorageUnavailable
+from shared.storage.gateways.ports import RowChanged, StorageUnavailable
 from tests.support.engines import Counted
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json
+from tests.support.storage.faults import Crash
 from tests.support.storage.memory import MemoryStorage
 from tests.support.waiting import eventually
 
@@ -66,20 +67,108 @@ async def test_a_request_runs_a_short_fit_itself(app: Life) -> None:
     assert len(await app.container.autolabel.fits(app.name)) == 1
 
 
-async def test_a_fit_whose_request_dies_is_made_by_its_message(
-    app: Life, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_fit_whose_request_dies_is_made_by_its_message_or_the_sweep(
+    app: Life, monkeypatch: pytest.MonkeyPatch, *, early: bool
 ) -> None:
+    """`early`: the message came while the request was fitting."""
     await one_document(app)
     with monkeypatch.context() as patch:
         patch.setattr(Counted, "held", asyncio.Event())
         request = asyncio.create_task(app.container.autolabel.start(app.name, AutolabelRequest(), "job"))
         await eventually("a fit begins", fitting)
+        if early:
+            while app.sent.waiting:
+                await app.deliver(*app.sent.waiting.popleft())
         for task in (request, *(t for t in lifecycle._running if t.get_loop() is asyncio.get_running_loop())):
             task.cancel()
         await asyncio.gather(request, return_exceptions=True)
+    if early:
+        clock: Any = app.container.stores.clock
+        clock.move(60)
+        await app.container.maintenance.sweep()
     await app.drain()
     assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
     assert (await app.pending("a.txt"), Counted.fits) == (["Refund"], [1, 1])
+
+
+async def test_a_request_runs_its_batches_before_other_jobs_are_planned_and_though_that_fails(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_document(app)
+    hold, planner = asyncio.Event(), app.container.planner
+    wake, fit = planner._wake, Counted.fit
+
+    async def fails(*_: Any, **__: Any) -> list[Job]:
+        await hold.wait()
+        raise StorageUnavailable("busy")
+
+    async def before_an_outage(engine: Counted, *args: Any, **more: Any) -> bytes:
+        fitted = await fit(engine, *args, **more)
+        monkeypatch.setattr(planner, "_wake", fails)
+        return fitted
+
+    monkeypatch.setattr(Counted, "fit", before_an_outage)
+    job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    assert (job.status, await app.pending("a.txt")) == (JobStatus.SUCCEEDED, ["Refund"])
+    hold.set()
+    monkeypatch.setattr(planner, "_wake", wake)
+    await app.drain()
+    assert Counted.fits == [1]
+
+
+@pytest.mark.usefixtures("long_fits")
+async def test_a_job_whose_fit_ends_as_its_process_dies_is_planned_by_a_repeat_of_the_fit(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_document(app)
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    [message] = fit_messages(app)
+    app.sent.waiting.clear()
+
+    async def dies(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.planner, "_wake", dies)
+        with pytest.raises(Crash):
+            await app.deliver(*message)
+    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.NOT_STARTED
+    for _ in range(2):
+        await app.deliver(*message)
+        assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.RUNNING
+    await app.drain()
+    assert (await app.pending("a.txt"), Counted.fits) == (["Refund"], [1])
+
+
+@pytest.mark.usefixtures("long_fits")
+async def test_a_job_that_a_conflict_keeps_from_being_planned_is_planned_by_a_repeat_of_its_message(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_document(app)
+    await app.fit()
+    jobs, asked = app.container.stores.jobs, 0
+    save = jobs.save
+
+    async def beside_another(job: Job, *more: Any) -> Job:
+        nonlocal asked
+        if job.id == "job" and job.status is JobStatus.RUNNING:
+            asked += 1
+            raise RowChanged(key="usage")
+        return await save(job, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "save", beside_another)
+        job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+        [(_, body)] = app.sent.waiting
+        app.sent.waiting.clear()
+        await app.container.dispatcher.run_or_retry(parse(body))
+    assert (job.status, asked) == (JobStatus.NOT_STARTED, 2)
+    [again] = app.sent.waiting
+    for _ in range(2):
+        await app.deliver(*again)
+    await app.drain()
+    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
 
 
 async def test_a_request_whose_labels_change_during_its_fit_uses_them_as_they_then_are(
@@ -288,6 +377,29 @@ async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
     assert (ended.status, ended.errors[0].code) == (JobStatus.FAILED, "FitFailed")
     assert ended.errors[0].message == "The work failed five times."
     assert Counted.fits == []
+
+    assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
+
+
+@pytest.mark.usefixtures("long_fits")
+async def test_a_job_whose_fits_are_given_up_fails_though_labels_change_before_each(app: Life) -> None:
+    await one_document(app)
+    names = [f"{number}.txt" for number in range(4)]
+    await app.upload(dict.fromkeys(names, "text"), events=False)
+    await app.container.registering.scan(app.name, "again")
+    await app.drain()
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
+    for name in names[:2]:
+        [fit] = fit_messages(app)
+        app.sent.waiting.clear()
+        await app.container.dispatcher.give_up(parse(fit[1]), "The work failed five times.")
+        assert (await app.job(JobKind.AUTOLABEL, "first")).status is JobStatus.NOT_STARTED
+        await app.label(name, "Refund")
+        await app.container.autolabel.plan(JobMessage.of(await app.job(JobKind.AUTOLABEL, "first")))
+    ended = await app.job(JobKind.AUTOLABEL, "first")
+    assert (ended.status, ended.errors[0].code) == (JobStatus.FAILED, "FitFailed")
+    assert ended.errors[0].message == "The work failed five times."
+    assert len(await app.container.autolabel.fits(app.name)) == 2
 
     assert (await app.autolabel("second")).status is JobStatus.SUCCEEDED
 

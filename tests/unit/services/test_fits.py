@@ -8,7 +8,7 @@ import pytest
 
 from shared.domain.autolabel import fit_pause
 from shared.domain.document import Reading
-from shared.domain.jobs import Job, JobKind, JobStatus
+from shared.domain.jobs import FitParameters, Job, JobError, JobKind, JobStatus
 from shared.domain.names import FIT_QUEUE
 from shared.domain.training import SplitOptions
 from shared.services.jobs.dispatch import PAUSES, TOO_OFTEN
@@ -278,6 +278,65 @@ async def test_a_fit_that_is_given_up_in_an_outage_is_tried_again_after_a_pause(
     await app.drain()
     assert await app.pending("a.txt") == ["Refund"]
     assert Counted.fits == [1]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (JobStatus.CANCELLED, "ProjectReplaced"),
+        (JobStatus.FAILED, "NotEnoughLabels"),
+        (JobStatus.FAILED, "FitFailed"),
+        (JobStatus.SUCCEEDED, ""),
+    ],
+)
+async def test_a_fit_that_ended_without_a_model_is_made_at_once_unless_it_was_given_up(
+    app: Life, status: JobStatus, code: str
+) -> None:
+    project = await app.create()
+    await app.define("Refund")
+    message = parse((await _upload_until_the_fit(app))[1])
+    [fit] = await app.container.autolabel.fits(app.name)
+    errors = (JobError(code, "It ended."),) if code else ()
+    await app.container.planner.fits._jobs.end(fit, status, errors=errors)
+
+    await app.container.planner.plan_soon(app.name, project.incarnation, "plan")
+    await app.drain()
+    assert (await app.pending("a.txt"), Counted.fits) == (["Refund"], [1])
+    made, _ = await app.container.autolabel.fits(app.name)
+    assert made.parameters_as(FitParameters).tries == 0
+
+    await app.container.dispatcher.run(message)  # that of the fit that ended
+    await app.drain()
+    assert (len(await app.container.autolabel.fits(app.name)), Counted.fits) == (2, [1])
+
+
+async def test_what_waits_for_a_fit_is_planned_although_its_process_dies_at_its_end(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    message = await _upload_until_the_fit(app)
+    jobs = app.container.planner.fits._jobs
+    end = jobs.end
+
+    async def dies_after_it(*args: Any, **more: Any) -> None:
+        await end(*args, **more)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "end", dies_after_it)
+        with pytest.raises(Crash):
+            await app.deliver(*message)
+    [fit] = await app.container.autolabel.fits(app.name)
+    assert fit.status is JobStatus.SUCCEEDED
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
+
+    rows = await app.rows()
+    for _ in range(2):
+        await app.deliver(*message)
+        await app.drain()
+    assert (await app.rows(), Counted.fits) == (rows, [1])
 
 
 async def test_a_fit_that_failed_is_tried_again_when_labels_change_or_a_person_asks(
