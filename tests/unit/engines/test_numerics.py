@@ -114,7 +114,7 @@ def test_thousands_of_nearly_equal_documents_of_which_one_has_another_label(
 
 @st.composite
 def features(draw: st.DrawFn) -> Features:
-    """Rows of two parts; many depend on others, or are zero."""
+    """Rows of two parts; many depend on others, or are zero. Half of the sparse columns are of two rows at most."""
     rows, rank = draw(st.integers(1, 30)), draw(st.integers(0, 4))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     scale = draw(st.sampled_from([0.0, 1e-9, 1.0]))
@@ -122,22 +122,29 @@ def features(draw: st.DrawFn) -> Features:
     noisy = [(part + scale * rng.normal(size=part.shape)).astype(np.float32) for part in parts]
     for part in noisy:
         part[rng.random(rows) < 0.3] = 0
+    noisy[0][2:, ::2] = 0
     return Features(csr_array(noisy[0]), noisy[1])
+
+
+def coordinates(features: Features, documents: int, drawn: int = 30) -> _Coordinates:
+    """Columns of more than two rows count as common, so most features have common and rare ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.engines.embedded.features._FEW_ROWS", 2)
+        patch.setattr("shared.engines.embedded.classifier_training._MOST_SPANNING", drawn)
+        return _Coordinates.of(features, documents, 0)
 
 
 @given(features=features())
 def test_coordinates_keep_the_inner_products(features: Features):
     count = len(features.dense)
     rows = np.hstack([features.sparse.toarray(), features.dense]).astype(np.float64)
-    found = _Coordinates.of(features, count - 1, 0)
+    found = coordinates(features, count - 1)
     assert found.points @ found.points.T == pytest.approx(rows @ rows.T, rel=1e-3, abs=1e-3)
 
 
 @given(features=features(), drawn=st.integers(1, 30))
 def test_weights_give_the_scores_of_the_coordinates(features: Features, drawn: int):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.engines.embedded.classifier_training._MOST_SPANNING", drawn)
-        found = _Coordinates.of(features, len(features.dense), 0)
+    found = coordinates(features, len(features.dense), drawn)
     coefficients = np.random.default_rng(1).normal(size=(found.points.shape[1], 2))
     sparse, dense = found.in_features(coefficients)
     scores = features.sparse @ sparse + features.dense @ dense
