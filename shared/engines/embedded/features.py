@@ -74,7 +74,7 @@ class InnerProducts:
         return products
 
     def spanned(self, rows: Rows) -> "Spanned":
-        """These rows alone. It is the last use: the rest, which is large, is let go before they are copied."""
+        """These rows alone. Frees the column matrices first, the other rows after the copy. Call it last."""
         del self._common_columns, self._rare_columns, self._dense_columns
         found = Spanned(self._places, (self._common[rows], self._rare[rows]), self._dense[rows])
         del self._common, self._rare, self._dense
