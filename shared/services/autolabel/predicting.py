@@ -17,8 +17,8 @@ log = logging.getLogger("labelbridge.jobs")
 
 #: After this many failures without a success, the engine is given up: an attempt may cost time and money.
 MAX_FAILURES: Final = 5
-#: The longest that the last try waits for the engine, in seconds. The try before it may have taken BATCH_SECONDS in the
-#: same invocation; both together must be shorter than `functionTimeout`.
+#: The longest that the last attempt waits for the engine, in seconds. The one before may have taken BATCH_SECONDS in
+#: the same invocation; both together must be shorter than `functionTimeout`.
 LAST_TRY_SECONDS: Final = 500.0
 
 #: The types of the values of most predictions; those of other numbers, as of numpy, are converted.
@@ -38,8 +38,8 @@ async def predict(
 ) -> tuple[Predictions, Failures]:
     """Predictions by document id. Raises the engine's errors, so that the work is tried again.
 
-    `last_try`: in the last try, the beginning of the message for documents that fail. No error is raised then. If the
-    engine fails on a group of texts, it gets them one by one, and those that fail or time out are returned as failures.
+    `last_try`: in the last attempt, the beginning of the message for documents that fail. No error is raised then. If
+    the engine fails on several texts, it gets them one by one, and those that fail or time out are in the failures.
     """
     predictions: Predictions = {}
     failures: Failures = {}
