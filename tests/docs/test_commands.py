@@ -78,6 +78,7 @@ TESTED = {
     "pipx run": "tests/tooling/test_install_cli.py, by uvx",
     "python -m bench": "tests/scale/test_bench_report.py and tests/scale/test_short_bench.py",
     "python -m bench.during_fit": "minutes: prints times; tests/integration/engines/test_fits.py holds when fits run",
+    "python -m bench.engine_memory": "minutes: prints peaks; tests/unit/engines/test_worker.py holds what bounds them",
     "python -m bench.engines_speed": "minutes: prints times, which no test holds",
     "python -m bench.packed_texts": "minutes: prints times, which no test holds",
     "python -m devhost events": "tests/docs/test_examples.py",
