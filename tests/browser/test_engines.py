@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
 from tests.fakes.openai import FakeOpenAI
@@ -82,16 +82,23 @@ async def test_the_last_fit_is_shown_with_duration_and_reason(
     await expect(fit.get_by_text("2 labeled documents")).to_be_visible()
 
 
+async def _stop_polling(page: Page) -> None:
+    """Else what failed may be read again before *Try again* is used."""
+    await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+
+
 async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_asked_for_again(
     new_project: MakeProject, open_studio: OpenStudio
 ) -> None:
     project = await new_project()
     studio = await open_studio()
     page, address = studio.page, re.compile(r"/autolabel/fits\?")
+    await page.clock.install()
     await page.route(address, lambda route: route.fulfill(status=404))
     await studio.go(project.name, "autolabel")
     failure = page.get_by_role("alert")
     await expect(failure).to_have_count(1)
+    await _stop_polling(page)
 
     created = "2030-01-01T00:00:00Z"
     waiting = {
@@ -101,6 +108,7 @@ async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_
     await page.unroute(address)
     await page.route(address, lambda route: route.fulfill(json={"value": [waiting]}))
     await failure.get_by_role("button", name="Try again").click()
+    await page.clock.resume()
     fit = page.get_by_role("region", name="Last fit on labels")
     await expect(fit.get_by_role("progressbar")).to_be_visible()
     await expect(fit.get_by_text("labeled document")).to_have_count(0)
@@ -113,11 +121,14 @@ async def test_a_list_of_engines_that_cannot_be_read_says_why_and_is_asked_for_a
     project = await new_project()
     studio = await open_studio()
     page, address = studio.page, re.compile(r"/engines\?")
+    await page.clock.install()
     await page.route(address, lambda route: route.fulfill(status=404))
     await studio.go(project.name, "autolabel")
     failure = page.get_by_role("alert")
     await expect(failure).to_contain_text("The list of engines could not be read. The server does not know")
     assert await studio.at_all_sizes("engines that cannot be read") == {}
+    await _stop_polling(page)
     await page.unroute(address)
     await failure.get_by_role("button", name="Try again").click()
+    await page.clock.resume()
     await expect(failure).to_have_count(0)

@@ -34,11 +34,14 @@ FIT_RUNNING: Final = JobError("FitRunning", "A model is being fitted on the labe
 
 
 class FitRunner:
-    def __init__(self, stores: Stores, engines: Engines, models: ModelCache, jobs: JobService) -> None:
+    def __init__(
+        self, stores: Stores, engines: Engines, models: ModelCache, jobs: JobService, window: int
+    ) -> None:
         self._stores = stores
         self._engines = engines
         self._models = models
         self._jobs = jobs
+        self._window = window
 
     async def current(
         self,
@@ -160,7 +163,7 @@ class FitRunner:
         result = FitResult(name, labeled, state)
         if fitted.changed and fitted.failure:  # before the fit ends, because a repeat then does nothing
             await self._report_failure(project, engine, heads, fitted)
-        await self._plan_after(job, "ended", SAFETY_SECONDS)  # in case this process dies before it plans
+        await self._plan_after(job, "ended", self._window)
         await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
         return project
 

@@ -26,7 +26,7 @@ from shared.domain.jobs import (
     RegisterParameters,
     ScanParameters,
 )
-from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id, random_job_id
+from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
@@ -90,7 +90,7 @@ class Planner:
         self._engines = engines
         self._models = models
         self._jobs = jobs
-        self.fits = FitRunner(stores, engines, models, jobs)
+        self.fits = FitRunner(stores, engines, models, jobs, window)
         self._planning: dict[str, asyncio.Lock] = {}
         self._again: dict[str, tuple[str, float]] = {}  # the next repeat of a plan of this process, and when
         self._budgets = budgets
@@ -330,13 +330,15 @@ class Planner:
             await self._wake(project, None)
 
     async def _wake(self, project: Project, asking: Job | None) -> None:
-        """Request plans and fits that waited for this one, and plan waiting jobs before their messages are polled."""
+        """Request plans and fits that waited for this one, and plan waiting jobs before their messages are polled.
+
+        The fit has requested the plan of the documents that waited.
+        """
         jobs = await self._stores.jobs.open_jobs(project.incarnation)
         jobs = [job for job in jobs if asking is None or job.id != asking.id]
         waiting = [j for j in jobs if j.kind is JobKind.AUTOLABEL and j.status is JobStatus.NOT_STARTED]
         for job in (*waiting, *(job for job in jobs if job.kind is JobKind.FIT)):
             await self._jobs.send(job)
-        await self.plan_later(project.name, project.incarnation, random_job_id())
         for job in waiting:
             try:
                 await self.plan_job(job)
