@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import MakeProject, OpenStudio
+from tests.browser.studio import Studio
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.server import serve_in_thread
 from tests.support.api import accept, label, unique
@@ -82,6 +83,17 @@ async def test_the_last_fit_is_shown_with_duration_and_reason(
     await expect(fit.get_by_text("2 labeled documents")).to_be_visible()
 
 
+async def _unreadable(
+    address: re.Pattern[str], new_project: MakeProject, open_studio: OpenStudio
+) -> tuple[Studio, Locator]:
+    """The page *Autolabel* of a new project, which cannot read what is at the address, and what it says of that."""
+    project, studio = await new_project(), await open_studio()
+    await studio.page.clock.install()
+    await studio.page.route(address, lambda route: route.fulfill(status=404))
+    await studio.go(project.name, "autolabel")
+    return studio, studio.page.get_by_role("alert")
+
+
 async def _stop_polling(page: Page) -> None:
     """Else what failed may be read again before *Try again* is used."""
     await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
@@ -90,13 +102,9 @@ async def _stop_polling(page: Page) -> None:
 async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_asked_for_again(
     new_project: MakeProject, open_studio: OpenStudio
 ) -> None:
-    project = await new_project()
-    studio = await open_studio()
-    page, address = studio.page, re.compile(r"/autolabel/fits\?")
-    await page.clock.install()
-    await page.route(address, lambda route: route.fulfill(status=404))
-    await studio.go(project.name, "autolabel")
-    failure = page.get_by_role("alert")
+    address = re.compile(r"/autolabel/fits\?")
+    studio, failure = await _unreadable(address, new_project, open_studio)
+    page = studio.page
     await expect(failure).to_have_count(1)
     await _stop_polling(page)
 
@@ -118,13 +126,9 @@ async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_
 async def test_a_list_of_engines_that_cannot_be_read_says_why_and_is_asked_for_again(
     new_project: MakeProject, open_studio: OpenStudio
 ) -> None:
-    project = await new_project()
-    studio = await open_studio()
-    page, address = studio.page, re.compile(r"/engines\?")
-    await page.clock.install()
-    await page.route(address, lambda route: route.fulfill(status=404))
-    await studio.go(project.name, "autolabel")
-    failure = page.get_by_role("alert")
+    address = re.compile(r"/engines\?")
+    studio, failure = await _unreadable(address, new_project, open_studio)
+    page = studio.page
     await expect(failure).to_contain_text("The list of engines could not be read. The server does not know")
     assert await studio.at_all_sizes("engines that cannot be read") == {}
     await _stop_polling(page)

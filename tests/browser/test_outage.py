@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from shared.domain.document import document_id
 from tests.browser.conftest import MakeProject, OpenStudio
@@ -21,12 +21,8 @@ async def two_documents(open_studio: OpenStudio, new_project: MakeProject) -> tu
     return await open_studio(), project
 
 
-async def test_nothing_is_decided_while_the_next_document_is_loading(
-    open_studio: OpenStudio, new_project: MakeProject
-) -> None:
-    """The one before it is shown until then: a decision would be made on it, a note be written to it."""
-    studio, project = await two_documents(open_studio, new_project)
-    page = studio.page
+async def hold_the_second(page: Page) -> asyncio.Event:
+    """The text of b.txt does not come until the event is set."""
     go_on = asyncio.Event()
 
     async def hold(route: Route) -> None:
@@ -34,6 +30,16 @@ async def test_nothing_is_decided_while_the_next_document_is_loading(
         await route.continue_()
 
     await page.route(re.compile(rf"/{document_id('b.txt')}/text\?"), hold)
+    return go_on
+
+
+async def test_nothing_is_decided_while_the_next_document_is_loading(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """The one before it is shown until then: a decision would be made on it, a note be written to it."""
+    studio, project = await two_documents(open_studio, new_project)
+    page = studio.page
+    go_on = await hold_the_second(page)
     await studio.review(project.name)
     await studio.press("accept")
     await expect(page.locator(".pointed")).to_have_text("Loading the document…")
@@ -57,13 +63,7 @@ async def test_a_key_pressed_the_moment_a_document_appears_moves_on(
     """The page has only just put that document into the address, which must not bring it back."""
     studio, project = await two_documents(open_studio, new_project)
     page = studio.page
-    go_on = asyncio.Event()
-
-    async def hold(route: Route) -> None:
-        await go_on.wait()
-        await route.continue_()
-
-    await page.route(re.compile(rf"/{document_id('b.txt')}/text\?"), hold)
+    go_on = await hold_the_second(page)
     await page.evaluate(
         """() => {
             const replace = history.replaceState.bind(history);

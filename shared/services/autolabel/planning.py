@@ -330,7 +330,7 @@ class Planner:
             await self._wake(project, None)
 
     async def _wake(self, project: Project, asking: Job | None) -> None:
-        """Request plans and fits that waited for this one, and plan waiting jobs before their messages are polled.
+        """Send the jobs and fits that waited for this fit, and plan these jobs before their messages are polled.
 
         The fit has requested the plan of the documents that waited.
         """

@@ -342,13 +342,9 @@ async def test_one_fit_serves_all_who_wait_for_it(
 async def test_a_job_that_cannot_be_planned_after_a_fit_is_planned_by_its_message(
     app: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
-    await app.upload({"a.txt": "@Refund:73"}, events=False)
-    await app.container.registering.scan(app.name, "scan")
-    await app.drain()
+    await one_document(app)
     await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
-    [fit] = [body for queue, body in app.sent.waiting if queue == FIT_QUEUE]
+    [(_, fit)] = fit_messages(app)
 
     async def fails(*_: Any) -> Job:
         raise StorageUnavailable("busy")
@@ -364,11 +360,10 @@ async def test_a_job_that_cannot_be_planned_after_a_fit_is_planned_by_its_messag
 async def test_a_fit_that_is_given_up_fails_the_job_that_waits_for_it(
     app: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
+    await one_document(app)
     await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
     for _ in range(2):  # the request asks for one more fit
-        [fit] = [message for message in app.sent.waiting if message[0] == FIT_QUEUE]
+        [fit] = fit_messages(app)
         app.sent.waiting.remove(fit)
         await app.container.dispatcher.give_up(parse(fit[1]), "The work failed five times.")
         job = await app.job(JobKind.AUTOLABEL, "first")
@@ -408,10 +403,9 @@ async def test_a_job_whose_fits_are_given_up_fails_though_labels_change_before_e
 async def test_a_fit_that_is_given_up_has_the_time_of_its_end(
     app: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await app.create(on_upload=False)
-    await app.define("Refund")
+    await one_document(app)
     await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
-    [message] = [parse(body) for queue, body in app.sent.waiting if queue == FIT_QUEUE]
+    [message] = [parse(body) for _, body in fit_messages(app)]
 
     async def fails(*_: Any, **__: Any) -> None:
         raise StorageUnavailable("busy")
