@@ -41,7 +41,11 @@ POOL_SHARE, MAX_POOL = 20, 200
 MAX_EXAMPLES = 5_000
 #: In how many pages examples for a service are sought, and their maximum length: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
-LOADED = 8
+#: The maximum of the artifacts of cached models together, in bytes. A fitted model takes three to seven times as much
+#: memory, and a small one up to twenty times: each counts at least as an eighth of the limit, and all take about 64 MiB.
+#: The model of a service takes little, so it counts as its artifact.
+LOADED_BYTES = 10 * 2**20
+MIN_LOADED = LOADED_BYTES // 8
 #: Attempts to record a fit while other workers record theirs.
 TRIES = 10
 #: On more labeled texts than this, a fit reads only so many at a time: people's saves wait behind those reads.
@@ -78,7 +82,8 @@ def label_counts(heads: Iterable[Head], studio: Studio) -> LabelCounts:
 class ModelCache:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        #: Models and the bytes that they count as; the one that was used last is at the end.
+        self._loaded: OrderedDict[str, tuple[Model, int]] = OrderedDict()
         self._lock = asyncio.Lock()
 
     async def trained(self, project: Project, label: str | None) -> TrainedModel | None:
@@ -267,17 +272,23 @@ class ModelCache:
     async def load(self, engine: Engine, artifact: str) -> Model:
         """The model of an artifact, cached in memory. Raises FileNotFoundError if it was purged."""
         async with self._lock:
-            model = self._loaded.get(artifact)
-            if model is None:
+            found = self._loaded.get(artifact)
+            if found is None:
                 data = await self._stores.artifacts.read(artifact)
                 if data is None:
                     raise FileNotFoundError("The fitted model of the job no longer exists.")
-                model = await engine.load(data)
-                self._loaded[artifact] = model
-                while len(self._loaded) > LOADED:
-                    self._loaded.popitem(last=False)
+                size = len(data) if isinstance(engine, ServiceEngine) else max(len(data), MIN_LOADED)
+                self._make_room(size)  # first, so that they are not in memory together
+                found = self._loaded[artifact] = await engine.load(data), size
             self._loaded.move_to_end(artifact)
-            return model
+            return found[0]
+
+    def _make_room(self, size: int) -> None:
+        """Forget the models that were not used for longest; a model larger than the limit is kept alone."""
+        used = sum(size for _, size in self._loaded.values())
+        while self._loaded and used + size > LOADED_BYTES:
+            _, (_, freed) = self._loaded.popitem(last=False)
+            used -= freed
 
     async def _examples(
         self, project: Project, heads: Sequence[Head], categories: set[str], most: int
