@@ -84,26 +84,31 @@ async def test_the_last_fit_is_shown_with_duration_and_reason(
 
 
 async def _unreadable(
-    address: re.Pattern[str], new_project: MakeProject, open_studio: OpenStudio
+    address: re.Pattern[str], new_project: MakeProject, open_studio: OpenStudio, view: str
 ) -> tuple[Studio, Locator]:
-    """The page *Autolabel* of a new project, which cannot read what is at the address, and what it says of that."""
+    """A view of a new project, which cannot read what is at the address, and what it says of that."""
     project, studio = await new_project(), await open_studio()
+    if view == "overview":  # of a project without documents, it reads no engines
+        await project.upload({"a.txt": "@Login fails"})
+        await project.scan()
     await studio.page.clock.install()
     await studio.page.route(address, lambda route: route.fulfill(status=404))
-    await studio.go(project.name, "autolabel")
+    await studio.go(project.name, view)
     return studio, studio.page.get_by_role("alert")
 
 
 async def _stop_polling(page: Page) -> None:
     """Else what failed may be read again before *Try again* is used."""
     await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
+    # By then, a request that had just begun has been answered, too.
+    await page.evaluate("fetch('/studio/').then((answer) => answer.text())")
 
 
 async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_asked_for_again(
     new_project: MakeProject, open_studio: OpenStudio
 ) -> None:
     address = re.compile(r"/autolabel/fits\?")
-    studio, failure = await _unreadable(address, new_project, open_studio)
+    studio, failure = await _unreadable(address, new_project, open_studio, "autolabel")
     page = studio.page
     await expect(failure).to_have_count(1)
     await _stop_polling(page)
@@ -123,16 +128,19 @@ async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_
     await expect(failure).to_have_count(0)
 
 
+@pytest.mark.parametrize("view", ["autolabel", "overview"])
 async def test_a_list_of_engines_that_cannot_be_read_says_why_and_is_asked_for_again(
-    new_project: MakeProject, open_studio: OpenStudio
+    new_project: MakeProject, open_studio: OpenStudio, view: str
 ) -> None:
     address = re.compile(r"/engines\?")
-    studio, failure = await _unreadable(address, new_project, open_studio)
+    studio, failure = await _unreadable(address, new_project, open_studio, view)
     page = studio.page
     await expect(failure).to_contain_text("The list of engines could not be read. The server does not know")
-    assert await studio.at_all_sizes("engines that cannot be read") == {}
+    assert await studio.at_all_sizes(f"engines that cannot be read, {view}") == {}
     await _stop_polling(page)
     await page.unroute(address)
     await failure.get_by_role("button", name="Try again").click()
     await page.clock.resume()
     await expect(failure).to_have_count(0)
+    if view == "overview":
+        await expect(page.get_by_role("link", name="Suggest without labels")).to_be_visible()

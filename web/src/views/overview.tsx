@@ -95,7 +95,7 @@ export function Overview({ open }: { open: OpenProject }) {
         </p>
       )}
       {!!statistics?.total && statistics.byStatus.labeled < FEW_LABELS && may("Projects.Write") && (
-        <WithoutLabels open={open} />
+        <WithoutLabels open={open} away={!!jobs.error.value} />
       )}
       <div class="grid">
         <section class="card wide">
@@ -374,13 +374,23 @@ function LatestModel({ open }: { open: OpenProject }) {
   );
 }
 
-/** Offers an engine that needs no labels where there are too few for the embedded one. */
-function WithoutLabels({ open }: { open: OpenProject }) {
+/**
+ * Offers an engine that needs no labels where there are too few for the embedded one. `away`: the page says already
+ * that the server does not respond.
+ */
+function WithoutLabels({ open, away }: { open: OpenProject; away: boolean }) {
   const engines = usePoll(
     () => listEngines(open.name),
-    () => null,
+    (found) => (found ? null : REFRESH_MS),
     open.name,
   );
+  if (engines.error.value && !away)
+    return (
+      <Failure
+        message={`The list of engines could not be read. ${engines.error.value}`}
+        onRetry={engines.again}
+      />
+    );
   const without = withoutLabels(engines.data.value ?? []);
   if (!without) return null;
   return (
