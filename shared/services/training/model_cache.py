@@ -42,7 +42,7 @@ MAX_EXAMPLES = 5_000
 #: In how many pages examples for a service are sought, and their maximum length: each is sent with every document.
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 #: The maximum of the artifacts of cached models together, in bytes. A fitted model takes three to seven times as much
-#: memory, and a small one up to twenty times: each counts at least as an eighth of the limit, and all take about 64 MiB.
+#: memory, a small one up to twenty times: each counts at least as an eighth of the limit, and all take about 64 MiB.
 #: The model of a service takes little, so it counts as its artifact.
 LOADED_BYTES = 10 * 2**20
 MIN_LOADED = LOADED_BYTES // 8
