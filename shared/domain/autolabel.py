@@ -99,16 +99,25 @@ def _gone(document: Document | None, removes: bool) -> Inspection:
     return Inspection(document, None, (entry,))
 
 
+def needs_no_suggestion(document: Document, kind: ProjectKind) -> bool:
+    """Whether a person chose the only label that the document can have (rule A3)."""
+    return kind is ProjectKind.SINGLE_LABEL and document.labels is not None
+
+
 def suggest(
-    document: Document, text: str, predictions: Sequence[Prediction], source: Source, revision: str
+    document: Document, text: str, predictions: Sequence[Prediction] | None, source: Source, revision: str
 ) -> tuple[Document, DocumentOutcome | None]:
-    """The document with the suggestions of this job. Without an outcome: the content was planned before (rule A1)."""
+    """The document with the suggestions of this job. Without an outcome: the content was planned before (rule A1).
+
+    `predictions` None: the engine was not asked, because the document needed no suggestion. If its label was removed
+    since, its content is left to the next plan.
+    """
     if not source.named and not document.unplanned:
         return _again(document, source)
-    if source.rule.kind is ProjectKind.SINGLE_LABEL and document.labels is not None:
-        after = (
-            document if document.planned == document.content else replace(document, planned=document.content)
-        )
+    labeled = needs_no_suggestion(document, source.rule.kind)
+    if labeled or predictions is None:
+        planned = not labeled or document.planned == document.content
+        after = document if planned else replace(document, planned=document.content)
         return after, outcome(
             document, Outcome.SKIPPED, "AlreadyLabeled", "The document was labeled by hand."
         )

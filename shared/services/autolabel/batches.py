@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from shared import telemetry
-from shared.domain.autolabel import Inspection, Source, fail, inspect, outcome, selected, suggest
+from shared.domain.autolabel import (
+    Inspection,
+    Source,
+    fail,
+    inspect,
+    needs_no_suggestion,
+    outcome,
+    selected,
+    suggest,
+)
 from shared.domain.document import Document, Reading
 from shared.domain.errors import LabelingLocked, ProjectNotFound
 from shared.domain.jobs import (
@@ -73,6 +82,8 @@ class _Work:
     #: Documents that were not read because their container does not exist.
     unreachable: frozenset[str] = frozenset()
     predictions: dict[str, list[Prediction]] = field(default_factory=dict[str, list[Prediction]])
+    #: Documents for which the engine is not asked, because a person labeled them.
+    labeled: set[str] = field(default_factory=set[str])
     missing: tuple[str, ...] = ()
     number: int = 0
     check: Callable[[], Awaitable[None]] | None = None
@@ -226,7 +237,12 @@ class BatchRunner:
         for key, reading in work.readings.items():
             if reading is None or reading.text is None:
                 continue
-            if _may_suggest(known.get(key), reading, source):
+            document = known.get(key)
+            if not _may_suggest(document, reading, source):
+                continue
+            if document is not None and needs_no_suggestion(document, source.rule.kind):
+                work.labeled.add(key)
+            else:
                 texts[key] = reading.text
         if texts:
             with telemetry.timed("predict", engine=parameters.engine or ""):
@@ -328,8 +344,9 @@ class BatchRunner:
                     after, result = fail(inspection.after, source, work.failures[key])
                 else:
                     after, result = _step(
-                        inspection, reading, predictions, source, author.revision, locked=locked
-                    )
+                        inspection, reading, predictions, source, author.revision,
+                        locked=locked, labeled=key in work.labeled,
+                    )  # fmt: skip
                 if after is not inspection.before:
                     edits[key] = after
                 made.extend(_made(inspection.before, after))
@@ -377,8 +394,12 @@ def _step(
     revision: str,
     *,
     locked: bool,
+    labeled: bool,
 ) -> tuple[Document | None, DocumentOutcome | None]:
-    """The document after the inspection and the suggestions, and its outcome for the job."""
+    """The document after the inspection and the suggestions, and its outcome for the job.
+
+    `labeled`: there are no predictions, because it was labeled when the engine was asked.
+    """
     after = inspection.after
     if after is None or reading is None:
         gone = inspection.before if source is not None and source.named else None
@@ -394,7 +415,7 @@ def _step(
             rejection.code,
             rejection.message,
         ) if has_outcome and rejection else None
-    if predictions is None:
+    if predictions is None and not labeled:
         return after, None
     if locked:
         return after, outcome(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from shared import telemetry
-from shared.domain.autolabel import is_unlabeled
+from shared.domain.autolabel import is_unlabeled, needs_no_suggestion
 from shared.domain.errors import Conflict, InvalidArgument, JobNotFound, ModelNotFound, NotFound, Unavailable
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, Job, JobKind, JobStatus, Outcome
 from shared.domain.labels import BANDS
@@ -131,11 +131,14 @@ class AutolabelService:
         project = await self._stores.directory.read(name)
         await self._require_valid(project, request, locks=False)
         named = set(request.documents) if request.documents is not None else None
-        documents = records = characters = 0
+        documents = sent = records = characters = 0
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
-                if document.id in named if named is not None else is_unlabeled(document, project):
-                    documents += 1
+                if not (document.id in named if named is not None else is_unlabeled(document, project)):
+                    continue
+                documents += 1
+                if not needs_no_suggestion(document, project.kind):
+                    sent += 1
                     records += text_records(document.characters)
                     characters += document.characters
         chosen = (request.categories, project.settings.autolabel.categories, project.category_names)
@@ -147,7 +150,7 @@ class AutolabelService:
         if not isinstance(engine, ServiceEngine):
             return estimate
         task = await self._models.task(project, engine, categories)
-        tokens = engine.estimate(task, documents, characters)
+        tokens = engine.estimate(task, sent, characters)
         cost = engine.prices.cost(tokens) if tokens is not None else None
         return replace(estimate, tokens=tokens, cost=cost)
 

@@ -10,8 +10,17 @@ import pytest
 
 from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.errors import InvalidArgument
-from shared.domain.jobs import AutolabelParameters, Batch, Job, JobKind, JobStatus, RegisterParameters
-from shared.domain.names import Dataset
+from shared.domain.jobs import (
+    AutolabelParameters,
+    Batch,
+    Job,
+    JobKind,
+    JobStatus,
+    Outcome,
+    RegisterParameters,
+)
+from shared.domain.labels import Labels
+from shared.domain.names import Dataset, ProjectKind
 from shared.domain.project import AutolabelSettings, ProjectSettings
 from shared.domain.text import Prices
 from shared.engines.azure_openai.engine import BATCH_DOCUMENTS, AzureOpenAIEngine, OpenAIOptions
@@ -71,6 +80,90 @@ async def test_a_batch_that_is_delivered_again_asks_and_counts_nothing(app: App,
     [figures] = [engine for engine in await app.container.autolabel.engines("p") if engine.engine == ENGINE]
     assert (figures.tokens.input, figures.tokens.output) == (300, 30)
     assert figures.cost == pytest.approx((300 * 2 + 30 * 8) / 1e6)
+
+
+def _asked(fake: FakeOpenAI) -> list[str]:
+    return sorted(request["messages"][-1]["content"] for request in fake.requests)
+
+
+async def _outcomes(app: App, job_id: str = "job") -> dict[str, tuple[Outcome, str | None]]:
+    found = await app.container.autolabel.outcomes(app.name, job_id)
+    return {o.location: (o.outcome, o.error.code if o.error else None) for o in found}
+
+
+ALREADY_LABELED = (Outcome.SKIPPED, "AlreadyLabeled")
+
+
+async def test_a_named_document_with_a_label_is_not_sent_where_it_can_have_no_other(
+    app: App, fake: FakeOpenAI
+) -> None:
+    await app.upload({"a.txt": "@Login a", "b.txt": "@Login b"})
+    await app.drain()
+    await app.label("a.txt", "Refund")
+    named = tuple(map(document_id, ("a.txt", "b.txt")))
+    estimate = await app.container.autolabel.estimate(app.name, AutolabelRequest(ENGINE, documents=named))
+    only_b = AutolabelRequest(ENGINE, documents=named[1:])
+    assert estimate == replace(await app.container.autolabel.estimate(app.name, only_b), documents=2)
+
+    job = await app.autolabel(engine=ENGINE, documents=named)
+    assert _asked(fake) == ["@Login b"]
+    assert await _outcomes(app) == {"a.txt": ALREADY_LABELED, "b.txt": (Outcome.SUGGESTED, None)}
+    assert (job.status, result_json(job)["textRecords"]) == (JobStatus.SUCCEEDED, 1)
+    document = await app.document("a.txt")
+    assert document is not None
+    assert (document.labels, document.suggestions) == (Labels(categories=("Refund",)), None)
+    assert not document.unplanned
+
+    rows = await app.rows()
+    for queue, body in list(app.delivered):
+        await app.deliver(queue, body)
+    await app.drain()
+    assert (await app.rows(), len(fake.requests)) == (rows, 1)
+
+
+async def test_where_documents_can_have_several_labels_labeled_ones_are_sent(fake: FakeOpenAI) -> None:
+    async with serve(fake.app()) as url:
+        engine = AzureOpenAIEngine(OpenAIOptions(f"{url}/v1", "secret", "fake-model"), no_identity)
+        app = in_process(MemoryStorage(), engines={ENGINE: lambda: engine})
+        await app.create(ProjectKind.MULTI_LABEL)
+        changes = [CategoryChange("Refund"), CategoryChange("Login")]
+        await app.container.categories.put(app.name, changes, "tester")
+        await app.upload({"a.txt": "@Login a"})
+        await app.drain()
+        await app.label("a.txt", "Refund")
+        await app.autolabel(engine=ENGINE, documents=(document_id("a.txt"),))
+        await engine.aclose()
+    assert _asked(fake) == ["@Login a"]
+    assert await _outcomes(app) == {"a.txt": (Outcome.SUGGESTED, None)}
+
+
+@pytest.mark.parametrize("labeled_first", [True, False])
+async def test_a_label_that_changes_while_the_engine_is_asked_does_not_get_or_hide_a_suggestion(
+    app: App, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, *, labeled_first: bool
+) -> None:
+    await app.upload({"a.txt": "@Login a", "b.txt": "@Login b"})
+    await app.drain()
+    if labeled_first:
+        await app.label("a.txt", "Refund")
+    batches = app.container.batches
+    ask = batches._ask
+
+    async def meanwhile(*args: Any) -> None:
+        await ask(*args)
+        labels = None if labeled_first else Labels(categories=("Refund",))
+        await app.container.documents.set_labels(
+            app.name, document_id("a.txt"), ANY_VERSION, labels, "tester"
+        )
+
+    monkeypatch.setattr(batches, "_ask", meanwhile)
+    named = tuple(map(document_id, ("a.txt", "b.txt")))
+    await app.autolabel(engine=ENGINE, documents=named)
+    assert _asked(fake) == (["@Login b"] if labeled_first else ["@Login a", "@Login b"])
+    assert await _outcomes(app) == {"a.txt": ALREADY_LABELED, "b.txt": (Outcome.SUGGESTED, None)}
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.suggestions is None
+    assert document.waiting is labeled_first, "its content is left to the next plan"
 
 
 async def test_a_cancel_succeeds_if_the_stored_answers_cannot_be_deleted(
