@@ -20,6 +20,8 @@ from shared.domain.text import MAX_CHARACTERS, Offsets, whole_characters
 #: The end of a region over a text of unknown length: no text has more UTF-16 code units.
 END_OF_TEXT: Final = 2 * MAX_CHARACTERS
 MAX_ENTITY_LENGTH = 500
+#: Of a document: labels, and what an engine may predict for it.
+MAX_ENTITIES: Final = 100_000
 
 #: Width of a confidence band in the calibration chart, in hundredths; the last band ends at 100.
 BAND = 10
@@ -281,17 +283,12 @@ def select(
 ) -> tuple[Suggestion, ...]:
     """The predictions that become suggestions of a document with these labels, best first per place."""
     made = _unique(_convert(predictions, text, content, rule))
-    allowed = [
-        s
-        for s in made
-        if Rejected.of(s, content) not in rejected
-        and s.confidence >= rule.threshold
-        and fits(rule.kind, labels, s)
-    ]
+    allowed = [s for s in made if Rejected.of(s, content) not in rejected and s.confidence >= rule.threshold]
+    if rule.kind is ProjectKind.ENTITIES:
+        return _without_overlaps(allowed, labels)
+    allowed = [s for s in allowed if fits(rule.kind, labels, s)]
     if rule.kind is ProjectKind.SINGLE_LABEL:
         return tuple(sorted(allowed, key=lambda s: -s.confidence)[:1])
-    if rule.kind is ProjectKind.ENTITIES:
-        return _without_overlaps(allowed)
     return tuple(sorted(allowed, key=lambda s: (-s.confidence, s.category)))
 
 
@@ -335,14 +332,21 @@ def _unique(suggestions: Iterable[Suggestion]) -> list[Suggestion]:
     return list(best.values())
 
 
-def _without_overlaps(suggestions: list[Suggestion]) -> tuple[Suggestion, ...]:
-    """The surest of overlapping spans, in the order of the text."""
+def _without_overlaps(suggestions: list[Suggestion], labels: Labels | None) -> tuple[Suggestion, ...]:
+    """The surest of overlapping spans, in the order of the text, without those that overlap a label (rule A3).
+
+    There may be 100,000 of them, so they are not compared with each other: each marks its place in the text.
+    """
+    taken = bytearray(max((s.offset + s.length for s in suggestions), default=0))
+    for entity in labels.entities() if labels else ():
+        end = min(entity.end, len(taken))
+        if entity.offset < end:
+            taken[entity.offset : end] = b"x" * (end - entity.offset)
     kept: list[Suggestion] = []
     for suggestion in sorted(suggestions, key=lambda s: (-s.confidence, s.offset, s.length)):
-        if not any(
-            suggestion.offset < k.offset + k.length and k.offset < suggestion.offset + suggestion.length
-            for k in kept
-        ):
+        end = suggestion.offset + suggestion.length
+        if taken.find(b"x", suggestion.offset, end) < 0:
+            taken[suggestion.offset : end] = b"x" * suggestion.length
             kept.append(suggestion)
     return tuple(sorted(kept, key=lambda s: s.offset))
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, RootModel, WithJsonSchem
 
 from shared.domain.document import Document
 from shared.domain.labels import (
+    MAX_ENTITIES,
     MAX_ENTITY_LENGTH,
     EntityLabel,
     Labels,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 #: A document of 128,000 characters has at most twice as many UTF-16 code units.
 MAX_UNITS: Final = 2 * MAX_CHARACTERS
-MAX_ENTITIES: Final = 100_000
 NOTHING: Final = Labels()
 #: Characters of the name of a person.
 MAX_PERSON: Final = 200

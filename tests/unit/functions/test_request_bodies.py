@@ -14,9 +14,10 @@ from functions import call
 from functions.call import INLINE_BODY, check_names, in_thread, parse_body, require_length
 from functions.http import OPERATIONS, SMALL_BODY
 from shared.domain.errors import InvalidArgument, InvalidRequest, LengthRequired, NotFound
+from shared.domain.labels import MAX_ENTITIES
 from shared.domain.names import ProjectKind
 from shared.wire.autolabel import AutolabelBody
-from shared.wire.documents import MAX_ENTITIES, read_labels
+from shared.wire.documents import read_labels
 from shared.wire.projects import CategoriesBody
 from shared.wire.review import BulkBody, ReviewBody
 from shared.wire.training import PushBody
