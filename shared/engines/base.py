@@ -116,7 +116,7 @@ class Model(Protocol):
         """One list per text, in the order of the texts.
 
         Single-label: the best categories, surest first, never empty. Multi-label: the categories that the model
-        chooses, surest first. Entities: spans in the order of the text, without overlaps.
+        chooses, surest first. Entities: spans in the order of the text, without overlaps. At most 100,000 per text.
         """
         ...
 

@@ -52,7 +52,7 @@ from shared.engines.base import (
 )
 from shared.engines.registry import Engines
 from shared.services.autolabel.exchanges import Exchanges
-from shared.services.autolabel.predicting import checked, failure, log_last_try, predict
+from shared.services.autolabel.predicting import failure, log_last_try, predict
 from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
@@ -282,11 +282,8 @@ class BatchRunner:
             work.left_out += answer.left_out
             if answer.failure is not None:
                 work.failures[key] = answer.failure
-                continue
-            try:
-                [work.predictions[key]] = checked([answer.predictions], 1)
-            except EngineError as error:  # paid for, so it is not asked for again
-                work.failures[key] = JobError("BatchFailed", str(error))
+            else:
+                work.predictions[key] = list(answer.predictions)
 
     async def _answers(
         self, project: Project, work: _Work, model: Model, texts: Mapping[str, str], last_try: str | None

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from functools import partial
+from numbers import Integral
 from time import monotonic
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from shared.engines.base import (
     Text,
 )
 from shared.engines.registry import Engines
+from shared.services.autolabel.predicting import checked_answer
 from shared.services.jobs.dispatch import Later, reason_of
 from shared.services.jobs.stores import NOT_PAID, Paid, Stores
 from shared.storage.gateways.ports import StorageError
@@ -155,7 +157,7 @@ class Exchanges:
             exchange.give_up(JobError("BatchFailed", f"{last_try} {why}"))
         if exchange.waiting:
             exchange.give_up(JobError("Timeout", "The service did not answer within 24 hours."))
-        return exchange.answers(texts), _paid_for(exchange)
+        return _answers_of(exchange, texts), _paid_for(exchange)
 
     async def paid_answers(
         self,
@@ -187,7 +189,7 @@ class Exchanges:
 
         async def on_answer(place: int, answer: Answer) -> None:
             nonlocal changes
-            paid.add(asked[place], texts[asked[place]], answer)
+            paid.add(asked[place], texts[asked[place]], checked_answer(answer))
             changes += 1
             seen = changes
             async with writing:
@@ -211,7 +213,8 @@ class Exchanges:
         given = await model.answer(sent, allowance, deadline=deadline, on_answer=on_answer) if asked else []
         if stored < changes:
             await store()
-        answers = {key: answer for key, answer in zip(asked, given, strict=True) if not answer.unsent}
+        each = zip(asked, map(checked_answer, given), strict=True)
+        answers = {key: answer for key, answer in each if not answer.unsent}
         missing = [key for key in rest if key not in answers]
         if missing and last_try is None:
             raise Later(NEXT_SECONDS)
@@ -241,7 +244,7 @@ class Exchanges:
         known = {key: Text(text) for key, text in texts.items()}
         exchange.plan(known)
         exchange.give_up(reason)
-        return exchange.answers(known), _paid_for(exchange)
+        return _answers_of(exchange, known), _paid_for(exchange)
 
     async def _next(
         self, job: Job, model: ServiceModel, texts: Mapping[str, str], rest: Sequence[str]
@@ -312,9 +315,14 @@ class Exchanges:
         await self._stores.artifacts.write(_blob(job, number), data, content_type="application/json")
 
 
+def _answers_of(exchange: Exchange, texts: Mapping[str, Text]) -> dict[str, Answer]:
+    return {key: checked_answer(answer) for key, answer in exchange.answers(texts).items()}
+
+
 def _paid_for(exchange: Exchange) -> Paid:
-    """The attribute `paid` of an exchange, which one of EXTRA_ENGINES may lack."""
-    return Paid(records=getattr(exchange, "records", None))
+    """The attribute `records` of an exchange, which one of EXTRA_ENGINES may lack."""
+    records = getattr(exchange, "records", None)
+    return Paid(records=int(records) if isinstance(records, Integral) else None)
 
 
 def _wait(seconds: float) -> None:

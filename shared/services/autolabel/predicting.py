@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
 from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Final
 
 from shared import telemetry
 from shared.domain.jobs import JobError
-from shared.domain.labels import Prediction
-from shared.engines.base import Capabilities, EngineError, Model
+from shared.domain.labels import MAX_ENTITIES, Prediction
+from shared.domain.text import Tokens
+from shared.engines.base import Answer, Capabilities, EngineError, Model
 from shared.services.jobs.dispatch import reason_of
 
 log = logging.getLogger("labelbridge.jobs")
@@ -89,17 +92,46 @@ async def _singly(
 
 
 def checked(found: Any, count: int) -> list[list[Prediction]]:
-    """What an engine returned for this many texts. Raises EngineError unless there are predictions for each.
+    """What an engine returned for this many texts. Raises EngineError unless there are predictions for each, and at
+    most as many as a document can have labels (rule A18).
 
     A document with other values could not be stored, now or in any later try.
     """
     try:
-        lists = [[_checked(prediction) for prediction in predictions] for predictions in found]
+        lists = [_listed(predictions) for predictions in found]
     except TypeError:
         raise EngineError("The engine did not return a list of predictions for each text.") from None
     if len(lists) != count:
         raise EngineError(f"The engine returned {len(lists):,} lists of predictions for {count:,} texts.")
     return lists
+
+
+def checked_answer(found: Any) -> Answer:
+    """What a service answered for a text, as `checked`. What cannot be used is the failure of its document and not
+    raised: the answer is paid for, so it is not asked for again.
+    """
+    if not isinstance(found, Answer):
+        return _unusable(f"The engine returned {type(found).__name__} in place of an answer.")
+    counts = found.tokens.input, found.tokens.output, found.left_out
+    if not all(isinstance(number, Integral) for number in counts):
+        return _unusable("The engine reported what an answer used in other types than whole numbers.")
+    tokens, left_out = Tokens(int(counts[0]), int(counts[1])), int(counts[2])
+    try:
+        [predictions] = checked([found.predictions], 1)
+    except EngineError as error:
+        return replace(_unusable(str(error)), tokens=tokens, left_out=left_out)
+    return replace(found, predictions=tuple(predictions), tokens=tokens, left_out=left_out)
+
+
+def _unusable(reason: str) -> Answer:
+    return Answer(failure=JobError("BatchFailed", reason))
+
+
+def _listed(predictions: Iterable[Any]) -> list[Prediction]:
+    found = [_checked(prediction) for prediction in islice(predictions, MAX_ENTITIES + 1)]
+    if len(found) > MAX_ENTITIES:
+        raise EngineError(f"The engine returned more than {MAX_ENTITIES:,} predictions for a text.")
+    return found
 
 
 def _checked(found: Any) -> Prediction:

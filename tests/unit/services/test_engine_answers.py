@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, ClassVar, override
 
 import numpy as np
@@ -84,6 +85,10 @@ async def _until_given_up(app: Life) -> None:
         (
             lambda texts: [[{"category": "Refund"}] for _ in texts],
             "The engine returned dict in place of a prediction.",
+        ),
+        (
+            lambda texts: [repeat(Prediction("Refund", 0.73, 0, 3)) for _ in texts],
+            "The engine returned more than 100,000 predictions for a text.",
         ),
         (each(category=["Refund"]), "values have other types"),
         (each(category=None), "values have other types"),
