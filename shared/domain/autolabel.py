@@ -10,7 +10,7 @@ from math import ceil
 
 from shared.domain.document import Document, Reading, apply, new_document, with_changes
 from shared.domain.jobs import AutolabelParameters, DocumentOutcome, JobError, JobSource, Outcome
-from shared.domain.labels import Filter, Prediction, Rejected, SuggestionSet, select
+from shared.domain.labels import NONE_REJECTED, Filter, Prediction, Rejected, SuggestionSet, select
 from shared.domain.names import DocumentStatus, ProjectKind, Studio
 from shared.domain.page import Action, ContentChange, Deletion, HistoryEntry, LabelChange
 from shared.domain.project import Project
@@ -66,7 +66,7 @@ def inspect(
     language: str,
     reading: Reading | None,
     revision: str,
-    rejected: frozenset[Rejected] = frozenset(),
+    rejected: frozenset[Rejected] = NONE_REJECTED,
     *,
     removes: bool = True,
 ) -> Inspection:

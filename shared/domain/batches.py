@@ -9,16 +9,30 @@ from shared.domain.jobs import Batch
 MAX_BATCH_PAGES: Final = 32
 """Changed pages of a batch: with heads, history and the batch row they fit one transaction of 100 operations."""
 MAX_BATCH_DOCUMENTS: Final = 500
+MAX_LOADED_DOCUMENTS: Final = 1_000
+"""About how many documents a batch holds in memory: all those on its pages, whether or not it changes them."""
+
+
+def pages_at_once(documents: int, pages: int) -> int:
+    """On how many pages of a project MAX_LOADED_DOCUMENTS lie."""
+    return max(1, MAX_LOADED_DOCUMENTS * pages // max(1, documents))
 
 
 def batches_of(
-    documents: Iterable[tuple[int, int]], most: int = MAX_BATCH_DOCUMENTS, apart: Sequence[Batch] = ()
+    documents: Iterable[tuple[int, int]],
+    most: int = MAX_BATCH_DOCUMENTS,
+    apart: Sequence[Batch] = (),
+    *,
+    loaded: int = MAX_BATCH_PAGES,
+    whole: bool = False,
 ) -> list[Batch]:
     """Batches over (page, documents) in page order; pages without documents are passed over.
 
-    A batch with `most` documents takes no further page. No batch spans one in `apart` (none of the documents are in
-    those), because it would repeat that batch's work.
+    A batch with `most` documents, or with `loaded` pages, takes no further page; with `whole`, a batch loads all pages
+    of its range, also those without documents. No batch spans one in `apart` (none of the documents are in those),
+    because it would repeat that batch's work.
     """
+    most_pages = min(MAX_BATCH_PAGES, loaded)
     lows = sorted(batch.low for batch in apart)
     batches: list[Batch] = []
     pages: set[int] = set()
@@ -29,8 +43,9 @@ def batches_of(
         if last is None or (
             page not in pages
             and (
-                len(pages) == MAX_BATCH_PAGES
+                len(pages) == most_pages
                 or last.planned >= most
+                or (whole and page - last.low >= loaded)
                 or bisect_right(lows, page) > bisect_right(lows, last.low)
             )
         ):

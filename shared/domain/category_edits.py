@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shared.domain.document import Document, Undo
-from shared.domain.labels import Labels, SuggestionSet, suggestion_id
+from shared.domain.labels import Labels, Rejected, SuggestionSet, suggestion_id
 from shared.domain.project import Category, FormerName, Project
 
 #: Former names that a project remembers, the latest ones.
@@ -49,7 +49,7 @@ class CategoryEdit:
             labels=self._labels(document.labels),
             aml_labels=self._labels(document.aml_labels),
             suggestions=self._suggestions(document.content, document.suggestions, revision),
-            rejected=frozenset(r._replace(category=self.name(r.category)) for r in document.rejected),
+            rejected=self._rejected(document.rejected),
             undo=self._undo(document.content, document.undo, revision),
         )
         return document if after == document else replace(after, revision=revision)
@@ -64,9 +64,12 @@ class CategoryEdit:
             last,
             labels=self._labels(last.labels),
             suggestions=self._suggestions(content, last.suggestions, revision),
-            rejected=frozenset(r._replace(category=self.name(r.category)) for r in last.rejected),
+            rejected=self._rejected(last.rejected),
             earlier=self._undo(content, last.earlier, revision),
         )
+
+    def _rejected(self, rejected: frozenset[Rejected]) -> frozenset[Rejected]:
+        return rejected and frozenset(r._replace(category=self.name(r.category)) for r in rejected)
 
     def _labels(self, labels: Labels | None) -> Labels | None:
         return labels and labels.renamed(self.name)

@@ -4,13 +4,21 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
 from shared.domain.errors import InvalidArgument, PreconditionRequired
-from shared.domain.labels import Labels, Rejected, SuggestionSet, fit_regions, fits, span_errors
+from shared.domain.labels import (
+    NONE_REJECTED,
+    Labels,
+    Rejected,
+    SuggestionSet,
+    fit_regions,
+    fits,
+    span_errors,
+)
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, Studio
 from shared.domain.text import Offsets, Rejection, content_hash, first_words
 
@@ -77,7 +85,7 @@ class Document:
     rejection: Rejection | None = None
     problems: tuple[str, ...] = ()
     suggestions: SuggestionSet | None = None
-    rejected: frozenset[Rejected] = field(default_factory=frozenset[Rejected])
+    rejected: frozenset[Rejected] = NONE_REJECTED
     undo: Undo | None = None
     #: Notes among reviewers; neither changes what is suggested or learned.
     flagged: bool = False

@@ -75,7 +75,9 @@ def decide(
         if accepted
         else document.labeled_content,  # what is accepted is of the content now
         suggestions=with_changes(pending, items=left, revision=revision),
-        rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected},
+        rejected=document.rejected | {Rejected.of(s, document.content) for s in rejected}
+        if rejected
+        else document.rejected,
         undo=Undo(
             generation=generation,
             job_id=job_id,

@@ -1,17 +1,20 @@
 """The rows of a page and of its head: documents as compact JSON, packed.
 
 Of a document, defaults are left out, and so is what follows from other fields. Documents too large for a row are
-stored in blobs named by their content, which are written before the row.
+stored in blobs named by their content, which are written before the row. Strings that many documents have are read as
+one object (`intern`), because thousands of documents are held in memory.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from sys import intern
 from typing import Any
 
 from shared.domain.document import Document, Undo, document_id
 from shared.domain.labels import (
+    NONE_REJECTED,
     EntityLabel,
     Labels,
     Region,
@@ -82,10 +85,11 @@ def decode_labels(data: Json) -> Labels | None:
     if data is None:
         return None
     if isinstance(data, list):
-        return Labels(categories=tuple(data))  # pyright: ignore[reportUnknownArgumentType] - our own JSON
+        return Labels(categories=tuple(map(intern, data)))  # pyright: ignore[reportUnknownArgumentType] - our own JSON
     return Labels(
         regions=tuple(
-            Region(o, n, tuple(EntityLabel(c, eo, en) for c, eo, en in labels)) for o, n, labels in data["r"]
+            Region(o, n, tuple(EntityLabel(intern(c), eo, en) for c, eo, en in labels))
+            for o, n, labels in data["r"]
         )
     )
 
@@ -153,7 +157,12 @@ def decode_suggestions(data: Json, content: str) -> SuggestionSet | None:
         return None
     job_id, engine, model, generation, revision, items = data
     return SuggestionSet(
-        job_id, engine, model, generation, revision, tuple(_suggestion(i, content) for i in items)
+        intern(job_id),
+        intern(engine),
+        model and intern(model),
+        generation,
+        intern(revision),
+        tuple(_suggestion(i, content) for i in items),
     )
 
 
@@ -161,7 +170,7 @@ def _suggestion(item: list[Any], content: str) -> Suggestion:
     category, confidence, *place = item
     offset, length, *raw = place or (0, 0)
     key = suggestion_id(content, category, offset, length)
-    return Suggestion(key, category, confidence, offset, length, *raw)
+    return Suggestion(key, intern(category), confidence, offset, length, *raw)
 
 
 def _encode_rejected(rejected: frozenset[Rejected], content: str) -> Json:
@@ -179,7 +188,11 @@ def decode_gone(data: Json) -> dict[str, frozenset[Rejected]]:
 
 
 def _decode_rejected(data: Json, content: str) -> frozenset[Rejected]:
-    return frozenset(Rejected(content if c == "=" else c, *place) for c, *place in data)
+    return (
+        frozenset(Rejected(content if c == "=" else c, *place) for c, *place in data)
+        if data
+        else NONE_REJECTED
+    )
 
 
 def _encode_undo(undo: Undo | None, content: str) -> Json:
@@ -265,8 +278,8 @@ def decode_document(data: Mapping[str, Json]) -> Document:
     return Document(
         id=document_id(data["l"]),
         location=data["l"],
-        language=data["g"],
-        revision=data["v"],
+        language=intern(data["g"]),
+        revision=intern(data["v"]),
         blob_etag=data["e"],
         content=content,
         length=length,

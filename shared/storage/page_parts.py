@@ -23,7 +23,7 @@ MAX_BYTES = 24 * 1024 * 1024
 #: Of a part and its document, beside the texts and the items.
 OVERHEAD = 1_000
 #: Of an item of the document.
-ITEM_BYTES = 250
+ITEM_BYTES = 200
 
 
 def items_of(document: Document) -> int:
@@ -42,7 +42,7 @@ def items_of(document: Document) -> int:
 def _items(labels: Labels | None, suggestions: SuggestionSet | None) -> int:
     count = len(suggestions.items) if suggestions is not None else 0
     if labels is not None:
-        count += len(labels.categories) // 3  # a category alone takes a third of what an entity takes
+        count += len(labels.categories) // 20  # documents share the string of a category
         count += len(labels.regions) + sum([len(region.labels) for region in labels.regions])
     return count
 

@@ -35,7 +35,13 @@ from shared.domain.jobs import (
     JobSource,
     Outcome,
 )
-from shared.domain.labels import Filter, Prediction, by_current_names, rejected_by_current_names
+from shared.domain.labels import (
+    NONE_REJECTED,
+    Filter,
+    Prediction,
+    by_current_names,
+    rejected_by_current_names,
+)
 from shared.domain.names import random_id
 from shared.domain.page import Change, Edit, EngineTally, HistoryEntry, Page, page_of, suggestions_made
 from shared.domain.project import Project
@@ -323,7 +329,7 @@ class BatchRunner:
             for key, reading in work.readings.items():
                 if page_of(key, project.pages) != page.number:
                     continue
-                rejected = rejected_by_current_names(page.gone.get(key, frozenset()), project)
+                rejected = rejected_by_current_names(page.gone.get(key, NONE_REJECTED), project)
                 inspection = inspect(
                     page.documents.get(key),
                     work.locations[key],

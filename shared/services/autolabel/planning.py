@@ -12,7 +12,7 @@ from typing import Final
 
 from shared import telemetry
 from shared.domain.autolabel import is_unlabeled
-from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of
+from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of, pages_at_once
 from shared.domain.document import PLANNED_WHEN_READ, Document
 from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
 from shared.domain.jobs import (
@@ -361,11 +361,12 @@ class Planner:
         """
         project = new.project
         documents = [(page_of(u.document_id, project.pages), 1) for u in sorted(uploads, key=_BY_ID)]
-        batches = batches_of(documents, apart=apart)
+        loaded = _pages_at_once(project, heads)
+        batches = batches_of(documents, apart=apart, loaded=loaded)
         affordable = None
         if may := await self._may_suggest(project, uploads):
             ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
-            batches = batches_of(documents, self._batch_documents(ready), apart)
+            batches = batches_of(documents, self._batch_documents(ready), apart, loaded=loaded)
             affordable = await self._afford(project, ready, batches)
         parameters, more = affordable or (RegisterParameters(), [])
         kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
@@ -393,7 +394,8 @@ class Planner:
         if not any(count for _, count in waiting):
             return
         ready = await self._for_uploads(new.project, heads, JobSource.WAITING)
-        batches = batches_of(waiting, self._batch_documents(ready), apart)
+        loaded = _pages_at_once(new.project, heads)
+        batches = batches_of(waiting, self._batch_documents(ready), apart, loaded=loaded, whole=True)
         if affordable := await self._afford(new.project, ready, batches):
             parameters, more = affordable
             await self._create(JobKind.AUTOLABEL, new, parameters, batches, more)
@@ -436,9 +438,15 @@ def _may_get_suggestions(document: Document | None, project: Project) -> bool:
 
 
 def _selected(project: Project, heads: Sequence[Head], asked: AutolabelParameters, most: int) -> list[Batch]:
+    loaded = _pages_at_once(project, heads)
     if asked.documents is not None:
-        return batches_of(((page_of(key, project.pages), 1) for key in sorted(asked.documents)), most)
-    return batches_of(((h.number, _unlabeled(project, h)) for h in heads), most)
+        named = ((page_of(key, project.pages), 1) for key in sorted(asked.documents))
+        return batches_of(named, most, loaded=loaded)
+    return batches_of(((h.number, _unlabeled(project, h)) for h in heads), most, loaded=loaded, whole=True)
+
+
+def _pages_at_once(project: Project, heads: Sequence[Head]) -> int:
+    return pages_at_once(sum(len(head.entries) for head in heads), project.pages)
 
 
 def _unlabeled(project: Project, head: Head) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from shared import telemetry
-from shared.domain.batches import batches_of
+from shared.domain.batches import batches_of, pages_at_once
 from shared.domain.document import Document
 from shared.domain.errors import Conflict, InvalidArgument, LabelingLocked, ProjectNotFound
 from shared.domain.jobs import (
@@ -112,7 +112,8 @@ class BulkService:
             assignee=request.assignee,
             dataset=request.dataset,
         )
-        batches = batches_of((h.number, _suggested(h, project)) for h in heads)
+        loaded = pages_at_once(sum(len(h.entries) for h in heads), project.pages)
+        batches = batches_of(((h.number, _suggested(h, project)) for h in heads), loaded=loaded, whole=True)
         return await self._begin(project, JobKind.REVIEW, job_id, parameters, tuple(batches))
 
     async def get(self, name: str, kind: JobKind, job_id: str) -> Job:

@@ -9,6 +9,7 @@ from functools import partial
 from shared.domain.document import Document
 from shared.domain.jobs import JobError
 from shared.domain.labels import (
+    NONE_REJECTED,
     EntityLabel,
     Example,
     Labels,
@@ -240,7 +241,7 @@ def warnings_of(found: Iterable[LeftOut]) -> tuple[JobError, ...]:
 def _of_labels(document: Document) -> Document:
     """The document with only what a training needs: there may be 100,000 in memory."""
     return replace(
-        document, suggestions=None, rejected=frozenset(), undo=None, excerpt="", note="", blob_etag="",
+        document, suggestions=None, rejected=NONE_REJECTED, undo=None, excerpt="", note="", blob_etag="",
         planned="", revision="",
     )  # fmt: skip
 
