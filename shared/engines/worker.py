@@ -8,7 +8,6 @@ The child ends when its input ends, so it does not outlive its parent, and after
 """
 
 import atexit
-import ctypes
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from traceback import format_exception
 from typing import IO, Any, Final
 
-from shared import telemetry
+from shared import memory, telemetry
 from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
 from shared.engines import base
@@ -38,9 +37,6 @@ _NICENESS: Final = 5
 FIT_SECONDS: Final = 780
 """The longest time for a fit, not counting the time it waits for others. It fails then, before the time limit of its
 job, which would be tried again: another try would take as long."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Options of glibc's `mallopt`."""
-_KEPT_BYTES: Final = 4 << 20
 _MODEL, _ERROR = b"M", b"E"
 
 
@@ -243,7 +239,7 @@ def _exactly(stream: IO[bytes], count: int) -> bytes:
 def main() -> None:
     """The child: answers requests until its input ends, or until it has had no work for a while."""
     os.nice(_NICENESS)
-    _return_freed_memory()
+    memory.return_large_blocks()
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # so that output of a library is not part of the response
         received: queue.SimpleQueue[FitRequest] = queue.SimpleQueue()
@@ -255,16 +251,6 @@ def main() -> None:
                 os._exit(0)
             _write(answers, _answer(request))
             answers.flush()
-
-
-def _return_freed_memory() -> None:
-    """Return blocks of some MiB to the system when they are freed, for 2 % more CPU. Does nothing without glibc."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):
-        return
-    for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-        mallopt(option, _KEPT_BYTES)
 
 
 def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from shared import telemetry
+from shared import memory, telemetry
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.names import random_id
@@ -95,6 +95,8 @@ class Dispatcher:
             log.warning(text, *facts, extra=ids)  # the stack comes with the last attempt
             again = message.model_copy(update={"attempt": attempt + 1})
             await self._jobs.queue(again, delay=PAUSES[attempt - 1])
+        finally:
+            await memory.TRIMMER.trim()
 
     async def give_up(self, message: Work, reason: str) -> None:
         """Fail the work with the reason. Uploads of a plan stay pending, and the sweep plans them again."""

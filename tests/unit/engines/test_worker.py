@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -76,38 +75,6 @@ async def test_a_short_fit_encodes_with_as_many_threads_as_predictions_and_a_lon
             worker.close()
     assert models[False] == models[True]
     assert threads[False] - threads[True] == 1
-
-
-FREES = """
-import os
-
-from shared.engines import worker
-
-worker._return_freed_memory()
-
-
-def resident() -> int:
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-
-
-bytearray(8 << 20)  # after that, glibc would take such blocks from its heap
-before, blocks, others = resident(), [], []
-for _ in range(8):
-    blocks.append(bytearray(8 << 20))
-    others.append(bytearray(100_000))  # what is kept lies behind what is freed
-taken = resident() - before
-blocks.clear()
-print(taken, resident() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these options")
-def test_the_process_returns_the_memory_that_a_fit_has_freed():
-    command = [sys.executable, "-c", FREES]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    taken, kept = map(int, done.stdout.split())
-    assert taken >= 60
-    assert kept < 8
 
 
 @pytest.mark.parametrize("kind", list(ProjectKind))
