@@ -9,6 +9,7 @@ from shared.domain.errors import BadMessage
 from shared.domain.jobs import Job, JobKind, JobStatus
 from shared.domain.names import BATCH_QUEUE, FIT_QUEUE, WORK_QUEUE
 from shared.domain.schedule import Schedule
+from shared.memory import TRIMMER
 from shared.services.jobs.dispatch import PAUSES
 from shared.services.jobs.lifecycle import (
     FORMER_QUEUES,
@@ -91,8 +92,14 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
         delays.append(delay)
         await send(queue, body, delay=delay)
 
+    trimmed: list[int] = []
+
+    async def trim() -> None:
+        trimmed.append(tries)
+
     monkeypatch.setattr(app.sent, "send", noted)
     monkeypatch.setattr(app.container.registering, "run", fails)
+    monkeypatch.setattr(TRIMMER, "trim", trim)
     waiting, tries = [(WORK_QUEUE, JobMessage.of(job).model_dump_json())], 0
     with caplog.at_level(logging.WARNING):
         while waiting:
@@ -103,6 +110,7 @@ async def test_a_message_that_fails_comes_again_and_is_given_up_after_five_tries
 
     assert tries == len(PAUSES) + 1
     assert delays == list(PAUSES) == [1, 2, 5, 10]
+    assert trimmed == list(range(tries)), "freed memory is returned after each message"
     found = await app.container.stores.jobs.get(job.incarnation, job.kind, job.id)
     assert (found.status, found.errors[0].code) == (JobStatus.FAILED, "JobFailed")
     lines = [record for record in caplog.records if "(RuntimeError)" in record.getMessage()]

@@ -285,6 +285,34 @@ def test_what_is_remembered_counts_as_the_memory_that_it_takes(changes: dict[str
     assert 0.6 < with_parts / sum(part.size for part in parts) < 1.15
 
 
+def test_documents_share_what_is_equal_in_most_of_them() -> None:
+    made = SuggestionSet(
+        "job-of-both",
+        "an-engine",
+        "a-model",
+        1,
+        "made-by-both",
+        (Suggestion("id", "Name", Hundredths(9), 0, 0),),
+    )
+    undo = replace(UNDO, labels=Labels(("Name",)), suggestions=made)
+    plain = Document("a" * 22, "name.txt", "en-us", revision="of-both", labels=Labels(("Name",)))
+    text = to_json(page_codec.encode_document(replace(plain, suggestions=made, undo=undo)))
+    one, other = (page_codec.decode_document(json.loads(text)) for _ in range(2))
+
+    def shared(document: Document) -> list[object]:
+        assert document.labels and document.suggestions and document.undo
+        assert document.undo.labels
+        found = document.suggestions
+        return [
+            document.language, document.revision, document.rejected, document.undo.rejected,
+            document.labels.categories[0], document.undo.labels.categories[0],
+            found.job_id, found.engine, found.model, found.revision, found.items[0].category,
+        ]  # fmt: skip
+
+    assert one == other
+    assert [a is b for a, b in zip(shared(one), shared(other), strict=True)] == [True] * 11
+
+
 def test_a_part_is_computed_again_only_for_another_document() -> None:
     parts, project = PageParts(), PROJECTS[0]
     one, other = Document("a", "a.txt", "de"), Document("b", "b.txt", "de")
