@@ -300,8 +300,10 @@ def test_documents_share_what_is_equal_in_most_of_them() -> None:
     one, other = (page_codec.decode_document(json.loads(text)) for _ in range(2))
 
     def shared(document: Document) -> list[object]:
-        assert document.labels and document.suggestions and document.undo
-        assert document.undo.labels
+        assert document.labels is not None
+        assert document.suggestions is not None
+        assert document.undo is not None
+        assert document.undo.labels is not None
         found = document.suggestions
         return [
             document.language, document.revision, document.rejected, document.undo.rejected,
