@@ -117,7 +117,10 @@ async def list_fits(call: Call, query: PageQuery) -> Reply:
 
 @routes.add("GET", f"{FITS}/{{jobId}}", {200: JobModel}, role=Role.READ)
 async def get_fit(call: Call) -> Reply:
-    """Get the state of a fit: its engine, progress, times and, when it failed, the reason."""
+    """Get the state of a fit: its engine, progress, times and, when it failed, the reason.
+
+    While another fit of the engine runs, it has not started.
+    """
     return job_state(await call.container.autolabel.get_fit(call.project_name, call.path("jobId")))
 
 

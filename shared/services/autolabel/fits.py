@@ -148,23 +148,28 @@ class FitRunner:
         since = self._stores.clock()
         heads = await self._stores.pages.heads(project.scope)
         labeled = label_counts(heads, project.active_studio).labeled
-        seen = job.result_as(FitResult) or FitResult(name)
-        started = seen.training_status.begun(self._stores.clock())
-        if (noted := await self._note(job, FitResult(name, labeled, started))) is None:
-            return None
+        started = (job.result_as(FitResult) or FitResult(name)).training_status.begun(since)
         halfway = FitResult(name, labeled, replace(started, percent_complete=50))
         fitted = await self._models.fit(
-            project, engine, heads, since=since, retry=True, read=lambda: self._note(noted, halfway)
+            project,
+            engine,
+            heads,
+            since=since,
+            retry=True,
+            begun=lambda: self._note(job, FitResult(name, labeled, started)),
+            read=lambda: self._note(job, halfway),
         )
         if (error := obstacle(fitted)) == FIT_RUNNING:
-            return None  # the holder of the lease requests the other fits when it ends; if it dies, the sweep does
+            # Until the holder of the lease ends, this fit has not started. The holder requests it then; if it dies, the
+            # sweep does.
+            return None
         status = JobStatus.FAILED if error else JobStatus.SUCCEEDED
         state = started if error else started.succeeded(self._stores.clock())
         result = FitResult(name, labeled, state)
         if fitted.changed and fitted.failure:  # before the fit ends, because a repeat then does nothing
             await self._report_failure(project, engine, heads, fitted)
         await self._plan_after(job, "ended", self._window)
-        await self._jobs.end(noted, status, result=result, errors=(error,) if error else ())
+        await self._jobs.end(job, status, result=result, errors=(error,) if error else ())
         return project
 
     async def fail(self, job: Job, error: JobError) -> None:
@@ -183,19 +188,20 @@ class FitRunner:
         message = PlanMessage(project=job.project, incarnation=job.incarnation, id=plan_id)
         await self._jobs.queue(message, delay=delay)
 
-    async def _note(self, job: Job, result: FitResult) -> Job | None:
-        """Record the progress of a fit. None: it has ended.
+    async def _note(self, job: Job, result: FitResult) -> bool:
+        """Record the progress of a fit. False: it has ended.
 
         If two workers record theirs, one has the lease; neither must stop the other.
         """
         for _ in range(TRIES):
-            job = await self._stores.jobs.get(job.incarnation, job.kind, job.id)
-            if job.status.ended:
-                return None
-            noted = replace(job, status=JobStatus.RUNNING, updated=self._stores.clock(), result=result)
+            found = await self._stores.jobs.find(job.incarnation, job.kind, job.id)
+            if found is None or found.status.ended:
+                return False
+            noted = replace(found, status=JobStatus.RUNNING, updated=self._stores.clock(), result=result)
             with suppress(RowChanged):
-                return await self._stores.jobs.save(noted)
-        return job
+                await self._stores.jobs.save(noted)
+                break
+        return True
 
     async def _report_failure(
         self, project: Project, engine: Engine, heads: Sequence[Head], fitted: Fitted

@@ -143,13 +143,15 @@ class ModelCache:
         *,
         since: datetime | None = None,
         retry: bool = False,
+        begun: Callable[[], Awaitable[bool]] | None = None,
         read: Callable[[], Awaitable[object]] | None = None,
     ) -> Fitted:
         """Fit the engine on the labels of the active studio, unless that was done; `retry`: even if it failed.
 
-        `since`: a time before the heads were read. `read` is called when the documents have been read. One fit of an
-        engine runs at a time in a project: a result without artifact, failure or missing labels means that
-        another worker has the lease. Raises Unavailable, StorageUnavailable, EngineUnavailable for temporary failures.
+        `since`: a time before the heads were read. `begun` is called when this worker has the lease, and says whether
+        to go on; `read`, when the documents have been read. One fit of an engine runs at a time in a project: a result
+        without artifact, failure or missing labels means that another worker has the lease. Raises Unavailable,
+        StorageUnavailable, EngineUnavailable for temporary failures.
         """
         counts = label_counts(heads, project.active_studio)
         missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
@@ -167,6 +169,9 @@ class ModelCache:
         artifact, failure = f"{project.incarnation}/fitted/{learned}", ""
         try:
             async with heartbeat(lease, self._stores.clock):
+                if begun is not None and not await begun():
+                    await lease.release(self._stores.clock(), "")
+                    return Fitted()
                 await self._stores.artifacts.write(artifact, await self._fit(project, engine, read))
         except LeaseLost:
             return Fitted()

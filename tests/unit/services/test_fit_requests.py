@@ -248,6 +248,61 @@ async def test_while_a_fit_runs_one_more_waits_however_often_it_is_due(
 
 
 @pytest.mark.usefixtures("long_fits")
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_a_fit_that_waits_for_another_one_has_not_started(
+    app: Life, monkeypatch: pytest.MonkeyPatch, *, given_up: bool
+) -> None:
+    await one_document(app)
+    await app.upload({"b.txt": "text"}, events=False)
+    await app.container.registering.scan(app.name, "again")
+    await app.drain()
+    monkeypatch.setattr(Counted, "held", asyncio.Event())
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "first")
+    [fit] = fit_messages(app)
+    app.sent.waiting.clear()
+    running = asyncio.create_task(app.deliver(*fit))
+    await eventually("a fit begins", fitting)
+    await app.label("b.txt", "Refund")
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "second")
+    [message] = fit_messages(app)
+
+    async def states() -> list[tuple[JobStatus, JobStatus, int]]:
+        """Of the fits, the newest first."""
+        found = [
+            (job.status, job.result_as(FitResult)) for job in await app.container.autolabel.fits(app.name)
+        ]
+        return [
+            (status, result.training_status.status, result.training_status.percent_complete)
+            for status, result in found
+            if result is not None
+        ]
+
+    for _ in range(2):
+        await app.deliver(*message)
+        assert await states() == [
+            (JobStatus.NOT_STARTED, JobStatus.NOT_STARTED, 0),
+            (JobStatus.RUNNING, JobStatus.RUNNING, 50),
+        ]
+    if given_up:
+        for _ in range(2):
+            await app.container.dispatcher.give_up(parse(message[1]), "The work failed five times.")
+        assert (await states())[0] == (JobStatus.FAILED, JobStatus.FAILED, 0)
+    assert Counted.held is not None
+    Counted.held.set()
+    await running
+    first_ended = app.container.stores.clock()
+    await app.drain()
+    assert Counted.fits == [1, 2]
+    waited, *_ = await app.container.autolabel.fits(app.name)
+    result = waited.result_as(FitResult)
+    assert (waited.status, result and result.labeled_documents) == (JobStatus.SUCCEEDED, 2)
+    assert result is not None
+    assert (result.training_status.start_date_time or first_ended) > first_ended
+    for job_id in ("first", "second"):
+        assert (await app.job(JobKind.AUTOLABEL, job_id)).status is JobStatus.SUCCEEDED
+
+
+@pytest.mark.usefixtures("long_fits")
 async def test_a_job_that_waits_for_a_fit_uses_the_model_of_a_training_that_succeeds_first(app: Life) -> None:
     await one_document(app)
     await app.upload({"b.txt": "text"}, events=False)
@@ -410,7 +465,7 @@ async def test_a_fit_that_is_given_up_has_the_time_of_its_end(
     async def fails(*_: Any, **__: Any) -> None:
         raise StorageUnavailable("busy")
 
-    monkeypatch.setattr(app.container.model_cache, "fit", fails)
+    monkeypatch.setattr(app.container.model_cache, "_fit", fails)
     with pytest.raises(StorageUnavailable):
         await app.container.dispatcher.run(message)
     ends: list[datetime | None] = []

@@ -310,6 +310,33 @@ async def test_a_fit_that_ended_without_a_model_is_made_at_once_unless_it_was_gi
     assert (len(await app.container.autolabel.fits(app.name)), Counted.fits) == (2, [1])
 
 
+async def test_a_fit_that_ends_before_it_has_the_lease_fits_nothing(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await app.create()
+    await app.define("Refund")
+    queue, body = await _upload_until_the_fit(app)
+    jobs = app.container.stores.jobs
+    acquire = jobs.acquire
+
+    async def after_its_end(*args: Any) -> Any:
+        await app.container.dispatcher.give_up(parse(body), TOO_OFTEN)
+        return await acquire(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "acquire", after_its_end)
+        for _ in range(2):
+            await app.deliver(queue, body)
+    [fit] = await app.container.autolabel.fits(app.name)
+    assert (fit.status, Counted.fits) == (JobStatus.FAILED, [])
+
+    clock: Any = app.container.stores.clock
+    clock.move(fit_pause(0).total_seconds())
+    await app.container.planner.plan_soon(app.name, project.incarnation, "plan")
+    await app.drain()
+    assert (await app.pending("a.txt"), Counted.fits) == (["Refund"], [1]), "the lease was released"
+
+
 async def test_what_waits_for_a_fit_is_planned_although_its_process_dies_at_its_end(
     app: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
