@@ -165,6 +165,14 @@ def fit_pause(tries: int) -> timedelta:
     return min(FIT_AFTER * 2 ** min(tries, 10), MAX_FIT_PAUSE)
 
 
+PLAN_PAUSE, MAX_PLAN_PAUSE = timedelta(minutes=2), timedelta(hours=1)
+
+
+def plan_pause(tries: int) -> timedelta:
+    """After how long a plan that was given up is tried again without a new upload: ever longer."""
+    return min(PLAN_PAUSE * 2 ** min(tries, 10), MAX_PLAN_PAUSE)
+
+
 @dataclass(frozen=True, slots=True)
 class LabelCounts:
     """How many documents are labeled, and how many have each category (entities: how many spans)."""

@@ -241,8 +241,12 @@ MAX_MARKED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Mark:
+    """`again`: when the project is to be planned again, because a plan was given up, the `tries`-th in a row."""
+
     at: datetime
     etag: str
+    again: datetime | None = None
+    tries: int = 0
 
 
 class ActiveProjects:
@@ -262,16 +266,24 @@ class ActiveProjects:
         now = self._clock()
         if now - MARKED_FOR < self._marked.get(incarnation, datetime.min.replace(tzinfo=UTC)) <= now:
             return
-        await self._table.commit(INDEX, [UpsertReplace(active_key(incarnation), {"v": 1, "at": now})])
+        await self._write(incarnation, {"v": 1, "at": now})
         if len(self._marked) >= MAX_MARKED:
             self._marked.clear()
         self._marked[incarnation] = now
 
+    async def plan_again(self, incarnation: str, again: datetime, tries: int) -> None:
+        """Note that a plan was given up, the `tries`-th in a row, and when the sweep is to plan again."""
+        await self._write(incarnation, {"v": 1, "at": self._clock(), "again": again, "tries": tries})
+
+    async def _write(self, incarnation: str, values: dict[str, Value]) -> None:
+        """Merged, so that renewing a mark keeps the plan that it asks for."""
+        await self._table.commit(INDEX, [UpsertMerge(active_key(incarnation), values)])
+
     async def all(self) -> dict[str, Mark]:
         """The marks by incarnation."""
         rows = await self._table.query(INDEX, *key_range(active_key("")))
-        found = ((row.key.split("|", 1)[1], row.values.get("at"), row.etag) for row in rows)
-        return {incarnation: Mark(at, etag) for incarnation, at, etag in found if isinstance(at, datetime)}
+        found = ((row.key.split("|", 1)[1], _mark(row)) for row in rows)
+        return {incarnation: mark for incarnation, mark in found if mark is not None}
 
     async def unmark(self, incarnation: str, mark: Mark) -> None:
         """Delete a mark, unless it was renewed."""
@@ -279,6 +291,13 @@ class ActiveProjects:
             await self._table.commit(INDEX, [Delete(active_key(incarnation), mark.etag)])
         except (RowChanged, RowMissing):
             return
+
+
+def _mark(row: Row) -> Mark | None:
+    at, again = row.values.get("at"), row.values.get("again")
+    if not isinstance(at, datetime):
+        return None
+    return Mark(at, row.etag, again if isinstance(again, datetime) else None, int_of(row.values, "tries"))
 
 
 def holder_of(asked: RequestedEdit) -> str:

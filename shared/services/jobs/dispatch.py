@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from shared import memory, telemetry
+from shared.domain.autolabel import plan_pause
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.names import random_id
@@ -99,7 +100,9 @@ class Dispatcher:
             await memory.TRIMMER.trim()
 
     async def give_up(self, message: Work, reason: str) -> None:
-        """Fail the work with the reason. Uploads of a plan stay pending, and the sweep plans them again."""
+        """Fail the work with the reason. The sweep plans again: uploads, which stay pending, at once; what else waits,
+        after a pause.
+        """
         name, attributes = _named(message)
         with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
             await self._give_up(message, reason)
@@ -109,6 +112,9 @@ class Dispatcher:
         telemetry.count("labelbridge.work.given_up", kind=name)
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
             log.error("Giving up after repeated failures: %s", _described(message))
+            if isinstance(message, PlanMessage):
+                again = self._stores.clock() + plan_pause(message.tries)
+                await self._stores.active.plan_again(message.incarnation, again, message.tries + 1)
             return
         kind = self._jobs.kinds.of(message.kind)
         if isinstance(message, BatchMessage):

@@ -67,9 +67,13 @@ class Message(OfProject, BaseModel):
 
 
 class PlanMessage(Message):
-    """Plan what waits in a project: pending uploads, content not planned."""
+    """Plan what waits in a project: pending uploads, content not planned.
+
+    `tries`: how many plans in a row were given up before this one.
+    """
 
     id: Id
+    tries: Annotated[int, Field(ge=0)] = 0
 
 
 class BatchMessage(Message):

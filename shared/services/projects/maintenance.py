@@ -22,6 +22,7 @@ from shared.services.jobs.lifecycle import (
     RECONCILE,
     JobMessage,
     JobService,
+    PlanMessage,
     in_flight,
     parse,
 )
@@ -193,6 +194,7 @@ class MaintenanceService:
             mark
             and not jobs
             and self._is_old(mark)
+            and (mark.again is None or mark.again <= self._stores.clock())
             and not await self._stores.pending.any(project.incarnation)
             and not await self._stores.outbox.any(project.incarnation)
         ):
@@ -200,14 +202,17 @@ class MaintenanceService:
             await self._stores.active.unmark(project.incarnation, mark)
 
     async def _plan_idle(self, project: Project, mark: Mark) -> None:
-        """Plan again before a project counts as idle: documents may wait for a plan whose message was lost.
+        """Plan again before a project counts as idle: documents may wait for a plan whose message was lost or given up.
 
         What that plan began is no reason for another: blobs may be gone, and their documents wait for a listing.
         """
         planned = self._planned_idle.pop(project.incarnation, None)
-        if planned is None or mark.at - planned > IDLE_PLAN_WORKS:
+        if mark.again is not None or planned is None or mark.at - planned > IDLE_PLAN_WORKS:
             plan_id = derived_job_id(project.incarnation, "idle", mark.at.isoformat())
-            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+            plan = PlanMessage(
+                project=project.name, incarnation=project.incarnation, id=plan_id, tries=mark.tries
+            )
+            await self._jobs.queue(plan)
             self._planned_idle[project.incarnation] = self._stores.clock()
 
     async def _free(self, project: Project) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +11,16 @@ import pytest
 from shared import telemetry
 from shared.connection.binding import Binding, StudioKind
 from shared.connection.state import Connection
+from shared.domain.autolabel import plan_pause
 from shared.domain.document import ANY_VERSION, document_id
 from shared.domain.jobs import AutolabelParameters, Batch, Job, JobKind, JobSource, JobStatus
 from shared.domain.names import Studio
-from shared.services.jobs.lifecycle import PlanMessage
+from shared.services.jobs.dispatch import PAUSES, TOO_OFTEN
+from shared.services.jobs.lifecycle import PlanMessage, Work, parse
 from shared.services.projects.maintenance import PartsFailed
 from shared.services.review.documents import DocumentPatch
+from shared.storage.gateways.ports import StorageUnavailable
+from tests.support.lives import living
 from tests.support.services import App, Clock, in_process, logged
 from tests.support.storage.faults import Faults
 from tests.support.storage.memory import MemoryStorage
@@ -116,6 +121,83 @@ async def test_documents_whose_plan_was_lost_are_planned_before_a_project_counts
     clock.move(200)
     await app.container.maintenance.sweep()
     assert not await app.container.stores.active.all()
+
+
+async def waits_for_a_plan(app: App) -> PlanMessage:
+    """a.txt, which could get a suggestion, and a plan, which was not delivered."""
+    project = await app.create()
+    await app.upload({"a.txt": "@Refund:73 please"})
+    await app.drain()  # without a category, no suggestion
+    await app.define("Refund")
+    app.sent.waiting.clear()
+    return PlanMessage(project=project.name, incarnation=project.incarnation, id="plan")
+
+
+async def test_documents_whose_plan_is_given_up_in_an_outage_are_planned_after_it(clock: Clock) -> None:
+    down = False
+    faults = Faults(lambda call: StorageUnavailable("busy") if down and call.service == "table" else None)
+    app = living(MemoryStorage(clock=clock), clock, faults=faults)
+    plan: Work = await waits_for_a_plan(app)
+    dispatcher, sweep = app.container.dispatcher, app.container.maintenance.sweep
+    for tries in range(3):
+        down = True
+        for _ in PAUSES:
+            await dispatcher.run_or_retry(plan)
+            plan = parse(app.sent.waiting.pop()[1])
+        for _ in range(2):  # the host delivers it again, and moves it to the poison queue in the end
+            with pytest.raises(StorageUnavailable):
+                await dispatcher.run_or_retry(plan)
+        down = False
+        for _ in range(2):
+            await app.container.stores.queues.send("work-poison", plan.model_dump_json())
+            app.sent.waiting.clear()
+            await app.container.queue_sweep.run("document_uploaded")
+
+        clock.move(plan_pause(tries).total_seconds() - 1)
+        await sweep()
+        assert not app.sent.waiting, "too early"
+        clock.move(2)
+        for _ in range(2):
+            await sweep()
+        [(_, body)] = app.sent.waiting
+        app.sent.waiting.clear()
+        plan = parse(body)
+    assert await app.pending("a.txt") == []
+    for _ in range(2):
+        await dispatcher.run_or_retry(plan)
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
+
+    for _ in range(2):
+        clock.move(200)
+        await sweep()
+        await app.drain()
+    assert not await app.container.stores.active.all()
+
+
+async def test_a_plan_that_always_fails_is_tried_about_once_an_hour(app: App, clock: Clock) -> None:
+    plan: Work = await waits_for_a_plan(app)
+    await app.container.dispatcher.give_up(plan, TOO_OFTEN)
+    plans = 0
+    for _ in range(24 * 60):
+        clock.move(60)
+        await app.container.maintenance.sweep()
+        while app.sent.waiting:
+            plans += 1
+            await app.container.dispatcher.give_up(parse(app.sent.waiting.popleft()[1]), TOO_OFTEN)
+    assert 24 <= plans <= 30
+
+
+async def test_a_mark_that_is_renewed_still_asks_for_a_plan(clock: Clock) -> None:
+    storage = MemoryStorage()
+    app, other = in_process(storage, clock), in_process(storage, clock)
+    again = clock.now + timedelta(minutes=2)
+    await app.container.stores.active.plan_again("i", again, 3)
+    clock.move(60)
+    await other.container.stores.active.mark("i")
+    mark = (await app.container.stores.active.all())["i"]
+    assert (mark.again, mark.tries) == (again, 3)
+    assert mark.at > clock.now - timedelta(seconds=1)
 
 
 async def test_documents_that_began_to_wait_on_pages_of_a_job_are_planned_after_it(clock: Clock) -> None:
