@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final
 
 from shared import telemetry
-from shared.domain.autolabel import is_unlabeled
+from shared.domain.autolabel import is_unlabeled, needs_no_suggestion
 from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of, pages_at_once
 from shared.domain.document import PLANNED_WHEN_READ, Document
 from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
@@ -218,7 +218,8 @@ class Planner:
         records = 0
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
-                if document.id in wanted if wanted is not None else is_unlabeled(document, project):
+                chosen = document.id in wanted if wanted is not None else is_unlabeled(document, project)
+                if chosen and not needs_no_suggestion(document, project.kind):
                     records += text_records(document.characters)
         return records
 

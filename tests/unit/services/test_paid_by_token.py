@@ -137,6 +137,25 @@ async def test_where_documents_can_have_several_labels_labeled_ones_are_sent(fak
     assert await _outcomes(app) == {"a.txt": (Outcome.SUGGESTED, None)}
 
 
+async def test_a_job_that_names_only_labeled_documents_fits_its_budget_and_asks_nothing(
+    fake: FakeOpenAI,
+) -> None:
+    async with serve(fake.app()) as url:
+        engine = AzureOpenAIEngine(OpenAIOptions(f"{url}/v1", "secret", "fake-model"), no_identity)
+        app = in_process(
+            MemoryStorage(), engines={ENGINE: lambda: engine}, engine_budgets=f'{{"{ENGINE}": 0}}'
+        )
+        await app.create()
+        await app.container.categories.put(app.name, [CategoryChange("Refund")], "tester")
+        await app.upload({"a.txt": "@Refund a"})
+        await app.drain()
+        await app.label("a.txt", "Refund")
+        job = await app.autolabel(engine=ENGINE, documents=(document_id("a.txt"),))
+        await engine.aclose()
+    assert (job.status, job.errors, fake.requests) == (JobStatus.SUCCEEDED, (), [])
+    assert await _outcomes(app) == {"a.txt": ALREADY_LABELED}
+
+
 @pytest.mark.parametrize("labeled_first", [True, False])
 async def test_a_label_that_changes_while_the_engine_is_asked_does_not_get_or_hide_a_suggestion(
     app: App, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, *, labeled_first: bool
