@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -81,11 +82,17 @@ def encode_labels(labels: Labels | None) -> Json:
     }
 
 
+@lru_cache(1_000)
+def _classes(*names: str) -> Labels:
+    """Documents with equal classes share one object."""
+    return Labels(tuple(map(intern, names)))
+
+
 def decode_labels(data: Json) -> Labels | None:
     if data is None:
         return None
     if isinstance(data, list):
-        return Labels(categories=tuple(map(intern, data)))  # pyright: ignore[reportUnknownArgumentType] - our own JSON
+        return _classes(*data)
     return Labels(
         regions=tuple(
             Region(o, n, tuple(EntityLabel(intern(c), eo, en) for c, eo, en in labels))

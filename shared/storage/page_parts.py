@@ -42,7 +42,6 @@ def items_of(document: Document) -> int:
 def _items(labels: Labels | None, suggestions: SuggestionSet | None) -> int:
     count = len(suggestions.items) if suggestions is not None else 0
     if labels is not None:
-        count += len(labels.categories) // 20  # documents share the string of a category
         count += len(labels.regions) + sum([len(region.labels) for region in labels.regions])
     return count
 

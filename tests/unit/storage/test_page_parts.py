@@ -307,7 +307,7 @@ def test_documents_share_what_is_equal_in_most_of_them() -> None:
         found = document.suggestions
         return [
             document.language, document.revision, document.rejected, document.undo.rejected,
-            document.labels.categories[0], document.undo.labels.categories[0],
+            document.labels, document.undo.labels,
             found.job_id, found.engine, found.model, found.revision, found.items[0].category,
         ]  # fmt: skip
 
