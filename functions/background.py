@@ -265,7 +265,7 @@ async def run_batch(message: func.QueueMessage) -> None:
 
 @triggers.queue(f"{QUEUES}-{FIT_QUEUE}")
 async def run_fit(message: func.QueueMessage) -> None:
-    """Train or evaluate a model."""
+    """Fit a model for suggestions, or train or evaluate a model."""
     await handle(message)
 
 
