@@ -15,6 +15,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import large
 from bench.idle import PROJECTS, idle, import_cpu
@@ -42,9 +43,23 @@ def machine() -> dict[str, str | int | None]:
     }
 
 
-def compare(old: Path, new: Path) -> str:
-    """NEW divided by OLD for each figure that both have."""
-    before, after = (json.loads(path.read_text())["figures"] for path in (old, new))
+def read_figures(name: str) -> dict[str, Any]:
+    """The figures of a result by their names. Raises ValueError, which says what is wrong with the file."""
+    if not name:
+        raise ValueError("Two results are needed")
+    try:
+        figures = json.loads(Path(name).read_text("utf-8"))["figures"]
+        if all({"value", "host_cpu", "azurite_cpu"} <= figure.keys() for figure in figures.values()):
+            return figures
+    except OSError as error:
+        raise ValueError(f"{name}: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise ValueError(f"{name} is not a result of the bench")
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The later figures divided by the earlier ones, for each that both results have."""
     lines = [f"{'figure':<58}{'old':>10}{'new':>10}{'new/old':>9}{'host CPU':>10}{'azurite':>9}"]
     for name in before.keys() & after.keys():
         was, now = before[name], after[name]
@@ -114,11 +129,15 @@ def main() -> int:
     )
     parser.add_argument("--idle", action="store_true", help="measure storage calls with nothing to do")
     parser.add_argument("--out", type=Path, help="where the JSON goes; default bench/results/")
-    parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"), help="compare two results")
+    parser.add_argument("--compare", nargs=2, metavar=("OLD", "NEW"), help="compare two results")
     parser.add_argument("--into", type=Path, help="a Markdown file with the two lines <!-- bench -->")
     arguments = parser.parse_args()
     if arguments.compare:
-        print(compare(*arguments.compare))
+        try:
+            print(compare(*map(read_figures, arguments.compare)))
+        except ValueError as error:
+            print(f"{error}; usage: make bench-compare OLD=a.json NEW=b.json", file=sys.stderr)
+            return 2
         return 0
     if arguments.into and not (arguments.into.is_file() and arguments.into.read_text().count(MARK) == 2):
         parser.error(f"--into: {arguments.into} is not a file with two lines {MARK}")

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,23 @@ from bench.idle import VALID
 from bench.measure import Figure, Report
 from bench.scenarios import Scenarios
 from bench.server import ROOT, Server, connection_string
+
+USAGE = "usage: make bench-compare OLD=a.json NEW=b.json"
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Compares two files, as `make bench-compare` does: the exit code, and the lines on stderr."""
+    monkeypatch.setattr(program, "end_on_sigterm", lambda: None)
+
+    def compare(old: Path | str, new: Path | str) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["bench", "--compare", str(old), str(new)])
+        code = program.main()
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        return code, printed.err.splitlines()
+
+    return compare
 
 
 def test_the_tables_of_a_run_for_the_documentation():
@@ -68,6 +87,35 @@ def test_a_page_without_the_marks_is_refused_before_anything_is_measured(tmp_pat
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2
         assert f"--into: {page} is not a file with two lines {MARK}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "{name}: No such file or directory"),
+        ("{}", "{name} is not a result of the bench"),
+        ("no JSON", "{name} is not a result of the bench"),
+        ("[1]", "{name} is not a result of the bench"),
+        ('{"figures": {"import": {"value": 1}}}', "{name} is not a result of the bench"),
+        ('{"figures": {"import": 1}}', "{name} is not a result of the bench"),
+        (b"\xff", "{name} is not a result of the bench"),
+    ],
+)
+@pytest.mark.parametrize("bad", ["OLD", "NEW"])
+def test_files_that_cannot_be_compared_are_named_in_one_line(compared, tmp_path, content, reason, bad):
+    files = {name: tmp_path / f"{name}.json" for name in ("OLD", "NEW")}
+    for file in files.values():
+        file.write_text('{"figures": {}}')
+    files[bad].unlink()
+    if content is not None:
+        files[bad].write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, lines = compared(*files.values())
+    assert (code, lines) == (2, [f"{reason.format(name=files[bad])}; {USAGE}"])
+
+
+@pytest.mark.parametrize("given", [("", ""), ("", "b.json")])
+def test_a_comparison_needs_two_results(compared, given):
+    assert compared(*given) == (2, [f"Two results are needed; {USAGE}"])
 
 
 @pytest.mark.parametrize(
