@@ -92,7 +92,9 @@ class Container:
             default_engine=settings.default_engine,
             window=window,
         )
-        self.batches = BatchRunner(stores, self.engines, self.model_cache, self.jobs)
+        self.batches = BatchRunner(
+            stores, self.engines, self.model_cache, self.jobs, self.planner.renew_model
+        )
         self.evaluator = Evaluator(stores)
         self.registering = RegisterService(stores, self.planner, self.jobs)
 

@@ -62,7 +62,7 @@ from shared.services.autolabel.predicting import failure, log_last_try, predict
 from shared.services.jobs.dispatch import run_leased
 from shared.services.jobs.lifecycle import BatchMessage, JobService
 from shared.services.jobs.stores import NOT_PAID, Handle, Paid, Stores
-from shared.services.training.model_cache import ModelCache
+from shared.services.training.model_cache import ModelCache, ModelDeleted
 from shared.storage.leases import Lease, LeaseLost
 from shared.storage.pages import Author
 from shared.storage.uploads import PendingUpload
@@ -117,7 +117,16 @@ class _Work:
 
 
 class BatchRunner:
-    def __init__(self, stores: Stores, engines: Engines, models: ModelCache, jobs: JobService) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        engines: Engines,
+        models: ModelCache,
+        jobs: JobService,
+        renew_model: Callable[[Job], Awaitable[object]],
+    ) -> None:
+        """`renew_model` gives a job whose model was deleted the current one."""
+        self._renew_model = renew_model
         self._stores = stores
         self._engines = engines
         self._models = models
@@ -160,6 +169,9 @@ class BatchRunner:
             await self._jobs.stop(job, superseded.args[0])
             await self._clear(job, lease.number)
             return
+        except ModelDeleted:
+            await self._renew_model(job)
+            raise  # the next try uses it
         _count(work)
         await self._stores.pending.remove(handle.current.scope, work.uploads)
         await self._clear(job, lease.number)

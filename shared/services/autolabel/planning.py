@@ -199,6 +199,31 @@ class Planner:
         )
         return await self._jobs.start(planned, *more, own=own)
 
+    async def renew_model(self, job: Job) -> None:
+        """Give a planned job whose model was deleted the current one, if there is one.
+
+        A fit deletes what no written job uses, so a model can go that a plan has chosen when two fits end before the
+        plan writes its job.
+        """
+        project = await self._stores.directory.project_of(job)
+        if project is None:
+            return
+        asked = job.parameters_as(AutolabelParameters)
+        ready = await self.readiness(project, await self._stores.pages.heads(project.scope), asked)
+        found = ready.parameters
+        if ready.error is not None or found.artifact == asked.artifact:
+            return
+        parameters = replace(
+            asked,
+            artifact=found.artifact,
+            model_label=found.model_label,
+            service_model=found.service_model,
+            model_edits=found.model_edits,
+        )
+        with suppress(RowChanged):  # the job has ended, or another batch did this
+            await self._stores.jobs.save(replace(job, updated=self._stores.clock(), parameters=parameters))
+            log.warning("The model of the job %s was deleted; the job uses the current one.", job.id)
+
     async def _reserve(
         self, project: Project, parameters: AutolabelParameters, batches: Sequence[Batch]
     ) -> tuple[AutolabelParameters, list[Operation]]:

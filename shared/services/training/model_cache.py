@@ -68,6 +68,10 @@ class Fitted:
     edits: int = 0
 
 
+class ModelDeleted(FileNotFoundError):
+    """The model of a job no longer exists: later fits replaced it, or someone deleted it."""
+
+
 def label_counts(heads: Iterable[Head], studio: Studio) -> LabelCounts:
     counts: Counter[str] = Counter()
     labeled = 0
@@ -275,13 +279,13 @@ class ModelCache:
         return artifact
 
     async def load(self, engine: Engine, artifact: str) -> Model:
-        """The model of an artifact, cached in memory. Raises FileNotFoundError if it was purged."""
+        """The model of an artifact, cached in memory. Raises ModelDeleted."""
         async with self._lock:
             found = self._loaded.get(artifact)
             if found is None:
                 data = await self._stores.artifacts.read(artifact)
                 if data is None:
-                    raise FileNotFoundError("The fitted model of the job no longer exists.")
+                    raise ModelDeleted("The model of the job no longer exists.")
                 size = len(data) if isinstance(engine, ServiceEngine) else max(len(data), MIN_LOADED)
                 self._make_room(size)  # first, so that they are not in memory together
                 found = self._loaded[artifact] = await engine.load(data), size

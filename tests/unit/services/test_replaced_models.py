@@ -6,8 +6,11 @@ from itertools import count
 import pytest
 
 from shared.domain.autolabel import LastFit
-from shared.domain.jobs import AutolabelParameters, Job, JobKind, JobSource, JobStatus
+from shared.domain.jobs import AutolabelParameters, FitParameters, Job, JobKind, JobSource, JobStatus
+from shared.domain.project import ProjectSettings
 from shared.engines.azure_openai.engine import AzureOpenAIEngine, OpenAIOptions
+from shared.services.jobs.lifecycle import JobMessage, parse
+from shared.services.projects.service import ProjectPatch
 from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.engines import NAME
 from tests.support.lives import Life, living
@@ -169,3 +172,71 @@ async def test_a_model_stays_while_a_job_that_may_use_it_is_planned(app: Life) -
     await jobs.save(replace(other, status=JobStatus.FAILED))
     made.append(await _prepare(app, "Refund", asking=asking))
     assert await _models(app) == sorted([fitted, made[2], made[3]])
+
+
+async def _fit_in_another_process(other: Life, location: str) -> None:
+    """With another label; the process dies before it plans what waited, and the plan that the fit requests is late."""
+    await other.label(location, "Refund")
+    project, stores = await other.container.projects.get(other.name), other.container.stores
+    job = Job.new(JobKind.FIT, f"fit-{location}", project, stores.clock(), FitParameters(NAME))
+    await stores.jobs.create(job)
+    await other.container.planner.fits.run(JobMessage.of(job))
+
+
+async def _deliver_twice(worker: Life) -> None:
+    while worker.sent.waiting:
+        message = parse(worker.sent.waiting.popleft()[1])
+        for _ in range(2):
+            await worker.container.dispatcher.run_or_retry(message)
+
+
+@pytest.mark.parametrize("requested", [False, True])
+async def test_a_job_whose_model_was_deleted_while_it_was_planned_uses_the_current_one(
+    *, requested: bool
+) -> None:
+    """Two fits end before any call of the plan; so also between the choice of the model and the write of the job."""
+    gone = 0
+    for number in count():
+        clock = Clock()
+        storage = MemoryStorage(clock=clock)
+        other, worker = living(storage, clock), living(storage, clock)
+
+        async def two_fits(other: Life = other) -> None:
+            for location in ("0.txt", "1.txt"):
+                await _fit_in_another_process(other, location)
+
+        meanwhile = Meanwhile(None, two_fits)
+        app = living(storage, clock, faults=meanwhile)
+        await app.create(on_upload=False)
+        await app.define("Refund")
+        await app.upload({"0.txt": "text", "1.txt": "text"})
+        await app.drain()
+        await app.fit()
+        first = (await _last_fit(app)).artifact
+        if not requested:
+            await app.container.projects.put(app.name, ProjectPatch(settings=_on_upload))
+        await app.upload({"a.txt": "@Refund:73"})
+        if requested:
+            await app.drain()
+        meanwhile.number = len(meanwhile.calls) + number
+        if requested:
+            await app.planned("job")
+        else:
+            await app.deliver(*app.sent.waiting.popleft())
+        jobs = [job for job in await app.jobs() if job.parameters_as(AutolabelParameters).artifact == first]
+        gone += bool(jobs) and not await app.container.stores.artifacts.exists(first)
+        worker.sent.waiting.extend(app.sent.waiting)
+        await _deliver_twice(worker)
+        assert await worker.pending("a.txt") == ["Refund"], number
+        assert {job.status for job in await worker.jobs()} == {JobStatus.SUCCEEDED}
+        rows = await worker.rows()
+        for job in jobs:  # as another batch read it, which ran at the same time
+            await worker.container.planner.renew_model(job)
+        assert await worker.rows() == rows
+        if not meanwhile.done:
+            break
+    assert gone
+
+
+def _on_upload(settings: ProjectSettings) -> ProjectSettings:
+    return replace(settings, autolabel=replace(settings.autolabel, on_upload=True))
