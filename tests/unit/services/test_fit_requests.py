@@ -479,3 +479,21 @@ async def test_a_fit_that_is_given_up_has_the_time_of_its_end(
         assert (state.start_date_time or fit.updated) < fit.updated
         ends.append(state.end_date_time)
     assert ends == [fit.updated, fit.updated]
+
+
+@pytest.mark.usefixtures("long_fits")
+async def test_a_job_whose_fit_is_given_up_is_planned_by_the_next_sweep(app: Life) -> None:
+    """Before the pause of the fit is over: the job asks for one more."""
+    await one_document(app)
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    [(_, fit)] = fit_messages(app)
+    app.sent.waiting.clear()
+    for _ in range(2):
+        await app.container.dispatcher.give_up(parse(fit), "The work failed five times.")
+    app.sent.waiting.clear()
+    clock: Any = app.container.stores.clock
+    clock.move(30)
+    await app.container.maintenance.sweep()
+    await app.drain()
+    assert (await app.job(JobKind.AUTOLABEL, "job")).status is JobStatus.SUCCEEDED
+    assert Counted.fits == [1]
