@@ -1,7 +1,9 @@
 """Rules about the source that neither ruff nor import-linter can state."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -105,6 +107,53 @@ def test_the_local_host_stays_small():
     files = list(ROOT.glob("devhost/**/*.py"))
     assert len(files) > 10
     assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 3_500
+
+
+#: Tokens that are no code.
+NO_CODE = (
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+    *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+)
+
+
+def lines_of_code(source: str) -> int:
+    """Without blank lines, comments, docstrings (strings that stand alone) and imports."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant(value=str())):
+                lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            case _:
+                pass
+    return len(lines)
+
+
+def test_lines_of_code_are_counted():
+    source = '''"""A docstring
+of two lines."""
+
+from a import (
+    b,
+)
+
+# A comment.
+VALUE = b(
+    """A text
+
+    with a blank line.""",  # a comment
+)
+"""A docstring of a constant."""
+'''
+    assert lines_of_code(source) == 5
+
+
+def test_the_storage_calls_by_rest_stay_small():
+    """docs/adr/0021-frequent-calls-by-rest.md"""
+    files = [ROOT / "shared/storage/gateways" / file for file in ("rest.py", "rest_pipeline.py")]
+    assert sum(lines_of_code(path.read_text("utf-8")) for path in files) <= 300
 
 
 def test_function_app_is_a_page():

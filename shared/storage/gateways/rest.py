@@ -201,8 +201,8 @@ class RestTable(AzureTable):
         if len(requests) == 1:
             method, path, headers, body = requests[0]
             answer = await service.send(method, path, headers=headers, body=body or None)
-            done = answer.status_code in {201, 204} or answer.status_code >= 300
-            parts = [(answer.status_code, answer.headers.get("ETag") or "", answer.body)] if done else []
+            part = answer.status_code, answer.headers.get("ETag") or "", answer.body
+            parts = [part] if answer.status_code in {201, 204} else []
         else:
             kind, body = encode_transaction(service.endpoint, requests)
             answer = await service.send("POST", "$batch", headers={"Content-Type": kind}, body=body)

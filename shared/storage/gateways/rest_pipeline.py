@@ -134,10 +134,9 @@ class _Signature(policies.AsyncHTTPPolicy[HttpRequest, Any]):
             resource = f"/{self._account}{URL(http.url, encoded=True).raw_path}"
             text, scheme = f"{date}\n{resource}", "SharedKeyLite"
             if not self._tables:  # a GET whose only headers that count begin with x-ms-
-                ours = sorted(
-                    (n.lower(), v) for n, v in http.headers.items() if n.lower().startswith("x-ms-")
-                )
-                headers = "".join(f"{name}:{value}\n" for name, value in ours)
+                values = {name.lower(): value for name, value in http.headers.items()}
+                ours = sorted(name for name in values if name.startswith("x-ms-"))
+                headers = "".join(f"{name}:{values[name]}\n" for name in ours)
                 text, scheme = f"{http.method}{'\n' * 12}{headers}{resource}", "SharedKey"
             digest = hmac.digest(self._key, text.encode(), hashlib.sha256)
             http.headers["Authorization"] = f"{scheme} {self._account}:{base64.b64encode(digest).decode()}"
@@ -181,6 +180,5 @@ class Service:
         if query:
             url = f"{url}?{urlencode(query, quote_via=quote)}"
         request = HttpRequest(method, url, headers=self._headers | dict(headers or {}), content=body)
-        repeatable = ("GET",)  # when no answer came
-        call = self._pipeline.run(request, retry_on_methods=repeatable)
+        call = self._pipeline.run(request, retry_on_methods=("GET",))  # when no answer came
         return (await translated(call, unavailable)).http_response
