@@ -10,6 +10,7 @@ import json
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from itertools import batched
 from statistics import median
 
@@ -31,7 +32,7 @@ def unpack(data: bytes) -> list[str]:
     return texts
 
 
-async def _each[T](items: Sequence[T], call: Callable[[T], Awaitable[object]]) -> None:
+async def each[T](items: Sequence[T], call: Callable[[T], Awaitable[object]]) -> None:
     turns = asyncio.Semaphore(READERS_EACH)
 
     async def in_turn(item: T) -> None:
@@ -39,6 +40,32 @@ async def _each[T](items: Sequence[T], call: Callable[[T], Awaitable[object]]) -
             await call(item)
 
     await asyncio.gather(*map(in_turn, items))
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Prints the CPU of work for `count` documents, in ms for one of them."""
+
+    azurite: int
+    count: int
+
+    def head(self) -> None:
+        print(
+            f"{f'CPU in ms for one of {self.count:,} documents':<46}{'process':>9}{'Azurite':>9}{'median':>9}"
+        )
+
+    async def __call__(self, what: str, work: Callable[[], Awaitable[object]], runs: int = RUNS) -> None:
+        """The lowest of several runs, of this process and of Azurite; the median of this process."""
+        own: list[float] = []
+        others: list[float] = []
+        for _ in range(runs):
+            begun, before = time.process_time(), usage(self.azurite).cpu
+            await work()
+            own.append(time.process_time() - begun)
+            others.append(usage(self.azurite).cpu - before)
+        least = (1_000 * min(values) / self.count for values in (own, others))
+        middle = 1_000 * median(own) / self.count
+        print("{:<46}{:>9.3f}{:>9.3f}{:>9.3f}".format(what, *least, middle), flush=True)
 
 
 async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
@@ -49,21 +76,9 @@ async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
         for container in (TEXTS, PACKS):
             await blobs.create_container(container)
 
-        async def timed(what: str, work: Callable[[], Awaitable[object]], runs: int = RUNS) -> None:
-            """The lowest CPU time of several runs, in ms per document, of this process and of Azurite."""
-            own: list[float] = []
-            others: list[float] = []
-            for _ in range(runs):
-                begun, before = time.process_time(), usage(azurite.pid).cpu
-                await work()
-                own.append(time.process_time() - begun)
-                others.append(usage(azurite.pid).cpu - before)
-            least = (1_000 * min(values) / count for values in (own, others))
-            middle = 1_000 * median(own) / count
-            print("{:<44}{:>9.3f}{:>9.3f}{:>9.3f}".format(what, *least, middle), flush=True)
-
-        print(f"{f'CPU in ms for one of {count:,} documents':<44}{'process':>9}{'Azurite':>9}{'median':>9}")
-        await _each(range(count), lambda i: blobs.write(TEXTS, names[i], texts[i].encode()))
+        timed = Timer(azurite.pid, count)
+        timed.head()
+        await each(range(count), lambda i: blobs.write(TEXTS, names[i], texts[i].encode()))
         uploads = UploadedBlobs(blobs)
         await timed("read each blob", lambda: uploads.inspect_all(TEXTS, names))
 
@@ -76,7 +91,7 @@ async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
             packs = {f"{size}/{n}": list(some) for n, some in enumerate(batched(texts, size, strict=False))}
             await timed(
                 f"write them packed by {size}",
-                lambda packs=packs: _each(
+                lambda packs=packs: each(
                     list(packs), lambda name: blobs.write(PACKS, name, pack(packs[name]))
                 ),
             )
@@ -86,7 +101,7 @@ async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
                 assert found is not None
                 unpack(found.data)
 
-            await timed(f"read them packed by {size}", lambda packs=packs: _each(list(packs), read))
+            await timed(f"read them packed by {size}", lambda packs=packs: each(list(packs), read))
 
 
 def main() -> None:

@@ -81,6 +81,7 @@ TESTED = {
     "python -m bench.engine_memory": "minutes: prints peaks; tests/unit/engines/test_worker.py holds what bounds them",
     "python -m bench.engines_speed": "minutes: prints times, which no test holds",
     "python -m bench.packed_texts": "minutes: prints times, which no test holds",
+    "python -m bench.vectors": "minutes: prints times, which no test holds",
     "python -m devhost events": "tests/docs/test_examples.py",
     "python -m devhost host": "tests/docs/test_commands.py",
     "python -m labelbridge": "tests/cli/terminal.py starts it",
