@@ -18,7 +18,6 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -32,8 +31,8 @@ from shared.domain.names import LOOPBACK, TOPIC, EventType, Names, host_allowed
 from shared.domain.schedule import Schedule
 from shared.domain.text import Prices
 from shared.engines.registry import AZURE_LANGUAGE, AZURE_OPENAI, SERVICES, local_engines
+from shared.runtime.setting_errors import sentence
 from shared.wire.aml_jsonl import OffsetUnit
-from shared.wire.json_codec import rule_of
 
 _URL = r"https?://[^\x00-\x20@/?#]+(/[^\x00-\x20?#]*)?"
 _REFERENCE = "@Microsoft.KeyVault("  # Azure replaces the reference with the secret if it can read it
@@ -323,7 +322,7 @@ def read_settings(variables: Mapping[str, str]) -> tuple[Settings, list[str]]:
         settings = _settings_of({name: value for name, value in given.items() if name not in wrong})
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
-            found.append(_sentence(detail))
+            found.append(sentence(detail))
             wrong.add(str(detail["loc"][0]))
         settings = _settings_of({name: value for name, value in given.items() if name not in wrong})
     found += [said for names, said in _contradictions(settings) if not wrong & {*names.split()}]
@@ -475,26 +474,3 @@ def _is_safe(url: str, settings: Settings) -> bool:
     """HTTPS, except for a receiver on the same developer's machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (settings.is_local and parts.hostname in LOOPBACK)
-
-
-#: Settings whose JSON has keys that people choose, which may be a secret in the wrong place, and what the values are.
-_VALUES: Mapping[int | str, str] = {
-    "webhook_secrets": "a secret of 32 to 500 characters, or a list of up to 5 such secrets",
-    "engine_budgets": "a whole number of 0 or more",
-    "extra_engines": "the name of a class, as 'module:Class'",
-}
-
-
-def _sentence(found: ErrorDetails) -> str:
-    name, *rest = found["loc"] or ("",)
-    if name in _VALUES and rest:
-        return f"Each value of {str(name).upper()} must be {_VALUES[name]}."
-    rule = rule_of(found)
-    if found["type"] == "extra_forbidden":
-        rest, rule = rest[:-1], "has a field that does not exist"
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-    setting = f"{str(name).upper()}{place}"
-    if rule is not None:
-        return f"{setting} {rule}."
-    text = found["msg"].removeprefix("Value error, ").removesuffix(".")
-    return f"{setting}: {text}." if setting else f"{text}."
