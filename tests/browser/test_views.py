@@ -95,6 +95,32 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         assert await cards.evaluate_all(places) == before
 
 
+async def test_cards_ask_for_their_numbers_when_they_come_into_view(
+    open_studio: OpenStudio, new_project: MakeProject
+) -> None:
+    """Of hundreds of projects the browser sends a few requests, and those of the next page need not wait for them."""
+    project = await new_project(SINGLE)
+    template = await project.get("")
+    shown = [template | {"projectName": f"{project.name}-{n}"} for n in range(100)]
+    studio = await open_studio()
+    page = studio.page
+    asked: set[str] = set()
+
+    async def statistics(route: Route) -> None:
+        asked.add(route.request.url.partition("/statistics")[0].rpartition("/")[2])
+        await route.fulfill(json={})
+
+    await page.route(re.compile(r"/projects\?"), lambda route: route.fulfill(json={"value": shown}))
+    await page.route(re.compile(r"/statistics\?"), statistics)
+    async with page.expect_response(re.compile(f"/{project.name}-0/statistics")):
+        await page.reload()
+    await page.wait_for_load_state("networkidle")
+    assert 1 < len(asked) < 30
+    async with page.expect_response(re.compile(f"/{project.name}-99/statistics")):
+        await page.locator(".project-card").last.scroll_into_view_if_needed()
+    assert len(asked) < 60
+
+
 @pytest.mark.timeout(300)
 async def test_autolabel_from_estimate_to_review(open_studio: OpenStudio, new_project: MakeProject) -> None:
     project = await new_project(SINGLE)

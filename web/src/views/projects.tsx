@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { getConnection, getStatistics, listAutolabelJobs, listProjects } from "../api/client";
 import { ended } from "../api/operations";
 import type { Project, Studio } from "../api/types";
@@ -75,11 +76,12 @@ interface Numbers {
 }
 
 function ProjectCard({ project }: { project: Project }) {
-  const numbers = useNumbers(project);
+  const card = useRef<HTMLLIElement>(null);
+  const numbers = useNumbers(project, card);
   const { statistics, studio, running } = numbers.value;
   const waiting = (statistics?.byStatus.autoLabeled ?? 0) > 0;
   return (
-    <li class="card project-card">
+    <li class="card project-card" ref={card}>
       <h2>
         <a id={`project-${project.projectName}`} href={href(project.projectName)} class="cover">
           <bdi>{project.displayName || project.projectName}</bdi>
@@ -142,7 +144,8 @@ function StudioLine({ project, studio, hidden }: StudioLineProps) {
   );
 }
 
-function useNumbers(project: Project) {
+/** The numbers of a card, read when it comes into view: an account may have hundreds of projects. */
+function useNumbers(project: Project, card: RefObject<HTMLLIElement | null>) {
   const numbers = useSignal<Numbers>({
     statistics: null,
     studio: project.settings?.amlProjectPath ? null : "languageStudio",
@@ -168,8 +171,16 @@ function useNumbers(project: Project) {
           running: job ? (job.result?.percentComplete ?? 0) : null,
         };
     };
-    void read();
-    return () => void (live = false);
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      void read();
+    });
+    if (card.current) observer.observe(card.current);
+    return () => {
+      live = false;
+      observer.disconnect();
+    };
   }, [project]);
   return numbers;
 }
