@@ -1,8 +1,8 @@
 """What the embedded engine costs: `python -m bench.engines_speed [--documents 300 5000] [--kind single|entities]`.
 
 Texts of 60 to 120 words from a vocabulary of 8,000 with a Zipf distribution, the same in every run. CPU seconds, not
-wall time, so that other programs on the machine matter less. Each fit has a process of its own, to measure its
-memory.
+wall time, so that other programs on the machine matter less. Each fit has a process of its own, as in the app, to
+measure its memory.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from shared import memory
 from shared.domain.labels import Example, Span
 from shared.domain.names import ProjectKind
 from shared.engines.embedded import models, sentences
@@ -60,14 +61,17 @@ def documents(count: int, seed: int) -> list[Example]:
 
 
 def measure(kind: ProjectKind, count: int) -> str:
+    memory.return_large_blocks()
+    sentences.use_one_thread()
     labeled = documents(count, 1)
     texts = [example.text for example in documents(PREDICTED, 2)]
     models.fit(kind, labeled[:20], [], 0)  # imports, and the encoder
     sentences.MEMORY.forget()
     started = time.process_time()
-    artifact = models.fit(kind, labeled, [], 0)
+    artifact = models.fit(kind, labeled, [], 0, alone=True)
     fitted = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sentences.available()  # loads it, if the fit released it
     model, _ = models.load(artifact)
     new, seen = _rate(model, texts), _rate(model, texts)
     return f"{count:>10,}{fitted:>14.1f}{peak:>12.0f}{new:>14.0f}{seen:>15.0f}"

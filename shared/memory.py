@@ -23,6 +23,12 @@ def return_large_blocks() -> None:
             libc.mallopt(option, _KEPT_BYTES)
 
 
+def return_freed() -> None:
+    """Return all that is free now. Allocations of other threads wait."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
 class Trimmer:
     """Returns all that is free, for a process that runs jobs."""
 
@@ -33,9 +39,9 @@ class Trimmer:
     async def trim(self) -> None:
         """In a thread; nothing within TRIM_SECONDS of the last call."""
         now = self._clock()
-        if now >= self._next and (libc := _glibc()) is not None:
+        if now >= self._next:
             self._next = now + TRIM_SECONDS
-            await asyncio.to_thread(libc.malloc_trim, 0)
+            await asyncio.to_thread(return_freed)
 
 
 TRIMMER: Final = Trimmer()

@@ -251,23 +251,42 @@ def main() -> None:
                 os._exit(0)
             _write(answers, _answer(request))
             answers.flush()
+            long = request.one_thread
+            del request
+            _forget(encoder=long)  # a person may wait for the next short fit
 
 
 def _receive(requests: IO[bytes], received: "queue.SimpleQueue[FitRequest]") -> None:
     """Runs in its own thread, to end the process when the parent is gone, even during a fit."""
     try:
         while True:
-            head = json.loads(_read_frame(requests))
-            sys.path.extend(path for path in head["path"] if path not in sys.path)
-            examples, unlabeled = (
-                [item for _ in range(frames) for item in json.loads(_read_frame(requests))]
-                for frames in head["frames"]
-            )
-            made = [_example(*fields) for fields in examples]
-            kind = ProjectKind(head["kind"])
-            received.put(FitRequest(kind, made, unlabeled, head["seed"], head["one_thread"]))
+            received.put(_read_request(requests))
     except EOFError:
         os._exit(0)
+
+
+def _read_request(requests: IO[bytes]) -> FitRequest:
+    head = json.loads(_read_frame(requests))
+    sys.path.extend(path for path in head["path"] if path not in sys.path)
+    of_examples, of_unlabeled = head["frames"]
+    examples = [_example(*fields) for fields in _items(requests, of_examples)]
+    unlabeled = list(_items(requests, of_unlabeled))
+    return FitRequest(ProjectKind(head["kind"]), examples, unlabeled, head["seed"], head["one_thread"])
+
+
+def _items(requests: IO[bytes], frames: int) -> Iterator[Any]:
+    for _ in range(frames):
+        yield from json.loads(_read_frame(requests))
+
+
+def _forget(*, encoder: bool) -> None:
+    """Free what a fit leaves behind, except the vectors of its texts: the process may live for minutes."""
+    from shared.engines.embedded import models, sentences
+
+    models.forget()
+    if encoder:
+        sentences.release()
+    memory.return_freed()
 
 
 def _answer(request: FitRequest) -> bytes:

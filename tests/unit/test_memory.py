@@ -55,6 +55,16 @@ now[0] = memory.TRIM_SECONDS
 asyncio.run(trimmer.trim())
 print(0, resident())
 """
+ENCODER = """
+from shared.engines.embedded import sentences
+
+memory.return_large_blocks()
+before = resident()
+sentences.available()
+taken = resident() - before
+sentences.release()
+print(taken, resident() - before)
+"""
 
 pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other libraries return memory themselves"
@@ -71,6 +81,12 @@ def test_large_blocks_are_returned_when_they_are_freed():
     taken, kept = _run(LARGE_BLOCKS)
     assert taken >= 60
     assert kept < 8
+
+
+def test_the_memory_of_the_encoder_is_returned_when_it_is_released():
+    taken, kept = _run(ENCODER)
+    assert taken >= 30
+    assert kept < 10
 
 
 def test_what_is_free_between_used_blocks_is_returned_but_not_at_every_call():

@@ -172,6 +172,12 @@ def _far(word: str, position: int) -> tuple[str, ...]:
     return (f"{position}w={word[:_LONGEST_WORD].lower()}", f"{position}form={_form(word)}")
 
 
+def forget() -> None:
+    """Free the attributes of words, which are cached."""
+    for cached in (_own, _near, _far):
+        cached.cache_clear()
+
+
 def _shape(word: str) -> str:
     """`Xxxx` for "Anna", `XX` for "EU", `d` for a digit: runs are cut at four."""
     classes = "".join("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word)

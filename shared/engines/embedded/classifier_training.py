@@ -6,7 +6,7 @@ spans these coordinates.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from shared.domain.names import ProjectKind
 from shared.engines.base import FitReport, NotEnoughExamples
 from shared.engines.embedded import logistic, sentences
 from shared.engines.embedded.classifier import Classifier, Decision, confidences
-from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows, Spanned
+from shared.engines.embedded.features import Features, FeatureSpace, InnerProducts, Rows
 from shared.engines.embedded.logistic import Matrix, Platt, Points
 from shared.engines.embedded.numeric import pivoted_cholesky, solve_triangular
 
@@ -52,19 +52,27 @@ def train(
     texts = [example.text for example in examples]
     # The name of a category counts as a short document of it, unless held-out documents show that it misleads.
     with_names = [*texts, *map(readable, categories)]
-    vectors = sentences.encode(with_names) if sentences.available() else None
-    center = None if vectors is None else vectors[: len(texts)].mean(axis=0)
-    space = FeatureSpace.fit(texts, unlabeled, center, seed)
+    stored = sentences.MEMORY.stored(with_names) if sentences.available() else None
+    center = None if stored is None else sentences.read(stored[: len(texts)]).mean(axis=0)
     if alone and len(texts) > _MANY_DOCUMENTS:  # most of the time and memory of a fit is still to come
         sentences.release()
-    coordinates = _Coordinates.of(space.transform(with_names, vectors), len(texts), seed)
+    space = FeatureSpace.fit(texts, unlabeled, center, seed)
+
+    def features(rows: Rows) -> Features:
+        numbers: list[int] = rows.tolist()
+        vectors = None if stored is None else sentences.read([stored[number] for number in numbers])
+        return space.transform([with_names[number] for number in numbers], vectors)
+
+    points, coordinates = _Coordinates.of(features, len(with_names), len(texts), seed)
     targets = _targets(examples, categories)
-    problem = _Problem(coordinates.points, targets, kind is ProjectKind.SINGLE_LABEL, seed)
+    problem = _Problem(points, targets, kind is ProjectKind.SINGLE_LABEL, seed)
     name_weight, held_out = problem.choose_name_weight()
+    decision = _decide(kind, held_out, problem)
     coefficients = problem.solve(np.arange(len(texts)), name_weight)
+    del points, problem  # they are large
     sparse, dense = coordinates.in_features(coefficients[:-1])
     weights = (sparse.astype(np.float32), dense.astype(np.float32), coefficients[-1].astype(np.float32))
-    return Classifier(kind, categories, space, weights, _decide(kind, held_out, problem)), report
+    return Classifier(kind, categories, space, weights, decision), report
 
 
 def _usable(kind: ProjectKind, examples: Sequence[Example]) -> tuple[Sequence[Example], FitReport]:
@@ -84,44 +92,53 @@ def readable(category: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Coordinates:
-    """All rows of features, in coordinates of the space that the rows `spanning` span."""
+    """Coordinates of the space that some rows of features span."""
 
-    points: Points
-    spanning: Spanned
+    products: InnerProducts
+    """Those with the chosen rows."""
+    spanning: Rows
+    """Places among the chosen rows."""
     triangle: Matrix
     """The inner products of the spanning rows, as `triangle @ triangle.T`."""
 
     @classmethod
-    def of(cls, features: Features, documents: int, seed: int) -> "_Coordinates":
-        """The first `documents` rows are documents, the others are names of categories.
+    def of(
+        cls, features: Callable[[Rows], Features], count: int, documents: int, seed: int
+    ) -> tuple[Points, "_Coordinates"]:
+        """All rows in the coordinates. `features` of some of the `count` rows: those of all take much memory. The
+        first `documents` rows are documents, the others are names of categories.
 
         Rows that depend on others (equal or empty documents) do not span, so no matrix here is singular.
         """
         drawn = np.random.default_rng(seed).permutation(documents)[:_MOST_SPANNING]
-        rows = np.arange(len(features.dense))
-        chosen = np.concatenate([np.sort(drawn), rows[documents:]])
-        products = InnerProducts(features, chosen)
-        del features  # the caller may not need them, and they are large
-        square = products.of(chosen)
+        chosen = np.concatenate([np.sort(drawn), np.arange(documents, count)])
+        described = features(chosen)
+        products = InnerProducts(described)
+        square = products.of(described)
+        del described
         least = _LEAST_DIFFERENCE * square.diagonal().max(initial=0)
         # It is symmetric, so its transpose, which LAPACK accepts without a copy, is the same.
         factor, order, rank, _ = pivoted_cholesky(square.T, tol=least, lower=1, overwrite_a=True)
         del square
-        kept = order[:rank] - 1  # LAPACK counts from 1
+        kept: Rows = order[:rank].astype(np.int64) - 1  # LAPACK counts from 1
         triangle = factor[:rank, :rank]
         for column in range(1, rank):
             triangle[:column, column] = 0
         # For many documents half the digits suffice.
-        points: Any = np.empty((len(rows), rank), np.float32 if documents > _MANY_DOCUMENTS else np.float64)
-        for start in range(0, len(rows), _CHUNK):
-            part = products.of(rows[start : start + _CHUNK])[:, kept]
-            points[start : start + _CHUNK] = solve_triangular(triangle, part.T, lower=True).T
-        return cls(points, products.spanned(chosen[kept]), triangle)
+        points: Any = np.empty((count, rank), np.float32 if documents > _MANY_DOCUMENTS else np.float64)
+        rows = np.arange(count)
+        for start in range(0, count, _CHUNK):
+            part = rows[start : start + _CHUNK]
+            found = products.of(features(part))[:, kept]
+            points[part] = solve_triangular(triangle, found.T, lower=True).T
+        return points, cls(products, kept, triangle)
 
     def in_features(self, coefficients: Matrix) -> tuple[Matrix, Matrix]:
         """Converts coefficients of these coordinates to weights of the features, sparse and dense."""
         rows = solve_triangular(self.triangle.T, coefficients, lower=False)
-        return self.spanning.combined(rows)
+        of_chosen = np.zeros((self.products.count, rows.shape[1]))
+        of_chosen[self.spanning] = rows
+        return self.products.combined(of_chosen)
 
 
 class _Problem:
@@ -140,8 +157,9 @@ class _Problem:
         names = np.array(range(count, count + (categories if name_weight else 0)), dtype=np.int64)
         rows = np.concatenate([documents, names])
         weights = np.concatenate([np.ones(len(documents)), np.full(len(names), name_weight)])
-        points, targets = self._points[rows], self._with_names[rows]
-        return logistic.fit(points, targets, weights, strength=_STRENGTH, exclusive=self._exclusive)
+        return logistic.fit(
+            self._points, self._with_names, weights, rows, strength=_STRENGTH, exclusive=self._exclusive
+        )
 
     def choose_name_weight(self) -> tuple[float, Matrix]:
         """The better weight for the names, and the scores of all documents when held out."""

@@ -29,6 +29,8 @@ _LEAST_VARIANCE: Final = 1e-4
 
 _COMMON: Final = 0.05
 _FEW_ROWS: Final = 20
+_TOGETHER, _ROWS = 256, 512
+"""Common columns, and rows, that are multiplied together; limits memory."""
 _LEAST_LENGTH: Final = 1e-4
 _TOPIC_WEIGHT: Final = 1.5
 _MEANING_WEIGHT: Final = 2.0
@@ -46,55 +48,42 @@ class Features:
 
 
 class InnerProducts:
-    """Inner products of rows with the rows `chosen`, which are the columns of the result.
+    """Inner products with the rows `chosen`, which are the columns of the result.
 
-    Sparse columns that many rows share are multiplied as a dense matrix: the time of a sparse product grows with the
-    square of the number of rows that share a column.
+    Sparse columns that many rows share are multiplied as dense matrices, a few columns at a time: the time of a sparse
+    product grows with the square of the number of rows that share a column.
     """
 
-    def __init__(self, features: Features, chosen: Rows) -> None:
-        rows, width = features.sparse.shape
-        is_common = np.bincount(features.sparse.indices, minlength=width) > max(_FEW_ROWS, rows * _COMMON)
-        self._places = np.flatnonzero(is_common), np.flatnonzero(~is_common)
-        self._common, self._rare = (features.sparse[:, places] for places in self._places)
-        self._common_columns = self._common[chosen].toarray().T
-        self._rare_columns = csr_array(self._rare[chosen].T.astype(np.float64))
-        self._dense = features.dense
-        self._dense_columns = features.dense[chosen].T.astype(np.float64)
+    def __init__(self, chosen: Features) -> None:
+        rows, width = chosen.sparse.shape
+        is_common = np.bincount(chosen.sparse.indices, minlength=width) > max(_FEW_ROWS, rows * _COMMON)
+        common, self._rare = np.flatnonzero(is_common), np.flatnonzero(~is_common)
+        blocks = [common[start : start + _TOGETHER] for start in range(0, len(common), _TOGETHER)]
+        self._common = [(block, chosen.sparse[:, block]) for block in blocks]
+        self._rare_columns = csr_array(chosen.sparse[:, self._rare].T.astype(np.float64))
+        self._dense_columns = chosen.dense.T.astype(np.float64)
+        self.count = rows
 
-    def of(self, rows: Rows) -> NDArray[np.float64]:
+    def of(self, features: Features) -> NDArray[np.float64]:
         """The inner products of these rows."""
-        products = np.empty((len(rows), self._dense_columns.shape[1]))
-        for start in range(0, len(rows), tfidf.CHUNK):
-            part = rows[start : start + tfidf.CHUNK]
-            chunk = (self._rare[part] @ self._rare_columns).toarray()
-            chunk += self._common[part].toarray() @ self._common_columns
-            chunk += self._dense[part].astype(np.float64) @ self._dense_columns
-            products[start : start + tfidf.CHUNK] = chunk
+        products = np.empty((len(features.dense), self._dense_columns.shape[1]))
+        for start in range(0, len(products), _ROWS):
+            part = slice(start, start + _ROWS)
+            sparse, dense = features.sparse[part], features.dense[part]
+            chunk: Any = np.matmul(dense.astype(np.float64), self._dense_columns, out=products[part])
+            chunk += (sparse[:, self._rare] @ self._rare_columns).toarray()
+            for block, columns in self._common:
+                chunk += sparse[:, block].toarray() @ columns.toarray().T
         return products
 
-    def spanned(self, rows: Rows) -> "Spanned":
-        """These rows alone. Frees the column matrices first, the other rows after the copy. Call it last."""
-        del self._common_columns, self._rare_columns, self._dense_columns
-        found = Spanned(self._places, (self._common[rows], self._rare[rows]), self._dense[rows])
-        del self._common, self._rare, self._dense
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Spanned:
-    """Rows of features, the sparse ones in two parts that have these columns."""
-
-    places: tuple[Rows, Rows]
-    sparse: tuple[Any, Any]
-    dense: Dense
-
-    def combined(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The sums of the rows with these coefficients, sparse and dense."""
-        sums = np.empty((sum(map(len, self.places)), rows.shape[1]))
-        for places, part in zip(self.places, self.sparse, strict=True):
-            sums[places] = part.T @ rows
-        return sums, self.dense.T @ rows
+    def combined(self, coefficients: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The sums of the chosen rows with these coefficients, sparse and dense."""
+        width = len(self._rare) + sum(len(block) for block, _ in self._common)
+        sums = np.empty((width, coefficients.shape[1]))
+        sums[self._rare] = self._rare_columns @ coefficients
+        for block, columns in self._common:
+            sums[block] = columns.T @ coefficients
+        return sums, self._dense_columns @ coefficients
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,21 @@ from shared.engines.embedded.numeric import log_softmax, minimize, minimize_scal
 
 type Matrix = NDArray[np.float64]
 type Points = NDArray[np.float64] | NDArray[np.float32]
+type Rows = NDArray[np.int64]
 
 #: The intercept is almost unregularized, but not completely: that of a category without examples must stay finite.
 _INTERCEPT_PENALTY = 0.01
+_CHUNK: Final = 256
 
 
-def fit(points: Points, targets: Matrix, weights: Matrix, *, strength: float, exclusive: bool) -> Matrix:
+def fit(
+    points: Points, targets: Matrix, weights: Matrix, rows: Rows, *, strength: float, exclusive: bool
+) -> Matrix:
     """Coefficients of shape (columns of `points` + 1, categories); the last row is the intercept.
 
-    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax). `strength`
-    is scikit-learn's C. `points` may be float32, which takes half the time and memory; then the loss has seven
-    digits.
+    `targets` holds 0 and 1 (documents x categories); `exclusive` means that exactly one applies (softmax). Only these
+    `rows` of points and targets count, with one weight each. `strength` is scikit-learn's C. `points` may be float32,
+    which takes half the time and memory; then the loss has seven digits.
     """
     shape = (points.shape[1] + 1, targets.shape[1])
     loss_and_slope = _softmax_loss if exclusive else _sigmoid_loss
@@ -34,11 +38,16 @@ def fit(points: Points, targets: Matrix, weights: Matrix, *, strength: float, ex
 
     def objective(flat: Matrix) -> tuple[float, Matrix]:
         coefficients = flat.reshape(shape)
-        value, slope = loss_and_slope(scores(points, coefficients), targets, weights)
-        gradient = (
-            np.vstack([points.T @ slope.astype(points.dtype), slope.sum(axis=0)]) + penalty * coefficients
-        )
-        return value + 0.5 * float((penalty * coefficients**2).sum()), gradient.ravel()
+        value, gradient = 0.5 * float((penalty * coefficients**2).sum()), penalty * coefficients
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            part = points[chunk]  # a copy, which is large for all rows together
+            logits = scores(part, coefficients)
+            lost, slope = loss_and_slope(logits, targets[chunk], weights[start : start + _CHUNK])
+            value += lost
+            gradient[:-1] += part.T @ slope.astype(points.dtype)
+            gradient[-1] += slope.sum(axis=0)
+        return value, gradient.ravel()
 
     options = {"maxiter": 300, "ftol": 1e-9 if points.dtype == np.float64 else 1e-7, "gtol": 1e-4}
     found = minimize(objective, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options=options)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
 from shared.engines.base import ArtifactError, FitReport
-from shared.engines.embedded import classifier_training, tagger_training
+from shared.engines.embedded import attributes, classifier_training, tagger_training, tfidf
 from shared.engines.embedded.artifact import Artifact, pack, unpack
 from shared.engines.embedded.classifier import Classifier
 from shared.engines.embedded.tagger import Tagger
@@ -32,6 +32,12 @@ def fit(
     stored = model.store()
     reported = {"leftOut": report.left_out, "adjusted": report.adjusted}
     return pack(replace(stored, meta={**stored.meta, "report": reported}))
+
+
+def forget() -> None:
+    """Free what a fit cached, except the encoder and the vectors of texts. What uses it next computes it again."""
+    tfidf.forget()
+    attributes.forget()
 
 
 def load(artifact: bytes) -> tuple[Predictor, FitReport]:

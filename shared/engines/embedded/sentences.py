@@ -23,6 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared import memory
 from shared.engines.base import ArtifactError
 from shared.engines.embedded.encoder_files import Tokenizer, Weights
 from shared.engines.embedded.numeric import processors
@@ -112,7 +113,7 @@ class Memory:
 
         A vector does not depend on the other texts. Raises ModuleNotFoundError.
         """
-        return np.frombuffer(b"".join(self.stored(texts)), "<f2").astype(np.float32).reshape(-1, WIDTH)
+        return read(self.stored(texts))
 
     def stored(self, texts: Sequence[str]) -> list[bytes]:
         """As `encode`, each vector as `VECTOR_BYTES` bytes that `remember` accepts."""
@@ -155,6 +156,11 @@ def encode(texts: Sequence[str]) -> Vectors:
     return MEMORY.encode(texts)
 
 
+def read(stored: Sequence[bytes]) -> Vectors:
+    """The rows of `Memory.encode`, from what `Memory.stored` returned."""
+    return np.frombuffer(b"".join(stored), "<f2").astype(np.float32).reshape(-1, WIDTH)
+
+
 def release() -> None:
     """Free the 100 MiB of the encoder; loading it again takes a second. Cached vectors stay.
 
@@ -163,6 +169,7 @@ def release() -> None:
     with _LOADING:
         _load.cache_clear()
     gc.collect()  # its cache of words makes it refer to itself
+    memory.return_freed()
 
 
 def _key(text: str) -> bytes:

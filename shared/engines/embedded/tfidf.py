@@ -135,6 +135,12 @@ class Tfidf:
         return map(self._index.get, terms, repeat(-1))
 
 
+def forget() -> None:
+    """Free the terms of units, which are cached."""
+    _words_of.cache_clear()
+    _grams.cache_clear()
+
+
 def unit_rows(matrix: Any) -> Any:
     """The sparse matrix with each row scaled to length 1; empty rows stay empty. Changes it in place."""
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())

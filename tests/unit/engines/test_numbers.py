@@ -9,6 +9,7 @@ from shared.domain.names import ProjectKind
 from shared.engines import worker
 from shared.engines.embedded import classifier_training, models, sentences, tagger_training
 from shared.engines.embedded.artifact import unpack
+from shared.engines.embedded.features import FeatureSpace
 from shared.engines.embedded.numeric import Numbers
 from tests.unit.engines import examples
 
@@ -53,6 +54,24 @@ def test_a_fit_on_many_tokens_needs_the_encoder_only_at_its_beginning(monkeypatc
     artifact = worker._fit(worker.FitRequest(ProjectKind.ENTITIES, labeled, (), 0))
     assert sentences._load.cache_info().currsize == 0
     assert "centers0" in unpack(artifact).arrays
+
+
+def test_a_fit_on_many_documents_describes_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(classifier_training, "_MOST_SPANNING", 20)
+    monkeypatch.setattr(classifier_training, "_CHUNK", 10)
+    sizes: list[int] = []
+    transform = FeatureSpace.transform
+
+    def described(space: FeatureSpace, texts, vectors=None):
+        sizes.append(len(texts))
+        return transform(space, texts, vectors)
+
+    monkeypatch.setattr(FeatureSpace, "transform", described)
+    labeled = examples.single(80)
+    models.fit(ProjectKind.SINGLE_LABEL, labeled, (), 0)
+    categories = {category for example in labeled for category in example.categories}
+    assert sum(sizes) >= 80 + len(categories)
+    assert max(sizes) <= 20 + len(categories)
 
 
 def test_threads_that_need_the_encoder_load_it_once():

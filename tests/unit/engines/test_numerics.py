@@ -15,7 +15,8 @@ from shared.engines.embedded import models, numeric, sentences
 from shared.engines.embedded.chain import Chain
 from shared.engines.embedded.classifier_training import _Coordinates
 from shared.engines.embedded.engine import EmbeddedEngine
-from shared.engines.embedded.features import Features
+from shared.engines.embedded.features import Features, Rows
+from shared.engines.embedded.logistic import Points
 from shared.engines.embedded.numeric import csr_array
 from tests.unit.engines import examples
 
@@ -126,29 +127,38 @@ def features(draw: st.DrawFn) -> Features:
     return Features(csr_array(noisy[0]), noisy[1])
 
 
-def coordinates(features: Features, documents: int, drawn: int = 30) -> _Coordinates:
-    """Columns of more than two rows count as common, so most features have common and rare ones."""
+def coordinates(features: Features, documents: int, drawn: int = 30) -> tuple[Points, _Coordinates]:
+    """Columns of more than two rows count as common, so most features have common and rare ones. Few columns and rows
+    are computed together.
+    """
+
+    def of(rows: Rows) -> Features:
+        return Features(features.sparse[rows], features.dense[rows])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.engines.embedded.features._FEW_ROWS", 2)
+        patch.setattr("shared.engines.embedded.features._TOGETHER", 3)
+        patch.setattr("shared.engines.embedded.features._ROWS", 7)
+        patch.setattr("shared.engines.embedded.classifier_training._CHUNK", 10)
         patch.setattr("shared.engines.embedded.classifier_training._MOST_SPANNING", drawn)
-        return _Coordinates.of(features, documents, 0)
+        return _Coordinates.of(of, len(features.dense), documents, 0)
 
 
 @given(features=features())
 def test_coordinates_keep_the_inner_products(features: Features):
     count = len(features.dense)
     rows = np.hstack([features.sparse.toarray(), features.dense]).astype(np.float64)
-    found = coordinates(features, count - 1)
-    assert found.points @ found.points.T == pytest.approx(rows @ rows.T, rel=1e-3, abs=1e-3)
+    points, _ = coordinates(features, count - 1)
+    assert points @ points.T == pytest.approx(rows @ rows.T, rel=1e-3, abs=1e-3)
 
 
 @given(features=features(), drawn=st.integers(1, 30))
 def test_weights_give_the_scores_of_the_coordinates(features: Features, drawn: int):
-    found = coordinates(features, len(features.dense), drawn)
-    coefficients = np.random.default_rng(1).normal(size=(found.points.shape[1], 2))
+    points, found = coordinates(features, len(features.dense), drawn)
+    coefficients = np.random.default_rng(1).normal(size=(points.shape[1], 2))
     sparse, dense = found.in_features(coefficients)
     scores = features.sparse @ sparse + features.dense @ dense
-    assert scores == pytest.approx(found.points @ coefficients, abs=0.05)
+    assert scores == pytest.approx(points @ coefficients, abs=0.05)
 
 
 @given(

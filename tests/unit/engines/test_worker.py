@@ -14,8 +14,8 @@ import pytest
 from shared.domain.labels import Example
 from shared.domain.names import ProjectKind
 from shared.engines import EngineError, EngineUnavailable, NotEnoughExamples, worker
+from shared.engines.embedded import attributes, models, sentences, tfidf
 from shared.engines.embedded import engine as embedded
-from shared.engines.embedded import sentences
 from shared.engines.embedded.engine import EmbeddedEngine
 from shared.engines.embedded.numeric import processors
 from shared.engines.worker import FitRequest, Worker
@@ -88,6 +88,20 @@ async def test_the_same_model_as_in_a_thread(engine, shared_worker, kind, monkey
     assert await engine.fit(kind, labeled, unlabeled=others, seed=3) == await EmbeddedEngine(IN_THREAD).fit(
         kind, labeled, unlabeled=others, seed=3
     )
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_a_fit_leaves_no_cached_words_behind_and_a_long_one_no_encoder(long: bool):
+    models.fit(ProjectKind.SINGLE_LABEL, examples.single(20), [], 0)
+    models.fit(ENTITIES, examples.entities(20), [], 0)
+    sentences.available()
+    words = [tfidf._grams, tfidf._words_of, attributes._own, attributes._near, attributes._far]
+    assert all(cached.cache_info().currsize for cached in words)
+
+    worker._forget(encoder=long)
+
+    assert not any(cached.cache_info().currsize for cached in words)
+    assert sentences._load.cache_info().currsize == (0 if long else 1)
 
 
 async def test_errors_come_through(engine):
