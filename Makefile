@@ -5,6 +5,7 @@ PORT ?= 7071
 AZURITE_PORT ?= 10000
 DATA_DIR ?= .data
 KEEP ?=
+REPEAT ?= 1
 export PORT AZURITE_PORT DATA_DIR KEEP
 
 PYTHON := .venv/bin/python
@@ -18,7 +19,7 @@ CHROMIUM := $(if $(wildcard tests/browser),chromium)
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  settings: PORT=$(PORT) AZURITE_PORT=$(AZURITE_PORT) DATA_DIR=$(DATA_DIR) KEEP=$(KEEP) PYTEST_ARGS=$(PYTEST_ARGS)"
+	@echo "  settings: PORT=$(PORT) AZURITE_PORT=$(AZURITE_PORT) DATA_DIR=$(DATA_DIR) KEEP=$(KEEP) REPEAT=$(REPEAT) PYTEST_ARGS=$(PYTEST_ARGS)"
 
 .PHONY: install
 install: ## install .venv and Azurite (other targets do it when needed)
@@ -72,8 +73,8 @@ test-llm: install ## run the tests against a real language model; the first run 
 	@exec $(PYTHON) scripts/test.py llm
 
 .PHONY: bench
-bench: install ## measure against raw storage in the same run; FULL=1 adds 100,000 documents
-	@exec $(PYTHON) -m bench
+bench: install ## measure against raw storage in the same run; REPEAT=3 for median and spread, FULL=1 adds 100,000 documents
+	@exec $(PYTHON) -m bench --repeat "$(REPEAT)"
 
 .PHONY: bench-idle
 bench-idle: install ## count storage calls with nothing to do, with 1 and with 300 projects

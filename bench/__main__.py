@@ -123,7 +123,7 @@ def main() -> int:
     end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--documents", type=int, help="one size instead of 1,000 and 10,000")
-    parser.add_argument("--repeat", type=int, default=1, help="number of runs; the median is shown")
+    parser.add_argument("--repeat", type=int, default=1, help="number of runs; median and spread are shown")
     parser.add_argument(
         "--by-key", action="store_true", help="Azurite finds rows by their keys, as Azure does"
     )
@@ -139,6 +139,8 @@ def main() -> int:
             print(f"{error}; usage: make bench-compare OLD=a.json NEW=b.json", file=sys.stderr)
             return 2
         return 0
+    if arguments.repeat < 1:
+        parser.error("--repeat: at least 1")
     if arguments.into and not (arguments.into.is_file() and arguments.into.read_text().count(MARK) == 2):
         parser.error(f"--into: {arguments.into} is not a file with two lines {MARK}")
     out = arguments.out or RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"

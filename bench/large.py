@@ -4,17 +4,17 @@ Azurite must find rows and blobs by their names, as Azure does, and gets most of
 (`bench/many_blobs.py`): otherwise this would take hours. Raw rates of reading come from a sample.
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any, override
 
 from azure.storage.blob.aio import BlobServiceClient
 
 from bench import raw
-from bench.measure import Figure
+from bench.measure import Figure, Stopwatch
 from bench.raw import each
 from bench.scenarios import EVENTS_AT_ONCE, LABELED, Scenarios, Step
 from bench.texts import CLASSES, documents, name_of, project_file
+from shared.services.training.model_cache import MAX_EXAMPLES
 
 CONTAINER = "bench-large"
 #: One of ten, and one of fifty documents are uploaded later: for the step with events, and for the one with new texts.
@@ -51,23 +51,21 @@ class Large(Scenarios):
         """The container is listed, and each of its blobs read and registered. Some documents have labels."""
         count = registered(self._count)
         async with BlobServiceClient.from_connection_string(self._server.connection_string) as service:
-            started = time.perf_counter()
-            async for _ in service.get_container_client(CONTAINER).list_blob_names():
-                pass
-            by_hand = time.perf_counter() - started + await self._reads(count)
+            with self._watch() as by_hand:
+                async for _ in service.get_container_client(CONTAINER).list_blob_names():
+                    pass
+        by_hand.add(await self._reads(count))
         labels: list[str | None] = [label for label, _ in self._made[:LABELED]]
         file = project_file("http", CONTAINER, labels, autolabel={"onUpload": False})
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/:import", file))
             await self._api.until("http", "total", count)
-        return taken.rate("registration of a container", count, count / by_hand)
+        return taken.rate("registration of a container", count, by_hand)
 
-    async def _reads(self, count: int) -> float:
-        """The seconds for reading this many blobs with raw calls."""
-        sample = min(SAMPLE, count)
-        started = time.perf_counter()
-        await each(range(sample), lambda i: self._storage.read(CONTAINER, name_of(i)))
-        return count / sample * (time.perf_counter() - started)
+    async def _reads(self, count: int) -> Stopwatch:
+        """What raw calls that read this many blobs take, from a sample."""
+        sample = min(SAMPLE, registered(self._count))
+        return (await self._read(CONTAINER, sample)).times(count / sample)
 
     async def _scan(self) -> Figure:
         count = registered(self._count)
@@ -78,7 +76,7 @@ class Large(Scenarios):
     @override
     async def _autolabel(self) -> Figure:
         count = registered(self._count)
-        by_hand = count / await self._reads(count)
+        by_hand = await self._reads(count)
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/autolabel/jobs"))
         await self._require("autoLabeled", count - LABELED)
@@ -161,10 +159,11 @@ class Large(Scenarios):
         await self._api.wait(await self._api.post("http/documents/:scan"))
         await self._api.until("http", "total", self._count)
         before = (await self._api.counts("http"))["autoLabeled"]
+        by_hand = await self._reads(count + min(MAX_EXAMPLES, first))  # the fit reads labeled ones
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/autolabel/jobs", {"engine": "embedded"}))
         await self._require_suggestions("http", count, before)
-        return taken.rate(f"autolabel, embedded engine, with fit, {count:,} new texts", count)
+        return taken.rate(f"autolabel, embedded engine, with fit, {count:,} new texts", count, by_hand)
 
     async def _train(self) -> Figure:
         await self._set(engine="embedded")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from bench.processes import usage
 
@@ -22,6 +22,9 @@ class Figure:
     per: str = "document"
     host_cpu: float | None = None
     azurite_cpu: float | None = None
+    #: CPU of the raw calls: of this program, which makes them, and of Azurite.
+    raw_client_cpu: float | None = None
+    raw_azurite_cpu: float | None = None
     #: Storage calls, and entities read and written, per unit of `per`.
     calls: float | None = None
     entities: float | None = None
@@ -40,29 +43,50 @@ class Figure:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Wall time and CPU of a block, in seconds."""
+    """Wall time of a block, and the CPU of the host, of Azurite and of this program, in seconds."""
 
     seconds: float = 0.0
     host: float = 0.0
     azurite: float = 0.0
+    client: float = 0.0
+
+    def add(self, other: Self) -> None:
+        self.seconds += other.seconds
+        self.host += other.host
+        self.azurite += other.azurite
+        self.client += other.client
+
+    def times(self, factor: float) -> Self:
+        """What `factor` such blocks would take."""
+        return type(self)(*(factor * part for part in (self.seconds, self.host, self.azurite, self.client)))
 
     def rate(
-        self, name: str, count: int, raw: float | None = None, aim: str = "", per: str = "document"
+        self, name: str, count: int, by_hand: Self | None = None, aim: str = "", per: str = "document"
     ) -> Figure:
-        return Figure(name, "/s", count / self.seconds, raw, aim, per, *self.cpu(count))
+        """`by_hand`: the raw calls for as many."""
+        figure = Figure(name, "/s", count / self.seconds, aim=aim, per=per)
+        if by_hand is not None:
+            figure.raw = count / by_hand.seconds
+        self.record_cpu(figure, count, by_hand, count)
+        return figure
 
-    def cpu(self, count: int) -> tuple[float, float]:
-        """Milliseconds of the host and of Azurite, divided by `count`."""
-        return 1000 * self.host / count, 1000 * self.azurite / count
+    def record_cpu(self, figure: Figure, count: int, by_hand: Self | None, raw_count: int) -> None:
+        """Milliseconds for one of `count`, and of the `raw_count` by hand."""
+        figure.host_cpu, figure.azurite_cpu = 1000 * self.host / count, 1000 * self.azurite / count
+        if by_hand is not None:
+            figure.raw_client_cpu = 1000 * by_hand.client / raw_count
+            figure.raw_azurite_cpu = 1000 * by_hand.azurite / raw_count
 
 
 @contextmanager
 def watch(host: int, azurite: int) -> Iterator[Stopwatch]:
     """Measure a block; the process ids are those of the host and of Azurite."""
     result = Stopwatch()
-    before, started = (usage(host).cpu, usage(azurite).cpu), time.perf_counter()
+    before = usage(host).cpu, usage(azurite).cpu, time.process_time()
+    started = time.perf_counter()
     yield result
     result.seconds = time.perf_counter() - started
+    result.client = time.process_time() - before[2]
     result.host, result.azurite = usage(host).cpu - before[0], usage(azurite).cpu - before[1]
 
 
@@ -89,6 +113,7 @@ class Report:
             for name, figures in by_name.items():
                 values = [figure.value for figure in figures]
                 found[f"{size}: {name}"] = asdict(figures[0]) | {
+                    "runs": len(figures),
                     "value": statistics.median(values),
                     "least": min(values),
                     "most": max(values),
@@ -96,6 +121,8 @@ class Report:
                     "ratio": _median([figure.ratio for figure in figures]),
                     "host_cpu": _median([figure.host_cpu for figure in figures]),
                     "azurite_cpu": _median([figure.azurite_cpu for figure in figures]),
+                    "raw_client_cpu": _median([figure.raw_client_cpu for figure in figures]),
+                    "raw_azurite_cpu": _median([figure.raw_azurite_cpu for figure in figures]),
                     "calls": _median([figure.calls for figure in figures]),
                     "entities": _median([figure.entities for figure in figures]),
                     "peak": max((f.peak for f in figures if f.peak is not None), default=None),
@@ -103,22 +130,29 @@ class Report:
                 }
         return found
 
+    @property
+    def repeated(self) -> bool:
+        """Whether there is a spread."""
+        return any(len(runs) > 1 for runs in self.sizes.values())
+
     def table(self) -> str:
+        spread = f"{'spread':>17}" if self.repeated else ""
         head = (
-            f"{'figure':<58}{'value':>10}{'spread':>17}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}{'calls':>8}"
-            f"{'entities':>10}{'MiB':>6}{'held':>6}  aim"
+            f"{'figure':<58}{'value':>10}{spread}{'raw':>10}{'ratio':>7}{'host':>8}{'azurite':>9}"
+            f"{'raw client':>12}{'raw azurite':>13}{'calls':>8}{'entities':>10}{'peak':>6}{'at once':>9}  aim"
         )
         lines = [head, "-" * len(head)]
         for name, row in self.medians().items():
-            spread = f"{_figures(row['least'])}-{_figures(row['most'])}"
+            spread = f"{_spread(row):>17}" if self.repeated else ""
             raw = "" if row["raw"] is None else _figures(row["raw"])
             lines.append(
-                f"{name:<58}{_figures(row['value']):>10}{spread:>17}{raw:>10}"
+                f"{name:<58}{_figures(row['value']):>10}{spread}{raw:>10}"
                 f"{_shown(row['ratio'], '.2f'):>7}{_shown(row['host_cpu'], '.2f'):>8}"
-                f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['calls'], '.3g'):>8}"
+                f"{_shown(row['azurite_cpu'], '.2f'):>9}{_shown(row['raw_client_cpu'], '.2f'):>12}"
+                f"{_shown(row['raw_azurite_cpu'], '.2f'):>13}{_shown(row['calls'], '.3g'):>8}"
                 f"{_shown(row['entities'], '.3g'):>10}{_shown(row['peak'], '.0f'):>6}"
-                f"{_shown(row['held'], '.0f'):>6}  {row['aim']} "
-                f"({row['unit']}; CPU in ms, calls and entities a {row['per']})"
+                f"{_shown(row['held'], '.0f'):>9}  {row['aim']} "
+                f"({row['unit']}; CPU in ms, calls and entities a {row['per']}; memory in MiB)"
             )
         return "\n".join(lines)
 
@@ -126,26 +160,33 @@ class Report:
         """The tables of docs/performance.md, one for each size."""
         parts = ["; ".join(f"{key}: {value}" for key, value in self.machine.items()) + "."]
         rows = self.medians()
+        head = [
+            *("figure", "measured", *(("spread",) if self.repeated else ()), "raw", "ratio", "aim"),
+            *("host CPU", "Azurite CPU", "raw client CPU", "raw Azurite CPU", "calls", "entities"),
+            *("peak, MiB", "at once, MiB"),
+        ]
         for size in self.sizes:
-            parts += [
-                "",
-                f"### {size}",
-                "",
-                "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB "
-                "| at once |",
-            ]
-            parts.append("|---" * 11 + "|")
+            parts += ["", f"### {size}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
             for name, row in rows.items():
                 if not name.startswith(f"{size}: "):
                     continue
                 unit = row["unit"] if row["unit"] == "/s" else f" {row['unit']}"
-                raw = f"{_figures(row['raw'])}{unit}" if row["raw"] else ""
-                cells = [f"{_figures(row['value'])}{unit}", raw, _shown(row["ratio"], ".2f"), row["aim"]]
-                cells += [_shown(row[key], ".2f") for key in ("host_cpu", "azurite_cpu")]
+                cells = [name.removeprefix(f"{size}: ").strip(), f"{_figures(row['value'])}{unit}"]
+                cells += [_spread(row)] if self.repeated else []
+                cells += [f"{_figures(row['raw'])}{unit}" if row["raw"] else "", _shown(row["ratio"], ".2f")]
+                cells += [row["aim"], *(_shown(row[key], ".2f") for key in _CPU)]
                 cells += [_shown(row[key], ".3g") for key in ("calls", "entities")]
                 cells += [_shown(row[key], ".0f") for key in ("peak", "held")]
-                parts.append(f"| {name.removeprefix(f'{size}: ').strip()} | {' | '.join(cells)} |")
+                parts.append(f"| {' | '.join(cells)} |")
         return "\n".join(parts)
+
+
+_CPU = ("host_cpu", "azurite_cpu", "raw_client_cpu", "raw_azurite_cpu")
+
+
+def _spread(row: dict[str, Any]) -> str:
+    """The least and the most of several runs; empty for a figure of one run."""
+    return f"{_figures(row['least'])}-{_figures(row['most'])}" if row["runs"] > 1 else ""
 
 
 def _median(values: list[float | None]) -> float | None:

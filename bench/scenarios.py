@@ -101,8 +101,9 @@ class Scenarios:
             return None
         figure.peak, figure.held = usage(self._server.host).peak, memory.most
         took = time.perf_counter() - started
+        by_hand = "" if figure.raw is None else f", raw {figure.raw:,.4g}"
         print(
-            f"{self._count:,}: {figure.name}: {figure.value:,.4g} {figure.unit}, raw {figure.raw or 0:,.4g}; "
+            f"{self._count:,}: {figure.name}: {figure.value:,.4g} {figure.unit}{by_hand}; "
             f"peak {figure.peak:.0f} MiB, {figure.held:.0f} at once; the step took {took:.0f} s",
             file=sys.stderr, flush=True,
         )  # fmt: skip
@@ -118,12 +119,18 @@ class Scenarios:
             _plain(row) for row in await self._storage.rows(TABLE, index["incarnation"], kind, f"{kind}~")
         ]
 
-    async def _rewrite(self, rows: list[dict[str, Any]], concurrency: int = 8) -> float:
-        """The seconds for writing the rows with raw calls, in transactions."""
+    async def _rewrite(self, rows: list[dict[str, Any]], concurrency: int = 8) -> Stopwatch:
+        """Write the rows with raw calls, in transactions."""
         groups = [rows[i : i + OPERATIONS] for i in range(0, len(rows), OPERATIONS)]
-        started = time.perf_counter()
-        await each(groups, lambda group: self._storage.commit(COPY, group), concurrency)
-        return time.perf_counter() - started
+        with self._watch() as by_hand:
+            await each(groups, lambda group: self._storage.commit(COPY, group), concurrency)
+        return by_hand
+
+    async def _read(self, container: str, count: int) -> Stopwatch:
+        """Read this many blobs with raw calls."""
+        with self._watch() as by_hand:
+            await each(range(count), lambda i: self._storage.read(container, name_of(i)))
+        return by_hand
 
     async def _import(self) -> Figure:
         """Without a container there is nothing to register, so rows are written and nothing else."""
@@ -131,7 +138,7 @@ class Scenarios:
         with self._watch() as taken:
             await self._api.wait(await self._api.post("labels/:import", file))
         rows = [row for kind in ("page|", "head|", "history|") for row in await self._rows("labels", kind)]
-        by_hand = self._count / await self._rewrite(rows)
+        by_hand = await self._rewrite(rows)
         return taken.rate("import", self._count, by_hand, "0.80 of raw, 7,500/s")
 
     async def _export(self) -> Figure:
@@ -144,11 +151,10 @@ class Scenarios:
         if found != self._count:
             raise RuntimeError(f"The export has {found} documents, not {self._count}.")
         index = await self._storage.row(TABLE, "$index", "name|labels")
-        started = time.perf_counter()
-        await self._storage.rows(TABLE, index["incarnation"], "page|", "page~")
-        await self._storage.write(COPY, "export.json", answer.content)
-        await self._storage.read(COPY, "export.json")
-        by_hand = self._count / (time.perf_counter() - started)
+        with self._watch() as by_hand:
+            await self._storage.rows(TABLE, index["incarnation"], "page|", "page~")
+            await self._storage.write(COPY, "export.json", answer.content)
+            await self._storage.read(COPY, "export.json")
         return taken.rate("export", self._count, by_hand, "0.80 of raw, 15,000/s")
 
     async def _autolabel(self) -> Figure:
@@ -158,9 +164,7 @@ class Scenarios:
         file = project_file("http", "bench-http", [CLASSES[0]], autolabel={"onUpload": False})
         await self._api.wait(await self._api.post("http/:import", file))
         await self._api.until("http", "total", self._count)
-        started = time.perf_counter()
-        await each(range(self._count), lambda i: self._storage.read("bench-http", name_of(i)))
-        by_hand = self._count / (time.perf_counter() - started)
+        by_hand = await self._read("bench-http", self._count)
         with self._watch() as taken:
             await self._api.wait(await self._api.post("http/autolabel/jobs"))
         done = (await self._api.counts("http"))["autoLabeled"]
@@ -184,15 +188,14 @@ class Scenarios:
         await self._api.until("events", "autoLabeled", 1)
         await raw.upload(self._server.connection_string, "bench-events", texts[2:], name_of, first=2)
 
-        async def by_hand(index: int) -> None:
+        async def insert_and_read(index: int) -> None:
             await self._storage.insert(
                 COPY, {"PartitionKey": "events", "RowKey": str(index), "l": name_of(index)}
             )
             await self._storage.read("bench-events", name_of(index))
 
-        started = time.perf_counter()
-        await each(range(count), by_hand)
-        baseline = count / (time.perf_counter() - started)
+        with self._watch() as by_hand:
+            await each(range(count), insert_and_read)
         if (counts := (await self._api.counts("events"))["autoLabeled"]) != 1:
             raise RuntimeError(f"{counts} documents have suggestions before their events.")
         groups = [range(i, min(i + EVENTS_AT_ONCE, count)) for i in range(2, count, EVENTS_AT_ONCE)]
@@ -201,21 +204,22 @@ class Scenarios:
             await self._api.until("events", "autoLabeled", count - 1)
         await raw.delete(self._server.connection_string, "bench-events")
         name = "autolabel by events, instant engine"
-        return taken.rate(name, count, baseline, "0.80 of raw read + insert")
+        return taken.rate(name, count, by_hand, "0.80 of raw read + insert")
 
     async def _list(self) -> Figure:
         index = await self._storage.row(TABLE, "$index", "name|http")
 
-        async def by_hand() -> None:
+        async def read_heads() -> None:
             await self._storage.rows(TABLE, index["incarnation"], "head|", "head~")
 
         async def ours() -> None:
             await self._api.get("http/documents", status="autoLabeled", orderby="uncertainty", top=100)
 
-        raw_ms, _ = await self._times(LISTS // 3, by_hand)
+        raw_ms, by_hand = await self._times(LISTS // 3, read_heads)
         value, taken = await self._times(LISTS, ours)
-        cpu = taken.cpu(LISTS)
-        return Figure("first 100 by uncertainty, p50", "ms", value, raw_ms, "40 ms", "list", *cpu)
+        figure = Figure("first 100 by uncertainty, p50", "ms", value, raw_ms, "40 ms", "list")
+        taken.record_cpu(figure, LISTS, by_hand, LISTS // 3)
+        return figure
 
     async def _times(self, count: int, call: Callable[[], Awaitable[object]]) -> tuple[float, Stopwatch]:
         """Median milliseconds of sequential calls; the first does not count."""
@@ -244,7 +248,7 @@ class Scenarios:
         if answer["results"][0]["status"] != "saved":
             raise RuntimeError(f"A save was refused: {answer}")
 
-    async def _by_hand(self) -> Callable[[], Awaitable[None]]:
+    async def _saves_by_hand(self) -> Callable[[], Awaitable[None]]:
         """The two calls of a save: read a page, and commit it with its head and a history row.
 
         The partition is a copy, as large as the product's, because Azurite searches the whole partition for a row.
@@ -267,24 +271,26 @@ class Scenarios:
 
     async def _save(self) -> Figure:
         """Alternates with raw saves, so that both have the same state of Azurite."""
-        by_hand = await self._by_hand()
+        save = await self._saves_by_hand()
         count = min(SAVES, self._count // 5)
         decisions = iter(await self._decisions(count + 1))
         await self._idle()
-        await by_hand()
+        await save()
         await self._accept(next(decisions))
-        taken = Stopwatch()
+        taken, by_hand = Stopwatch(), Stopwatch()
         raw_times, times = list[float](), list[float]()
         turn = min(TURN, count)
         for _ in range(count // turn):
-            raw_times += (await self._each_time(turn, by_hand))[0]
+            theirs, watched = await self._each_time(turn, save)
+            raw_times += theirs
+            by_hand.add(watched)
             ours, watched = await self._each_time(turn, lambda: self._accept(next(decisions)))
             times += ours
-            taken.host, taken.azurite = taken.host + watched.host, taken.azurite + watched.azurite
+            taken.add(watched)
         value, raw_value = statistics.median(times), statistics.median(raw_times)
-        return Figure(
-            "save of one decision, p50", "ms", value, raw_value, "1.5 x raw", "save", *taken.cpu(len(times))
-        )
+        figure = Figure("save of one decision, p50", "ms", value, raw_value, "1.5 x raw", "save")
+        taken.record_cpu(figure, len(times), by_hand, len(raw_times))
+        return figure
 
     async def _idle(self) -> None:
         """Wait until Azurite has finished the background work of earlier steps: deletions, and storing its tables."""
@@ -296,14 +302,13 @@ class Scenarios:
 
     async def _clients(self) -> Figure:
         count = min(60 * CLIENTS, self._count // 2)
-        save = await self._by_hand()
-        started = time.perf_counter()
-        await each(range(count), lambda _: save(), CLIENTS)
-        baseline = count / (time.perf_counter() - started)
+        save = await self._saves_by_hand()
+        with self._watch() as by_hand:
+            await each(range(count), lambda _: save(), CLIENTS)
         decisions = await self._decisions(count)
         with self._watch() as taken:
             await each(decisions, self._accept, CLIENTS)
-        return taken.rate(f"saves of {CLIENTS} clients", count, baseline, "0.70 of raw", "save")
+        return taken.rate(f"saves of {CLIENTS} clients", count, by_hand, "0.70 of raw", "save")
 
     async def _bulk(self) -> Figure:
         pages, heads = await self._rows("http", "page|"), await self._rows("http", "head|")
@@ -311,7 +316,7 @@ class Scenarios:
         history = [
             {"PartitionKey": p["PartitionKey"], "RowKey": f"h|{p['RowKey']}", "d": "x" * 900} for p in pages
         ]
-        by_hand = waiting / await self._rewrite([*pages, *heads, *history])
+        by_hand = await self._rewrite([*pages, *heads, *history])
         with self._watch() as taken:
             accepted = await self._api.post("http/documents/:review-all", {"decision": "accept"})
             await self._api.wait(accepted)
@@ -343,10 +348,11 @@ class Scenarios:
         file = project_file(project, container, labels, categories, autolabel={"onUpload": False})
         await self._api.wait(await self._api.post(f"{project}/:import", file))
         await self._api.until(project, "total", len(made))
+        by_hand = await self._read(container, len(made))  # the labeled texts, too: the fit reads them
         with self._watch() as taken:
             await self._api.wait(await self._api.post(f"{project}/autolabel/jobs", {"engine": "embedded"}))
         await self._require_suggestions(project, count)
-        return taken.rate(name, count, None, aim)
+        return taken.rate(name, count, by_hand, aim)
 
     async def _require_suggestions(self, project: str, count: int, before: int = 0) -> None:
         """A few texts may have no suggestion that is sure enough. `before`: documents that had suggestions already."""

@@ -139,6 +139,11 @@ def test_each_bench_of_the_documentation_is_there(target: str):
     assert find_spec(module) is not None
 
 
+def test_a_bench_is_repeated_as_the_documentation_says():
+    assert recipe("bench")[-2:] == ["--repeat", "1"]
+    assert recipe("bench", REPEAT="3")[-2:] == ["--repeat", "3"]
+
+
 def test_the_local_host_lists_its_options():
     command = [sys.executable, "-m", "devhost", "host", "--help"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout

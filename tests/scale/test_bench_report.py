@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ import pytest
 from bench import __main__ as program
 from bench.__main__ import MARK
 from bench.idle import VALID
-from bench.measure import Figure, Report
+from bench.measure import Figure, Report, Stopwatch, watch
 from bench.scenarios import Scenarios
 from bench.server import ROOT, Server, connection_string
 
@@ -47,6 +48,8 @@ def test_the_tables_of_a_run_for_the_documentation():
         "0.80",
         host_cpu=0.1,
         azurite_cpu=0.25,
+        raw_client_cpu=0.05,
+        raw_azurite_cpu=0.2,
         calls=0.06,
         entities=0.3,
         peak=140.4,
@@ -58,11 +61,46 @@ def test_the_tables_of_a_run_for_the_documentation():
         "",
         "### 1,000",
         "",
-        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | calls | entities | peak MiB | at once |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.06 | 0.3 | 140 | 121 |",
-        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |  |  |",
+        "| figure | measured | raw | ratio | aim | host CPU | Azurite CPU | raw client CPU | raw Azurite CPU | calls "
+        "| entities | peak, MiB | at once, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| import | 28,594/s | 57,188/s | 0.50 | 0.80 | 0.10 | 0.25 | 0.05 | 0.20 | 0.06 | 0.3 | 140 | 121 |",
+        "| peak memory | 600.4 MiB |  |  |  |  |  |  |  |  |  |  |  |",
     ]
+
+
+def test_the_spread_is_shown_when_there_is_more_than_one_run():
+    report = Report({})
+    report.add("1,000", [Figure("import", "/s", 3_000.0), Figure("export", "/s", 9_000.0)])
+    assert not any(
+        "spread" in shown or "3,000-3,000" in shown for shown in (report.table(), report.markdown())
+    )
+    report.add("1,000", [Figure("import", "/s", 4_000.0)])  # the export failed
+    assert report.table().splitlines()[2].split()[2:4] == ["3,500", "3,000-4,000"]
+    assert report.markdown().splitlines()[4:] == [
+        "| figure | measured | spread | raw | ratio | aim | host CPU | Azurite CPU | raw client CPU "
+        "| raw Azurite CPU | calls | entities | peak, MiB | at once, MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| import | 3,500/s | 3,000-4,000 |  |  |  |  |  |  |  |  |  |  |  |",
+        "| export | 9,000/s |  |  |  |  |  |  |  |  |  |  |  |  |",
+    ]
+
+
+def test_raw_calls_have_their_own_cpu():
+    by_hand = Stopwatch(seconds=1, azurite=0.2, client=0.1).times(2)
+    by_hand.add(Stopwatch(seconds=2, azurite=0.4, client=0.2))
+    figure = Stopwatch(seconds=8, host=0.5, azurite=1, client=9).rate("import", 100, by_hand)
+    assert (figure.value, figure.raw, figure.ratio) == (12.5, 25, 0.5)
+    assert (figure.host_cpu, figure.azurite_cpu) == (5, 10)
+    assert (figure.raw_client_cpu, figure.raw_azurite_cpu) == pytest.approx((4, 8))
+
+
+def test_the_cpu_of_this_program_is_measured():
+    with watch(os.getpid(), os.getpid()) as taken:
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+    assert taken.client >= 0.05
 
 
 def test_the_documentation_has_a_place_for_the_tables():
