@@ -1,7 +1,8 @@
-"""How the documents of a job are divided into batches: ranges of pages."""
+"""How the documents of a job are divided into batches: ranges of pages; and those that are not done."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.jobs import Batch
@@ -55,3 +56,18 @@ def batches_of(
             batches[-1] = Batch(last.low, page + 1, last.planned + count)
             pages.add(page)
     return batches
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """The batches that are not done: those of uploads, which read the pending uploads of their pages, and those of
+    documents, which read the waiting or unlabeled documents of their pages. Documents that start to wait there later
+    are planned when these jobs have ended: the sweep plans once more before the project counts as idle.
+    """
+
+    uploads: list[Batch] = field(default_factory=list[Batch])
+    documents: list[Batch] = field(default_factory=list[Batch])
+
+
+def pages_of(batches: Iterable[Batch]) -> set[int]:
+    return {page for batch in batches for page in range(batch.low, batch.high)}

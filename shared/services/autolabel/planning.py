@@ -12,7 +12,7 @@ from typing import Final
 
 from shared import telemetry
 from shared.domain.autolabel import is_unlabeled, needs_no_suggestion
-from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of, pages_at_once
+from shared.domain.batches import MAX_BATCH_DOCUMENTS, MAX_BATCH_PAGES, batches_of, pages_at_once, pages_of
 from shared.domain.document import PLANNED_WHEN_READ, Document
 from shared.domain.errors import NotFound, ProjectNotFound, QuotaExceeded
 from shared.domain.jobs import (
@@ -33,9 +33,8 @@ from shared.domain.text import reject_by_name, text_records
 from shared.engines.base import EngineError, ServiceEngine
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.fits import FIT_RUNNING, FitRunner, obstacle
-from shared.services.autolabel.under_way import pages_of, under_way
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage, in_background
-from shared.services.jobs.stores import BudgetService, Stores
+from shared.services.jobs.stores import BudgetService, Stores, under_way
 from shared.services.training.model_cache import ModelCache
 from shared.storage.gateways.ports import Operation, RowChanged
 from shared.storage.jobs import PLANNED, Latest

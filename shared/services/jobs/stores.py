@@ -1,4 +1,4 @@
-"""Shared by use cases: projects as last read, the write fence, the stores of one deployment, and budgets."""
+"""Shared by use cases: projects as last read, the write fence, the stores of one deployment, open jobs, and budgets."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from shared import telemetry
 from shared.domain.autolabel import selected
+from shared.domain.batches import UnderWay
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, QuotaExceeded, Unavailable
 from shared.domain.jobs import (
     AutolabelParameters,
@@ -281,6 +282,23 @@ def build(
         outbox=outbox,
         outboxes=outboxes,
     )
+
+
+async def under_way(stores: Stores, project: Project) -> UnderWay:
+    """The work of open jobs, so that no plan takes up the same documents again.
+
+    Call this before reading what to plan: work that ends meanwhile counts as under way.
+    """
+    found = UnderWay()
+    for job in await stores.jobs.open_jobs(project.incarnation):
+        if job.source is None or (
+            isinstance(job.parameters, AutolabelParameters) and job.parameters.documents
+        ):
+            continue  # a job on documents that a caller named does not take up the others of its pages
+        done = {state.number for state in await stores.jobs.states(job) if state.done}
+        left = [batch for number, batch in enumerate(job.batches) if number not in done]
+        (found.uploads if job.source is JobSource.UPLOAD else found.documents).extend(left)
+    return found
 
 
 async def skipped(stores: Stores, job: Job, number: int, reason: JobError) -> BatchResult:
