@@ -28,8 +28,8 @@ WRITERS = 8
 #: Up to this many changed heads are read one by one, more as a range.
 SINGLE_HEADS = 8
 KEPT_EDITIONS = 16  # whose heads are remembered
-#: Of the pages that are remembered, by `_weight`: 40,000 documents, which take about 40 MiB.
-KEPT_WEIGHT = 200_000
+#: Of the pages that are remembered, by `_weight`: 20,000 documents, which take about 20 MiB.
+KEPT_WEIGHT = 100_000
 #: Kept free for the row of a batch, which holds the outcomes of its documents.
 SPARE_BYTES = 512 * 1024
 

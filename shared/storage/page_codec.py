@@ -92,7 +92,7 @@ def decode_labels(data: Json) -> Labels | None:
     if data is None:
         return None
     if isinstance(data, list):
-        return _classes(*data)
+        return _classes(*data)  # pyright: ignore[reportUnknownArgumentType] - our own JSON
     return Labels(
         regions=tuple(
             Region(o, n, tuple(EntityLabel(intern(c), eo, en) for c, eo, en in labels))

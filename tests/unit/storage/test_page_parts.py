@@ -280,7 +280,7 @@ def test_what_is_remembered_counts_as_the_memory_that_it_takes(changes: dict[str
     finally:
         tracemalloc.stop()
     page = Page(0, {str(number): document for number, document in enumerate(found)})
-    # A weight of 200,000 is about 40 MiB, as `KEPT_WEIGHT` says.
+    # A weight of 100,000 is about 20 MiB, as `KEPT_WEIGHT` says.
     assert 100 < of_documents / _weight(page) < 250
     assert 0.6 < with_parts / sum(part.size for part in parts) < 1.15
 
