@@ -8,22 +8,29 @@ EngineError                  an answer to the caller; the message is meant for a
 └── EngineUnavailable        a remote engine does not answer; try again
 """
 
+import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import ClassVar, Final, Literal, Protocol
 from urllib.parse import quote
 
+from shared import telemetry
 from shared.domain.jobs import JobError
 from shared.domain.labels import Example, Prediction
 from shared.domain.names import ProjectKind
 from shared.domain.project import Category, DeployedModel
 from shared.domain.text import NO_PRICES, NO_TOKENS, Prices, Tokens
 
+log = logging.getLogger("labelbridge.engines")
+
 type CostUnit = Literal["none", "textRecord", "token"]
+
+_stacks: Final = telemetry.Stacks()
 
 
 class EngineError(Exception):
@@ -48,6 +55,22 @@ class ArtifactError(EngineError):
 
 class EngineUnavailable(EngineError):
     """The engine does not answer now; the same request may succeed later."""
+
+
+@contextmanager
+def calling(engine: str) -> Generator[None]:
+    """Around calls of an engine and reads of its attributes: whatever else they raise becomes an EngineError.
+
+    A class of EXTRA_ENGINES may raise anything. The stack is logged the first time.
+    """
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        text, kind = "The engine '%s' failed: %s", type(error).__name__
+        log.error(text, engine, telemetry.in_line(error), exc_info=_stacks.of(error))  # noqa: TRY400 - the stack once
+        raise EngineError(f"The engine '{engine}' failed ({kind}). The log has the details.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol, runtime_checkable
 
 from shared.domain.names import ProjectKind
-from shared.engines.base import Engine, Exchange, UnknownEngine
+from shared.engines.base import Engine, Exchange, UnknownEngine, calling
 from shared.engines.embedded.engine import NAME, EmbeddedEngine
 
 AZURE_LANGUAGE: Final = "azure-language"
@@ -39,13 +39,14 @@ class Engines:
         return sorted(self._factories)
 
     def get(self, name: str) -> Engine:
-        """The engine with this name. Raises UnknownEngine, EngineNotConfigured."""
+        """The engine with this name. Raises UnknownEngine, EngineNotConfigured, EngineError if it cannot be made."""
         if name not in self._factories:
             raise UnknownEngine(
                 f"The engine '{name}' does not exist. Available engines: {', '.join(self.names)}."
             )
         if name not in self._made:
-            self._made[name] = self._factories[name]()
+            with calling(name):
+                self._made[name] = self._factories[name]()
         return self._made[name]
 
     def exchange(self, name: str, kind: ProjectKind, state: bytes) -> Exchange | None:

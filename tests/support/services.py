@@ -210,6 +210,28 @@ class App:
         return await self.container.stores.jobs.list(project.incarnation, kind)
 
 
+async def pass_minutes(app: App, minutes: int) -> int:
+    """Let this much time of the test's clock pass, with a sweep a minute and a comparison an hour.
+
+    Messages are delivered as the host does, each at once. Returns how many were: every attempt is one.
+    """
+    clock, attempts = app.container.stores.clock, 0
+    assert isinstance(clock, Clock)
+    for minute in range(minutes):
+        clock.move(60)
+        if minute % 60 == 59:
+            await app.container.maintenance.reconcile()
+        await app.container.maintenance.sweep()
+        while app.sent.waiting:
+            queue, body = app.sent.waiting.popleft()
+            if queue == EVENT_QUEUE:
+                await app.deliver(queue, body)
+                continue
+            attempts += 1
+            await app.container.dispatcher.run_or_retry(parse(body))
+    return attempts
+
+
 def settings(**more: Any) -> Settings:
     """Uploads are planned at once, for a test delivers a plan whatever its delay."""
     given: dict[str, Any] = {

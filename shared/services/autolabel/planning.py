@@ -30,7 +30,7 @@ from shared.domain.names import DocumentStatus, ProjectKind, derived_job_id
 from shared.domain.page import Flag, Head, page_of
 from shared.domain.project import Project
 from shared.domain.text import reject_by_name, text_records
-from shared.engines.base import EngineError, ServiceEngine
+from shared.engines.base import EngineError, ServiceEngine, calling
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.fits import FIT_RUNNING, FitRunner, obstacle
 from shared.services.jobs.lifecycle import JobMessage, JobService, PlanMessage, in_background
@@ -56,12 +56,13 @@ _BY_ID: Final = attrgetter("document_id")
 class Readiness:
     """Whether suggestions can be made now: the parameters of the job, or the reason why not.
 
-    `fit`: the missing fit, which the caller runs itself.
+    `fit`: the missing fit, which the caller runs itself. `batch_documents`: about how many a batch should have.
     """
 
     parameters: AutolabelParameters
     error: JobError | None = None
     fit: Job | None = None
+    batch_documents: int = MAX_BATCH_DOCUMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ class Planner:
             return job  # when the fit has the model, it requests the plan of the job
         if ready.error is not None:
             return await self._jobs.end(job, JobStatus.FAILED, errors=(ready.error,))
-        batches = _selected(project, heads, asked, self._batch_documents(ready))
+        batches = _selected(project, heads, asked, ready.batch_documents)
         try:
             parameters, more = await self._reserve(project, ready.parameters, batches)
         except QuotaExceeded as error:
@@ -276,7 +277,9 @@ class Planner:
                 self._engines.get(name)
             else:
                 engine = self._engines.get(name)
-                if project.kind not in engine.capabilities.kinds:
+                with calling(name):
+                    unsupported = project.kind not in engine.capabilities.kinds
+                if unsupported:
                     text = f"The engine '{name}' does not label projects of kind {project.kind}."
                     return Readiness(asked, JobError("UnsupportedKind", text, "engine"))
                 if isinstance(engine, ServiceEngine):
@@ -288,6 +291,7 @@ class Planner:
                 model = await self._models.trained(project, None)
                 if model is not None and model.engine == name:  # trained while we fitted
                     label, artifact, edits = model.label, model.artifact, model.edits
+            size = self._batch_documents(name)
         except (EngineError, NotFound) as error:
             return Readiness(asked, JobError(type(error).__name__, str(error), "engine"))
         planned = replace(
@@ -301,7 +305,7 @@ class Planner:
             edits=project.edits,
             model_edits=edits,
         )
-        return Readiness(planned)
+        return Readiness(planned, batch_documents=size)
 
     async def _ask(
         self,
@@ -314,39 +318,45 @@ class Planner:
         """A service needs categories, but no labels. Raises EngineError."""
         if not categories:
             return Readiness(asked, JobError("NoCategories", NO_CATEGORIES.format(engine.name), "categories"))
-        planned = replace(
-            asked,
-            project_kind=project.kind,
-            engine=engine.name,
-            artifact=await self._models.prepare(project, engine, categories, request),
-            categories=categories,
-            threshold=round(project.settings.confidence_threshold * 100),
-            prices=engine.prices if engine.prices.known else None,
-            cost_limit=min(filter(None, (asked.cost_limit, engine.cost_limit)), default=None),
-            service_model=engine.model_of(project.deployed),
-            edits=project.edits,
-            model_edits=engine.named_at(project.deployed, project.edits),
-        )
-        return Readiness(planned)
+        artifact = await self._models.prepare(project, engine, categories, request)
+        with calling(engine.name):
+            planned = replace(
+                asked,
+                project_kind=project.kind,
+                engine=engine.name,
+                artifact=artifact,
+                categories=categories,
+                threshold=round(project.settings.confidence_threshold * 100),
+                prices=engine.prices if engine.prices.known else None,
+                cost_limit=min(filter(None, (asked.cost_limit, engine.cost_limit)), default=None),
+                service_model=engine.model_of(project.deployed),
+                edits=project.edits,
+                model_edits=engine.named_at(project.deployed, project.edits),
+            )
+        return Readiness(planned, batch_documents=self._batch_documents(engine.name))
 
     def offer(self, project: Project) -> str:
         """The name of a service that has a model and suggests without labels; empty: there is none."""
         for name in SERVICES:
             try:
                 engine = self._engines.get(name)
+                with calling(name):
+                    serves = (
+                        isinstance(engine, ServiceEngine) and engine.missing_model(project.deployed) is None
+                    )
+                    serves = serves and project.kind in engine.capabilities.kinds
             except EngineError:
                 continue
-            serves = isinstance(engine, ServiceEngine) and engine.missing_model(project.deployed) is None
-            if serves and project.kind in engine.capabilities.kinds:
+            if serves:
                 how = f'start a job with "engine": "{name}" to use it.'
                 return f" The engine '{name}' needs no labels; {how}"
         return ""
 
-    def _batch_documents(self, ready: Readiness) -> int:
-        name = ready.parameters.engine
-        if ready.error is not None or name is None:
-            return MAX_BATCH_DOCUMENTS
-        return self._engines.get(name).capabilities.batch_documents or MAX_BATCH_DOCUMENTS
+    def _batch_documents(self, name: str) -> int:
+        """Raises EngineError."""
+        engine = self._engines.get(name)
+        with calling(name):
+            return engine.capabilities.batch_documents or MAX_BATCH_DOCUMENTS
 
     async def fit(self, message: JobMessage) -> None:
         """Fit the engine of a job, and plan what waits for the model. A repeat finds what was done."""
@@ -391,7 +401,7 @@ class Planner:
         affordable = None
         if may := await self._may_suggest(project, uploads):
             ready = await self._for_uploads(project, heads, JobSource.UPLOAD)
-            batches = batches_of(documents, self._batch_documents(ready), apart, loaded=loaded)
+            batches = batches_of(documents, ready.batch_documents, apart, loaded=loaded)
             affordable = await self._afford(project, ready, batches)
         parameters, more = affordable or (RegisterParameters(), [])
         kind = JobKind.AUTOLABEL if affordable else JobKind.REGISTER
@@ -420,7 +430,7 @@ class Planner:
             return
         ready = await self._for_uploads(new.project, heads, JobSource.WAITING)
         loaded = _pages_at_once(new.project, heads)
-        batches = batches_of(waiting, self._batch_documents(ready), apart, loaded=loaded, whole=True)
+        batches = batches_of(waiting, ready.batch_documents, apart, loaded=loaded, whole=True)
         if affordable := await self._afford(new.project, ready, batches):
             parameters, more = affordable
             await self._create(JobKind.AUTOLABEL, new, parameters, batches, more)

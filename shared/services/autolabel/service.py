@@ -14,7 +14,7 @@ from shared.domain.labels import BANDS
 from shared.domain.page import EngineTally, add_engine_tallies, is_document_id
 from shared.domain.project import Project, unknown_categories
 from shared.domain.text import NO_TOKENS, Tokens, text_records
-from shared.engines.base import Engine, EngineError, ServiceEngine
+from shared.engines.base import Engine, EngineError, ServiceEngine, calling
 from shared.engines.registry import SERVICES, Engines
 from shared.services.autolabel.batches import BatchRunner
 from shared.services.autolabel.planning import NO_CATEGORIES, Planner
@@ -27,7 +27,7 @@ from shared.services.jobs.lifecycle import (
     in_flight,
 )
 from shared.services.jobs.stores import BudgetService, Stores
-from shared.services.training.model_cache import ModelCache, label_counts
+from shared.services.training.model_cache import ModelCache, label_counts, missing_for
 from shared.storage.gateways.ports import RowChanged
 from shared.storage.pages import locked
 from shared.wire.json_codec import ValidationErrors
@@ -149,9 +149,13 @@ class AutolabelService:
         estimate = Estimate(engine.name, documents, records, unavailable=unavailable)
         if not isinstance(engine, ServiceEngine):
             return estimate
-        task = await self._models.task(project, engine, categories)
-        tokens = engine.estimate(task, sent, characters)
-        cost = engine.prices.cost(tokens) if tokens is not None else None
+        try:
+            task = await self._models.task(project, engine, categories)
+            with calling(engine.name):
+                tokens = engine.estimate(task, sent, characters)
+                cost = engine.prices.cost(tokens) if tokens is not None else None
+        except EngineError as error:
+            return replace(estimate, unavailable=unavailable or str(error))
         return replace(estimate, tokens=tokens, cost=cost)
 
     async def _would_use(
@@ -179,8 +183,11 @@ class AutolabelService:
         elif missing is None and not uses_model:
             heads = await self._stores.pages.heads(project.scope)
             counts = label_counts(heads, project.active_studio)
-            missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
-            missing = missing and missing + self._planner.offer(project)
+            try:
+                missing = missing_for(engine, project.kind, counts)
+                missing = missing and missing + self._planner.offer(project)
+            except EngineError as error:
+                missing = str(error)
         return engine, missing
 
     def _model_label(self, project: Project, request: AutolabelRequest) -> str | None:
@@ -223,11 +230,16 @@ class AutolabelService:
         except EngineError as error:
             return str(error), name not in SERVICES, None
         service = engine if isinstance(engine, ServiceEngine) else None
-        model = service.model_of(project.deployed) if service else None
-        if project.kind not in engine.capabilities.kinds:
-            text = f"The engine '{name}' does not label projects of kind {project.kind}."
-            return text, service is None, model
-        return service.missing_model(project.deployed) if service else None, service is None, model
+        model = None
+        try:
+            with calling(name):
+                model = service.model_of(project.deployed) if service else None
+                if project.kind not in engine.capabilities.kinds:
+                    text = f"The engine '{name}' does not label projects of kind {project.kind}."
+                    return text, service is None, model
+                return service.missing_model(project.deployed) if service else None, service is None, model
+        except EngineError as error:
+            return str(error), service is None, model
 
     async def plan(self, message: JobMessage) -> None:
         """Plan a job that was created; a planned one continues with its batches."""
@@ -358,13 +370,16 @@ class AutolabelService:
     def _errors_in(self, project: Project, request: AutolabelRequest) -> ValidationErrors:
         errors = ValidationErrors()
         name = request.engine or project.settings.autolabel.engine or self._default_engine
+        priced = True
         try:
             engine = self._engines.get(name)
+            if request.cost_limit and isinstance(engine, ServiceEngine):
+                with calling(name):
+                    priced = engine.prices.known
         except EngineError as error:
-            engine = None
             if request.engine is not None:  # otherwise the job reports it
                 errors.add("engine", str(error))
-        if request.cost_limit and isinstance(engine, ServiceEngine) and not engine.prices.known:
+        if not priced:
             text = (
                 f"The engine '{name}' has no prices, which 'costLimit' requires. For 'azure-openai', set "
                 "OPENAI_INPUT_PRICE and OPENAI_OUTPUT_PRICE."

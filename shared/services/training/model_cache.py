@@ -25,7 +25,7 @@ from shared.domain.page import Flag, Head
 from shared.domain.project import Project
 from shared.domain.text import CHANGED, MISSING, Offsets, content_hash
 from shared.domain.training import TrainedModel
-from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task
+from shared.engines.base import Engine, EngineError, Model, ServiceEngine, Task, calling
 from shared.services.jobs.dispatch import PASSING, heartbeat, reason_of
 from shared.services.jobs.stores import Stores
 from shared.storage.gateways.ports import RowChanged, StorageError
@@ -83,6 +83,12 @@ def label_counts(heads: Iterable[Head], studio: Studio) -> LabelCounts:
     return LabelCounts(labeled, counts)
 
 
+def missing_for(engine: Engine, kind: ProjectKind, counts: LabelCounts) -> str | None:
+    """As `Engine.missing_for`. Raises EngineError."""
+    with calling(engine.name):
+        return engine.missing_for(kind, counts.by_category, counts.labeled)
+
+
 class ModelCache:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -112,10 +118,10 @@ class ModelCache:
         A caller's job (`request`) gets a model of the current labels; a fit that failed before the request is tried
         again. If labels change during each fit, the second fit after the request is used, so that a job does not wait
         until people stop labeling. Otherwise the last model is used until labels have changed enough since the last
-        fit, even a failed one. Without a model, a failed fit is not due again until labels change.
+        fit, even a failed one. Without a model, a failed fit is not due again until labels change. Raises EngineError.
         """
         counts = label_counts(heads, project.active_studio)
-        missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
+        missing = missing_for(engine, project.kind, counts)
         if missing is not None:
             return Fitted(missing=missing)
         learned, now = _learned(project, engine, heads), self._stores.clock()
@@ -158,7 +164,7 @@ class ModelCache:
         StorageUnavailable, EngineUnavailable for temporary failures.
         """
         counts = label_counts(heads, project.active_studio)
-        missing = engine.missing_for(project.kind, counts.by_category, counts.labeled)
+        missing = missing_for(engine, project.kind, counts)
         if missing is not None:
             return Fitted(missing=missing)
         learned = _learned(project, engine, heads)
@@ -247,11 +253,16 @@ class ModelCache:
             log.warning(text, project.name, telemetry.in_line(error))
 
     async def task(self, project: Project, engine: ServiceEngine, categories: Iterable[str]) -> Task:
-        """What the service gets from the project: these categories, and labeled documents chosen for them."""
+        """What the service gets from the project: these categories, and labeled documents chosen for them.
+
+        Raises EngineError.
+        """
         wanted = set(categories)
         chosen = tuple(category for category in project.categories if category.name in wanted)
         heads = await self._stores.pages.heads(project.scope)
-        most, decided = engine.max_examples, _decided(heads, engine.name, engine.model_of(project.deployed))
+        with calling(engine.name):
+            most, model = engine.max_examples, engine.model_of(project.deployed)
+        decided = _decided(heads, engine.name, model)
         examples = await self._examples(project, heads, wanted, most) if most else ()
         return Task(project.kind, chosen, examples, project.language, project.deployed, decided)
 
@@ -266,7 +277,9 @@ class ModelCache:
 
         `asking`: the job that the model is for.
         """
-        data = await engine.prepare(await self.task(project, engine, categories))
+        task = await self.task(project, engine, categories)
+        with calling(engine.name):
+            data = await engine.prepare(task)
         artifact = f"{project.incarnation}/fitted/{derived_id(engine.name, hashlib.sha256(data).hexdigest())}"
         last = await self._stores.fits.last(project.incarnation, engine.name)
         if last is None or last.artifact != artifact:

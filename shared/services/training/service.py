@@ -37,7 +37,7 @@ from shared.domain.names import Studio
 from shared.domain.page import Head
 from shared.domain.project import Project, released
 from shared.domain.training import MAX_MODELS, LeftOut, SplitOptions, TrainedModel, left_out
-from shared.engines.base import Engine, EngineError
+from shared.engines.base import Engine, EngineError, calling
 from shared.engines.registry import Engines
 from shared.services.jobs.dispatch import run_undivided
 from shared.services.jobs.lifecycle import JobMessage, JobService
@@ -311,10 +311,11 @@ class TrainingService:
             if name is not None:
                 try:
                     engine = self._engines.get(name)
+                    with calling(name):
+                        if engine.capabilities.trainable and project.kind in engine.capabilities.kinds:
+                            return engine
                 except EngineError:
                     continue
-                if engine.capabilities.trainable and project.kind in engine.capabilities.kinds:
-                    return engine
         raise InvalidArgument(
             "No engine of this app can be trained for this kind of project.", target="modelLabel"
         )

@@ -1,0 +1,157 @@
+"""Engines that raise anything outside of `fit` and `predict`: nothing is retried without end, and people see why."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, override
+
+import pytest
+
+from shared.domain.errors import InvalidArgument
+from shared.domain.jobs import JobKind, JobStatus
+from shared.domain.labels import Prediction
+from shared.domain.names import ProjectKind
+from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task
+from shared.services.autolabel.service import AutolabelRequest
+from tests.support.engines import NAME, ScriptedEngine
+from tests.support.lives import Life, living
+from tests.support.services import Clock, logged, pass_minutes
+from tests.support.storage.memory import MemoryStorage
+
+TEXT = "a text of a document"
+
+type Make = Callable[[type], Life]
+
+
+class Odd:
+    """Raises where the test says: in a method or for an attribute."""
+
+    fails_in: ClassVar[str] = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == Odd.fails_in:
+            raise ZeroDivisionError(TEXT)
+        return super().__getattribute__(name)
+
+
+class Fitted(Odd, ScriptedEngine):
+    pass
+
+
+class WithoutSize:
+    kinds = frozenset(ProjectKind)
+    trainable = True
+
+    @property
+    def batch_documents(self) -> int:
+        raise ZeroDivisionError(TEXT)
+
+
+class Says(ServiceModel):
+    categories = ("Refund",)
+
+    @override
+    async def answer(self, texts: Sequence[str], allowance: float | None = None, **_: Any) -> list[Answer]:
+        return [Answer((Prediction("Refund", 0.73),)) for _ in texts]
+
+
+class Service(Odd, ServiceEngine):
+    name = NAME
+    capabilities = Capabilities(frozenset(ProjectKind), trainable=False)
+
+    @override
+    async def prepare(self, task: Task) -> bytes:
+        return b"task"
+
+    @override
+    async def load(self, artifact: bytes) -> ServiceModel:
+        return Says()
+
+
+def _no_engine() -> ScriptedEngine:
+    raise ZeroDivisionError(TEXT)
+
+
+@pytest.fixture
+def make(storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setattr(Odd, "fails_in", "")
+    return lambda engine: living(storage, clock, engine=engine)
+
+
+FITTED = ("capabilities", "missing_for")
+SERVICE = (
+    "capabilities", "max_examples", "model_of", "prepare", "prices", "cost_limit", "named_at",
+)  # fmt: skip
+ODD = [*((Fitted, name) for name in FITTED), *((Service, name) for name in SERVICE)]
+
+
+@pytest.mark.parametrize(("engine", "fails_in"), ODD)
+async def test_uploads_are_registered_and_wait_though_the_engine_raises(
+    make: Make, caplog: pytest.LogCaptureFixture, engine: type, fails_in: str
+) -> None:
+    app = make(engine)
+    await app.create()
+    await app.define("Refund")
+    Odd.fails_in = fails_in
+    with caplog.at_level(logging.WARNING):
+        await app.upload({"a.txt": "@Refund:73"}, events=False)
+        await app.container.registering.scan(app.name, "scan")
+        tries = await pass_minutes(app, 180)
+    document = await app.document("a.txt")
+    assert document is not None
+    assert document.waiting
+    assert (await app.container.registering.get(app.name, "scan")).status is JobStatus.SUCCEEDED
+    assert tries < 20, "the scan, and comparisons once an hour with their plans"
+    stacks = [record for record in logged(caplog) if record.exc_info]
+    assert len(stacks) <= 1, "of the same place"
+    assert TEXT not in caplog.text
+
+    Odd.fails_in = ""
+    await app.container.maintenance.reconcile()
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
+
+
+@pytest.mark.parametrize(("engine", "fails_in"), ODD)
+async def test_a_job_that_a_person_requests_fails_with_the_reason(
+    make: Make, engine: type, fails_in: str
+) -> None:
+    app = make(engine)
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    Odd.fails_in = fails_in
+    job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    assert job.status is JobStatus.FAILED
+    assert "ZeroDivisionError" in job.errors[0].message
+    assert TEXT not in job.errors[0].message
+    assert not app.sent.waiting or await pass_minutes(app, 5) < 5
+    [shown] = [row for row in await app.container.autolabel.engines(app.name) if row.engine == NAME]
+    if fails_in in {"capabilities", "model_of"}:
+        assert "ZeroDivisionError" in (shown.unavailable or "")
+    estimate = await app.container.autolabel.estimate(app.name, AutolabelRequest())
+    if fails_in in {"capabilities", "missing_for", "max_examples", "model_of"}:
+        assert "ZeroDivisionError" in (estimate.unavailable or "")
+
+
+async def test_the_size_of_batches_may_be_what_fails(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make(Fitted)
+    await app.create(on_upload=False)
+    await app.define("Refund")
+    monkeypatch.setattr(Fitted, "capabilities", WithoutSize())
+    job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    assert job.status is JobStatus.FAILED
+    assert "ZeroDivisionError" in job.errors[0].message
+
+
+async def test_an_engine_that_cannot_be_made_is_a_reason(storage: MemoryStorage, clock: Clock) -> None:
+    app = living(storage, clock, engine=_no_engine)  # type: ignore[arg-type]
+    await app.create()
+    await app.upload({"a.txt": "@Refund:73"})
+    assert await pass_minutes(app, 60) < 10
+    assert (await app.document("a.txt")) is not None
+    [row] = [row for row in await app.container.autolabel.engines(app.name) if row.engine == NAME]
+    assert "ZeroDivisionError" in (row.unavailable or "")
+    with pytest.raises(InvalidArgument, match="ZeroDivisionError"):
+        await app.container.autolabel.start(app.name, AutolabelRequest(NAME), "named")
+    job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
+    assert (job.status, job.kind) == (JobStatus.FAILED, JobKind.AUTOLABEL)
+    assert "ZeroDivisionError" in job.errors[0].message
