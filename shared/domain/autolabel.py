@@ -158,6 +158,9 @@ def outcome(document: Document, kind: Outcome, code: str | None = None, message:
 #: is more, or after this time if any label has changed.
 FIT_CHANGES, FIT_SHARE, FIT_AFTER = 10, 0.1, timedelta(minutes=15)
 MAX_FIT_PAUSE = timedelta(days=1)
+#: After so many fits that were given up on the same labels, fitting has failed: until labels change, it is not tried
+#: again without a request.
+MAX_GIVEN_UP = 4
 
 
 def fit_pause(tries: int) -> timedelta:

@@ -1,7 +1,4 @@
-"""Jobs: long-running work, its states, and the parameters and results of each kind.
-
-Rule A5 says what an autolabel job reports of each document.
-"""
+"""Jobs: long-running work, its states, and the parameters and results of each kind; of autolabel jobs, see rule A5."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -189,10 +186,13 @@ class UndoParameters:
 
 @dataclass(frozen=True, slots=True)
 class FitParameters:
-    """The engine to fit on the labels as they are when the job runs. `tries`: how many such jobs were given up."""
+    """The engine to fit on the labels as they are when the job runs. `tries`: how many such jobs were given up.
+    `learned`: a digest of the labels when the fit was requested.
+    """
 
     engine: str
     tries: int = 0
+    learned: str = ""
 
 
 @dataclass(frozen=True, slots=True)

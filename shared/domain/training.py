@@ -242,6 +242,13 @@ class TrainedModel:
         """Whether a project of this kind can use it: an import may have changed the project's kind since."""
         return self.kind is None or self.kind is kind
 
+    def other_kind(self, kind: ProjectKind) -> str:
+        """The message for a caller who requests the model for a project of this kind, which differs from its own."""
+        return (
+            f"The model '{self.label}' was trained for a project of kind {self.kind}; the project's kind "
+            f"is now {kind}. Train the model again, or delete it."
+        )
+
     @property
     def blobs(self) -> tuple[str, ...]:
         return self.artifact, self.summary, self.results

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -125,9 +126,7 @@ class Worker:
                 raise base.EngineError(text) from None
             if retry:  # it may have ended just now, because it was idle
                 return self._attempt(request, retry=False)
-            raise base.EngineUnavailable(
-                f"The process that fits models ended unexpectedly ({_ending(process)}). Try again."
-            ) from None
+            raise base.EngineUnavailable(_ending(process)) from None
         return _read_answer(answer)
 
     def _begin(self, request: FitRequest) -> subprocess.Popen[bytes]:
@@ -167,8 +166,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:
+    """For people. What the system kills has most often taken too much memory."""
     code = process.wait()
-    return f"signal {-code}; possibly out of memory" if code < 0 else f"exit code {code}"
+    if code == -signal.SIGKILL:
+        return "The system ended the process that fits models, probably because there was not enough memory."
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"The process that fits models ended unexpectedly ({how})."
 
 
 def _exchange(process: subprocess.Popen[bytes], request: FitRequest) -> bytes:

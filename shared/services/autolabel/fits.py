@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from shared.domain.autolabel import fit_pause
+from shared.domain.autolabel import MAX_GIVEN_UP, fit_pause
 from shared.domain.errors import ProjectNotFound
 from shared.domain.jobs import (
     AutolabelParameters,
@@ -94,11 +94,12 @@ class FitRunner:
             return waiting, False
         found, new = await self._start(job, delay)
         while found.status.ended:
-            parameters = found.parameters_as(FitParameters)
+            tries = found.parameters_as(FitParameters).tries
             if any(error.code == GIVEN_UP for error in found.errors):
-                if self._stores.clock() - found.updated < fit_pause(parameters.tries):
+                if self._stores.clock() - found.updated < fit_pause(tries):
                     break
-                parameters = replace(parameters, tries=parameters.tries + 1)
+                tries += 1
+            parameters = replace(job.parameters_as(FitParameters), tries=tries)
             job = replace(job, id=derived_job_id(found.id, "again"), parameters=parameters)
             found, new = await self._start(job, delay)
         return found, new
@@ -173,12 +174,39 @@ class FitRunner:
         return project
 
     async def fail(self, job: Job, error: JobError) -> None:
-        """End a fit that was given up, and have what waits for it planned when it may be tried again."""
+        """End a fit that was given up, and have what waits for it planned when it may be tried again.
+
+        If that happened too often on the same labels, as when they need more memory than there is, the fit has failed.
+        """
         if job.status.ended:
             return
-        pause = fit_pause(job.parameters_as(FitParameters).tries)
-        await self._plan_after(job, "again", int(pause.total_seconds()) + SAFETY_SECONDS)
+        tries = job.parameters_as(FitParameters).tries
+        if tries + 1 >= MAX_GIVEN_UP and (failure := await self._failed(job, error)):
+            error = JobError("FitFailed", failure, "engine")
+        else:
+            pause = int(fit_pause(tries).total_seconds()) + SAFETY_SECONDS
+            await self._plan_after(job, "again", pause)
         await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
+
+    async def _failed(self, job: Job, error: JobError) -> str:
+        """Note the failure of a fit that was given up too often, as that of any other fit; return the reason.
+
+        Empty: the labels have changed since, or there is nothing to fit any more.
+        """
+        parameters = job.parameters_as(FitParameters)
+        project = await self._stores.directory.project_of(job)
+        try:
+            engine = self._engines.get(parameters.engine)
+        except EngineError:
+            return ""
+        if project is None:
+            return ""
+        heads = await self._stores.pages.heads(project.scope)
+        failure = f"Fitting was given up {MAX_GIVEN_UP} times on the same labels. {error.message}"
+        if not await self._models.give_up(project, engine, heads, parameters.learned, failure):
+            return ""
+        await self._report_failure(project, engine, heads, Fitted(failure=failure))
+        return failure
 
     async def _plan_after(self, job: Job, why: str, delay: int) -> None:
         """Have the documents that wait for a fit planned, also if its worker dies; sent before the fit ends, because a

@@ -91,7 +91,7 @@ class Dispatcher:
             _, ids = _named(message)
             if attempt > len(PAUSES):
                 log.error(text, *facts, exc_info=telemetry.without_message(error), extra=ids)  # noqa: TRY400 - no text
-                await self.give_up(message, str(error) if isinstance(error, TookTooLong) else TOO_OFTEN)
+                await self.give_up(message, _why(message, error))
                 return
             log.warning(text, *facts, extra=ids)  # the stack comes with the last attempt
             again = message.model_copy(update={"attempt": attempt + 1})
@@ -141,6 +141,13 @@ def _named(message: Work) -> tuple[str, dict[str, telemetry.Attribute]]:
             return f"job {message.kind}", attributes | {"job": message.job}
         case PlanMessage():
             return "plan", attributes | {"plan": message.id}
+
+
+def _why(message: Work, error: Exception) -> str:
+    """For people: why work was given up after this error. Of a batch, its documents say what the engine said."""
+    if isinstance(error, EngineError) and isinstance(message, JobMessage):
+        return f"The work failed five times. The last reason: {error}"
+    return str(error) if isinstance(error, TookTooLong) else TOO_OFTEN
 
 
 def _described(message: Work) -> str:
@@ -345,4 +352,6 @@ async def heartbeat(lease: Lease, clock: Callable[[], datetime]) -> AsyncGenerat
 
 def reason_of(error: Exception) -> str:
     """For people: the message of an engine error, and only the type of others, which may quote a document."""
+    if isinstance(error, MemoryError):
+        return "There was not enough memory."
     return str(error) if isinstance(error, EngineError) else f"The last error was {type(error).__name__}."

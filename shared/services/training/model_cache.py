@@ -105,7 +105,7 @@ class ModelCache:
         if label is not None:
             model = await self._stores.models.get(project, label)
             if not model.fits(project.kind):
-                raise NotFound(other_kind(model, project), target="modelLabel")
+                raise NotFound(model.other_kind(project.kind), target="modelLabel")
             return model
         models = await self._stores.models.all(project)
         return next((candidate for candidate in models if candidate.fits(project.kind)), None)
@@ -128,7 +128,7 @@ class ModelCache:
         last = await self._stores.fits.last(project.incarnation, engine.name)
         # A fit sets its own time, so labels that were learned, changed and changed back are fitted again.
         job_id = derived_job_id(project.incarnation, "fit", learned, last.at.isoformat() if last else "")
-        due = Job.new(JobKind.FIT, job_id, project, now, FitParameters(engine.name))
+        due = Job.new(JobKind.FIT, job_id, project, now, FitParameters(engine.name, learned=learned))
         if last is None:
             return Fitted(due=due)
         known, serves = last.learned == learned, last.serves(project.kind, project.active_studio)
@@ -208,6 +208,24 @@ class ModelCache:
         if failure:
             return Fitted(failure=failure, changed=True)
         return Fitted(artifact, changed=True, edits=project.edits)
+
+    async def give_up(
+        self, project: Project, engine: Engine, heads: Sequence[Head], learned: str, failure: str
+    ) -> bool:
+        """Note that fits on these labels were given up too often, as `fit` notes a failure.
+
+        `learned`: the labels as they were. False: they have changed, or were fitted, since.
+        """
+        last = await self._stores.fits.last(project.incarnation, engine.name)
+        fitted = last is not None and last.learned == learned and not last.failure
+        if fitted or _learned(project, engine, heads) != learned:
+            return False
+        text = "Fitting the engine '%s' for the project '%s' failed: it was given up too often."
+        log.error(text, engine.name, project.name)
+        counts, now = label_counts(heads, project.active_studio), self._stores.clock()
+        made = LastFit(learned, "", project.kind, project.active_studio, counts, now, failure=failure)
+        await self._remember(project, engine, made, last)
+        return True
 
     async def _remember(
         self, project: Project, engine: Engine, made: LastFit, last: LastFit | None, asking: Job | None = None
@@ -442,14 +460,6 @@ def _learned(project: Project, engine: Engine, heads: Sequence[Head]) -> str:
     """A digest of what a fit learns from, which ignores pages without labels."""
     labeled = (h.labels_digest for h in heads if any(e.flags & _LABELED for e in h.entries))
     return derived_id(engine.name, project.kind, project.active_studio, *labeled)
-
-
-def other_kind(model: TrainedModel, project: Project) -> str:
-    """The message for a caller who requests a model whose kind differs from the project's."""
-    return (
-        f"The model '{model.label}' was trained for a project of kind {model.kind}; the project's kind "
-        f"is now {project.kind}. Train the model again, or delete it."
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from shared.services.jobs.dispatch import run_undivided
 from shared.services.jobs.lifecycle import JobMessage, JobService
 from shared.services.jobs.stores import Stores
 from shared.services.training.evaluating import Evaluator, WrittenEvaluation, warnings_of
-from shared.services.training.model_cache import other_kind
 from shared.services.training.sufficiency import check_testing
 from shared.storage.gateways.ports import RowChanged
 from shared.wire.training import CONFIG_VERSION
@@ -207,7 +206,7 @@ class TrainedModelService:
         """The model, if it fits the project. Raises ModelNotFound, Conflict."""
         model = await self._stores.models.get(project, label)
         if not model.fits(project.kind):
-            raise Conflict(other_kind(model, project), target="trainedModelLabel")
+            raise Conflict(model.other_kind(project.kind), target="trainedModelLabel")
         return model
 
     async def _delete_blobs(self, names: Iterable[str]) -> None:

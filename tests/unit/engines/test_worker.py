@@ -139,7 +139,7 @@ async def test_a_child_that_dies_of_the_work_is_an_error(long_fit):
     fitting = asyncio.create_task(asyncio.to_thread(made.fit, long_fit))
     await _until(lambda: made.pid)
     os.kill(made.pid or 0, signal.SIGKILL)
-    with pytest.raises(EngineUnavailable, match="signal 9; possibly out of memory"):
+    with pytest.raises(EngineUnavailable, match="probably because there was not enough memory"):
         await fitting
     made.close()
 

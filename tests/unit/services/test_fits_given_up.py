@@ -1,0 +1,154 @@
+"""A fit that is given up again and again, as one for which there is not enough memory."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, override
+
+import pytest
+
+from shared.domain.autolabel import MAX_GIVEN_UP
+from shared.domain.jobs import FitParameters, JobKind, JobStatus
+from shared.domain.labels import Example
+from shared.domain.names import ProjectKind
+from shared.engines.base import EngineUnavailable
+from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs.dispatch import PAUSES
+from shared.services.jobs.lifecycle import JobMessage, parse
+from tests.support.engines import ScriptedEngine
+from tests.support.lives import Life, living
+from tests.support.services import Clock, pass_minutes
+from tests.support.storage.faults import Crash
+from tests.support.storage.memory import MemoryStorage
+
+DAY = 24 * 60
+ATTEMPTS = len(PAUSES) + 1
+
+
+class Large(ScriptedEngine):
+    """Counts its fits, for which there is not enough memory while the test says so."""
+
+    fits: ClassVar[int] = 0
+    raises: ClassVar[Exception | None] = None
+
+    @override
+    async def fit(self, kind: ProjectKind, examples: Sequence[Example], **more: Any) -> bytes:
+        Large.fits += 1
+        if self.raises is not None:
+            raise self.raises
+        return await super().fit(kind, examples, **more)
+
+
+@pytest.fixture
+def app(storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Life:
+    monkeypatch.setattr(Large, "fits", 0)
+    monkeypatch.setattr(Large, "raises", EngineUnavailable("There is not enough memory to learn."))
+    return living(storage, clock, engine=Large)
+
+
+async def test_a_fit_for_which_there_is_not_enough_memory_fails_in_the_end(
+    app: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    await pass_minutes(app, DAY)
+    assert Large.fits == MAX_GIVEN_UP * ATTEMPTS
+    fits = await app.container.autolabel.fits(app.name)
+    assert [fit.errors[0].code for fit in fits] == ["FitFailed", *["JobFailed"] * (MAX_GIVEN_UP - 1)]
+    [job] = await app.container.autolabel.list(app.name)
+    assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "FitFailed")
+    assert "There is not enough memory to learn." in job.errors[0].message
+    assert "Fitting the engine 'scripted' for the project 'p' failed" in caplog.text
+
+    await app.upload({"b.txt": "@Refund:73"})
+    await pass_minutes(app, DAY)
+    assert Large.fits == MAX_GIVEN_UP * ATTEMPTS, "no upload begins it again"
+    document = await app.document("b.txt")
+    assert document is not None
+    assert document.waiting
+
+    before = Large.fits
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "asked")
+    await pass_minutes(app, 60)
+    asked = await app.job(JobKind.AUTOLABEL, "asked")
+    assert (asked.status, asked.errors[0].code) == (JobStatus.FAILED, "FitFailed")
+    assert "There is not enough memory to learn." in asked.errors[0].message
+    assert len(await app.container.autolabel.fits(app.name)) == MAX_GIVEN_UP + 2
+    assert before < Large.fits <= before + 3 * ATTEMPTS, "two fits, of which a sweep sends one again"
+
+    monkeypatch.setattr(Large, "raises", None)
+    await app.label("a.txt", "Refund")
+    await app.upload({"c.txt": "@Refund:73"})
+    await pass_minutes(app, 2)
+    assert await app.pending("c.txt") == ["Refund"]
+
+
+async def test_the_last_model_serves_after_a_fit_that_was_given_up_too_often(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.create()
+    with monkeypatch.context() as patch:
+        patch.setattr(Large, "raises", None)
+        await app.define("Refund")
+        await app.fit()
+    await app.define("Login")
+    fits = Large.fits
+    for hour in range(24):
+        await app.upload({f"{hour}.txt": "@Refund:73"})
+        await pass_minutes(app, 60)
+        assert await app.pending(f"{hour}.txt") == ["Refund"]
+    assert Large.fits == fits + MAX_GIVEN_UP * ATTEMPTS
+
+
+async def test_labels_that_change_meanwhile_are_fitted_as_if_none_had_failed(app: Life) -> None:
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    await _until_the_last_try(app)
+    await app.define("Login")
+    await pass_minutes(app, 1)
+    [last, *_] = await app.container.autolabel.fits(app.name)
+    assert last.parameters_as(FitParameters).tries < MAX_GIVEN_UP - 1
+    assert not await app.container.autolabel.list(app.name)
+
+
+async def test_giving_up_for_the_last_time_can_be_repeated(
+    app: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    message = await _until_the_last_try(app)
+
+    async def dies(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.container.planner.fits._jobs, "end", dies)
+        with pytest.raises(Crash):
+            await app.container.dispatcher.give_up(message, "It failed five times.")
+    for _ in range(2):
+        await app.container.dispatcher.give_up(message, "It failed five times.")
+    ended = await app.job(JobKind.FIT, message.job)
+    assert (ended.status, [error.code for error in ended.errors]) == (JobStatus.FAILED, ["FitFailed"])
+    assert len(await app.container.autolabel.list(app.name)) == 1
+    last = await app.container.stores.fits.last(project.incarnation, "scripted")
+    assert last is not None
+    assert "It failed five times." in last.failure
+
+
+async def _until_the_last_try(app: Life) -> JobMessage:
+    """The message of the fit that is given up for the last time, undelivered."""
+    while True:
+        for waiting in [*app.sent.waiting]:
+            message = parse(waiting[1])
+            if isinstance(message, JobMessage) and message.kind == JobKind.FIT:
+                fit = await app.job(JobKind.FIT, message.job)
+                if fit.parameters_as(FitParameters).tries == MAX_GIVEN_UP - 1:
+                    app.sent.waiting.remove(waiting)
+                    return message
+        if app.sent.waiting:
+            await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+        else:
+            clock: Any = app.container.stores.clock
+            clock.move(60 * 60)
+            await app.container.maintenance.reconcile()
