@@ -189,6 +189,15 @@ class JobStore:
         rows = await self._table.query(INDEX if kind in _GLOBAL else incarnation, low, high)
         return sorted(map(_decode, rows), key=lambda job: (job.created, job.id), reverse=True)
 
+    async def expired(self, incarnation: str | None, now: datetime) -> "list[Job]":
+        """The jobs of any kind, of one project or (None) of the index, that ended and are no longer kept."""
+        partition = INDEX if incarnation is None else incarnation
+        low, high = key_range("job|")
+        rows = await self._table.query(partition, low, high, select=["status", "created"])
+        keys = [row.key for row in rows if _is_expired(row, now)]
+        found = [await self._table.get(partition, key) for key in keys]
+        return [_decode(row) for row in found if row is not None]
+
     async def open_jobs(self, incarnation: str | None, *, but: Job | None = None) -> "list[Job]":
         """The jobs that have not ended, of one project or (None) those of the index, except one that is known."""
         partition = INDEX if incarnation is None else incarnation
@@ -295,6 +304,14 @@ class JobStore:
 
 def _partition(job: Job) -> str:
     return INDEX if job.kind in _GLOBAL else job.incarnation
+
+
+def _is_expired(row: Row, now: datetime) -> bool:
+    """Not a job of a kind or status from a later version, which this one cannot read."""
+    kind, status, created = row.key.split("|")[1], row.values.get("status"), row.values.get("created")
+    if kind not in JobKind or status not in JobStatus or not isinstance(created, datetime):
+        return False
+    return JobStatus(status).ended and created + jobs.EXPIRES_AFTER < now
 
 
 def _state(row: Row) -> BatchState:

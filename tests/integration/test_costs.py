@@ -222,6 +222,25 @@ async def test_a_search_reads_each_text_once_and_little_else(app: App, storage: 
     assert calls == {("table", "get"): 1, ("table", "query"): 1}
 
 
+async def test_the_hourly_comparison_of_an_idle_project_costs_six_calls(
+    app: App, storage: CountingClients
+) -> None:
+    """One message, and five calls of its work, beside one that reads all projects. No plan is requested where nothing
+    waits.
+    """
+    await _suggested(app, {f"d{n:03}.txt": f"@Refund:{n}" for n in range(40)})
+    await app.container.maintenance.sweep(everything=True)
+    await app.drain()
+    before = storage.counter.snapshot()
+
+    await app.container.maintenance.reconcile()
+    await app.drain()
+
+    calls = storage.counter.since(before)
+    assert calls.pop(("table", "query")) == 1 + 3  # the projects; pending uploads, pages, expired jobs
+    assert calls == {("queue", "send"): 1, ("table", "get"): 1, ("blob", "list"): 1}
+
+
 async def test_a_health_check_costs_one_call(app: App, storage: CountingClients) -> None:
     call: Any = SimpleNamespace(container=app.container)
     before = storage.counter.snapshot()

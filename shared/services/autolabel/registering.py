@@ -41,6 +41,8 @@ class _Found:
     #: Why documents whose blobs are not listed stay as they are, and how many wait for a confirmation.
     held_back: JobError | None = None
     unconfirmed: int | None = None
+    #: Whether a document may wait for suggestions: false only if all were read and none does.
+    waiting: bool = True
 
     @property
     def inspections(self) -> int:
@@ -115,10 +117,13 @@ class RegisterService:
         except ProjectNotFound:
             return
         if message.applies_to(project):
+            # Asked before the documents are read: what is registered by then is among these, and may wait.
+            pending = await self._stores.pending.any(project.incarnation)
             found = await self._compare(project)
             if found.held_back is not None:
                 log.warning("Project %s: %s", project.name, found.held_back.message)
-            await self._planner.plan_later(project.name, project.incarnation, message.job)
+            if pending or found.inspections or found.waiting:
+                await self._planner.plan_later(project.name, project.incarnation, message.job)
             await self._expire(project)
 
     async def _begin(self, project: Project, job_id: str, parameters: ScanParameters) -> Job:
@@ -205,12 +210,12 @@ class RegisterService:
         uninspected: Collection[str] | None,
     ) -> "_Found":
         within = tuple(folders) or ("",)
+        found = _Found()
         if uninspected is None:
-            known, flagged, unread = await self._known(project, within)
+            known, flagged, unread, found.waiting = await self._known(project, within)
         else:
             known, flagged, unread = dict.fromkeys(uninspected, ""), set[str](), set[str]()
         seen = {location for location, etag in known.items() if etag} | unread  # the others had no blob
-        found = _Found()
         again: list[str] = []
         async for blobs in self._listing(project.container, within):
             to_inspect: list[str] = []
@@ -248,22 +253,24 @@ class RegisterService:
 
     async def _known(
         self, project: Project, within: tuple[str, ...]
-    ) -> tuple[dict[str, str], set[str], set[str]]:
-        """The ETags of the documents by location, the locations of those that are flagged as missing, and of those
-        whose blobs could not be read.
+    ) -> tuple[dict[str, str], set[str], set[str], bool]:
+        """The ETags of the documents by location, the locations of those that are flagged as missing, of those whose
+        blobs could not be read, and whether any document of the project waits for suggestions.
         """
         known: dict[str, str] = {}
         flagged: set[str] = set()
         unread: set[str] = set()
+        waiting = False
         async for page in self._stores.pages.scan(project.scope):
             for document in page.documents.values():
+                waiting = waiting or document.waiting
                 if document.location.startswith(within):
                     known[document.location] = document.blob_etag
                     if document.missing and document.stays_without_blob:
                         flagged.add(document.location)
                     elif document.rejection is not None and not document.blob_etag:
                         unread.add(document.location)
-        return known, flagged, unread
+        return known, flagged, unread, waiting
 
     async def _listing(self, container: str, folders: Iterable[str]) -> AsyncIterator[list[BlobInfo]]:
         """The blobs of the folders, page by page; none for a folder that can never be listed."""
@@ -278,15 +285,12 @@ class RegisterService:
                 log.warning("A renamed or deleted folder cannot be listed: %s", error)
 
     async def _expire(self, project: Project) -> None:
-        now = self._stores.clock()
-        for kind in JobKind:
-            for job in await self._stores.jobs.list(project.incarnation, kind):
-                if job.status.ended and job.expires < now and job.kind is kind:
-                    if kind is JobKind.EXPORT:
-                        await self._stores.artifacts.delete_export(job.incarnation, job.id)
-                    elif kind is JobKind.AUTOLABEL:
-                        await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
-                    await self._stores.jobs.remove(job)
+        for job in await self._stores.jobs.expired(project.incarnation, self._stores.clock()):
+            if job.kind is JobKind.EXPORT:
+                await self._stores.artifacts.delete_export(job.incarnation, job.id)
+            elif job.kind is JobKind.AUTOLABEL:
+                await self._stores.artifacts.delete_exchanges(job.incarnation, job.id)
+            await self._stores.jobs.remove(job)
 
 
 def _from(locations: list[str], after: str | None, room: int) -> list[str]:

@@ -151,6 +151,10 @@ class MaintenanceService:
                 await (
                     self._projects.go_on_deleting(job) if job.kind is JobKind.DELETION else self._revive(job)
                 )
+        if everything:  # the jobs of a project expire with its comparison
+            async with parts.alone("expired jobs", ITEM_SECONDS):
+                for job in await self._stores.jobs.expired(None, self._stores.clock()):
+                    await self._stores.jobs.remove(job)
         for purge in await self._stores.projects.purges():
             async with parts.alone(f"purge of {purge.incarnation}", ITEM_SECONDS):
                 await (self._purge_edition(purge) if purge.edition else self._purge_project(purge))
