@@ -23,6 +23,7 @@ from shared.storage.gateways.ports import (
     UpsertMerge,
     UpsertReplace,
 )
+from shared.storage.gateways.rest_pipeline import TABLE_PAUSES
 from shared.telemetry import Attribute
 from tests.contract.fake_service import HANG_UP, FakeService, Scripted, fake_service
 from tests.contract.table_answers import batch_answer, part
@@ -185,13 +186,17 @@ async def test_reads_are_asked_again_after_the_time_that_was_named(status: int, 
     assert len(service.received) == 2
 
 
-async def test_a_read_that_never_succeeds_gives_up() -> None:
+async def test_a_read_that_never_succeeds_gives_up(pauses: list[float]) -> None:
     async with fake_service(Scripted(503)) as (clients, service):
         with pytest.raises(StorageUnavailable, match="503") as caught:
             await clients.table("rows").query("p")
 
     assert caught.value.retryable
-    assert len(service.received) == 5
+    assert len(service.received) == (6 if FakeService.rest else 5)
+    if FakeService.rest:
+        assert all(
+            0.5 * usual <= pause <= 1.5 * usual for usual, pause in zip(TABLE_PAUSES, pauses, strict=True)
+        )
 
 
 async def test_a_lost_answer_to_a_read_is_asked_for_again() -> None:

@@ -103,12 +103,16 @@ def test_the_idle_cost_of_each_group_follows_from_the_prices():
     prices = (ROOT / "docs" / "scale.md").read_text("utf-8")
     [gb_second] = re.findall(r"^\| `gb_second`.*\| ([\d.]+) per GB-s", prices, re.MULTILINE)
     [polling] = re.findall(r"^\| queue polling.*\| ([\d.]+) \|$", prices, re.MULTILINE)
+    [execution] = re.findall(r"^\| `execution`.*\| ([\d.]+) per million", prices, re.MULTILINE)
     page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     costs = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]*) \|$", page, re.MULTILINE))
+    run = 2 * float(gb_second) + float(execution) / 1_000_000  # of a second at 2,048 MB
     for timer, runs in {"sweep_jobs": 43_800, "sync_labels": 43_800 // 15}.items():
-        assert costs[timer] == f"{runs * 2 * float(gb_second):.2f}"
-    for name in ("run_work", "run_batch", "run_fit", "send_events"):
+        assert costs[timer] == f"{runs * run:.2f}"
+    for name in ("run_batch", "run_fit", "send_events"):
         assert costs[name] == f"0 to {float(polling) / 4:.2f}"
+    compared = 730 * run
+    assert costs["run_work"] == f"{compared:.2f} to {compared + float(polling) / 4:.2f}"
 
 
 def test_every_inner_code_of_the_tree_is_documented():

@@ -96,6 +96,28 @@ async def test_a_thousand_uploads_cost_one_read_one_insert_and_a_third_of_a_call
     assert inserts <= UPLOADS + 2
     others = sum(calls.values()) - inserts
     assert others <= 0.3 * UPLOADS, calls
+    assert calls[("queue", "send")] <= 0.05 * UPLOADS  # the host receives and deletes each of these
+
+
+@pytest.mark.parametrize("fitted", [True, False], ids=["with a model", "with its first model"])
+async def test_an_upload_alone_costs_24_calls(app: App, storage: CountingClients, fitted: bool) -> None:
+    """Two of them send messages, of the plan and of the batch."""
+    if fitted:
+        await _suggested(app, {"a.txt": "@Refund:73"})
+    app.container.uploads._planned_at.clear()
+    await app.blobs.write(app.documents, "alone.txt", b"@Refund:50")
+    before = storage.counter.snapshot()
+
+    await app.container.uploads.seen(app.documents, "alone.txt")
+    await app.drain()
+
+    calls = storage.counter.since(before)
+    document = await app.document("alone.txt")
+    assert document is not None
+    assert document.suggestions is not None
+    assert calls.pop(("queue", "send")) == 2
+    assert calls.pop(("blob", "read")) == (1 if fitted else 2)
+    assert sum(calls.values()) <= 21
 
 
 @pytest.mark.timeout(300)
@@ -119,6 +141,7 @@ async def test_autolabeling_over_http_costs_one_read_and_a_fifth_of_a_call(
     # The fit reads the two labeled texts, a twentieth of the others, and a batch its model.
     assert reads <= UPLOADS + 2 + UPLOADS // 20 + 1
     assert others <= 0.2 * UPLOADS, calls
+    assert calls[("queue", "send")] <= 0.03 * UPLOADS, calls
 
 
 async def test_a_save_of_one_decision_costs_two_calls_and_one_on_a_page_that_is_remembered(

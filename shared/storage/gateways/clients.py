@@ -216,7 +216,7 @@ class StorageClients:
         def build() -> Service:
             from shared.storage.gateways.rest_pipeline import Service
 
-            return Service(self.account, self._rest_transport(), tables=tables, retries=self._retries)
+            return Service(self.account, self._rest_transport(), tables=tables, repeats=self._retries > 0)
 
         return self._kept(("rest", str(tables)), build)
 

@@ -37,6 +37,7 @@ BURST_SECONDS = 0.1
 LATENCY_SECONDS = 0.005
 """Of a call without a limit."""
 RETRIES = 4
+"""Of a queue."""
 PAGE = 1_000
 
 
@@ -86,8 +87,8 @@ class Limits(Faults):
         self._open: dict[str, _Call] = {}
         account = clients.Account("http://table", "http://blob", "http://queue", name="limited", key="")
         transport = _Transport(self)
-        self._tables = Service(account, transport, tables=True, retries=RETRIES)
-        self._blobs = Service(account, transport, tables=False, retries=RETRIES)
+        self._tables = Service(account, transport, tables=True)
+        self._blobs = Service(account, transport, tables=False)
         backoff: dict[str, Any] = {**clients._BACKOFF}
         sdk: list[Any] = [ExponentialRetry(retry_total=RETRIES, **backoff)]
         self._sdk: AsyncPipeline[HttpRequest, Any] = AsyncPipeline(transport, sdk)
