@@ -241,12 +241,21 @@ MAX_MARKED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """`again`: when the project is to be planned again, because a plan was given up, the `tries`-th in a row."""
+    """`again`: when the project is to be planned again, because a plan was given up, the `tries`-th in a row, at the
+    time `given`.
+    """
 
     at: datetime
     etag: str
     again: datetime | None = None
     tries: int = 0
+    given: datetime | None = None
+
+    def pauses(self, now: datetime) -> bool:
+        """Whether what waits is not to be planned yet. A later upload or request, which renews the mark, ends that."""
+        return (
+            self.again is not None and now < self.again and self.given is not None and self.at <= self.given
+        )
 
 
 class ActiveProjects:
@@ -273,7 +282,9 @@ class ActiveProjects:
 
     async def plan_again(self, incarnation: str, again: datetime, tries: int) -> None:
         """Note that a plan was given up, the `tries`-th in a row, and when the sweep is to plan again."""
-        await self._write(incarnation, {"v": 1, "at": self._clock(), "again": again, "tries": tries})
+        now = self._clock()
+        self._marked.pop(incarnation, None)  # so that the next upload or request renews the mark
+        await self._write(incarnation, {"v": 1, "at": now, "given": now, "again": again, "tries": tries})
 
     async def _write(self, incarnation: str, values: dict[str, Value]) -> None:
         """Merged, so that renewing a mark keeps the plan that it asks for."""
@@ -294,10 +305,16 @@ class ActiveProjects:
 
 
 def _mark(row: Row) -> Mark | None:
-    at, again = row.values.get("at"), row.values.get("again")
+    at, again, given = (row.values.get(name) for name in ("at", "again", "given"))
     if not isinstance(at, datetime):
         return None
-    return Mark(at, row.etag, again if isinstance(again, datetime) else None, int_of(row.values, "tries"))
+    return Mark(
+        at,
+        row.etag,
+        again if isinstance(again, datetime) else None,
+        int_of(row.values, "tries"),
+        given if isinstance(given, datetime) else None,
+    )
 
 
 def holder_of(asked: RequestedEdit) -> str:

@@ -100,8 +100,8 @@ class Dispatcher:
             await memory.TRIMMER.trim()
 
     async def give_up(self, message: Work, reason: str) -> None:
-        """Fail the work with the reason. The sweep plans again: uploads, which stay pending, at once; what else waits,
-        after a pause.
+        """Fail the work with the reason. After a plan, uploads stay pending, and the sweep plans again after a pause,
+        or when something is uploaded or requested.
         """
         name, attributes = _named(message)
         with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
@@ -113,7 +113,10 @@ class Dispatcher:
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
             log.error("Giving up after repeated failures: %s", _described(message))
             if isinstance(message, PlanMessage):
-                again = self._stores.clock() + plan_pause(message.tries)
+                pause = plan_pause(message.tries)
+                text = "The project '%s' is planned again in %d minutes, or after an upload or a request."
+                log.warning(text, message.project, pause.total_seconds() // 60)
+                again = self._stores.clock() + pause
                 await self._stores.active.plan_again(message.incarnation, again, message.tries + 1)
             return
         kind = self._jobs.kinds.of(message.kind)

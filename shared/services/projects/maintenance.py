@@ -191,9 +191,10 @@ class MaintenanceService:
             uploads_run |= job.source is JobSource.UPLOAD
             await self._revive(job)
         until = self._stores.clock() - STALE
-        if not uploads_run and await self._stores.pending.any(project.incarnation, until):
+        pauses = mark is not None and mark.pauses(self._stores.clock())
+        if not uploads_run and not pauses and await self._stores.pending.any(project.incarnation, until):
             plan_id = derived_job_id(project.incarnation, until.isoformat())
-            await self._planner.plan_later(project.name, project.incarnation, plan_id)
+            await self._plan(project, plan_id, mark.tries if mark else 0)
         elif (
             mark
             and not jobs
@@ -213,11 +214,13 @@ class MaintenanceService:
         planned = self._planned_idle.pop(project.incarnation, None)
         if mark.again is not None or planned is None or mark.at - planned > IDLE_PLAN_WORKS:
             plan_id = derived_job_id(project.incarnation, "idle", mark.at.isoformat())
-            plan = PlanMessage(
-                project=project.name, incarnation=project.incarnation, id=plan_id, tries=mark.tries
-            )
-            await self._jobs.queue(plan)
+            await self._plan(project, plan_id, mark.tries)
             self._planned_idle[project.incarnation] = self._stores.clock()
+
+    async def _plan(self, project: Project, plan_id: str, tries: int) -> None:
+        """`tries`: how many plans in a row were given up before this one."""
+        plan = PlanMessage(project=project.name, incarnation=project.incarnation, id=plan_id, tries=tries)
+        await self._jobs.queue(plan)
 
     async def _free(self, project: Project) -> None:
         """Release what an ended job still holds because its worker crashed."""

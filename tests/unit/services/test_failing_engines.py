@@ -12,9 +12,10 @@ from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
 from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task
 from shared.services.autolabel.service import AutolabelRequest
+from shared.services.jobs.lifecycle import parse
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
-from tests.support.services import Clock, logged, pass_minutes
+from tests.support.services import App, Clock, logged, pass_minutes
 from tests.support.storage.memory import MemoryStorage
 
 TEXT = "a text of a document"
@@ -155,3 +156,43 @@ async def test_an_engine_that_cannot_be_made_is_a_reason(storage: MemoryStorage,
     job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
     assert (job.status, job.kind) == (JobStatus.FAILED, JobKind.AUTOLABEL)
     assert "ZeroDivisionError" in job.errors[0].message
+
+
+async def test_a_plan_that_always_fails_is_tried_less_and_less_until_something_is_uploaded_or_requested(
+    app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For any reason: here, a row that cannot be read."""
+    await app.create()
+    plan, plans = app.container.planner._plan, 0
+
+    async def fails(_: Any) -> None:
+        nonlocal plans
+        plans += 1
+        raise TypeError(TEXT)
+
+    monkeypatch.setattr(app.container.planner, "_plan", fails)
+    await app.upload({"a.txt": "text"})
+    for hour in range(6):
+        before = plans
+        for _ in range(60):
+            await _minute(app, clock)
+        assert plans - before <= (6 if hour == 0 else 2) * 5
+    assert "planned again in 60 minutes" in caplog.text
+
+    monkeypatch.setattr(app.container.planner, "_plan", plan)
+    await _minute(app, clock)
+    assert await app.document("a.txt") is None, "the pause lasts"
+    await app.container.autolabel.start(app.name, AutolabelRequest(), "asked")
+    for _ in range(2):
+        await _minute(app, clock)
+    assert await app.document("a.txt") is not None
+    for _ in range(10):
+        await _minute(app, clock)
+    assert not await app.container.stores.active.all()
+
+
+async def _minute(app: App, clock: Clock) -> None:
+    clock.move(60)
+    await app.container.maintenance.sweep()
+    while app.sent.waiting:
+        await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
