@@ -16,7 +16,7 @@ from shared.domain.labels import (
     Rejected,
     SuggestionSet,
     fit_regions,
-    fits,
+    fitting,
     span_errors,
 )
 from shared.domain.names import Dataset, DocumentStatus, ProjectKind, Studio
@@ -288,7 +288,7 @@ def set_labels(
     """
     kept = document.suggestions
     if kept is not None:
-        items = tuple(s for s in kept.items if fits(kind, labels, s))
+        items = fitting(kind, labels, kept.items)
         if items != kept.items:
             kept = replace(kept, items=items, revision=revision)
     forgotten = document.missing and labels is None and document.planned == PLANNED_WHEN_READ

@@ -8,6 +8,7 @@ uncertainty exact from a byte a document.
 
 import hashlib
 from base64 import urlsafe_b64encode
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isnan
@@ -152,21 +153,28 @@ def _misfit(offset: int, length: int, offsets: Offsets) -> str | None:
     return None
 
 
-def add_entity(labels: Labels | None, entity: EntityLabel, document_length: int) -> Labels:
-    """The labels with one entity more, in the region that holds it or in one for the whole document."""
-    regions = labels.regions if labels else ()
+def add_entities(labels: Labels | None, entities: Sequence[EntityLabel], document_length: int) -> Labels:
+    """The labels with these entities, which overlap nothing: each in the first region that holds it, or all labels in
+    one region for the whole document.
+    """
+    regions = [*(labels.regions if labels else ())]
+    added = sorted(entities, key=_place)
+    starts = [entity.offset for entity in added]
+    waiting = dict(enumerate(added))
     for index, region in enumerate(regions):
-        if region.offset <= entity.offset and entity.end <= region.offset + region.length:
-            return Labels(regions=(*regions[:index], _with(region, entity), *regions[index + 1 :]))
-    every = tuple(
-        sorted((*(labels.entities() if labels else ()), entity), key=lambda e: (e.offset, e.length))
-    )
-    return Labels(regions=(Region(0, document_length, every),))
+        end = region.offset + region.length
+        inside = range(bisect_left(starts, region.offset), bisect_left(starts, end))
+        own = [waiting.pop(n) for n in inside if n in waiting and added[n].end <= end]
+        if own:
+            regions[index] = replace(region, labels=tuple(sorted((*region.labels, *own), key=_place)))
+    if waiting:
+        every = (*(labels.entities() if labels else ()), *added)
+        regions = [Region(0, document_length, tuple(sorted(every, key=_place)))]
+    return Labels(regions=tuple(regions))
 
 
-def _with(region: Region, entity: EntityLabel) -> Region:
-    ordered = sorted((*region.labels, entity), key=lambda e: (e.offset, e.length))
-    return Region(region.offset, region.length, tuple(ordered))
+def _place(entity: EntityLabel) -> tuple[int, int]:
+    return entity.offset, entity.length
 
 
 def add_category(kind: ProjectKind, labels: Labels | None, category: str) -> Labels:
@@ -290,7 +298,7 @@ def select(
     allowed = [s for s in made if Rejected.of(s, content) not in rejected and s.confidence >= rule.threshold]
     if rule.kind is ProjectKind.ENTITIES:
         return _without_overlaps(allowed, labels)
-    allowed = [s for s in allowed if fits(rule.kind, labels, s)]
+    allowed = fitting(rule.kind, labels, allowed)
     if rule.kind is ProjectKind.SINGLE_LABEL:
         return tuple(sorted(allowed, key=lambda s: -s.confidence)[:1])
     return tuple(sorted(allowed, key=lambda s: (-s.confidence, s.category)))
@@ -305,6 +313,37 @@ def fits(kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> bo
     if kind is ProjectKind.MULTI_LABEL:
         return suggestion.category not in labels.categories
     return not any(entity.overlaps(suggestion.offset, suggestion.length) for entity in labels.entities())
+
+
+def fitting(
+    kind: ProjectKind, labels: Labels | None, suggestions: Sequence[Suggestion]
+) -> tuple[Suggestion, ...]:
+    """Those that fit the labels, without comparing each entity with each."""
+    if labels is None or kind is not ProjectKind.ENTITIES:
+        return tuple(s for s in suggestions if fits(kind, labels, s))
+    taken = _taken(labels, suggestions)
+    return tuple(s for s in suggestions if taken.find(b"x", s.offset, s.offset + s.length) < 0)
+
+
+def first_overlap(labels: Labels | None, suggestions: Sequence[Suggestion]) -> Suggestion | None:
+    """The first entity that overlaps a label or an earlier one of the suggestions."""
+    taken = _taken(labels, suggestions)
+    for suggestion in suggestions:
+        end = suggestion.offset + suggestion.length
+        if taken.find(b"x", suggestion.offset, end) >= 0:
+            return suggestion
+        taken[suggestion.offset : end] = b"x" * suggestion.length
+    return None
+
+
+def _taken(labels: Labels | None, suggestions: Sequence[Suggestion]) -> bytearray:
+    """A byte for each place of the text up to the end of the last suggestion, "x" where a label is."""
+    taken = bytearray(max((s.offset + s.length for s in suggestions), default=0))
+    for entity in labels.entities() if labels else ():
+        end = min(entity.end, len(taken))
+        if entity.offset < end:
+            taken[entity.offset : end] = b"x" * (end - entity.offset)
+    return taken
 
 
 def _convert(
@@ -341,11 +380,7 @@ def _without_overlaps(suggestions: list[Suggestion], labels: Labels | None) -> t
 
     There may be 100,000 of them, so they are not compared with each other: each marks its place in the text.
     """
-    taken = bytearray(max((s.offset + s.length for s in suggestions), default=0))
-    for entity in labels.entities() if labels else ():
-        end = min(entity.end, len(taken))
-        if entity.offset < end:
-            taken[entity.offset : end] = b"x" * (end - entity.offset)
+    taken = _taken(labels, suggestions)
     kept: list[Suggestion] = []
     for suggestion in sorted(suggestions, key=lambda s: (-s.confidence, s.offset, s.length)):
         end = suggestion.offset + suggestion.length

@@ -12,9 +12,11 @@ from shared.domain.labels import (
     Suggestion,
     SuggestionSet,
     add_category,
-    add_entity,
+    add_entities,
     band,
+    first_overlap,
     fits,
+    fitting,
 )
 from shared.domain.names import ProjectKind
 
@@ -62,10 +64,8 @@ def decide(
     if pending is None or not (accepted or rejected):
         raise InvalidArgument("The decision contains no pending suggestion.")
     taken = frozenset(s.id for s in (*accepted, *rejected))
-    labels = document.labels
-    for suggestion in accepted:
-        labels = _accept(document, kind, labels, suggestion)
-    left = tuple(s for s in pending.items if s.id not in taken and fits(kind, labels, s))
+    labels = _accept(document, kind, accepted)
+    left = fitting(kind, labels, [s for s in pending.items if s.id not in taken])
     tallies = _tallies(accepted, rejected)
     after = with_changes(
         document,
@@ -152,7 +152,7 @@ def _suggestions_after_undo(
     before, now = last.suggestions if last.former is None else None, document.suggestions
     if now is None or not now.items or (before is not None and now.job_id == before.job_id):
         return replace(before, revision=revision) if before else None
-    return replace(now, items=tuple(s for s in now.items if fits(kind, last.labels, s)), revision=revision)
+    return replace(now, items=fitting(kind, last.labels, now.items), revision=revision)
 
 
 def _chosen(
@@ -182,13 +182,23 @@ def _check_names(decision: Decision, known: dict[str, Suggestion]) -> None:
             seen.add(chosen)
 
 
-def _accept(document: Document, kind: ProjectKind, labels: Labels | None, suggestion: Suggestion) -> Labels:
-    if not fits(kind, labels, suggestion):
-        raise InvalidArgument(
-            f"The suggestion '{suggestion.category}' conflicts with a label or another accepted suggestion.",
-            target="accept",
-        )
+def _accept(document: Document, kind: ProjectKind, accepted: tuple[Suggestion, ...]) -> Labels | None:
+    labels = document.labels
     if kind is not ProjectKind.ENTITIES:
-        return add_category(kind, labels, suggestion.category)
-    entity = EntityLabel(suggestion.category, suggestion.offset, suggestion.length)
-    return add_entity(labels, entity, document.length or 0)
+        for suggestion in accepted:
+            if not fits(kind, labels, suggestion):
+                raise _conflict(suggestion)
+            labels = add_category(kind, labels, suggestion.category)
+        return labels
+    overlap = first_overlap(labels, accepted)
+    if overlap is not None:
+        raise _conflict(overlap)
+    entities = [EntityLabel(s.category, s.offset, s.length) for s in accepted]
+    return add_entities(labels, entities, document.length or 0) if entities else labels
+
+
+def _conflict(suggestion: Suggestion) -> InvalidArgument:
+    return InvalidArgument(
+        f"The suggestion '{suggestion.category}' conflicts with a label or another accepted suggestion.",
+        target="accept",
+    )
