@@ -112,10 +112,17 @@ def checked_answer(found: Any) -> Answer:
     """
     if not isinstance(found, Answer):
         return _unusable(f"The engine returned {type(found).__name__} in place of an answer.")
-    counts = found.tokens.input, found.tokens.output, found.left_out
+    used: Any = found.tokens
+    counts: tuple[Any, ...] = (
+        (used.input, used.output, found.left_out) if isinstance(used, Tokens) else (None,)
+    )
     if not all(isinstance(number, Integral) for number in counts):
         return _unusable("The engine reported what an answer used in other types than whole numbers.")
     tokens, left_out = Tokens(int(counts[0]), int(counts[1])), int(counts[2])
+    if found.failure is not None:  # the reason counts, whatever the predictions are
+        text = "The engine reported a failure whose values have other types than they must."
+        found = found if _is_reason(found.failure) else _unusable(text)
+        return replace(found, predictions=(), tokens=tokens, left_out=left_out)
     try:
         [predictions] = checked([found.predictions], 1)
     except EngineError as error:
@@ -125,6 +132,14 @@ def checked_answer(found: Any) -> Answer:
 
 def _unusable(reason: str) -> Answer:
     return Answer(failure=JobError("BatchFailed", reason))
+
+
+def _is_reason(found: Any) -> bool:
+    if not isinstance(found, JobError):
+        return False
+    target: Any = found.target
+    values: tuple[Any, ...] = (found.code, found.message, "" if target is None else target)
+    return all(isinstance(value, str) for value in values)
 
 
 def _listed(predictions: Iterable[Any]) -> list[Prediction]:

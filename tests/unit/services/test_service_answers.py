@@ -6,7 +6,7 @@ from typing import Any, override
 import numpy as np
 import pytest
 
-from shared.domain.jobs import JobStatus, Outcome
+from shared.domain.jobs import JobError, JobStatus, Outcome
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
 from shared.domain.text import Tokens
@@ -109,6 +109,8 @@ async def test_what_is_reported_in_numbers_of_a_library_is_counted(app: App, ser
 
 
 WRONG_TYPES = "The engine reported what an answer used in other types than whole numbers."
+WRONG_FAILURE = "The engine reported a failure whose values have other types than they must."
+REFUSED = JobError("ContentFilter", "The content filter refused the text.")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,12 @@ WRONG_TYPES = "The engine reported what an answer used in other types than whole
         (None, "The engine returned NoneType in place of an answer.", 100),
         (Answer(tokens=Tokens(1.5, 0)), WRONG_TYPES, 100),  # type: ignore[arg-type]
         (Answer(left_out="1"), WRONG_TYPES, 100),  # type: ignore[arg-type]
+        (Answer(tokens=None), WRONG_TYPES, 100),  # type: ignore[arg-type]
+        (Answer(tokens=(1, 2)), WRONG_TYPES, 100),  # type: ignore[arg-type]
+        (Answer(failure="no", tokens=Tokens(1, 0)), WRONG_FAILURE, 101),  # type: ignore[arg-type]
+        (Answer(failure=JobError("E", ValueError("no"))), WRONG_FAILURE, 100),  # type: ignore[arg-type]
+        (Answer(failure=JobError("E", "no", 1)), WRONG_FAILURE, 100),  # type: ignore[arg-type]
+        (Answer(None, failure=REFUSED, tokens=Tokens(1, 0)), REFUSED.message, 101),  # type: ignore[arg-type]
         (
             Answer((Prediction("Refund", "0.73"),), tokens=Tokens(NUMBER, 0)),  # type: ignore[arg-type]
             "The engine returned a prediction whose values have other types than they must.",
@@ -137,3 +145,10 @@ async def test_an_answer_that_cannot_be_used_fails_its_document_and_is_paid_once
     [failed] = [outcome for outcome in outcomes if outcome.outcome is Outcome.FAILED]
     assert (failed.location, failed.error and failed.error.message) == ("odd.txt", why)
     assert sorted(service.asked) == [GOOD, ODD]
+
+
+async def test_the_code_of_a_refusal_is_kept_whatever_its_predictions(app: App, service: Service) -> None:
+    service.odd = Answer(None, failure=REFUSED)  # type: ignore[arg-type]
+    await _until_ended(app)
+    outcomes = await app.container.autolabel.outcomes(app.name, "job")
+    assert [outcome.error for outcome in outcomes if outcome.outcome is Outcome.FAILED] == [REFUSED]
