@@ -246,7 +246,7 @@ class Container:
 
     @cached_property
     def maintenance(self) -> MaintenanceService:
-        return MaintenanceService(self.stores, self.planner, self.jobs, self.projects, self.categories)
+        return MaintenanceService(self.stores, self.jobs, self.projects, self.categories)
 
 
 def event_receivers(settings: Settings, clock: Callable[[], datetime]) -> list[Receiver]:

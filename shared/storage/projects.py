@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, NamedTuple
 
+from shared.domain.autolabel import MAX_PLAN_PAUSE, plan_pause
 from shared.domain.category_edits import CategoryEdit, RequestedEdit
 from shared.domain.errors import Conflict, ProjectNotFound
 from shared.domain.names import ProjectKind, Studio
@@ -251,6 +252,10 @@ class Mark:
     tries: int = 0
     given: datetime | None = None
 
+    def given_up(self, now: datetime) -> int:
+        """How many plans in a row were given up: none once the next one should have been given up, too."""
+        return self.tries if self.again is not None and now <= self.again + MAX_PLAN_PAUSE else 0
+
     def pauses(self, now: datetime) -> bool:
         """Whether what waits is not to be planned yet. A later upload or request, which renews the mark, ends that."""
         return (
@@ -280,11 +285,21 @@ class ActiveProjects:
             self._marked.clear()
         self._marked[incarnation] = now
 
-    async def plan_again(self, incarnation: str, again: datetime, tries: int) -> None:
-        """Note that a plan was given up, the `tries`-th in a row, and when the sweep is to plan again."""
+    async def plan_again(self, incarnation: str, tries: int) -> timedelta:
+        """Note that a plan was given up, the `tries`-th in a row; returns the pause before the sweep plans again.
+
+        A plan that the sweep did not send knows of none before it, so the number of the mark counts if it is larger.
+        """
         now = self._clock()
         self._marked.pop(incarnation, None)  # so that the next upload or request renews the mark
-        await self._write(incarnation, {"v": 1, "at": now, "given": now, "again": again, "tries": tries})
+        row = await self._table.get(INDEX, active_key(incarnation))
+        mark = None if row is None else _mark(row)
+        tries = max(tries, mark.given_up(now) if mark else 0)
+        pause = plan_pause(tries - 1)
+        await self._write(
+            incarnation, {"v": 1, "at": now, "given": now, "again": now + pause, "tries": tries}
+        )
+        return pause
 
     async def _write(self, incarnation: str, values: dict[str, Value]) -> None:
         """Merged, so that renewing a mark keeps the plan that it asks for."""

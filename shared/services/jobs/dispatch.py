@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from shared import memory, telemetry
-from shared.domain.autolabel import plan_pause
 from shared.domain.errors import LabelbridgeError, ProjectNotFound, Unavailable
 from shared.domain.jobs import Batch, Job, JobError, JobKind, JobStatus
 from shared.domain.names import random_id
@@ -101,7 +100,7 @@ class Dispatcher:
 
     async def give_up(self, message: Work, reason: str) -> None:
         """Fail the work with the reason. After a plan, uploads stay pending, and the sweep plans again after a pause,
-        or when something is uploaded or requested.
+        or when something is uploaded or requested. The hourly comparison plans during the pause, too.
         """
         name, attributes = _named(message)
         with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
@@ -113,11 +112,9 @@ class Dispatcher:
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
             log.error("Giving up after repeated failures: %s", _described(message))
             if isinstance(message, PlanMessage):
-                pause = plan_pause(message.tries)
+                pause = await self._stores.active.plan_again(message.incarnation, message.tries + 1)
                 text = "The project '%s' is planned again in %d minutes, or after an upload or a request."
                 log.warning(text, message.project, pause.total_seconds() // 60)
-                again = self._stores.clock() + pause
-                await self._stores.active.plan_again(message.incarnation, again, message.tries + 1)
             return
         kind = self._jobs.kinds.of(message.kind)
         if isinstance(message, BatchMessage):

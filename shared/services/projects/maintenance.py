@@ -15,7 +15,6 @@ from shared.domain.jobs import Job, JobKind, JobSource, JobStatus
 from shared.domain.names import EVENT_QUEUE, QUEUES, derived_job_id, random_job_id
 from shared.domain.project import Project, released
 from shared.domain.schedule import Schedule
-from shared.services.autolabel.planning import Planner
 from shared.services.jobs.dispatch import TOO_OFTEN, Dispatcher
 from shared.services.jobs.lifecycle import (
     FORMER_QUEUES,
@@ -106,7 +105,6 @@ class MaintenanceService:
     def __init__(
         self,
         stores: Stores,
-        planner: Planner,
         jobs: JobService,
         projects: ProjectService,
         categories: CategoryService,
@@ -114,7 +112,6 @@ class MaintenanceService:
     ) -> None:
         self._timeout = timeout
         self._stores = stores
-        self._planner = planner
         self._jobs = jobs
         self._projects = projects
         self._categories = categories
@@ -190,16 +187,17 @@ class MaintenanceService:
         for job in jobs:
             uploads_run |= job.source is JobSource.UPLOAD
             await self._revive(job)
-        until = self._stores.clock() - STALE
-        pauses = mark is not None and mark.pauses(self._stores.clock())
+        now = self._stores.clock()
+        until = now - STALE
+        pauses = mark is not None and mark.pauses(now)
         if not uploads_run and not pauses and await self._stores.pending.any(project.incarnation, until):
             plan_id = derived_job_id(project.incarnation, until.isoformat())
-            await self._plan(project, plan_id, mark.tries if mark else 0)
+            await self._plan(project, plan_id, mark.given_up(now) if mark else 0)
         elif (
             mark
             and not jobs
             and self._is_old(mark)
-            and (mark.again is None or mark.again <= self._stores.clock())
+            and not pauses
             and not await self._stores.pending.any(project.incarnation)
             and not await self._stores.outbox.any(project.incarnation)
         ):
@@ -214,7 +212,7 @@ class MaintenanceService:
         planned = self._planned_idle.pop(project.incarnation, None)
         if mark.again is not None or planned is None or mark.at - planned > IDLE_PLAN_WORKS:
             plan_id = derived_job_id(project.incarnation, "idle", mark.at.isoformat())
-            await self._plan(project, plan_id, mark.tries)
+            await self._plan(project, plan_id, mark.given_up(self._stores.clock()))
             self._planned_idle[project.incarnation] = self._stores.clock()
 
     async def _plan(self, project: Project, plan_id: str, tries: int) -> None:

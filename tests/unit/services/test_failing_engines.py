@@ -6,13 +6,15 @@ from typing import Any, ClassVar, override
 
 import pytest
 
+from shared.domain.autolabel import plan_pause
 from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
 from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.lifecycle import parse
+from shared.services.jobs.dispatch import TOO_OFTEN
+from shared.services.jobs.lifecycle import PlanMessage, parse
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import App, Clock, logged, pass_minutes
@@ -158,11 +160,17 @@ async def test_an_engine_that_cannot_be_made_is_a_reason(storage: MemoryStorage,
     assert "ZeroDivisionError" in job.errors[0].message
 
 
+@pytest.mark.parametrize("waits", ["an upload", "a document"])
 async def test_a_plan_that_always_fails_is_tried_less_and_less_until_something_is_uploaded_or_requested(
-    app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    app: App, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, waits: str
 ) -> None:
-    """For any reason: here, a row that cannot be read."""
-    await app.create()
+    """For any reason: here, a row that cannot be read. The comparison plans once an hour, too."""
+    project = await app.create()
+    await app.upload({"a.txt": "@Refund:73"})
+    if waits == "a document":
+        await app.drain()  # without a category, no suggestion
+        await app.define("Refund")
+        app.sent.waiting.clear()
     plan, plans = app.container.planner._plan, 0
 
     async def fails(_: Any) -> None:
@@ -170,25 +178,48 @@ async def test_a_plan_that_always_fails_is_tried_less_and_less_until_something_i
         plans += 1
         raise TypeError(TEXT)
 
+    async def is_planned() -> bool:
+        document = await app.document("a.txt")
+        return document is not None and not (waits == "a document" and document.waiting)
+
     monkeypatch.setattr(app.container.planner, "_plan", fails)
-    await app.upload({"a.txt": "text"})
     for hour in range(6):
         before = plans
-        for _ in range(60):
-            await _minute(app, clock)
-        assert plans - before <= (6 if hour == 0 else 2) * 5
+        await pass_minutes(app, 60)
+        assert plans - before <= (7 if hour == 0 else 2) * 5
     assert "planned again in 60 minutes" in caplog.text
 
     monkeypatch.setattr(app.container.planner, "_plan", plan)
     await _minute(app, clock)
-    assert await app.document("a.txt") is None, "the pause lasts"
-    await app.container.autolabel.start(app.name, AutolabelRequest(), "asked")
-    for _ in range(2):
+    assert not await is_planned(), "the pause lasts"
+    await app.container.stores.active.mark(project.incarnation)  # as a request does
+    for _ in range(5):
         await _minute(app, clock)
-    assert await app.document("a.txt") is not None
+    assert await is_planned()
     for _ in range(10):
         await _minute(app, clock)
     assert not await app.container.stores.active.all()
+
+
+async def test_plans_that_failed_long_ago_do_not_count(app: App, clock: Clock) -> None:
+    project = await app.create()
+    await app.drain()
+    for tries in range(8):
+        plan = PlanMessage(project=project.name, incarnation=project.incarnation, id="plan", tries=tries)
+        await app.container.dispatcher.give_up(plan, TOO_OFTEN)
+    for number in range(24 * 60):  # the project stays active, so its mark stays
+        await app.upload({f"{number % 3}.txt": f"text {number}"})
+        await _minute(app, clock)
+    await app.upload({"a.txt": "text"})
+    app.sent.waiting.clear()
+    clock.move(60)
+    await app.container.maintenance.sweep()
+    [lost] = [parse(body) for _, body in app.sent.waiting]
+    assert isinstance(lost, PlanMessage)
+    assert lost.tries == 0
+    await app.container.dispatcher.give_up(lost, TOO_OFTEN)
+    mark = (await app.container.stores.active.all())[project.incarnation]
+    assert (mark.tries, mark.again) == (1, clock.now + plan_pause(0))
 
 
 async def _minute(app: App, clock: Clock) -> None:

@@ -279,7 +279,7 @@ async def test_one_project_that_waits_indefinitely_does_not_keep_the_sweep_from_
 
     limits = Limits(spare=lambda number: number != 1)
     sweeper = MaintenanceService(
-        container.stores, container.planner, container.jobs, container.projects, container.categories, limits
+        container.stores, container.jobs, container.projects, container.categories, limits
     )
     monkeypatch.setattr(sweeper, "_free", free)
     await sweeper.sweep()

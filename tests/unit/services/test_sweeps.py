@@ -191,8 +191,8 @@ async def test_a_plan_that_always_fails_is_tried_about_once_an_hour(app: App, cl
 async def test_a_mark_that_is_renewed_still_asks_for_a_plan(clock: Clock) -> None:
     storage = MemoryStorage()
     app, other = in_process(storage, clock), in_process(storage, clock)
-    again = clock.now + timedelta(minutes=2)
-    await app.container.stores.active.plan_again("i", again, 3)
+    await app.container.stores.active.plan_again("i", 3)
+    again = (await app.container.stores.active.all())["i"].again
     clock.move(60)
     await other.container.stores.active.mark("i")
     mark = (await app.container.stores.active.all())["i"]
