@@ -36,8 +36,8 @@ BURST_SECONDS = 0.1
 """What was not used of a limit may be used for so long; Azure does not say how it counts."""
 LATENCY_SECONDS = 0.005
 """Of a call without a limit."""
-RETRIES = 4
-"""Of a queue."""
+RETRIES = 3
+"""Of a queue: the SDK repeats a refused call no more than that, also if it is given a larger `retry_total`."""
 PAGE = 1_000
 
 
