@@ -115,6 +115,30 @@ def test_the_idle_cost_of_each_group_follows_from_the_prices():
     assert costs["run_work"] == f"{compared:.2f} to {compared + float(polling) / 4:.2f}"
 
 
+def test_the_totals_of_the_cost_are_the_sums_of_their_parts():
+    scale, deploy = ((ROOT / "docs" / page).read_text("utf-8") for page in ("scale.md", "deploy.md"))
+    table = scale.partition("\n| | quantity |")[2].partition("\n\n")[0]
+    lines = re.findall(r"^\|.*\| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
+    [one, many] = [
+        sum(float(number) for cell in column for number in re.findall(r"^(?:at \w+ )?(\d+\.\d\d)", cell))
+        for column in zip(*lines, strict=True)
+    ]
+    assert f"at least {one:.2f} dollars a month with 1 project and {many:.2f} with 300" in scale
+    assert f"at least {one:.2f} with 1 project" in deploy
+    assert f"at least {many:.2f} with 300" in deploy
+
+    storage = dict(re.findall(r"^    (together|one by one): .*= +([\d.]+)$", scale, re.MULTILINE))
+    uploads = r"^\| (together|one by one) \|.*\| ([^|]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    totals = list[str]()
+    for how, memory, executions, total in re.findall(uploads, scale, re.MULTILINE):
+        cost = float(storage[how]) + float(memory.rpartition("= ")[2]) + float(executions)
+        totals.append(total)
+        assert total == (f"{cost:.2f}" if how == "together" else f"{cost:.0f}")
+    [low, high, single] = totals
+    assert f"{low} to {high} when they are uploaded together" in deploy
+    assert f"about {single} when they arrive one by one" in deploy
+
+
 def test_every_inner_code_of_the_tree_is_documented():
     documented = {name for row in rows("errors.md") for name in code(row[2])}
     assert {kind.inner_code for kind in tree() if kind.inner_code} <= documented

@@ -99,7 +99,9 @@ async def test_a_thousand_uploads_cost_one_read_one_insert_and_a_third_of_a_call
     assert calls[("queue", "send")] <= 0.05 * UPLOADS  # the host receives and deletes each of these
 
 
-@pytest.mark.parametrize("fitted", [True, False], ids=["with a model", "with its first model"])
+@pytest.mark.parametrize(
+    "fitted", [True, False], ids=["with its model loaded", "and one that loads the model"]
+)
 async def test_an_upload_alone_costs_24_calls(app: App, storage: CountingClients, fitted: bool) -> None:
     """Two of them send messages, of the plan and of the batch."""
     if fitted:
