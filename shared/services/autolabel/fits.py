@@ -22,7 +22,7 @@ from shared.domain.page import Head
 from shared.domain.project import Project
 from shared.engines.base import Engine, EngineError
 from shared.engines.registry import Engines
-from shared.services.jobs.dispatch import GIVEN_UP
+from shared.services.jobs.dispatch import FIVE_TIMES, GIVEN_UP
 from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
@@ -202,7 +202,11 @@ class FitRunner:
         if project is None:
             return ""
         heads = await self._stores.pages.heads(project.scope)
-        failure = f"Fitting was given up {MAX_GIVEN_UP} times on the same labels. {error.message}"
+        reason = error.message.removeprefix(FIVE_TIMES)
+        failure = (
+            f"Fitting failed {MAX_GIVEN_UP} times on these labels. {reason} It is tried again when labels change or "
+            "someone starts a job."
+        )
         if not await self._models.give_up(project, engine, heads, parameters.learned, failure):
             return ""
         await self._report_failure(project, engine, heads, Fitted(failure=failure))

@@ -25,7 +25,8 @@ log = logging.getLogger("labelbridge.jobs")
 PAUSES = (1, 2, 5, 10)
 #: The code of the error of a job that was given up.
 GIVEN_UP = "JobFailed"
-TOO_OFTEN = "The work failed five times; the log has the reasons."
+FIVE_TIMES = "The work failed five times. "
+TOO_OFTEN = f"{FIVE_TIMES}The log has the reasons."
 
 
 class TookTooLong(Exception):
@@ -146,7 +147,7 @@ def _named(message: Work) -> tuple[str, dict[str, telemetry.Attribute]]:
 def _why(message: Work, error: Exception) -> str:
     """For people: why work was given up after this error. Of a batch, its documents say what the engine said."""
     if isinstance(error, EngineError) and isinstance(message, JobMessage):
-        return f"The work failed five times. The last reason: {error}"
+        return f"{FIVE_TIMES}The last reason: {error}"
     return str(error) if isinstance(error, TookTooLong) else TOO_OFTEN
 
 

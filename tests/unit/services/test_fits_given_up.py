@@ -56,7 +56,10 @@ async def test_a_fit_for_which_there_is_not_enough_memory_fails_in_the_end(
     assert [fit.errors[0].code for fit in fits] == ["FitFailed", *["JobFailed"] * (MAX_GIVEN_UP - 1)]
     [job] = await app.container.autolabel.list(app.name)
     assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "FitFailed")
-    assert "There is not enough memory to learn." in job.errors[0].message
+    assert job.errors[0].message == (
+        "Fitting failed 4 times on these labels. The last reason: There is not enough memory to learn. It is tried "
+        "again when labels change or someone starts a job."
+    )
     assert "Fitting the engine 'scripted' for the project 'p' failed" in caplog.text
 
     await app.upload({"b.txt": "@Refund:73"})
