@@ -68,7 +68,7 @@ class Fitted:
     edits: int = 0
 
 
-class ModelDeleted(FileNotFoundError):
+class ModelDeleted(EngineError):
     """The model of a job no longer exists: later fits replaced it, or someone deleted it."""
 
 

@@ -190,6 +190,24 @@ async def _deliver_twice(worker: Life) -> None:
             await worker.container.dispatcher.run_or_retry(message)
 
 
+async def test_a_job_whose_trained_model_was_deleted_says_so(app: Life) -> None:
+    await app.upload({f"{n}.txt": "text" for n in range(4)})
+    await app.drain()
+    for n in range(4):
+        await app.label(f"{n}.txt", "Refund")
+    await app.train("m")
+    await app.drain()
+    await app.upload({"a.txt": "@Refund:73"})
+    await app.drain()
+    await app.planned("job", model_label="m")
+    await app.container.trained_models.delete(app.name, "m")
+    while app.sent.waiting:
+        await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+    job = await app.job(JobKind.AUTOLABEL, "job")
+    assert job.status is JobStatus.FAILED
+    assert job.errors[0].message.endswith("The model of the job no longer exists.")
+
+
 @pytest.mark.parametrize("requested", [False, True])
 async def test_a_job_whose_model_was_deleted_while_it_was_planned_uses_the_current_one(
     *, requested: bool
