@@ -37,7 +37,7 @@ from shared.domain.names import Studio
 from shared.domain.page import Head
 from shared.domain.project import Project, released
 from shared.domain.training import MAX_MODELS, LeftOut, SplitOptions, TrainedModel, left_out
-from shared.engines.base import Engine, EngineError, calling
+from shared.engines.base import Engine, EngineError, EngineNotConfigured, UnknownEngine, calling
 from shared.engines.registry import Engines
 from shared.services.jobs.dispatch import run_undivided
 from shared.services.jobs.lifecycle import JobMessage, JobService
@@ -102,7 +102,10 @@ class TrainingService:
         await self._check_request(project, request)
         split = request.split
         if request.origin is not Studio.AZURE_ML:  # otherwise they are known after their import
-            await self._take_labels(project, job_id, engine, split)
+            try:
+                await self._take_labels(project, job_id, engine, split)
+            except EngineError as error:
+                raise InvalidArgument(str(error), target="modelLabel") from error
         parameters = TrainParameters(
             request.model_label, engine.name, split.kind, split.testing, request.origin
         )
@@ -306,7 +309,7 @@ class TrainingService:
         await self._stores.artifacts.delete(_snapshot(incarnation, job_id))
 
     def _trainable(self, project: Project) -> Engine:
-        """The project's engine if it can be trained, otherwise the default one."""
+        """The project's engine if it can be trained, otherwise the default one. Raises InvalidArgument."""
         for name in (project.settings.autolabel.engine, self._default_engine, "embedded"):
             if name is not None:
                 try:
@@ -314,8 +317,10 @@ class TrainingService:
                     with calling(name):
                         if engine.capabilities.trainable and project.kind in engine.capabilities.kinds:
                             return engine
-                except EngineError:
+                except (UnknownEngine, EngineNotConfigured):
                     continue
+                except EngineError as error:  # another engine would make another model than people expect
+                    raise InvalidArgument(str(error), target="modelLabel") from error
         raise InvalidArgument(
             "No engine of this app can be trained for this kind of project.", target="modelLabel"
         )
@@ -337,7 +342,9 @@ class TrainingService:
     async def _take_labels(
         self, project: Project, job_id: str, engine: Engine, split: SplitOptions
     ) -> LabelSnapshot:
-        """Store the current labels for the training. Raises InvalidArgument if they are too few."""
+        """Store the current labels for the training. Raises InvalidArgument if they are too few, or the engine's error
+        if it cannot say so.
+        """
         snapshot = await self._evaluator.usable(project)
         documents = snapshot.to_split(project)
         check_training(engine, project.kind, documents, split, left_out(snapshot.unused))

@@ -7,11 +7,13 @@ text.
 from collections import Counter
 from collections.abc import Sequence
 
+from shared.domain.autolabel import LabelCounts
 from shared.domain.errors import InvalidArgument
 from shared.domain.names import Dataset, ProjectKind
 from shared.domain.text import BEYOND
 from shared.domain.training import LeftOut, SplitDocument, SplitKind, SplitOptions, split, tests_of
 from shared.engines.base import Engine
+from shared.services.training.model_cache import missing_for
 
 #: No engine needs more labeled documents than this.
 MOST_NEEDED = 10_000
@@ -25,7 +27,8 @@ def check_training(
     left_out: Sequence[LeftOut],
     apart: int = 0,
 ) -> None:
-    """Raises InvalidArgument with the rule that the split labels would break, and `left_out` as details.
+    """Raises InvalidArgument with the rule that the split labels would break, and `left_out` as details. Raises
+    EngineError.
 
     `apart`: the number of labeled documents in the Test set that are not among `documents`.
     """
@@ -80,7 +83,8 @@ def _needed(engine: Engine, kind: ProjectKind, options: SplitOptions) -> int:
 
 def _fitted(engine: Engine, kind: ProjectKind, documents: int) -> bool:
     """Whether the engine can be fitted on this number of documents, if each has any category."""
-    return engine.missing_for(kind, {"a": documents, "b": documents}, documents) is None
+    counts = LabelCounts(documents, {"a": documents, "b": documents})
+    return missing_for(engine, kind, counts) is None
 
 
 def _few(engine: Engine, kind: ProjectKind, labeled: int, needed: int, options: SplitOptions) -> str:
@@ -104,7 +108,7 @@ def _missing(
 ) -> str | None:
     """What the engine lacks besides documents."""
     counts = Counter(name for document in documents for name in document.labels.used_categories())
-    return engine.missing_for(kind, counts, max(enough, len(documents)))
+    return missing_for(engine, kind, LabelCounts(max(enough, len(documents)), counts))
 
 
 def _not_counted(tests: int, left_out: Sequence[LeftOut]) -> str:

@@ -11,13 +11,15 @@ from shared.domain.errors import InvalidArgument
 from shared.domain.jobs import JobKind, JobStatus
 from shared.domain.labels import Prediction
 from shared.domain.names import ProjectKind
+from shared.domain.project import AutolabelSettings, ProjectSettings
 from shared.engines.base import Answer, Capabilities, ServiceEngine, ServiceModel, Task
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.dispatch import TOO_OFTEN
 from shared.services.jobs.lifecycle import PlanMessage, parse
+from shared.services.training.service import TrainRequest
 from tests.support.engines import NAME, ScriptedEngine
 from tests.support.lives import Life, living
-from tests.support.services import App, Clock, logged, pass_minutes
+from tests.support.services import App, Clock, in_process, logged, pass_minutes
 from tests.support.storage.memory import MemoryStorage
 
 TEXT = "a text of a document"
@@ -38,6 +40,10 @@ class Odd:
 
 class Fitted(Odd, ScriptedEngine):
     pass
+
+
+class Mine(Fitted):
+    name = "mine"
 
 
 class WithoutSize:
@@ -143,6 +149,33 @@ async def test_the_size_of_batches_may_be_what_fails(make: Make, monkeypatch: py
     job = await app.container.autolabel.start(app.name, AutolabelRequest(), "job")
     assert job.status is JobStatus.FAILED
     assert "ZeroDivisionError" in job.errors[0].message
+
+
+@pytest.mark.parametrize("fails_in", FITTED)
+async def test_a_training_with_an_engine_that_raises_is_refused_with_the_reason(
+    storage: MemoryStorage, clock: Clock, monkeypatch: pytest.MonkeyPatch, fails_in: str
+) -> None:
+    """It does not fall back to another engine, which would make another model than the project is set to."""
+    monkeypatch.setattr(Odd, "fails_in", "")
+    app = in_process(storage, clock, engines={"mine": Mine})
+    await app.create(settings=ProjectSettings(autolabel=AutolabelSettings(on_upload=False, engine="mine")))
+    await app.define("Refund", "Login")
+    await app.upload({f"{n}.txt": f"text {n}" for n in range(20)})
+    await app.drain()
+    for n in range(20):
+        await app.label(f"{n}.txt", "Refund" if n % 2 else "Login")
+    Odd.fails_in = fails_in
+    with pytest.raises(InvalidArgument, match="ZeroDivisionError"):
+        await app.container.training.start(app.name, TrainRequest("m"), "refused")
+
+    Odd.fails_in = ""
+    await app.container.training.start(app.name, TrainRequest("m"), "training")
+    Odd.fails_in = fails_in
+    await app.drain()
+    job = await app.container.training.get(app.name, "training")
+    if fails_in == "missing_for":
+        assert (job.status, job.errors[0].code) == (JobStatus.FAILED, "EngineError")
+        assert "ZeroDivisionError" in job.errors[0].message
 
 
 async def test_an_engine_that_cannot_be_made_is_a_reason(storage: MemoryStorage, clock: Clock) -> None:
