@@ -60,6 +60,8 @@ def read_figures(name: str) -> dict[str, Any]:
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> str:
     """The later figures divided by the earlier ones, for each that both results have."""
+    if not before.keys() & after.keys():
+        raise ValueError("The two results have no figure in common")
     lines = [f"{'figure':<58}{'old':>10}{'new':>10}{'new/old':>9}{'host CPU':>10}{'azurite':>9}"]
     for name in before.keys() & after.keys():
         was, now = before[name], after[name]

@@ -151,6 +151,14 @@ def test_files_that_cannot_be_compared_are_named_in_one_line(compared, tmp_path,
     assert (code, lines) == (2, [f"{reason.format(name=files[bad])}; {USAGE}"])
 
 
+def test_results_without_a_common_figure_are_not_compared(compared, tmp_path):
+    figure = {"value": 10.0, "host_cpu": 1.0, "azurite_cpu": 2.0}
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file in files:
+        file.write_text(json.dumps({"figures": {file.stem: figure}}))
+    assert compared(*files) == (2, [f"The two results have no figure in common; {USAGE}"])
+
+
 @pytest.mark.parametrize("given", [("", ""), ("", "b.json")])
 def test_a_comparison_needs_two_results(compared, given):
     assert compared(*given) == (2, [f"Two results are needed; {USAGE}"])
