@@ -1,5 +1,6 @@
 """Freed memory is returned to the system; glibc alone would keep it."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -62,6 +63,11 @@ memory.return_large_blocks()
 before = resident()
 sentences.available()
 taken = resident() - before
+blocks, others = [], []
+for _ in range(60):
+    blocks += [bytearray(1_000) for _ in range(1_000)]
+    others.append(bytearray(1_000))  # what was freed before it stays in the process until it is returned
+blocks.clear()
 sentences.release()
 print(taken, resident() - before)
 """
@@ -86,9 +92,12 @@ def test_large_blocks_are_returned_when_they_are_freed():
 def test_the_memory_of_the_encoder_is_returned_when_it_is_released():
     taken, kept = _run(ENCODER)
     assert taken >= 30
-    assert kept < 10
+    assert kept < 25
 
 
+@pytest.mark.skipif(
+    os.sysconf("SC_PAGE_SIZE") != 4096, reason="a larger page mostly has a used block, so it is not returned"
+)
 def test_what_is_free_between_used_blocks_is_returned_but_not_at_every_call():
     taken, kept, again, early, _, late = _run(GAPS)
     assert taken >= 60
