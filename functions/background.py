@@ -289,7 +289,7 @@ if SETTINGS.has_receivers:  # else the host would ask an empty queue, thirty tim
 
 @triggers.timer(SETTINGS.sweep_schedule)
 async def sweep_jobs(timer: func.TimerRequest) -> None:
-    """Restart stalled work, settle finished jobs, purge old data, and compare containers with documents when due.
+    """Restart stalled work, settle finished jobs, purge old data, and request comparisons of containers when due.
 
     Events are hints; the listing of a container is authoritative.
     """

@@ -1,5 +1,5 @@
-// The function app on the Flex Consumption plan. HTTP with Event Grid scales as one group ("http"), the blob trigger
-// as one ("blob"), and each queue and timer function separately ("function:NAME").
+// The function app on the Flex Consumption plan. HTTP functions scale as one group ("http"), the blob trigger as one
+// ("blob"), and every other function separately ("function:NAME").
 param suffix string
 param location string
 param tags object
