@@ -1,16 +1,27 @@
-"""Responses of services: their limits, because a server is not trusted and client libraries read responses of any
-size, and how long they ask to wait.
+"""What engines return, checked; and responses of services: their limits, because a server is not trusted and client
+libraries read responses of any size, and how long they ask to wait.
 """
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from itertools import islice
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Final
+
+from shared.domain.labels import MAX_ENTITIES, Prediction
+from shared.engines.base import EngineError
 
 #: Maximum bytes of a response. The longest answer of a language model, 8,000 tokens with log-probabilities, is far
 #: smaller. For Azure Language it also limits all pages of a result together: over 30 bytes per character sent.
 MAX_RESPONSE: Final = 4_000_000
+
+#: The types of the values of most predictions; those of other numbers, as of numpy, are converted.
+_EXACT: Final = frozenset(
+    (str, float, place, place, raw) for place in (int, NoneType) for raw in (float, NoneType)
+)
 
 
 class Unreadable(Exception):
@@ -55,3 +66,45 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         date = parsedate_to_datetime(headers.get("Retry-After", ""))
         return max((date - datetime.now(UTC)).total_seconds(), 0)
     return None
+
+
+def checked(found: Any, count: int) -> list[list[Prediction]]:
+    """What an engine returned for this many texts. Raises EngineError unless there are predictions for each, and at
+    most as many as a document can have labels (rule A18).
+
+    A document with other values could not be stored, now or in any later try.
+    """
+    try:
+        lists = [_listed(predictions) for predictions in found]
+    except TypeError:
+        raise EngineError("The engine did not return a list of predictions for each text.") from None
+    if len(lists) != count:
+        raise EngineError(f"The engine returned {len(lists):,} lists of predictions for {count:,} texts.")
+    return lists
+
+
+def _listed(predictions: Iterable[Any]) -> list[Prediction]:
+    found = [_checked(prediction) for prediction in islice(predictions, MAX_ENTITIES + 1)]
+    if len(found) > MAX_ENTITIES:
+        raise EngineError(f"The engine returned more than {MAX_ENTITIES:,} predictions for a text.")
+    return found
+
+
+def _checked(found: Any) -> Prediction:
+    if type(found) is not Prediction:
+        raise EngineError(f"The engine returned {type(found).__name__} in place of a prediction.")
+    values: tuple[Any, ...] = (found.category, found.confidence, found.offset, found.length, found.raw)
+    if tuple(map(type, values)) in _EXACT:
+        return found
+    category, confidence, offset, length, raw = values
+    fits = isinstance(category, str) and isinstance(confidence, Real)
+    fits = fits and all(place is None or isinstance(place, Integral) for place in (offset, length))
+    if not fits or not (raw is None or isinstance(raw, Real)):
+        raise EngineError("The engine returned a prediction whose values have other types than they must.")
+    return Prediction(
+        category,
+        float(confidence),
+        None if offset is None else int(offset),
+        None if length is None else int(length),
+        None if raw is None else float(raw),
+    )

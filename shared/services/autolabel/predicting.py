@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from itertools import islice
-from numbers import Integral, Real
-from types import NoneType
+from numbers import Integral
 from typing import Any, Final
 
 from shared import telemetry
 from shared.domain.jobs import JobError
-from shared.domain.labels import MAX_ENTITIES, Prediction
+from shared.domain.labels import Prediction
 from shared.domain.text import Tokens
 from shared.engines.base import Answer, Capabilities, EngineError, Model
+from shared.engines.responses import checked
 from shared.services.jobs.dispatch import reason_of
 
 log = logging.getLogger("labelbridge.jobs")
@@ -23,11 +22,6 @@ MAX_FAILURES: Final = 5
 #: The longest that the last attempt waits for the engine, in seconds. The one before may have taken BATCH_SECONDS in
 #: the same invocation; both together must be shorter than `functionTimeout`.
 LAST_TRY_SECONDS: Final = 500.0
-
-#: The types of the values of most predictions; those of other numbers, as of numpy, are converted.
-_EXACT: Final = frozenset(
-    (str, float, place, place, raw) for place in (int, NoneType) for raw in (float, NoneType)
-)
 
 type Predictions = dict[str, list[Prediction]]
 type Failures = dict[str, JobError]
@@ -91,21 +85,6 @@ async def _singly(
             failures[key] = last = failure(last_try, error)
 
 
-def checked(found: Any, count: int) -> list[list[Prediction]]:
-    """What an engine returned for this many texts. Raises EngineError unless there are predictions for each, and at
-    most as many as a document can have labels (rule A18).
-
-    A document with other values could not be stored, now or in any later try.
-    """
-    try:
-        lists = [_listed(predictions) for predictions in found]
-    except TypeError:
-        raise EngineError("The engine did not return a list of predictions for each text.") from None
-    if len(lists) != count:
-        raise EngineError(f"The engine returned {len(lists):,} lists of predictions for {count:,} texts.")
-    return lists
-
-
 def checked_answer(found: Any) -> Answer:
     """What a service answered for a text, as `checked`. What cannot be used is the failure of its document and not
     raised: the answer is paid for, so it is not asked for again.
@@ -140,33 +119,6 @@ def _is_reason(found: Any) -> bool:
     target: Any = found.target
     values: tuple[Any, ...] = (found.code, found.message, "" if target is None else target)
     return all(isinstance(value, str) for value in values)
-
-
-def _listed(predictions: Iterable[Any]) -> list[Prediction]:
-    found = [_checked(prediction) for prediction in islice(predictions, MAX_ENTITIES + 1)]
-    if len(found) > MAX_ENTITIES:
-        raise EngineError(f"The engine returned more than {MAX_ENTITIES:,} predictions for a text.")
-    return found
-
-
-def _checked(found: Any) -> Prediction:
-    if type(found) is not Prediction:
-        raise EngineError(f"The engine returned {type(found).__name__} in place of a prediction.")
-    values: tuple[Any, ...] = (found.category, found.confidence, found.offset, found.length, found.raw)
-    if tuple(map(type, values)) in _EXACT:
-        return found
-    category, confidence, offset, length, raw = values
-    fits = isinstance(category, str) and isinstance(confidence, Real)
-    fits = fits and all(place is None or isinstance(place, Integral) for place in (offset, length))
-    if not fits or not (raw is None or isinstance(raw, Real)):
-        raise EngineError("The engine returned a prediction whose values have other types than they must.")
-    return Prediction(
-        category,
-        float(confidence),
-        None if offset is None else int(offset),
-        None if length is None else int(length),
-        None if raw is None else float(raw),
-    )
 
 
 def _groups(texts: Mapping[str, str], limits: Capabilities) -> list[list[str]]:

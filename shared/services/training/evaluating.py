@@ -33,6 +33,7 @@ from shared.domain.training import (
     split,
 )
 from shared.engines.base import Model, fit_report
+from shared.engines.responses import checked
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import Unread, example, read_texts
 from shared.storage.page_codec import decode_documents, encode_documents
@@ -206,9 +207,8 @@ class Evaluator:
         test = data.test
         predicted: list[list[Prediction]] = []
         for start in range(0, len(test), PREDICTED_AT_ONCE):
-            predicted += await model.predict(
-                [tested.text for tested in test[start : start + PREDICTED_AT_ONCE]]
-            )
+            texts = [tested.text for tested in test[start : start + PREDICTED_AT_ONCE]]
+            predicted += checked(await model.predict(texts), len(texts))
         named = partial(project.current_name, edits=data.edits)
         documents = [
             _evaluated(

@@ -8,14 +8,18 @@ from typing import Any, ClassVar, override
 import numpy as np
 import pytest
 
-from shared.domain.jobs import JobStatus, Outcome
-from shared.domain.labels import Prediction
-from shared.domain.names import ProjectKind
+from shared.domain.document import ANY_VERSION, document_id
+from shared.domain.jobs import Job, JobStatus, Outcome
+from shared.domain.labels import EntityLabel, Labels, Prediction, Region
+from shared.domain.names import Dataset, ProjectKind
+from shared.domain.training import SplitKind, SplitOptions
 from shared.engines.base import Model
 from shared.services.autolabel import predicting
 from shared.services.autolabel.service import AutolabelRequest
 from shared.services.jobs.dispatch import TOO_OFTEN
 from shared.services.jobs.lifecycle import BatchMessage, parse
+from shared.services.review.documents import DocumentPatch
+from shared.services.training.service import TrainRequest
 from tests.support.engines import ScriptedEngine, ScriptedModel
 from tests.support.lives import Life, living
 from tests.support.services import Clock, result_json
@@ -129,6 +133,43 @@ async def test_numbers_of_a_library_are_numbers(
     found = (await app.get("odd.txt")).suggestions
     assert found is not None
     assert [item.confidence for item in found.items] == [73]
+
+
+@pytest.mark.parametrize("kind", ProjectKind)
+async def test_numbers_of_a_library_are_numbers_in_an_evaluation(
+    app: Life, monkeypatch: pytest.MonkeyPatch, kind: ProjectKind
+) -> None:
+    number, place = np.float32(0.73), np.int64(0)
+    returns(monkeypatch, each(confidence=number, raw=number, offset=place, length=place + 3))
+    job = await _trained(app, kind)
+    assert (job.status, job.errors) == (JobStatus.SUCCEEDED, ())
+
+
+async def test_a_training_says_what_the_engine_returned(app: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    returns(monkeypatch, lambda texts: [])
+    job = await _trained(app, ProjectKind.SINGLE_LABEL)
+    assert job.status is JobStatus.FAILED
+    assert "The engine returned 0 lists of predictions for 1 texts." in job.errors[0].message
+
+
+async def _trained(app: Life, kind: ProjectKind) -> Job:
+    """The training on the document `good.txt`, tested with `odd.txt`."""
+    await ready(app, kind)
+    labels = (
+        Labels(regions=(Region(0, 12, (EntityLabel("Refund", 1, 6),)),))
+        if kind is ProjectKind.ENTITIES
+        else Labels(("Refund",))
+    )
+    documents = app.container.documents
+    for name in ("good.txt", "odd.txt"):
+        await documents.set_labels(app.name, document_id(name), ANY_VERSION, labels, "tester")
+    test = DocumentPatch(dataset=Dataset.TEST)
+    await documents.patch(app.name, document_id("odd.txt"), ANY_VERSION, test, "tester")
+    request = TrainRequest("m", SplitOptions(SplitKind.MANUAL))
+    await app.container.training.start(app.name, request, "train")
+    while app.sent.waiting:
+        await app.container.dispatcher.run_or_retry(parse(app.sent.waiting.popleft()[1]))
+    return await app.container.training.get(app.name, "train")
 
 
 async def test_an_engine_that_never_answers_is_given_up_in_the_last_try(
