@@ -43,13 +43,16 @@ _WORDS: Final = {
 }
 
 
-def sentence(found: ErrorDetails) -> str:
-    """One error that pydantic found in the settings: the name of the setting, the place in it, and the rule."""
+def sentence(found: ErrorDetails, given: Mapping[str, str]) -> str:
+    """One error that pydantic found in the settings: the name of the setting, the place in it, and the rule.
+
+    `given`: the values of the settings by their names; only used to count characters.
+    """
     name, *rest = found["loc"] or ("",)
     if name in _VALUES and rest:
         return f"Each value of {str(name).upper()} must be {_VALUES[name]}."
     if name in SHAPES and found["type"] in {"json_invalid", "list_type", "dict_type"} and not rest:
-        return f"{str(name).upper()} {_misfit(found)}must be {SHAPES[name]}."
+        return f"{str(name).upper()} {_misfit(found, given.get(str(name), ''))}must be {SHAPES[name]}."
     rule = rule_of(found)
     if found["type"] == "extra_forbidden":
         rest, rule = rest[:-1], "has a field that does not exist"
@@ -61,7 +64,7 @@ def sentence(found: ErrorDetails) -> str:
     return f"{setting}: {text}." if setting else f"{text}."
 
 
-def _misfit(found: ErrorDetails) -> str:
+def _misfit(found: ErrorDetails, value: str) -> str:
     """Where a setting is not JSON, and why; empty if it is."""
     if found["type"] != "json_invalid":
         return ""
@@ -69,8 +72,17 @@ def _misfit(found: ErrorDetails) -> str:
     place = _PLACE.fullmatch(said)
     if place is None:
         return "is not valid JSON. It "
-    line, column = int(place[2]), int(place[3])
+    line = int(place[2])
+    column = _characters(value, line, int(place[3]))
     # A line break counts as the beginning of the next line.
     where = f"line {line}, column {column}" if column else f"the end of line {line - 1}"
     why = next((words for start, words in _WORDS.items() if said.startswith(start)), "")
     return f"is not valid JSON at {where}{': ' if why else ''}{why}. It "
+
+
+def _characters(value: str, line: int, column: int) -> int:
+    """The column in characters; pydantic counts bytes of UTF-8."""
+    before = value.split("\n")[line - 1 : line]
+    if not before or not column:
+        return column
+    return len(before[0].encode("utf-8", "replace")[: column - 1].decode("utf-8", "ignore")) + 1

@@ -322,7 +322,7 @@ def read_settings(variables: Mapping[str, str]) -> tuple[Settings, list[str]]:
         settings = _settings_of({name: value for name, value in given.items() if name not in wrong})
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
-            found.append(sentence(detail))
+            found.append(sentence(detail, given))
             wrong.add(str(detail["loc"][0]))
         settings = _settings_of({name: value for name, value in given.items() if name not in wrong})
     found += [said for names, said in _contradictions(settings) if not wrong & {*names.split()}]
@@ -343,8 +343,10 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _sign_in_contradictions(settings)
     yield from _address_contradictions(settings)
     yield from _event_contradictions(settings)
-    engines = {*local_engines(), *SERVICES, *settings.extra_engines}
-    choose = f"choose one of {', '.join(sorted(engines))}."
+    ours = {*local_engines(), *SERVICES}
+    engines = {*ours, *settings.extra_engines}
+    # Names that people chose may be a secret in the wrong place.
+    choose = f"choose one of {', '.join(sorted(ours))}, or a name in EXTRA_ENGINES."
     if settings.default_engine not in engines:  # it would fail only when a job runs
         yield "default_engine extra_engines", f"DEFAULT_ENGINE is not an engine of this app; {choose}"
     if settings.engine_budgets.keys() - engines:  # it would limit nothing

@@ -54,7 +54,8 @@ def test_the_sample_is_fine(tmp_path):
         ({"COLLECT_WINDOW_SECONDS": "301"}, "COLLECT_WINDOW_SECONDS must be 300 or less."),
         (
             {"DEFAULT_ENGINE": SECRET},
-            "DEFAULT_ENGINE is not an engine of this app; choose one of azure-language, azure-openai, embedded.",
+            "DEFAULT_ENGINE is not an engine of this app; choose one of azure-language, azure-openai, embedded, "
+            "or a name in EXTRA_ENGINES.",
         ),
         ({"AzureWebJobsStorage": ""}, "Set AzureWebJobsStorage"),
         ({"WEBSITE_SITE_NAME": "site"}, "AUTH_MODE=local is not allowed on Azure"),

@@ -13,6 +13,8 @@ from shared.wire.aml_jsonl import OffsetUnit
 
 STORAGE = "UseDevelopmentStorage=true"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+OURS = "azure-language, azure-openai, embedded"
+NO_ENGINE = f"not an engine of this app; choose one of {OURS}, or a name in EXTRA_ENGINES."
 
 
 def test_the_defaults_for_azure_machine_learning() -> None:
@@ -69,6 +71,11 @@ def test_a_wrong_version_names_its_setting_once() -> None:
         (
             {"DEFAULT_ENGINE": "mine"},
             "DEFAULT_ENGINE is not an engine of this app; choose one of azure-language",
+        ),
+        ({"EXTRA_ENGINES": '{"sekret": "m:f"}', "DEFAULT_ENGINE": "mine"}, f"DEFAULT_ENGINE is {NO_ENGINE}"),
+        (
+            {"EXTRA_ENGINES": '{"sekret": "m:f"}', "ENGINE_BUDGETS": '{"mine": 5}'},
+            f"ENGINE_BUDGETS has a name that is {NO_ENGINE}",
         ),
         ({"ENGINE_BUDGETS": '{"embeded": 5}'}, "ENGINE_BUDGETS has a name that is not an engine of this app"),
         ({"OPENAI_BASE_URL": "http://localhost/v1"}, "OPENAI_BASE_URL requires OPENAI_MODEL."),
