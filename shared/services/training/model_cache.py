@@ -43,9 +43,10 @@ MAX_EXAMPLES = 5_000
 EXAMPLE_PAGES, EXAMPLE_CHARACTERS = 32, 1_500
 #: The maximum of the artifacts of cached models together, in bytes. A fitted model takes three to seven times as much
 #: memory, a small one up to twenty times: each counts at least as an eighth of the limit, and all take about 64 MiB.
-#: The model of a service takes little, so it counts as its artifact.
+#: The model of a service takes little, so it counts as its artifact, which may be a few bytes, or as 16 KiB.
 LOADED_BYTES = 10 * 2**20
 MIN_LOADED = LOADED_BYTES // 8
+MIN_SERVICE = 2**14
 #: Attempts to record a fit while other workers record theirs.
 TRIES = 10
 #: On more labeled texts than this, a fit reads only so many at a time: people's saves wait behind those reads.
@@ -317,7 +318,7 @@ class ModelCache:
                 data = await self._stores.artifacts.read(artifact)
                 if data is None:
                     raise ModelDeleted("The model of the job no longer exists.")
-                size = len(data) if isinstance(engine, ServiceEngine) else max(len(data), MIN_LOADED)
+                size = max(len(data), MIN_SERVICE if isinstance(engine, ServiceEngine) else MIN_LOADED)
                 self._make_room(size)  # first, so that they are not in memory together
                 found = self._loaded[artifact] = await engine.load(data), size
             self._loaded.move_to_end(artifact)

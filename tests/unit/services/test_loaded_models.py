@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.names import ProjectKind
 from shared.engines.base import Engine, Model, ServiceEngine, ServiceModel, Task
-from shared.services.training.model_cache import LOADED_BYTES, MIN_LOADED, ModelCache
+from shared.services.training.model_cache import LOADED_BYTES, MIN_LOADED, MIN_SERVICE, ModelCache
 from tests.support.engines import ScriptedEngine, ScriptedModel
 from tests.support.services import App
 
@@ -86,3 +86,12 @@ async def test_models_of_services_count_as_their_artifacts(loading: Loading) -> 
         assert not await loading.cached(Service(), f"{number}", 10_000)
     assert await loading.cached(Fitted(), "fitted", 9 * MIB)
     assert await loading.cached(Service(), "0", 10_000)
+
+
+async def test_the_model_of_a_service_with_a_tiny_artifact_takes_more_memory(loading: Loading) -> None:
+    most = LOADED_BYTES // MIN_SERVICE
+    for number in range(most):
+        assert not await loading.cached(Service(), f"{number}", 4)
+    assert await loading.cached(Service(), "0", 4)
+    assert not await loading.cached(Service(), f"{most}", 4)
+    assert not await loading.cached(Service(), "1", 4)
