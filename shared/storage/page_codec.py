@@ -83,16 +83,16 @@ def encode_labels(labels: Labels | None) -> Json:
 
 
 @lru_cache(1_000)
-def _classes(*names: str) -> Labels:
-    """Documents with equal classes share one object."""
-    return Labels(tuple(map(intern, names)))
+def _classes(names: tuple[str, ...]) -> Labels:
+    """Documents with equal classes share one object, and the key is its own tuple."""
+    return Labels(names)
 
 
 def decode_labels(data: Json) -> Labels | None:
     if data is None:
         return None
     if isinstance(data, list):
-        return _classes(*data)  # pyright: ignore[reportUnknownArgumentType] - our own JSON
+        return _classes(tuple(map(intern, data)))  # pyright: ignore[reportUnknownArgumentType] - our own JSON
     return Labels(
         regions=tuple(
             Region(o, n, tuple(EntityLabel(intern(c), eo, en) for c, eo, en in labels))

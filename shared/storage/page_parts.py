@@ -43,6 +43,7 @@ def _items(labels: Labels | None, suggestions: SuggestionSet | None) -> int:
     count = len(suggestions.items) if suggestions is not None else 0
     if labels is not None:
         count += len(labels.regions) + sum([len(region.labels) for region in labels.regions])
+        count += len(labels.categories) // 20  # a reference of 8 bytes each: names are shared
     return count
 
 
