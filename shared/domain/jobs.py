@@ -186,13 +186,14 @@ class UndoParameters:
 
 @dataclass(frozen=True, slots=True)
 class FitParameters:
-    """The engine to fit on the labels as they are when the job runs. `tries`: how many such jobs were given up.
-    `learned`: a digest of the labels when the fit was requested.
+    """The engine to fit on the labels as they are when the job runs. `learned`: their digest when it was requested.
+    `tries`: how many such jobs were given up, `failed`: how many of them for another reason than an outage of storage.
     """
 
     engine: str
     tries: int = 0
     learned: str = ""
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,8 +490,7 @@ CONTENT_FILTERED: Final = "ContentFiltered"
 def ended_status(counts: Mapping[str, int], *, canceled: bool, filtered: bool = False) -> JobStatus:
     """How a batch job ends (rules A5, A12): an empty selection succeeds, all failed is failed, some failed is partial.
 
-    `filtered`: the content filter of a service refused a document. Then also all failed is partial: the service did
-    its work.
+    `filtered`: the content filter of a service refused a document. Then also all failed is partial: it did its work.
     """
     if canceled:
         return JobStatus.CANCELLED

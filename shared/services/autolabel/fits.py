@@ -22,7 +22,7 @@ from shared.domain.page import Head
 from shared.domain.project import Project
 from shared.engines.base import Engine, EngineError
 from shared.engines.registry import Engines
-from shared.services.jobs.dispatch import FIVE_TIMES, GIVEN_UP
+from shared.services.jobs.dispatch import FIVE_TIMES, GIVEN_UP, OUTAGE
 from shared.services.jobs.lifecycle import SAFETY_SECONDS, JobMessage, JobService, PlanMessage
 from shared.services.jobs.stores import Stores
 from shared.services.training.model_cache import FEW_TEXTS, Fitted, ModelCache, label_counts
@@ -94,12 +94,14 @@ class FitRunner:
             return waiting, False
         found, new = await self._start(job, delay)
         while found.status.ended:
-            tries = found.parameters_as(FitParameters).tries
-            if any(error.code == GIVEN_UP for error in found.errors):
+            before = found.parameters_as(FitParameters)
+            tries, failed = before.tries, before.failed
+            codes = {error.code for error in found.errors}
+            if not codes.isdisjoint((GIVEN_UP, OUTAGE)):
                 if self._stores.clock() - found.updated < fit_pause(tries):
                     break
-                tries += 1
-            parameters = replace(job.parameters_as(FitParameters), tries=tries)
+                tries, failed = tries + 1, failed + (GIVEN_UP in codes)
+            parameters = replace(job.parameters_as(FitParameters), tries=tries, failed=failed)
             job = replace(job, id=derived_job_id(found.id, "again"), parameters=parameters)
             found, new = await self._start(job, delay)
         return found, new
@@ -177,14 +179,16 @@ class FitRunner:
         """End a fit that was given up, and have what waits for it planned when it may be tried again.
 
         If that happened too often on the same labels, as when they need more memory than there is, the fit has failed.
+        Outages of storage do not count: they end.
         """
         if job.status.ended:
             return
-        tries = job.parameters_as(FitParameters).tries
-        if tries + 1 >= MAX_GIVEN_UP and (failure := await self._failed(job, error)):
+        parameters = job.parameters_as(FitParameters)
+        too_often = error.code != OUTAGE and parameters.failed + 1 >= MAX_GIVEN_UP
+        if too_often and (failure := await self._failed(job, error)):
             error = JobError("FitFailed", failure, "engine")
         else:
-            pause = int(fit_pause(tries).total_seconds()) + SAFETY_SECONDS
+            pause = int(fit_pause(parameters.tries).total_seconds()) + SAFETY_SECONDS
             await self._plan_after(job, "again", pause)
         await self._jobs.end(job, JobStatus.FAILED, errors=(error,))
 

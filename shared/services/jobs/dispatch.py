@@ -25,6 +25,8 @@ log = logging.getLogger("labelbridge.jobs")
 PAUSES = (1, 2, 5, 10)
 #: The code of the error of a job that was given up.
 GIVEN_UP = "JobFailed"
+#: The same if the reason was an outage of storage.
+OUTAGE = Unavailable.code
 FIVE_TIMES = "The work failed five times. "
 TOO_OFTEN = f"{FIVE_TIMES}The log has the reasons."
 
@@ -91,7 +93,8 @@ class Dispatcher:
             _, ids = _named(message)
             if attempt > len(PAUSES):
                 log.error(text, *facts, exc_info=telemetry.without_message(error), extra=ids)  # noqa: TRY400 - no text
-                await self.give_up(message, _why(message, error))
+                outage = isinstance(error, Unavailable | StorageUnavailable)
+                await self.give_up(message, _why(message, error), OUTAGE if outage else GIVEN_UP)
                 return
             log.warning(text, *facts, extra=ids)  # the stack comes with the last attempt
             again = message.model_copy(update={"attempt": attempt + 1})
@@ -99,15 +102,17 @@ class Dispatcher:
         finally:
             await memory.TRIMMER.trim()
 
-    async def give_up(self, message: Work, reason: str) -> None:
-        """Fail the work with the reason. After a plan, uploads stay pending, and the sweep plans again after a pause,
-        or when something is uploaded or requested. The hourly comparison plans during the pause, too.
+    async def give_up(self, message: Work, reason: str, code: str = GIVEN_UP) -> None:
+        """Fail the work with the reason. `code`: of the error of its job.
+
+        After a plan, uploads stay pending, and the sweep plans again after a pause, or when something is uploaded or
+        requested. The hourly comparison plans during the pause, too.
         """
         name, attributes = _named(message)
         with telemetry.span(f"give up {name}", kind="consumer", parent=message.trace, **attributes):
-            await self._give_up(message, reason)
+            await self._give_up(message, reason, code)
 
-    async def _give_up(self, message: Work, reason: str) -> None:
+    async def _give_up(self, message: Work, reason: str, code: str) -> None:
         name = "plan" if isinstance(message, PlanMessage) else message.kind
         telemetry.count("labelbridge.work.given_up", kind=name)
         if isinstance(message, PlanMessage) or message.kind not in JobKind:
@@ -125,7 +130,7 @@ class Dispatcher:
         job = await self._stores.jobs.find(message.incarnation, JobKind(message.kind), message.job)
         if job is None:
             return
-        error = JobError(GIVEN_UP, reason)
+        error = JobError(code, reason)
         if kind.fail is not None:
             await kind.fail()(job, error)
         else:

@@ -5,18 +5,19 @@ from typing import Any, ClassVar, override
 
 import pytest
 
-from shared.domain.autolabel import MAX_GIVEN_UP
+from shared.domain.autolabel import MAX_GIVEN_UP, fit_pause
 from shared.domain.jobs import FitParameters, JobKind, JobStatus
 from shared.domain.labels import Example
-from shared.domain.names import ProjectKind
+from shared.domain.names import FIT_QUEUE, ProjectKind
 from shared.engines.base import EngineUnavailable
 from shared.services.autolabel.service import AutolabelRequest
-from shared.services.jobs.dispatch import PAUSES
+from shared.services.jobs.dispatch import GIVEN_UP, OUTAGE, PAUSES
 from shared.services.jobs.lifecycle import JobMessage, parse
+from shared.storage.gateways.ports import StorageUnavailable
 from tests.support.engines import ScriptedEngine
 from tests.support.lives import Life, living
 from tests.support.services import Clock, pass_minutes
-from tests.support.storage.faults import Crash
+from tests.support.storage.faults import Crash, Faults
 from tests.support.storage.memory import MemoryStorage
 
 DAY = 24 * 60
@@ -83,6 +84,46 @@ async def test_a_fit_for_which_there_is_not_enough_memory_fails_in_the_end(
     await app.upload({"c.txt": "@Refund:73"})
     await pass_minutes(app, 2)
     assert await app.pending("c.txt") == ["Refund"]
+
+
+async def test_fits_that_were_given_up_in_an_outage_of_storage_do_not_count(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fits are tried for as long as it lasts, after longer and longer pauses; failures before and after do count."""
+    monkeypatch.setattr(Large, "fits", 0)
+    monkeypatch.setattr(Large, "raises", None)
+    down = False
+    faults = Faults(lambda call: StorageUnavailable("busy") if down and call.service == "blob" else None)
+    app = living(MemoryStorage(clock=clock), clock, engine=Large, faults=faults)
+    await app.create()
+    await app.define("Refund")
+    await app.upload({"a.txt": "@Refund:73"})
+    while app.sent.waiting[0][0] != FIT_QUEUE:
+        await app.deliver(*app.sent.waiting.popleft())
+    _, body = app.sent.waiting.popleft()
+    await app.drain()
+    outages, failures = [None] * MAX_GIVEN_UP, [EngineUnavailable("busy")] * (MAX_GIVEN_UP - 1)
+    for tries, reason in enumerate([*outages, *failures, *outages]):
+        down = reason is None
+        monkeypatch.setattr(Large, "raises", reason)
+        for _ in PAUSES:
+            await app.container.dispatcher.run_or_retry(parse(body))
+            _, body = app.sent.waiting.pop()
+        await app.container.dispatcher.run_or_retry(parse(body))
+        [(_, plan)] = app.sent.waiting  # sent with the end of the fit
+        app.sent.waiting.clear()
+        down = False
+        clock.move(fit_pause(tries).total_seconds())
+        await app.container.dispatcher.run(parse(plan))
+        _, body = app.sent.waiting.popleft()
+    fits = await app.container.autolabel.fits(app.name)
+    assert {fit.errors[0].code for fit in fits if fit.status.ended} == {OUTAGE, GIVEN_UP}
+    assert not await app.container.autolabel.list(app.name)
+
+    monkeypatch.setattr(Large, "raises", None)
+    app.sent.waiting.append((FIT_QUEUE, body))
+    await app.drain()
+    assert await app.pending("a.txt") == ["Refund"]
 
 
 async def test_the_last_model_serves_after_a_fit_that_was_given_up_too_often(
