@@ -95,10 +95,13 @@ async def test_a_card_does_not_move_when_its_counts_arrive(
         assert await cards.evaluate_all(places) == before
 
 
-async def test_cards_ask_for_their_numbers_when_they_come_into_view(
+async def test_cards_ask_for_their_numbers_before_they_come_into_view(
     open_studio: OpenStudio, new_project: MakeProject
 ) -> None:
-    """Of hundreds of projects the browser sends a few requests, and those of the next page need not wait for them."""
+    """Of hundreds of projects the browser sends a few requests, and those of the next page need not wait for them.
+
+    A keyboard goes from a card in view to the next one below, whose command to review must be there by then.
+    """
     project = await new_project(SINGLE)
     template = await project.get("")
     shown = [template | {"projectName": f"{project.name}-{n}"} for n in range(100)]
@@ -115,6 +118,9 @@ async def test_cards_ask_for_their_numbers_when_they_come_into_view(
     async with page.expect_response(re.compile(f"/{project.name}-0/statistics")):
         await page.reload()
     await page.wait_for_load_state("networkidle")
+    below = "all => all.findIndex((card) => card.getBoundingClientRect().top > innerHeight)"
+    first_below = await page.locator(".project-card").evaluate_all(below)
+    assert f"{project.name}-{first_below}" in asked
     assert 1 < len(asked) < 30
     async with page.expect_response(re.compile(f"/{project.name}-99/statistics")):
         await page.locator(".project-card").last.scroll_into_view_if_needed()

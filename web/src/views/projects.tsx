@@ -144,7 +144,10 @@ function StudioLine({ project, studio, hidden }: StudioLineProps) {
   );
 }
 
-/** The numbers of a card, read when it comes into view: an account may have hundreds of projects. */
+/**
+ * The numbers of a card, read when it is within one screen of the view: an account may have hundreds of projects, and
+ * a keyboard reaches only the commands that are shown by then.
+ */
 function useNumbers(project: Project, card: RefObject<HTMLLIElement | null>) {
   const numbers = useSignal<Numbers>({
     statistics: null,
@@ -171,11 +174,12 @@ function useNumbers(project: Project, card: RefObject<HTMLLIElement | null>) {
           running: job ? (job.result?.percentComplete ?? 0) : null,
         };
     };
-    const observer = new IntersectionObserver((entries) => {
+    const near = (entries: IntersectionObserverEntry[]): void => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       observer.disconnect();
       void read();
-    });
+    };
+    const observer = new IntersectionObserver(near, { rootMargin: "100% 0px" });
     if (card.current) observer.observe(card.current);
     return () => {
       live = false;
