@@ -107,6 +107,8 @@ class LabelReader:
                 self._error(f"{path}[{index}].labels", text)
             seen.update(region.labels)
             regions.append(region)
+        if len(seen) > MAX_ENTITIES:
+            return self._too_many(path, "entities", len(seen))
         return Labels(regions=tuple(regions)) if regions else NOTHING
 
     def _valid_region(self, value: Any) -> Region | None:

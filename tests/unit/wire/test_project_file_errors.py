@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import InvalidArgument, InvalidRequest
+from shared.domain.names import ProjectKind
+from shared.wire.documents import read_labels
 from shared.wire.project_file import read_project_file
 from tests.unit.wire.project_files import (
     ENTITIES,
@@ -270,6 +272,25 @@ def test_too_many_documents() -> None:
     assert errors_of(body) == {
         "assets.documents": "The file has 100,001 documents; a project has at most 100,000."
     }
+
+
+def test_the_entities_of_all_regions_are_counted() -> None:
+    def regions(*counts: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "regionOffset": 0,
+                "regionLength": 200_000,
+                "labels": [{"category": f"R{n}", "offset": k, "length": 1} for k in range(count)],
+            }
+            for n, count in enumerate(counts)
+        ]
+
+    labels = read_labels(ProjectKind(ENTITIES), regions(50_000, 50_000))
+    assert labels is not None
+    assert len([*labels.entities()]) == 100_000
+    for counts in ((50_000, 50_001), (100_001,)):
+        with pytest.raises(InvalidArgument, match="at most 100,000 entities, not 100,001"):
+            read_labels(ProjectKind(ENTITIES), regions(*counts))
 
 
 def test_hostile_values_that_json_tolerates_are_errors_with_their_place() -> None:
