@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,16 @@ async def sampled(pid: int) -> AsyncIterator[Held]:
         with suppress(asyncio.CancelledError):
             await task
         result.most = max(result.most, held(pid))
+
+
+@contextmanager
+def suspended(pid: int) -> Iterator[None]:
+    """Stop a process until the end of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def command_line(pid: int) -> str:
