@@ -97,11 +97,11 @@ async def _unreadable(
     return studio, studio.page.get_by_role("alert")
 
 
-async def _stop_polling(page: Page) -> None:
-    """Else what failed may be read again before *Try again* is used."""
+async def _stop_polling(page: Page, read: str) -> None:
+    """Else what failed may be read again before *Try again* is used. `read`: an address whose requests are refused."""
     await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
-    # By then, a request that had just begun has been answered, too.
-    await page.evaluate("fetch('/studio/').then((answer) => answer.text())")
+    # Requests are refused one after the other: when this one is, one that had just begun is, too.
+    await page.evaluate("read => fetch(read).then((answer) => answer.text())", read)
 
 
 async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_asked_for_again(
@@ -111,7 +111,7 @@ async def test_a_fit_that_has_not_begun_has_no_count_and_what_cannot_be_read_is_
     studio, failure = await _unreadable(address, new_project, open_studio, "autolabel")
     page = studio.page
     await expect(failure).to_have_count(1)
-    await _stop_polling(page)
+    await _stop_polling(page, "/autolabel/fits?")
 
     created = "2030-01-01T00:00:00Z"
     waiting = {
@@ -137,7 +137,7 @@ async def test_a_list_of_engines_that_cannot_be_read_says_why_and_is_asked_for_a
     page = studio.page
     await expect(failure).to_contain_text("The list of engines could not be read. The server does not know")
     assert await studio.at_all_sizes(f"engines that cannot be read, {view}") == {}
-    await _stop_polling(page)
+    await _stop_polling(page, "/engines?")
     await page.unroute(address)
     await failure.get_by_role("button", name="Try again").click()
     await page.clock.resume()

@@ -71,7 +71,7 @@ async def test_an_engine_that_cannot_be_made_is_named(app: App, monkeypatch: pyt
     monkeypatch.setattr(app.container, "engines", Engines({app.container.settings.default_engine: fails}))
     status, data = await checked(app)
     assert status == 503
-    reason = "The check failed; the log has the reason."
+    reason = "The engine 'scripted' failed (RuntimeError). The log has the details."
     assert data["checks"][-1] == {"name": "engine", "status": "failed", "reason": reason}
 
 
