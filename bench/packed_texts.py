@@ -9,10 +9,11 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from statistics import median
+from typing import Any
 
 from bench.processes import usage
 from bench.texts import documents, name_of
@@ -104,14 +105,18 @@ async def _measure(azurite: Azurite, count: int, sizes: Sequence[int]) -> None:
             await timed(f"read them packed by {size}", lambda packs=packs: each(list(packs), read))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+type Measure = Callable[[Azurite, int, Sequence[int]], Coroutine[Any, Any, None]]
+
+
+def run(description: str | None, measure: Measure) -> None:
+    """Call it with what the command line says: documents, and how many of them a page has."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--documents", type=int, default=1_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 100], help="documents of a page")
     options = parser.parse_args()
     with running_azurite() as azurite:
-        asyncio.run(_measure(azurite, options.documents, options.sizes))
+        asyncio.run(measure(azurite, options.documents, options.sizes))
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, _measure)

@@ -5,7 +5,6 @@ are stored in half precision, in a blob for each page of documents: alone, and w
 like rows (`bench/packed_texts.py`).
 """
 
-import argparse
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +13,12 @@ from statistics import mean
 
 import numpy as np
 
-from bench.packed_texts import Timer, each, pack, unpack
+from bench.packed_texts import Timer, each, pack, run, unpack
 from bench.texts import documents, name_of
 from shared.engines.embedded.sentences import VECTOR_BYTES, WIDTH, Memory, require
 from shared.storage.gateways.azure_blobs import AzureBlobs
 from shared.storage.uploads import UploadedBlobs
-from tests.support.azurite import Azurite, running_azurite
+from tests.support.azurite import Azurite
 
 TEXTS, PAGES = "bench-texts", "bench-pages"
 #: Texts that a batch of a job encodes at a time.
@@ -105,14 +104,5 @@ async def _write_and_read(
     await timed(f"read {what}", lambda: each([*names], read))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=1_000)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 100], help="documents of a page")
-    options = parser.parse_args()
-    with running_azurite() as azurite:
-        asyncio.run(_measure(azurite, options.documents, options.sizes))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, _measure)

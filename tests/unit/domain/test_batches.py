@@ -16,7 +16,7 @@ PAGES = st.lists(st.integers(0, 1_023), unique=True).map(sorted)
     others=PAGES,
     most=st.integers(1, 50),
     count=st.integers(1, 20),
-    loaded=st.integers(1, 2_000),
+    loaded=st.integers(1, 60),
     whole=st.booleans(),
 )
 def test_every_document_is_in_one_batch_and_no_batch_extends_over_another(
@@ -51,3 +51,10 @@ def test_a_batch_loads_about_a_thousand_documents(documents: int, pages: int) ->
     assert loaded >= 1
     assert loaded == 1 or loaded * documents / pages <= MAX_LOADED_DOCUMENTS
     assert (loaded + 1) * documents / pages > MAX_LOADED_DOCUMENTS or not documents
+
+
+def test_a_batch_takes_no_more_pages_than_it_may_load() -> None:
+    pages = [(page, 1) for page in range(0, 40, 4)]
+
+    assert [batch.planned for batch in batches_of(pages, loaded=3)] == [3, 3, 3, 1]
+    assert [batch.planned for batch in batches_of(pages, loaded=9, whole=True)] == [3, 3, 3, 1]
